@@ -1,0 +1,3 @@
+//! Faults, targets, plans, the nemesis and the undo ledger.
+
+pub mod port;

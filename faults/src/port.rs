@@ -1,0 +1,151 @@
+//! The ports that faults act through. A cluster (local, containers, ssh) implements them once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use results::clock::RunTime;
+use results::event::{BrokerId, EventKind, Role};
+use serde::{Deserialize, Serialize};
+
+/// Something that a cluster can let faults do. A plan that needs more is refused before a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Send signals to server processes.
+    Signal,
+    /// Start server processes again.
+    Start,
+    /// Move partition leadership between brokers.
+    MoveLeaders,
+    /// Cut network links between nodes.
+    Cut,
+}
+
+/// One server process of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Node that it runs on.
+    pub node: String,
+    /// Broker or ZooKeeper.
+    pub role: Role,
+    /// Its `broker.id` or ZooKeeper `myid`.
+    pub id: BrokerId,
+}
+
+/// Signals that faults send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signal {
+    /// SIGKILL: the process ends at once, its ZooKeeper session lives on until it expires.
+    Kill,
+    /// SIGTERM: controlled shutdown.
+    Term,
+}
+
+/// What the operating system says about a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It runs.
+    Running {
+        /// Process id as kbench sees it.
+        pid: i32,
+    },
+    /// It ended.
+    Gone {
+        /// Process id that it had.
+        pid: i32,
+        /// How it ended, for people: "signal 9", "exit 1".
+        how: String,
+    },
+}
+
+/// The cluster as ZooKeeper describes it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// The controller, none while there is none.
+    pub controller: Option<BrokerId>,
+    /// Registered brokers.
+    pub brokers: BTreeSet<BrokerId>,
+    /// Topic of the main load.
+    pub topic: String,
+    /// Partitions of every topic of the cluster, internal ones included.
+    pub partitions: BTreeMap<(String, i32), PartitionView>,
+}
+
+/// One partition in a [`View`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionView {
+    /// Leader, none while there is none.
+    pub leader: Option<BrokerId>,
+    /// In-sync replicas.
+    pub isr: Vec<BrokerId>,
+    /// Assigned replicas, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+}
+
+/// A port failed: what, on what, why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PortError(pub String);
+
+/// What faults can do to a cluster and ask of it.
+///
+/// All calls carry time-outs of their own and return an error when those pass.
+#[async_trait(?Send)]
+pub trait Cluster {
+    /// What this cluster can let faults do.
+    fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Every server process of the cluster, running or not.
+    fn processes(&self) -> Vec<Process>;
+
+    /// The cluster as ZooKeeper describes it now.
+    async fn view(&self) -> Result<View, PortError>;
+
+    /// Sends `signal` to `process`; returns when the signal is sent.
+    async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError>;
+
+    /// Waits until `process` has ended, at most `limit`.
+    async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError>;
+
+    /// What the operating system says about `process` now.
+    async fn state(&self, process: &Process) -> Result<ProcessState, PortError>;
+
+    /// Whether `process` accepts a connection on its client port within a short time-out.
+    async fn answers(&self, process: &Process) -> bool;
+
+    /// Starts `process` (nothing happens when it runs). Returns when it accepts connections and, a
+    /// broker, is registered in ZooKeeper; fails at once when the process dies.
+    async fn start(&self, process: &Process) -> Result<(), PortError>;
+
+    /// Makes `broker` the last of the replicas of every partition that it leads, in the topics of
+    /// the load, and elects the first; returns when it leads none of them. The replica sets stay.
+    async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError>;
+
+    /// Gives every topic of the load the replica order that the cluster started with, and elects
+    /// the preferred leaders; returns when they lead.
+    async fn restore_leaders(&self) -> Result<(), PortError>;
+}
+
+/// What the nemesis asks of the run around it.
+#[async_trait(?Send)]
+pub trait Conductor {
+    /// The run's time.
+    fn now(&self) -> RunTime;
+
+    /// Appends to the run's events, at the time `at`.
+    fn record(&self, at: RunTime, event: EventKind);
+
+    /// Waits until every broker is registered, every partition has its full ISR, all partitions
+    /// are acking and the consumers' lag is drained. The error says what was missing at `limit`.
+    async fn steady(&self, limit: Duration) -> Result<(), PortError>;
+
+    /// Waits until every partition of the load acks records that were due after `since`, and a
+    /// controller is registered which is none of `without`. False when `limit` passed first.
+    async fn recovered(&self, since: RunTime, without: &[BrokerId], limit: Duration) -> bool;
+
+    /// Whether the user asked to stop. The nemesis checks it between steps and while it waits.
+    fn interrupted(&self) -> bool;
+}

@@ -1,0 +1,82 @@
+//! The one clock of a run: monotonic, nanoseconds since the run (the trial) began.
+//!
+//! Every time that kbench records is a [`RunTime`]. Wall-clock times of others (broker logs,
+//! ZooKeeper's `ctime`) are converted once, by the pair of readings taken when the clock started.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time on the run's clock, in nanoseconds since the clock started.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct RunTime(pub u64);
+
+impl RunTime {
+    /// Seconds since the clock started.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// From this many seconds since the clock started; negative values become zero.
+    pub fn from_secs_f64(seconds: f64) -> Self {
+        Self((seconds.max(0.0) * 1e9).round() as u64)
+    }
+
+    /// Time from `earlier` to here; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Signed seconds from `earlier` to here.
+    pub fn secs_since(self, earlier: Self) -> f64 {
+        (self.0 as i128 - earlier.0 as i128) as f64 / 1e9
+    }
+
+    /// This point plus `duration`.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.as_nanos() as u64))
+    }
+}
+
+/// Reads the run's time. Cheap to copy; every thread of a trial holds the same one.
+#[derive(Debug, Clone, Copy)]
+pub struct RunClock {
+    start: Instant,
+    wall_at_start: SystemTime,
+}
+
+impl RunClock {
+    /// Starts a clock at zero, and pairs it with the wall clock.
+    pub fn start() -> Self {
+        Self { start: Instant::now(), wall_at_start: SystemTime::now() }
+    }
+
+    /// Time since the clock started.
+    pub fn now(&self) -> RunTime {
+        RunTime(self.start.elapsed().as_nanos() as u64)
+    }
+
+    /// The instant of the operating system's monotonic clock that `at` stands for.
+    pub fn instant(&self, at: RunTime) -> Instant {
+        self.start + Duration::from_nanos(at.0)
+    }
+
+    /// Wall-clock milliseconds since the Unix epoch at zero of this clock.
+    pub fn wall_at_start_ms(&self) -> i64 {
+        self.wall_at_start.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    }
+
+    /// Converts a wall-clock time (Unix milliseconds, of this host) to the run's clock.
+    ///
+    /// Exact as long as the host's wall clock was not stepped since the start; times before the
+    /// start become zero.
+    pub fn from_wall_ms(&self, unix_ms: i64) -> RunTime {
+        let start = self.wall_at_start.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = unix_ms as i128 * 1_000_000 - start.as_nanos() as i128;
+        RunTime(nanos.clamp(0, u64::MAX as i128) as u64)
+    }
+}

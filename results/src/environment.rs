@@ -1,0 +1,67 @@
+//! Where a trial ran and with which settings *in force*: `environment.json`.
+//!
+//! Settings are read back from the running servers, never copied from what was asked for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Host, versions and settings of one trial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Environment {
+    /// kbench's own version.
+    pub kbench: String,
+    /// Version of Apache Kafka.
+    pub kafka: String,
+    /// Version of Apache ZooKeeper.
+    pub zookeeper: String,
+    /// Version of librdkafka.
+    pub librdkafka: String,
+    /// First line of `java -version`.
+    pub java: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// CPU cores that the run could use.
+    pub cores: u32,
+    /// Memory of the host, in bytes.
+    pub memory_bytes: u64,
+    /// How the cluster ran: "user namespaces", "root namespaces", "loopback processes".
+    pub mode: String,
+    /// Where the servers' data lay: "memory" or "disk".
+    pub storage: String,
+    /// Whether the JVMs used a class-data archive.
+    pub class_archive: bool,
+    /// Settings in force that decide what the claims can be.
+    pub settings: Settings,
+    /// The client's settings, main producer.
+    pub producer: BTreeMap<String, String>,
+}
+
+/// Settings in force, read back from brokers and ZooKeeper servers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Settings {
+    /// The brokers' ZooKeeper session time-out *as negotiated*, in milliseconds.
+    pub zk_session_timeout_ms: Option<u64>,
+    /// ZooKeeper's `tickTime`, in milliseconds.
+    pub zk_tick_ms: Option<u64>,
+    /// Number of ZooKeeper servers.
+    pub zk_servers: u32,
+    /// Number of brokers.
+    pub brokers: u32,
+    /// Topic of the main load.
+    pub topic: String,
+    /// Its number of partitions.
+    pub partitions: u32,
+    /// Its replication factor.
+    pub replication_factor: u32,
+    /// Its `min.insync.replicas`.
+    pub min_insync_replicas: Option<u32>,
+    /// Its `unclean.leader.election.enable`.
+    pub unclean_leader_election: Option<bool>,
+    /// The brokers' `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: Option<u64>,
+    /// Other broker settings worth quoting, as the first broker describes them.
+    pub broker: BTreeMap<String, String>,
+    /// The topic's configuration, as described.
+    pub topic_config: BTreeMap<String, String>,
+}
