@@ -285,6 +285,13 @@ pub enum EventKind {
         /// What, and what it means.
         text: String,
     },
+    /// The trial could not be carried out.
+    TrialFailed {
+        /// What failed, on what, why.
+        text: String,
+        /// What the user can do about it, when we know.
+        cure: Option<String>,
+    },
     /// The run was interrupted (Ctrl-C, SIGTERM).
     Interrupted,
     /// Last event of a trial that came to its end.

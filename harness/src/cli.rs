@@ -1,0 +1,192 @@
+//! The command line: arguments, and one file a command under `cli/`.
+//!
+//! Messages go to stderr, data to stdout. What a command does is in the library; this module only
+//! parses, calls and prints.
+
+mod heal;
+mod judge;
+mod list;
+mod run;
+mod tools;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::sandbox::Mode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  guarantees kept (a refuted claim is shown, and fails only with --strict)
+  1  a guarantee was violated (or, with --strict, a claim refuted)
+  2  wrong usage or specification
+  3  unknown: interrupted, undecided, or the run itself was invalid
+  4  infrastructure: the cluster did not start, a tool is missing";
+
+/// Chaos and benchmarking test harness for Apache Kafka.
+#[derive(Parser)]
+#[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, load it, hurt it, heal it, check every record, and report
+    Run(RunArgs),
+    /// Judge a recorded run again, from its files alone
+    Check(JudgeArgs),
+    /// Judge a recorded run again and write its report files anew
+    Report(JudgeArgs),
+    /// Undo what an interrupted run may have left behind
+    Heal(HealArgs),
+    /// List what is shipped, or the recorded runs
+    List(ListArgs),
+    /// Check specification files without running anything
+    Validate(ValidateArgs),
+    /// Say what this machine lacks for a run, and the cure
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are printed on stdout.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables for people
+    Text,
+    /// Exactly report.json
+    Json,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Workload: a shipped name (`kbench list workloads`) or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "1k-msg-s")]
+    workload: String,
+    /// Fault plan: a shipped name (`kbench list plans`), a TOML file, or `none`
+    #[arg(long, value_name = "PLAN|FILE|none", default_value = "failover")]
+    faults: String,
+    /// Cluster: `local` (the guide's three machines) or a TOML file
+    #[arg(long, value_name = "local|FILE", default_value = "local")]
+    cluster: String,
+    /// Number of trials, each on a fresh cluster
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    trials: u32,
+    /// How many trials run at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    parallel: u32,
+    /// Seed of everything that is drawn at random; drawn itself when absent
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Length of the load when no faults are injected, e.g. `60s` (default: the workload's)
+    #[arg(long, value_name = "T")]
+    duration: Option<humantime::Duration>,
+    /// Change one value of a specification, e.g.
+    /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Version of Apache Kafka (default: the cluster's)
+    #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
+    kafka_version: Option<String>,
+    /// Use this installation of Apache Kafka (its `libs` folder) instead
+    #[arg(long, value_name = "DIR")]
+    kafka_home: Option<PathBuf>,
+    /// How the local cluster is isolated (default: the best that this machine allows)
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Folder in which the run's directory is made
+    #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
+    out: PathBuf,
+    /// What to print on stdout at the end
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Exit with 1 when a claim is refuted
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Args)]
+struct JudgeArgs {
+    /// Directory of the run, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest")]
+    run: PathBuf,
+    /// Folder in which `latest` and run names are looked up
+    #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
+    out: PathBuf,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Exit with 1 when a claim is refuted
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Args)]
+struct HealArgs {
+    /// Directory of the run, or `latest`
+    #[arg(value_name = "RUN", required_unless_present = "all")]
+    run: Option<PathBuf>,
+    /// Heal every run in the folder
+    #[arg(long, conflicts_with = "run")]
+    all: bool,
+    /// Folder in which runs are looked up
+    #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    what: list::What,
+    /// Folder in which runs are looked up
+    #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct ValidateArgs {
+    /// Workloads, plans, clusters or claims, as TOML files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct DoctorArgs {
+    /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
+    #[arg(long)]
+    prepare: bool,
+    /// Version of Apache Kafka (default: the guide's cluster's)
+    #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
+    kafka_version: Option<String>,
+    /// Use this installation of Apache Kafka instead
+    #[arg(long, value_name = "DIR")]
+    kafka_home: Option<PathBuf>,
+}
+
+/// Parses the command line, carries it out, and says with which code to exit.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => judge::check(&args),
+        Command::Report(args) => judge::report(&args),
+        Command::Heal(args) => heal::heal(&args),
+        Command::List(args) => list::list(&args),
+        Command::Validate(args) => validate::validate(&args),
+        Command::Doctor(args) => tools::doctor(&args),
+        Command::Completions { shell } => tools::completions(shell),
+    };
+    outcome.unwrap_or_else(|failure: Failure| {
+        failure.print();
+        failure.exit_code()
+    })
+}

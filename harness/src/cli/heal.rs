@@ -1,0 +1,33 @@
+//! `kbench heal`: undo what an interrupted run may have left behind.
+
+use std::process::ExitCode;
+
+use super::HealArgs;
+use crate::failure::Failure;
+use crate::heal::{self, Healed};
+use crate::rundir::RunDir;
+
+pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
+    let runs = match &args.run {
+        Some(run) => vec![RunDir::find(run, &args.out)?],
+        None => RunDir::all(&args.out),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for run in &runs {
+        match heal::heal(run)? {
+            Healed::Nothing => println!("{}: nothing to heal", run.name()),
+            Healed::Undone(what) => {
+                println!("{}: healed", run.name());
+                what.iter().for_each(|line| println!("  {line}"));
+            }
+            Healed::StillRunning if args.all => println!("{}: still running", run.name()),
+            Healed::StillRunning => {
+                let failure = Failure::usage(format!("{} is still running", run.name()))
+                    .with_cure("stop it with Ctrl-C; it heals what it did before it ends");
+                failure.print();
+                code = failure.exit_code();
+            }
+        }
+    }
+    Ok(code)
+}

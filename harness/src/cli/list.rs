@@ -1,0 +1,100 @@
+//! `kbench list`: what is shipped, and the recorded runs.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets};
+
+use super::ListArgs;
+use crate::failure::Failure;
+use crate::rundir::RunDir;
+use crate::spec::{Kind, shipped};
+
+/// What can be listed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum What {
+    /// Loads that `--workload` knows by name
+    Workloads,
+    /// Plans that `--faults` knows by name
+    Plans,
+    /// Faults that a plan can name
+    Faults,
+    /// The guide's claims
+    Claims,
+    /// Clusters that `--cluster` knows by name
+    Clusters,
+    /// Recorded runs, oldest first
+    Runs,
+}
+
+pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
+    let (header, rows) = match args.what {
+        What::Workloads => specs(Kind::Workload),
+        What::Plans => specs(Kind::Plan),
+        What::Clusters => specs(Kind::Cluster),
+        What::Claims => claims()?,
+        What::Faults => fault_rows(),
+        What::Runs => runs(args),
+    };
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    println!("{}", table.trim_fmt());
+    Ok(ExitCode::SUCCESS)
+}
+
+type Rows = (Vec<&'static str>, Vec<Vec<String>>);
+
+fn specs(kind: Kind) -> Rows {
+    let describe = |text: &str| {
+        text.parse::<toml::Table>()
+            .ok()
+            .and_then(|table| table.get("description")?.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    let rows = shipped(kind)
+        .iter()
+        .map(|(name, text)| vec![(*name).to_owned(), describe(text)])
+        .collect();
+    (vec!["NAME", "DESCRIPTION"], rows)
+}
+
+fn claims() -> Result<Rows, Failure> {
+    let claims = results::claim::guide()
+        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
+    let rows = claims
+        .into_iter()
+        .map(|claim| {
+            vec![claim.id, claim.scenario.unwrap_or_else(|| "any".into()), claim.text]
+        })
+        .collect();
+    Ok((vec!["CLAIM", "TESTED BY STEP", "SENTENCE"], rows))
+}
+
+fn fault_rows() -> Rows {
+    let rows = faults::fault::catalogue()
+        .into_iter()
+        .map(|(name, description)| vec![name.to_owned(), description.to_owned()])
+        .collect();
+    (vec!["FAULT", "DESCRIPTION"], rows)
+}
+
+fn runs(args: &ListArgs) -> Rows {
+    let rows = RunDir::all(&args.out)
+        .iter()
+        .map(|run| {
+            let report: Option<serde_json::Value> = std::fs::read(run.path().join("report.json"))
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let verdict = report
+                .as_ref()
+                .and_then(|report| report["verdict"].as_str().map(str::to_owned))
+                .unwrap_or_else(|| "no report".into());
+            let command = run.spec().map_or_else(|_| "spec.toml is damaged".into(), |s| s.command);
+            vec![run.name(), verdict, command]
+        })
+        .collect();
+    (vec!["RUN", "VERDICT", "COMMAND"], rows)
+}

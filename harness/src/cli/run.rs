@@ -1,0 +1,106 @@
+//! `kbench run`: from arguments to a resolved spec, then the run itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{Format, RunArgs, judge};
+use crate::failure::Failure;
+use crate::run;
+use crate::rundir::RunDir;
+use crate::sandbox;
+use crate::spec::{self, KafkaSource, Kind, Request, RunSpec};
+use crate::topology::Topology;
+
+pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let spec = resolve(&args)?;
+    let (dir, _lock) = RunDir::create(&args.out, &spec.run_id)?;
+    run::save_spec(&spec, &dir)?;
+    let outcome = run::run(&spec, &dir)?;
+    let report = run::judge(&spec, &dir, &outcome)?;
+    run::write_report(&report, &dir, args.strict)?;
+    judge::print(&report, &dir, args.format == Format::Json, args.strict);
+    Ok(ExitCode::from(report.exit_code(args.strict)))
+}
+
+/// Where Kafka comes from: `--kafka-home`, `--kafka-version`, or the guide's cluster.
+pub(super) fn kafka_source(
+    version: Option<String>,
+    home: Option<PathBuf>,
+) -> Result<KafkaSource, Failure> {
+    match (version, home) {
+        (_, Some(home)) => Ok(KafkaSource::Home(home)),
+        (Some(version), None) => Ok(KafkaSource::Version(version)),
+        (None, None) => {
+            let guide: Topology = spec::load(Kind::Cluster, "guide", &[])?;
+            Ok(KafkaSource::Version(guide.kafka.version))
+        }
+    }
+}
+
+fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
+    let request = Request {
+        workload: args.workload.clone(),
+        faults: args.faults.clone(),
+        cluster: args.cluster.clone(),
+        set: args.set.clone(),
+        duration: args.duration.map(Into::into),
+    };
+    let resolved = spec::resolve(&request)?;
+    let mode = sandbox::choose(args.mode)
+        .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+    if let Some(plan) = &resolved.plan {
+        run::refuse_beyond(mode, plan)?;
+    }
+    let kafka = match (&args.kafka_version, &args.kafka_home) {
+        (None, None) => KafkaSource::Version(resolved.cluster.kafka.version.clone()),
+        (version, home) => kafka_source(version.clone(), home.clone())?,
+    };
+    let now = Timestamp::now();
+    let random = fresh_number();
+    let run_id = format!(
+        "{}-{}-{:04x}",
+        now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ"),
+        resolved.workload.name,
+        random & 0xffff
+    );
+    Ok(RunSpec {
+        run_id,
+        run_number: random,
+        command: command_line(),
+        started: now.to_string(),
+        // Fits TOML's signed integers.
+        seed: args.seed.unwrap_or(random >> 1),
+        trials: args.trials,
+        parallel: args.parallel.min(args.trials),
+        mode,
+        kafka,
+        workload: resolved.workload,
+        plan: resolved.plan,
+        cluster: resolved.cluster,
+        claims: resolved.claims,
+    })
+}
+
+/// A number that no other run has: 63 bits, from the time and the process id, mixed.
+fn fresh_number() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() >> 1
+}
+
+/// The command as it was typed, with the arguments that need it quoted.
+fn command_line() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:%+@".contains(c);
+    let quote = |argument: String| {
+        if !argument.is_empty() && argument.chars().all(plain) {
+            argument
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    };
+    std::iter::once("kbench".to_owned())
+        .chain(std::env::args().skip(1).map(quote))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,102 @@
+//! The one error type of the binary: what went wrong, in words for the user, and the exit code.
+
+use std::process::ExitCode;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+
+/// Exit codes, as documented in `kbench --help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Wrong usage or specification.
+    Usage = 2,
+    /// The question could not be answered: interrupted, or files are damaged.
+    Unknown = 3,
+    /// The cluster did not start, a tool is missing, a directory cannot be written.
+    Infrastructure = 4,
+}
+
+/// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{text}")]
+pub struct Failure {
+    exit: Exit,
+    text: String,
+    #[help]
+    cure: Option<String>,
+    #[source_code]
+    file: Option<NamedSource<String>>,
+    #[label(collection)]
+    labels: Vec<LabeledSpan>,
+}
+
+impl Failure {
+    fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into(), cure: None, file: None, labels: Vec::new() }
+    }
+
+    /// The user asked for something that makes no sense.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+
+    /// The question cannot be answered.
+    pub fn unknown(text: impl Into<String>) -> Self {
+        Self::new(Exit::Unknown, text)
+    }
+
+    /// The machine or the cluster does not let us.
+    pub fn infrastructure(text: impl Into<String>) -> Self {
+        Self::new(Exit::Infrastructure, text)
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn with_cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// A TOML file that is not what it should be, with the place in it.
+    pub fn spec(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let mut failure = Self::usage(format!("{file} is not a valid specification"));
+        let message = error.message().trim().to_owned();
+        match error.span() {
+            Some(span) => failure.labels.push(LabeledSpan::at(span, message)),
+            None => failure.text = format!("{}: {message}", failure.text),
+        }
+        failure.file = Some(NamedSource::new(file, text.to_owned()).with_language("TOML"));
+        failure
+    }
+
+    /// Prints the failure on stderr.
+    pub fn print(&self) {
+        let theme = if std::io::IsTerminal::is_terminal(&std::io::stderr())
+            && std::env::var_os("NO_COLOR").is_none()
+        {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let mut text = String::new();
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+        match handler.render_report(&mut text, self) {
+            Ok(()) => eprint!("{text}"),
+            Err(_) => eprintln!("{}", self.text),
+        }
+    }
+
+    /// The exit code of a process that ends with this failure.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// The text, without cure and place.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the user can do about it.
+    pub fn cure(&self) -> Option<&str> {
+        self.cure.as_deref()
+    }
+}

@@ -1,0 +1,226 @@
+//! The view of a run while it goes on: one line a trial on a terminal, plain lines elsewhere.
+//!
+//! Everything shown is taken from the trials' event streams; nothing is measured here. All of it
+//! goes to stderr.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use results::clock::RunTime;
+use results::event::{Event, EventKind, Second, Stage};
+
+/// How often a plain log says how the load does.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The view.
+pub struct Live {
+    bars: Option<MultiProgress>,
+    trials: BTreeMap<u32, Trial>,
+    many: bool,
+    topic: String,
+}
+
+/// What is known of one trial.
+#[derive(Default)]
+struct Trial {
+    bar: Option<ProgressBar>,
+    at: RunTime,
+    stage: Option<Stage>,
+    second: Second,
+    acked: u64,
+    consumed: u64,
+    controller: Option<i32>,
+    leaders: BTreeMap<i32, i32>,
+    fault: Option<String>,
+    last_plain: RunTime,
+}
+
+impl Live {
+    /// A view of `trials` trials whose load goes to `topic`; on a terminal unless told otherwise.
+    pub fn new(trials: u32, topic: &str) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self {
+            bars: terminal.then(MultiProgress::new),
+            trials: BTreeMap::new(),
+            many: trials > 1,
+            topic: topic.to_owned(),
+        }
+    }
+
+    /// Prints a line above the view.
+    pub fn say(&self, text: &str) {
+        match &self.bars {
+            // The terminal may be gone; there is nobody left to tell then.
+            Some(bars) => drop(bars.println(text)),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Shows an event of a trial.
+    pub fn event(&mut self, number: u32, event: &Event) {
+        let many = self.many;
+        let bars = &self.bars;
+        let trial = self.trials.entry(number).or_insert_with(|| Trial {
+            bar: bars.as_ref().map(|bars| bars.add(spinner())),
+            ..Trial::default()
+        });
+        let line = trial.take(event, &self.topic);
+        let plain = trial.bar.is_none();
+        let due = plain && trial.plain_due();
+        let status = trial.status();
+        if let Some(bar) = &trial.bar {
+            bar.set_message(if many { format!("trial {number}  {status}") } else { status.clone() });
+        }
+        let prefix = if many { format!("trial {number}  ") } else { String::new() };
+        if let Some(line) = line {
+            self.say(&format!("{prefix}{:>7.2} s  {line}", event.at.as_secs_f64()));
+        }
+        if due {
+            self.say(&format!("{prefix}{:>7.2} s  {status}", event.at.as_secs_f64()));
+        }
+    }
+
+    /// Takes a trial that has ended out of the view.
+    pub fn ended(&mut self, number: u32) {
+        if let Some(bar) = self.trials.remove(&number).and_then(|trial| trial.bar) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+impl Trial {
+    /// Takes in an event; returns the line that it deserves, if any.
+    fn take(&mut self, event: &Event, topic: &str) -> Option<String> {
+        self.at = self.at.max(event.at);
+        match &event.kind {
+            EventKind::Stage { stage } => {
+                self.stage = Some(*stage);
+                Some(stage_line(*stage).to_owned())
+            }
+            EventKind::ClusterReady { took_s } => Some(format!("cluster ready after {took_s:.1} s")),
+            EventKind::Second(second) => {
+                self.acked += second.acked;
+                self.consumed += second.consumed;
+                self.second = second.clone();
+                None
+            }
+            EventKind::ControllerElected { broker, .. } => {
+                self.controller = Some(*broker);
+                self.fault.as_ref().map(|_| format!("controller is broker {broker}"))
+            }
+            EventKind::ControllerGone => {
+                self.controller = None;
+                Some("no controller".to_owned())
+            }
+            EventKind::PartitionState { topic: of, partition, leader, .. } if of == topic => {
+                self.leaders.insert(*partition, *leader);
+                None
+            }
+            EventKind::BrokerGone { broker } => {
+                Some(format!("broker {broker} is no longer registered"))
+            }
+            other => self.take_fault(other),
+        }
+    }
+
+    fn take_fault(&mut self, kind: &EventKind) -> Option<String> {
+        match kind {
+            EventKind::AwaitingSteady { fault_id } => {
+                Some(format!("{fault_id}: waiting for a steady cluster"))
+            }
+            EventKind::FaultInjecting { fault_id, fault, target, resolved, .. } => {
+                self.fault = Some(format!("{fault_id}: {fault} {}", resolved.join(", ")));
+                Some(format!("{fault_id}: {fault} {target} = {}", resolved.join(", ")))
+            }
+            EventKind::FaultInjected { fault_id, proven: false, .. } => {
+                Some(format!("{fault_id}: UNPROVEN, nothing shows that it took effect"))
+            }
+            EventKind::FaultRecovered { fault_id, recovered } => Some(format!(
+                "{fault_id}: {}",
+                if *recovered { "recovered" } else { "not recovered while the fault lasts" }
+            )),
+            EventKind::FaultHealing { fault_id } => Some(format!("{fault_id}: healing")),
+            EventKind::FaultHealed { fault_id, proven, .. } => {
+                self.fault = None;
+                let word = if *proven { "healed" } else { "NOT healed" };
+                Some(format!("{fault_id}: {word}"))
+            }
+            EventKind::FaultSkipped { fault_id, reason } => {
+                Some(format!("{fault_id}: skipped: {reason}"))
+            }
+            EventKind::Problem { text } => Some(format!("problem: {text}")),
+            EventKind::Interrupted => Some("interrupted: healing, then reporting".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn plain_due(&mut self) -> bool {
+        let loaded = matches!(
+            self.stage,
+            Some(Stage::WarmingUp | Stage::Baseline | Stage::Faults | Stage::Healing)
+        );
+        let due = loaded && self.at.since(self.last_plain) >= PLAIN_INTERVAL;
+        if due {
+            self.last_plain = self.at;
+        }
+        due
+    }
+
+    /// One line that says where the trial stands.
+    fn status(&self) -> String {
+        let stage = self.stage.map_or("preparing", stage_word);
+        let p99 = self
+            .second
+            .response_p99_us
+            .map_or("p99 -".to_owned(), |us| format!("p99 {:.1} ms", us as f64 / 1e3));
+        let controller = self.controller.map_or("none".to_owned(), |broker| broker.to_string());
+        let leaders: Vec<String> =
+            self.leaders.values().map(|leader| leader.to_string()).collect();
+        let mut line = format!(
+            "{stage}  {} msg/s  {p99}  lag {}  controller {controller}  leaders {}",
+            self.second.acked,
+            self.acked.saturating_sub(self.consumed),
+            leaders.join(" "),
+        );
+        if let Some(fault) = &self.fault {
+            line.push_str("  ");
+            line.push_str(fault);
+        }
+        line
+    }
+}
+
+fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Starting => "starting",
+        Stage::WarmingUp => "warming up",
+        Stage::Baseline => "baseline",
+        Stage::Faults => "faults",
+        Stage::Healing => "healing",
+        Stage::Draining => "draining",
+        Stage::Stopping => "stopping",
+    }
+}
+
+fn stage_line(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Starting => "starting the cluster",
+        Stage::WarmingUp => "warming up",
+        Stage::Baseline => "measuring the healthy cluster",
+        Stage::Faults => "injecting faults",
+        Stage::Healing => "healing",
+        Stage::Draining => "reading every partition from its start",
+        Stage::Stopping => "stopping the cluster",
+    }
+}

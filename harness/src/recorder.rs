@@ -1,0 +1,56 @@
+//! The one place where a trial's events are recorded: appended to `events.jsonl`, and told to the
+//! coordinator as lines on stdout, from which it draws the live view.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use results::clock::{RunClock, RunTime};
+use results::event::{Event, EventKind, EventLog};
+
+use crate::failure::Failure;
+
+/// Records events of a trial, from any thread.
+pub struct Recorder {
+    clock: RunClock,
+    log: Mutex<EventLog>,
+}
+
+impl Recorder {
+    /// Starts the log `events.jsonl` in `dir`.
+    ///
+    /// # Errors
+    /// An infrastructure failure when it cannot be written.
+    pub fn create(dir: &Path, clock: RunClock) -> Result<Self, Failure> {
+        let path = dir.join("events.jsonl");
+        let log = EventLog::create(&path).map_err(|error| {
+            Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
+        })?;
+        Ok(Self { clock, log: Mutex::new(log) })
+    }
+
+    /// The run's clock.
+    pub fn clock(&self) -> RunClock {
+        self.clock
+    }
+
+    /// Records what happens now.
+    pub fn now(&self, kind: EventKind) {
+        self.at(self.clock.now(), kind);
+    }
+
+    /// Records what happened at `at`.
+    pub fn at(&self, at: RunTime, kind: EventKind) {
+        let event = Event { at, kind };
+        // A thread that panicked while it held the lock had not begun to write the next line.
+        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = log.append(&event) {
+            // Without its events a trial proves nothing: `check` finds the last one missing.
+            eprintln!("events.jsonl cannot be written: {error}");
+        }
+        if let Ok(line) = serde_json::to_string(&event) {
+            // The coordinator is gone when this fails, and the trial ends with it.
+            drop(writeln!(std::io::stdout().lock(), "{line}"));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Trials in their sandboxes: at most so many at a time, their events forwarded to the live view,
+//! signals passed on.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use results::event::{Event, EventKind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::failure::Failure;
+use crate::heal::LabRecord;
+use crate::live::Live;
+use crate::rundir::RunDir;
+use crate::sandbox::{self, SandboxChild};
+use crate::spec::RunSpec;
+
+/// Last lines of a trial's own messages that are shown when it ends without a word.
+const TAIL_LINES: usize = 15;
+
+/// What a trial's reader tells the coordinator.
+enum Message {
+    Event(u32, Box<Event>),
+    Ended(u32),
+}
+
+/// State of the coordinator.
+struct Coordinator<'a> {
+    spec: &'a RunSpec,
+    dir: &'a RunDir,
+    live: Live,
+    sender: mpsc::UnboundedSender<Message>,
+    running: BTreeMap<u32, SandboxChild>,
+    next: u32,
+    interrupted: bool,
+    failures: Vec<(u32, String, Option<String>)>,
+}
+
+/// Runs all trials to their ends. Must be called on the main thread: sandboxes end with the thread
+/// that started them.
+///
+/// # Errors
+/// An infrastructure failure when a trial could not be carried out; the others are still run.
+pub(super) fn run_all(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    runtime.block_on(coordinate(spec, dir))
+}
+
+async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    let mut coordinator = Coordinator {
+        spec,
+        dir,
+        live: Live::new(spec.trials, &spec.cluster.main_topic().name),
+        sender,
+        running: BTreeMap::new(),
+        next: 1,
+        interrupted: false,
+        failures: Vec::new(),
+    };
+    let no_signals =
+        |error: std::io::Error| Failure::infrastructure(format!("no signal handler: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+    coordinator.fill()?;
+    while !coordinator.running.is_empty() {
+        tokio::select! {
+            Some(message) = messages.recv() => coordinator.message(message)?,
+            _ = interrupt.recv() => coordinator.interrupt()?,
+            _ = terminate.recv() => coordinator.interrupt()?,
+            _ = hangup.recv() => coordinator.interrupt()?,
+        }
+    }
+    coordinator.end()
+}
+
+impl Coordinator<'_> {
+    /// Starts trials until as many run as may.
+    fn fill(&mut self) -> Result<(), Failure> {
+        while !self.interrupted
+            && self.next <= self.spec.trials
+            && self.running.len() < self.spec.parallel as usize
+        {
+            let number = self.next;
+            self.next += 1;
+            self.start(number)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, number: u32) -> Result<(), Failure> {
+        let trial_dir = self.dir.trial(number, self.spec.trials);
+        let cannot = |error: std::io::Error| {
+            Failure::infrastructure(format!("trial {number} cannot be started: {error}"))
+        };
+        std::fs::create_dir_all(trial_dir.join("logs")).map_err(cannot)?;
+        let messages = File::create(messages_path(&trial_dir)).map_err(cannot)?;
+        let arguments =
+            ["__trial".into(), self.dir.path().as_os_str().to_owned(), number.to_string().into()];
+        let mut child = sandbox::spawn(self.spec.mode, &arguments, messages).map_err(cannot)?;
+        LabRecord::of(child.pid()).save(&trial_dir).map_err(cannot)?;
+        let stdout = child.take_stdout();
+        let sender = self.sender.clone();
+        std::thread::spawn(move || forward(number, stdout, &sender));
+        self.running.insert(number, child);
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Event(number, event) => {
+                self.live.event(number, &event);
+                if let EventKind::TrialFailed { text, cure } = event.kind {
+                    self.failures.push((number, text, cure));
+                }
+            }
+            Message::Ended(number) => {
+                self.live.ended(number);
+                if let Some(child) = self.running.remove(&number) {
+                    self.reap(number, child)?;
+                }
+                self.fill()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the exit status of a trial whose stdout has ended.
+    fn reap(&mut self, number: u32, mut child: SandboxChild) -> Result<(), Failure> {
+        let status = child.wait().map_err(|error| {
+            Failure::infrastructure(format!("trial {number} cannot be awaited: {error}"))
+        })?;
+        let told = self.failures.iter().any(|(failed, ..)| *failed == number);
+        if !status.success() && !told && !self.interrupted {
+            let trial_dir = self.dir.trial(number, self.spec.trials);
+            let tail = tail(&messages_path(&trial_dir));
+            self.failures.push((number, format!("the trial ended with {status}{tail}"), None));
+        }
+        Ok(())
+    }
+
+    /// First time: the trials heal and end. Second time: they are killed.
+    fn interrupt(&mut self) -> Result<(), Failure> {
+        if self.interrupted {
+            for child in self.running.values_mut() {
+                // One that has just ended by itself is as good as killed.
+                drop(child.kill());
+            }
+            let run = self.dir.path().display();
+            return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
+                .with_cure(format!(
+                    "processes, namespaces and data of the local cluster ended with it; \
+                     `kbench heal {run}` verifies that, `kbench check {run}` judges what there is"
+                )));
+        }
+        self.interrupted = true;
+        self.live.say("interrupted: healing, then reporting; once more kills at once");
+        for child in self.running.values_mut() {
+            // One that has just ended by itself needs no signal.
+            drop(child.interrupt());
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let all_failed = self.failures.len() as u32 >= self.spec.trials;
+        match self.failures.into_iter().next() {
+            Some((number, text, cure)) if all_failed => {
+                let failure = Failure::infrastructure(match self.spec.trials {
+                    1 => text,
+                    _ => format!("trial {number}: {text}"),
+                });
+                Err(match cure {
+                    Some(cure) => failure.with_cure(cure),
+                    None => failure,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Forwards the events that a trial writes on its stdout, to the end.
+fn forward(number: u32, stdout: impl Read, sender: &mpsc::UnboundedSender<Message>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        if let Ok(event) = serde_json::from_str(&line) {
+            // The coordinator has given up when this fails.
+            drop(sender.send(Message::Event(number, Box::new(event))));
+        }
+    }
+    drop(sender.send(Message::Ended(number)));
+}
+
+fn messages_path(trial_dir: &Path) -> std::path::PathBuf {
+    trial_dir.join("logs/kbench.log")
+}
+
+/// The last lines of a file, as the end of a message.
+fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    lines[from..].iter().map(|line| format!("\n  {line}")).collect()
+}

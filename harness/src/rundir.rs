@@ -1,0 +1,137 @@
+//! A run's directory: its names, and the lock that says "this run is still going".
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::failure::Failure;
+use crate::spec::RunSpec;
+
+/// Below this much free space a run is not started: logs and history of a default run take about
+/// 60 MB, and a full disk would cut the history short.
+const LEAST_FREE_BYTES: u64 = 256 << 20;
+
+/// The directory of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+/// Held while a run goes on; the kernel releases it however kbench ends.
+#[derive(Debug)]
+pub struct RunLock {
+    _lock: Flock<File>,
+}
+
+impl RunDir {
+    /// Makes the directory `name` in `out`, points `latest` at it, and locks it.
+    ///
+    /// # Errors
+    /// Infrastructure failures: the folder cannot be written, or its disk is nearly full.
+    pub fn create(out: &Path, name: &str) -> Result<(Self, RunLock), Failure> {
+        let cannot = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::infrastructure(format!("{what} {} cannot be written: {error}", out.display()))
+                .with_cure("choose another folder with --out DIR")
+        };
+        fs::create_dir_all(out).map_err(|error| cannot("the folder of runs", &error))?;
+        enough_space(out)?;
+        let path = out.join(name);
+        fs::create_dir(&path).map_err(|error| cannot("the folder of runs", &error))?;
+        let run = Self(fs::canonicalize(&path).unwrap_or(path));
+        let lock = run.lock()?.ok_or_else(|| cannot("the lock of a run in", &"it is held"))?;
+        point_latest(out, name).map_err(|error| cannot("the link `latest` in", &error))?;
+        Ok((run, lock))
+    }
+
+    /// Finds a recorded run: a path, a name in `out`, or `latest`.
+    ///
+    /// # Errors
+    /// A usage failure when there is none.
+    pub fn find(run: &Path, out: &Path) -> Result<Self, Failure> {
+        [run.to_path_buf(), out.join(run)]
+            .into_iter()
+            .find(|path| path.join("spec.toml").is_file())
+            .map(|path| Self(fs::canonicalize(&path).unwrap_or(path)))
+            .ok_or_else(|| {
+                Failure::usage(format!("there is no recorded run {}", run.display()))
+                    .with_cure("`kbench list runs` shows what is there; --out names the folder")
+            })
+    }
+
+    /// Every recorded run in `out`, oldest first.
+    pub fn all(out: &Path) -> Vec<Self> {
+        let mut runs: Vec<PathBuf> = fs::read_dir(out)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .filter(|path| path.join("spec.toml").is_file())
+            .collect();
+        runs.sort();
+        runs.into_iter().map(Self).collect()
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Directory of trial `number` (from 1) of `trials`: the run's own when there is only one.
+    pub fn trial(&self, number: u32, trials: u32) -> PathBuf {
+        if trials == 1 { self.0.clone() } else { self.0.join(format!("trials/{number}")) }
+    }
+
+    /// Reads the resolved spec.
+    ///
+    /// # Errors
+    /// An unknown-failure when the file is damaged.
+    pub fn spec(&self) -> Result<RunSpec, Failure> {
+        let path = self.0.join("spec.toml");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::unknown(format!("{} cannot be read: {error}", path.display())))?;
+        toml::from_str(&text)
+            .map_err(|error| Failure::spec(&path.display().to_string(), &text, &error))
+    }
+
+    /// Takes the run's lock; none when another kbench holds it.
+    ///
+    /// # Errors
+    /// An infrastructure failure when the lock file cannot be opened.
+    pub fn lock(&self) -> Result<Option<RunLock>, Failure> {
+        let path = self.0.join(".lock");
+        let file = File::create(&path).map_err(|error| {
+            Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
+        })?;
+        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|_lock| RunLock { _lock }))
+    }
+}
+
+fn enough_space(out: &Path) -> Result<(), Failure> {
+    let stat = nix::sys::statvfs::statvfs(out).map_err(|error| {
+        Failure::infrastructure(format!("free space of {} is unknown: {error}", out.display()))
+    })?;
+    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+    if free >= LEAST_FREE_BYTES {
+        return Ok(());
+    }
+    Err(Failure::infrastructure(format!(
+        "the disk of {} is nearly full: {} MB free, {} MB are needed",
+        out.display(),
+        free >> 20,
+        LEAST_FREE_BYTES >> 20
+    ))
+    .with_cure("free some space, or choose another folder with --out DIR"))
+}
+
+/// Points `latest` at the newest run, in one step.
+fn point_latest(out: &Path, name: &str) -> std::io::Result<()> {
+    let fresh = out.join(format!(".latest-{}", std::process::id()));
+    symlink(name, &fresh)?;
+    fs::rename(&fresh, out.join("latest"))
+}

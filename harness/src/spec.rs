@@ -1,0 +1,142 @@
+//! What a run is asked to do: names, files and `--set` resolved once, into one [`RunSpec`].
+//!
+//! The resolved spec is saved as `spec.toml` before anything starts; trials, `check` and `report`
+//! read that file and nothing else.
+
+mod lookup;
+mod set;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use faults::plan::Plan;
+use results::claim::Claim;
+use serde::{Deserialize, Serialize};
+use workloads::spec::WorkloadSpec;
+
+use crate::failure::Failure;
+use crate::sandbox::Mode;
+use crate::topology::Topology;
+
+pub use lookup::{Kind, load, shipped};
+
+/// Where Kafka's jars come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KafkaSource {
+    /// This version, through Maven, from the cache when it is there.
+    Version(String),
+    /// An installation of the user's own.
+    Home(PathBuf),
+}
+
+/// Everything that decides what a run does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// Name of the run, and of its directory.
+    pub run_id: String,
+    /// Number of the run, as it is in every record's header.
+    pub run_number: u64,
+    /// The command line, for repeating the run.
+    pub command: String,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// Seed of everything drawn at random.
+    pub seed: u64,
+    /// Number of trials.
+    pub trials: u32,
+    /// How many of them at the same time.
+    pub parallel: u32,
+    /// How the cluster is isolated.
+    pub mode: Mode,
+    /// Where Kafka's jars come from.
+    pub kafka: KafkaSource,
+    /// The load.
+    pub workload: WorkloadSpec,
+    /// The faults; none for load alone.
+    pub plan: Option<Plan>,
+    /// The cluster.
+    pub cluster: Topology,
+    /// The claims that this plan can test.
+    pub claims: Vec<Claim>,
+}
+
+/// What the user asked for, before names are resolved.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `--workload`.
+    pub workload: String,
+    /// `--faults`.
+    pub faults: String,
+    /// `--cluster`.
+    pub cluster: String,
+    /// `--set`, in order.
+    pub set: Vec<String>,
+    /// `--duration`.
+    pub duration: Option<Duration>,
+}
+
+/// The three specifications of a run, resolved.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The load.
+    pub workload: WorkloadSpec,
+    /// The faults; none for load alone.
+    pub plan: Option<Plan>,
+    /// The cluster.
+    pub cluster: Topology,
+    /// The claims that this plan can test.
+    pub claims: Vec<Claim>,
+}
+
+/// Resolves names, files and `--set`.
+///
+/// # Errors
+/// Usage failures: an unknown name (the nearest are suggested), a mistake in a file (with its
+/// place), a `--set` that names nothing, impossible values.
+pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
+    let changes = set::parse(&request.set)?;
+    let mut workload: WorkloadSpec = load(Kind::Workload, &request.workload, &changes)?;
+    if let Some(duration) = request.duration {
+        workload.phases.duration = duration;
+    }
+    let cluster: Topology = match request.cluster.as_str() {
+        "local" => load(Kind::Cluster, "guide", &changes)?,
+        name => load(Kind::Cluster, name, &changes)?,
+    };
+    let plan: Option<Plan> = match request.faults.as_str() {
+        "none" => None,
+        name => Some(load(Kind::Plan, name, &changes)?),
+    };
+    workload.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    cluster.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(plan) = &plan {
+        plan.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    set::all_used(&changes, plan.is_some())?;
+    let claims = claims_for(plan.as_ref())?;
+    Ok(Resolved { workload, plan, cluster, claims })
+}
+
+/// The guide's claims, less those whose scenario is not in the plan.
+fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
+    let mut claims = results::claim::guide()
+        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
+    claims.retain(|claim| {
+        claim.scenario.as_ref().is_none_or(|scenario| {
+            plan.is_some_and(|plan| plan.steps.iter().any(|step| &step.id == scenario))
+        })
+    });
+    Ok(claims)
+}
+
+/// Longest that a run of this spec takes, for one trial: the time that the plan and the load need
+/// plus start and stop. An estimate, for sizes and for the user.
+pub fn estimate(workload: &WorkloadSpec, plan: Option<&Plan>, session: Duration) -> Duration {
+    let healthy = workload.phases.warm_up + workload.phases.baseline;
+    healthy
+        + plan.map_or(workload.phases.duration, |plan| {
+            faults::plan::time_budget(plan, session)
+        })
+}
