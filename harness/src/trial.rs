@@ -1,0 +1,235 @@
+//! One trial, front to back, inside its sandbox: cluster up, load, nemesis, heal, drain, cluster
+//! down. It records and never judges.
+//!
+//! Runs on one thread (see the sandbox: processes end with the thread that spawned them); clients
+//! and observers have threads of their own.
+
+mod conductor;
+mod environment;
+mod interrupt;
+mod lab;
+mod ports;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::ledger::Ledger;
+use faults::nemesis;
+use results::clock::RunClock;
+use results::event::{EventKind, Stage};
+use workloads::load::{Load, LoadContext};
+
+use crate::failure::Failure;
+use crate::recorder::Recorder;
+use crate::rundir::RunDir;
+use crate::spec::RunSpec;
+use conductor::TrialConductor;
+use interrupt::Interrupt;
+use lab::Lab;
+
+/// Topic of the acks=1 probe; it gets the main topic's assignment.
+const PROBE_TOPIC: &str = "kbench-probe";
+
+/// Limit for the group's assignment and a first acked record: Kafka's own initial rebalance delay
+/// is 3 s, creating the offsets topic takes about as long on a busy machine.
+const WARM_LIMIT: Duration = Duration::from_secs(60);
+
+/// Limit for sends still open when the schedule ends; after a heal they complete in seconds.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Limit for reading every partition: 36 k records a second were measured, so this is 2 M records.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
+pub fn main(run_dir: &Path, number: u32) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,zookeeper_client=warn".into()),
+        )
+        .init();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))
+        .and_then(|runtime| {
+            let local = tokio::task::LocalSet::new();
+            runtime.block_on(local.run_until(trial(run_dir, number)))
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+async fn trial(run_dir: &Path, number: u32) -> Result<(), Failure> {
+    let dir = RunDir::find(run_dir, Path::new("."))?;
+    let spec = dir.spec()?;
+    let files = dir.trial(number, spec.trials);
+    let clock = RunClock::start();
+    let recorder = Arc::new(Recorder::create(&files, clock)?);
+    recorder.now(EventKind::TrialStarted {
+        run_id: spec.run_id.clone(),
+        trial: number,
+        wall_at_start_ms: clock.wall_at_start_ms(),
+    });
+    let trial = Trial { spec, files, recorder: Arc::clone(&recorder), number };
+    let outcome = trial.carry_out().await;
+    match &outcome {
+        Ok(()) => recorder.now(EventKind::TrialEnded),
+        Err(failure) => recorder.now(EventKind::TrialFailed {
+            text: failure.text().to_owned(),
+            cure: failure.cure().map(str::to_owned),
+        }),
+    }
+    outcome
+}
+
+struct Trial {
+    spec: RunSpec,
+    files: PathBuf,
+    recorder: Arc<Recorder>,
+    number: u32,
+}
+
+impl Trial {
+    fn stage(&self, stage: Stage) {
+        self.recorder.now(EventKind::Stage { stage });
+    }
+
+    async fn carry_out(&self) -> Result<(), Failure> {
+        let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
+        self.stage(Stage::Starting);
+        let started = self.recorder.clock().now();
+        let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
+        let outcome = self.with_cluster(&lab, &interrupt, started).await;
+        self.stage(Stage::Stopping);
+        let stopped = lab.stop(outcome.is_ok()).await;
+        outcome.and(stopped)
+    }
+
+    async fn with_cluster(
+        &self,
+        lab: &Rc<Lab>,
+        interrupt: &Rc<Interrupt>,
+        started: results::clock::RunTime,
+    ) -> Result<(), Failure> {
+        let mut load = self.start_load(lab)?;
+        load = blocking(move || load.wait_writable(WARM_LIMIT).map(|()| load)).await?;
+        let took_s = self.recorder.clock().now().secs_since(started);
+        self.recorder.now(EventKind::ClusterReady { took_s });
+        self.stage(Stage::WarmingUp);
+        environment::record(&self.spec, lab, &load, &self.files, &self.recorder).await?;
+        load = blocking(move || load.wait_assigned(WARM_LIMIT).map(|()| load)).await?;
+        interrupt.sleep(self.spec.workload.phases.warm_up).await;
+        load.end_warm_up();
+        self.stage(Stage::Baseline);
+        interrupt.sleep(self.spec.workload.phases.baseline).await;
+        let load = Rc::new(load);
+        let hurt = self.hurt(lab, &load, interrupt).await;
+        let load = Rc::into_inner(load)
+            .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;
+        self.stop_load(load).await?;
+        hurt?;
+        self.drain(lab).await
+    }
+
+    fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {
+        let topic = self.spec.cluster.main_topic();
+        let recorder = Arc::clone(&self.recorder);
+        Load::start(
+            &self.spec.workload,
+            LoadContext {
+                bootstrap: lab.cluster.bootstrap(),
+                run: self.spec.run_number,
+                topic: topic.name.clone(),
+                partitions: topic.partitions,
+                brokers: self.spec.cluster.brokers().len() as u32,
+                probe_topic: self.spec.workload.probe.is_some().then(|| PROBE_TOPIC.to_owned()),
+                history_dir: self.files.join("history"),
+                clock: self.recorder.clock(),
+                seed: self.spec.seed,
+                on_second: Box::new(move |at, second| recorder.at(at, EventKind::Second(second))),
+            },
+        )
+        .map_err(client_failure)
+    }
+
+    /// The faults of the plan, or healthy load for the workload's duration.
+    async fn hurt(
+        &self,
+        lab: &Rc<Lab>,
+        load: &Rc<Load>,
+        interrupt: &Rc<Interrupt>,
+    ) -> Result<(), Failure> {
+        let Some(plan) = &self.spec.plan else {
+            interrupt.sleep(self.spec.workload.phases.duration).await;
+            return Ok(());
+        };
+        self.stage(Stage::Faults);
+        lab.observer.set_fast(true);
+        let conductor = TrialConductor::new(lab, load, interrupt, &self.recorder);
+        let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
+            .map_err(|error| Failure::infrastructure(error.to_string()))?;
+        let outcome =
+            nemesis::run(plan, lab.as_ref(), &conductor, &mut ledger, self.spec.seed).await;
+        lab.observer.set_fast(false);
+        self.stage(Stage::Healing);
+        outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()))
+    }
+
+    async fn stop_load(&self, load: Load) -> Result<(), Failure> {
+        let summary = blocking(move || load.stop(CLOSE_LIMIT)).await?;
+        self.recorder.now(EventKind::LoadEnded {
+            producer_cpu_s: summary.producer_cpu_s,
+            clients_cpu_s: summary.clients_cpu_s,
+            over_s: summary.over_s,
+            queue_full: summary.queue_full,
+        });
+        Ok(())
+    }
+
+    async fn drain(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
+        self.stage(Stage::Draining);
+        let topic = self.spec.cluster.main_topic().clone();
+        let bootstrap = lab.cluster.bootstrap();
+        let history = self.files.join("history");
+        let run = self.spec.run_number;
+        let clock = self.recorder.clock();
+        blocking(move || {
+            workloads::drain::drain(
+                &bootstrap,
+                &topic.name,
+                topic.partitions,
+                run,
+                &history,
+                clock,
+                DRAIN_LIMIT,
+            )
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// Runs what blocks on a thread of its own, so that signals and processes are still attended to.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, workloads::load::LoadError> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(client_failure),
+        Err(error) => Err(Failure::infrastructure(format!("a client thread ended: {error}"))),
+    }
+}
+
+fn client_failure(error: workloads::load::LoadError) -> Failure {
+    Failure::infrastructure(error.to_string())
+}
