@@ -3,10 +3,23 @@
 //! A history is a set of streams, one file each (`history/<name>.kbh`), every stream written by
 //! one thread: a producer's, a consumer's, the drain's. The order of entries in a stream is the
 //! order in which that client saw them.
+//!
+//! [`StreamWriter`] writes a stream while the run goes; [`History::load`] reads all of them back,
+//! and says of each whether it is [complete](Ending). Nothing here deletes or repairs a file.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
+
+mod codec;
+mod error;
+mod frame;
+mod load;
+mod write;
+
+pub use error::HistoryError;
+pub use load::{Ending, History, Stream};
+pub use write::StreamWriter;
 
 /// Number of a partition within its topic.
 pub type Partition = i32;

@@ -5,8 +5,10 @@
 //!
 //! - [`clock`]: the run's one clock. [`event`]: what happened to the cluster.
 //!   [`history`]: what the clients saw. [`environment`]: where and with which settings.
+//! - [`check`]: the checkers, pure functions of a history.
 //! - [`verdict`]: the words of a judgement.
 
+pub mod check;
 pub mod clock;
 pub mod environment;
 pub mod event;

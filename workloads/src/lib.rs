@@ -1,1 +1,36 @@
-//! workloads
+//! Load on a Kafka cluster: specifications, open-loop producers, a consumer group, probes, and the
+//! drain. Everything that the clients see goes into the history of `results`.
+//!
+//! - [`WorkloadSpec`] says what to send; [`shipped`] ones are embedded.
+//! - [`Load`] runs it; [`Live`] is the load as it stands now. [`drain`] reads it all back.
+//! - [`record`] is the layout of what is sent.
+//!
+//! Knows Kafka's clients and the history; knows no cluster, no fault, no runtime.
+
+mod consumer;
+mod drain;
+mod error;
+mod keys;
+mod live;
+mod load;
+mod outcome;
+mod probe;
+mod producer;
+pub mod record;
+mod schedule;
+mod seconds;
+mod settings;
+mod spec;
+mod stream_stub;
+mod wake;
+
+pub(crate) use stream_stub as stream;
+
+pub use drain::{DrainSummary, drain};
+pub use error::LoadError;
+pub use live::Live;
+pub use load::{Load, LoadContext, LoadSummary, STOP_LIMIT};
+pub use spec::{
+    Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
+    SpecError, WorkloadSpec, shipped,
+};

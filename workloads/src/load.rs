@@ -1,0 +1,398 @@
+//! One load on one cluster: all its clients, started together and stopped in order.
+//!
+//! Order of stopping: the producers first, so that what they sent has an outcome; then the group,
+//! when it has read what was acked; then the read probe. Dropping a [`Load`] ends every thread too,
+//! without waiting for outcomes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use results::clock::{RunClock, RunTime};
+use results::event::Second;
+use results::history::LoadRole;
+
+use crate::consumer::{Group, Member};
+use crate::error::LoadError;
+use crate::live::Live;
+use crate::probe::{ReadProbe, Reader};
+use crate::producer::{Produced, Producer, SenderSetup};
+use crate::seconds::Seconds;
+use crate::settings::{self, Settings};
+use crate::spec::{Acks, Compression, ProbeSpec, ProducerSpec, WorkloadSpec};
+use crate::wake::process_cpu_s;
+
+/// Number of the main producer.
+const MAIN: u16 = 0;
+
+/// Number of the probe producer.
+const PROBE: u16 = 1;
+
+/// How long `stop` lets open sends complete unless the caller knows better: past that, a cluster
+/// that was healed is not acking any more.
+pub const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where and for whom a load runs.
+pub struct LoadContext {
+    /// `host:port,...` of the brokers.
+    pub bootstrap: String,
+    /// Number of the run, written into every record.
+    pub run: u64,
+    /// Topic of the main load; it exists.
+    pub topic: String,
+    /// Number of partitions of both topics.
+    pub partitions: u32,
+    /// Number of brokers, for rates per broker.
+    pub brokers: u32,
+    /// Topic of the probes; it exists. None: no probe runs, whatever the spec says.
+    pub probe_topic: Option<String>,
+    /// Directory of the history's streams; it exists.
+    pub history_dir: PathBuf,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Decides the filling of the records.
+    pub seed: u64,
+    /// Receives the figures of each second at its end, on a thread of its own.
+    pub on_second: Box<dyn Fn(RunTime, Second) + Send>,
+}
+
+/// What a load came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadSummary {
+    /// Records that the main producer sent.
+    pub sent: u64,
+    /// Of these, acked.
+    pub acked: u64,
+    /// Of these, certainly not in the log.
+    pub failed: u64,
+    /// Of these, in the log or not.
+    pub indeterminate: u64,
+    /// Records that the group consumed, re-read ones counted again.
+    pub consumed: u64,
+    /// Records that found the producer's queue full.
+    pub queue_full: u64,
+    /// CPU time of the producing threads (main and probe), in seconds.
+    pub producer_cpu_s: f64,
+    /// CPU time of this process while the load ran, librdkafka's threads included, in seconds.
+    pub clients_cpu_s: f64,
+    /// Seconds over which these were counted.
+    pub over_s: f64,
+    /// Explicit settings of the main producer.
+    pub producer_settings: BTreeMap<String, String>,
+}
+
+/// A running load.
+pub struct Load {
+    clock: RunClock,
+    live: Arc<Live>,
+    settings: Settings,
+    clients: Clients,
+    group: Option<Arc<Group>>,
+    next_member: u16,
+    started: RunTime,
+    cpu_before_s: f64,
+}
+
+#[derive(Default)]
+struct Clients {
+    producer: Option<Producer>,
+    probe: Option<Producer>,
+    members: Vec<Member>,
+    reader: Option<Reader>,
+    seconds: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Starts every client of `spec`. They connect by themselves; see [`Load::wait_warm`].
+    pub fn start(spec: &WorkloadSpec, ctx: LoadContext) -> Result<Self, LoadError> {
+        if ctx.partitions == 0 {
+            return Err(LoadError::NoPartitions { topic: ctx.topic });
+        }
+        let rate = spec.load.rate.total(ctx.brokers);
+        let settings =
+            settings::producer(&spec.producer, &ctx.bootstrap, rate, spec.load.record_bytes);
+        let mut load = Self {
+            clock: ctx.clock,
+            live: Arc::new(Live::new(ctx.partitions)),
+            settings,
+            clients: Clients::default(),
+            group: None,
+            next_member: 0,
+            started: ctx.clock.now(),
+            cpu_before_s: process_cpu_s(),
+        };
+        load.start_group(spec, &ctx)?;
+        if let (Some(probe), Some(topic)) = (&spec.probe, &ctx.probe_topic) {
+            load.start_probe(probe, topic, &ctx)?;
+        }
+        load.start_producer(spec, ctx, rate)?;
+        Ok(load)
+    }
+
+    fn start_group(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) -> Result<(), LoadError> {
+        let Some(consumers) = &spec.consumers else {
+            return Ok(());
+        };
+        let group = Arc::new(Group {
+            bootstrap: ctx.bootstrap.clone(),
+            group: consumers.group.clone(),
+            commit_interval: consumers.commit_interval,
+            run: ctx.run,
+            topic: ctx.topic.clone(),
+            partitions: ctx.partitions,
+            clock: ctx.clock,
+            history_dir: ctx.history_dir.clone(),
+            live: Arc::clone(&self.live),
+        });
+        for number in 0..consumers.members {
+            self.clients.members.push(Member::start(&group, number)?);
+        }
+        self.next_member = consumers.members;
+        self.group = Some(group);
+        Ok(())
+    }
+
+    fn start_probe(
+        &mut self,
+        probe: &ProbeSpec,
+        topic: &str,
+        ctx: &LoadContext,
+    ) -> Result<(), LoadError> {
+        let producer = ProducerSpec {
+            acks: Acks::Leader,
+            idempotence: false,
+            compression: Compression::None,
+            settings: BTreeMap::new(),
+        };
+        let rate = probe.per_second * u64::from(ctx.partitions);
+        let settings = settings::producer(&producer, &ctx.bootstrap, rate, probe.record_bytes);
+        let probed = Arc::new(Live::new(ctx.partitions));
+        let setup = SenderSetup {
+            run: ctx.run,
+            topic,
+            partitions: ctx.partitions,
+            producer: PROBE,
+            role: LoadRole::Probe,
+            acks: producer.acks,
+            idempotent: producer.idempotence,
+            settings: &settings,
+            keys: ctx.partitions * KEYS_OF_PROBE,
+            record_bytes: probe.record_bytes,
+            seed: ctx.seed,
+            clock: ctx.clock,
+            history_dir: &ctx.history_dir,
+        };
+        let failures = Arc::clone(&self.live);
+        self.clients.probe = Some(Producer::start(
+            setup,
+            rate,
+            Arc::clone(&probed),
+            failures,
+            None,
+        )?);
+        let Some(interval) = probe.read_interval else {
+            return Ok(());
+        };
+        self.clients.reader = Some(Reader::start(ReadProbe {
+            bootstrap: ctx.bootstrap.clone(),
+            run: ctx.run,
+            topic: topic.into(),
+            partitions: ctx.partitions,
+            interval,
+            clock: ctx.clock,
+            history_dir: ctx.history_dir.clone(),
+            probed,
+            live: Arc::clone(&self.live),
+        })?);
+        Ok(())
+    }
+
+    fn start_producer(
+        &mut self,
+        spec: &WorkloadSpec,
+        ctx: LoadContext,
+        rate: u64,
+    ) -> Result<(), LoadError> {
+        let (out, seconds) = mpsc::channel();
+        let on_second = ctx.on_second;
+        let receive = move || {
+            seconds
+                .iter()
+                .for_each(|(at, second)| on_second(at, second))
+        };
+        self.clients.seconds = Some(
+            std::thread::Builder::new()
+                .name("seconds".into())
+                .spawn(receive)
+                .map_err(|source| LoadError::Thread {
+                    client: "live view".into(),
+                    source,
+                })?,
+        );
+        let setup = SenderSetup {
+            run: ctx.run,
+            topic: &ctx.topic,
+            partitions: ctx.partitions,
+            producer: MAIN,
+            role: LoadRole::Main,
+            acks: spec.producer.acks,
+            idempotent: spec.producer.idempotence,
+            settings: &self.settings,
+            keys: spec.load.keys,
+            record_bytes: spec.load.record_bytes,
+            seed: ctx.seed,
+            clock: ctx.clock,
+            history_dir: &ctx.history_dir,
+        };
+        let seconds = Seconds::new(ctx.clock.now(), out);
+        let (live, failures) = (Arc::clone(&self.live), Arc::clone(&self.live));
+        self.clients.producer = Some(Producer::start(setup, rate, live, failures, Some(seconds))?);
+        Ok(())
+    }
+
+    /// Waits until every partition has acked a record and has a reader in the group.
+    pub fn wait_warm(&self, limit: Duration) -> Result<(), LoadError> {
+        let warm = |live: &Live| self.missing(live).is_none();
+        if self.live.wait_until(warm, limit) {
+            return Ok(());
+        }
+        if let Some(failure) = self.live.failure() {
+            return Err(LoadError::Ended(failure));
+        }
+        // Whatever was missing may have come since; then the limit was met after all.
+        let Some(missing) = self.missing(&self.live) else {
+            return Ok(());
+        };
+        Err(LoadError::NotWarm {
+            after_s: limit.as_secs_f64(),
+            missing,
+        })
+    }
+
+    fn missing(&self, live: &Live) -> Option<String> {
+        let listed = |lacks: &dyn Fn(u32) -> bool| {
+            let lacking: Vec<_> = (0..live.partitions()).filter(|p| lacks(*p)).collect();
+            let text: Vec<_> = lacking.iter().map(u32::to_string).collect();
+            (!text.is_empty()).then(|| text.join(", "))
+        };
+        let unacked = listed(&|p| live.last_acked_due(p).is_none())
+            .map(|list| format!("no record is acked yet on partition {list}"));
+        let unread = self.group.as_ref().and_then(|group| {
+            let list = listed(&|p| live.owner(p).is_none())?;
+            Some(format!(
+                "no member of group {} reads partition {list}",
+                group.group
+            ))
+        });
+        let missing: Vec<_> = unacked.into_iter().chain(unread).collect();
+        (!missing.is_empty()).then(|| missing.join("; "))
+    }
+
+    /// From now on records count for figures too.
+    pub fn end_warm_up(&self) {
+        for producer in self.clients.producers() {
+            producer.control().end_warm_up();
+        }
+    }
+
+    /// The load as it stands now.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// Every setting that the main producer was given; all others are librdkafka's defaults.
+    pub fn producer_settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
+    /// Lets one member of the group leave without a last commit and a new one join; returns the
+    /// new one's number. Members take turns. Without a group nothing happens, and it returns 0.
+    pub fn restart_consumer(&mut self) -> u16 {
+        let number = self.next_member;
+        let members = self.clients.members.len();
+        if let Some(member) = self
+            .clients
+            .members
+            .get(usize::from(number) % members.max(1))
+        {
+            member.replace(number);
+            self.next_member += 1;
+        }
+        number
+    }
+
+    /// Ends the load: open sends may take up to `limit` ([`STOP_LIMIT`] is a good one), and the
+    /// group as long again to read what was acked.
+    pub fn stop(mut self, limit: Duration) -> Result<LoadSummary, LoadError> {
+        let (main, probe) = self.clients.stop(limit)?;
+        if let Some(failure) = self.live.failure() {
+            return Err(LoadError::Ended(failure));
+        }
+        Ok(LoadSummary {
+            sent: main.sent,
+            acked: main.acked,
+            failed: main.failed,
+            indeterminate: main.indeterminate,
+            consumed: self.live.consumed(),
+            queue_full: main.queue_full,
+            producer_cpu_s: main.cpu_s + probe.cpu_s,
+            clients_cpu_s: process_cpu_s() - self.cpu_before_s,
+            over_s: self.clock.now().secs_since(self.started),
+            producer_settings: std::mem::take(&mut self.settings),
+        })
+    }
+}
+
+/// Keys of the probe for each partition: enough that every partition has one.
+const KEYS_OF_PROBE: u32 = 20;
+
+impl Clients {
+    fn producers(&self) -> impl Iterator<Item = &Producer> {
+        self.producer.iter().chain(&self.probe)
+    }
+
+    /// Ends every thread; the first error is returned when all have ended.
+    fn stop(&mut self, limit: Duration) -> Result<(Produced, Produced), LoadError> {
+        let deadline = Instant::now() + limit;
+        self.producers()
+            .for_each(|producer| producer.control().stop(deadline));
+        let main = self
+            .producer
+            .take()
+            .map_or(Ok(Produced::default()), Producer::join);
+        let probe = self
+            .probe
+            .take()
+            .map_or(Ok(Produced::default()), Producer::join);
+        let deadline = Instant::now() + limit;
+        self.members
+            .iter()
+            .for_each(|member| member.leave(deadline));
+        self.reader.iter().for_each(Reader::stop);
+        let mut ended = Ok(());
+        for member in self.members.drain(..) {
+            ended = ended.and(member.join());
+        }
+        let reader = self.reader.take().map_or(Ok(()), Reader::join);
+        // It ends by itself, now that the producer's end of the channel is gone.
+        let seconds = self.seconds.take().map_or(Ok(()), |thread| {
+            thread
+                .join()
+                .map_err(|_| LoadError::Ended("the receiver of seconds panicked".into()))
+        });
+        let produced = (main?, probe?);
+        ended.and(reader).and(seconds).map(|()| produced)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // Nothing is left to do after a `stop`; after an accident, nothing is waited for.
+        if let Err(error) = self.clients.stop(Duration::ZERO) {
+            tracing::warn!(%error, "load dropped");
+        }
+    }
+}

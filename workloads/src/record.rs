@@ -1,0 +1,142 @@
+//! What a record's value looks like: a header that says who sent it and when it was due, a
+//! checksum over everything behind the checksum, and filling.
+//!
+//! A record that any bit of was changed decodes as [`Observed::Corrupt`], never as another record.
+
+use results::clock::RunTime;
+use results::history::{Observed, RecordId};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// First bytes of every record; the digit is the version of this layout.
+const MAGIC: [u8; 4] = *b"KBR1";
+
+/// Where the bytes that the checksum covers begin.
+const COVERED: usize = MAGIC.len() + 8;
+
+/// Bytes of the header: magic, checksum, run, producer, incarnation, partition, sequence, key,
+/// due, flags. All numbers little-endian.
+pub const HEADER_BYTES: usize = COVERED + 8 + 2 + 2 + 4 + 8 + 4 + 8 + 1;
+
+const WARM_UP: u8 = 1;
+
+/// Writes the header of record `id` of `run` over the first bytes of `value`, checksum included.
+///
+/// # Panics
+/// When `value` is shorter than [`HEADER_BYTES`]; a validated spec has no such record.
+pub fn encode(value: &mut [u8], run: u64, id: &RecordId, warm_up: bool) {
+    let mut at = COVERED;
+    let mut put = |bytes: &[u8]| {
+        value[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    put(&run.to_le_bytes());
+    put(&id.producer.to_le_bytes());
+    put(&id.incarnation.to_le_bytes());
+    put(&id.partition.to_le_bytes());
+    put(&id.sequence.to_le_bytes());
+    put(&id.key.to_le_bytes());
+    put(&id.due.0.to_le_bytes());
+    put(&[if warm_up { WARM_UP } else { 0 }]);
+    let checksum = xxh3_64(&value[COVERED..]);
+    value[..MAGIC.len()].copy_from_slice(&MAGIC);
+    value[MAGIC.len()..COVERED].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// What `value` says of itself, to a reader of `run`.
+pub fn decode(value: Option<&[u8]>, run: u64) -> Observed {
+    match value.and_then(parse) {
+        None => Observed::Corrupt,
+        Some((other, _)) if other != run => Observed::OtherRun { run: other },
+        Some((_, id)) => Observed::Record(id),
+    }
+}
+
+fn parse(value: &[u8]) -> Option<(u64, RecordId)> {
+    let rest = value.strip_prefix(&MAGIC)?;
+    let (checksum, mut rest) = rest.split_first_chunk()?;
+    if xxh3_64(rest) != u64::from_le_bytes(*checksum) {
+        return None;
+    }
+    let run = u64::from_le_bytes(take(&mut rest)?);
+    let id = RecordId {
+        producer: u16::from_le_bytes(take(&mut rest)?),
+        incarnation: u16::from_le_bytes(take(&mut rest)?),
+        partition: i32::from_le_bytes(take(&mut rest)?),
+        sequence: u64::from_le_bytes(take(&mut rest)?),
+        key: u32::from_le_bytes(take(&mut rest)?),
+        due: RunTime(u64::from_le_bytes(take(&mut rest)?)),
+    };
+    Some((run, id))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn ids()(
+            producer: u16, incarnation: u16, partition: i32, sequence: u64, key: u32, due: u64,
+        ) -> RecordId {
+            RecordId { producer, incarnation, partition, sequence, key, due: RunTime(due) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(
+            id in ids(), run: u64, warm_up: bool, filling in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut value = vec![0; HEADER_BYTES];
+            value.extend(filling);
+            encode(&mut value, run, &id, warm_up);
+            prop_assert_eq!(decode(Some(&value), run), Observed::Record(id));
+            prop_assert_eq!(decode(Some(&value), !run), Observed::OtherRun { run });
+        }
+
+        #[test]
+        fn any_single_changed_bit_is_seen(id in ids(), run: u64, length in 0_usize..100) {
+            let mut value = vec![7; HEADER_BYTES + length];
+            encode(&mut value, run, &id, false);
+            for bit in 0..value.len() * 8 {
+                value[bit / 8] ^= 1 << (bit % 8);
+                prop_assert_eq!(decode(Some(&value), run), Observed::Corrupt);
+                value[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt() {
+        assert_eq!(decode(None, 1), Observed::Corrupt);
+        assert_eq!(decode(Some(b""), 1), Observed::Corrupt);
+        assert_eq!(decode(Some(&MAGIC), 1), Observed::Corrupt);
+        assert_eq!(decode(Some(&[0; 1024]), 1), Observed::Corrupt);
+    }
+
+    #[test]
+    fn warm_up_is_written_in_the_record() {
+        let id = RecordId {
+            producer: 0,
+            incarnation: 0,
+            partition: 0,
+            sequence: 0,
+            key: 0,
+            due: RunTime(0),
+        };
+        let (mut warm, mut cold) = ([0; HEADER_BYTES], [0; HEADER_BYTES]);
+        encode(&mut warm, 1, &id, true);
+        encode(&mut cold, 1, &id, false);
+        assert_eq!(
+            (warm[HEADER_BYTES - 1], cold[HEADER_BYTES - 1]),
+            (WARM_UP, 0)
+        );
+    }
+}

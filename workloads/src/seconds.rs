@@ -1,0 +1,99 @@
+//! Figures of each second of load, for the live view and the per-second log.
+//!
+//! A second is reported at its end, with that end as its time. The producing thread only counts;
+//! a thread of its own calls the receiver, which may therefore take its time.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use results::clock::RunTime;
+use results::event::Second;
+use results::history::{Outcome, Send};
+
+use crate::live::Live;
+
+const ONE: Duration = Duration::from_secs(1);
+
+/// Counts the current second.
+pub(crate) struct Seconds {
+    end: RunTime,
+    second: Second,
+    response_us: Histogram<u64>,
+    lag_us: Histogram<u64>,
+    due_before: u64,
+    consumed_before: u64,
+    out: Sender<(RunTime, Second)>,
+}
+
+impl Seconds {
+    pub(crate) fn new(now: RunTime, out: Sender<(RunTime, Second)>) -> Self {
+        Self {
+            end: now.plus(ONE),
+            second: Second::default(),
+            response_us: histogram_us(),
+            lag_us: histogram_us(),
+            due_before: 0,
+            consumed_before: 0,
+            out,
+        }
+    }
+
+    /// When the current second ends.
+    pub(crate) fn end(&self) -> RunTime {
+        self.end
+    }
+
+    pub(crate) fn sent(&mut self, due: RunTime, sent: RunTime) {
+        self.second.sent += 1;
+        self.lag_us
+            .saturating_record(sent.since(due).as_micros() as u64);
+    }
+
+    pub(crate) fn done(&mut self, send: &Send) {
+        match send.outcome {
+            Outcome::Acked { .. } => {
+                self.second.acked += 1;
+                self.response_us
+                    .saturating_record(send.done.since(send.due).as_micros() as u64);
+            }
+            Outcome::Failed { .. } | Outcome::Indeterminate { .. } => self.second.failed += 1,
+        }
+    }
+
+    /// Reports the second if it has ended. `due` counts all sends that were due so far.
+    pub(crate) fn turn(&mut self, now: RunTime, due: u64, live: &Live) {
+        if now < self.end {
+            return;
+        }
+        let consumed = live.consumed();
+        let percentile = |h: &Histogram<u64>, q| (!h.is_empty()).then(|| h.value_at_quantile(q));
+        let second = Second {
+            due: due - self.due_before,
+            consumed: consumed - self.consumed_before,
+            outstanding: (0..live.partitions()).map(|p| live.outstanding(p)).sum(),
+            response_p50_us: percentile(&self.response_us, 0.5),
+            response_p99_us: percentile(&self.response_us, 0.99),
+            response_max_us: percentile(&self.response_us, 1.0),
+            schedule_lag_p99_us: percentile(&self.lag_us, 0.99),
+            ..std::mem::take(&mut self.second)
+        };
+        // Nobody listens any more when the load is being dropped.
+        self.out.send((self.end, second)).ok();
+        self.response_us.reset();
+        self.lag_us.reset();
+        (self.due_before, self.consumed_before) = (due, consumed);
+        while self.end <= now {
+            self.end = self.end.plus(ONE);
+        }
+    }
+}
+
+/// Up to ten minutes in microseconds, to three digits; longer times saturate.
+#[expect(
+    clippy::expect_used,
+    reason = "the bounds are constants that the library accepts"
+)]
+fn histogram_us() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds")
+}

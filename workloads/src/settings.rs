@@ -1,0 +1,116 @@
+//! Every setting that kbench gives librdkafka; whatever is not here is librdkafka's own default.
+//!
+//! All of them are recorded with the run: a claim's outcome can hang on any of them.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use crate::spec::ProducerSpec;
+
+/// Settings of one client, by librdkafka's names.
+pub(crate) type Settings = BTreeMap<String, String>;
+
+/// Longest time in which a record may be delivered: the default of the Java client's
+/// `delivery.timeout.ms`, so that a recovery of two minutes is seen as one and not as losses.
+const DELIVERY_TIMEOUT_S: u64 = 120;
+
+/// The queue takes this many seconds of load, so that an outage of the whole delivery time-out
+/// with room to spare does not fill it.
+const QUEUED_S: u64 = DELIVERY_TIMEOUT_S + 30;
+
+/// Settings of a producer of `rate` records of `bytes` a second.
+///
+/// - `linger.ms` 5: what librdkafka and Java (4.0) do by default; written out because it is in
+///   every response time.
+/// - Retries, back-offs, socket and metadata intervals stay at their defaults: how fast a real
+///   client finds the new leader is what is measured.
+pub(crate) fn producer(spec: &ProducerSpec, bootstrap: &str, rate: u64, bytes: usize) -> Settings {
+    let records = (rate * QUEUED_S).max(100_000);
+    let kbytes = (records * (bytes as u64 + PER_RECORD))
+        .div_ceil(1024)
+        .max(65_536);
+    let mut settings = Settings::from([
+        ("bootstrap.servers".into(), bootstrap.into()),
+        ("acks".into(), spec.acks.number().to_string()),
+        ("enable.idempotence".into(), spec.idempotence.to_string()),
+        ("compression.type".into(), spec.compression.as_str().into()),
+        ("linger.ms".into(), "5".into()),
+        (
+            "message.timeout.ms".into(),
+            (DELIVERY_TIMEOUT_S * 1000).to_string(),
+        ),
+        (
+            "queue.buffering.max.messages".into(),
+            records.min(10_000_000).to_string(),
+        ),
+        (
+            "queue.buffering.max.kbytes".into(),
+            kbytes.min(i32::MAX as u64).to_string(),
+        ),
+    ]);
+    settings.extend(spec.settings.clone());
+    settings
+}
+
+/// Bytes of key and bookkeeping that librdkafka counts for each queued record, generously.
+const PER_RECORD: u64 = 128;
+
+/// Settings of a member of `group`: it commits by itself, and a group without a committed offset
+/// begins at the beginning.
+pub(crate) fn member(bootstrap: &str, group: &str) -> Settings {
+    Settings::from([
+        ("bootstrap.servers".into(), bootstrap.into()),
+        ("group.id".into(), group.into()),
+        ("enable.auto.commit".into(), "false".into()),
+        ("auto.offset.reset".into(), "earliest".into()),
+    ])
+}
+
+/// Settings of a consumer that picks its partitions itself and commits nothing; librdkafka wants
+/// a group id all the same.
+pub(crate) fn reader(bootstrap: &str, group: &str) -> Settings {
+    let mut settings = member(bootstrap, group);
+    settings.insert("isolation.level".into(), "read_uncommitted".into());
+    settings
+}
+
+/// librdkafka's form of `settings`, for a client that calls itself `client`.
+pub(crate) fn config(settings: &Settings, client: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings {
+        config.set(name, value);
+    }
+    config.set("client.id", format!("kbench-{client}"));
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{WorkloadSpec, shipped};
+
+    #[test]
+    fn the_queue_holds_two_minutes_of_every_shipped_load_and_a_spec_has_the_last_word() {
+        for (name, text) in shipped() {
+            let mut spec = WorkloadSpec::parse(text).unwrap();
+            let rate = spec.load.rate.total(3);
+            let settings = producer(&spec.producer, "b:1", rate, spec.load.record_bytes);
+            let number = |key: &str| settings[key].parse::<u64>().unwrap();
+            assert!(
+                number("queue.buffering.max.messages") >= rate * 120,
+                "{name}"
+            );
+            let bytes = rate * 120 * spec.load.record_bytes as u64;
+            assert!(
+                number("queue.buffering.max.kbytes") * 1024 >= bytes,
+                "{name}"
+            );
+            assert!(config(&settings, "x").create_native_config().is_ok());
+            spec.producer
+                .settings
+                .insert("linger.ms".into(), "0".into());
+            assert_eq!(producer(&spec.producer, "b:1", rate, 100)["linger.ms"], "0");
+        }
+    }
+}
