@@ -1,5 +1,6 @@
 //! The one error type of the binary: what went wrong, in words for the user, and the exit code.
 
+use std::ops::Range;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
@@ -56,11 +57,10 @@ impl Failure {
         self
     }
 
-    /// A TOML file that is not what it should be, with the place in it.
-    pub fn spec(file: &str, text: &str, error: &toml::de::Error) -> Self {
+    /// A TOML text that is not what it should be, with the place in it.
+    pub fn spec(file: &str, text: &str, message: &str, span: Option<Range<usize>>) -> Self {
         let mut failure = Self::usage(format!("{file} is not a valid specification"));
-        let message = error.message().trim().to_owned();
-        match error.span() {
+        match span {
             Some(span) => failure.labels.push(LabeledSpan::at(span, message)),
             None => failure.text = format!("{}: {message}", failure.text),
         }

@@ -10,15 +10,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use faults::plan::Plan;
-use results::claim::Claim;
+use results::claim::{Claim, ClaimSet};
 use serde::{Deserialize, Serialize};
-use workloads::spec::WorkloadSpec;
+use workloads::WorkloadSpec;
 
 use crate::failure::Failure;
 use crate::sandbox::Mode;
 use crate::topology::Topology;
 
-pub use lookup::{Kind, load, shipped};
+pub use lookup::{Mistake, Spec, load};
 
 /// Where Kafka's jars come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,23 +97,18 @@ pub struct Resolved {
 /// place), a `--set` that names nothing, impossible values.
 pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
     let changes = set::parse(&request.set)?;
-    let mut workload: WorkloadSpec = load(Kind::Workload, &request.workload, &changes)?;
+    let mut workload: WorkloadSpec = load(&request.workload, &changes)?;
     if let Some(duration) = request.duration {
         workload.phases.duration = duration;
     }
     let cluster: Topology = match request.cluster.as_str() {
-        "local" => load(Kind::Cluster, "guide", &changes)?,
-        name => load(Kind::Cluster, name, &changes)?,
+        "local" => load("guide", &changes)?,
+        name => load(name, &changes)?,
     };
     let plan: Option<Plan> = match request.faults.as_str() {
         "none" => None,
-        name => Some(load(Kind::Plan, name, &changes)?),
+        name => Some(load(name, &changes)?),
     };
-    workload.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    cluster.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    if let Some(plan) = &plan {
-        plan.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    }
     set::all_used(&changes, plan.is_some())?;
     let claims = claims_for(plan.as_ref())?;
     Ok(Resolved { workload, plan, cluster, claims })
@@ -129,14 +124,4 @@ fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
         })
     });
     Ok(claims)
-}
-
-/// Longest that a run of this spec takes, for one trial: the time that the plan and the load need
-/// plus start and stop. An estimate, for sizes and for the user.
-pub fn estimate(workload: &WorkloadSpec, plan: Option<&Plan>, session: Duration) -> Duration {
-    let healthy = workload.phases.warm_up + workload.phases.baseline;
-    healthy
-        + plan.map_or(workload.phases.duration, |plan| {
-            faults::plan::time_budget(plan, session)
-        })
 }

@@ -1,47 +1,65 @@
 //! Specifications by name or by file.
 
+use std::ops::Range;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
+use faults::plan::Plan;
+use results::claim::ClaimSet;
+use workloads::{SpecError, WorkloadSpec};
 
 use super::set::{self, Change};
 use crate::failure::Failure;
+use crate::topology::Topology;
 
 /// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
 const ALIKE: f64 = 0.75;
 
-/// The kinds of specification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A load.
-    Workload,
-    /// A fault plan.
-    Plan,
-    /// A cluster.
-    Cluster,
-    /// A set of claims.
-    Claims,
+/// What is wrong with a specification, and the bytes of its text that are.
+pub type Mistake = (String, Option<Range<usize>>);
+
+/// A kind of specification: shipped by name, or a user's file.
+pub trait Spec: Sized {
+    /// Its name in messages, and as first segment of a `--set` key.
+    const KIND: &'static str;
+
+    /// Names and texts of those embedded in the binary.
+    fn shipped() -> &'static [(&'static str, &'static str)];
+
+    /// Parses and validates.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    fn parse(text: &str) -> Result<Self, Mistake>;
 }
 
-impl Kind {
-    /// The kind's name: in messages, and as first segment of a `--set` key.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Workload => "workload",
-            Self::Plan => "plan",
-            Self::Cluster => "cluster",
-            Self::Claims => "claims",
-        }
+fn mistake(error: &toml::de::Error) -> Mistake {
+    (error.message().trim().to_owned(), error.span())
+}
+
+impl Spec for WorkloadSpec {
+    const KIND: &'static str = "workload";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        workloads::shipped()
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        Self::parse(text).map_err(|error| match &error {
+            SpecError::Syntax(source) => mistake(source),
+            SpecError::Impossible { .. } => (error.to_string(), None),
+        })
     }
 }
 
-/// Names and texts of the specifications that are embedded in the binary.
-pub fn shipped(kind: Kind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        Kind::Workload => workloads::spec::shipped(),
-        Kind::Plan => faults::plan::shipped(),
-        Kind::Cluster => crate::topology::shipped(),
-        Kind::Claims => results::claim::shipped(),
+impl Spec for Plan {
+    const KIND: &'static str = "plan";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        faults::plan::shipped()
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        Self::parse(text).map_err(|error| (error.message, error.span))
     }
 }
 
@@ -50,51 +68,48 @@ pub fn shipped(kind: Kind) -> &'static [(&'static str, &'static str)] {
 /// # Errors
 /// Usage failures: no such name or file (the nearest names are suggested), a mistake in the file
 /// (with its place), a change that does not fit.
-pub fn load<T: DeserializeOwned>(
-    kind: Kind,
-    name: &str,
-    changes: &[Change],
-) -> Result<T, Failure> {
-    let (origin, text) = text_of(kind, name)?;
-    let unchanged: T =
-        toml::from_str(&text).map_err(|error| Failure::spec(&origin, &text, &error))?;
-    let mine: Vec<&Change> = changes.iter().filter(|c| c.kind() == kind.as_str()).collect();
+pub fn load<T: Spec>(name: &str, changes: &[Change]) -> Result<T, Failure> {
+    let (origin, text) = text_of::<T>(name)?;
+    let wrong = |(message, span): Mistake| Failure::spec(&origin, &text, &message, span);
+    let unchanged = T::parse(&text).map_err(wrong)?;
+    let mine: Vec<&Change> = changes.iter().filter(|change| change.kind() == T::KIND).collect();
     if mine.is_empty() {
         return Ok(unchanged);
     }
-    let mut table: toml::Table =
-        text.parse().map_err(|error| Failure::spec(&origin, &text, &error))?;
+    let mut table: toml::Table = text.parse().map_err(|error| wrong(mistake(&error)))?;
     for change in &mine {
         set::apply(&mut table, change)?;
     }
-    table.try_into().map_err(|error: toml::de::Error| {
+    T::parse(&table.to_string()).map_err(|(message, _)| {
         let sets: Vec<&str> = mine.iter().map(|change| change.text()).collect();
-        Failure::usage(format!("{origin} with {}: {}", sets.join(", "), error.message().trim()))
+        Failure::usage(format!("{origin} with --set {}: {message}", sets.join(" --set ")))
     })
 }
 
-fn text_of(kind: Kind, name: &str) -> Result<(String, String), Failure> {
-    if let Some((_, text)) = shipped(kind).iter().find(|(shipped, _)| *shipped == name) {
-        return Ok((format!("{name} (shipped {})", kind.as_str()), (*text).to_owned()));
+fn text_of<T: Spec>(name: &str) -> Result<(String, String), Failure> {
+    if let Some((_, text)) = T::shipped().iter().find(|(shipped, _)| *shipped == name) {
+        return Ok((format!("{name} (shipped {})", T::KIND), (*text).to_owned()));
     }
     if Path::new(name).is_file() {
         return std::fs::read_to_string(name)
             .map(|text| (name.to_owned(), text))
             .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")));
     }
-    Err(unknown(kind, name))
+    Err(unknown::<T>(name))
 }
 
-fn unknown(kind: Kind, name: &str) -> Failure {
-    let names: Vec<&str> = shipped(kind).iter().map(|(name, _)| *name).collect();
-    let mut near: Vec<(f64, &str)> =
-        names.iter().map(|n| (strsim::jaro_winkler(n, name), *n)).collect();
-    near.retain(|(likeness, _)| *likeness >= ALIKE);
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let what = kind.as_str();
-    let cure = match near.first() {
-        Some((_, nearest)) => format!("did you mean `{nearest}`? Shipped: {}", names.join(", ")),
-        None => format!("shipped: {}; or name a TOML file", names.join(", ")),
+fn unknown<T: Spec>(name: &str) -> Failure {
+    let names: Vec<&str> = T::shipped().iter().map(|(name, _)| *name).collect();
+    let nearest = names
+        .iter()
+        .map(|shipped| (strsim::jaro_winkler(shipped, name), *shipped))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let kind = T::KIND;
+    let list = names.join(", ");
+    let cure = match nearest {
+        Some((_, nearest)) => format!("did you mean `{nearest}`? Shipped: {list}"),
+        None => format!("shipped: {list}; or name a TOML file"),
     };
-    Failure::usage(format!("there is no {what} `{name}`, and no such file")).with_cure(cure)
+    Failure::usage(format!("there is no {kind} `{name}`, and no such file")).with_cure(cure)
 }

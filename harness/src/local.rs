@@ -1,0 +1,276 @@
+//! The local cluster: real ZooKeeper and Kafka JVMs, each node in its own network namespace.
+//!
+//! One owner for each process: [`LocalCluster`] starts, signals, awaits and stops them; the sandbox
+//! ends them should kbench end. Settings are written out in full to the servers' own files, which
+//! stay in the trial's `logs/`. What a cluster is doing is not known here: see `observe`.
+
+mod config;
+mod process;
+mod ready;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::port::{Process, ProcessState, Signal};
+use results::event::{EventKind, Role};
+
+use crate::failure::Failure;
+use crate::provision::Kafka;
+use crate::recorder::Recorder;
+use crate::sandbox::{Mode, Network};
+use crate::topology::Topology;
+use process::Server;
+
+/// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
+const DUMP_LIMIT: Duration = Duration::from_secs(40);
+
+/// Limit for a process to end after SIGKILL; the kernel frees some hundred MB first.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a local cluster is made of.
+pub struct Setup<'a> {
+    /// The cluster as data.
+    pub topology: &'a Topology,
+    /// The jars.
+    pub kafka: &'a Kafka,
+    /// How nodes are isolated.
+    pub mode: Mode,
+    /// Tells clusters on one host apart in loopback mode: the trial's number.
+    pub lab: u8,
+    /// Where the servers' data goes.
+    pub data: PathBuf,
+    /// Where logs and configuration files go.
+    pub logs: PathBuf,
+    /// Where events go.
+    pub recorder: Arc<Recorder>,
+}
+
+/// A running local cluster.
+pub struct LocalCluster {
+    topology: Topology,
+    kafka: Kafka,
+    network: Network,
+    data: PathBuf,
+    logs: PathBuf,
+    recorder: Arc<Recorder>,
+    servers: RefCell<BTreeMap<Process, Server>>,
+}
+
+impl LocalCluster {
+    /// Starts every process of the cluster at once; returns when each accepts connections.
+    ///
+    /// # Errors
+    /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
+    /// or not everything was up within the limit.
+    pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
+        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names())
+            .map_err(|error| Failure::infrastructure(format!("no network for the nodes: {error}")))?;
+        let cluster = Self {
+            topology: setup.topology.clone(),
+            kafka: setup.kafka.clone(),
+            network,
+            data: setup.data,
+            logs: setup.logs,
+            recorder: setup.recorder,
+            servers: RefCell::default(),
+        };
+        for process in cluster.processes() {
+            ready::port_is_free(setup.mode, cluster.address(&process))?;
+            config::write(&cluster, &process)?;
+        }
+        for process in cluster.processes() {
+            cluster.spawn(&process)?;
+        }
+        for process in cluster.processes() {
+            cluster.accepts(&process).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Every server process, ZooKeeper first.
+    pub fn processes(&self) -> Vec<Process> {
+        self.topology.processes()
+    }
+
+    /// `host:port` of every broker, separated by commas.
+    pub fn bootstrap(&self) -> String {
+        self.addresses(Role::Broker)
+    }
+
+    /// `host:port` of every ZooKeeper server, separated by commas.
+    pub fn zookeeper_connect(&self) -> String {
+        self.addresses(Role::Zookeeper)
+    }
+
+    fn addresses(&self, role: Role) -> String {
+        let addresses: Vec<String> = self
+            .processes()
+            .iter()
+            .filter(|process| process.role == role)
+            .map(|process| self.address(process).to_string())
+            .collect();
+        addresses.join(",")
+    }
+
+    /// Address for clients of a process.
+    pub fn address(&self, process: &Process) -> SocketAddr {
+        let index = self.topology.node.iter().position(|node| node.name == process.node);
+        let port = match process.role {
+            Role::Broker => self.topology.broker.port,
+            Role::Zookeeper => self.topology.zookeeper.port,
+        };
+        SocketAddr::from((self.network.address(index.unwrap_or_default()), port))
+    }
+
+    /// The file that the process's log goes to.
+    pub fn log_path(&self, process: &Process) -> PathBuf {
+        self.logs.join(format!("{}-{}.log", process.node, process.role.as_str()))
+    }
+
+    /// Whether the JVMs use class-data archives.
+    pub fn uses_archives(&self) -> bool {
+        self.kafka.archives.complete()
+    }
+
+    /// Starts a process again, with the data it had. Nothing happens when it runs.
+    ///
+    /// # Errors
+    /// An infrastructure failure when it cannot be started, or ends before it accepts connections.
+    pub async fn restart(&self, process: &Process) -> Result<(), Failure> {
+        if !matches!(self.state(process), Some(ProcessState::Running { .. })) {
+            self.spawn(process)?;
+        }
+        self.accepts(process).await
+    }
+
+    /// Sends a signal; returns when it is sent.
+    ///
+    /// # Errors
+    /// When the process does not run.
+    pub fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure> {
+        let servers = self.servers.borrow();
+        let server = servers.get(process).ok_or_else(|| not_started(process))?;
+        server.signal(signal).map_err(|error| {
+            Failure::infrastructure(format!("{process} cannot be signalled: {error}"))
+        })
+    }
+
+    /// What the operating system says about a process; none when it was never started.
+    pub fn state(&self, process: &Process) -> Option<ProcessState> {
+        self.servers.borrow().get(process).map(Server::state)
+    }
+
+    /// Waits until a process has ended, at most `limit`; its state then.
+    pub async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState> {
+        let waiter = self.servers.borrow().get(process).map(Server::waiter)?;
+        // When the limit passes, the state says that it still runs.
+        drop(tokio::time::timeout(limit, waiter.ended()).await);
+        self.state(process)
+    }
+
+    /// Whether the process accepts a connection on its client port.
+    pub async fn answers(&self, process: &Process) -> bool {
+        ready::connects(self.address(process)).await
+    }
+
+    /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
+    /// that role is let end by itself, so that it leaves one.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names the processes which did not end.
+    pub async fn stop(&self, dump: bool) -> Result<(), Failure> {
+        let mut kept = Vec::new();
+        if dump {
+            kept.extend(self.dumping(Role::Broker));
+            kept.extend(self.dumping(Role::Zookeeper));
+        }
+        self.end(|process| !kept.iter().any(|(keep, _)| keep == process), KILL_LIMIT).await?;
+        for (process, path) in kept {
+            self.signal(&process, Signal::Term)?;
+            self.ended(&process, DUMP_LIMIT).await;
+            if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
+                tracing::warn!(%process, %error, "no class archive");
+            }
+        }
+        self.end(|_| true, KILL_LIMIT).await
+    }
+
+    /// The process that is to dump the archive of its role, and where; none when there is one.
+    fn dumping(&self, role: Role) -> Option<(Process, PathBuf)> {
+        let servers = self.servers.borrow();
+        servers.iter().find_map(|(process, server)| {
+            let path = server.dump_path().filter(|_| process.role == role)?;
+            matches!(server.state(), ProcessState::Running { .. })
+                .then(|| (process.clone(), path.to_owned()))
+        })
+    }
+
+    async fn end(&self, which: impl Fn(&Process) -> bool, limit: Duration) -> Result<(), Failure> {
+        let running: Vec<Process> = self
+            .processes()
+            .into_iter()
+            .filter(|process| which(process))
+            .filter(|p| matches!(self.state(p), Some(ProcessState::Running { .. })))
+            .collect();
+        for process in &running {
+            self.signal(process, Signal::Kill)?;
+        }
+        for process in &running {
+            if let Some(ProcessState::Running { pid }) = self.ended(process, limit).await {
+                return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, process: &Process) -> Result<(), Failure> {
+        let cannot = |error: std::io::Error| {
+            Failure::infrastructure(format!("{process} cannot be started: {error}"))
+        };
+        let command = config::command(self, process).map_err(cannot)?;
+        let server =
+            Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
+                .map_err(cannot)?;
+        let (process, pid) = (process.clone(), server.pid());
+        self.recorder.now(EventKind::ProcessStarted {
+            node: process.node.clone(),
+            role: process.role,
+            pid,
+        });
+        self.servers.borrow_mut().insert(process, server);
+        Ok(())
+    }
+
+    /// Waits until a process accepts connections; fails at once when it ends.
+    async fn accepts(&self, process: &Process) -> Result<(), Failure> {
+        let waiter = self.servers.borrow().get(process).map(Server::waiter);
+        let waiter = waiter.ok_or_else(|| not_started(process))?;
+        let log = self.log_path(process);
+        tokio::select! {
+            ready = ready::serves(process.role, self.address(process)) => {
+                if ready { Ok(()) } else { Err(ready::too_slow(process, &log)) }
+            }
+            how = waiter.ended() => Err(ready::died(process, &how, &log)),
+        }
+    }
+
+    fn data_dir(&self, process: &Process) -> PathBuf {
+        self.data.join(format!("{}-{}", process.node, process.role.as_str()))
+    }
+
+    fn config_path(&self, process: &Process) -> PathBuf {
+        self.logs.join(format!("{}-{}.properties", process.node, process.role.as_str()))
+    }
+
+    fn logs(&self) -> &Path {
+        &self.logs
+    }
+}
+
+fn not_started(process: &Process) -> Failure {
+    Failure::infrastructure(format!("{process} was never started"))
+}

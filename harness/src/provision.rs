@@ -1,0 +1,198 @@
+//! Kafka's jars: resolved once per version through Maven, cached, or from a user's installation.
+//!
+//! The folder of jars *is* the distribution: ZooKeeper is among them. Maven knows where to fetch
+//! from; nothing about repositories is said here.
+
+mod archive;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::failure::Failure;
+use crate::spec::KafkaSource;
+
+pub use archive::{Archives, prepare};
+
+/// Oldest Java that Kafka 3.x brokers of today are run on.
+const LEAST_JAVA: u32 = 11;
+
+/// Kafka, ready to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kafka {
+    /// Folder of jars.
+    pub jars: PathBuf,
+    /// Version of Apache Kafka, from the jars' names.
+    pub version: String,
+    /// Version of Apache ZooKeeper, from the jars' names.
+    pub zookeeper_version: String,
+    /// First line of `java -version`.
+    pub java: String,
+    /// The JVMs' class-data archives.
+    pub archives: Archives,
+}
+
+/// kbench's folder in the user's cache directory.
+pub fn cache_dir() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir);
+    base.join("kbench")
+}
+
+/// Makes Kafka available: from the cache, through Maven, or from the user's installation.
+///
+/// # Errors
+/// Usage failures for a version that does not exist or a folder without Kafka; infrastructure
+/// failures when Java or Maven are missing, or Maven fails.
+pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
+    let java = java()?;
+    let jars = match source {
+        KafkaSource::Home(home) => home.join("libs"),
+        KafkaSource::Version(version) => cached(version)?,
+    };
+    let version = version_of(&jars, "kafka_2.1").and_then(|v| v.split_once('-').map(|(_, v)| v.to_owned()));
+    let (Some(version), Some(zookeeper_version)) = (version, version_of(&jars, "zookeeper-")) else {
+        return Err(Failure::usage(format!(
+            "{} holds no Apache Kafka with ZooKeeper",
+            jars.display()
+        ))
+        .with_cure("--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it"));
+    };
+    let archives = Archives::of(&jars, &version, &java);
+    Ok(Kafka { jars, version, zookeeper_version, java, archives })
+}
+
+/// First line of `java -version`.
+///
+/// # Errors
+/// An infrastructure failure when there is no Java, or an old one.
+pub fn java() -> Result<String, Failure> {
+    let cure = "sudo apt-get install openjdk-17-jre-headless";
+    let output = Command::new("java").arg("-version").output().map_err(|error| {
+        Failure::infrastructure(format!("Java cannot be started: {error}")).with_cure(cure)
+    })?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = text.lines().find(|line| line.contains(" version \"")).unwrap_or_default().to_owned();
+    let major = line.split('"').nth(1).and_then(|v| v.split('.').next()?.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= LEAST_JAVA => Ok(line),
+        _ => Err(Failure::infrastructure(format!(
+            "Java {LEAST_JAVA} or newer is needed, `java -version` says: {}",
+            text.lines().next().unwrap_or("nothing")
+        ))
+        .with_cure(cure)),
+    }
+}
+
+/// Whether the jars of a version are in the cache.
+pub fn is_cached(version: &str) -> bool {
+    jars_dir(version).is_dir()
+}
+
+fn jars_dir(version: &str) -> PathBuf {
+    cache_dir().join("kafka").join(version).join("jars")
+}
+
+/// The version's jars in the cache; fetched when they are not there.
+fn cached(version: &str) -> Result<PathBuf, Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    if version.is_empty() || !version.chars().all(plain) || version.starts_with('.') {
+        return Err(Failure::usage(format!("`{version}` is not a version of Apache Kafka")));
+    }
+    let jars = jars_dir(version);
+    if jars.is_dir() {
+        return Ok(jars);
+    }
+    let cannot = |error: io::Error| {
+        Failure::infrastructure(format!("the cache {} cannot be written: {error}", jars.display()))
+    };
+    let parent = jars.parent().unwrap_or(&jars).to_owned();
+    fs::create_dir_all(&parent).map_err(cannot)?;
+    // Another kbench may be fetching the same: whoever comes second finds the folder.
+    let lock = File::create(parent.join(".lock")).map_err(cannot)?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| cannot(error.into()))?;
+    if !jars.is_dir() {
+        eprintln!("fetching Apache Kafka {version} through Maven, once (about 60 MB)");
+        let fetched = tempfile::tempdir_in(&parent).map_err(cannot)?;
+        fetch(version, fetched.path())?;
+        fs::rename(fetched.path().join("jars"), &jars).map_err(cannot)?;
+    }
+    Ok(jars)
+}
+
+fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
+    let pom = POM.replace("@VERSION@", version);
+    fs::write(into.join("pom.xml"), pom).map_err(|error| {
+        Failure::infrastructure(format!("{} cannot be written: {error}", into.display()))
+    })?;
+    let output = Command::new("mvn")
+        .args(["-q", "-B", "-f"])
+        .arg(into.join("pom.xml"))
+        .arg("dependency:copy-dependencies")
+        .arg(format!("-DoutputDirectory={}", into.join("jars").display()))
+        .output()
+        .map_err(|error| {
+            Failure::infrastructure(format!("Maven cannot be started: {error}")).with_cure(
+                "sudo apt-get install maven, or --kafka-home DIR with an unpacked Apache Kafka 3.x",
+            )
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let why = text.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
+    if text.contains("was not found in") || text.contains("Could not find artifact") {
+        return Err(Failure::usage(format!("there is no Apache Kafka {version}"))
+            .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1"));
+    }
+    Err(Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {why}"))
+        .with_cure("is the network reachable? --kafka-home DIR needs none"))
+}
+
+/// Version part of the first jar whose name begins so.
+fn version_of(jars: &Path, prefix: &str) -> Option<String> {
+    fs::read_dir(jars).ok()?.flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let rest = name.strip_prefix(prefix)?.strip_suffix(".jar")?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then(|| rest.to_owned())
+    })
+}
+
+const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>kbench</groupId><artifactId>kafka</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_from_the_jars_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["zookeeper-jute-3.8.4.jar", "zookeeper-3.8.4.jar", "kafka_2.13-3.9.1.jar"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(version_of(dir.path(), "zookeeper-").as_deref(), Some("3.8.4"));
+        assert_eq!(version_of(dir.path(), "kafka_2.1").as_deref(), Some("3-3.9.1"));
+        assert_eq!(version_of(dir.path(), "nothing-"), None);
+    }
+
+    #[test]
+    fn a_version_that_is_none_is_refused_before_maven() {
+        assert!(cached("../../etc").is_err());
+        assert!(cached("").is_err());
+    }
+}

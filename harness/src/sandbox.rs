@@ -1,0 +1,73 @@
+//! The sandbox of a trial: a process tree with namespaces of its own that ends as a whole.
+//!
+//! ```text
+//! coordinator ── entry ── init (pid 1 of the sandbox) ── runner (`kbench __trial`) ── JVMs
+//! ```
+//! Each process gets SIGKILL from the kernel when its parent ends, and when init ends the kernel
+//! ends the whole process namespace; mounts and network namespaces go with it. Nothing has to be
+//! cleaned, so nothing can be left. Without namespaces (loopback) the same tree ends by the
+//! parent-death signals alone.
+
+mod init;
+mod network;
+mod probe;
+mod spawn;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use faults::port::Capability;
+use serde::{Deserialize, Serialize};
+
+pub use init::main as init_main;
+pub use network::{Address, Network};
+pub use probe::{ModeError, choose, probe};
+pub use spawn::{SandboxChild, spawn};
+
+/// How a local cluster is isolated from the host, best first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Namespaces of the user's own; needs no privilege
+    UserNamespaces,
+    /// Namespaces made by real root
+    RootNamespaces,
+    /// Plain processes on loopback addresses; no network faults
+    Loopback,
+}
+
+impl Mode {
+    /// Every mode, best first.
+    pub const ALL: [Self; 3] = [Self::UserNamespaces, Self::RootNamespaces, Self::Loopback];
+
+    /// Whether nodes have network namespaces of their own.
+    pub fn has_namespaces(self) -> bool {
+        self != Self::Loopback
+    }
+
+    /// What faults can do to a cluster in this mode.
+    pub fn capabilities(self) -> BTreeSet<Capability> {
+        BTreeSet::from([Capability::Signal, Capability::Start, Capability::MoveLeaders])
+    }
+
+    /// The mode as it is written on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserNamespaces => "user-namespaces",
+            Self::RootNamespaces => "root-namespaces",
+            Self::Loopback => "loopback",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserNamespaces => "user namespaces",
+            Self::RootNamespaces => "root namespaces",
+            Self::Loopback => "loopback processes",
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! The sandbox's side: entry and init.
+//!
+//! The entry makes the namespaces and forks; the child is pid 1 of the sandbox. Both attend one
+//! child each: they forward signals to it, reap whatever else ends, and exit as it exits. Runs
+//! before any thread exists: `unshare` of a user namespace needs a single-threaded process.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getgid, getuid};
+
+use super::Mode;
+use super::spawn::die_with_parent;
+
+/// The hidden subcommand under which kbench starts itself as a sandbox.
+pub const SUBCOMMAND: &str = "__sandbox";
+
+/// Environment variable that names the servers' data directory, in loopback mode.
+pub const DATA: &str = "KBENCH_DATA";
+
+/// Exit code when the sandbox could not be made: infrastructure.
+const CANNOT: u8 = 4;
+
+/// Why there is no sandbox: which step failed.
+type Step<T> = Result<T, (&'static str, io::Error)>;
+
+/// Runs `kbench ARGUMENTS` in a sandbox; called by `main` before anything else.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let Some((mode, command)) = arguments.split_first() else {
+        eprintln!("{SUBCOMMAND} is not for users");
+        return ExitCode::from(2);
+    };
+    let mode = Mode::ALL.into_iter().find(|known| mode == known.as_str());
+    let outcome = match mode {
+        Some(Mode::Loopback) => runner(command),
+        Some(mode) => enter(mode, command),
+        None => Err(("know the mode", io::Error::from(io::ErrorKind::InvalidInput))),
+    };
+    // Left only when the trial could not remove it itself.
+    if let (Some(Mode::Loopback), Some(data)) = (mode, std::env::var_os(DATA)) {
+        remove_data(Path::new(&data));
+    }
+    match outcome {
+        Ok(code) => code,
+        Err((step, error)) => {
+            eprintln!("the sandbox cannot {step}: {error}");
+            ExitCode::from(CANNOT)
+        }
+    }
+}
+
+/// Entry: makes the namespaces; init is its child. Returns in both.
+fn enter(mode: Mode, command: &[OsString]) -> Step<ExitCode> {
+    make_namespaces(mode)?;
+    let signals = block_signals()?;
+    let (alive, held) = io::pipe().map_err(|error| ("make a pipe", error))?;
+    // SAFETY: this process has one thread, so the child may do whatever it could do itself.
+    match unsafe { fork() }.map_err(at("fork"))? {
+        ForkResult::Parent { child } => {
+            drop(alive);
+            let code = attend(child, &signals);
+            drop(held);
+            code
+        }
+        ForkResult::Child => {
+            drop(held);
+            prctl::set_pdeathsig(Signal::SIGKILL).map_err(at("set the parent-death signal"))?;
+            still_held(&alive)?;
+            mount_own()?;
+            runner(command)
+        }
+    }
+}
+
+/// Whether the other end of the pipe is open, which is to say that the entry lives. One that ended
+/// before the parent-death signal was set would leave init alone for ever.
+fn still_held(alive: &io::PipeReader) -> Step<()> {
+    let mut fds = [PollFd::new(alive.as_fd(), PollFlags::empty())];
+    match poll(&mut fds, PollTimeout::ZERO).map_err(at("look for its parent"))? {
+        0 => Ok(()),
+        _ => Err(("find its parent", io::Error::from(io::ErrorKind::NotFound))),
+    }
+}
+
+/// Makes the namespaces of `mode`, with the caller as their root.
+pub(super) fn make_namespaces(mode: Mode) -> Step<()> {
+    let (uid, gid) = (getuid(), getgid());
+    let rest = CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWIPC;
+    if mode == Mode::UserNamespaces {
+        unshare(CloneFlags::CLONE_NEWUSER | rest).map_err(at("make user namespaces"))?;
+        std::fs::write("/proc/self/setgroups", "deny").map_err(|e| ("deny setgroups", e))?;
+        let map = |id: u32| format!("0 {id} 1");
+        std::fs::write("/proc/self/uid_map", map(uid.as_raw())).map_err(|e| ("map its user", e))?;
+        std::fs::write("/proc/self/gid_map", map(gid.as_raw())).map_err(|e| ("map its group", e))
+    } else {
+        unshare(rest).map_err(at("make namespaces"))
+    }
+}
+
+/// Gives the sandbox a `/proc` and a `/run` of its own, and keeps its mounts to itself.
+fn mount_own() -> Step<()> {
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(at("keep its mounts to itself"))?;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)
+        .map_err(at("mount /proc"))?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .map_err(at("mount /run"))
+}
+
+/// Starts the runner and attends it.
+fn runner(command: &[OsString]) -> Step<ExitCode> {
+    let signals = block_signals()?;
+    let mut kbench = Command::new(std::env::current_exe().map_err(|e| ("find kbench", e))?);
+    kbench.args(command).stdin(Stdio::null());
+    die_with_parent(&mut kbench, Signal::SIGKILL, false);
+    unblock_in_child(&mut kbench, signals);
+    let child = kbench.spawn().map_err(|error| ("start the trial", error))?;
+    attend(Pid::from_raw(child.id() as i32), &signals)
+}
+
+/// Forwards signals to `child` and reaps orphans until it ends; its exit code is ours.
+fn attend(child: Pid, signals: &SigSet) -> Step<ExitCode> {
+    loop {
+        match signals.wait().map_err(at("wait for signals"))? {
+            Signal::SIGCHLD => {
+                if let Some(code) = reap(child) {
+                    return Ok(code);
+                }
+            }
+            // The coordinator is gone (see `spawn`): nobody waits for a report any more. One that
+            // has just ended needs no signal.
+            Signal::SIGHUP => drop(kill(child, Signal::SIGKILL)),
+            other => drop(kill(child, other)),
+        }
+    }
+}
+
+/// Reaps every process that has ended; the exit code when `child` is among them.
+fn reap(child: Pid) -> Option<ExitCode> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => {
+                return Some(ExitCode::from(code as u8));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return Some(ExitCode::from(128 + signal as u8));
+            }
+            Ok(WaitStatus::StillAlive) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn remove_data(data: &Path) {
+    match std::fs::remove_dir_all(data) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            eprintln!("{} cannot be removed: {error}", data.display());
+        }
+        _ => {}
+    }
+}
+
+/// Blocks the signals that are attended to, so that none is lost before the first wait.
+fn block_signals() -> Step<SigSet> {
+    let signals = SigSet::from_iter([
+        Signal::SIGCHLD,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+    ]);
+    signals.thread_block().map_err(at("block signals"))?;
+    Ok(signals)
+}
+
+fn unblock_in_child(command: &mut Command, signals: SigSet) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only one system call is made: sigprocmask.
+    unsafe { command.pre_exec(move || Ok(signals.thread_unblock()?)) };
+}
+
+fn at(step: &'static str) -> impl Fn(nix::Error) -> (&'static str, io::Error) {
+    move |error| (step, error.into())
+}
+
+/// Whether the namespaces of `mode` can be made and furnished here: tried in a child that does
+/// nothing else.
+pub(super) fn try_namespaces(mode: Mode) -> Result<(), String> {
+    let output = Command::new("/proc/self/exe")
+        .args([SUBCOMMAND, mode.as_str(), TRY])
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+/// What the sandbox runs when it is only tried: a hidden subcommand that brings up a link.
+pub const TRY: &str = "__try";

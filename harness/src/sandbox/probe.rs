@@ -1,0 +1,65 @@
+//! Which modes this machine allows, found out by trying.
+
+use super::Mode;
+use super::init::try_namespaces;
+
+/// A mode that cannot be had, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{mode} cannot be used here: {why}")]
+pub struct ModeError {
+    mode: Mode,
+    why: String,
+}
+
+impl ModeError {
+    /// What the user can do about it.
+    pub fn cure(&self) -> String {
+        let sysctl = |name: &str| {
+            std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/")))
+                .map(|text| text.trim().to_owned())
+                .unwrap_or_default()
+        };
+        if self.why.contains("iproute2") {
+            return "sudo apt-get install iproute2".to_owned();
+        }
+        match self.mode {
+            Mode::UserNamespaces if sysctl("user.max_user_namespaces") == "0" => {
+                "sudo sysctl -w user.max_user_namespaces=10000, or --mode loopback".to_owned()
+            }
+            Mode::UserNamespaces
+                if sysctl("kernel.apparmor_restrict_unprivileged_userns") == "1" =>
+            {
+                "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, \
+                 or --mode loopback"
+                    .to_owned()
+            }
+            Mode::RootNamespaces => "run as root, or leave --mode out".to_owned(),
+            _ => "--mode loopback needs no namespaces (and has no network faults)".to_owned(),
+        }
+    }
+}
+
+/// Whether `mode` can be used here.
+///
+/// # Errors
+/// Why not.
+pub fn probe(mode: Mode) -> Result<(), ModeError> {
+    match mode {
+        Mode::Loopback => Ok(()),
+        Mode::RootNamespaces if !nix::unistd::geteuid().is_root() => {
+            Err(ModeError { mode, why: "you are not root".to_owned() })
+        }
+        mode => try_namespaces(mode).map_err(|why| ModeError { mode, why }),
+    }
+}
+
+/// The asked-for mode, or the best that works.
+///
+/// # Errors
+/// When the asked-for mode cannot be used.
+pub fn choose(asked: Option<Mode>) -> Result<Mode, ModeError> {
+    match asked {
+        Some(mode) => probe(mode).map(|()| mode),
+        None => Ok(Mode::ALL.into_iter().find(|mode| probe(*mode).is_ok()).unwrap_or(Mode::Loopback)),
+    }
+}

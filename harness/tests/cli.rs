@@ -1,0 +1,142 @@
+//! The command line as a stranger meets it: bad input and a lacking machine, each with a message
+//! that helps and the documented exit code. Nothing here starts a cluster.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn kbench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kbench"));
+    command.env("NO_COLOR", "1").env_remove("KBENCH_OUT");
+    command
+}
+
+fn output(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("kbench starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().expect("not killed"), text(stdout), text(stderr))
+}
+
+/// Runs `kbench run` with these arguments; asserts the exit code and that stderr holds each text.
+fn refused(arguments: &[&str], code: i32, texts: &[&str]) {
+    let out = tempfile::tempdir().expect("a folder");
+    let mut command = kbench();
+    command.arg("run").arg("--out").arg(out.path()).args(arguments);
+    let (got, _, stderr) = output(&mut command);
+    assert_eq!(got, code, "{arguments:?}: {stderr}");
+    // miette wraps long lines; compare without the breaks.
+    let flat = stderr.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in texts {
+        assert!(flat.contains(text), "{arguments:?}: no {text:?} in:\n{stderr}");
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.display().to_string()
+}
+
+#[test]
+fn an_unknown_name_suggests_the_nearest() {
+    refused(&["--workload", "1k-msgs"], 2, &["there is no workload `1k-msgs`", "`1k-msg-s`"]);
+    refused(&["--faults", "failovr"], 2, &["there is no plan `failovr`", "`failover`"]);
+    refused(&["--cluster", "gide"], 2, &["there is no cluster `gide`", "`guide`"]);
+}
+
+#[test]
+fn a_typo_in_a_spec_is_shown_where_it_is_with_what_is_allowed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let shipped = workloads::shipped().iter().find(|(n, _)| *n == "smoke").expect("shipped").1;
+    let file = write(dir.path(), "typo.toml", &shipped.replace("record_bytes", "record_byte"));
+    refused(
+        &["--workload", &file],
+        2,
+        &["typo.toml", "record_byte", "unknown field", "`record_bytes`", "`rate`"],
+    );
+    let line = shipped.lines().position(|l| l.starts_with("record_bytes")).expect("a key") + 1;
+    refused(&["--workload", &file], 2, &[&format!("typo.toml:{line}:1")]);
+}
+
+#[test]
+fn impossible_values_are_refused_by_name() {
+    refused(&["--set", "workload.load.rate.per_second=0"], 2, &["per_second", "1000000"]);
+    refused(&["--set", "workload.load.record_bytes=3"], 2, &["record_bytes"]);
+    refused(&["--set", "rate=3"], 2, &["workload., plan., cluster."]);
+    refused(&["--trials", "0"], 2, &["--trials"]);
+    refused(&["--faults", "none", "--set", "plan.name=x"], 2, &["no plan"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_the_cure() {
+    let (code, _, stderr) = output(kbench().args(["run", "--out", "/proc/kbench"]));
+    assert_eq!(code, 4, "{stderr}");
+    assert!(stderr.contains("/proc/kbench") && stderr.contains("--out"), "{stderr}");
+}
+
+#[test]
+fn validate_tells_kinds_apart_and_fails_on_the_first_mistake() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let good = write(dir.path(), "good.toml", faults::plan::shipped()[0].1);
+    let bad = write(dir.path(), "bad.toml", "nothing = 1\n");
+    let (code, stdout, _) = output(kbench().args(["validate", &good]));
+    assert_eq!((code, stdout.contains("valid plan")), (0, true), "{stdout}");
+    let (code, stdout, stderr) = output(kbench().args(["validate", &bad, &good]));
+    assert_eq!(code, 2);
+    assert!(stderr.contains("none of kbench's specifications"), "{stderr}");
+    assert!(stdout.contains("valid plan"), "the rest is still validated: {stdout}");
+}
+
+#[test]
+fn lists_name_everything_that_is_shipped() {
+    for (what, name) in [
+        ("workloads", "1k-msg-s"),
+        ("workloads", "smoke"),
+        ("plans", "failover-two-brokers"),
+        ("faults", "kill"),
+        ("claims", "controller-failover"),
+        ("clusters", "guide"),
+    ] {
+        let (code, stdout, stderr) = output(kbench().args(["list", what]));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.contains(name), "{what}: {stdout}");
+    }
+}
+
+#[test]
+fn a_missing_run_is_a_usage_error() {
+    let out = tempfile::tempdir().expect("a folder");
+    for command in ["check", "report", "heal"] {
+        let (code, _, stderr) =
+            output(kbench().arg(command).arg("nosuch").arg("--out").arg(out.path()));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("no recorded run nosuch"), "{stderr}");
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing_and_the_cure() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let (code, stdout, _) = output(kbench().arg("doctor").env("PATH", empty.path()));
+    assert_eq!(code, 4, "{stdout}");
+    for text in ["Java", "openjdk-17-jre-headless", "nftables", "iproute2"] {
+        assert!(stdout.contains(text), "no {text} in:\n{stdout}");
+    }
+}
+
+#[test]
+fn without_java_a_run_says_so_before_it_starts() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let out = tempfile::tempdir().expect("a folder");
+    let mut command = kbench();
+    command.env("PATH", empty.path()).arg("run").arg("--out").arg(out.path());
+    let (code, _, stderr) = output(&mut command);
+    assert_eq!(code, 4, "{stderr}");
+    assert!(stderr.to_lowercase().contains("java") || stderr.contains("iproute2"), "{stderr}");
+}
+
+#[test]
+fn completions_are_printed() {
+    let (code, stdout, _) = output(kbench().args(["completions", "bash"]));
+    assert_eq!(code, 0);
+    assert!(stdout.contains("kbench") && stdout.contains("--workload"));
+}
