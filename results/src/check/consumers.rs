@@ -63,7 +63,7 @@ pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                     offset: Some(poll.offset),
                     at: Some(poll.at),
                     what: format!(
-                        "{} read offset {} next after {}; {passed} records lie between",
+                        "{} read offset {} next after {}; records passed over: {passed}",
                         reader(stream).unwrap_or_default(),
                         poll.offset,
                         before.offset
@@ -251,7 +251,7 @@ fn start_behind(
     };
     let passed = log.records_between(due, first);
     (passed > 0).then(|| {
-        format!("started at offset {first} although {due} {why}; {passed} records lie between")
+        format!("started at offset {first} although {due} {why}; records passed over: {passed}")
     })
 }
 
@@ -267,7 +267,7 @@ fn committed_behind(
     (passed > 0).then(|| {
         format!(
             "found committed offset {committed}, but the group had read no further than below \
-             offset {read_to}; {passed} records lie between"
+             offset {read_to}; records passed over: {passed}"
         )
     })
 }

@@ -47,7 +47,7 @@ pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                     offset: Some(poll.offset),
                     at: log.sent_at(id),
                     what: format!(
-                        "{} is at offset {}, behind its sequence {sequence} at offset {offset}",
+                        "{} is at offset {}, after sequence {sequence} at offset {offset}",
                         name(record),
                         poll.offset
                     ),

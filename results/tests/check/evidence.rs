@@ -26,7 +26,7 @@ fn set_producers(history: &mut History, new_acks: i16, new_idempotent: bool) {
     }
 }
 
-fn streams(history: &mut History, prefix: &str) -> impl Iterator<Item = &mut Stream> {
+fn streams<'a>(history: &'a mut History, prefix: &'a str) -> impl Iterator<Item = &'a mut Stream> {
     history
         .streams
         .iter_mut()
@@ -129,7 +129,7 @@ fn a_drain_that_did_not_end_is_unseen_and_leaves_losses_unknown() {
     assert_eq!((check.verdict, check.count), (Verdict::Unknown, 1));
     assert_eq!(
         check.witnesses[0].what,
-        "the drain of user-events partition 1 ended at offset 50 of 114"
+        "the drain of user-events partition 1 ended at offset 50 of 118"
     );
     assert_eq!(named(&history, "lost").verdict, Verdict::Unknown);
     assert_eq!(named(&history, "poll-skip").verdict, Verdict::Valid);

@@ -519,15 +519,19 @@ fn drain_again(history: &mut History, pick: usize) -> bool {
 }
 
 fn commit_lower(history: &mut History, pick: usize) -> bool {
-    let commits = places(history, |_, entry, _| {
-        matches!(
-            entry,
-            Entry::Commit {
-                offset: 1..,
-                error: None,
-                ..
-            }
-        )
+    // By the member that holds the partition: a late answer may come after higher ones.
+    let commits = places(history, |before, entry, _| {
+        let Entry::Commit {
+            partition,
+            offset: 1..,
+            error: None,
+            ..
+        } = entry
+        else {
+            return false;
+        };
+        let nearest = nearest(before.iter().rev(), *partition);
+        matches!(nearest, Some(Entry::Poll(_) | Entry::Assigned { .. }))
     });
     let Some((stream, at)) = pick_of(commits, pick) else {
         return false;

@@ -133,6 +133,9 @@ impl World {
                 at,
             });
         }
+        // A client hands its callbacks out in order: old answers before the new assignment.
+        self.arrive_at(|to| to == member);
+        let state = &mut self.partitions[partition];
         state.owner = Some(member);
         state.position = state.committed.unwrap_or(0);
         let committed = state.committed;
@@ -175,7 +178,14 @@ impl World {
 
     /// The answers to commits that were on their way arrive.
     pub(crate) fn arrive(&mut self) {
-        for (member, partition, offset) in std::mem::take(&mut self.late) {
+        self.arrive_at(|_| true);
+    }
+
+    fn arrive_at(&mut self, wanted: impl Fn(usize) -> bool) {
+        let (arrived, late) = self.late.iter().partition(|&&(member, ..)| wanted(member));
+        self.late = late;
+        let arrived: Vec<(usize, usize, i64)> = arrived;
+        for (member, partition, offset) in arrived {
             let at = self.tick();
             let partition = partition as i32;
             self.members[member].push(Entry::Commit {
