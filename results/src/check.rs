@@ -41,6 +41,8 @@
 //!   `auto.offset.reset` and is not judged either.
 //! - A commit's answer that comes after the partition was revoked may have waited in the client;
 //!   it is compared with the same consumer's commits only.
+//! - The drain is taken to begin after the last send's outcome is known: an ack that came later
+//!   would be beyond an end offset that was asked for before.
 //! - Duplicates are not split by producer epoch: the history does not know epochs.
 //!
 //! # How certain
@@ -48,8 +50,9 @@
 //! find violations, but never ends *valid*: its verdict is *unknown*. So it is when it had nothing
 //! to look at although it should have. A checker that panics is *unknown*, too.
 //!
-//! One file for each family: [`loss`], [`presence`], [`order`], [`reads`], [`consumers`],
-//! [`coverage`]; [`index`] is built once and shared; [`finding`] collects what a checker finds.
+//! One file for each family: `loss`, `presence`, `order`, `reads`, `consumers`, `coverage`; `index`
+//! (with `groups`) is built once and shared; `finding` collects what a checker finds, `words` name
+//! it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -66,6 +69,7 @@ mod loss;
 mod order;
 mod presence;
 mod reads;
+mod words;
 
 use finding::Finding;
 use index::LogIndex;
@@ -179,5 +183,44 @@ fn crashed(name: &str, what: &str) -> Check {
         examined: 0,
         note: Some(format!("not judged: {what}; this is a defect of kbench")),
         witnesses: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Client, Ending, LoadRole, Stream, StreamHeader};
+
+    #[test]
+    fn a_checker_that_panics_is_unknown_and_says_so() {
+        let client = Client::Producer {
+            producer: 0,
+            incarnation: 0,
+            acks: -1,
+            idempotent: true,
+            role: LoadRole::Main,
+        };
+        let stream = Stream {
+            name: "producer-0".to_owned(),
+            header: StreamHeader {
+                run: 1,
+                topic: "t".to_owned(),
+                partitions: 1,
+                client,
+            },
+            entries: Vec::new(),
+            ending: Ending::Complete,
+        };
+        let history = History {
+            streams: vec![stream],
+        };
+        let index = LogIndex::new(&history, true);
+        let broken = checker("broken", &[], |_, _| panic!("on purpose"));
+        let check = run(&broken, &index, &CheckContext::default());
+        assert_eq!(check.verdict, Verdict::Unknown);
+        assert_eq!(
+            check.note.as_deref(),
+            Some("not judged: the checker itself failed; this is a defect of kbench")
+        );
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Drained {
 }
 
 /// Who wrote a record: what stays the same over all copies of it.
-fn identity(id: &RecordId) -> (u16, u16, u64) {
+pub(super) fn identity(id: &RecordId) -> (u16, u16, u64) {
     (id.producer, id.incarnation, id.sequence)
 }
 
@@ -375,31 +375,4 @@ impl<'a> Writer<'a> {
     pub(super) fn identity(&self, send: &Send) -> (u16, u16, u64) {
         (self.producer, self.incarnation, send.sequence)
     }
-}
-
-/// A record's name in a sentence: "record producer 0 sequence 4711".
-pub(super) fn name((producer, incarnation, sequence): (u16, u16, u64)) -> String {
-    let life = if incarnation == 0 {
-        String::new()
-    } else {
-        format!(" life {incarnation}")
-    };
-    format!("record producer {producer}{life} sequence {sequence}")
-}
-
-/// What was read, in a sentence.
-pub(super) fn observed(record: &Observed) -> String {
-    match record {
-        Observed::Record(id) => name(identity(id)),
-        Observed::OtherRun { run } => format!("a record of run {run:#x}"),
-        Observed::Corrupt => "a corrupt record".to_owned(),
-    }
-}
-
-/// Who read, in a sentence.
-pub(super) fn reader(consumer: Option<u16>) -> String {
-    consumer.map_or_else(
-        || "the drain".to_owned(),
-        |number| format!("consumer {number}"),
-    )
 }

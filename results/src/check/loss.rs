@@ -1,7 +1,8 @@
 //! Acked records that L does not hold where, or at all, as the ack said.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog, Writer, name, observed};
+use super::index::{LogIndex, PartitionLog, Writer};
+use super::words::{name, observed};
 use crate::history::{Observed, Send};
 
 /// Where an acked record is.

@@ -1,7 +1,8 @@
 //! The order of records in a partition: that of each producer, and that of real time.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog, Writer, name};
+use super::index::{LogIndex, PartitionLog, Writer};
+use super::words::name;
 use crate::history::{Observed, Outcome, RecordId, Send};
 
 /// `order-producer`: see the table in [`check`](super).

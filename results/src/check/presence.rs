@@ -1,7 +1,8 @@
 //! Records in the log that should be there once, or not at all.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog, name, observed, reader};
+use super::index::{LogIndex, PartitionLog};
+use super::words::{name, observed, reader};
 use crate::history::{Observed, Outcome, Poll};
 
 /// `duplicate`: see the table in [`check`](super).

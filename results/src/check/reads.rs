@@ -1,7 +1,8 @@
 //! What was read: the same by everybody, and unharmed.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, Read, observed, reader};
+use super::index::{LogIndex, Read};
+use super::words::{observed, reader};
 use crate::history::Observed;
 
 /// `divergent-read`: see the table in [`check`](super).
