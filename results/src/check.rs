@@ -41,8 +41,8 @@
 //!   `auto.offset.reset` and is not judged either.
 //! - A commit's answer that comes after the partition was revoked may have waited in the client;
 //!   it is compared with the same consumer's commits only.
-//! - The drain is taken to begin after the last send's outcome is known: an ack that came later
-//!   would be beyond an end offset that was asked for before.
+//! - The drain is to begin after the last send's outcome is known. An ack that came later is
+//!   `unseen`, never `lost-tail`: the end offset may have been asked for before it.
 //! - Duplicates are not split by producer epoch: the history does not know epochs.
 //!
 //! # How certain

@@ -2,6 +2,7 @@
 
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::LogIndex;
+use super::words::name;
 use crate::history::Ending;
 
 /// `unseen`: see the table in [`check`](super).
@@ -16,6 +17,23 @@ pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 offset: reached,
                 at: None,
                 what,
+            });
+        }
+    }
+    for log in index.partitions.values() {
+        let late = log
+            .acked()
+            .filter(|(writer, send, _)| writer.main && log.came_late(send));
+        for (writer, send, offset) in late {
+            finding.found(Weight::Doubtful, || Anomaly {
+                topic: log.topic,
+                partition: log.partition,
+                offset: Some(offset),
+                at: Some(send.done),
+                what: format!(
+                    "{} was acked after the drain of its partition had begun",
+                    name(writer.identity(send))
+                ),
             });
         }
     }

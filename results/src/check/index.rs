@@ -69,6 +69,7 @@ pub(super) struct Read<'a> {
 pub(super) struct Drained {
     pub(super) end_offset: i64,
     pub(super) reached: i64,
+    at: RunTime,
 }
 
 /// Who wrote a record: what stays the same over all copies of it.
@@ -154,13 +155,14 @@ impl<'a> LogIndex<'a> {
                         partition,
                         end_offset,
                         reached,
-                        ..
+                        at,
                     },
                     Client::Drain,
                 ) => {
                     self.log(topic, partition).drained = Some(Drained {
                         end_offset,
                         reached,
+                        at,
                     });
                 }
                 _ => {}
@@ -276,6 +278,14 @@ impl<'a> PartitionLog<'a> {
         }
     }
 
+    /// Whether the send's outcome came after the end offset may have been asked for: then an offset
+    /// beyond that end says nothing.
+    pub(super) fn came_late(&self, send: &Send) -> bool {
+        let ended = self.drained.map(|drained| drained.at);
+        let began = self.log.first().map(|poll| poll.at).or(ended);
+        began.is_some_and(|began| send.done >= began)
+    }
+
     /// Why L is not the whole log, if it is not.
     pub(super) fn undrained(&self, drain_expected: bool) -> Option<String> {
         let place = format!("{} partition {}", self.topic, self.partition);
@@ -283,6 +293,7 @@ impl<'a> PartitionLog<'a> {
             Some(Drained {
                 end_offset,
                 reached,
+                ..
             }) if reached < end_offset => Some(format!(
                 "the drain of {place} ended at offset {reached} of {end_offset}"
             )),

@@ -15,7 +15,7 @@ enum Fate {
     Absent,
     /// Nowhere, and the log ends before the offset of its ack.
     BeyondEnd,
-    /// Not known: the drain did not come as far.
+    /// Not known: the drain did not come as far, or had begun before the ack.
     NotRead,
 }
 
@@ -32,7 +32,11 @@ fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -
         .drained
         .is_some_and(|drained| offset >= drained.end_offset)
     {
-        Fate::BeyondEnd
+        if log.came_late(send) {
+            Fate::NotRead
+        } else {
+            Fate::BeyondEnd
+        }
     } else if offset < log.covered() {
         Fate::Absent
     } else {

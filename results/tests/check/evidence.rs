@@ -178,6 +178,27 @@ fn without_any_drain_nothing_about_the_log_is_valid() {
 }
 
 #[test]
+fn an_ack_that_came_after_the_drain_began_is_unseen_and_not_lost() {
+    let mut history = mutant("truncate the log");
+    for producer in streams(&mut history, "producer") {
+        for entry in &mut producer.entries {
+            if let Entry::Send(send) = entry {
+                send.done.0 += 1_000_000_000;
+            }
+        }
+    }
+    assert_eq!(with_verdict(&history, Verdict::Invalid), [""; 0]);
+    let check = named(&history, "unseen");
+    assert_eq!(check.verdict, Verdict::Unknown);
+    assert!(
+        check.witnesses[0]
+            .what
+            .contains("was acked after the drain"),
+        "{check:?}"
+    );
+}
+
+#[test]
 fn a_truncated_stream_is_unseen_and_casts_doubt_where_it_matters() {
     for (prefix, doubted, sure) in [
         ("producer-1", "lost", "poll-skip"),
