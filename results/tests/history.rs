@@ -1,6 +1,11 @@
 //! The history codec: exact round trips, damage that is recognised, errors that say what to do,
 //! and the size of an hour of load.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot write its files has failed"
+)]
+
 use std::fs;
 use std::path::Path;
 

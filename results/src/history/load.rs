@@ -155,7 +155,9 @@ fn check_magic(input: &mut impl Read, path: &Path) -> Result<u64, HistoryError> 
     }
     let found = u16::from_le_bytes([low, high]);
     if found == 0 {
-        return Err(HistoryError::NotAStream { path: path.to_owned() });
+        return Err(HistoryError::NotAStream {
+            path: path.to_owned(),
+        });
     }
     if found > frame::FORMAT {
         let known = frame::FORMAT;

@@ -1,0 +1,279 @@
+//! What the settings promise decides the verdict, and missing evidence never ends *valid*.
+
+use results::check::{self, CheckContext};
+use results::history::{Client, Ending, Entry, History, LoadRole, Stream};
+use results::verdict::Verdict;
+
+use super::mutate::MUTATORS;
+use super::world::eventful;
+use super::{checks, named, with_verdict};
+
+fn mutant(what: &str) -> History {
+    let (_, _, mutate) = MUTATORS.iter().find(|(_, text, _)| *text == what).unwrap();
+    let mut history = eventful();
+    assert!(mutate(&mut history, 17));
+    history
+}
+
+fn set_producers(history: &mut History, new_acks: i16, new_idempotent: bool) {
+    for stream in &mut history.streams {
+        if let Client::Producer {
+            acks, idempotent, ..
+        } = &mut stream.header.client
+        {
+            (*acks, *idempotent) = (new_acks, new_idempotent);
+        }
+    }
+}
+
+fn streams<'a>(history: &'a mut History, prefix: &'a str) -> impl Iterator<Item = &'a mut Stream> {
+    history
+        .streams
+        .iter_mut()
+        .filter(move |stream| stream.name.starts_with(prefix))
+}
+
+fn truncate(history: &mut History, prefix: &str) {
+    for stream in streams(history, prefix) {
+        let what = format!("history/{}.kbh ends in the middle of a block", stream.name);
+        stream.ending = Ending::Truncated { at_byte: 10, what };
+    }
+}
+
+#[test]
+fn without_acks_all_a_loss_is_counted_and_shown_but_not_judged() {
+    for (name, what) in [
+        ("lost", "drop an acked record from the log"),
+        ("lost-tail", "truncate the log"),
+        ("offset-mismatch", "swap two producers' records in the log"),
+    ] {
+        let mut history = mutant(what);
+        set_producers(&mut history, 1, false);
+        let check = named(&history, name);
+        assert_eq!(check.verdict, Verdict::Valid, "{check:?}");
+        assert!(check.count > 0 && !check.witnesses.is_empty(), "{check:?}");
+        assert!(check.note.unwrap().contains("not judged"));
+    }
+}
+
+#[test]
+fn without_idempotence_duplicates_and_disorder_are_counted_but_not_judged() {
+    for (name, what) in [
+        ("duplicate", "append a record again"),
+        (
+            "order-producer",
+            "swap two records of one producer, acks included",
+        ),
+    ] {
+        let mut history = mutant(what);
+        set_producers(&mut history, -1, false);
+        let check = named(&history, name);
+        assert_eq!(
+            (check.verdict, check.count),
+            (Verdict::Valid, 1),
+            "{check:?}"
+        );
+        assert!(check.note.unwrap().contains("not judged"));
+    }
+}
+
+#[test]
+fn a_probes_acks_are_not_judged() {
+    let mut history = mutant("drop an acked record from the log");
+    for stream in &mut history.streams {
+        if let Client::Producer { role, .. } = &mut stream.header.client {
+            *role = LoadRole::Probe;
+        }
+    }
+    assert!(with_verdict(&history, Verdict::Invalid).is_empty());
+    let check = named(&history, "lost");
+    assert_eq!(
+        (check.verdict, check.count),
+        (Verdict::Unknown, 0),
+        "{check:?}"
+    );
+
+    // Beside a main load, a probe on a topic of its own changes nothing at all.
+    let mut both = eventful();
+    for stream in history.streams {
+        let mut probe = Stream {
+            name: format!("probe-{}", stream.name),
+            ..stream
+        };
+        probe.header.topic = "probe".to_owned();
+        both.streams.push(probe);
+    }
+    assert_eq!(checks(&both), checks(&eventful()));
+}
+
+#[test]
+fn a_drain_that_did_not_end_is_unseen_and_leaves_losses_unknown() {
+    let mut history = eventful();
+    for drain in streams(&mut history, "drain") {
+        drain.entries.retain(
+            |entry| !matches!(entry, Entry::Poll(poll) if poll.partition == 1 && poll.offset >= 50),
+        );
+        for entry in &mut drain.entries {
+            if let Entry::Drained {
+                partition: 1,
+                reached,
+                ..
+            } = entry
+            {
+                *reached = 50;
+            }
+        }
+    }
+    assert!(with_verdict(&history, Verdict::Invalid).is_empty());
+    let check = named(&history, "unseen");
+    assert_eq!((check.verdict, check.count), (Verdict::Unknown, 1));
+    assert_eq!(
+        check.witnesses[0].what,
+        "the drain of user-events partition 1 ended at offset 50 of 118"
+    );
+    assert_eq!(named(&history, "lost").verdict, Verdict::Unknown);
+    assert_eq!(named(&history, "poll-skip").verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_partition_without_drain_is_unseen() {
+    let mut history = eventful();
+    for drain in streams(&mut history, "drain") {
+        drain
+            .entries
+            .retain(|entry| !matches!(entry, Entry::Drained { partition: 0, .. }));
+    }
+    let check = named(&history, "unseen");
+    assert_eq!((check.verdict, check.count), (Verdict::Unknown, 1));
+}
+
+#[test]
+fn without_any_drain_nothing_about_the_log_is_valid() {
+    let mut history = eventful();
+    history.streams.retain(|stream| stream.name != "drain");
+    let unknown = with_verdict(&history, Verdict::Unknown);
+    let of_the_log = [
+        "lost",
+        "lost-tail",
+        "offset-mismatch",
+        "divergent-read",
+        "duplicate",
+        "phantom",
+        "failed-visible",
+        "order-producer",
+        "order-realtime",
+        "corrupt",
+        "unseen",
+    ];
+    assert_eq!(unknown, of_the_log);
+    let context = CheckContext {
+        faults: Vec::new(),
+        drain_expected: false,
+    };
+    let note = check::all(&history, &context)[0].note.clone().unwrap();
+    assert!(
+        note.contains("the run ended before user-events partition 0 was drained"),
+        "{note}"
+    );
+}
+
+#[test]
+fn an_ack_that_came_after_the_drain_began_is_unseen_and_not_lost() {
+    let mut history = mutant("truncate the log");
+    for producer in streams(&mut history, "producer") {
+        for entry in &mut producer.entries {
+            if let Entry::Send(send) = entry {
+                send.done.0 += 1_000_000_000;
+            }
+        }
+    }
+    assert_eq!(with_verdict(&history, Verdict::Invalid), [""; 0]);
+    let check = named(&history, "unseen");
+    assert_eq!(check.verdict, Verdict::Unknown);
+    assert!(
+        check.witnesses[0]
+            .what
+            .contains("was acked after the drain"),
+        "{check:?}"
+    );
+}
+
+#[test]
+fn a_truncated_stream_is_unseen_and_casts_doubt_where_it_matters() {
+    for (prefix, doubted, sure) in [
+        ("producer-1", "lost", "poll-skip"),
+        ("consumer-1", "commit-skip", "lost"),
+        ("drain", "duplicate", "commit-regress"),
+    ] {
+        let mut history = eventful();
+        truncate(&mut history, prefix);
+        assert!(
+            with_verdict(&history, Verdict::Invalid).is_empty(),
+            "{prefix}"
+        );
+        for name in ["unseen", doubted] {
+            let check = named(&history, name);
+            assert_eq!(check.verdict, Verdict::Unknown, "{prefix}: {check:?}");
+            assert!(check.note.unwrap().contains("in the middle of a block"));
+        }
+        assert_eq!(named(&history, sure).verdict, Verdict::Valid, "{prefix}");
+    }
+}
+
+#[test]
+fn a_record_whose_send_may_have_been_cut_off_is_no_phantom_for_certain() {
+    let mut history = eventful();
+    for producer in streams(&mut history, "producer-0") {
+        producer.entries.truncate(30);
+    }
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Invalid);
+    truncate(&mut history, "producer-0");
+    let check = named(&history, "phantom");
+    assert_eq!(check.verdict, Verdict::Unknown);
+    assert!(check.count > 0);
+}
+
+#[test]
+fn without_a_group_there_is_nothing_to_check_and_that_is_said() {
+    let mut history = eventful();
+    history
+        .streams
+        .retain(|stream| !stream.name.starts_with("consumer"));
+    for name in ["poll-skip", "commit-regress", "commit-skip"] {
+        let check = named(&history, name);
+        assert_eq!(
+            (check.verdict, check.examined),
+            (Verdict::Valid, 0),
+            "{check:?}"
+        );
+        assert_eq!(check.note.unwrap(), "no consumer group");
+    }
+}
+
+#[test]
+fn a_group_that_never_commits_leaves_commits_unknown() {
+    let mut history = eventful();
+    for consumer in streams(&mut history, "consumer") {
+        consumer
+            .entries
+            .retain(|entry| !matches!(entry, Entry::Commit { .. }));
+    }
+    for name in ["commit-regress", "commit-skip"] {
+        let check = named(&history, name);
+        assert_eq!(check.verdict, Verdict::Unknown, "{check:?}");
+        assert!(
+            check
+                .note
+                .unwrap()
+                .contains("no commit of the group was accepted")
+        );
+    }
+}
+
+#[test]
+fn an_empty_history_is_unknown_in_everything() {
+    assert_eq!(
+        with_verdict(&History::default(), Verdict::Unknown).len(),
+        15
+    );
+}

@@ -1,0 +1,184 @@
+//! Good histories are never accused, and no history makes a checker fail.
+
+use proptest::prelude::*;
+use results::clock::RunTime;
+use results::history::{
+    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Poll, RecordId, Send, Stream,
+    StreamHeader,
+};
+use results::verdict::Verdict;
+
+use super::world::{World, eventful};
+use super::{checks, with_verdict};
+
+/// A good history out of random steps.
+pub(crate) fn good_history() -> impl Strategy<Value = History> {
+    let steps = prop::collection::vec((0..20_u8, 0..6_usize, 0..6_usize, any::<bool>()), 0..400);
+    (1..4_usize, 1..4_usize, 1..4_usize, steps).prop_map(
+        |(producers, partitions, members, steps)| {
+            let mut world = World::new(producers, partitions, members);
+            for (step, a, b, flag) in steps {
+                let (producer, member, partition) = (a % producers, a % members, b % partitions);
+                match step {
+                    0..5 => world.send(producer, partition),
+                    5..9 => world.append(producer, partition),
+                    9 if flag => world.resolve(producer, partition, false),
+                    9..13 => world.resolve(producer, partition, true),
+                    13 => world.assign(partition, member, flag),
+                    14 => world.arrive(),
+                    15 => world.commit(partition, flag),
+                    _ => world.poll(partition),
+                }
+            }
+            world.finish()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_good_history_is_never_accused(history in good_history()) {
+        for check in checks(&history) {
+            prop_assert_eq!(check.count, 0, "{:?}", check);
+            prop_assert!(check.verdict != Verdict::Invalid, "{:?}", check);
+            prop_assert!(check.verdict == Verdict::Valid || check.note.is_some(), "{:?}", check);
+        }
+    }
+
+    #[test]
+    fn no_history_makes_a_checker_fail(history in any_history()) {
+        for check in checks(&history) {
+            prop_assert!(!check.note.as_deref().unwrap_or_default().contains("defect"), "{check:?}");
+        }
+    }
+}
+
+#[test]
+fn everything_is_checked_in_an_eventful_history() {
+    let history = eventful();
+    assert_eq!(with_verdict(&history, Verdict::Valid).len(), 15);
+    for check in checks(&history) {
+        assert!(check.examined > 0 && check.note.is_none(), "{check:?}");
+    }
+}
+
+/// Small numbers that collide, and the largest ones.
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![6 => 0..6_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN), 1 => Just(-1)]
+}
+
+/// Entries of any kind in any stream, whether they make sense or not.
+fn any_history() -> impl Strategy<Value = History> {
+    let partition = || prop_oneof![8 => 0..2_i32, 1 => Just(-1), 1 => Just(i32::MAX)];
+    let numbers = || (partition(), number(), number(), number(), 0..14_u8);
+    let entry = numbers().prop_map(|(partition, a, b, c, kind)| {
+        let (at, offset) = (RunTime(c as u64), a);
+        let (sequence, due) = (b as u64, RunTime(b as u64));
+        match kind {
+            0..4 => Entry::Send(Send {
+                partition,
+                sequence,
+                key: 0,
+                warm_up: false,
+                due,
+                sent: RunTime(a as u64),
+                done: at,
+                outcome: match kind {
+                    0 => Outcome::Failed { code: 1 },
+                    1 => Outcome::Indeterminate { code: 1 },
+                    _ => Outcome::Acked { offset },
+                },
+            }),
+            4..9 => {
+                let id = RecordId {
+                    producer: 0,
+                    incarnation: 0,
+                    partition,
+                    sequence,
+                    key: 0,
+                    due,
+                };
+                let record = match kind {
+                    4 => Observed::Corrupt,
+                    5 => Observed::OtherRun { run: 1 },
+                    _ => Observed::Record(id),
+                };
+                Entry::Poll(Poll {
+                    partition,
+                    offset,
+                    at,
+                    record,
+                })
+            }
+            9 => Entry::Assigned {
+                partition,
+                at,
+                committed: (b > 0).then_some(offset),
+            },
+            10 => Entry::Revoked { partition, at },
+            11 => Entry::Commit {
+                partition,
+                at,
+                offset,
+                error: None,
+            },
+            12 => Entry::Read {
+                partition,
+                asked: at,
+                got: at,
+            },
+            _ => Entry::Drained {
+                partition,
+                end_offset: a,
+                reached: b,
+                at,
+            },
+        }
+    });
+    let clients = [
+        Client::Producer {
+            producer: 0,
+            incarnation: 0,
+            acks: -1,
+            idempotent: true,
+            role: LoadRole::Main,
+        },
+        Client::GroupConsumer {
+            consumer: 0,
+            group: "g".to_owned(),
+        },
+        Client::GroupConsumer {
+            consumer: 1,
+            group: "g".to_owned(),
+        },
+        Client::Drain,
+    ];
+    prop::collection::vec(prop::collection::vec(entry, 0..40), 4).prop_map(move |streams| {
+        let streams =
+            clients
+                .iter()
+                .cloned()
+                .zip(streams)
+                .enumerate()
+                .map(|(number, (client, entries))| Stream {
+                    name: number.to_string(),
+                    header: StreamHeader {
+                        run: 1,
+                        topic: "t".to_owned(),
+                        partitions: 2,
+                        client,
+                    },
+                    entries,
+                    ending: Ending::Complete,
+                });
+        History {
+            streams: streams.collect(),
+        }
+    })
+}

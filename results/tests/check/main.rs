@@ -1,0 +1,45 @@
+//! The tests of the testers: good histories are never accused, and each way to spoil one is found
+//! by the checker that is there for it, and by no other.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test whose own data is not as expected has failed"
+)]
+
+mod bad;
+mod evidence;
+mod good;
+mod mutate;
+mod world;
+
+use results::check::{self, CheckContext};
+use results::history::History;
+use results::verdict::{Check, Verdict};
+
+/// All checks of a history of which nothing is known beside it.
+fn checks(history: &History) -> Vec<Check> {
+    check::all(
+        history,
+        &CheckContext {
+            faults: Vec::new(),
+            drain_expected: true,
+        },
+    )
+}
+
+/// Names of the checks with this verdict.
+fn with_verdict(history: &History, verdict: Verdict) -> Vec<String> {
+    checks(history)
+        .into_iter()
+        .filter(|check| check.verdict == verdict)
+        .map(|check| check.name)
+        .collect()
+}
+
+/// One check by its name.
+fn named(history: &History, name: &str) -> Check {
+    checks(history)
+        .into_iter()
+        .find(|check| check.name == name)
+        .unwrap()
+}
