@@ -9,7 +9,7 @@
 
 pub mod fault;
 pub mod ledger;
-//pub mod nemesis;
+pub mod nemesis;
 pub mod plan;
 pub mod port;
 pub mod target;
