@@ -1,6 +1,7 @@
 //! The ports that faults act through. A cluster (local, containers, ssh) implements them once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,12 @@ pub struct Process {
     pub role: Role,
     /// Its `broker.id` or ZooKeeper `myid`.
     pub id: BrokerId,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.role.as_str(), self.id, self.node)
+    }
 }
 
 /// Signals that faults send.
@@ -130,12 +137,14 @@ pub trait Cluster {
 }
 
 /// What the nemesis asks of the run around it.
+///
+/// The nemesis drops the future of a wait when the user interrupts it.
 #[async_trait(?Send)]
 pub trait Conductor {
     /// The run's time.
     fn now(&self) -> RunTime;
 
-    /// Appends to the run's events, at the time `at`.
+    /// Appends to the run's events, at the time `at`. Returns at once: an injection follows.
     fn record(&self, at: RunTime, event: EventKind);
 
     /// Waits until every broker is registered, every partition has its full ISR, all partitions

@@ -1,0 +1,215 @@
+//! The catalogue of faults: what a fault is, and the list of those that there are.
+//!
+//! A fault knows neither its target's role nor its timing: it gets resolved [`Victim`]s and says
+//! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
+//! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
+
+mod kill;
+mod terminate;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
+use crate::undo::Undo;
+
+/// Something bad that can be done to processes, and undone.
+#[async_trait(?Send)]
+pub trait Fault {
+    /// Its name in plans, events and reports.
+    fn name(&self) -> &'static str;
+
+    /// What it does, in one sentence, for `kbench list faults`.
+    fn summary(&self) -> &'static str;
+
+    /// What a cluster must be able to do for it, its undo included.
+    fn needs(&self) -> &'static [Capability];
+
+    /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
+
+    /// Does it, to all victims as closely together as it can; returns when it is done, without
+    /// looking whether it took effect.
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError>;
+
+    /// Looks whether it took effect. Never fails: what cannot be shown is not proven.
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence;
+}
+
+/// A fault as a plan names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultSpec {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl FaultSpec {
+    /// Every fault of the catalogue, in the order of lists.
+    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate];
+
+    /// What carries it out.
+    pub fn fault(&self) -> &'static dyn Fault {
+        match self {
+            Self::Kill => &kill::Kill,
+            Self::Terminate => &terminate::Terminate,
+        }
+    }
+}
+
+/// A process that is about to be struck, as it was when the target was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// The process.
+    pub process: Process,
+    /// The pid that it ran under then.
+    pub pid: i32,
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.process.fmt(f)
+    }
+}
+
+/// What shows that something took effect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// What was seen, one observation a line, for people.
+    pub lines: Vec<String>,
+    /// Whether it proves the effect. False until something was seen.
+    pub proven: bool,
+}
+
+impl Evidence {
+    /// Evidence of one observation.
+    pub fn of(line: impl Into<String>, proven: bool) -> Self {
+        Self {
+            lines: vec![line.into()],
+            proven,
+        }
+    }
+
+    /// Evidence of several effects: it proves all of them, or it proves nothing.
+    pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut whole = Self {
+            lines: vec![],
+            proven: true,
+        };
+        let mut parts = parts.into_iter().peekable();
+        whole.proven = parts.peek().is_some();
+        for part in parts {
+            whole.lines.extend(part.lines);
+            whole.proven &= part.proven;
+        }
+        whole
+    }
+}
+
+/// How long a process may take to end after a signal.
+pub(crate) fn time_to_end(signal: Signal) -> Duration {
+    /// The kernel ends a killed JVM in milliseconds; giving gigabytes of heap back takes longer.
+    const KILLED: Duration = Duration::from_secs(5);
+    /// Controlled shutdown asks the controller up to 3 times, 5 s apart, then flushes the logs.
+    const TERMINATED: Duration = Duration::from_secs(60);
+    match signal {
+        Signal::Kill => KILLED,
+        Signal::Term => TERMINATED,
+    }
+}
+
+/// Sends `signal` to every victim. All are tried; the error names those that were not reached.
+async fn signal_all(
+    victims: &[Victim],
+    signal: Signal,
+    cluster: &dyn Cluster,
+) -> Result<(), PortError> {
+    let mut failed = vec![];
+    for victim in victims {
+        if let Err(error) = cluster.signal(&victim.process, signal).await {
+            failed.push(format!("{victim}: {error}"));
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(PortError(failed.join("; ")))
+    }
+}
+
+/// Evidence that every victim of `signal` is gone: the operating system says so, and nothing
+/// answers on its port.
+async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evidence {
+    let mut parts = vec![];
+    for victim in victims {
+        parts.push(ended(victim, signal, cluster).await);
+        let silent = !cluster.answers(&victim.process).await;
+        let says = if silent {
+            "does not answer on its port"
+        } else {
+            "still answers on its port"
+        };
+        parts.push(Evidence::of(format!("{victim} {says}"), silent));
+    }
+    Evidence::all(parts)
+}
+
+/// Evidence that the operating system says that `victim` has ended.
+async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Evidence {
+    let limit = time_to_end(signal);
+    match cluster.ended(&victim.process, limit).await {
+        Ok(ProcessState::Gone { pid, how }) => {
+            Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
+        }
+        Ok(ProcessState::Running { pid }) => Evidence::of(
+            format!(
+                "{victim} still runs as pid {pid}, {} s after the signal",
+                limit.as_secs()
+            ),
+            false,
+        ),
+        Err(error) => Evidence::of(format!("{victim} was not seen to end: {error}"), false),
+    }
+}
+
+/// The undo of a signal that ends processes: start them again.
+fn start_again(victims: &[Victim], signal: Signal) -> Vec<Undo> {
+    let undo = |victim: &Victim| Undo::StartProcess {
+        process: victim.process.clone(),
+        pid: victim.pid,
+        signal,
+    };
+    victims.iter().map(undo).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_named_in_plans_as_it_names_itself() {
+        for spec in FaultSpec::ALL {
+            let in_plans = serde_json::to_value(spec).unwrap();
+            assert_eq!(in_plans, spec.fault().name());
+        }
+    }
+
+    #[test]
+    fn no_evidence_proves_nothing_and_one_doubt_spoils_the_whole() {
+        assert!(!Evidence::all([]).proven);
+        assert!(Evidence::all([Evidence::of("a", true), Evidence::of("b", true)]).proven);
+        let doubtful = Evidence::all([Evidence::of("a", false), Evidence::of("b", true)]);
+        assert_eq!(
+            doubtful,
+            Evidence {
+                lines: vec!["a".into(), "b".into()],
+                proven: false
+            }
+        );
+    }
+}

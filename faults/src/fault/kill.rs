@@ -1,0 +1,38 @@
+//! SIGKILL: processes end at once; their ZooKeeper sessions live on until they expire.
+
+use async_trait::async_trait;
+
+use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
+use crate::port::{Capability, Cluster, PortError, Signal};
+use crate::undo::Undo;
+
+/// The fault.
+#[derive(Debug)]
+pub(super) struct Kill;
+
+#[async_trait(?Send)]
+impl Fault for Kill {
+    fn name(&self) -> &'static str {
+        "kill"
+    }
+
+    fn summary(&self) -> &'static str {
+        "SIGKILL: processes end at once; their ZooKeeper sessions live on until they expire."
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        &[Capability::Signal, Capability::Start]
+    }
+
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
+        start_again(victims, Signal::Kill)
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        signal_all(victims, Signal::Kill, cluster).await
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        gone(victims, Signal::Kill, cluster).await
+    }
+}

@@ -1,0 +1,217 @@
+//! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
+
+mod fake;
+mod trouble;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use results::event::{BrokerId, EventKind, Role};
+
+use super::*;
+use crate::plan::SHIPPED;
+use crate::port::Capability;
+use crate::undo::Undo;
+use fake::World;
+
+fn shipped(name: &str) -> Plan {
+    let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name).unwrap();
+    Plan::parse(text).unwrap()
+}
+
+fn plan(step: &str) -> Plan {
+    Plan::parse(&format!(
+        "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\n{step}"
+    ))
+    .unwrap()
+}
+
+async fn carry_out(plan: &Plan, world: &World) -> Result<NemesisOutcome, NemesisError> {
+    let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+    run(plan, world, world, &mut ledger, 1).await
+}
+
+fn injection(outcome: &NemesisOutcome, index: usize) -> &Injection {
+    match &outcome.steps[index].end {
+        StepEnd::CarriedOut(injection) => injection,
+        StepEnd::Skipped(reason) => panic!("skipped: {reason}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controller_alone_is_killed_and_everything_is_put_back() {
+    let world = World::new();
+    let mut plan = shipped("failover");
+    plan.steps.truncate(1);
+    let outcome = carry_out(&plan, &world).await.unwrap();
+
+    let expected = [
+        "awaiting-steady",
+        "steady",
+        "steady",
+        "view",
+        "move leaders away from 2",
+        "awaiting-steady",
+        "steady",
+        "steady",
+        "view",
+        "state broker 2 (node2)",
+        "fault-injecting",
+        "signal broker 2 (node2)",
+        "ended broker 2 (node2)",
+        "answers broker 2 (node2)",
+        "fault-injected",
+        "recovered",
+        "fault-recovered",
+        "fault-healing",
+        "state broker 2 (node2)",
+        "view",
+        "start broker 2 (node2)",
+        "state broker 2 (node2)",
+        "answers broker 2 (node2)",
+        "view",
+        "fault-healed",
+        "steady",
+        "restore leaders",
+    ];
+    assert_eq!(*world.trace.borrow(), expected);
+    let injection = injection(&outcome, 0);
+    assert!(
+        injection.proven && injection.as_expected() == Some(true),
+        "{injection:?}"
+    );
+    assert_eq!(injection.resolved, ["broker 2 (node2)"]);
+    assert!(world.dead().is_empty() && world.on_disk().is_empty() && world.layout_is_restored());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_shipped_plan_is_carried_out_and_leaves_nothing() {
+    for (name, text) in SHIPPED {
+        let world = World::new();
+        let plan = Plan::parse(text).unwrap();
+        let outcome = carry_out(&plan, &world).await.unwrap();
+        assert_eq!(outcome.steps.len(), plan.steps.len());
+        for (index, step) in plan.steps.iter().enumerate() {
+            let injection = injection(&outcome, index);
+            assert!(injection.proven, "{name}/{}", step.id);
+            assert_eq!(injection.as_expected(), Some(true), "{name}/{}", step.id);
+        }
+        assert!(
+            world.dead().is_empty() && world.on_disk().is_empty(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_brokers_are_struck_together_and_held() {
+    let world = World::new();
+    let outcome = carry_out(&shipped("failover-two-brokers"), &world)
+        .await
+        .unwrap();
+    assert_eq!(injection(&outcome, 0).recovered, Some(false));
+    let trace = world.trace.borrow();
+    let first = trace
+        .iter()
+        .position(|line| line.starts_with("signal"))
+        .unwrap();
+    assert!(
+        trace[first + 1].starts_with("signal"),
+        "nothing between the signals: {trace:?}"
+    );
+    let at = |name: &str| {
+        let events = world.events.borrow();
+        let named = |e: &&results::event::Event| serde_json::to_value(e).unwrap()["event"] == name;
+        events.iter().find(named).unwrap().at.as_secs_f64()
+    };
+    let held = at("fault-healing") - at("fault-injected");
+    assert!((40.0..40.2).contains(&held), "{held}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_stale_registration_is_told_apart() {
+    let world = World::new();
+    let step = "fault = 'kill'\ntarget = {broker = 1}\nhold = '5s'";
+    carry_out(&plan(step), &world).await.unwrap();
+    let events = world.events.borrow();
+    let waited = events.iter().find_map(|event| match &event.kind {
+        EventKind::FaultHealed {
+            waited_for_session_s,
+            proven: true,
+            evidence,
+            ..
+        } => {
+            assert!(evidence.contains(&"broker 1 (node1) is registered in ZooKeeper".to_owned()));
+            Some(*waited_for_session_s)
+        }
+        _ => None,
+    });
+    // Killed with a session of 15 s, held for 5 s.
+    assert!((9.9..10.2).contains(&waited.unwrap()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_loses_its_broker_and_its_zookeeper() {
+    let world = World::new();
+    let step = "fault = 'kill'\ntarget = {node = 'node3'}\nhold = '5s'";
+    let outcome = carry_out(&plan(step), &world).await.unwrap();
+    let resolved = &injection(&outcome, 0).resolved;
+    assert_eq!(*resolved, ["broker 3 (node3)", "zookeeper 3 (node3)"]);
+    assert!(world.dead().is_empty() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_evidence_an_injection_is_unproven() {
+    let step = "fault = 'kill'\ntarget = 'controller'\nhold = '5s'";
+    for haunted in [false, true] {
+        let mut world = World::new();
+        (world.deaf, world.haunted) = (!haunted, haunted);
+        let outcome = carry_out(&plan(step), &world).await.unwrap();
+        assert!(!injection(&outcome, 0).proven, "haunted: {haunted}");
+        assert!(world.on_disk().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_not_met_is_awaited_then_skipped() {
+    let world = World::new();
+    let step = "fault = 'kill'\ntarget = {broker = 9}\nhold = '5s'";
+    let outcome = carry_out(&plan(step), &world).await.unwrap();
+    let StepEnd::Skipped(reason) = &outcome.steps[0].end else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        reason.starts_with("the cluster has no broker 9"),
+        "{reason}"
+    );
+    assert!(reason.ends_with("(awaited for 30 s)"), "{reason}");
+    assert!(
+        !world
+            .trace
+            .borrow()
+            .iter()
+            .any(|line| line.starts_with("signal"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_does_not_come_back_is_named_in_the_error_and_stays_in_the_ledger() {
+    let mut world = World::new();
+    // Beyond every limit: each attempt to start the broker would find its id taken.
+    world.session = Duration::from_secs(3600);
+    let step = "fault = 'kill'\ntarget = {broker = 1}\nhold = '5s'";
+    let error = carry_out(&plan(step), &world)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("its registration of before is still in ZooKeeper"),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("still to be undone: start broker 1 (node1) (try `kbench heal`)"),
+        "{error}"
+    );
+    assert_eq!(world.starts_on_disk(), world.dead());
+}

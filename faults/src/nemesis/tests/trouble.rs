@@ -1,0 +1,132 @@
+//! The one promise of the nemesis, at each of its calls: whatever fails there, whoever interrupts
+//! or kills it there, a process that was ended runs again or the ledger still says to start it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::fake::Trouble;
+use super::*;
+
+/// Runs `plan` with trouble at some calls and checks the promise; then heals and checks that
+/// everything is as before. Returns how many calls the run made.
+fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new();
+        world.trouble.replace(trouble);
+        let ended = tokio::select! {
+            ended = carry_out(plan, &world) => Some(ended),
+            () = world.killed.notified() => None,
+        };
+        let calls = world.calls();
+
+        let listed = world.starts_on_disk();
+        for dead in world.dead() {
+            assert!(
+                listed.contains(&dead),
+                "{dead} is dead and forgotten: {ended:?}"
+            );
+        }
+        match ended {
+            Some(Ok(outcome)) => {
+                assert!(world.on_disk().is_empty(), "{outcome:?}");
+                assert_eq!(outcome.steps.len(), plan.steps.len());
+                assert_eq!(outcome.interrupted, world.interrupted.get());
+            }
+            Some(Err(error)) => assert_eq!(error.left.entries.len(), world.on_disk().len()),
+            None => {}
+        }
+
+        // `kbench heal`, in another process and without trouble.
+        world.trouble.take();
+        let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+        heal_all(&world, &world, &mut ledger).await.unwrap();
+        assert!(world.dead().is_empty() && world.on_disk().is_empty());
+        calls
+    })
+}
+
+/// All plans that are shipped, and the number of calls of each when nothing goes wrong.
+fn plans() -> Vec<(Plan, usize)> {
+    let count = |(name, _): &(&str, &str)| {
+        let plan = shipped(name);
+        let calls = survive(&plan, BTreeMap::new());
+        (plan, calls)
+    };
+    SHIPPED.iter().map(count).collect()
+}
+
+fn at_each_call(trouble: Trouble) {
+    for (plan, calls) in plans() {
+        assert!(calls > 20, "{}: {calls}", plan.name);
+        for call in 1..=calls {
+            survive(&plan, BTreeMap::from([(call, trouble)]));
+        }
+    }
+}
+
+#[test]
+fn interrupted_at_each_call() {
+    at_each_call(Trouble::Interrupt);
+}
+
+#[test]
+fn failing_at_each_call() {
+    at_each_call(Trouble::Fail);
+    at_each_call(Trouble::FailAfterwards);
+}
+
+#[test]
+fn killed_at_each_call() {
+    at_each_call(Trouble::Hang);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn several_troubles_in_one_run(
+        plan in 0..SHIPPED.len(),
+        trouble in prop::collection::btree_map(
+            1..120_usize,
+            prop_oneof![
+                Just(Trouble::Fail),
+                Just(Trouble::FailAfterwards),
+                Just(Trouble::Interrupt),
+                Just(Trouble::Hang),
+            ],
+            1..6,
+        ),
+    ) {
+        survive(&shipped(SHIPPED[plan].0), trouble);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_is_felt_at_once_and_heals() {
+    let world = World::new();
+    let plan = shipped("failover-two-brokers");
+    let interrupt = async {
+        while !world.trace.borrow().iter().any(|line| line == "recovered") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        world.interrupted.set(true);
+        tokio::time::Instant::now()
+    };
+    let (outcome, at) = tokio::join!(carry_out(&plan, &world), interrupt);
+    let outcome = outcome.unwrap();
+    assert!(outcome.interrupted);
+    assert_eq!(injection(&outcome, 0).as_expected(), None);
+    assert!(world.dead().is_empty() && world.on_disk().is_empty());
+    // Healing waits for the two sessions, and for nothing else.
+    assert!(
+        at.elapsed() < world.session + Duration::from_secs(1),
+        "{:?}",
+        at.elapsed()
+    );
+}

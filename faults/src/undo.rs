@@ -1,0 +1,185 @@
+//! How faults are undone, as data: an undo read back from a ledger works as well as a new one.
+//!
+//! Every undo is idempotent: carried out twice, or for a fault that never came to be injected, it
+//! finds that nothing is left to do. What is absent: which undos there are to carry out
+//! ([`crate::ledger`]), and in which order ([`crate::nemesis`]).
+
+use std::fmt;
+use std::time::Duration;
+
+use results::event::{BrokerId, Role};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::fault::{Evidence, time_to_end};
+use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
+
+/// How often ZooKeeper is asked whether a registration is still there.
+pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
+
+/// ZooKeeper grants sessions of at most 20 ticks (60 s at the default tick of 3 s); a change of
+/// its own leader starts them anew, once.
+const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
+
+/// After a restart: an unclean broker scans its logs, catches up and rejoins the ISR.
+const IN_SYNC_LIMIT: Duration = Duration::from_secs(60);
+
+/// One thing to do so that the cluster is as before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Undo {
+    /// Start a process that a signal was to end.
+    StartProcess {
+        /// The process.
+        process: Process,
+        /// The pid that it had before. As long as that one runs, the signal may be on its way.
+        pid: i32,
+        /// The signal.
+        signal: Signal,
+    },
+    /// Give partitions back the replica order and leaders that the cluster started with.
+    RestoreLeaders,
+}
+
+/// What carrying out an undo showed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undone {
+    /// That it is undone.
+    pub evidence: Evidence,
+    /// Time spent waiting for a stale ZooKeeper registration to expire.
+    pub waited_for_session: Duration,
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartProcess { process, .. } => write!(f, "start {process}"),
+            Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
+        }
+    }
+}
+
+impl Undo {
+    /// Whether it tidies the layout of a cluster that works, and needs every broker in sync:
+    /// carried out after the fault itself has healed, and not part of that.
+    pub fn is_of_layout(&self) -> bool {
+        matches!(self, Self::RestoreLeaders)
+    }
+
+    /// Does it. Everything is as it should be when the evidence is proven.
+    pub async fn carry_out(
+        &self,
+        cluster: &dyn Cluster,
+        conductor: &dyn Conductor,
+    ) -> Result<Undone, PortError> {
+        match self {
+            Self::StartProcess {
+                process,
+                pid,
+                signal,
+            } => start(process, *pid, *signal, cluster).await,
+            Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
+        }
+    }
+}
+
+async fn start(
+    process: &Process,
+    old_pid: i32,
+    signal: Signal,
+    cluster: &dyn Cluster,
+) -> Result<Undone, PortError> {
+    let mut state = cluster.state(process).await?;
+    if state == (ProcessState::Running { pid: old_pid }) {
+        state = match cluster.ended(process, time_to_end(signal)).await {
+            Ok(state) => state,
+            // It was never struck, or it hangs: what it looks like now decides.
+            Err(_) => cluster.state(process).await?,
+        };
+    }
+    let mut waited_for_session = Duration::ZERO;
+    if matches!(state, ProcessState::Gone { .. }) {
+        if process.role == Role::Broker {
+            waited_for_session = await_unregistered(process.id, cluster).await?;
+        }
+        cluster.start(process).await?;
+    }
+    Ok(Undone {
+        evidence: up(process, cluster).await?,
+        waited_for_session,
+    })
+}
+
+/// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
+/// earlier finds its place taken and gives up.
+async fn await_unregistered(
+    broker: BrokerId,
+    cluster: &dyn Cluster,
+) -> Result<Duration, PortError> {
+    let began = Instant::now();
+    loop {
+        // ZooKeeper may be away for a while itself; only the limit ends the wait.
+        let seen = match cluster.view().await {
+            Ok(view) if !view.brokers.contains(&broker) => return Ok(began.elapsed()),
+            Ok(_) => "its registration of before is still in ZooKeeper".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if began.elapsed() >= STALE_REGISTRATION_LIMIT {
+            return Err(PortError(format!(
+                "broker {broker} cannot be started: {seen}, after {} s; a broker that finds its id \
+                 taken gives up. Look whether ZooKeeper has its quorum",
+                STALE_REGISTRATION_LIMIT.as_secs()
+            )));
+        }
+        sleep(VIEW_INTERVAL).await;
+    }
+}
+
+/// Evidence that a process is up: it runs, it answers, and a broker is registered.
+async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
+    let runs = match cluster.state(process).await? {
+        ProcessState::Running { pid } => Evidence::of(format!("{process} runs as pid {pid}"), true),
+        ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
+    };
+    let answers = cluster.answers(process).await;
+    let says = if answers {
+        "answers on its port"
+    } else {
+        "does not answer on its port"
+    };
+    let mut parts = vec![runs, Evidence::of(format!("{process} {says}"), answers)];
+    if process.role == Role::Broker {
+        let registered = cluster.view().await?.brokers.contains(&process.id);
+        let says = if registered {
+            "is registered"
+        } else {
+            "is not registered"
+        };
+        parts.push(Evidence::of(
+            format!("{process} {says} in ZooKeeper"),
+            registered,
+        ));
+    }
+    Ok(Evidence::all(parts))
+}
+
+async fn restore_leaders(
+    cluster: &dyn Cluster,
+    conductor: &dyn Conductor,
+) -> Result<Undone, PortError> {
+    let in_sync = conductor.steady(IN_SYNC_LIMIT).await;
+    // Tried in any case: most partitions may be able to follow.
+    match (cluster.restore_leaders().await, in_sync) {
+        (Ok(()), _) => Ok(Undone {
+            evidence: Evidence::of(
+                "the preferred replica leads every partition of the load",
+                true,
+            ),
+            waited_for_session: Duration::ZERO,
+        }),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(unsteady)) => Err(PortError(format!(
+            "{error} (the cluster was not steady before: {unsteady})"
+        ))),
+    }
+}
