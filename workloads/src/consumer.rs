@@ -17,12 +17,11 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use results::clock::RunClock;
-use results::history::{Client, Entry, Poll, StreamHeader};
+use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
 
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::outcome::code_of;
-use crate::stream::StreamWriter;
 use crate::{record, settings};
 
 /// Longest poll: how late a member may notice that it is to leave.
@@ -283,7 +282,7 @@ impl Session {
             .map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: crate::stream::HistoryError) -> LoadError {
+    fn failed(&self, source: HistoryError) -> LoadError {
         LoadError::History {
             client: self.name.clone(),
             source,

@@ -11,12 +11,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use results::clock::{RunClock, RunTime};
-use results::history::{Client, Entry, Poll, StreamHeader};
+use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
 
 use crate::error::LoadError;
 use crate::record;
 use crate::settings;
-use crate::stream::StreamWriter;
 
 const NAME: &str = "drain";
 
@@ -193,7 +192,7 @@ impl Drain {
     }
 }
 
-fn failed(source: crate::stream::HistoryError) -> LoadError {
+fn failed(source: HistoryError) -> LoadError {
     LoadError::History {
         client: NAME.into(),
         source,

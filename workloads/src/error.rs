@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::stream::HistoryError;
+use results::history::HistoryError;
 
 /// The load (or the drain) could not start, or ended before its time.
 #[derive(Debug, thiserror::Error)]

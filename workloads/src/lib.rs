@@ -21,10 +21,7 @@ mod schedule;
 mod seconds;
 mod settings;
 mod spec;
-mod stream_stub;
 mod wake;
-
-pub(crate) use stream_stub as stream;
 
 pub use drain::{DrainSummary, drain};
 pub use error::LoadError;

@@ -16,12 +16,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use results::clock::{RunClock, RunTime};
-use results::history::{Client, Entry, StreamHeader};
+use results::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::settings::{self, Settings};
-use crate::stream::StreamWriter;
 
 const NAME: &str = "read-probe";
 
@@ -220,7 +219,7 @@ impl Task {
     }
 }
 
-fn failed(source: crate::stream::HistoryError) -> LoadError {
+fn failed(source: HistoryError) -> LoadError {
     LoadError::History {
         client: NAME.into(),
         source,

@@ -13,7 +13,9 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::clock::{RunClock, RunTime};
-use results::history::{Client, Entry, LoadRole, Outcome, RecordId, Send, StreamHeader};
+use results::history::{
+    Client, Entry, LoadRole, Outcome, RecordId, Send, StreamHeader, StreamWriter,
+};
 
 use super::Produced;
 use crate::error::LoadError;
@@ -24,7 +26,6 @@ use crate::record;
 use crate::seconds::Seconds;
 use crate::settings::{self, Settings};
 use crate::spec::Acks;
-use crate::stream::StreamWriter;
 
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
