@@ -141,15 +141,21 @@ fn record(dir: &Path) {
             key,
             due,
         };
-        let poll = Entry::Poll(Poll {
-            partition,
-            offset,
-            at,
-            record: Observed::Record(id),
-        });
+        let record = Observed::Record(id);
+        let poll_at = |at| {
+            Entry::Poll(Poll {
+                partition,
+                offset,
+                at,
+                record,
+            })
+        };
         let consumer = &mut group[partition as usize];
-        consumer.push(&poll).unwrap();
-        drain.push(&poll).unwrap();
+        consumer.push(&poll_at(at)).unwrap();
+        // The drain reads after the load has ended.
+        drain
+            .push(&poll_at(RunTime((RECORDS + 50) * 1_000_000 + n * 100)))
+            .unwrap();
         ends[partition as usize] = offset + 1;
         if n % 1000 < 3 {
             let commit = Entry::Commit {
