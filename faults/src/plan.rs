@@ -16,7 +16,10 @@ use crate::port::Capability;
 use crate::target::Target;
 
 /// Faults to inject, one step after the other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+///
+/// Written and read as a part of a resolved spec; a user's text goes through [`Plan::parse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Its name.
     pub name: String,

@@ -19,7 +19,7 @@ use std::fmt;
 use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
-pub use init::main as init_main;
+pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
 pub use network::{Address, Network};
 pub use probe::{ModeError, choose, probe};
 pub use spawn::{SandboxChild, spawn};

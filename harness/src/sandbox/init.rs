@@ -209,5 +209,16 @@ pub(super) fn try_namespaces(mode: Mode) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// What the sandbox runs when it is only tried: a hidden subcommand that brings up a link.
+/// The hidden subcommand that brings up a link and ends.
 pub const TRY: &str = "__try";
+
+/// What the sandbox runs when it is only tried.
+pub fn try_main() -> ExitCode {
+    match super::network::try_link() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(CANNOT)
+        }
+    }
+}

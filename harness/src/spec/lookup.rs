@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use faults::plan::Plan;
-use results::claim::ClaimSet;
+//use results::claim::ClaimSet;
 use workloads::{SpecError, WorkloadSpec};
 
 use super::set::{self, Change};
@@ -55,7 +55,7 @@ impl Spec for Plan {
     const KIND: &'static str = "plan";
 
     fn shipped() -> &'static [(&'static str, &'static str)] {
-        faults::plan::shipped()
+        faults::plan::SHIPPED
     }
 
     fn parse(text: &str) -> Result<Self, Mistake> {
