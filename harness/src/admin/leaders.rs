@@ -1,0 +1,174 @@
+//! Moving leadership: replica order changed, then the preferred leader elected.
+//!
+//! The replica sets stay as they are, so no data moves.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, BrokerId as WireBroker, ElectLeadersRequest,
+};
+use results::event::BrokerId;
+use tokio::time::{Instant, sleep};
+
+use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+
+/// Version of AlterPartitionReassignments that is used.
+const REASSIGN_VERSION: i16 = 0;
+
+/// Version of ElectLeaders that is used.
+const ELECT_VERSION: i16 = 2;
+
+/// Election type: the preferred replica (KIP-460).
+const PREFERRED: i8 = 0;
+
+/// ELECTION_NOT_NEEDED: the preferred replica leads already.
+const ELECTION_NOT_NEEDED: i16 = 84;
+
+/// Replicas of partitions, the preferred leader first.
+pub type Assignment = BTreeMap<(String, i32), Vec<BrokerId>>;
+
+impl Admin {
+    /// Gives partitions these replica orders, elects the first replicas, and waits until every
+    /// broker names them.
+    ///
+    /// # Errors
+    /// When the controller refuses, or a broker does not learn of it in time.
+    pub async fn lead(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let current = self.replicas(assignment).await?;
+        let changed: Assignment = assignment
+            .iter()
+            .filter(|(partition, replicas)| current.get(*partition) != Some(*replicas))
+            .map(|(partition, replicas)| (partition.clone(), replicas.clone()))
+            .collect();
+        if !changed.is_empty() {
+            self.reassign(&changed).await?;
+        }
+        self.elect(assignment).await?;
+        self.await_led(assignment).await
+    }
+
+    /// Replicas of these partitions, by the controller's word.
+    async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, AdminError> {
+        let topics = topics_of(assignment);
+        let controller = self.controller().await?;
+        let metadata = self
+            .metadata(controller, &topics)
+            .await
+            .map_err(|error| AdminError::new("read the replicas", error))?;
+        let mut replicas = Assignment::new();
+        for topic in &metadata.topics {
+            let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
+            for partition in &topic.partitions {
+                replicas.insert(
+                    (name.to_owned(), partition.partition_index),
+                    partition.replica_nodes.iter().map(|broker| broker.0).collect(),
+                );
+            }
+        }
+        Ok(replicas)
+    }
+
+    async fn reassign(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let topics = topics_of(assignment).into_iter().map(|topic| {
+            let partitions = of_topic(assignment, topic).map(|(partition, replicas)| {
+                let replicas = replicas.iter().map(|broker| WireBroker(*broker)).collect();
+                ReassignablePartition::default()
+                    .with_partition_index(partition)
+                    .with_replicas(Some(replicas))
+            });
+            ReassignableTopic::default()
+                .with_name(topic_name(topic))
+                .with_partitions(partitions.collect())
+        });
+        let request = AlterPartitionReassignmentsRequest::default()
+            .with_timeout_ms(CALL_LIMIT.as_millis() as i32)
+            .with_topics(topics.collect());
+        let what = "change the order of replicas";
+        let answer = self.ask_controller(what, REASSIGN_VERSION, &request).await?;
+        check(what, answer.error_code, answer.error_message.as_ref())?;
+        for topic in &answer.responses {
+            for partition in &topic.partitions {
+                let what =
+                    format!("{what} of {}-{}", topic.name.0.as_str(), partition.partition_index);
+                check(what, partition.error_code, partition.error_message.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn elect(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let topics = topics_of(assignment).into_iter().map(|topic| {
+            TopicPartitions::default()
+                .with_topic(topic_name(topic))
+                .with_partitions(of_topic(assignment, topic).map(|(p, _)| p).collect())
+        });
+        let request = ElectLeadersRequest::default()
+            .with_election_type(PREFERRED)
+            .with_topic_partitions(Some(topics.collect()))
+            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
+        let what = "elect preferred leaders";
+        let answer = self.ask_controller(what, ELECT_VERSION, &request).await?;
+        check(what, answer.error_code, None)?;
+        for topic in &answer.replica_election_results {
+            for result in &topic.partition_result {
+                let what = format!("{what} of {}-{}", topic.topic.0.as_str(), result.partition_id);
+                if result.error_code != ELECTION_NOT_NEEDED {
+                    check(what, result.error_code, result.error_message.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every broker names the first replica of each partition as its leader.
+    async fn await_led(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let deadline = Instant::now() + VISIBLE_LIMIT;
+        let topics = topics_of(assignment);
+        for broker in self.brokers.keys() {
+            loop {
+                let metadata = self.metadata(*broker, &topics).await;
+                let led = metadata.is_ok_and(|metadata| {
+                    metadata.topics.iter().all(|topic| {
+                        let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
+                        topic.partitions.iter().all(|partition| {
+                            let key = (name.to_owned(), partition.partition_index);
+                            let wanted = assignment.get(&key).and_then(|r| r.first());
+                            wanted.is_none_or(|leader| *leader == partition.leader_id.0)
+                        })
+                    })
+                });
+                if led {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    return Err(AdminError::new(
+                        "move leadership",
+                        format!("broker {broker} does not name the new leaders"),
+                    ));
+                }
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn topics_of(assignment: &Assignment) -> Vec<&str> {
+    let mut topics: Vec<&str> = assignment.keys().map(|(topic, _)| topic.as_str()).collect();
+    topics.dedup();
+    topics
+}
+
+fn of_topic<'a>(
+    assignment: &'a Assignment,
+    topic: &'a str,
+) -> impl Iterator<Item = (i32, &'a Vec<BrokerId>)> {
+    assignment
+        .iter()
+        .filter(move |((of, _), _)| of == topic)
+        .map(|((_, partition), replicas)| (*partition, replicas))
+}

@@ -1,0 +1,101 @@
+//! The servers' logs: lines that mark a step of a recovery, and what only a log tells.
+//!
+//! Read when the cluster has stopped. Times are the lines' own, so reading late loses nothing.
+
+use std::path::Path;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use results::clock::{RunClock, RunTime};
+use results::event::{EventKind, Role};
+
+/// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
+const MARKS: [(&str, &str); 9] = [
+    ("successfully elected as the controller", "controller-elected"),
+    ("is no longer the controller", "controller-lost"),
+    ("Broker failure callback for", "broker-failure"),
+    ("Shrinking ISR from", "isr-shrunk"),
+    ("ISR updated to", "isr-updated"),
+    ("started (kafka.server.KafkaServer)", "broker-started"),
+    ("Expiring session", "session-expired"),
+    ("LEADING - LEADER ELECTION TOOK", "zookeeper-leading"),
+    ("Session establishment complete", "session-established"),
+];
+
+/// Reads the marks of one server's log.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn marks(
+    log: &Path,
+    node: &str,
+    role: Role,
+    clock: RunClock,
+) -> std::io::Result<Vec<(RunTime, EventKind)>> {
+    let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
+    let marked = text.lines().filter_map(|line| {
+        let (_, mark) = MARKS.iter().find(|(text, _)| line.contains(text))?;
+        let wall_ms = time_of(line)?;
+        let kind = EventKind::LogMark {
+            node: node.to_owned(),
+            role,
+            mark: (*mark).to_owned(),
+            wall_ms,
+            line: line.to_owned(),
+        };
+        Some((clock.from_wall_ms(wall_ms), kind))
+    });
+    Ok(marked.collect())
+}
+
+/// The brokers' ZooKeeper session time-out as the server granted it, in milliseconds, from a
+/// broker's log; the newest when there are several.
+pub fn negotiated_timeout_ms(log: &Path) -> Option<u64> {
+    let text = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
+    text.lines().rev().find_map(|line| {
+        let (_, rest) = line.split_once("negotiated timeout = ")?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    })
+}
+
+/// Unix milliseconds of a line `[2026-11-23 07:30:00,123] ...`, in UTC.
+fn time_of(line: &str) -> Option<i64> {
+    let stamp = line.strip_prefix('[')?.split_once(']')?.0.replace(',', ".");
+    let time = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", stamp).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "[1970-01-01 00:01:00,250] INFO [Controller id=2] 2 successfully elected as \
+                        the controller. Epoch incremented to 2 (kafka.controller.KafkaController)";
+
+    #[test]
+    fn a_line_s_own_time_is_read() {
+        assert_eq!(time_of(LINE), Some(60_250));
+        assert_eq!(time_of("java.lang.Exception: no time"), None);
+    }
+
+    #[test]
+    fn marks_are_found_among_other_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("broker.log");
+        std::fs::write(&log, format!("[x] nothing\n{LINE}\nat some.Class\n")).unwrap();
+        let marks = marks(&log, "n", Role::Broker, RunClock::start()).unwrap();
+        assert_eq!(marks.len(), 1);
+        assert!(matches!(&marks[0].1, EventKind::LogMark { mark, wall_ms: 60_250, .. }
+            if mark == "controller-elected"));
+    }
+
+    #[test]
+    fn the_granted_timeout_is_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("broker.log");
+        let line = "INFO Session establishment complete on server a/1.2.3.4:2181, session id = 0x1, \
+                    negotiated timeout = ";
+        std::fs::write(&log, format!("{line}18000 (x)\n{line}6000 (x)\n")).unwrap();
+        assert_eq!(negotiated_timeout_ms(&log), Some(6000));
+    }
+}

@@ -1,0 +1,286 @@
+//! ZooKeeper, by one persistent recursive watch on its root: controller, registrations, partition
+//! states, in the order in which they change.
+//!
+//! A notification is stamped when it arrives; what the znode holds is read afterwards. A znode that
+//! changes twice in between is read once, as it is then, and stamped no earlier than its own
+//! modification time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::port::PartitionView;
+use results::clock::RunTime;
+use results::event::{BrokerId, EventKind};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, Stat, WatchedEvent};
+
+use super::Shared;
+
+/// Limit for one call: without quorum a read blocks until the session expires.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Pause before ZooKeeper is asked again after it could not be reached.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// The observer's own session time-out.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// Watches until the observer ends. `ready` is told when everything has been read once.
+pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
+    let mut ready = Some(ready);
+    loop {
+        let why = match session(&shared, &mut ready).await {
+            Ok(()) => "its session ended".to_owned(),
+            Err(error) => error,
+        };
+        if ready.is_none() {
+            shared.watched.recorder.now(EventKind::Problem {
+                text: format!("the observer lost ZooKeeper ({why}); changes were missed"),
+            });
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// One session, to its end.
+async fn session(
+    shared: &Shared,
+    ready: &mut Option<oneshot::Sender<()>>,
+) -> Result<(), String> {
+    let connect =
+        Client::connector().with_session_timeout(SESSION).connect(&shared.watched.zookeeper);
+    let client = limited(connect).await?;
+    let mut watcher = limited(client.watch("/", AddWatchMode::PersistentRecursive)).await?;
+    let (sender, mut notifications) = mpsc::unbounded_channel::<(RunTime, WatchedEvent)>();
+    let clock = shared.watched.recorder.clock();
+    tokio::task::spawn_local(async move {
+        loop {
+            let event = watcher.changed().await;
+            let over = event.event_type == EventType::Session && event.session_state.is_terminated();
+            if sender.send((clock.now(), event)).is_err() || over {
+                return;
+            }
+        }
+    });
+    let reader = Reader { shared, client };
+    reader.read_all().await?;
+    if let Some(ready) = ready.take() {
+        // Nobody waits any more when this fails.
+        drop(ready.send(()));
+    }
+    while let Some((at, event)) = notifications.recv().await {
+        match event.event_type {
+            EventType::NodeDeleted => reader.deleted(at, &event.path),
+            EventType::NodeCreated | EventType::NodeDataChanged => {
+                reader.changed(at, &event.path).await?;
+            }
+            EventType::Session if event.session_state.is_terminated() => return Ok(()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match timeout(CALL_LIMIT, call).await {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+    }
+}
+
+/// Reads znodes into the view and the events.
+struct Reader<'a> {
+    shared: &'a Shared,
+    client: Client,
+}
+
+/// A znode that means something here.
+enum Znode<'a> {
+    Controller,
+    ControllerEpoch,
+    Broker(BrokerId),
+    Topic(&'a str),
+    Partition(&'a str, i32),
+}
+
+impl<'a> Znode<'a> {
+    fn parse(path: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        match parts.as_slice() {
+            ["controller"] => Some(Self::Controller),
+            ["controller_epoch"] => Some(Self::ControllerEpoch),
+            ["brokers", "ids", id] => id.parse().ok().map(Self::Broker),
+            ["brokers", "topics", topic] => Some(Self::Topic(topic)),
+            ["brokers", "topics", topic, "partitions", partition, "state"] => {
+                partition.parse().ok().map(|partition| Self::Partition(topic, partition))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn record(&self, at: RunTime, kind: EventKind) {
+        self.shared.watched.recorder.at(at, kind);
+    }
+
+    /// A znode vanished.
+    fn deleted(&self, at: RunTime, path: &str) {
+        match Znode::parse(path) {
+            Some(Znode::Controller) => {
+                self.shared.view().controller = None;
+                self.record(at, EventKind::ControllerGone);
+            }
+            Some(Znode::Broker(broker)) => {
+                self.shared.view().brokers.remove(&broker);
+                self.record(at, EventKind::BrokerGone { broker });
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads everything once.
+    async fn read_all(&self) -> Result<(), String> {
+        for path in ["/controller", "/controller_epoch"] {
+            self.changed(RunTime(0), path).await?;
+        }
+        for id in self.children("/brokers/ids").await? {
+            self.changed(RunTime(0), &format!("/brokers/ids/{id}")).await?;
+        }
+        for topic in self.children("/brokers/topics").await? {
+            self.changed(RunTime(0), &format!("/brokers/topics/{topic}")).await?;
+            let partitions = format!("/brokers/topics/{topic}/partitions");
+            for partition in self.children(&partitions).await? {
+                self.changed(RunTime(0), &format!("{partitions}/{partition}/state")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn children(&self, path: &str) -> Result<Vec<String>, String> {
+        match timeout(CALL_LIMIT, self.client.list_children(path)).await {
+            Ok(Ok(children)) => Ok(children),
+            Ok(Err(Error::NoNode)) => Ok(Vec::new()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+        }
+    }
+
+    /// A znode was created or changed: reads it.
+    async fn changed(&self, at: RunTime, path: &str) -> Result<(), String> {
+        let Some(znode) = Znode::parse(path) else { return Ok(()) };
+        let (data, stat) = match timeout(CALL_LIMIT, self.client.get_data(path)).await {
+            Ok(Ok(read)) => read,
+            // Gone again; its deletion follows.
+            Ok(Err(Error::NoNode)) => return Ok(()),
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+        };
+        let at = at.max(self.shared.watched.recorder.clock().from_wall_ms(stat.mtime));
+        self.take(at, znode, &data, &stat);
+        Ok(())
+    }
+
+    fn take(&self, at: RunTime, znode: Znode<'_>, data: &[u8], stat: &Stat) {
+        let text = || std::str::from_utf8(data).ok();
+        let json: Value = serde_json::from_slice(data).unwrap_or_default();
+        match znode {
+            Znode::Controller => {
+                let Some(broker) = number(&json["brokerid"]) else { return };
+                let before = self.shared.view().controller.replace(broker);
+                if before != Some(broker) {
+                    let ctime_ms = stat.ctime;
+                    self.record(at, EventKind::ControllerElected { broker, ctime_ms });
+                }
+            }
+            Znode::ControllerEpoch => {
+                if let Some(epoch) = text().and_then(|text| text.trim().parse().ok()) {
+                    self.record(at, EventKind::ControllerEpoch { epoch });
+                }
+            }
+            Znode::Broker(broker) => {
+                if self.shared.view().brokers.insert(broker) {
+                    self.record(
+                        at,
+                        EventKind::BrokerRegistered {
+                            broker,
+                            session: stat.ephemeral_owner,
+                            ctime_ms: stat.ctime,
+                        },
+                    );
+                }
+            }
+            Znode::Topic(topic) => self.take_topic(topic, &json),
+            Znode::Partition(topic, partition) => {
+                self.take_partition(at, topic, partition, &json, stat);
+            }
+        }
+    }
+
+    fn take_topic(&self, topic: &str, json: &Value) {
+        let Some(partitions) = json["partitions"].as_object() else { return };
+        let mut view = self.shared.view();
+        for (partition, replicas) in partitions {
+            let Ok(partition) = partition.parse() else { continue };
+            let state = view.partitions.entry((topic.to_owned(), partition)).or_default();
+            state.replicas = numbers(replicas);
+        }
+    }
+
+    fn take_partition(
+        &self,
+        at: RunTime,
+        topic: &str,
+        partition: i32,
+        json: &Value,
+        stat: &Stat,
+    ) {
+        let leader = number(&json["leader"]).unwrap_or(-1);
+        let isr = numbers(&json["isr"]);
+        {
+            let mut view = self.shared.view();
+            let state: &mut PartitionView =
+                view.partitions.entry((topic.to_owned(), partition)).or_default();
+            state.leader = Some(leader).filter(|leader| *leader >= 0);
+            state.isr.clone_from(&isr);
+        }
+        self.record(
+            at,
+            EventKind::PartitionState {
+                topic: topic.to_owned(),
+                partition,
+                leader,
+                leader_epoch: number(&json["leader_epoch"]).unwrap_or(-1),
+                isr,
+                mtime_ms: stat.mtime,
+            },
+        );
+    }
+}
+
+fn number(value: &Value) -> Option<i32> {
+    value.as_i64().and_then(|number| i32::try_from(number).ok())
+}
+
+fn numbers(value: &Value) -> Vec<i32> {
+    value.as_array().into_iter().flatten().filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_mean_something_are_told_apart() {
+        assert!(matches!(Znode::parse("/controller"), Some(Znode::Controller)));
+        assert!(matches!(Znode::parse("/brokers/ids/12"), Some(Znode::Broker(12))));
+        assert!(matches!(
+            Znode::parse("/brokers/topics/a/partitions/7/state"),
+            Some(Znode::Partition("a", 7))
+        ));
+        assert!(Znode::parse("/brokers/topics/a/partitions/7").is_none());
+        assert!(Znode::parse("/brokers/seqid").is_none());
+    }
+}

@@ -1,0 +1,164 @@
+//! `environment.json`: host, versions, settings in force as the running servers tell them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use results::environment::{Environment, Settings};
+use results::event::{EventKind, Role};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use workloads::Load;
+
+use super::lab::Lab;
+use crate::failure::Failure;
+use crate::observe::logs;
+use crate::recorder::Recorder;
+use crate::spec::RunSpec;
+
+/// Limit for ZooKeeper's answer to `conf`.
+const CONF_LIMIT: Duration = Duration::from_secs(5);
+
+/// Broker settings that decide what a claim can be (`kafka-facts`), quoted in the report.
+const QUOTED: [&str; 10] = [
+    "zookeeper.session.timeout.ms",
+    "replica.lag.time.max.ms",
+    "controlled.shutdown.enable",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "auto.leader.rebalance.enable",
+    "group.initial.rebalance.delay.ms",
+];
+
+/// Reads everything back and writes the file.
+pub(super) async fn record(
+    spec: &RunSpec,
+    lab: &Lab,
+    load: &Load,
+    files: &Path,
+    recorder: &Recorder,
+) -> Result<(), Failure> {
+    let environment = Environment {
+        kbench: env!("CARGO_PKG_VERSION").to_owned(),
+        kafka: lab.kafka.version.clone(),
+        zookeeper: lab.kafka.zookeeper_version.clone(),
+        librdkafka: workloads::librdkafka_version(),
+        java: lab.kafka.java.clone(),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
+        memory_bytes: memory_bytes(),
+        mode: spec.mode.to_string(),
+        storage: if spec.mode.has_namespaces() { "memory" } else { "disk" }.to_owned(),
+        class_archive: lab.cluster.uses_archives(),
+        settings: settings(spec, lab, recorder).await?,
+        producer: load.producer_settings().clone(),
+    };
+    let path = files.join("environment.json");
+    let text = serde_json::to_vec_pretty(&environment)
+        .map_err(|error| Failure::infrastructure(format!("no environment: {error}")))?;
+    std::fs::write(&path, text).map_err(|error| {
+        Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
+    })
+}
+
+async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Settings, Failure> {
+    let failed = |error: crate::admin::AdminError| Failure::infrastructure(error.to_string());
+    let topic = spec.cluster.main_topic();
+    let mut configs = Vec::new();
+    for broker in lab.brokers() {
+        configs.push((broker, lab.admin.broker_config(broker).await.map_err(failed)?));
+    }
+    let Some((first, config)) = configs.first() else {
+        return Err(Failure::infrastructure("there is no broker"));
+    };
+    for (broker, other) in &configs {
+        for name in QUOTED.iter().filter(|name| other.get(**name) != config.get(**name)) {
+            recorder.now(EventKind::Problem {
+                text: format!("brokers {first} and {broker} differ in {name}"),
+            });
+        }
+    }
+    let topic_config = lab.admin.topic_config(*first, &topic.name).await.map_err(failed)?;
+    let number = |settings: &BTreeMap<String, String>, name: &str| {
+        settings.get(name).and_then(|value| value.parse::<u64>().ok())
+    };
+    Ok(Settings {
+        zk_session_timeout_ms: agreed(recorder, "ZooKeeper session time-out", negotiated(lab)),
+        zk_tick_ms: agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
+        zk_servers: processes(lab, Role::Zookeeper),
+        brokers: processes(lab, Role::Broker),
+        topic: topic.name.clone(),
+        partitions: topic.assignment.len() as u32,
+        replication_factor: topic.assignment.first().map_or(0, Vec::len) as u32,
+        min_insync_replicas: number(&topic_config, "min.insync.replicas").map(|n| n as u32),
+        unclean_leader_election: topic_config
+            .get("unclean.leader.election.enable")
+            .and_then(|value| value.parse().ok()),
+        replica_lag_time_max_ms: number(config, "replica.lag.time.max.ms"),
+        broker: QUOTED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), config.get(*name)?.clone())))
+            .collect(),
+        topic_config,
+    })
+}
+
+/// The value that all servers agree on; otherwise unknown, and a problem.
+fn agreed(recorder: &Recorder, what: &str, values: Vec<Option<u64>>) -> Option<u64> {
+    let first = values.first().copied().flatten();
+    if first.is_some() && values.iter().all(|value| *value == first) {
+        return first;
+    }
+    let told: Vec<String> = values
+        .iter()
+        .map(|value| value.map_or("unknown".to_owned(), |value| value.to_string()))
+        .collect();
+    recorder.now(EventKind::Problem {
+        text: format!("{what}: the servers say {}; nothing is predicted", told.join(", ")),
+    });
+    None
+}
+
+/// Session time-outs as granted to each broker, from their logs.
+fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
+    let brokers = lab.cluster.processes().into_iter().filter(|p| p.role == Role::Broker);
+    brokers.map(|broker| logs::negotiated_timeout_ms(&lab.cluster.log_path(&broker))).collect()
+}
+
+/// `tickTime` of each ZooKeeper server, by its own word.
+async fn ticks(lab: &Lab) -> Vec<Option<u64>> {
+    let mut ticks = Vec::new();
+    for server in lab.cluster.processes().into_iter().filter(|p| p.role == Role::Zookeeper) {
+        let ask = async {
+            let mut stream = TcpStream::connect(lab.cluster.address(&server)).await?;
+            stream.write_all(b"conf").await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = tokio::time::timeout(CONF_LIMIT, ask).await;
+        ticks.push(answer.ok().and_then(Result::ok).and_then(|answer| {
+            answer.lines().find_map(|line| line.strip_prefix("tickTime=")?.trim().parse().ok())
+        }));
+    }
+    ticks
+}
+
+fn processes(lab: &Lab, role: Role) -> u32 {
+    lab.cluster.processes().iter().filter(|process| process.role == role).count() as u32
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn memory_bytes() -> u64 {
+    read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}

@@ -1,0 +1,99 @@
+//! The cluster as faults act on it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View};
+use results::event::{BrokerId, Role};
+use tokio::time::{Instant, sleep};
+
+use super::lab::Lab;
+use crate::admin::Assignment;
+
+/// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
+/// newest segments.
+const REGISTER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the registration is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn port(error: impl ToString) -> PortError {
+    PortError(error.to_string())
+}
+
+#[async_trait(?Send)]
+impl Cluster for Lab {
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        self.mode.capabilities()
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        self.cluster.processes()
+    }
+
+    async fn view(&self) -> Result<View, PortError> {
+        Ok(self.observer().map_err(port)?.view())
+    }
+
+    async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
+        self.cluster.signal(process, signal).map_err(port)
+    }
+
+    async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
+        let state = self.cluster.ended(process, limit).await;
+        state.ok_or_else(|| PortError(format!("{process} was never started")))
+    }
+
+    async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
+        let state = self.cluster.state(process);
+        state.ok_or_else(|| PortError(format!("{process} was never started")))
+    }
+
+    async fn answers(&self, process: &Process) -> bool {
+        self.cluster.answers(process).await
+    }
+
+    async fn start(&self, process: &Process) -> Result<(), PortError> {
+        self.cluster.restart(process).await.map_err(port)?;
+        if process.role == Role::Zookeeper {
+            return Ok(());
+        }
+        let observer = self.observer().map_err(port)?;
+        let deadline = Instant::now() + REGISTER_LIMIT;
+        while !observer.view().brokers.contains(&process.id) {
+            if let Some(ProcessState::Gone { how, .. }) = self.cluster.state(process) {
+                return Err(PortError(format!("{process} ended before it registered ({how})")));
+            }
+            if Instant::now() >= deadline {
+                let limit = REGISTER_LIMIT.as_secs();
+                return Err(PortError(format!("{process} did not register within {limit} s")));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        let view = self.observer().map_err(port)?.view();
+        let led = view.partitions.into_iter().filter(|(partition, state)| {
+            state.leader == Some(broker) && self.original.contains_key(partition)
+        });
+        let moved: Assignment = led
+            .map(|(partition, state)| {
+                let mut replicas = state.replicas;
+                replicas.retain(|replica| *replica != broker);
+                replicas.push(broker);
+                (partition, replicas)
+            })
+            .collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.admin.lead(&moved).await.map_err(port)
+    }
+
+    async fn restore_leaders(&self) -> Result<(), PortError> {
+        self.admin.lead(&self.original).await.map_err(port)
+    }
+}
