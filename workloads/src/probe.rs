@@ -104,6 +104,7 @@ fn settings(bootstrap: &str) -> Settings {
         ("fetch.message.max.bytes", "1"),
         ("queued.min.messages", "1"),
         ("fetch.wait.max.ms", "5"),
+        ("fetch.queue.backoff.ms", "5"),
     ] {
         settings.insert(name.into(), value.into());
     }
