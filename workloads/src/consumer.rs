@@ -5,6 +5,8 @@
 //! little, and its resume offset can be compared with the committed one. What becomes of a
 //! member's rebalances and commits is told on its own thread, from within its polls.
 
+mod commit;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -22,7 +24,8 @@ use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWr
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::outcome::code_of;
-use crate::{record, settings};
+use crate::record;
+use crate::settings::{self, Settings};
 
 /// Longest poll: how late a member may notice that it is to leave.
 const POLL: Duration = Duration::from_millis(50);
@@ -36,7 +39,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// What all members share.
 pub(crate) struct Group {
-    pub(crate) bootstrap: String,
+    pub(crate) settings: Settings,
     pub(crate) group: String,
     pub(crate) commit_interval: Duration,
     pub(crate) run: u64,
@@ -176,13 +179,12 @@ impl Session {
             live: Arc::clone(&group.live),
             new: Mutex::default(),
         };
-        let consumer: BaseConsumer<Answers> =
-            settings::config(&settings::member(&group.bootstrap, &group.group), &name)
-                .create_with_context(answers)
-                .map_err(|source| LoadError::Client {
-                    client: name.clone(),
-                    source,
-                })?;
+        let consumer: BaseConsumer<Answers> = settings::config(&group.settings, &name)
+            .create_with_context(answers)
+            .map_err(|source| LoadError::Client {
+                client: name.clone(),
+                source,
+            })?;
         let stream =
             StreamWriter::create(&group.history_dir, &name, &header).map_err(|source| {
                 LoadError::History {
@@ -261,7 +263,7 @@ impl Session {
             );
         }
         // A commit that is not even accepted for sending has no answer; the next one follows.
-        if let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
+        if let Err(error) = commit::commit(&self.consumer, &offsets) {
             tracing::warn!(consumer = self.name, %error, "commit");
         }
     }

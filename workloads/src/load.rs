@@ -137,7 +137,7 @@ impl Load {
             return Ok(());
         };
         let group = Arc::new(Group {
-            bootstrap: ctx.bootstrap.clone(),
+            settings: settings::member(consumers, &ctx.bootstrap),
             group: consumers.group.clone(),
             commit_interval: consumers.commit_interval,
             run: ctx.run,

@@ -1,8 +1,8 @@
 //! The read probe: reads the first record of each partition again and again.
 //!
 //! It shows whether a partition can be read while acks=all writes to it are stalled. Each partition
-//! is asked for on its own (seek, resume, and a pause once the record is there), so that one that
-//! does not answer delays no other. Offset 0 was acked before the probe starts: it lies below the
+//! is asked for on its own (assigned from offset 0, and given back once the record is there), so
+//! that one that does not answer delays no other. Offset 0 was acked before the probe starts: it lies below the
 //! high watermark for good.
 
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ impl Reader {
 /// Where the reading of a partition stands.
 #[derive(Clone, Copy)]
 enum Turn {
-    /// Paused; to be asked for next at this time.
+    /// Not assigned; to be asked for next at this time.
     Next(RunTime),
     /// Asked for at this time, no record yet.
     Asked(RunTime),
@@ -104,6 +104,7 @@ fn settings(bootstrap: &str) -> Settings {
         ("fetch.message.max.bytes", "1"),
         ("queued.min.messages", "1"),
         ("fetch.wait.max.ms", "5"),
+        ("fetch.queue.backoff.ms", "5"),
     ] {
         settings.insert(name.into(), value.into());
     }
@@ -136,14 +137,6 @@ impl Task {
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<(), LoadError> {
-        let mut all = TopicPartitionList::new();
-        for partition in 0..self.probe.partitions as i32 {
-            all.add_partition(&self.probe.topic, partition);
-        }
-        all.set_all_offsets(Offset::Beginning)
-            .map_err(request("assign"))?;
-        self.consumer.assign(&all).map_err(request("assign"))?;
-        self.consumer.pause(&all).map_err(request("pause"))?;
         let mut flush = self.probe.clock.now().plus(FLUSH_EVERY);
         while !stop.load(Relaxed) {
             let next = self.ask()?;
@@ -173,21 +166,14 @@ impl Task {
             if at > now {
                 next = next.min(at);
             } else if self.probe.probed.acked_offset(partition as u32).is_some() {
-                let one = self.only(partition as i32);
+                let first = self.first_of(partition as i32)?;
                 self.turns[partition] = Turn::Asked(self.probe.clock.now());
-                self.consumer.resume(&one).map_err(request("resume"))?;
-                self.seek(partition as i32)?;
+                self.consumer
+                    .incremental_assign(&first)
+                    .map_err(request("assign"))?;
             }
         }
         Ok(next)
-    }
-
-    /// A time-out of zero: the seek is only queued.
-    fn seek(&self, partition: i32) -> Result<(), LoadError> {
-        let first = Offset::Offset(0);
-        self.consumer
-            .seek(&self.probe.topic, partition, first, Duration::ZERO)
-            .map_err(request("seek"))
     }
 
     fn got(&mut self, partition: i32, offset: i64) -> Result<(), LoadError> {
@@ -200,9 +186,10 @@ impl Task {
             return Ok(());
         };
         *turn = Turn::Next(asked.plus(self.probe.interval).max(got));
+        let first = self.first_of(partition)?;
         self.consumer
-            .pause(&self.only(partition))
-            .map_err(request("pause"))?;
+            .incremental_unassign(&first)
+            .map_err(request("unassign"))?;
         self.stream
             .push(&Entry::Read {
                 partition,
@@ -212,10 +199,11 @@ impl Task {
             .map_err(failed)
     }
 
-    fn only(&self, partition: i32) -> TopicPartitionList {
-        let mut one = TopicPartitionList::new();
-        one.add_partition(&self.probe.topic, partition);
-        one
+    fn first_of(&self, partition: i32) -> Result<TopicPartitionList, LoadError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.probe.topic, partition, Offset::Offset(0))
+            .map_err(request("assign"))?;
+        Ok(list)
     }
 }
 

@@ -31,9 +31,9 @@ use crate::wake::{Events, Wake, exact_timers, thread_cpu_s};
 /// that the schedule does not begin late.
 const LEAD: Duration = Duration::from_millis(10);
 
-/// The thread wakes this much early and spins for the rest: a wake-up takes about 50 us, more on
-/// a busy core. At 1000 records per second it costs 3 % of a core.
-const SPIN: Duration = Duration::from_micros(30);
+/// The thread wakes this much early and spins for the rest: a wake-up takes about 50 us on a
+/// virtual machine. At 1000 records per second it costs at most 5 % of a core.
+const SPIN: Duration = Duration::from_micros(50);
 
 /// Longest sleep of a thread that waits for its client: events wake it, this is for stops and
 /// flushes only.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-use crate::spec::ProducerSpec;
+use crate::spec::{ConsumersSpec, ProducerSpec};
 
 /// Settings of one client, by librdkafka's names.
 pub(crate) type Settings = BTreeMap<String, String>;
@@ -56,23 +56,29 @@ pub(crate) fn producer(spec: &ProducerSpec, bootstrap: &str, rate: u64, bytes: u
 /// Bytes of key and bookkeeping that librdkafka counts for each queued record, generously.
 const PER_RECORD: u64 = 128;
 
-/// Settings of a member of `group`: it commits by itself, and a group without a committed offset
+/// Settings of a member of a group: it commits by itself, and a group without a committed offset
 /// begins at the beginning.
-pub(crate) fn member(bootstrap: &str, group: &str) -> Settings {
+pub(crate) fn member(spec: &ConsumersSpec, bootstrap: &str) -> Settings {
+    let mut settings = consumer(bootstrap, &spec.group);
+    settings.extend(spec.settings.clone());
+    settings
+}
+
+/// Settings of a consumer that picks its partitions itself and commits nothing; librdkafka wants
+/// a group id all the same.
+pub(crate) fn reader(bootstrap: &str, group: &str) -> Settings {
+    let mut settings = consumer(bootstrap, group);
+    settings.insert("isolation.level".into(), "read_uncommitted".into());
+    settings
+}
+
+fn consumer(bootstrap: &str, group: &str) -> Settings {
     Settings::from([
         ("bootstrap.servers".into(), bootstrap.into()),
         ("group.id".into(), group.into()),
         ("enable.auto.commit".into(), "false".into()),
         ("auto.offset.reset".into(), "earliest".into()),
     ])
-}
-
-/// Settings of a consumer that picks its partitions itself and commits nothing; librdkafka wants
-/// a group id all the same.
-pub(crate) fn reader(bootstrap: &str, group: &str) -> Settings {
-    let mut settings = member(bootstrap, group);
-    settings.insert("isolation.level".into(), "read_uncommitted".into());
-    settings
 }
 
 /// librdkafka's form of `settings`, for a client that calls itself `client`.

@@ -158,6 +158,9 @@ pub struct ConsumersSpec {
     /// Time between two commits of a member.
     #[serde(with = "humantime_serde")]
     pub commit_interval: Duration,
+    /// Further settings of librdkafka, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The acks=1 probe and the read probe, on a topic of their own.
@@ -264,25 +267,7 @@ impl WorkloadSpec {
         let why = "needs producer.acks = \"all\"; set idempotence = false for fewer acks";
         let possible = !producer.idempotence || producer.acks == Acks::All;
         require(possible, "producer.idempotence", true, why)?;
-        for (name, value) in &producer.settings {
-            let owner = match name.as_str() {
-                "acks" | "request.required.acks" => "producer.acks",
-                "enable.idempotence" => "producer.idempotence",
-                "compression.type" | "compression.codec" => "producer.compression",
-                "bootstrap.servers" | "metadata.broker.list" => "the cluster",
-                "transactional.id" | "enable.gapless.guarantee" => "kbench (not supported)",
-                "statistics.interval.ms" | "client.id" => "kbench",
-                _ => continue,
-            };
-            let key = format!("producer.settings.{name:?}");
-            require(
-                false,
-                &key,
-                format!("{value:?}"),
-                &format!("is set by {owner}; remove it"),
-            )?;
-        }
-        Ok(())
+        settings("producer.settings", &producer.settings)
     }
 
     fn validate_readers(&self) -> Result<(), SpecError> {
@@ -297,6 +282,7 @@ impl WorkloadSpec {
                 why,
             )?;
             interval("consumers.commit_interval", c.commit_interval)?;
+            settings("consumers.settings", &c.settings)?;
         }
         if let Some(p) = &self.probe {
             let why = "must be from 1 to 1000 records per second and partition; \
@@ -332,6 +318,34 @@ fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
         bytes,
         &why,
     )
+}
+
+/// Refuses settings that are kbench's own to make: a second place for one is a contradiction.
+fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), SpecError> {
+    for (name, value) in settings {
+        let owner = match name.as_str() {
+            "acks" | "request.required.acks" => "producer.acks",
+            "enable.idempotence" => "producer.idempotence",
+            "compression.type" | "compression.codec" => "producer.compression",
+            "group.id" => "consumers.group",
+            "bootstrap.servers" | "metadata.broker.list" => "the cluster",
+            "client.id"
+            | "statistics.interval.ms"
+            | "enable.auto.commit"
+            | "auto.offset.reset"
+            | "transactional.id"
+            | "enable.gapless.guarantee" => "kbench itself",
+            _ => continue,
+        };
+        let why = format!("is set by {owner}; remove it");
+        require(
+            false,
+            &format!("{table}.{name:?}"),
+            format!("{value:?}"),
+            &why,
+        )?;
+    }
+    Ok(())
 }
 
 fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
