@@ -142,7 +142,6 @@ pub async fn run(
 ) -> Result<NemesisOutcome, NemesisError> {
     let mut run = Run {
         steps: vec![],
-        interrupted: false,
         failures: vec![],
     };
     let mut remaining = plan.steps.iter().enumerate();
@@ -177,14 +176,13 @@ pub async fn run(
     verdict(run.failures, ledger)?;
     Ok(NemesisOutcome {
         steps: run.steps,
-        interrupted: run.interrupted,
+        interrupted: conductor.interrupted(),
     })
 }
 
 /// A plan under way.
 struct Run {
     steps: Vec<StepOutcome>,
-    interrupted: bool,
     failures: Vec<Failure>,
 }
 
@@ -214,7 +212,6 @@ impl Run {
             Err(Stop::Failed(failure)) => self.failures.push(failure),
         }
         if conductor.interrupted() {
-            self.interrupted = true;
             return Some(INTERRUPTED.to_owned());
         }
         self.failures

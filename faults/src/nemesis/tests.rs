@@ -11,7 +11,7 @@ use results::event::{BrokerId, EventKind, Role};
 
 use super::*;
 use crate::plan::SHIPPED;
-use crate::port::Capability;
+use crate::port::{Capability, Signal};
 use crate::undo::Undo;
 use fake::World;
 
@@ -214,4 +214,25 @@ async fn a_broker_that_does_not_come_back_is_named_in_the_error_and_stays_in_the
         "{error}"
     );
     assert_eq!(world.starts_on_disk(), world.dead());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_still_ending_is_not_taken_for_one_that_runs() {
+    // kbench was killed right after the signal; the broker shuts down for another 2 s.
+    let world = World::new();
+    let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+    let process = world.broker(1);
+    let pid = world.pid(&process);
+    let undo = Undo::StartProcess {
+        process: process.clone(),
+        pid,
+        signal: Signal::Term,
+    };
+    ledger.plan("a", world.now(), undo).unwrap();
+    world.end_after(&process, Duration::from_secs(2));
+
+    heal_all(&world, &world, &mut ledger).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_ne!(world.pid(&process), pid, "it was started again");
+    assert!(world.dead().is_empty() && world.on_disk().is_empty());
 }

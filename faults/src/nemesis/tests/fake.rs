@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::super::*;
 use super::*;
 use crate::ledger;
-use crate::port::{PartitionView, Process, ProcessState, Signal, View};
+use crate::port::{PartitionView, Process, ProcessState, View};
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ struct State {
     /// Pid, and whether it runs.
     processes: BTreeMap<Process, (i32, bool)>,
     next_pid: i32,
+    /// Processes that shut down, and when they are gone.
+    ending: BTreeMap<Process, Instant>,
     /// Registered brokers, and when the registration goes.
     registered: BTreeMap<BrokerId, Option<Instant>>,
     controller: Option<BrokerId>,
@@ -81,6 +83,7 @@ impl World {
         let state = State {
             processes,
             next_pid: 200,
+            ending: BTreeMap::new(),
             registered: (1..=3).map(|id| (id, None)).collect(),
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
@@ -110,7 +113,28 @@ impl World {
         self.calls.get()
     }
 
+    pub(super) fn broker(&self, id: BrokerId) -> Process {
+        Process {
+            node: format!("node{id}"),
+            role: Role::Broker,
+            id,
+        }
+    }
+
+    pub(super) fn pid(&self, process: &Process) -> i32 {
+        self.state.borrow().processes[process].0
+    }
+
+    /// A controlled shutdown that takes this long.
+    pub(super) fn end_after(&self, process: &Process, time: Duration) {
+        self.state
+            .borrow_mut()
+            .ending
+            .insert(process.clone(), Instant::now() + time);
+    }
+
     pub(super) fn dead(&self) -> Vec<Process> {
+        self.tick();
         let state = self.state.borrow();
         state
             .processes
@@ -174,6 +198,17 @@ impl World {
     fn tick(&self) {
         let mut state = self.state.borrow_mut();
         let now = Instant::now();
+        let ended = state
+            .ending
+            .extract_if(.., |_, at| *at <= now)
+            .map(|(process, _)| process);
+        for process in ended.collect::<Vec<_>>() {
+            state.registered.remove(&process.id);
+            state
+                .processes
+                .entry(process)
+                .and_modify(|(_, runs)| *runs = false);
+        }
         state
             .registered
             .retain(|_, expires| expires.is_none_or(|at| now < at));
@@ -218,6 +253,7 @@ impl World {
     }
 
     fn state_of(&self, process: &Process) -> ProcessState {
+        self.tick();
         match self.state.borrow().processes[process] {
             (pid, true) => ProcessState::Running { pid },
             (pid, false) => ProcessState::Gone {
@@ -274,15 +310,18 @@ impl Cluster for World {
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
-        let act = async || match self.state_of(process) {
-            ProcessState::Running { .. } => {
-                sleep(limit).await;
-                Err(PortError(format!(
-                    "it still runs after {} s",
-                    limit.as_secs()
-                )))
+        let act = async || {
+            let until = Instant::now() + limit;
+            loop {
+                match self.state_of(process) {
+                    gone @ ProcessState::Gone { .. } => return Ok(gone),
+                    ProcessState::Running { .. } if Instant::now() >= until => {
+                        let limit = limit.as_secs();
+                        return Err(PortError(format!("it still runs after {limit} s")));
+                    }
+                    ProcessState::Running { .. } => sleep(Duration::from_millis(100)).await,
+                }
             }
-            gone => Ok(gone),
         };
         self.call(format!("ended {process}"), act).await
     }
