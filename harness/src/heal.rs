@@ -17,6 +17,9 @@ use crate::rundir::RunDir;
 /// File in a trial's directory that says which process holds its sandbox.
 const LAB_FILE: &str = "lab.json";
 
+/// Folder of the servers' data in a trial's directory, in loopback mode.
+pub const DATA_DIR: &str = "data";
+
 /// The process that holds a trial's sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,30 +84,29 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
             end(&lab)?;
             undone.push(format!("ended the sandbox of trial {number} (process {})", lab.pid));
         }
+        if remove_data(&trial_dir)? {
+            undone.push(format!("removed the servers' data of trial {number}"));
+        }
         let path = trial_dir.join("undo.jsonl");
         if path.is_file() {
             undone.extend(settle(&path)?);
         }
     }
-    crate::sandbox::sweep();
     Ok(if undone.is_empty() { Healed::Nothing } else { Healed::Undone(undone) })
 }
 
 /// Marks what a ledger still lists as undone: its cluster no longer exists.
 fn settle(path: &Path) -> Result<Vec<String>, Failure> {
     let broken = |error: faults::ledger::LedgerError| Failure::unknown(error.to_string());
-    let outstanding = Ledger::outstanding(path).map_err(broken)?;
-    if outstanding.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut ledger = Ledger::open(path).map_err(broken)?;
-    outstanding
-        .into_iter()
-        .map(|entry| {
-            ledger.done(entry.id).map_err(broken)?;
-            Ok(format!("{}: gone with the cluster", entry.undo))
-        })
-        .collect()
+    let outstanding = ledger.outstanding();
+    let mut undone = outstanding.damage;
+    for entry in outstanding.entries {
+        // The run's clock ended with the run; the entry keeps the time at which it was planned.
+        ledger.done(entry.id, entry.at).map_err(broken)?;
+        undone.push(format!("{}: gone with the cluster", entry.undo));
+    }
+    Ok(undone)
 }
 
 /// Kills the sandbox's init; everything in the sandbox ends with it.
@@ -112,6 +114,19 @@ fn end(lab: &LabRecord) -> Result<(), Failure> {
     kill(Pid::from_raw(lab.pid), Signal::SIGKILL).map_err(|error| {
         Failure::infrastructure(format!("process {} cannot be ended: {error}", lab.pid))
     })
+}
+
+/// Removes the data that servers in loopback mode left; whether there was any.
+fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
+    let data = trial_dir.join(DATA_DIR);
+    match std::fs::remove_dir_all(&data) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::infrastructure(format!(
+            "{} cannot be removed: {error}",
+            data.display()
+        ))),
+    }
 }
 
 fn started_ticks(pid: i32) -> Option<u64> {

@@ -1,2 +1,21 @@
-//! scratch
-pub mod doctor; pub mod failure; pub mod local; pub mod provision; pub mod recorder; pub mod sandbox; pub mod spec; pub mod topology;
+//! kbench: a chaos and benchmarking test harness for Apache Kafka.
+//!
+//! See `ARCHITECTURE.md` for the map. The binary is `main.rs`, and no more than a dispatch.
+
+pub mod admin;
+pub mod cli;
+pub mod doctor;
+pub mod failure;
+pub mod heal;
+pub mod live;
+pub mod local;
+pub mod observe;
+pub mod provision;
+pub mod recorder;
+pub mod run;
+pub mod rundir;
+pub mod sandbox;
+pub mod spec;
+pub mod topology;
+pub mod trial;
+pub mod wire;

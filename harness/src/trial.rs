@@ -20,7 +20,7 @@ use faults::ledger::Ledger;
 use faults::nemesis;
 use results::clock::RunClock;
 use results::event::{EventKind, Stage};
-use workloads::load::{Load, LoadContext};
+use workloads::{Load, LoadContext, LoadError};
 
 use crate::failure::Failure;
 use crate::recorder::Recorder;
@@ -29,6 +29,9 @@ use crate::spec::RunSpec;
 use conductor::TrialConductor;
 use interrupt::Interrupt;
 use lab::Lab;
+
+/// The hidden subcommand under which a sandbox starts its trial.
+pub const SUBCOMMAND: &str = "__trial";
 
 /// Topic of the acks=1 probe; it gets the main topic's assignment.
 const PROBE_TOPIC: &str = "kbench-probe";
@@ -123,12 +126,12 @@ impl Trial {
         started: results::clock::RunTime,
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
-        load = blocking(move || load.wait_writable(WARM_LIMIT).map(|()| load)).await?;
+        load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
         let took_s = self.recorder.clock().now().secs_since(started);
         self.recorder.now(EventKind::ClusterReady { took_s });
         self.stage(Stage::WarmingUp);
         environment::record(&self.spec, lab, &load, &self.files, &self.recorder).await?;
-        load = blocking(move || load.wait_assigned(WARM_LIMIT).map(|()| load)).await?;
+        load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;
         interrupt.sleep(self.spec.workload.phases.warm_up).await;
         load.end_warm_up();
         self.stage(Stage::Baseline);
@@ -151,7 +154,7 @@ impl Trial {
                 bootstrap: lab.cluster.bootstrap(),
                 run: self.spec.run_number,
                 topic: topic.name.clone(),
-                partitions: topic.partitions,
+                partitions: topic.assignment.len() as u32,
                 brokers: self.spec.cluster.brokers().len() as u32,
                 probe_topic: self.spec.workload.probe.is_some().then(|| PROBE_TOPIC.to_owned()),
                 history_dir: self.files.join("history"),
@@ -175,13 +178,14 @@ impl Trial {
             return Ok(());
         };
         self.stage(Stage::Faults);
-        lab.observer.set_fast(true);
+        let observer = lab.observer()?;
+        observer.set_fast(true);
         let conductor = TrialConductor::new(lab, load, interrupt, &self.recorder);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
             nemesis::run(plan, lab.as_ref(), &conductor, &mut ledger, self.spec.seed).await;
-        lab.observer.set_fast(false);
+        observer.set_fast(false);
         self.stage(Stage::Healing);
         outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()))
     }
@@ -205,10 +209,10 @@ impl Trial {
         let run = self.spec.run_number;
         let clock = self.recorder.clock();
         blocking(move || {
-            workloads::drain::drain(
+            workloads::drain(
                 &bootstrap,
                 &topic.name,
-                topic.partitions,
+                topic.assignment.len() as u32,
                 run,
                 &history,
                 clock,
@@ -222,7 +226,7 @@ impl Trial {
 
 /// Runs what blocks on a thread of its own, so that signals and processes are still attended to.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, workloads::load::LoadError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome.map_err(client_failure),
@@ -230,6 +234,6 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn client_failure(error: workloads::load::LoadError) -> Failure {
+fn client_failure(error: LoadError) -> Failure {
     Failure::infrastructure(error.to_string())
 }

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
-use crate::heal::LabRecord;
+use crate::heal::{DATA_DIR, LabRecord};
 use crate::live::Live;
 use crate::rundir::RunDir;
 use crate::sandbox::{self, SandboxChild};
@@ -102,10 +102,13 @@ impl Coordinator<'_> {
         std::fs::create_dir_all(trial_dir.join("logs")).map_err(cannot)?;
         let messages = File::create(messages_path(&trial_dir)).map_err(cannot)?;
         let arguments =
-            ["__trial".into(), self.dir.path().as_os_str().to_owned(), number.to_string().into()];
-        let mut child = sandbox::spawn(self.spec.mode, &arguments, messages).map_err(cannot)?;
+            [crate::trial::SUBCOMMAND.into(), self.dir.path().as_os_str().to_owned(), number.to_string().into()];
+        let mut child = sandbox::spawn(self.spec.mode, &arguments, &trial_dir.join(DATA_DIR), messages)
+            .map_err(cannot)?;
         LabRecord::of(child.pid()).save(&trial_dir).map_err(cannot)?;
-        let stdout = child.take_stdout();
+        let Some(stdout) = child.take_stdout() else {
+            return Err(cannot(std::io::Error::other("it has no stdout")));
+        };
         let sender = self.sender.clone();
         std::thread::spawn(move || forward(number, stdout, &sender));
         self.running.insert(number, child);
