@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use results::clock::{RunClock, RunTime};
-use results::event::{Event, EventKind, EventLog};
+use results::event::log::EventLog;
+use results::event::{Event, EventKind};
 
 use crate::failure::Failure;
 
@@ -23,9 +24,8 @@ impl Recorder {
     /// An infrastructure failure when it cannot be written.
     pub fn create(dir: &Path, clock: RunClock) -> Result<Self, Failure> {
         let path = dir.join("events.jsonl");
-        let log = EventLog::create(&path).map_err(|error| {
-            Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
-        })?;
+        let log = EventLog::create(path)
+            .map_err(|error| Failure::infrastructure(error.to_string()))?;
         Ok(Self { clock, log: Mutex::new(log) })
     }
 

@@ -10,17 +10,37 @@ use std::path::Path;
 
 use faults::plan::Plan;
 use faults::port::Capability;
-use results::check::{self, CheckContext};
+use results::check::{self, ActiveFault, CheckContext};
 use results::environment::Environment;
-use results::event::{EventKind, EventLog};
+use results::event::{Event, EventKind, log};
 use results::history::History;
 use results::report::{self, Report, RunMeta, Trial};
 
 use crate::failure::Failure;
+use crate::heal::{self, Healed};
 use crate::provision;
 use crate::rundir::RunDir;
 use crate::sandbox::Mode;
 use crate::spec::RunSpec;
+
+/// A judged run: the report, and the records that it was made of.
+pub struct Judged {
+    /// The report.
+    pub report: Report,
+    trials: Vec<Trial>,
+}
+
+impl Judged {
+    /// Writes the report's files into the run's directory.
+    ///
+    /// # Errors
+    /// An infrastructure failure when one cannot be written.
+    pub fn write(&self, dir: &RunDir) -> Result<(), Failure> {
+        self.report
+            .write_all(dir.path(), &self.trials)
+            .map_err(|error| Failure::infrastructure(error.to_string()))
+    }
+}
 
 /// Writes the resolved spec into the run's directory.
 ///
@@ -42,11 +62,11 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 pub fn refuse_beyond(mode: Mode, plan: &Plan) -> Result<(), Failure> {
     let has = mode.capabilities();
     let missing: Vec<Capability> =
-        faults::plan::capabilities(plan).into_iter().filter(|need| !has.contains(need)).collect();
+        plan.needs().into_iter().filter(|need| !has.contains(need)).collect();
     match missing.first() {
         None => Ok(()),
         Some(need) => Err(Failure::usage(format!(
-            "plan `{}` needs to {need}, which {mode} cannot do",
+            "plan `{}` needs the capability {need:?}, which {mode} lack",
             plan.name
         ))
         .with_cure("`kbench doctor` says what is missing for namespaces")),
@@ -58,7 +78,7 @@ pub fn refuse_beyond(mode: Mode, plan: &Plan) -> Result<(), Failure> {
 /// # Errors
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
-    crate::sandbox::sweep();
+    sweep(dir)?;
     let kafka = provision::provide(&spec.kafka)?;
     eprintln!(
         "kbench {}: workload {}, {}, Apache Kafka {} in {}, seed {}",
@@ -73,69 +93,99 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     trials::run_all(spec, dir)
 }
 
+/// Heals what killed runs in the same folder left; runs that still go on are left alone.
+fn sweep(dir: &RunDir) -> Result<(), Failure> {
+    for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
+        if run != *dir {
+            if let Healed::Undone(what) = heal::heal(&run)? {
+                eprintln!("left by {}: {}", run.name(), what.join(", "));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Judges what a run recorded; the same every time.
 ///
 /// # Errors
 /// A failure when nothing can be judged because no trial left a readable record.
-pub fn judge(spec: &RunSpec, dir: &RunDir) -> Result<Report, Failure> {
+pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failure> {
     let mut trials = Vec::new();
-    let mut unreadable = Vec::new();
+    let mut problems = Vec::new();
     for number in 1..=spec.trials {
         match load_trial(number, &dir.trial(number, spec.trials)) {
-            Ok(trial) => trials.push(trial),
-            Err(text) => unreadable.push(format!("trial {number}: {text}")),
+            Ok((trial, cut)) => {
+                trials.push(trial);
+                problems.extend(cut.map(|cut| format!("trial {number}: {cut}")));
+            }
+            Err(text) => problems.push(format!("trial {number}: {text}")),
         }
     }
     if trials.is_empty() {
-        return Err(Failure::unknown(format!(
-            "{} holds nothing to judge: {}",
-            dir.name(),
-            unreadable.join("; ")
-        )));
+        let name = dir.name();
+        let why = problems.join("; ");
+        return Err(Failure::unknown(format!("{name} holds nothing to judge: {why}")));
     }
+    let interrupted = trials
+        .iter()
+        .any(|trial| trial.events.iter().any(|event| event.kind == EventKind::Interrupted));
+    let brokers = spec.cluster.brokers().len() as u32;
     let meta = RunMeta {
         run_id: spec.run_id.clone(),
         command: spec.command.clone(),
-        started: spec.started.clone(),
         workload: spec.workload.name.clone(),
-        plan: spec.plan.as_ref().map(|plan| plan.name.clone()),
+        plan: spec.plan.as_ref().map_or("none".to_owned(), |plan| plan.name.clone()),
         seed: spec.seed,
+        asked_per_s: spec.workload.load.rate.total(brokers) as f64,
+        record_bytes: spec.workload.load.record_bytes as u64,
+        started: spec.started.clone(),
+        kbench: env!("CARGO_PKG_VERSION").to_owned(),
         trials_asked: spec.trials,
-        asked_per_s: spec.workload.load.per_second(spec.cluster.brokers().len() as u32) as f64,
-        unreadable,
+        interrupted,
+        strict,
     };
-    Ok(report::judge(&meta, &trials, &spec.claims))
+    let mut report = report::judge(&meta, &trials, &spec.claims);
+    report.problems.extend(problems);
+    Ok(Judged { report, trials })
 }
 
-/// Writes the report's files.
-///
-/// # Errors
-/// An infrastructure failure when one cannot be written.
-pub fn write_report(report: &Report, dir: &RunDir, strict: bool) -> Result<(), Failure> {
-    report.write_all(dir.path(), strict).map_err(|error| {
-        Failure::infrastructure(format!("the report cannot be written: {error}"))
-    })
-}
-
-fn load_trial(number: u32, dir: &Path) -> Result<Trial, String> {
-    let (events, cut) =
-        EventLog::read(&dir.join("events.jsonl")).map_err(|error| error.to_string())?;
-    if let Some(EventKind::TrialFailed { text, .. }) = events
-        .iter()
-        .map(|event| &event.kind)
-        .find(|kind| matches!(kind, EventKind::TrialFailed { .. }))
-    {
-        if !dir.join("history").is_dir() {
-            return Err(text.clone());
-        }
+fn load_trial(number: u32, dir: &Path) -> Result<(Trial, Option<String>), String> {
+    let (events, cut) = log::read(&dir.join("events.jsonl")).map_err(|e| e.to_string())?;
+    let failed = events.iter().find_map(|event| match &event.kind {
+        EventKind::TrialFailed { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    let history_dir = dir.join("history");
+    if let (Some(text), false) = (&failed, history_dir.is_dir()) {
+        return Err(text.clone());
     }
-    let history = History::load(&dir.join("history")).map_err(|error| error.to_string())?;
-    // Written when the cluster is up; a run cut short before has none, and nothing is assumed.
+    let history = History::load(&history_dir).map_err(|error| error.to_string())?;
+    // Written when the cluster is up; a trial cut short before has none, and nothing is assumed.
     let environment: Environment = std::fs::read(dir.join("environment.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let context = CheckContext::from_events(&events);
+    let context = CheckContext { faults: active_faults(&events), drain_expected: true };
     let checks = check::all(&history, &context);
-    Ok(Trial { number, environment, events, events_cut: cut, history, checks })
+    Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
+}
+
+/// When each fault was about: from the injection to the heal, or to the end of the record.
+fn active_faults(events: &[Event]) -> Vec<ActiveFault> {
+    let end = events.iter().map(|event| event.at).max().unwrap_or_default();
+    let mut faults: Vec<ActiveFault> = Vec::new();
+    for event in events {
+        match &event.kind {
+            EventKind::FaultInjecting { fault_id, .. } => {
+                faults.push(ActiveFault { id: fault_id.clone(), from: event.at, to: end });
+            }
+            EventKind::FaultHealed { fault_id, .. } => {
+                if let Some(fault) = faults.iter_mut().rev().find(|fault| fault.id == *fault_id) {
+                    fault.to = event.at;
+                }
+            }
+            _ => {}
+        }
+    }
+    faults
 }

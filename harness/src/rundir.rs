@@ -95,8 +95,9 @@ impl RunDir {
         let path = self.0.join("spec.toml");
         let text = fs::read_to_string(&path)
             .map_err(|error| Failure::unknown(format!("{} cannot be read: {error}", path.display())))?;
-        toml::from_str(&text)
-            .map_err(|error| Failure::spec(&path.display().to_string(), &text, &error))
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            Failure::unknown(format!("{} is damaged: {}", path.display(), error.message()))
+        })
     }
 
     /// Takes the run's lock; none when another kbench holds it.

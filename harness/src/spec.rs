@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use faults::plan::Plan;
-//use results::claim::{Claim, ClaimSet};
+use results::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
@@ -48,6 +48,8 @@ pub struct RunSpec {
     pub trials: u32,
     /// How many of them at the same time.
     pub parallel: u32,
+    /// Whether a refuted claim fails the run.
+    pub strict: bool,
     /// How the cluster is isolated.
     pub mode: Mode,
     /// Where Kafka's jars come from.
@@ -59,7 +61,7 @@ pub struct RunSpec {
     /// The cluster.
     pub cluster: Topology,
     /// The claims that this plan can test.
-    pub claims: Vec<String>,
+    pub claims: Vec<Claim>,
 }
 
 /// What the user asked for, before names are resolved.
@@ -87,7 +89,7 @@ pub struct Resolved {
     /// The cluster.
     pub cluster: Topology,
     /// The claims that this plan can test.
-    pub claims: Vec<String>,
+    pub claims: Vec<Claim>,
 }
 
 /// Resolves names, files and `--set`.
@@ -114,4 +116,15 @@ pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
     Ok(Resolved { workload, plan, cluster, claims })
 }
 
-fn claims_for(_: Option<&Plan>) -> Result<Vec<String>, Failure> { Ok(vec![]) }
+/// The guide's claims, less those whose scenario is not in the plan.
+fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
+    let mut claims = results::claim::guide()
+        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
+    claims.retain(|claim| {
+        claim.scenario.is_empty()
+            || plan.is_some_and(|plan| {
+                plan.steps.iter().any(|step| claim.scenario.contains(&step.id))
+            })
+    });
+    Ok(claims)
+}

@@ -4,13 +4,11 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
-mod log;
+pub mod log;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
-
-pub use log::*;
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;

@@ -6,11 +6,22 @@
 //! - [`clock`]: the run's one clock. [`event`]: what happened to the cluster.
 //!   [`history`]: what the clients saw. [`environment`]: where and with which settings.
 //! - [`check`]: the checkers, pure functions of a history.
+//! - [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`], [`claim`]: what the
+//!   recorded data mean. [`report`]: all of it as one document, in several forms.
 //! - [`verdict`]: the words of a judgement.
 
 pub mod check;
+pub mod claim;
 pub mod clock;
 pub mod environment;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 pub mod history;
+pub mod latency;
+pub mod predict;
+pub mod recovery;
+pub mod report;
+pub mod timeline;
+pub mod validity;
 pub mod verdict;

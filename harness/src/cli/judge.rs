@@ -3,39 +3,42 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use results::report::{Report, terminal};
+use results::report::{Report, text};
 
 use super::{Format, JudgeArgs};
 use crate::failure::Failure;
-use crate::run::{self, Outcome};
+use crate::run::{self, Judged};
 use crate::rundir::RunDir;
 
 pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
-    let (dir, report) = judged(args)?;
-    print(&report, &dir, args.format == Format::Json, args.strict);
-    Ok(ExitCode::from(report.exit_code(args.strict)))
+    let (dir, judged) = judged(args)?;
+    print(&judged.report, &dir, args.format)
 }
 
 pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
-    let (dir, report) = judged(args)?;
-    run::write_report(&report, &dir, args.strict)?;
-    print(&report, &dir, args.format == Format::Json, args.strict);
-    Ok(ExitCode::from(report.exit_code(args.strict)))
+    let (dir, judged) = judged(args)?;
+    judged.write(&dir)?;
+    print(&judged.report, &dir, args.format)
 }
 
-fn judged(args: &JudgeArgs) -> Result<(RunDir, Report), Failure> {
+fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
     let dir = RunDir::find(&args.run, &args.out)?;
     let spec = dir.spec()?;
-    let report = run::judge(&spec, &dir, &Outcome::recorded(&dir))?;
-    Ok((dir, report))
+    let judged = run::judge(&spec, &dir, args.strict || spec.strict)?;
+    Ok((dir, judged))
 }
 
-/// Prints the report on stdout.
-pub(super) fn print(report: &Report, dir: &RunDir, json: bool, strict: bool) {
-    if json {
-        print!("{}", report.to_json());
-        return;
+/// Prints the report on stdout; the exit code is the report's.
+pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<ExitCode, Failure> {
+    match format {
+        Format::Json => print!("{}", report.to_json().map_err(|error| {
+            Failure::infrastructure(format!("the report cannot be written: {error}"))
+        })?),
+        Format::Text => {
+            let terminal = std::io::stdout().is_terminal();
+            let colours = terminal && std::env::var_os("NO_COLOR").is_none();
+            print!("{}", text::render(report, Some(dir.path()), colours));
+        }
     }
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    print!("{}", terminal::render(report, &dir.path().display().to_string(), colour, strict));
+    Ok(ExitCode::from(report.exit_code))
 }

@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use faults::fault::FaultSpec;
+use faults::plan::Plan;
+use workloads::WorkloadSpec;
 
 use super::ListArgs;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
-use crate::spec::{Kind, shipped};
+use crate::spec::Spec;
+use crate::topology::Topology;
 
 /// What can be listed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,9 +33,9 @@ pub(super) enum What {
 
 pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let (header, rows) = match args.what {
-        What::Workloads => specs(Kind::Workload),
-        What::Plans => specs(Kind::Plan),
-        What::Clusters => specs(Kind::Cluster),
+        What::Workloads => specs::<WorkloadSpec>(),
+        What::Plans => specs::<Plan>(),
+        What::Clusters => specs::<Topology>(),
         What::Claims => claims()?,
         What::Faults => fault_rows(),
         What::Runs => runs(args),
@@ -47,14 +51,14 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
 
 type Rows = (Vec<&'static str>, Vec<Vec<String>>);
 
-fn specs(kind: Kind) -> Rows {
+fn specs<T: Spec>() -> Rows {
     let describe = |text: &str| {
         text.parse::<toml::Table>()
             .ok()
             .and_then(|table| table.get("description")?.as_str().map(str::to_owned))
             .unwrap_or_default()
     };
-    let rows = shipped(kind)
+    let rows = T::shipped()
         .iter()
         .map(|(name, text)| vec![(*name).to_owned(), describe(text)])
         .collect();
@@ -67,16 +71,17 @@ fn claims() -> Result<Rows, Failure> {
     let rows = claims
         .into_iter()
         .map(|claim| {
-            vec![claim.id, claim.scenario.unwrap_or_else(|| "any".into()), claim.text]
+            let steps = claim.scenario.join(", ");
+            vec![claim.id, if steps.is_empty() { "any".into() } else { steps }, claim.text]
         })
         .collect();
     Ok((vec!["CLAIM", "TESTED BY STEP", "SENTENCE"], rows))
 }
 
 fn fault_rows() -> Rows {
-    let rows = faults::fault::catalogue()
-        .into_iter()
-        .map(|(name, description)| vec![name.to_owned(), description.to_owned()])
+    let rows = FaultSpec::ALL
+        .iter()
+        .map(|spec| vec![spec.fault().name().to_owned(), spec.fault().summary().to_owned()])
         .collect();
     (vec!["FAULT", "DESCRIPTION"], rows)
 }

@@ -5,23 +5,22 @@ use std::process::ExitCode;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Format, RunArgs, judge};
+use super::{RunArgs, judge};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::sandbox;
-use crate::spec::{self, KafkaSource, Kind, Request, RunSpec};
+use crate::sandbox::{self, Mode};
+use crate::spec::{self, KafkaSource, Request, RunSpec};
 use crate::topology::Topology;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let spec = resolve(&args)?;
     let (dir, _lock) = RunDir::create(&args.out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    let outcome = run::run(&spec, &dir)?;
-    let report = run::judge(&spec, &dir, &outcome)?;
-    run::write_report(&report, &dir, args.strict)?;
-    judge::print(&report, &dir, args.format == Format::Json, args.strict);
-    Ok(ExitCode::from(report.exit_code(args.strict)))
+    run::run(&spec, &dir)?;
+    let judged = run::judge(&spec, &dir, spec.strict)?;
+    judged.write(&dir)?;
+    judge::print(&judged.report, &dir, args.format)
 }
 
 /// Where Kafka comes from: `--kafka-home`, `--kafka-version`, or the guide's cluster.
@@ -33,7 +32,7 @@ pub(super) fn kafka_source(
         (_, Some(home)) => Ok(KafkaSource::Home(home)),
         (Some(version), None) => Ok(KafkaSource::Version(version)),
         (None, None) => {
-            let guide: Topology = spec::load(Kind::Cluster, "guide", &[])?;
+            let guide: Topology = spec::load("guide", &[])?;
             Ok(KafkaSource::Version(guide.kafka.version))
         }
     }
@@ -50,6 +49,9 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
     let resolved = spec::resolve(&request)?;
     let mode = sandbox::choose(args.mode)
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+    if args.mode.is_none() && mode != Mode::ALL[0] {
+        eprintln!("using {mode}: `kbench doctor` says why nothing better works here");
+    }
     if let Some(plan) = &resolved.plan {
         run::refuse_beyond(mode, plan)?;
     }
@@ -74,6 +76,7 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
         seed: args.seed.unwrap_or(random >> 1),
         trials: args.trials,
         parallel: args.parallel.min(args.trials),
+        strict: args.strict,
         mode,
         kafka,
         workload: resolved.workload,

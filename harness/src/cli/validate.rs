@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use faults::plan::Plan;
-use workloads::spec::WorkloadSpec;
+use workloads::WorkloadSpec;
 
 use super::ValidateArgs;
 use crate::failure::Failure;
+use crate::spec::Spec;
 use crate::topology::Topology;
 
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
@@ -30,28 +31,30 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
     let table: toml::Table =
-        text.parse().map_err(|error| Failure::spec(&name, &text, &error))?;
-    let spec = |error: toml::de::Error| Failure::spec(&name, &text, &error);
-    let value = |error: &dyn std::fmt::Display| Failure::usage(format!("{name}: {error}"));
+        text.parse().map_err(|error: toml::de::Error| {
+            Failure::spec(&name, &text, error.message(), error.span())
+        })?;
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
-        let workload: WorkloadSpec = toml::from_str(&text).map_err(spec)?;
-        workload.validate().map_err(|error| value(&error))?;
-        Ok("workload")
+        parse::<WorkloadSpec>(&name, &text)
     } else if table.contains_key("step") {
-        let plan: Plan = toml::from_str(&text).map_err(spec)?;
-        plan.validate().map_err(|error| value(&error))?;
-        Ok("plan")
+        parse::<Plan>(&name, &text)
     } else if table.contains_key("node") {
-        let cluster: Topology = toml::from_str(&text).map_err(spec)?;
-        cluster.validate().map_err(|error| value(&error))?;
-        Ok("cluster")
+        parse::<Topology>(&name, &text)
     } else if table.contains_key("claim") {
-        results::claim::parse(&text).map_err(|error| value(&error))?;
+        results::claim::parse(&name, &text)
+            .map_err(|error| Failure::spec(&name, &text, &error.message, Some(error.span)))?;
         Ok("set of claims")
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
             "a workload has a table [load], a plan [[step]], a cluster [[node]], claims [[claim]]",
         ))
+    }
+}
+
+fn parse<T: Spec>(name: &str, text: &str) -> Result<&'static str, Failure> {
+    match T::parse(text) {
+        Ok(_) => Ok(T::KIND),
+        Err((message, span)) => Err(Failure::spec(name, text, &message, span)),
     }
 }

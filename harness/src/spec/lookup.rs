@@ -4,12 +4,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use faults::plan::Plan;
-//use results::claim::ClaimSet;
 use workloads::{SpecError, WorkloadSpec};
 
 use super::set::{self, Change};
 use crate::failure::Failure;
-use crate::topology::Topology;
 
 /// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
 const ALIKE: f64 = 0.75;
