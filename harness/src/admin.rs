@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::wire::Connection;
 
+pub use leaders::Assignment;
+pub use topics::NewTopic;
+
 /// Limit for one request to a healthy broker. Creating a topic takes about 0.2 s on a busy machine.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 

@@ -10,6 +10,7 @@ mod interrupt;
 mod lab;
 mod ports;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -104,6 +105,12 @@ struct Trial {
 }
 
 impl Trial {
+    /// Records a second that the main load asks for.
+    fn per_second(&self) -> u64 {
+        let brokers = self.spec.cluster.brokers().len() as u32;
+        self.spec.workload.load.rate.total(brokers)
+    }
+
     fn stage(&self, stage: Stage) {
         self.recorder.now(EventKind::Stage { stage });
     }
@@ -136,9 +143,10 @@ impl Trial {
         load.end_warm_up();
         self.stage(Stage::Baseline);
         interrupt.sleep(self.spec.workload.phases.baseline).await;
-        let load = Rc::new(load);
+        let load = Rc::new(RefCell::new(load));
         let hurt = self.hurt(lab, &load, interrupt).await;
         let load = Rc::into_inner(load)
+            .map(RefCell::into_inner)
             .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;
         self.stop_load(load).await?;
         hurt?;
@@ -170,7 +178,7 @@ impl Trial {
     async fn hurt(
         &self,
         lab: &Rc<Lab>,
-        load: &Rc<Load>,
+        load: &Rc<RefCell<Load>>,
         interrupt: &Rc<Interrupt>,
     ) -> Result<(), Failure> {
         let Some(plan) = &self.spec.plan else {
@@ -180,7 +188,7 @@ impl Trial {
         self.stage(Stage::Faults);
         let observer = lab.observer()?;
         observer.set_fast(true);
-        let conductor = TrialConductor::new(lab, load, interrupt, &self.recorder);
+        let conductor = TrialConductor::new(lab, load, self.per_second(), interrupt, &self.recorder);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =

@@ -231,26 +231,28 @@ impl<'a> Timeline<'a> {
     }
 
     fn complete_fault(&mut self, at: RunTime, kind: &EventKind) {
-        let mut span = |id: &String| self.faults.iter_mut().rev().find(|f| f.id == *id);
+        fn span<'a>(faults: &'a mut [FaultSpan], id: &str) -> Option<&'a mut FaultSpan> {
+            faults.iter_mut().rev().find(|f| f.id == id)
+        }
         match kind {
             EventKind::FaultInjected { fault_id, evidence, proven } => {
-                if let Some(span) = span(fault_id) {
+                if let Some(span) = span(&mut self.faults, fault_id) {
                     span.evidence = evidence.clone();
                     span.proven = *proven;
                 }
             }
             EventKind::FaultRecovered { fault_id, recovered } => {
-                if let Some(span) = span(fault_id) {
+                if let Some(span) = span(&mut self.faults, fault_id) {
                     span.recovered = Some(*recovered);
                 }
             }
             EventKind::FaultHealing { fault_id } => {
-                if let Some(span) = span(fault_id) {
+                if let Some(span) = span(&mut self.faults, fault_id) {
                     span.healing = span.healing.or(Some(at));
                 }
             }
             EventKind::FaultHealed { fault_id, evidence, proven, waited_for_session_s } => {
-                if let Some(span) = span(fault_id) {
+                if let Some(span) = span(&mut self.faults, fault_id) {
                     span.healed = Some(at);
                     span.heal_evidence = evidence.clone();
                     span.heal_proven = *proven;

@@ -31,3 +31,8 @@ pub use spec::{
     Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
     SpecError, WorkloadSpec, shipped,
 };
+
+/// Version of librdkafka that the clients are built on.
+pub fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

@@ -253,42 +253,47 @@ impl Load {
         Ok(())
     }
 
+    /// Waits until every partition has acked a record.
+    pub fn wait_acked(&self, limit: Duration) -> Result<(), LoadError> {
+        self.wait_for(limit, &|live| self.unacked(live))
+    }
+
     /// Waits until every partition has acked a record and has a reader in the group.
     pub fn wait_warm(&self, limit: Duration) -> Result<(), LoadError> {
-        let warm = |live: &Live| self.missing(live).is_none();
-        if self.live.wait_until(warm, limit) {
+        self.wait_for(limit, &|live| {
+            let missing: Vec<_> = self.unacked(live).into_iter().chain(self.unread(live)).collect();
+            (!missing.is_empty()).then(|| missing.join("; "))
+        })
+    }
+
+    /// Waits until nothing is missing any more.
+    fn wait_for(
+        &self,
+        limit: Duration,
+        missing: &dyn Fn(&Live) -> Option<String>,
+    ) -> Result<(), LoadError> {
+        if self.live.wait_until(|live| missing(live).is_none(), limit) {
             return Ok(());
         }
         if let Some(failure) = self.live.failure() {
             return Err(LoadError::Ended(failure));
         }
         // Whatever was missing may have come since; then the limit was met after all.
-        let Some(missing) = self.missing(&self.live) else {
-            return Ok(());
-        };
-        Err(LoadError::NotWarm {
-            after_s: limit.as_secs_f64(),
-            missing,
-        })
+        match missing(&self.live) {
+            None => Ok(()),
+            Some(missing) => Err(LoadError::NotWarm { after_s: limit.as_secs_f64(), missing }),
+        }
     }
 
-    fn missing(&self, live: &Live) -> Option<String> {
-        let listed = |lacks: &dyn Fn(u32) -> bool| {
-            let lacking: Vec<_> = (0..live.partitions()).filter(|p| lacks(*p)).collect();
-            let text: Vec<_> = lacking.iter().map(u32::to_string).collect();
-            (!text.is_empty()).then(|| text.join(", "))
-        };
-        let unacked = listed(&|p| live.last_acked_due(p).is_none())
-            .map(|list| format!("no record is acked yet on partition {list}"));
-        let unread = self.group.as_ref().and_then(|group| {
-            let list = listed(&|p| live.owner(p).is_none())?;
-            Some(format!(
-                "no member of group {} reads partition {list}",
-                group.group
-            ))
-        });
-        let missing: Vec<_> = unacked.into_iter().chain(unread).collect();
-        (!missing.is_empty()).then(|| missing.join("; "))
+    fn unacked(&self, live: &Live) -> Option<String> {
+        listed(live, |p| live.last_acked_due(p).is_none())
+            .map(|list| format!("no record is acked yet on partition {list}"))
+    }
+
+    fn unread(&self, live: &Live) -> Option<String> {
+        let group = &self.group.as_ref()?.group;
+        let list = listed(live, |p| live.owner(p).is_none())?;
+        Some(format!("no member of group {group} reads partition {list}"))
     }
 
     /// From now on records count for figures too.
@@ -344,6 +349,12 @@ impl Load {
             producer_settings: std::mem::take(&mut self.settings),
         })
     }
+}
+
+/// The partitions that lack something; none when none does.
+fn listed(live: &Live, lacks: impl Fn(u32) -> bool) -> Option<String> {
+    let lacking: Vec<_> = (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
+    (!lacking.is_empty()).then(|| lacking.join(", "))
 }
 
 /// Keys of the probe for each partition: enough that every partition has one.

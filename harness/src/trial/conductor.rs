@@ -1,5 +1,6 @@
 //! What the nemesis asks of the trial: when is the cluster steady, when has it recovered.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use faults::port::{Conductor, PortError, View};
 use results::clock::RunTime;
 use results::event::{BrokerId, EventKind};
-use workloads::load::Load;
+use workloads::Load;
 
 use super::interrupt::Interrupt;
 use super::lab::Lab;
@@ -32,7 +33,9 @@ const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// The trial as the nemesis sees it.
 pub(super) struct TrialConductor {
     lab: Rc<Lab>,
-    load: Rc<Load>,
+    load: Rc<RefCell<Load>>,
+    /// Records that the group may lag behind.
+    caught_up: u64,
     interrupt: Rc<Interrupt>,
     recorder: Arc<Recorder>,
 }
@@ -40,13 +43,15 @@ pub(super) struct TrialConductor {
 impl TrialConductor {
     pub(super) fn new(
         lab: &Rc<Lab>,
-        load: &Rc<Load>,
+        load: &Rc<RefCell<Load>>,
+        per_second: u64,
         interrupt: &Rc<Interrupt>,
         recorder: &Arc<Recorder>,
     ) -> Self {
         Self {
             lab: Rc::clone(lab),
             load: Rc::clone(load),
+            caught_up: per_second * CAUGHT_UP.as_secs(),
             interrupt: Rc::clone(interrupt),
             recorder: Arc::clone(recorder),
         }
@@ -54,15 +59,19 @@ impl TrialConductor {
 
     /// What is missing for "steady", in words; none when nothing is.
     fn missing(&self) -> Option<String> {
-        let view = self.lab.observer.view();
-        self.cluster_unsteady(&view).or_else(|| {
-            let silent = self.silent_since(self.now().0.saturating_sub(nanos(RECENT)));
+        if let Some(failure) = self.load.borrow().live().failure() {
+            return Some(failure);
+        }
+        let Ok(observer) = self.lab.observer() else {
+            return Some("nobody observes the cluster".to_owned());
+        };
+        self.cluster_unsteady(&observer.view()).or_else(|| {
+            let silent = self.silent_since(self.recent());
             if let Some(partition) = silent.first() {
                 return Some(format!("partition {partition} acknowledges nothing"));
             }
-            let lag = self.load.live().lag();
-            let limit = self.load.per_second() * CAUGHT_UP.as_secs_f64();
-            (lag as f64 > limit).then(|| format!("the consumers lag {lag} records behind"))
+            let lag = self.load.borrow().live().lag();
+            (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
         })
     }
 
@@ -90,14 +99,21 @@ impl TrialConductor {
     }
 
     /// Partitions of the load in which no send due after `due` has been acked.
-    fn silent_since(&self, due: u64) -> Vec<usize> {
-        let live = self.load.live();
-        (0..live.partitions()).filter(|p| live.last_acked_due(*p).0 <= due).collect()
+    fn silent_since(&self, due: RunTime) -> Vec<u32> {
+        let live = self.load.borrow().live();
+        (0..live.partitions())
+            .filter(|partition| live.last_acked_due(*partition).is_none_or(|acked| acked <= due))
+            .collect()
+    }
+
+    fn recent(&self) -> RunTime {
+        RunTime(self.now().0.saturating_sub(RECENT.as_nanos() as u64))
     }
 
     /// Whether clients and cluster do without the brokers `without`.
     fn has_recovered(&self, since: RunTime, without: &[BrokerId]) -> bool {
-        let view = self.lab.observer.view();
+        let Ok(observer) = self.lab.observer() else { return false };
+        let view = observer.view();
         let replaced = view.controller.is_some_and(|controller| !without.contains(&controller));
         let forgotten = without.iter().all(|broker| !view.brokers.contains(broker));
         let led = view.partitions.iter().filter(|((topic, _), _)| *topic == view.topic).all(
@@ -105,19 +121,14 @@ impl TrialConductor {
                 state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
             },
         );
-        let believed = since.plus(BELIEVED_AFTER).0;
-        let recent = self.now().0.saturating_sub(nanos(RECENT));
-        replaced && forgotten && led && self.silent_since(believed.max(recent)).is_empty()
+        let believed = since.plus(BELIEVED_AFTER).max(self.recent());
+        replaced && forgotten && led && self.silent_since(believed).is_empty()
     }
 
     /// Replaces a member of the group; where the new one resumes is checked afterwards.
     fn restart_consumer(&self) {
-        match self.load.restart_consumer() {
-            Ok(consumer) => self.recorder.now(EventKind::ConsumerRestarted { consumer }),
-            Err(error) => self.recorder.now(EventKind::Problem {
-                text: format!("a consumer could not be replaced: {error}"),
-            }),
-        }
+        let consumer = self.load.borrow_mut().restart_consumer();
+        self.recorder.now(EventKind::ConsumerRestarted { consumer });
     }
 }
 
@@ -168,8 +179,4 @@ impl Conductor for TrialConductor {
     fn interrupted(&self) -> bool {
         self.interrupt.raised()
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos() as u64
 }
