@@ -4,6 +4,8 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
+pub mod log;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
@@ -43,7 +45,16 @@ pub enum Stage {
 
 /// Whether a process is the broker or the ZooKeeper server of its node.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
     schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]

@@ -6,9 +6,24 @@
 //! - [`clock`]: the run's one clock. [`event`]: what happened to the cluster.
 //!   [`history`]: what the clients saw. [`environment`]: where and with which settings.
 //! - [`verdict`]: the words of a judgement.
+//! - [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`], [`claim`]: what the
+//!   recorded data mean. [`report`]: all of it as one document, in several forms.
 
+pub mod claim;
 pub mod clock;
 pub mod environment;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 pub mod history;
+pub mod history_stub;
+pub mod latency;
+pub mod predict;
+pub mod recovery;
+pub mod report;
+pub mod timeline;
+pub mod validity;
 pub mod verdict;
+
+/// Where the types of a whole history come from: the one line to change when the codec is merged.
+pub use history_stub as streams;

@@ -1,0 +1,276 @@
+//! The report of a run: one document, in several forms.
+//!
+//! [`judge()`] makes it from recorded data alone, so it can be made again. `report.json` is this
+//! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
+//! forms ([`text`], [`csv`], [`junit`]) are views of it; [`files`] writes them all.
+//! Absent: HTML, and comparing runs.
+
+pub mod csv;
+pub mod exit;
+pub mod files;
+pub mod judge;
+pub mod junit;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use serde::{Deserialize, Serialize};
+
+use crate::claim::ClaimResult;
+use crate::environment::Environment;
+use crate::event::{Event, Stage};
+use crate::latency::Percentiles;
+use crate::recovery::{ControllerFailover, PartitionRecovery};
+use crate::streams::History;
+use crate::verdict::{Check, Verdict};
+
+pub use judge::judge;
+
+/// Version of the document's keys.
+pub const FORMAT: u32 = 1;
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RunMeta {
+    /// Name of the run's directory.
+    pub run_id: String,
+    /// The command line.
+    pub command: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the fault plan, or "none".
+    pub plan: String,
+    /// Seed of load and schedule.
+    pub seed: u64,
+    /// Records a second that were asked for, all producers together.
+    pub asked_per_s: f64,
+    /// Payload of one record, in bytes.
+    pub record_bytes: u64,
+    /// When the run began (RFC 3339).
+    pub started: String,
+    /// kbench's version.
+    pub kbench: String,
+    /// Trials that were asked for.
+    pub trials_asked: u32,
+    /// Whether the user stopped the run.
+    pub interrupted: bool,
+    /// Whether refuted claims fail the run.
+    pub strict: bool,
+}
+
+/// All that was recorded of one trial.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// Number, from 1.
+    pub number: u32,
+    /// Where it ran.
+    pub environment: Environment,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// What the clients saw.
+    pub history: History,
+    /// What the checkers found in the history.
+    pub checks: Vec<Check>,
+}
+
+/// The report of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Report {
+    /// Version of the keys.
+    pub format: u32,
+    /// Name of the run's directory.
+    pub run_id: String,
+    /// The run's verdict: its worst finding.
+    pub verdict: Verdict,
+    /// What kbench exits with.
+    pub exit_code: u8,
+    /// Seed of load and schedule.
+    pub seed: u64,
+    /// The command line.
+    pub command: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// Name of the fault plan.
+    pub plan: String,
+    /// When the run began (RFC 3339).
+    pub started: String,
+    /// kbench's version.
+    pub kbench: String,
+    /// Trials that were asked for.
+    pub trials_asked: u32,
+    /// Trials that this report is made of.
+    pub trials: u32,
+    /// Whether the run was interrupted.
+    pub interrupted: bool,
+    /// Whether refuted claims fail the run.
+    pub strict: bool,
+    /// The claims and their judgement.
+    pub claims: Vec<ClaimResult>,
+    /// The faults.
+    pub faults: Vec<FaultReport>,
+    /// Steps that were not carried out.
+    pub skipped: Vec<SkippedStep>,
+    /// Recovery of each partition from each fault.
+    pub recovery: Vec<PartitionRecovery>,
+    /// Checks of guarantees and of the run itself, over all trials.
+    pub checks: Vec<Check>,
+    /// The main load, over all trials.
+    pub load: LoadReport,
+    /// Where each trial's time went.
+    pub time: Vec<TimeReport>,
+    /// What watching cost, per trial.
+    pub observer: Vec<ObserverReport>,
+    /// Where each trial ran.
+    pub environments: Vec<TrialEnvironment>,
+    /// Everything that makes the run worth less.
+    pub problems: Vec<String>,
+}
+
+/// One fault of one trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FaultReport {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Id of the step in the plan.
+    pub id: String,
+    /// Name of the fault.
+    pub fault: String,
+    /// Target as written in the plan.
+    pub target: String,
+    /// What the target was resolved to.
+    pub resolved: Vec<String>,
+    /// When it was injected, in seconds on the trial's clock.
+    pub injected_s: f64,
+    /// When it was healed; none when it was not.
+    pub healed_s: Option<f64>,
+    /// Evidence that it took effect, then that it was undone.
+    pub evidence: Vec<String>,
+    /// Whether the evidence proves that it took effect.
+    pub proven: bool,
+    /// Whether the evidence proves that it was undone.
+    pub heal_proven: bool,
+    /// Whether everything recovered while the fault lasted.
+    pub recovered: Option<bool>,
+    /// Seconds for which kbench waited for a stale registration before the restart.
+    pub waited_for_session_s: f64,
+    /// The controller failover; none when the controller was not taken away.
+    pub controller: Option<ControllerFailover>,
+    /// Until the throughput was back.
+    pub throughput_restored_s: Option<f64>,
+}
+
+/// A step that was not carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SkippedStep {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Id of the step.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The main load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LoadReport {
+    /// Records a second asked for.
+    pub asked_per_s: f64,
+    /// Records a second handed to the client.
+    pub achieved_per_s: f64,
+    /// Records handed to the client, without warm-up.
+    pub sent: u64,
+    /// Of these, acked.
+    pub acked: u64,
+    /// Of these, certainly not in the log.
+    pub failed: u64,
+    /// Of these, perhaps in the log.
+    pub indeterminate: u64,
+    /// Records that the group got.
+    pub consumed: u64,
+    /// Payload of the acked records.
+    pub bytes: u64,
+    /// Ack - due, all of the load.
+    pub latency_us: Percentiles,
+    /// Ack - sent, all of the load.
+    pub service_us: Percentiles,
+    /// Sent - due, all of the load.
+    pub schedule_lag_us: Percentiles,
+    /// Consumed - due, all of the load.
+    pub end_to_end_us: Percentiles,
+    /// The steady load, outside of fault windows.
+    pub baseline: Population,
+    /// The load around faults.
+    pub faults: Population,
+}
+
+/// Percentiles of a part of the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Population {
+    /// Ack - due.
+    pub latency_us: Percentiles,
+    /// Ack - sent.
+    pub service_us: Percentiles,
+    /// Sent - due.
+    pub schedule_lag_us: Percentiles,
+    /// Consumed - due.
+    pub end_to_end_us: Percentiles,
+}
+
+/// Where one trial's time went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TimeReport {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Seconds in each stage, in order.
+    pub stages: Vec<StageTime>,
+    /// Of these, Kafka's own detection of dead brokers, all faults together.
+    pub detection_s: f64,
+    /// Of these, kbench's wait for stale registrations before restarts.
+    pub kbench_wait_s: f64,
+}
+
+/// Seconds in one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StageTime {
+    /// The stage, as in `events.jsonl`.
+    pub stage: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// What watching one trial cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ObserverReport {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Metadata requests a second, to all brokers.
+    pub requests_per_s: f64,
+    /// Bytes received a second.
+    pub bytes_per_s: f64,
+    /// Share of one core.
+    pub cpu_share: f64,
+}
+
+/// Where one trial ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TrialEnvironment {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Host, versions, settings in force.
+    pub environment: Environment,
+}
+
+impl Stage {
+    /// The stage's name as in `events.jsonl` and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::WarmingUp => "warming-up",
+            Self::Baseline => "baseline",
+            Self::Faults => "faults",
+            Self::Healing => "healing",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+        }
+    }
+}

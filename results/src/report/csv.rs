@@ -1,0 +1,68 @@
+//! `summary.csv`: one row a trial, fault, stream and partition. Unknown figures are empty.
+
+use std::io;
+
+use super::Report;
+
+const HEADER: [&str; 23] = [
+    "run_id",
+    "trial",
+    "fault",
+    "stream",
+    "topic",
+    "partition",
+    "led",
+    "interrupted",
+    "censored",
+    "unavailable_s",
+    "total_s",
+    "detect_s",
+    "elect_s",
+    "metadata_s",
+    "client_s",
+    "heal_s",
+    "kbench_wait_s",
+    "phase_residual_s",
+    "first_error_s",
+    "first_ack_s",
+    "throughput_restored_s",
+    "isr_full_s",
+    "consumed_s",
+];
+
+/// Writes the recovery table.
+pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
+    let mut writer = ::csv::Writer::from_writer(out);
+    writer.write_record(HEADER)?;
+    let seconds = |value: f64| format!("{value:.3}");
+    let optional = |value: Option<f64>| value.map(seconds).unwrap_or_default();
+    for row in &report.recovery {
+        writer.write_record([
+            report.run_id.clone(),
+            row.trial.to_string(),
+            row.fault.clone(),
+            row.stream.as_str().to_owned(),
+            row.topic.clone(),
+            row.partition.to_string(),
+            row.led.map(|led| led.to_string()).unwrap_or_default(),
+            row.interrupted.to_string(),
+            row.censored.to_string(),
+            seconds(row.unavailable_s),
+            seconds(row.total_s),
+            optional(row.phases_s.detect),
+            optional(row.phases_s.elect),
+            optional(row.phases_s.metadata),
+            optional(row.phases_s.client),
+            seconds(row.heal_s),
+            seconds(row.kbench_wait_s),
+            seconds(row.phase_residual_s),
+            optional(row.first_error_s),
+            optional(row.first_ack_s),
+            optional(row.throughput_restored_s),
+            optional(row.isr_full_s),
+            optional(row.consumed_s),
+        ])?;
+    }
+    writer.flush()?;
+    Ok(())
+}

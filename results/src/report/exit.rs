@@ -1,0 +1,29 @@
+//! From a report to kbench's exit code. Codes 2 (usage) and 4 (infrastructure) are never a report's.
+
+use crate::claim::Outcome;
+use crate::verdict::Verdict;
+
+use super::Report;
+
+/// A guarantee was violated; with `strict`, also a refuted claim.
+const FAILED: u8 = 1;
+/// Unknown, or the run itself invalid; with `strict`, also an undecided claim that the plan tests.
+const UNKNOWN: u8 = 3;
+
+/// What kbench exits with.
+pub fn code(report: &Report, strict: bool) -> u8 {
+    let claimed = |outcome| {
+        strict
+            && report
+                .claims
+                .iter()
+                .any(|claim| claim.tested && claim.outcome == outcome)
+    };
+    match report.verdict {
+        Verdict::Invalid => FAILED,
+        _ if claimed(Outcome::Refuted) => FAILED,
+        Verdict::Unknown | Verdict::InvalidRun => UNKNOWN,
+        Verdict::Valid if claimed(Outcome::Undecided) => UNKNOWN,
+        Verdict::Valid => 0,
+    }
+}

@@ -1,0 +1,345 @@
+//! Makes the report from recorded data. Pure: the same data give the same report.
+
+use crate::claim::{self, Claim, TrialFacts, resumed};
+use crate::event::EventKind;
+use crate::history::{Client, LoadRole};
+use crate::latency::{self, Histograms, Load, percentiles};
+use crate::recovery::{self, Recovery, phases};
+use crate::timeline::Timeline;
+use crate::validity;
+use crate::verdict::{Check, Verdict};
+
+use super::*;
+
+/// Witnesses that a check of all trials keeps.
+const WITNESSES: usize = 5;
+
+/// Judges a run: its trials, and the claims over all of them.
+pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
+    let mut parts = Parts::default();
+    let mut facts = Vec::new();
+    for trial in trials {
+        facts.push(parts.add(run, trial));
+    }
+    let interrupted = run.interrupted || parts.interrupted;
+    if (trials.len() as u32) < run.trials_asked {
+        let missing = format!(
+            "{} of {} trials were recorded",
+            trials.len(),
+            run.trials_asked
+        );
+        parts.doubt(missing);
+    }
+    if run.interrupted && !parts.interrupted {
+        parts.doubt("the run was interrupted".to_owned());
+    }
+    let checks = merge_checks(&parts.checks, trials.len());
+    let worst = checks
+        .iter()
+        .map(|check| check.verdict)
+        .max()
+        .unwrap_or(Verdict::Unknown);
+    let mut report = Report {
+        format: FORMAT,
+        run_id: run.run_id.clone(),
+        verdict: worst.max(parts.verdict),
+        exit_code: 0,
+        seed: run.seed,
+        command: run.command.clone(),
+        workload: run.workload.clone(),
+        plan: run.plan.clone(),
+        started: run.started.clone(),
+        kbench: run.kbench.clone(),
+        trials_asked: run.trials_asked,
+        trials: trials.len() as u32,
+        interrupted,
+        strict: run.strict,
+        claims: claims
+            .iter()
+            .map(|claim| claim::judge(claim, &facts))
+            .collect(),
+        faults: parts.faults,
+        skipped: parts.skipped,
+        recovery: parts.recovery,
+        checks,
+        load: load_report(run, &parts.load),
+        time: parts.time,
+        observer: parts.observer,
+        environments: parts.environments,
+        problems: parts.problems,
+    };
+    report.exit_code = exit::code(&report, run.strict);
+    report
+}
+
+/// What the trials add up to.
+struct Parts {
+    verdict: Verdict,
+    interrupted: bool,
+    faults: Vec<FaultReport>,
+    skipped: Vec<SkippedStep>,
+    recovery: Vec<recovery::PartitionRecovery>,
+    checks: Vec<(u32, Check)>,
+    load: Load,
+    time: Vec<TimeReport>,
+    observer: Vec<ObserverReport>,
+    environments: Vec<TrialEnvironment>,
+    problems: Vec<String>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Valid,
+            interrupted: false,
+            faults: vec![],
+            skipped: vec![],
+            recovery: vec![],
+            checks: vec![],
+            load: Load::default(),
+            time: vec![],
+            observer: vec![],
+            environments: vec![],
+            problems: vec![],
+        }
+    }
+}
+
+impl Parts {
+    fn add(&mut self, run: &RunMeta, trial: &Trial) -> TrialFacts {
+        let timeline = Timeline::new(&trial.events);
+        let number = trial.number;
+        let recovery = recovery::measure(number, &trial.environment, &trial.events, &trial.history);
+        let load = latency::measure(&timeline, &trial.history, run.asked_per_s);
+        let cores = trial.environment.cores;
+        let validity =
+            validity::judge(&load, run.asked_per_s, cores, &trial.events, &trial.history);
+        let unusable = unusable(run, &timeline, &validity);
+        self.load.merge(&load);
+        let all_checks = trial.checks.iter().chain(&validity);
+        self.checks
+            .extend(all_checks.map(|check| (number, check.clone())));
+        self.environments.push(TrialEnvironment {
+            trial: number,
+            environment: trial.environment.clone(),
+        });
+        self.note_doubts(number, &timeline);
+        self.note_events(number, &trial.events);
+        self.add_faults(number, &timeline, &recovery);
+        self.time.push(time(number, &timeline));
+        self.recovery.extend(recovery.partitions.iter().cloned());
+        TrialFacts {
+            number,
+            environment: trial.environment.clone(),
+            unusable,
+            faults: timeline.faults.clone(),
+            skipped: timeline.skipped.clone(),
+            recovery,
+            checks: trial.checks.clone(),
+            acks_all: acks_all(&trial.history),
+            resumed: resumed(&trial.events, &trial.history),
+        }
+    }
+
+    /// Something makes the run's verdict at least unknown.
+    fn doubt(&mut self, problem: String) {
+        self.verdict = self.verdict.max(Verdict::Unknown);
+        self.problems.push(problem);
+    }
+
+    fn note_doubts(&mut self, trial: u32, timeline: &Timeline) {
+        if timeline.interrupted {
+            self.interrupted = true;
+            self.doubt(format!("trial {trial}: interrupted"));
+        } else if !timeline.ended {
+            self.doubt(format!(
+                "trial {trial}: its events break off before its end"
+            ));
+        }
+        for (id, reason) in &timeline.skipped {
+            self.doubt(format!(
+                "trial {trial}: step \"{id}\" was skipped: {reason}"
+            ));
+            self.skipped.push(SkippedStep {
+                trial,
+                id: id.clone(),
+                reason: reason.clone(),
+            });
+        }
+        for fault in &timeline.faults {
+            if !fault.proven {
+                self.doubt(format!(
+                    "trial {trial}: nothing proves that the fault of step \"{}\" took effect",
+                    fault.id
+                ));
+            }
+            if !fault.heal_proven {
+                self.doubt(format!(
+                    "trial {trial}: nothing proves that the fault of step \"{}\" was undone",
+                    fault.id
+                ));
+            }
+        }
+    }
+
+    fn note_events(&mut self, trial: u32, events: &[Event]) {
+        for event in events {
+            match &event.kind {
+                EventKind::Problem { text } => {
+                    self.problems.push(format!("trial {trial}: {text}"));
+                }
+                EventKind::ObserverCost {
+                    requests,
+                    bytes,
+                    cpu_s,
+                    over_s,
+                } if *over_s > 0.0 => {
+                    self.observer.push(ObserverReport {
+                        trial,
+                        requests_per_s: *requests as f64 / over_s,
+                        bytes_per_s: *bytes as f64 / over_s,
+                        cpu_share: cpu_s / over_s,
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_faults(&mut self, trial: u32, timeline: &Timeline, recovery: &Recovery) {
+        for (fault, controller) in timeline.faults.iter().zip(&recovery.controllers) {
+            let restored = recovery
+                .partitions
+                .iter()
+                .find(|row| row.fault == fault.id && row.throughput_restored_s.is_some());
+            let evidence = fault.evidence.iter().chain(&fault.heal_evidence);
+            self.faults.push(FaultReport {
+                trial,
+                id: fault.id.clone(),
+                fault: fault.fault.clone(),
+                target: fault.target.clone(),
+                resolved: fault.resolved.clone(),
+                injected_s: fault.injecting.as_secs_f64(),
+                healed_s: fault.healed.map(|at| at.as_secs_f64()),
+                evidence: evidence.cloned().collect(),
+                proven: fault.proven,
+                heal_proven: fault.heal_proven,
+                recovered: fault.recovered,
+                waited_for_session_s: fault.waited_for_session_s,
+                controller: controller.clone(),
+                throughput_restored_s: restored.and_then(|row| row.throughput_restored_s),
+            });
+        }
+    }
+}
+
+/// Why nothing that a trial measured counts for claims.
+fn unusable(run: &RunMeta, timeline: &Timeline, validity: &[Check]) -> Option<String> {
+    let bad = validity
+        .iter()
+        .find(|check| check.verdict == Verdict::InvalidRun);
+    if timeline.interrupted {
+        Some("the run was interrupted".to_owned())
+    } else if !timeline.ended {
+        let why = if run.interrupted {
+            "the run was interrupted"
+        } else {
+            "its events break off"
+        };
+        Some(why.to_owned())
+    } else {
+        bad.map(|check| {
+            let note = check.note.as_deref().unwrap_or("");
+            format!("the run is invalid: {}: {note}", check.name)
+        })
+    }
+}
+
+fn acks_all(history: &History) -> bool {
+    let mut acks = history
+        .streams
+        .iter()
+        .filter_map(|stream| match stream.header.client {
+            Client::Producer {
+                role: LoadRole::Main,
+                acks,
+                ..
+            } => Some(acks),
+            _ => None,
+        });
+    let first = acks.next();
+    first == Some(-1) && acks.all(|acks| acks == -1)
+}
+
+fn time(trial: u32, timeline: &Timeline) -> TimeReport {
+    let stage =
+        |(stage, begin, end): (Stage, crate::clock::RunTime, crate::clock::RunTime)| StageTime {
+            stage: stage.as_str().to_owned(),
+            seconds: end.secs_since(begin),
+        };
+    let detection = timeline.faults.iter().filter_map(|fault| {
+        phases::all_gone(timeline, fault)
+            .ok()
+            .map(|gone| gone.secs_since(fault.injecting))
+    });
+    TimeReport {
+        trial,
+        stages: timeline.stages().into_iter().map(stage).collect(),
+        detection_s: detection.sum(),
+        kbench_wait_s: timeline.faults.iter().map(|f| f.waited_for_session_s).sum(),
+    }
+}
+
+/// One check a name: the worst verdict, all counts, a few witnesses that name their trial.
+fn merge_checks(all: &[(u32, Check)], trials: usize) -> Vec<Check> {
+    let mut merged: Vec<Check> = Vec::new();
+    for (trial, check) in all {
+        let mut check = check.clone();
+        if trials > 1 {
+            check.note = check.note.map(|note| format!("trial {trial}: {note}"));
+            for witness in &mut check.witnesses {
+                witness.what = format!("trial {trial}: {}", witness.what);
+            }
+        }
+        let Some(sum) = merged.iter_mut().find(|m| m.name == check.name) else {
+            merged.push(check);
+            continue;
+        };
+        // The worst trial's note is the one to read.
+        if check.verdict > sum.verdict || sum.note.is_none() {
+            sum.note = check.note;
+        }
+        sum.verdict = sum.verdict.max(check.verdict);
+        sum.count += check.count;
+        sum.examined += check.examined;
+        let room = WITNESSES.saturating_sub(sum.witnesses.len());
+        sum.witnesses.extend(check.witnesses.into_iter().take(room));
+    }
+    merged
+}
+
+fn load_report(run: &RunMeta, load: &Load) -> LoadReport {
+    let population = |h: &Histograms| Population {
+        latency_us: percentiles(&h.response),
+        service_us: percentiles(&h.service),
+        schedule_lag_us: percentiles(&h.schedule_lag),
+        end_to_end_us: percentiles(&h.end_to_end),
+    };
+    let all = population(&load.all);
+    LoadReport {
+        asked_per_s: run.asked_per_s,
+        achieved_per_s: load.achieved_per_s(),
+        sent: load.sent,
+        acked: load.acked,
+        failed: load.failed,
+        indeterminate: load.indeterminate,
+        consumed: load.consumed,
+        bytes: load.acked * run.record_bytes,
+        latency_us: all.latency_us,
+        service_us: all.service_us,
+        schedule_lag_us: all.schedule_lag_us,
+        end_to_end_us: all.end_to_end_us,
+        baseline: population(&load.baseline),
+        faults: population(&load.faults),
+    }
+}

@@ -1,0 +1,203 @@
+//! The report for a terminal: claims first, then faults with their phases, checks, load, where the
+//! time went, and where the files are. Never Debug output; colours only when asked for.
+
+mod claims;
+mod faults;
+mod load;
+
+use std::path::Path;
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+
+use crate::recovery::Phases;
+use crate::verdict::Verdict;
+
+use super::Report;
+
+/// Columns of a line.
+const WIDTH: u16 = 100;
+
+/// How a word is meant, for its colour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Good,
+    Doubt,
+    Bad,
+    Plain,
+}
+
+/// Renders the report. `dir` is where its files are, `None` when it was not saved.
+pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    let mut out = String::new();
+    headline(&mut out, report, colours);
+    claims::render(&mut out, report, colours);
+    faults::render(&mut out, report, colours);
+    load::checks(&mut out, report, colours);
+    load::load(&mut out, report, colours);
+    load::time(&mut out, report);
+    if !report.problems.is_empty() {
+        section(&mut out, "Problems");
+        for problem in &report.problems {
+            bullet(&mut out, problem);
+        }
+    }
+    if let Some(dir) = dir {
+        section(&mut out, "Files");
+        line(&mut out, &format!("  {}", dir.display()));
+        line(
+            &mut out,
+            "  report.json  summary.csv  latency.hlog  junit.xml  events.jsonl  history/  logs/",
+        );
+        line(
+            &mut out,
+            &format!("  judge it again: kbench check {}", report.run_id),
+        );
+    }
+    out
+}
+
+fn headline(out: &mut String, report: &Report, colours: bool) {
+    let tone = match report.verdict {
+        Verdict::Valid => Tone::Good,
+        Verdict::Unknown | Verdict::InvalidRun => Tone::Doubt,
+        Verdict::Invalid => Tone::Bad,
+    };
+    let verdict = paint(report.verdict.as_str(), tone, colours);
+    line(
+        out,
+        &format!("kbench {}  verdict: {verdict}", report.run_id),
+    );
+    let trials = match report.trials {
+        1 => "1 trial".to_owned(),
+        n => format!("{n} trials"),
+    };
+    line(
+        out,
+        &format!(
+            "workload {}, faults {}, seed {}, {trials}, started {}",
+            report.workload, report.plan, report.seed, report.started
+        ),
+    );
+    let Some(first) = report.environments.first() else {
+        return;
+    };
+    let e = &first.environment;
+    line(
+        out,
+        &format!(
+            "Kafka {}, ZooKeeper {}, {} brokers, RF {}, {}, {} cores, data in {}",
+            e.kafka,
+            e.zookeeper,
+            e.settings.brokers,
+            e.settings.replication_factor,
+            e.mode,
+            e.cores,
+            e.storage
+        ),
+    );
+    let ms = |value: Option<u64>| value.map_or("unknown".to_owned(), |v| format!("{v} ms"));
+    line(
+        out,
+        &format!(
+            "in force: ZooKeeper session {}, tick {}, min.insync.replicas {}",
+            ms(e.settings.zk_session_timeout_ms),
+            ms(e.settings.zk_tick_ms),
+            e.settings
+                .min_insync_replicas
+                .map_or("unknown".to_owned(), |n| n.to_string())
+        ),
+    );
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+fn section(out: &mut String, title: &str) {
+    line(out, "");
+    line(out, title);
+}
+
+/// A paragraph that is wrapped, with a dash before it.
+fn bullet(out: &mut String, text: &str) {
+    let mut current = "  -".to_owned();
+    for word in text.split_whitespace() {
+        if current.chars().count() + 1 + word.chars().count() > WIDTH as usize {
+            line(out, &current);
+            current = "   ".to_owned();
+        }
+        current.push(' ');
+        current.push_str(word);
+    }
+    line(out, &current);
+}
+
+fn table(header: &[&str], colours: bool) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header(header.iter().map(|title| cell(title, Tone::Plain, colours)));
+    if colours {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+fn show(out: &mut String, table: &Table) {
+    for row in table.lines() {
+        line(out, &row);
+    }
+}
+
+fn cell(text: &str, tone: Tone, colours: bool) -> Cell {
+    let cell = Cell::new(text);
+    match tone {
+        _ if !colours => cell,
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Doubt => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        Tone::Plain => cell,
+    }
+}
+
+fn paint(text: &str, tone: Tone, colours: bool) -> String {
+    let code = match tone {
+        Tone::Good => "32",
+        Tone::Doubt => "33",
+        Tone::Bad => "1;31",
+        Tone::Plain => return text.to_owned(),
+    };
+    if colours {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Seconds for people: enough digits for what is short, no more for what is long.
+fn seconds(value: f64) -> String {
+    if value.abs() >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn phases(phases: &Phases) -> String {
+    let named = phases.named();
+    if named.iter().all(|(_, value)| value.is_none()) {
+        return String::new();
+    }
+    let each = named.map(|(name, value)| {
+        value.map_or_else(
+            || format!("{name} ?"),
+            |value| format!("{name} {}", seconds(value)),
+        )
+    });
+    each.join("  ")
+}

@@ -1,0 +1,146 @@
+//! Checks, load, and where the time went.
+
+use crate::latency::Percentiles;
+use crate::verdict::{Check, Verdict};
+
+use super::super::{Population, Report};
+use super::{Tone, bullet, cell, line, section, show, table};
+
+pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
+    section(out, "Checks");
+    let mut rows = table(&["check", "verdict", "found", "examined", "note"], colours);
+    for check in &report.checks {
+        let tone = match check.verdict {
+            Verdict::Valid => Tone::Good,
+            Verdict::Unknown | Verdict::InvalidRun => Tone::Doubt,
+            Verdict::Invalid => Tone::Bad,
+        };
+        rows.add_row(vec![
+            cell(&check.name, Tone::Plain, colours),
+            cell(check.verdict.as_str(), tone, colours),
+            cell(&check.count.to_string(), Tone::Plain, colours),
+            cell(&check.examined.to_string(), Tone::Plain, colours),
+            cell(check.note.as_deref().unwrap_or(""), Tone::Plain, colours),
+        ]);
+    }
+    show(out, &rows);
+    for check in &report.checks {
+        witnesses(out, check);
+    }
+}
+
+fn witnesses(out: &mut String, check: &Check) {
+    for witness in &check.witnesses {
+        let mut text = format!("{}: {}-{}", check.name, witness.topic, witness.partition);
+        if let Some(offset) = witness.offset {
+            text.push_str(&format!(" offset {offset}"));
+        }
+        if let Some(at) = witness.at_s {
+            text.push_str(&format!(" at {at:.3} s"));
+        }
+        if let Some(fault) = &witness.during {
+            text.push_str(&format!(" during {fault}"));
+        }
+        bullet(out, &format!("{text}: {}", witness.what));
+    }
+}
+
+pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
+    let load = &report.load;
+    section(out, "Load");
+    line(
+        out,
+        &format!(
+            "  asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
+             {} consumed",
+            load.asked_per_s,
+            load.achieved_per_s,
+            load.sent,
+            load.acked,
+            load.failed,
+            load.indeterminate,
+            load.consumed
+        ),
+    );
+    let header = ["milliseconds", "p50", "p90", "p99", "p99.9", "max", "n"];
+    let mut rows = table(&header, colours);
+    let all = Population {
+        latency_us: load.latency_us,
+        service_us: load.service_us,
+        schedule_lag_us: load.schedule_lag_us,
+        end_to_end_us: load.end_to_end_us,
+    };
+    let parts = [
+        ("steady", load.baseline),
+        ("around faults", load.faults),
+        ("all", all),
+    ];
+    for (part, population) in parts {
+        for (name, p) in [
+            ("response", population.latency_us),
+            ("service", population.service_us),
+            ("schedule lag", population.schedule_lag_us),
+            ("end to end", population.end_to_end_us),
+        ] {
+            rows.add_row(
+                percentile_row(&format!("{part}: {name}"), &p)
+                    .map(|text| cell(&text, Tone::Plain, colours)),
+            );
+        }
+    }
+    show(out, &rows);
+}
+
+fn percentile_row(name: &str, p: &Percentiles) -> [String; 7] {
+    let ms = |us: Option<u64>| match us {
+        Some(us) if us >= 100_000 => format!("{:.0}", us as f64 / 1e3),
+        Some(us) => format!("{:.2}", us as f64 / 1e3),
+        None => "n/a".to_owned(),
+    };
+    [
+        name.to_owned(),
+        ms(p.p50),
+        ms(p.p90),
+        ms(p.p99),
+        ms(p.p999),
+        ms(p.max),
+        p.n.to_string(),
+    ]
+}
+
+pub(super) fn time(out: &mut String, report: &Report) {
+    section(out, "Where the time went");
+    for time in &report.time {
+        let trial = if report.trials > 1 {
+            format!("trial {}: ", time.trial)
+        } else {
+            String::new()
+        };
+        let total: f64 = time.stages.iter().map(|stage| stage.seconds).sum();
+        let stages: Vec<String> = time
+            .stages
+            .iter()
+            .map(|s| format!("{} {:.1}", s.stage, s.seconds))
+            .collect();
+        bullet(out, &format!("{trial}{total:.1} s: {}", stages.join(", ")));
+        bullet(
+            out,
+            &format!(
+                "{trial}of these, {:.1} s are Kafka's own detection of dead brokers, {:.1} s \
+                 kbench's wait for stale registrations",
+                time.detection_s, time.kbench_wait_s
+            ),
+        );
+    }
+    for cost in &report.observer {
+        bullet(
+            out,
+            &format!(
+                "watching cost {:.1} % of a core, {:.0} requests/s, {:.0} KB/s",
+                cost.cpu_share * 100.0,
+                cost.requests_per_s,
+                cost.bytes_per_s / 1e3
+            ),
+        );
+    }
+}
