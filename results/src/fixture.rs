@@ -1,1 +1,555 @@
 //! Synthetic trials for tests: a small builder of events and history that agree with each other.
+//!
+//! Three brokers, RF 3, topic `user-events` with partition p led by broker p + 1, probe topic
+//! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
+//! outage says otherwise. Times are seconds.
+
+use crate::clock::RunTime;
+use crate::environment::{Environment, Settings};
+use crate::event::{BrokerId, Event, EventKind, Stage};
+use crate::history::*;
+use crate::report::{RunMeta, Trial};
+use crate::streams::{Ending, History, Stream};
+use crate::verdict::{Check, Verdict};
+
+/// Topic of the main load.
+pub(crate) const TOPIC: &str = "user-events";
+/// Topic of the acks=1 probe.
+pub(crate) const PROBE: &str = "probe";
+const EVERY_S: f64 = 0.02;
+
+/// A time in which a partition does not answer one kind of client; `to` none: never again.
+struct Outage {
+    stream: &'static str,
+    partition: i32,
+    from: f64,
+    to: Option<f64>,
+}
+
+/// Builds one trial.
+pub(crate) struct Fixture {
+    number: u32,
+    /// The events so far; tests may change them.
+    pub(crate) events: Vec<Event>,
+    outages: Vec<Outage>,
+    load: (f64, f64),
+    epoch: i32,
+    /// Checks that the trial comes with.
+    pub(crate) checks: Vec<Check>,
+}
+
+pub(crate) fn at(seconds: f64) -> RunTime {
+    RunTime::from_secs_f64(seconds)
+}
+
+impl Fixture {
+    /// A healthy cluster with load from 10 s to `load_end`; broker 3 is the controller.
+    pub(crate) fn new(number: u32, load_end: f64) -> Self {
+        let mut f = Self {
+            number,
+            events: vec![],
+            outages: vec![],
+            load: (10.0, load_end),
+            epoch: 1,
+            checks: CHECKS.iter().map(|name| passed(name)).collect(),
+        };
+        let run_id = "2026-11-23T080000Z-test-abc".to_owned();
+        f.at(
+            0.0,
+            EventKind::TrialStarted {
+                run_id,
+                trial: number,
+                wall_at_start_ms: 1_000_000,
+            },
+        );
+        f.stage(0.0, Stage::Starting);
+        for broker in 1..=3 {
+            f.at(
+                3.0,
+                EventKind::BrokerRegistered {
+                    broker,
+                    session: 1,
+                    ctime_ms: 0,
+                },
+            );
+        }
+        f.at(
+            3.0,
+            EventKind::ControllerElected {
+                broker: 3,
+                ctime_ms: 0,
+            },
+        );
+        f.at(3.0, EventKind::ControllerEpoch { epoch: 1 });
+        for partition in 0..3 {
+            let isr = [1, 2, 3];
+            f.state(4.0, TOPIC, partition, partition + 1, &isr);
+            f.state(4.0, PROBE, partition, partition + 1, &isr);
+        }
+        f.stage(5.0, Stage::WarmingUp);
+        f.stage(10.0, Stage::Baseline);
+        f.stage(20.0, Stage::Faults);
+        f
+    }
+
+    pub(crate) fn at(&mut self, seconds: f64, kind: EventKind) -> &mut Self {
+        self.events.push(Event {
+            at: at(seconds),
+            kind,
+        });
+        self
+    }
+
+    fn stage(&mut self, seconds: f64, stage: Stage) {
+        self.at(seconds, EventKind::Stage { stage });
+    }
+
+    pub(crate) fn state(&mut self, s: f64, topic: &str, partition: i32, leader: i32, isr: &[i32]) {
+        let topic = topic.to_owned();
+        let (leader_epoch, isr) = (self.epoch, isr.to_vec());
+        self.at(
+            s,
+            EventKind::PartitionState {
+                topic,
+                partition,
+                leader,
+                leader_epoch,
+                isr,
+                mtime_ms: 0,
+            },
+        );
+    }
+
+    fn metadata(
+        &mut self,
+        s: f64,
+        observer: i32,
+        topic: &str,
+        partition: i32,
+        leader: i32,
+        isr: &[i32],
+    ) {
+        let topic = topic.to_owned();
+        let (leader_epoch, isr) = (self.epoch, isr.to_vec());
+        self.at(
+            s,
+            EventKind::MetadataSeen {
+                observer,
+                topic,
+                partition,
+                leader,
+                leader_epoch,
+                isr,
+            },
+        );
+    }
+
+    /// Begins a kill of `brokers` at `s`, proven.
+    pub(crate) fn inject(&mut self, id: &str, s: f64, brokers: &[BrokerId]) {
+        let fault_id = id.to_owned();
+        self.at(
+            s - 1.0,
+            EventKind::AwaitingSteady {
+                fault_id: fault_id.clone(),
+            },
+        );
+        self.at(
+            s,
+            EventKind::FaultInjecting {
+                fault_id: fault_id.clone(),
+                fault: "kill".to_owned(),
+                target: id.to_owned(),
+                resolved: brokers.iter().map(|b| format!("broker {b}")).collect(),
+                brokers: brokers.to_vec(),
+            },
+        );
+        let evidence = vec!["process gone: signal 9".to_owned()];
+        self.at(
+            s + 0.01,
+            EventKind::FaultInjected {
+                fault_id,
+                evidence,
+                proven: true,
+            },
+        );
+    }
+
+    /// Registrations of `brokers` go at `gone`; the cluster reacts 20 ms later, metadata 50 ms after
+    /// that. A new controller (`controller`) is elected when the old one was among them.
+    pub(crate) fn detect(&mut self, gone: f64, brokers: &[BrokerId], controller: Option<BrokerId>) {
+        self.epoch += 1;
+        for broker in brokers {
+            self.at(gone, EventKind::BrokerGone { broker: *broker });
+        }
+        let live: Vec<i32> = (1..=3).filter(|b| !brokers.contains(b)).collect();
+        if let Some(new) = controller {
+            self.at(gone, EventKind::ControllerGone);
+            self.at(
+                gone + 0.02,
+                EventKind::ControllerElected {
+                    broker: new,
+                    ctime_ms: 0,
+                },
+            );
+            let epoch = self.epoch;
+            self.at(gone + 0.02, EventKind::ControllerEpoch { epoch });
+            for observer in &live {
+                let seen = EventKind::ControllerSeen {
+                    observer: *observer,
+                    controller: new,
+                };
+                self.at(gone + 0.05, seen);
+            }
+        }
+        for topic in [TOPIC, PROBE] {
+            for partition in 0..3 {
+                let old = partition + 1;
+                let leader = if brokers.contains(&old) { live[0] } else { old };
+                self.state(gone + 0.02, topic, partition, leader, &live);
+                for observer in &live {
+                    self.metadata(gone + 0.07, *observer, topic, partition, leader, &live);
+                }
+            }
+        }
+    }
+
+    /// Heals: waits `waited` for a stale registration, brings the brokers back, full ISR.
+    pub(crate) fn heal(
+        &mut self,
+        id: &str,
+        s: f64,
+        waited: f64,
+        brokers: &[BrokerId],
+        recovered: bool,
+    ) {
+        let fault_id = id.to_owned();
+        self.at(
+            s,
+            EventKind::FaultRecovered {
+                fault_id: fault_id.clone(),
+                recovered,
+            },
+        );
+        self.at(
+            s,
+            EventKind::FaultHealing {
+                fault_id: fault_id.clone(),
+            },
+        );
+        let back = s + waited + 2.0;
+        for broker in brokers {
+            self.at(
+                back,
+                EventKind::BrokerRegistered {
+                    broker: *broker,
+                    session: 2,
+                    ctime_ms: 0,
+                },
+            );
+        }
+        self.epoch += 1;
+        for partition in 0..3 {
+            self.state(back + 0.5, TOPIC, partition, partition + 1, &[1, 2, 3]);
+            self.state(back + 0.5, PROBE, partition, partition + 1, &[1, 2, 3]);
+        }
+        self.at(
+            back + 0.6,
+            EventKind::FaultHealed {
+                fault_id,
+                evidence: vec!["registered".to_owned()],
+                proven: true,
+                waited_for_session_s: waited,
+            },
+        );
+        self.at(back + 1.0, EventKind::Steady);
+    }
+
+    /// `stream` ("main", "probe", "reads") of `partition` is not answered from `from` to `to`.
+    pub(crate) fn outage(
+        &mut self,
+        stream: &'static str,
+        partition: i32,
+        from: f64,
+        to: Option<f64>,
+    ) {
+        self.outages.push(Outage {
+            stream,
+            partition,
+            from,
+            to,
+        });
+    }
+
+    /// A kill of one broker that everything recovers from as Kafka does: 16 s of detection; acks=all
+    /// stalls everywhere, acks=1 and reads where the broker led.
+    pub(crate) fn kill(
+        &mut self,
+        id: &str,
+        s: f64,
+        broker: BrokerId,
+        controller: Option<BrokerId>,
+    ) {
+        self.inject(id, s, &[broker]);
+        self.detect(s + 16.0, &[broker], controller);
+        for partition in 0..3 {
+            self.outage("main", partition, s, Some(s + 16.2));
+            if partition + 1 == broker {
+                self.outage("probe", partition, s, Some(s + 16.3));
+                self.outage("reads", partition, s, Some(s + 16.3));
+            }
+        }
+        self.heal(id, s + 20.0, 0.0, &[broker], true);
+    }
+
+    /// The trial, with its end and its history.
+    pub(crate) fn trial(mut self) -> Trial {
+        let end = self.load.1;
+        self.stage(end, Stage::Draining);
+        self.at(
+            end,
+            EventKind::LoadEnded {
+                producer_cpu_s: 1.0,
+                clients_cpu_s: 2.0,
+                over_s: end - 10.0,
+                queue_full: 0,
+            },
+        );
+        self.at(
+            end,
+            EventKind::ObserverCost {
+                requests: 1500,
+                bytes: 300_000,
+                cpu_s: 0.5,
+                over_s: end - 10.0,
+            },
+        );
+        self.stage(end + 2.0, Stage::Stopping);
+        self.at(end + 3.0, EventKind::TrialEnded);
+        let history = History {
+            streams: vec![
+                self.producer("main", TOPIC, -1, LoadRole::Main),
+                self.producer("probe", PROBE, 1, LoadRole::Probe),
+                self.reads(),
+                self.consumer(),
+            ],
+        };
+        Trial {
+            number: self.number,
+            environment: environment(),
+            events: self.events,
+            history,
+            checks: self.checks,
+        }
+    }
+
+    /// When an operation due at `due` is answered; none: never.
+    fn answered(&self, stream: &str, partition: i32, due: f64) -> Option<f64> {
+        let hit = self.outages.iter().find(|o| {
+            o.stream == stream
+                && o.partition == partition
+                && o.from <= due
+                && o.to.is_none_or(|to| due < to)
+        });
+        hit.map_or(Some(due + 0.003), |outage| outage.to)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (u64, f64)> + use<> {
+        let (begin, end) = self.load;
+        let slots = ((end - begin) / EVERY_S).round() as u64;
+        (0..slots).map(move |n| (n, begin + n as f64 * EVERY_S))
+    }
+
+    fn producer(&self, name: &str, topic: &str, acks: i16, role: LoadRole) -> Stream {
+        let mut entries = vec![];
+        for (n, due) in self.slots() {
+            for partition in 0..3 {
+                let answered = self.answered(name, partition, due);
+                let outcome = match answered {
+                    Some(_) => Outcome::Acked { offset: n as i64 },
+                    None => Outcome::Indeterminate { code: -192 },
+                };
+                entries.push(Entry::Send(Send {
+                    partition,
+                    sequence: n,
+                    key: 0,
+                    warm_up: false,
+                    due: at(due),
+                    sent: at(due + 0.00005),
+                    done: at(answered.unwrap_or(self.load.1 + 1.0)),
+                    outcome,
+                }));
+            }
+        }
+        let client = Client::Producer {
+            producer: if role == LoadRole::Main { 1 } else { 2 },
+            incarnation: 0,
+            acks,
+            idempotent: acks == -1,
+            role,
+        };
+        stream(name, topic, client, entries)
+    }
+
+    fn reads(&self) -> Stream {
+        let mut entries = vec![];
+        for partition in 0..3 {
+            let mut free = 0.0;
+            for (_, asked) in self.slots().filter(|(n, _)| n % 5 == 0) {
+                // One read at a time: the next is asked when this one was answered.
+                if asked < free {
+                    continue;
+                }
+                let Some(got) = self.answered("reads", partition, asked) else {
+                    break;
+                };
+                free = got;
+                entries.push(Entry::Read {
+                    partition,
+                    asked: at(asked),
+                    got: at(got),
+                });
+            }
+        }
+        stream("reads", TOPIC, Client::ReadProbe, entries)
+    }
+
+    /// Consumer 7 gets everything acked 4 ms after the ack, from its committed offset 0.
+    fn consumer(&self) -> Stream {
+        let mut entries: Vec<Entry> = (0..3)
+            .map(|partition| Entry::Assigned {
+                partition,
+                at: at(10.0),
+                committed: Some(0),
+            })
+            .collect();
+        for (n, due) in self.slots() {
+            for partition in 0..3 {
+                let Some(acked) = self.answered("main", partition, due) else {
+                    continue;
+                };
+                let record = Observed::Record(RecordId {
+                    producer: 1,
+                    incarnation: 0,
+                    partition,
+                    sequence: n,
+                    key: 0,
+                    due: at(due),
+                });
+                let got = at(acked + 0.004);
+                entries.push(Entry::Poll(Poll {
+                    partition,
+                    offset: n as i64,
+                    at: got,
+                    record,
+                }));
+            }
+        }
+        let group = "analytics".to_owned();
+        stream(
+            "consumer-7",
+            TOPIC,
+            Client::GroupConsumer { consumer: 7, group },
+            entries,
+        )
+    }
+}
+
+/// The run: three faults one after another, as the default plan has them.
+pub(crate) fn three_faults(number: u32) -> Fixture {
+    let mut f = Fixture::new(number, 110.0);
+    // Step "controller": broker 3 is the controller and leads nothing.
+    for topic in [TOPIC, PROBE] {
+        f.state(19.0, topic, 2, 1, &[1, 2, 3]);
+    }
+    f.inject("controller", 20.0, &[3]);
+    f.detect(36.0, &[3], Some(1));
+    // Partition 2 stays with broker 1, which `detect` already says (first of the live ones).
+    for partition in 0..3 {
+        f.outage("main", partition, 20.0, Some(36.2));
+    }
+    f.heal("controller", 40.0, 0.0, &[3], true);
+    f.kill("leader", 50.0, 2, None);
+    f.kill("both", 80.0, 1, Some(2));
+    f.at(100.0, EventKind::ConsumerRestarted { consumer: 7 });
+    f
+}
+
+pub(crate) fn environment() -> Environment {
+    Environment {
+        kbench: "0.1.0".to_owned(),
+        kafka: "3.9.1".to_owned(),
+        zookeeper: "3.8.4".to_owned(),
+        librdkafka: "2.12.1".to_owned(),
+        java: "openjdk 17".to_owned(),
+        kernel: "6.1".to_owned(),
+        cores: 2,
+        mode: "user namespaces".to_owned(),
+        storage: "memory".to_owned(),
+        settings: Settings {
+            zk_session_timeout_ms: Some(18_000),
+            zk_tick_ms: Some(2_000),
+            zk_servers: 3,
+            brokers: 3,
+            topic: TOPIC.to_owned(),
+            partitions: 3,
+            replication_factor: 3,
+            min_insync_replicas: Some(2),
+            unclean_leader_election: Some(false),
+            ..Settings::default()
+        },
+        ..Environment::default()
+    }
+}
+
+pub(crate) fn run(trials_asked: u32) -> RunMeta {
+    RunMeta {
+        run_id: "2026-11-23T080000Z-test-abc".to_owned(),
+        command: "kbench run --workload test".to_owned(),
+        workload: "test".to_owned(),
+        plan: "failover".to_owned(),
+        seed: 7,
+        asked_per_s: 150.0,
+        record_bytes: 1024,
+        started: "2026-11-23T08:00:00Z".to_owned(),
+        kbench: "0.1.0".to_owned(),
+        trials_asked,
+        interrupted: false,
+        strict: false,
+    }
+}
+
+const CHECKS: [&str; 7] = [
+    "lost",
+    "lost-tail",
+    "offset-mismatch",
+    "order-producer",
+    "order-realtime",
+    "commit-regress",
+    "commit-skip",
+];
+
+fn passed(name: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        verdict: Verdict::Valid,
+        count: 0,
+        examined: 15_000,
+        note: None,
+        witnesses: vec![],
+    }
+}
+
+fn stream(name: &str, topic: &str, client: Client, entries: Vec<Entry>) -> Stream {
+    let header = StreamHeader {
+        run: 1,
+        topic: topic.to_owned(),
+        partitions: 3,
+        client,
+    };
+    Stream {
+        name: name.to_owned(),
+        header,
+        entries,
+        ending: Ending::Complete,
+    }
+}

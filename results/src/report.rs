@@ -10,6 +10,8 @@ pub mod exit;
 pub mod files;
 pub mod judge;
 pub mod junit;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use crate::environment::Environment;
 use crate::event::{Event, Stage};
 use crate::latency::Percentiles;
 use crate::recovery::{ControllerFailover, PartitionRecovery};
-use crate::history::History;
+use crate::streams::History;
 use crate::verdict::{Check, Verdict};
 
 pub use judge::judge;
@@ -202,9 +204,7 @@ pub struct LoadReport {
 }
 
 /// Percentiles of a part of the load.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Population {
     /// Ack - due.
     pub latency_us: Percentiles,

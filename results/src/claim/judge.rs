@@ -44,9 +44,7 @@ pub struct TrialFacts {
 }
 
 /// How a claim stands.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every trial is within it.
@@ -164,19 +162,35 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let beyond = figures.iter().filter(|f| f.seconds > high).count();
     let open = figures.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
-        let how = format!("{beyond} of {} trials took longer than {high} s", figures.len());
+        let how = format!(
+            "{beyond} of {} trials took longer than {high} s",
+            figures.len()
+        );
         (Outcome::Refuted, how)
     } else if !reasons.is_empty() {
-        (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
+        (
+            Outcome::Undecided,
+            reasons.into_iter().collect::<Vec<_>>().join("; "),
+        )
     } else if open > 0 {
-        let how = format!("{open} of {} trials ended before recovery did", figures.len());
+        let how = format!(
+            "{open} of {} trials ended before recovery did",
+            figures.len()
+        );
         (Outcome::Undecided, how)
     } else if figures.len() < claim.min_trials.max(1) as usize {
-        let how = format!("{} of {} trials that it needs", figures.len(), claim.min_trials);
+        let how = format!(
+            "{} of {} trials that it needs",
+            figures.len(),
+            claim.min_trials
+        );
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        (Outcome::Holds, format!("{} of {} trials within it", figures.len(), figures.len()))
+        (
+            Outcome::Holds,
+            format!("{} of {} trials within it", figures.len(), figures.len()),
+        )
     };
 }
 
@@ -191,7 +205,9 @@ fn usable_figure(claim: &Claim, trial: &TrialFacts) -> Result<Figure, String> {
         if worst.as_ref().is_none_or(|w| w.seconds < figure.seconds) {
             let censored = figure.censored || worst.is_some_and(|w| w.censored);
             worst = Some(Figure { censored, ..figure });
-        } else if figure.censored && let Some(worst) = &mut worst {
+        } else if figure.censored
+            && let Some(worst) = &mut worst
+        {
             worst.censored = true;
         }
     }
@@ -204,7 +220,9 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
     let median = match n {
         0 => None,
         n if n % 2 == 1 => seconds(n / 2),
-        n => seconds(n / 2 - 1).zip(seconds(n / 2)).map(|(a, b)| (a + b) / 2.0),
+        n => seconds(n / 2 - 1)
+            .zip(seconds(n / 2))
+            .map(|(a, b)| (a + b) / 2.0),
     };
     out.measured_s = Some(Measured {
         n,
@@ -215,7 +233,9 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
     });
     out.phases_s = figures.get(n.saturating_sub(1) / 2).map(|f| f.phases);
     for figure in figures {
-        let Some(prediction) = &figure.prediction else { continue };
+        let Some(prediction) = &figure.prediction else {
+            continue;
+        };
         let [low, high] = prediction.interval_s;
         let [l, h] = out.predicted_s.unwrap_or([low, high]);
         out.predicted_s = Some([l.min(low), h.max(high)]);
@@ -245,11 +265,20 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
     (out.outcome, out.reason) = if !violated.is_empty() {
         (Outcome::Refuted, violated.join("; "))
     } else if !open.is_empty() {
-        (Outcome::Undecided, open.into_iter().collect::<Vec<_>>().join("; "))
+        (
+            Outcome::Undecided,
+            open.into_iter().collect::<Vec<_>>().join("; "),
+        )
     } else if usable < claim.min_trials.max(1) {
-        (Outcome::Undecided, format!("{usable} of {} trials that it needs", claim.min_trials))
+        (
+            Outcome::Undecided,
+            format!("{usable} of {} trials that it needs", claim.min_trials),
+        )
     } else {
-        (Outcome::Holds, kept.into_iter().collect::<Vec<_>>().join("; "))
+        (
+            Outcome::Holds,
+            kept.into_iter().collect::<Vec<_>>().join("; "),
+        )
     };
 }
 
@@ -258,9 +287,14 @@ fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
         return Err(reason.clone());
     }
     let all = trial.faults.iter().map(|fault| &fault.id);
-    let steps: Vec<&String> =
-        if claim.scenario.is_empty() { all.collect() } else { claim.scenario.iter().collect() };
-    steps.into_iter().try_for_each(|step| proven_step(trial, step).map(|_| ()))
+    let steps: Vec<&String> = if claim.scenario.is_empty() {
+        all.collect()
+    } else {
+        claim.scenario.iter().collect()
+    };
+    steps
+        .into_iter()
+        .try_for_each(|step| proven_step(trial, step).map(|_| ()))
 }
 
 enum Finding {
@@ -307,7 +341,10 @@ fn checks(names: &[String], trial: &TrialFacts) -> Finding {
             }
         }
     }
-    open.map_or_else(|| Finding::Kept(format!("{examined} examined, none wrong")), Finding::Open)
+    open.map_or_else(
+        || Finding::Kept(format!("{examined} examined, none wrong")),
+        Finding::Open,
+    )
 }
 
 fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
@@ -329,14 +366,16 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
 }
 
 fn resume(names: &[String], trial: &TrialFacts) -> Finding {
-    let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
+    let Resumed {
+        restarted,
+        at_committed,
+        elsewhere,
+    } = trial.resumed;
     match checks(names, trial) {
         Finding::Kept(_) if elsewhere > 0 => Finding::Violated(format!(
             "{elsewhere} partitions did not start at the committed offset"
         )),
-        Finding::Kept(_) if restarted == 0 => {
-            Finding::Open("no consumer was replaced".to_owned())
-        }
+        Finding::Kept(_) if restarted == 0 => Finding::Open("no consumer was replaced".to_owned()),
         Finding::Kept(_) if at_committed == 0 => {
             Finding::Open("no replaced consumer was seen to resume".to_owned())
         }
@@ -354,5 +393,9 @@ impl TrialFacts {
 }
 
 fn in_trial(trial: &TrialFacts, trials: &[TrialFacts], text: &str) -> String {
-    if trials.len() == 1 { text.to_owned() } else { format!("trial {}: {text}", trial.number) }
+    if trials.len() == 1 {
+        text.to_owned()
+    } else {
+        format!("trial {}: {text}", trial.number)
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, EventKind};
 use crate::history::{Client, Entry};
-use crate::history::History;
+use crate::streams::History;
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,10 +19,14 @@ pub struct Resumed {
 pub fn resumed(events: &[Event], history: &History) -> Resumed {
     let mut result = Resumed::default();
     for event in events {
-        let EventKind::ConsumerRestarted { consumer: wanted } = event.kind else { continue };
+        let EventKind::ConsumerRestarted { consumer: wanted } = event.kind else {
+            continue;
+        };
         result.restarted += 1;
         for stream in &history.streams {
-            let Client::GroupConsumer { consumer, .. } = stream.header.client else { continue };
+            let Client::GroupConsumer { consumer, .. } = stream.header.client else {
+                continue;
+            };
             if consumer == wanted {
                 follow(&stream.entries, &mut result);
             }
@@ -33,7 +37,14 @@ pub fn resumed(events: &[Event], history: &History) -> Resumed {
 
 fn follow(entries: &[Entry], result: &mut Resumed) {
     for (index, entry) in entries.iter().enumerate() {
-        let Entry::Assigned { partition, committed: Some(committed), .. } = entry else { continue };
+        let Entry::Assigned {
+            partition,
+            committed: Some(committed),
+            ..
+        } = entry
+        else {
+            continue;
+        };
         let first = entries[index + 1..].iter().find_map(|later| match later {
             Entry::Poll(poll) if poll.partition == *partition => Some(Some(poll.offset)),
             Entry::Revoked { partition: p, .. } if p == partition => Some(None),

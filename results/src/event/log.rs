@@ -20,7 +20,9 @@ pub struct EventLog {
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
     /// The operating system refused.
-    #[error("cannot {verb} the event log {path}: {source}; check that the directory exists, is yours and has space left")]
+    #[error(
+        "cannot {verb} the event log {path}: {source}; check that the directory exists, is yours and has space left"
+    )]
     Io {
         /// What was tried.
         verb: &'static str,
@@ -30,7 +32,9 @@ pub enum EventLogError {
         source: io::Error,
     },
     /// A line in the middle of the file is not an event.
-    #[error("{path}:{line}: not an event of this version of kbench: {reason}; the file was changed, or another version wrote it")]
+    #[error(
+        "{path}:{line}: not an event of this version of kbench: {reason}; the file was changed, or another version wrote it"
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -47,7 +51,11 @@ impl EventLog {
         let path = path.into();
         match OpenOptions::new().append(true).create_new(true).open(&path) {
             Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(EventLogError::Io { verb: "create", path, source }),
+            Err(source) => Err(EventLogError::Io {
+                verb: "create",
+                path,
+                source,
+            }),
         }
     }
 
@@ -105,9 +113,23 @@ mod tests {
 
     fn events() -> Vec<Event> {
         vec![
-            Event { at: RunTime(5), kind: EventKind::Stage { stage: Stage::Baseline } },
-            Event { at: RunTime(7), kind: EventKind::Second(Second { due: 9, ..Second::default() }) },
-            Event { at: RunTime(9), kind: EventKind::TrialEnded },
+            Event {
+                at: RunTime(5),
+                kind: EventKind::Stage {
+                    stage: Stage::Baseline,
+                },
+            },
+            Event {
+                at: RunTime(7),
+                kind: EventKind::Second(Second {
+                    due: 9,
+                    ..Second::default()
+                }),
+            },
+            Event {
+                at: RunTime(9),
+                kind: EventKind::TrialEnded,
+            },
         ]
     }
 
@@ -120,7 +142,10 @@ mod tests {
             log.append(&event).unwrap();
         }
         assert_eq!(read(&path).unwrap(), (events(), None));
-        assert!(EventLog::create(&path).is_err(), "an existing log must not be overwritten");
+        assert!(
+            EventLog::create(&path).is_err(),
+            "an existing log must not be overwritten"
+        );
     }
 
     #[test]
@@ -138,6 +163,11 @@ mod tests {
         assert!(truncation.unwrap().contains("line 3 breaks off"));
 
         std::fs::write(&path, b"{\"at\":1,\"event\":\"nonsense\"}\n{}\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("events.jsonl:1:"));
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("events.jsonl:1:")
+        );
     }
 }

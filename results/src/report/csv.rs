@@ -5,10 +5,29 @@ use std::io;
 use super::Report;
 
 const HEADER: [&str; 23] = [
-    "run_id", "trial", "fault", "stream", "topic", "partition", "led", "interrupted", "censored",
-    "unavailable_s", "total_s", "detect_s", "elect_s", "metadata_s", "client_s", "heal_s",
-    "kbench_wait_s", "phase_residual_s", "first_error_s", "first_ack_s", "throughput_restored_s",
-    "isr_full_s", "consumed_s",
+    "run_id",
+    "trial",
+    "fault",
+    "stream",
+    "topic",
+    "partition",
+    "led",
+    "interrupted",
+    "censored",
+    "unavailable_s",
+    "total_s",
+    "detect_s",
+    "elect_s",
+    "metadata_s",
+    "client_s",
+    "heal_s",
+    "kbench_wait_s",
+    "phase_residual_s",
+    "first_error_s",
+    "first_ack_s",
+    "throughput_restored_s",
+    "isr_full_s",
+    "consumed_s",
 ];
 
 /// Writes the recovery table.

@@ -4,8 +4,10 @@
 //! refuted claim is a failure only when the run was strict; else its case passes and its output
 //! says so.
 
-use quick_junit::{NonSuccessKind, Report as JunitReport, SerializeError, TestCase, TestCaseStatus};
 use quick_junit::TestSuite;
+use quick_junit::{
+    NonSuccessKind, Report as JunitReport, SerializeError, TestCase, TestCaseStatus,
+};
 
 use crate::claim::{ClaimResult, Outcome};
 use crate::verdict::{Check, Verdict};
@@ -17,14 +19,22 @@ pub fn render(report: &Report) -> Result<String, SerializeError> {
     let mut checks = TestSuite::new("checks");
     checks.add_test_cases(report.checks.iter().map(check_case));
     let mut claims = TestSuite::new("claims");
-    claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.strict)));
+    claims.add_test_cases(
+        report
+            .claims
+            .iter()
+            .map(|claim| claim_case(claim, report.strict)),
+    );
     let mut document = JunitReport::new(format!("kbench {}", report.run_id));
     document.add_test_suites([checks, claims]);
     document.to_string()
 }
 
 fn check_case(check: &Check) -> TestCase {
-    let note = check.note.as_deref().unwrap_or("could not be checked in full");
+    let note = check
+        .note
+        .as_deref()
+        .unwrap_or("could not be checked in full");
     let status = match check.verdict {
         Verdict::Valid => TestCaseStatus::success(),
         Verdict::Unknown | Verdict::InvalidRun => {
@@ -37,7 +47,10 @@ fn check_case(check: &Check) -> TestCase {
     };
     let mut case = TestCase::new(check.name.as_str(), status);
     case.set_classname("kbench.checks");
-    case.set_system_out(format!("{} examined, {} found", check.examined, check.count));
+    case.set_system_out(format!(
+        "{} examined, {} found",
+        check.examined, check.count
+    ));
     case
 }
 

@@ -48,7 +48,10 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
             &mut out,
             "  report.json  summary.csv  latency.hlog  junit.xml  events.jsonl  history/  logs/",
         );
-        line(&mut out, &format!("  judge it again: kbench check {}", report.run_id));
+        line(
+            &mut out,
+            &format!("  judge it again: kbench check {}", report.run_id),
+        );
     }
     out
 }
@@ -60,7 +63,10 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         Verdict::Invalid => Tone::Bad,
     };
     let verdict = paint(report.verdict.as_str(), tone, colours);
-    line(out, &format!("kbench {}  verdict: {verdict}", report.run_id));
+    line(
+        out,
+        &format!("kbench {}  verdict: {verdict}", report.run_id),
+    );
     let trials = match report.trials {
         1 => "1 trial".to_owned(),
         n => format!("{n} trials"),
@@ -72,7 +78,9 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             report.workload, report.plan, report.seed, report.started
         ),
     );
-    let Some(first) = report.environments.first() else { return };
+    let Some(first) = report.environments.first() else {
+        return;
+    };
     let e = &first.environment;
     line(
         out,
@@ -94,7 +102,9 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             "in force: ZooKeeper session {}, tick {}, min.insync.replicas {}",
             ms(e.settings.zk_session_timeout_ms),
             ms(e.settings.zk_tick_ms),
-            e.settings.min_insync_replicas.map_or("unknown".to_owned(), |n| n.to_string())
+            e.settings
+                .min_insync_replicas
+                .map_or("unknown".to_owned(), |n| n.to_string())
         ),
     );
 }
@@ -162,7 +172,11 @@ fn paint(text: &str, tone: Tone, colours: bool) -> String {
         Tone::Bad => "1;31",
         Tone::Plain => return text.to_owned(),
     };
-    if colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    if colours {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Seconds for people: enough digits for what is short, no more for what is long.
@@ -180,7 +194,10 @@ fn phases(phases: &Phases) -> String {
         return String::new();
     }
     let each = named.map(|(name, value)| {
-        value.map_or_else(|| format!("{name} ?"), |value| format!("{name} {}", seconds(value)))
+        value.map_or_else(
+            || format!("{name} ?"),
+            |value| format!("{name} {}", seconds(value)),
+        )
     });
     each.join("  ")
 }

@@ -10,7 +10,17 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         return;
     }
     section(out, "Claims");
-    let mut rows = table(&["claim", "outcome", "stated", "measured", "predicted", "phases"], colours);
+    let mut rows = table(
+        &[
+            "claim",
+            "outcome",
+            "stated",
+            "measured",
+            "predicted",
+            "phases",
+        ],
+        colours,
+    );
     for claim in &report.claims {
         let tone = match claim.outcome {
             Outcome::Holds => Tone::Good,
@@ -23,20 +33,30 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
             cell(&stated(claim), Tone::Plain, colours),
             cell(&measured(claim), Tone::Plain, colours),
             cell(&predicted(claim), Tone::Plain, colours),
-            cell(&claim.phases_s.as_ref().map(phases).unwrap_or_default(), Tone::Plain, colours),
+            cell(
+                &claim.phases_s.as_ref().map(phases).unwrap_or_default(),
+                Tone::Plain,
+                colours,
+            ),
         ]);
     }
     show(out, &rows);
     for claim in &report.claims {
         if claim.outcome != Outcome::Holds {
-            bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
+            bullet(
+                out,
+                &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason),
+            );
         }
         if claim.faster_than_stated {
             bullet(out, &format!("{}: faster than stated", claim.id));
         }
         if claim.outside_prediction {
             let formula = claim.formula.as_deref().unwrap_or("");
-            bullet(out, &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id));
+            bullet(
+                out,
+                &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id),
+            );
         }
     }
 }
@@ -50,7 +70,9 @@ fn stated(claim: &ClaimResult) -> String {
 }
 
 fn predicted(claim: &ClaimResult) -> String {
-    claim.predicted_s.map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
+    claim
+        .predicted_s
+        .map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
 }
 
 fn measured(claim: &ClaimResult) -> String {
@@ -62,7 +84,13 @@ fn measured(claim: &ClaimResult) -> String {
 }
 
 fn distribution(measured: &Measured) -> String {
-    let Measured { n, min: Some(min), median: Some(median), max: Some(max), censored } = measured
+    let Measured {
+        n,
+        min: Some(min),
+        median: Some(median),
+        max: Some(max),
+        censored,
+    } = measured
     else {
         return "n=0".to_owned();
     };

@@ -14,12 +14,22 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         one(out, report, fault, colours);
     }
     for step in &report.skipped {
-        bullet(out, &format!("trial {}, {}: skipped: {}", step.trial, step.id, step.reason));
+        bullet(
+            out,
+            &format!(
+                "trial {}, {}: skipped: {}",
+                step.trial, step.id, step.reason
+            ),
+        );
     }
 }
 
 fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
-    let trial = if report.trials > 1 { format!("trial {} ", fault.trial) } else { String::new() };
+    let trial = if report.trials > 1 {
+        format!("trial {} ", fault.trial)
+    } else {
+        String::new()
+    };
     let proof = match (fault.proven, fault.heal_proven) {
         (true, true) => paint("proven, healed", Tone::Good, colours),
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
@@ -40,7 +50,8 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         line(out, "    did not recover while the fault lasted");
     }
     if let Some(c) = &fault.controller {
-        let to = c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
+        let to =
+            c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
         let least = if c.censored { ">= " } else { "" };
         line(
             out,
@@ -56,11 +67,17 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         }
     }
     if let Some(restored) = fault.throughput_restored_s {
-        line(out, &format!("    throughput back at 95 % after {restored:.0} s"));
+        line(
+            out,
+            &format!("    throughput back at 95 % after {restored:.0} s"),
+        );
     }
     if fault.waited_for_session_s > 0.0 {
         let waited = seconds(fault.waited_for_session_s);
-        line(out, &format!("    kbench waited {waited} s for the stale registration (not Kafka's time)"));
+        line(
+            out,
+            &format!("    kbench waited {waited} s for the stale registration (not Kafka's time)"),
+        );
     }
     partitions(out, report, fault, colours);
 }
@@ -74,7 +91,15 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
     if rows.is_empty() {
         return;
     }
-    let header = ["clients", "partition", "led", "unavailable", "phases", "ISR full", "least ISR"];
+    let header = [
+        "clients",
+        "partition",
+        "led",
+        "unavailable",
+        "phases",
+        "ISR full",
+        "least ISR",
+    ];
     let mut shown = table(&header, colours);
     for row in &rows {
         let tone = match (row.interrupted, row.censored) {
@@ -84,20 +109,42 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         };
         shown.add_row(vec![
             cell(clients(row.stream), Tone::Plain, colours),
-            cell(&format!("{}-{}", row.topic, row.partition), Tone::Plain, colours),
+            cell(
+                &format!("{}-{}", row.topic, row.partition),
+                Tone::Plain,
+                colours,
+            ),
             cell(led(row.led), Tone::Plain, colours),
             cell(&unavailable(row), tone, colours),
             cell(&where_it_went(row), Tone::Plain, colours),
-            cell(&row.isr_full_s.map(seconds).unwrap_or_default(), Tone::Plain, colours),
-            cell(&row.min_isr.map(|n| n.to_string()).unwrap_or_default(), Tone::Plain, colours),
+            cell(
+                &row.isr_full_s.map(seconds).unwrap_or_default(),
+                Tone::Plain,
+                colours,
+            ),
+            cell(
+                &row.min_isr.map(|n| n.to_string()).unwrap_or_default(),
+                Tone::Plain,
+                colours,
+            ),
         ]);
     }
     show(out, &shown);
     let mut told: Vec<&str> = Vec::new();
     for row in &rows {
-        let Some(note) = row.note.as_deref().filter(|note| !told.contains(note)) else { continue };
+        let Some(note) = row.note.as_deref().filter(|note| !told.contains(note)) else {
+            continue;
+        };
         told.push(note);
-        bullet(out, &format!("{} {}-{}: {note}", row.stream.as_str(), row.topic, row.partition));
+        bullet(
+            out,
+            &format!(
+                "{} {}-{}: {note}",
+                row.stream.as_str(),
+                row.topic,
+                row.partition
+            ),
+        );
     }
 }
 
