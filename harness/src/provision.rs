@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::failure::Failure;
 use crate::spec::KafkaSource;
 
-pub use archive::{Archives, prepare};
+pub use archive::Archives;
 
 /// Oldest Java that Kafka 3.x brokers of today are run on.
 const LEAST_JAVA: u32 = 11;

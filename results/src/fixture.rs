@@ -9,7 +9,7 @@ use crate::environment::{Environment, Settings};
 use crate::event::{BrokerId, Event, EventKind, Stage};
 use crate::history::*;
 use crate::report::{RunMeta, Trial};
-use crate::streams::{Ending, History, Stream};
+use crate::history::{Ending, History, Stream};
 use crate::verdict::{Check, Verdict};
 
 /// Topic of the main load.

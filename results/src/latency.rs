@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
 use crate::history::{Client, Entry, LoadRole, Observed, Outcome, Send};
-use crate::streams::{History, Stream};
+use crate::history::{History, Stream};
 use crate::timeline::Timeline;
 
 /// Longest latency that a histogram tells apart: one hour, in microseconds.

@@ -9,9 +9,8 @@
 //! - [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`], [`claim`]: what the
 //!   recorded data mean. [`report`]: all of it as one document, in several forms.
 //! - [`verdict`]: the words of a judgement.
-//! - [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`], [`claim`]: what the
-//!   recorded data mean. [`report`]: all of it as one document, in several forms.
 
+pub mod check;
 pub mod claim;
 pub mod clock;
 pub mod environment;
@@ -19,7 +18,6 @@ pub mod event;
 #[cfg(test)]
 mod fixture;
 pub mod history;
-pub mod history_stub;
 pub mod latency;
 pub mod predict;
 pub mod recovery;
@@ -27,6 +25,3 @@ pub mod report;
 pub mod timeline;
 pub mod validity;
 pub mod verdict;
-
-/// Where the types of a whole history come from: the one line to change when the codec is merged.
-pub use history_stub as streams;

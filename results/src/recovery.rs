@@ -29,7 +29,7 @@ use crate::clock::RunTime;
 use crate::environment::Environment;
 use crate::event::Event;
 use crate::history::{Client, Entry, Observed};
-use crate::streams::History;
+use crate::history::History;
 use crate::timeline::{FaultSpan, Timeline};
 
 pub use controller::ControllerFailover;

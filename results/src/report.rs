@@ -21,7 +21,7 @@ use crate::environment::Environment;
 use crate::event::{Event, Stage};
 use crate::latency::Percentiles;
 use crate::recovery::{ControllerFailover, PartitionRecovery};
-use crate::streams::History;
+use crate::history::History;
 use crate::verdict::{Check, Verdict};
 
 pub use judge::judge;

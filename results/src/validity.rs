@@ -5,7 +5,7 @@
 use crate::event::{Event, EventKind};
 use crate::history::{Client, LoadRole};
 use crate::latency::Load;
-use crate::streams::{Ending, History};
+use crate::history::{Ending, History};
 use crate::verdict::{Check, Verdict};
 
 /// Least part of the asked rate that must have been handed to the client.

@@ -41,7 +41,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
         What::Runs => runs(args),
     };
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -1,11 +1,12 @@
 //! `kbench run`: from arguments to a resolved spec, then the run itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Parser;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{RunArgs, judge};
+use super::{Cli, Command, RunArgs, judge};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
@@ -21,6 +22,23 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let judged = run::judge(&spec, &dir, spec.strict)?;
     judged.write(&dir)?;
     judge::print(&judged.report, &dir, args.format)
+}
+
+/// Carries out a short healthy run with its record in `out`, whose report nobody asked for.
+pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
+    let arguments = ["kbench", "run", "--workload", "smoke", "--faults", "none", "--duration", "1s"];
+    let Command::Run(mut args) = Cli::parse_from(arguments).command else {
+        return Err(Failure::usage("`kbench run` is no run (a defect)"));
+    };
+    args.out = out.to_owned();
+    match source {
+        KafkaSource::Version(version) => args.kafka_version = Some(version.clone()),
+        KafkaSource::Home(home) => args.kafka_home = Some(home.clone()),
+    }
+    let spec = resolve(&args)?;
+    let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
+    run::save_spec(&spec, &dir)?;
+    run::run(&spec, &dir)
 }
 
 /// Where Kafka comes from: `--kafka-home`, `--kafka-version`, or the guide's cluster.

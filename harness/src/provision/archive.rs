@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 
 use results::event::Role;
 
-use super::Kafka;
-use crate::failure::Failure;
-use crate::spec::KafkaSource;
 
 /// Where the archives of one installation of Kafka under one Java are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,23 +69,4 @@ fn crc32(bytes: &[u8]) -> u32 {
             (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
         })
     }) ^ !0
-}
-
-/// Fetches Kafka and makes its archives, by a short healthy run in a temporary directory.
-///
-/// # Errors
-/// As [`super::provide`], and those of a run.
-pub fn prepare(source: &KafkaSource) -> Result<Kafka, Failure> {
-    let kafka = super::provide(source)?;
-    if kafka.archives.complete() {
-        println!("Apache Kafka {} is ready, with class archives", kafka.version);
-        return Ok(kafka);
-    }
-    todo!();
-    if !kafka.archives.complete() {
-        return Err(Failure::infrastructure("the JVMs left no class archives")
-            .with_cure("runs work without, and start about 2 s slower"));
-    }
-    println!("Apache Kafka {} is ready, with class archives", kafka.version);
-    Ok(kafka)
 }

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, EventKind};
 use crate::history::{Client, Entry};
-use crate::streams::History;
+use crate::history::History;
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

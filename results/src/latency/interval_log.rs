@@ -11,7 +11,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::event::{Event, EventKind};
 use crate::history::Outcome;
-use crate::streams::History;
+use crate::history::History;
 
 use super::{histogram, main_sends};
 

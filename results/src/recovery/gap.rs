@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::RunTime;
 use crate::history::{Client, Entry, LoadRole, Outcome};
-use crate::streams::History;
+use crate::history::History;
 
 use super::StreamKind;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::event::Event;
 use crate::latency::interval_log;
-use crate::streams::History;
+use crate::history::History;
 
 use super::{Report, Trial, csv, junit};
 

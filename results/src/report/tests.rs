@@ -5,7 +5,7 @@ use crate::claim::{self, Outcome};
 use crate::event::EventKind;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
 use crate::recovery::StreamKind;
-use crate::streams::Ending;
+use crate::history::Ending;
 
 fn report_of(trials: Vec<Trial>) -> Report {
     let run = fixture::run(trials.len() as u32);
