@@ -195,6 +195,7 @@ fn two_brokers() -> Trial {
     f.inject("two-brokers", 20.0, &[2, 3]);
     f.detect(36.0, &[2, 3], Some(1));
     f.heal("two-brokers", 60.0, 5.0, &[2, 3], false);
+    f.at(100.0, EventKind::ConsumerRestarted { consumer: 7 });
     for partition in 0..3 {
         f.outage("main", partition, 20.0, Some(68.0));
     }
