@@ -119,7 +119,7 @@ fn broken(id: &str) -> String {
 fn stated(claim: &ClaimResult) -> String {
     match claim.stated_s {
         None => "always".to_owned(),
-        Some([low, high]) if low == 0.0 => format!("<= {high} s"),
+        Some([0.0, high]) => format!("<= {high} s"),
         Some([low, high]) => format!("{low}-{high} s"),
     }
 }
@@ -139,7 +139,7 @@ fn distribution(measured: &Measured) -> String {
         censored,
     } = measured
     else {
-        return "n=0".to_owned();
+        return String::new();
     };
     let open = match (censored, n) {
         (0, _) => String::new(),
@@ -151,7 +151,7 @@ fn distribution(measured: &Measured) -> String {
         return format!("{least}{} s (n=1{open})", seconds(*max));
     }
     format!(
-        "{} / {} / {least}{} s (n={n}{open})",
+        "{}/{}/{least}{} s\n(n={n}{open})",
         seconds(*min),
         seconds(*median),
         seconds(*max)
