@@ -151,7 +151,7 @@ fn distribution(measured: &Measured) -> String {
         return format!("{least}{} s (n=1{open})", seconds(*max));
     }
     format!(
-        "{}/{}/{least}{} s\n(n={n}{open})",
+        "{}/{}/{least}{}\n(n={n}{open})",
         seconds(*min),
         seconds(*median),
         seconds(*max)
