@@ -177,6 +177,7 @@ pub fn measure(
                 row.consumed_s = measured.consumed_s(&consumed);
             }
             measured.isr(&mut row, environment.settings.replication_factor as usize);
+            say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
             recovery.partitions.push(row);
         }
     }
@@ -212,11 +213,11 @@ impl Measured<'_> {
                 .max_by_key(|g| (g.censored, g.end.since(g.start)))
                 .copied()
         };
-        let gap = longest(self.in_flight_since(gaps), healing);
+        let gap = longest(self.in_flight_since(gaps), healing.max(fault.injecting));
         if longest_response.is_none() && gap.is_none() {
             return None;
         }
-        let after_heal = longest(healing, fault.window_end);
+        let after_heal = longest(healing, self.window_end_for_gaps(gaps));
         let quiet = operations
             .longest_response(fault.injecting, healing)
             .unwrap_or_default();
@@ -275,6 +276,23 @@ impl Measured<'_> {
             .iter()
             .find(|g| earliest <= g.start && g.end > injecting);
         in_flight.map_or(injecting, |g| g.start.min(injecting))
+    }
+
+    /// A gap in flight at the next injection is the next fault's.
+    fn window_end_for_gaps(&self, gaps: &[Gap]) -> RunTime {
+        let mut later = self
+            .timeline
+            .faults
+            .iter()
+            .filter(|f| f.injecting > self.fault.injecting);
+        match later.next() {
+            Some(next) => Measured {
+                fault: next,
+                ..*self
+            }
+            .in_flight_since(gaps),
+            None => self.fault.window_end,
+        }
     }
 
     fn explain(&self, gap: Gap, row: &mut PartitionRecovery) {
@@ -358,6 +376,24 @@ impl Measured<'_> {
 
     fn since_injection(&self, at: RunTime) -> f64 {
         at.secs_since(self.fault.injecting)
+    }
+}
+
+/// Why acks=all waited for a restart: the copies left were too few.
+fn say_too_few_copies(row: &mut PartitionRecovery, min_insync_replicas: Option<u32>) {
+    let (Some(live), Some(wanted)) = (row.min_live_isr, min_insync_replicas) else {
+        return;
+    };
+    if row.stream == StreamKind::Main && row.ended_after_heal && live < wanted as usize {
+        let why = format!(
+            "{live} live in-sync copies, min.insync.replicas is {wanted}: acks=all is refused until \
+             a broker restarts"
+        );
+        row.note = Some(
+            row.note
+                .take()
+                .map_or(why.clone(), |note| format!("{why}; {note}")),
+        );
     }
 }
 

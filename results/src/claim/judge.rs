@@ -134,6 +134,11 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         Some(stated) => judge_time(claim, stated, trials, &mut result),
         None => judge_guarantee(claim, trials, &mut result),
     }
+    let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
+    if result.outcome == Outcome::Undecided && !result.tested && all_usable {
+        let steps = claim.scenario.join("\", \"");
+        result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"");
+    }
     result
 }
 

@@ -6,17 +6,17 @@ use crate::history::History;
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Resumed {
+pub(crate) struct Resumed {
     /// Consumers that were started as a replacement.
-    pub restarted: usize,
+    pub(crate) restarted: usize,
     /// Partitions whose first record was the one at the committed offset.
-    pub at_committed: usize,
+    pub(crate) at_committed: usize,
     /// Partitions whose first record was another.
-    pub elsewhere: usize,
+    pub(crate) elsewhere: usize,
 }
 
 /// Looks at the first record after every assignment of the replacement consumers.
-pub fn resumed(events: &[Event], history: &History) -> Resumed {
+pub(crate) fn resumed(events: &[Event], history: &History) -> Resumed {
     let mut result = Resumed::default();
     for event in events {
         let EventKind::ConsumerRestarted { consumer: wanted } = event.kind else {

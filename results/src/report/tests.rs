@@ -195,6 +195,7 @@ fn two_brokers() -> Trial {
     f.inject("two-brokers", 20.0, &[2, 3]);
     f.detect(36.0, &[2, 3], Some(1));
     f.heal("two-brokers", 60.0, 5.0, &[2, 3], false);
+    f.at(100.0, EventKind::ConsumerRestarted { consumer: 7 });
     for partition in 0..3 {
         f.outage("main", partition, 20.0, Some(68.0));
     }
@@ -216,6 +217,14 @@ fn an_outage_that_ends_only_after_healing_says_so_without_kbench_s_wait() {
     );
     assert!(r.phase_residual_s.abs() < 0.05);
     assert_eq!(r.min_live_isr, Some(1));
+    assert!(
+        r.note
+            .as_ref()
+            .unwrap()
+            .contains("min.insync.replicas is 2"),
+        "{:?}",
+        r.note
+    );
     assert_eq!(outcome(&report, "controller-failover"), Outcome::Undecided);
     assert!(
         report
@@ -371,6 +380,7 @@ fn the_terminal_report_reads_well() {
     assert!(!plain.contains('\u{1b}'));
     assert!(text::render(&report, None, true).contains('\u{1b}'));
     insta::assert_snapshot!("clean_run", plain);
+    insta::assert_snapshot!("five_trials", text::render(&five_trials(), None, false));
     insta::assert_snapshot!(
         "two_brokers",
         text::render(&report_of(vec![two_brokers()]), None, false)

@@ -7,7 +7,9 @@ mod load;
 
 use std::path::Path;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
+};
 
 use crate::recovery::Phases;
 use crate::verdict::Verdict;
@@ -16,6 +18,12 @@ use super::Report;
 
 /// Columns of a line.
 const WIDTH: u16 = 100;
+
+/// A line above and below, one under the header, none between rows.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// How a word is meant, for its colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,13 +127,18 @@ fn section(out: &mut String, title: &str) {
     line(out, title);
 }
 
-/// A paragraph that is wrapped, with a dash before it.
+/// A wrapped paragraph with a dash before it.
 fn bullet(out: &mut String, text: &str) {
-    let mut current = "  -".to_owned();
+    wrapped(out, "  -", "   ", text);
+}
+
+/// A paragraph: `first` begins its first line, `rest` the others.
+fn wrapped(out: &mut String, first: &str, rest: &str, text: &str) {
+    let mut current = first.to_owned();
     for word in text.split_whitespace() {
         if current.chars().count() + 1 + word.chars().count() > WIDTH as usize {
             line(out, &current);
-            current = "   ".to_owned();
+            current = rest.to_owned();
         }
         current.push(' ');
         current.push_str(word);
@@ -136,7 +149,7 @@ fn bullet(out: &mut String, text: &str) {
 fn table(header: &[&str], colours: bool) -> Table {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header(header.iter().map(|title| cell(title, Tone::Plain, colours)));
@@ -145,6 +158,9 @@ fn table(header: &[&str], colours: bool) -> Table {
     } else {
         table.force_no_tty();
     }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     table
 }
 
@@ -188,16 +204,20 @@ fn seconds(value: f64) -> String {
     }
 }
 
-fn phases(phases: &Phases) -> String {
-    let named = phases.named();
-    if named.iter().all(|(_, value)| value.is_none()) {
-        return String::new();
-    }
-    let each = named.map(|(name, value)| {
-        value.map_or_else(
-            || format!("{name} ?"),
-            |value| format!("{name} {}", seconds(value)),
-        )
-    });
-    each.join("  ")
+/// Seconds where they are known.
+fn known(value: Option<f64>) -> String {
+    value.map(seconds).unwrap_or_default()
+}
+
+/// The four phases, a cell each; "-" where there is none or an anchor was not seen, nothing where there are none.
+fn phase_cells(phases: &Phases, colours: bool) -> [Cell; 4] {
+    let any = phases.named().iter().any(|(_, value)| value.is_some());
+    phases.named().map(|(_, value)| {
+        let text = value.map_or_else(|| if any { "-" } else { "" }.to_owned(), seconds);
+        number(&text, colours)
+    })
+}
+
+fn number(text: &str, colours: bool) -> Cell {
+    cell(text, Tone::Plain, colours).set_alignment(CellAlignment::Right)
 }

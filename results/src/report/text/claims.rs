@@ -1,47 +1,78 @@
 //! The claims table, and beneath it why a claim does not simply hold.
 
+use comfy_table::Cell;
+
 use crate::claim::{ClaimResult, Measured, Outcome};
 
 use super::super::Report;
-use super::{Tone, bullet, cell, phases, seconds, section, show, table};
+use super::{Tone, bullet, cell, phase_cells, seconds, section, show, table};
+
+/// Columns that an id may take; a longer one is broken after a hyphen.
+const ID_WIDTH: usize = 22;
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
-    if report.claims.is_empty() {
-        return;
+    let (times, guarantees): (Vec<_>, Vec<_>) = report
+        .claims
+        .iter()
+        .partition(|claim| claim.measured_s.is_some());
+    if !times.is_empty() {
+        section(
+            out,
+            "Claims about times (seconds; several trials: min / median / max)",
+        );
+        show_times(out, &times, colours);
     }
-    section(out, "Claims");
-    let mut rows = table(
-        &[
-            "claim",
-            "outcome",
-            "stated",
-            "measured",
-            "predicted",
-            "phases",
-        ],
-        colours,
-    );
-    for claim in &report.claims {
-        let tone = match claim.outcome {
-            Outcome::Holds => Tone::Good,
-            Outcome::Undecided => Tone::Doubt,
-            Outcome::Refuted => Tone::Bad,
-        };
-        rows.add_row(vec![
-            cell(&claim.id, Tone::Plain, colours),
-            cell(claim.outcome.as_str(), tone, colours),
+    if !guarantees.is_empty() {
+        section(out, "Claims about guarantees");
+        let mut rows = table(&["claim", "outcome", "what was seen"], colours);
+        for claim in guarantees {
+            rows.add_row([
+                cell(&claim.id, Tone::Plain, colours),
+                outcome(claim, colours),
+                cell(&claim.reason, Tone::Plain, colours),
+            ]);
+        }
+        show(out, &rows);
+    }
+}
+
+fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
+    let header = [
+        "claim",
+        "outcome",
+        "stated",
+        "measured",
+        "predicted",
+        "detect",
+        "elect",
+        "meta",
+        "client",
+    ];
+    let mut rows = table(&header, colours);
+    rows.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 1));
+    });
+    for claim in claims {
+        let mut cells = vec![
+            cell(&broken(&claim.id), Tone::Plain, colours),
+            outcome(claim, colours),
             cell(&stated(claim), Tone::Plain, colours),
-            cell(&measured(claim), Tone::Plain, colours),
-            cell(&predicted(claim), Tone::Plain, colours),
             cell(
-                &claim.phases_s.as_ref().map(phases).unwrap_or_default(),
+                &claim
+                    .measured_s
+                    .as_ref()
+                    .map(distribution)
+                    .unwrap_or_default(),
                 Tone::Plain,
                 colours,
             ),
-        ]);
+            cell(&predicted(claim), Tone::Plain, colours),
+        ];
+        cells.extend(phase_cells(&claim.phases_s.unwrap_or_default(), colours));
+        rows.add_row(cells);
     }
     show(out, &rows);
-    for claim in &report.claims {
+    for claim in claims {
         if claim.outcome != Outcome::Holds {
             bullet(
                 out,
@@ -49,7 +80,7 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
             );
         }
         if claim.faster_than_stated {
-            bullet(out, &format!("{}: faster than stated", claim.id));
+            bullet(out, &format!("{} holds, faster than stated", claim.id));
         }
         if claim.outside_prediction {
             let formula = claim.formula.as_deref().unwrap_or("");
@@ -61,10 +92,34 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     }
 }
 
+fn outcome(claim: &ClaimResult, colours: bool) -> Cell {
+    let tone = match claim.outcome {
+        Outcome::Holds => Tone::Good,
+        Outcome::Undecided => Tone::Doubt,
+        Outcome::Refuted => Tone::Bad,
+    };
+    cell(claim.outcome.as_str(), tone, colours)
+}
+
+/// The id in lines of at most `ID_WIDTH`, each but the last ending with a hyphen.
+fn broken(id: &str) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for part in id.split_inclusive('-') {
+        if width > 0 && width + part.len() > ID_WIDTH {
+            text.push('\n');
+            width = 0;
+        }
+        text.push_str(part);
+        width += part.len();
+    }
+    text
+}
+
 fn stated(claim: &ClaimResult) -> String {
     match claim.stated_s {
         None => "always".to_owned(),
-        Some([low, high]) if low == 0.0 => format!("<= {high} s"),
+        Some([0.0, high]) => format!("<= {high} s"),
         Some([low, high]) => format!("{low}-{high} s"),
     }
 }
@@ -73,14 +128,6 @@ fn predicted(claim: &ClaimResult) -> String {
     claim
         .predicted_s
         .map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
-}
-
-fn measured(claim: &ClaimResult) -> String {
-    match &claim.measured_s {
-        None if claim.outcome == Outcome::Undecided => String::new(),
-        None => claim.reason.clone(),
-        Some(measured) => distribution(measured),
-    }
 }
 
 fn distribution(measured: &Measured) -> String {
@@ -92,7 +139,7 @@ fn distribution(measured: &Measured) -> String {
         censored,
     } = measured
     else {
-        return "n=0".to_owned();
+        return String::new();
     };
     let open = match (censored, n) {
         (0, _) => String::new(),
@@ -104,7 +151,7 @@ fn distribution(measured: &Measured) -> String {
         return format!("{least}{} s (n=1{open})", seconds(*max));
     }
     format!(
-        "{} / {} / {least}{} s (min/median/max, n={n}{open})",
+        "{}/{}/{least}{}\n(n={n}{open})",
         seconds(*min),
         seconds(*median),
         seconds(*max)

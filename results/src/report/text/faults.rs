@@ -1,15 +1,24 @@
 //! Faults in the order of their injection, each with what it did to the controller and partitions.
 
-use crate::recovery::{PartitionRecovery, StreamKind};
+use crate::recovery::{ControllerFailover, PartitionRecovery};
 
 use super::super::{FaultReport, Report};
-use super::{Tone, bullet, cell, line, paint, phases, seconds, section, show, table};
+use super::{
+    Tone, bullet, cell, known, line, number, paint, phase_cells, seconds, section, show, table,
+    wrapped,
+};
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     if report.faults.is_empty() && report.skipped.is_empty() {
         return;
     }
-    section(out, "Faults (seconds from the injection)");
+    section(out, "Faults");
+    bullet(
+        out,
+        "main: the main load; probe: acks=1 on its own topic; reads: old records. Unavailable in \
+         seconds, or no and the slowest response. ISR: the fewest members; full: seconds after the \
+         injection.",
+    );
     for fault in &report.faults {
         one(out, report, fault, colours);
     }
@@ -35,48 +44,36 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
         (false, _) => paint("UNPROVEN", Tone::Bad, colours),
     };
-    line(
-        out,
-        &format!(
-            "  {trial}{}: {} {} = {}, at {} s; {proof}",
-            fault.id,
-            fault.fault,
-            fault.target,
-            fault.resolved.join(", "),
-            seconds(fault.injected_s)
-        ),
+    let headline = format!(
+        "{trial}{}: {} {} = {}, at {} s; {proof}",
+        fault.id,
+        fault.fault,
+        fault.target,
+        fault.resolved.join(", "),
+        seconds(fault.injected_s)
     );
-    if fault.recovered == Some(false) {
-        line(out, "    did not recover while the fault lasted");
+    line(out, "");
+    wrapped(out, " ", "   ", &headline);
+    for evidence in &fault.evidence {
+        detail(out, &format!("evidence: {evidence}"));
     }
-    if let Some(c) = &fault.controller {
-        let to =
-            c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
-        let least = if c.censored { ">= " } else { "" };
-        line(
-            out,
-            &format!(
-                "    controller: broker {} -> {to} in {least}{} s: {}",
-                c.from,
-                seconds(c.failover_s),
-                phases(&c.phases)
-            ),
-        );
-        if let Some(note) = &c.note {
-            line(out, &format!("    {note}"));
-        }
+    if fault.recovered == Some(false) {
+        detail(out, "did not recover while the fault lasted");
+    }
+    if let Some(controller) = &fault.controller {
+        detail(out, &failover(controller));
     }
     if let Some(restored) = fault.throughput_restored_s {
-        line(
+        detail(
             out,
-            &format!("    throughput back at 95 % after {restored:.0} s"),
+            &format!("throughput back at 95 % after {restored:.0} s"),
         );
     }
     if fault.waited_for_session_s > 0.0 {
         let waited = seconds(fault.waited_for_session_s);
-        line(
+        detail(
             out,
-            &format!("    kbench waited {waited} s for the stale registration (not Kafka's time)"),
+            &format!("kbench waited {waited} s for the stale registration (not Kafka's time)"),
         );
     }
     partitions(out, report, fault, colours);
@@ -96,9 +93,13 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         "partition",
         "led",
         "unavailable",
-        "phases",
-        "ISR full",
-        "least ISR",
+        "detect",
+        "elect",
+        "meta",
+        "client",
+        "heal",
+        "full",
+        "ISR",
     ];
     let mut shown = table(&header, colours);
     for row in &rows {
@@ -107,8 +108,8 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             (true, false) => Tone::Doubt,
             (false, false) => Tone::Good,
         };
-        shown.add_row(vec![
-            cell(clients(row.stream), Tone::Plain, colours),
+        let mut cells = vec![
+            cell(row.stream.as_str(), Tone::Plain, colours),
             cell(
                 &format!("{}-{}", row.topic, row.partition),
                 Tone::Plain,
@@ -116,18 +117,16 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             ),
             cell(led(row.led), Tone::Plain, colours),
             cell(&unavailable(row), tone, colours),
-            cell(&where_it_went(row), Tone::Plain, colours),
-            cell(
-                &row.isr_full_s.map(seconds).unwrap_or_default(),
-                Tone::Plain,
-                colours,
-            ),
-            cell(
-                &row.min_isr.map(|n| n.to_string()).unwrap_or_default(),
-                Tone::Plain,
-                colours,
-            ),
-        ]);
+        ];
+        cells.extend(phase_cells(&row.phases_s, colours));
+        cells.push(number(
+            &known(row.ended_after_heal.then_some(row.heal_s)),
+            colours,
+        ));
+        cells.push(number(&known(row.isr_full_s), colours));
+        let least = row.min_isr.map(|n| n.to_string()).unwrap_or_default();
+        cells.push(number(&least, colours));
+        shown.add_row(cells);
     }
     show(out, &shown);
     let mut told: Vec<&str> = Vec::new();
@@ -148,12 +147,30 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
     }
 }
 
-fn clients(stream: StreamKind) -> &'static str {
-    match stream {
-        StreamKind::Main => "main load",
-        StreamKind::Probe => "acks=1 probe",
-        StreamKind::Reads => "read probe",
-    }
+fn detail(out: &mut String, text: &str) {
+    wrapped(out, "   ", "     ", text);
+}
+
+/// Detect and elect add up to the failover; what the live brokers need comes after it.
+fn failover(c: &ControllerFailover) -> String {
+    let to =
+        c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
+    let least = if c.censored { ">= " } else { "" };
+    let part = |value: Option<f64>| value.map_or("?".to_owned(), seconds);
+    let note = c
+        .note
+        .as_ref()
+        .map(|note| format!("; {note}"))
+        .unwrap_or_default();
+    format!(
+        "controller: broker {} -> {to} in {least}{} s = detect {} + elect {}; all live brokers know \
+         it {} s later{note}",
+        c.from,
+        seconds(c.failover_s),
+        part(c.phases.detect),
+        part(c.phases.elect),
+        part(c.phases.metadata)
+    )
 }
 
 fn led(led: Option<bool>) -> &'static str {
@@ -166,16 +183,8 @@ fn led(led: Option<bool>) -> &'static str {
 
 fn unavailable(row: &PartitionRecovery) -> String {
     match (row.interrupted, row.censored) {
-        (false, _) => format!("no (slowest {} s)", seconds(row.unavailable_s)),
+        (false, _) => format!("no, {} ms", (row.unavailable_s * 1e3).round()),
         (true, false) => format!("{} s", seconds(row.unavailable_s)),
         (true, true) => format!(">= {} s", seconds(row.unavailable_s)),
     }
-}
-
-fn where_it_went(row: &PartitionRecovery) -> String {
-    let mut text = phases(&row.phases_s);
-    if row.ended_after_heal {
-        text.push_str(&format!("  heal {}", seconds(row.heal_s)));
-    }
-    text.trim_start().to_owned()
 }

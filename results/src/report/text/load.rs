@@ -4,7 +4,7 @@ use crate::latency::Percentiles;
 use crate::verdict::{Check, Verdict};
 
 use super::super::{Population, Report};
-use super::{Tone, bullet, cell, line, section, show, table};
+use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
     section(out, "Checks");
@@ -48,11 +48,11 @@ fn witnesses(out: &mut String, check: &Check) {
 pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     let load = &report.load;
     section(out, "Load");
-    line(
+    bullet(
         out,
         &format!(
-            "  asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
-             {} consumed",
+            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
+             {} delivered",
             load.asked_per_s,
             load.achieved_per_s,
             load.sent,
@@ -82,23 +82,21 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ("schedule lag", population.schedule_lag_us),
             ("end to end", population.end_to_end_us),
         ] {
-            rows.add_row(
-                percentile_row(&format!("{part}: {name}"), &p)
-                    .map(|text| cell(&text, Tone::Plain, colours)),
-            );
+            let mut cells = vec![cell(&format!("{part}: {name}"), Tone::Plain, colours)];
+            cells.extend(percentile_row(&p).map(|text| number(&text, colours)));
+            rows.add_row(cells);
         }
     }
     show(out, &rows);
 }
 
-fn percentile_row(name: &str, p: &Percentiles) -> [String; 7] {
+fn percentile_row(p: &Percentiles) -> [String; 6] {
     let ms = |us: Option<u64>| match us {
         Some(us) if us >= 100_000 => format!("{:.0}", us as f64 / 1e3),
         Some(us) => format!("{:.2}", us as f64 / 1e3),
         None => "n/a".to_owned(),
     };
     [
-        name.to_owned(),
         ms(p.p50),
         ms(p.p90),
         ms(p.p99),
