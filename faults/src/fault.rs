@@ -89,18 +89,12 @@ pub struct Evidence {
 impl Evidence {
     /// Evidence of one observation.
     pub fn of(line: impl Into<String>, proven: bool) -> Self {
-        Self {
-            lines: vec![line.into()],
-            proven,
-        }
+        Self { lines: vec![line.into()], proven }
     }
 
     /// Evidence of several effects: it proves all of them, or it proves nothing.
     pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut whole = Self {
-            lines: vec![],
-            proven: true,
-        };
+        let mut whole = Self { lines: vec![], proven: true };
         let mut parts = parts.into_iter().peekable();
         whole.proven = parts.peek().is_some();
         for part in parts {
@@ -135,11 +129,7 @@ async fn signal_all(
             failed.push(format!("{victim}: {error}"));
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(PortError(failed.join("; ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(PortError(failed.join("; "))) }
 }
 
 /// Evidence that every victim of `signal` is gone: the operating system says so, and nothing
@@ -149,11 +139,7 @@ async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evid
     for victim in victims {
         parts.push(ended(victim, signal, cluster).await);
         let silent = !cluster.answers(&victim.process).await;
-        let says = if silent {
-            "does not answer on its port"
-        } else {
-            "still answers on its port"
-        };
+        let says = if silent { "does not answer on its port" } else { "still answers on its port" };
         parts.push(Evidence::of(format!("{victim} {says}"), silent));
     }
     Evidence::all(parts)
@@ -167,10 +153,7 @@ async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Eviden
             Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
         }
         Ok(ProcessState::Running { pid }) => Evidence::of(
-            format!(
-                "{victim} still runs as pid {pid}, {} s after the signal",
-                limit.as_secs()
-            ),
+            format!("{victim} still runs as pid {pid}, {} s after the signal", limit.as_secs()),
             false,
         ),
         Err(error) => Evidence::of(format!("{victim} was not seen to end: {error}"), false),
@@ -204,12 +187,6 @@ mod tests {
         assert!(!Evidence::all([]).proven);
         assert!(Evidence::all([Evidence::of("a", true), Evidence::of("b", true)]).proven);
         let doubtful = Evidence::all([Evidence::of("a", false), Evidence::of("b", true)]);
-        assert_eq!(
-            doubtful,
-            Evidence {
-                lines: vec!["a".into(), "b".into()],
-                proven: false
-            }
-        );
+        assert_eq!(doubtful, Evidence { lines: vec!["a".into(), "b".into()], proven: false });
     }
 }

@@ -73,13 +73,7 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger at `path`, a new one when there is none, and takes up what is outstanding.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let fail = |action| {
-            move |source| LedgerError {
-                path: path.to_owned(),
-                action,
-                source,
-            }
-        };
+        let fail = |action| move |source| LedgerError { path: path.to_owned(), action, source };
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -107,13 +101,7 @@ impl Ledger {
     /// Writes that `undo` will be needed; on disk when this returns.
     pub fn plan(&mut self, fault_id: &str, at: RunTime, undo: Undo) -> Result<u64, LedgerError> {
         let id = self.next_id;
-        let entry = Entry {
-            id,
-            fault_id: fault_id.to_owned(),
-            at,
-            undo,
-            state: State::Planned,
-        };
+        let entry = Entry { id, fault_id: fault_id.to_owned(), at, undo, state: State::Planned };
         self.append(&entry)?;
         self.next_id += 1;
         self.outstanding.insert(id, entry);
@@ -125,11 +113,7 @@ impl Ledger {
         let Some(entry) = self.outstanding.get(&id) else {
             return Ok(());
         };
-        self.append(&Entry {
-            at,
-            state: State::Done,
-            ..entry.clone()
-        })?;
+        self.append(&Entry { at, state: State::Done, ..entry.clone() })?;
         self.outstanding.remove(&id);
         Ok(())
     }
@@ -146,11 +130,7 @@ impl Ledger {
         let line = serde_json::to_string(entry).map_err(io::Error::from);
         line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()))
             .and_then(|()| self.file.sync_data())
-            .map_err(|source| LedgerError {
-                path: self.path.clone(),
-                action: "append",
-                source,
-            })
+            .map_err(|source| LedgerError { path: self.path.clone(), action: "append", source })
     }
 }
 
@@ -160,17 +140,10 @@ pub fn outstanding(path: &Path) -> Result<Outstanding, LedgerError> {
         Ok(bytes) => {
             let read = read(&bytes);
             let entries = read.outstanding.into_values().collect();
-            Ok(Outstanding {
-                entries,
-                damage: read.damage,
-            })
+            Ok(Outstanding { entries, damage: read.damage })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outstanding::default()),
-        Err(source) => Err(LedgerError {
-            path: path.to_owned(),
-            action: "read it",
-            source,
-        }),
+        Err(source) => Err(LedgerError { path: path.to_owned(), action: "read it", source }),
     }
 }
 
@@ -215,16 +188,8 @@ mod tests {
     use results::event::Role;
 
     fn start(id: i32) -> Undo {
-        let process = Process {
-            node: format!("node{id}"),
-            role: Role::Broker,
-            id,
-        };
-        Undo::StartProcess {
-            process,
-            pid: 100 + id,
-            signal: Signal::Kill,
-        }
+        let process = Process { node: format!("node{id}"), role: Role::Broker, id };
+        Undo::StartProcess { process, pid: 100 + id, signal: Signal::Kill }
     }
 
     #[test]
@@ -240,18 +205,10 @@ mod tests {
         let seen = outstanding(&path).unwrap();
         assert_eq!(seen, ledger.outstanding());
         assert_eq!(seen.damage, Vec::<String>::new());
-        let ids: Vec<_> = seen
-            .entries
-            .iter()
-            .map(|e| (e.id, &e.undo, e.state))
-            .collect();
+        let ids: Vec<_> = seen.entries.iter().map(|e| (e.id, &e.undo, e.state)).collect();
         assert_eq!(ids, [(two, &Undo::RestoreLeaders, State::Planned)]);
         let lines = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(
-            lines.lines().count(),
-            3,
-            "done twice is written once: {lines}"
-        );
+        assert_eq!(lines.lines().count(), 3, "done twice is written once: {lines}");
     }
 
     #[test]
@@ -270,20 +227,12 @@ mod tests {
             let seen = outstanding(&path).unwrap();
             assert_eq!(seen.entries.len(), 1, "cut at {cut}");
             assert_eq!(seen.entries[0].undo, start(1));
-            assert!(
-                seen.damage[0].starts_with("line 2: cut short"),
-                "{:?}",
-                seen.damage
-            );
+            assert!(seen.damage[0].starts_with("line 2: cut short"), "{:?}", seen.damage);
 
             let mut again = Ledger::open(&path).unwrap();
             assert_eq!(again.plan("c", RunTime(3), start(3)).unwrap(), 2);
-            let undos: Vec<_> = outstanding(&path)
-                .unwrap()
-                .entries
-                .into_iter()
-                .map(|e| e.undo)
-                .collect();
+            let undos: Vec<_> =
+                outstanding(&path).unwrap().entries.into_iter().map(|e| e.undo).collect();
             assert_eq!(undos, [start(1), start(3)], "cut at {cut}");
         }
     }

@@ -65,8 +65,7 @@ pub struct Injection {
 impl Injection {
     /// Whether the cluster did what the plan expects; none when the fault was cut short.
     pub fn as_expected(&self) -> Option<bool> {
-        self.recovered
-            .map(|recovered| recovered == (self.expected == Expectation::Recovery))
+        self.recovered.map(|recovered| recovered == (self.expected == Expectation::Recovery))
     }
 }
 
@@ -116,17 +115,8 @@ impl fmt::Display for NemesisError {
         if self.left.entries.is_empty() {
             return write!(f, "; everything that was injected is undone");
         }
-        let left: Vec<_> = self
-            .left
-            .entries
-            .iter()
-            .map(|entry| entry.undo.to_string())
-            .collect();
-        write!(
-            f,
-            "; still to be undone: {} (try `kbench heal`)",
-            left.join(", ")
-        )
+        let left: Vec<_> = self.left.entries.iter().map(|entry| entry.undo.to_string()).collect();
+        write!(f, "; still to be undone: {} (try `kbench heal`)", left.join(", "))
     }
 }
 
@@ -140,26 +130,14 @@ pub async fn run(
     ledger: &mut Ledger,
     seed: u64,
 ) -> Result<NemesisOutcome, NemesisError> {
-    let mut run = Run {
-        steps: vec![],
-        failures: vec![],
-    };
+    let mut run = Run { steps: vec![], failures: vec![] };
     let mut remaining = plan.steps.iter().enumerate();
     let mut reason = None;
     for (index, step) in remaining.by_ref() {
         let seed = seed.wrapping_add(index as u64);
-        let end = Stepper {
-            cluster,
-            conductor,
-            ledger,
-            step,
-            seed,
-        }
-        .carry_out()
-        .await;
+        let end = Stepper { cluster, conductor, ledger, step, seed }.carry_out().await;
         // In any case: what the step planned to undo is undone before anything else happens.
-        run.failures
-            .extend(heal_fault(&step.id, cluster, conductor, ledger).await);
+        run.failures.extend(heal_fault(&step.id, cluster, conductor, ledger).await);
         reason = run.note(step, end, conductor);
         if reason.is_some() {
             break;
@@ -171,13 +149,9 @@ pub async fn run(
         }
     }
     // A second attempt at what did not heal, and whatever an earlier run left in this ledger.
-    run.failures
-        .extend(heal_outstanding(cluster, conductor, ledger).await);
+    run.failures.extend(heal_outstanding(cluster, conductor, ledger).await);
     verdict(run.failures, ledger)?;
-    Ok(NemesisOutcome {
-        steps: run.steps,
-        interrupted: conductor.interrupted(),
-    })
+    Ok(NemesisOutcome { steps: run.steps, interrupted: conductor.interrupted() })
 }
 
 /// A plan under way.
@@ -197,10 +171,7 @@ impl Run {
         match end {
             Ok(injection) => {
                 let end = StepEnd::CarriedOut(injection);
-                self.steps.push(StepOutcome {
-                    id: step.id.clone(),
-                    end,
-                });
+                self.steps.push(StepOutcome { id: step.id.clone(), end });
             }
             Err(Stop::Unmet(reason)) => self.skip(step, &reason, conductor),
             Err(Stop::Unsteady(missing)) => {
@@ -214,22 +185,14 @@ impl Run {
         if conductor.interrupted() {
             return Some(INTERRUPTED.to_owned());
         }
-        self.failures
-            .first()
-            .map(|_| "a step before it failed".to_owned())
+        self.failures.first().map(|_| "a step before it failed".to_owned())
     }
 
     fn skip(&mut self, step: &Step, reason: &str, conductor: &dyn Conductor) {
         let (fault_id, reason) = (step.id.clone(), reason.to_owned());
         let end = StepEnd::Skipped(reason.clone());
-        self.steps.push(StepOutcome {
-            id: fault_id.clone(),
-            end,
-        });
-        conductor.record(
-            conductor.now(),
-            EventKind::FaultSkipped { fault_id, reason },
-        );
+        self.steps.push(StepOutcome { id: fault_id.clone(), end });
+        conductor.record(conductor.now(), EventKind::FaultSkipped { fault_id, reason });
     }
 }
 

@@ -54,18 +54,10 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Condition>,
     /// ... or at most this long.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "humantime_serde"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     recover_within: Option<Duration>,
     /// The fault lasts this long, whatever happens.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "humantime_serde"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     hold: Option<Duration>,
     /// What the cluster is expected to do meanwhile.
     #[serde(default)]
@@ -146,34 +138,19 @@ struct Written {
 /// The plans that kbench ships, name and text; [`Plan::parse`] takes each of them.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("failover", include_str!("../plans/failover.toml")),
-    (
-        "failover-sigterm",
-        include_str!("../plans/failover-sigterm.toml"),
-    ),
-    (
-        "failover-two-brokers",
-        include_str!("../plans/failover-two-brokers.toml"),
-    ),
+    ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
+    ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
 ];
 
 impl Plan {
     /// Reads a plan and checks it.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
-        let written: Written = toml::from_str(text).map_err(|e| PlanError {
-            message: e.message().to_owned(),
-            span: e.span(),
-        })?;
-        let at = |span: Range<usize>| {
-            move |message| PlanError {
-                message,
-                span: Some(span),
-            }
-        };
+        let written: Written = toml::from_str(text)
+            .map_err(|e| PlanError { message: e.message().to_owned(), span: e.span() })?;
+        let at = |span: Range<usize>| move |message| PlanError { message, span: Some(span) };
         check_name("name", written.name.get_ref()).map_err(at(written.name.span()))?;
         if written.step.is_empty() {
-            return Err(at(written.name.span())(
-                "a plan needs at least one [[step]]".into(),
-            ));
+            return Err(at(written.name.span())("a plan needs at least one [[step]]".into()));
         }
         let mut ids = BTreeSet::new();
         for step in &written.step {
@@ -198,28 +175,19 @@ impl Plan {
     /// How long the plan is likely to take on a cluster whose brokers have this ZooKeeper session
     /// time-out.
     pub fn estimate(&self, session_timeout: Duration) -> Duration {
-        self.steps
-            .iter()
-            .map(|step| step.estimate(session_timeout))
-            .sum()
+        self.steps.iter().map(|step| step.estimate(session_timeout)).sum()
     }
 }
 
 impl Step {
     /// Whom it strikes; one or more.
     pub fn targets(&self) -> &[Target] {
-        self.target
-            .as_ref()
-            .map_or(&self.targets, std::slice::from_ref)
+        self.target.as_ref().map_or(&self.targets, std::slice::from_ref)
     }
 
     /// The targets as they are written in reports.
     pub fn targets_in_words(&self) -> String {
-        self.targets()
-            .iter()
-            .map(Target::to_string)
-            .collect::<Vec<_>>()
-            .join(" + ")
+        self.targets().iter().map(Target::to_string).collect::<Vec<_>>().join(" + ")
     }
 
     /// How long its fault lasts.
@@ -235,13 +203,7 @@ impl Step {
             Prepare::None => &[],
             Prepare::MoveLeadersAway | Prepare::RestoreLeaders => &[Capability::MoveLeaders],
         };
-        self.fault
-            .fault()
-            .needs()
-            .iter()
-            .chain(prepare)
-            .copied()
-            .collect()
+        self.fault.fault().needs().iter().chain(prepare).copied().collect()
     }
 
     fn estimate(&self, session_timeout: Duration) -> Duration {
@@ -253,11 +215,7 @@ impl Step {
         const BEYOND_SESSION: Duration = Duration::from_secs(5);
         /// A broker starts, recovers its logs, and registers.
         const RESTART: Duration = Duration::from_secs(6);
-        let prepare = if self.prepare == Prepare::None {
-            Duration::ZERO
-        } else {
-            MOVE_LEADERS
-        };
+        let prepare = if self.prepare == Prepare::None { Duration::ZERO } else { MOVE_LEADERS };
         let detected = session_timeout + BEYOND_SESSION;
         let lasts = match self.lasts() {
             Lasts::UntilRecovered(within) => within.min(detected),
@@ -302,7 +260,5 @@ fn check_name(key: &str, name: &str) -> Result<(), String> {
     if !name.is_empty() && name.chars().all(fine) && !name.starts_with('-') {
         return Ok(());
     }
-    Err(format!(
-        "`{key}` must be of a-z, 0-9 and \"-\", not \"{name}\""
-    ))
+    Err(format!("`{key}` must be of a-z, 0-9 and \"-\", not \"{name}\""))
 }

@@ -106,9 +106,7 @@ pub fn resolve_all(
     for target in targets {
         for process in target.resolve(view, processes, seed)? {
             if let Some((_, other)) = struck.iter().find(|(known, _)| *known == process) {
-                return Err(Unmet(format!(
-                    "the targets {other} and {target} are both {process}"
-                )));
+                return Err(Unmet(format!("the targets {other} and {target} are both {process}")));
             }
             struck.push((process, target));
         }
@@ -120,11 +118,7 @@ impl Leader {
     fn resolve(&self, view: &View, seed: u64) -> Result<BrokerId, Unmet> {
         let topic = self.topic.as_ref().unwrap_or(&view.topic);
         // Without a controller nobody can be said not to be it.
-        let not = if self.not_controller {
-            Some(controller(view)?)
-        } else {
-            None
-        };
+        let not = if self.not_controller { Some(controller(view)?) } else { None };
         let leaders = leaders(view, topic, self.partition);
         if leaders.is_empty() {
             return Err(Unmet(match self.partition {
@@ -138,15 +132,9 @@ impl Leader {
             .filter(|id| Some(*id) != not)
             .collect();
         pick(&fit, seed).ok_or_else(|| {
-            let what = self
-                .partition
-                .map_or(topic.clone(), |p| format!("{topic}-{p}"));
+            let what = self.partition.map_or(topic.clone(), |p| format!("{topic}-{p}"));
             let seen = seen(topic, &leaders, view.controller);
-            let but = if self.not_controller {
-                " without being the controller"
-            } else {
-                ""
-            };
+            let but = if self.not_controller { " without being the controller" } else { "" };
             Unmet(format!("no broker leads {what}{but}: {seen}"))
         })
     }
@@ -156,8 +144,7 @@ impl Leader {
 fn leaders(view: &View, topic: &str, only: Option<i32>) -> Vec<(i32, Option<BrokerId>)> {
     let of_topic = view.partitions.iter().filter(|((t, _), _)| t == topic);
     let all = of_topic.map(|((_, partition), state)| (*partition, state.leader));
-    all.filter(|(partition, _)| only.is_none_or(|only| only == *partition))
-        .collect()
+    all.filter(|(partition, _)| only.is_none_or(|only| only == *partition)).collect()
 }
 
 /// What leads what, for people.
@@ -175,10 +162,7 @@ fn seen(topic: &str, leaders: &[(i32, Option<BrokerId>)], controller: Option<Bro
 fn controller(view: &View) -> Result<BrokerId, Unmet> {
     view.controller.ok_or_else(|| {
         let brokers: Vec<_> = view.brokers.iter().map(BrokerId::to_string).collect();
-        Unmet(format!(
-            "there is no controller; registered brokers: [{}]",
-            brokers.join(", ")
-        ))
+        Unmet(format!("there is no controller; registered brokers: [{}]", brokers.join(", ")))
     })
 }
 
@@ -189,49 +173,28 @@ fn controller_and_leader(view: &View) -> Result<BrokerId, Unmet> {
         return Ok(id);
     }
     let seen = seen(&view.topic, &leaders, view.controller);
-    let nothing = if leaders.is_empty() {
-        "there is no such topic"
-    } else {
-        &seen
-    };
-    Err(Unmet(format!(
-        "the controller {id} leads no partition of {}: {nothing}",
-        view.topic
-    )))
+    let nothing = if leaders.is_empty() { "there is no such topic" } else { &seen };
+    Err(Unmet(format!("the controller {id} leads no partition of {}: {nothing}", view.topic)))
 }
 
 fn broker(id: BrokerId, processes: &[Process]) -> Result<Vec<Process>, Unmet> {
     let is_it = |process: &&Process| process.role == Role::Broker && process.id == id;
     match processes.iter().find(is_it) {
         Some(process) => Ok(vec![process.clone()]),
-        None => Err(Unmet(format!(
-            "the cluster has no broker {id}; it has {}",
-            list(processes)
-        ))),
+        None => Err(Unmet(format!("the cluster has no broker {id}; it has {}", list(processes)))),
     }
 }
 
 fn node(name: &str, processes: &[Process]) -> Result<Vec<Process>, Unmet> {
-    let of_node: Vec<_> = processes
-        .iter()
-        .filter(|p| p.node == name)
-        .cloned()
-        .collect();
+    let of_node: Vec<_> = processes.iter().filter(|p| p.node == name).cloned().collect();
     if of_node.is_empty() {
-        return Err(Unmet(format!(
-            "the cluster has no node {name}; it has {}",
-            list(processes)
-        )));
+        return Err(Unmet(format!("the cluster has no node {name}; it has {}", list(processes))));
     }
     Ok(of_node)
 }
 
 fn list(processes: &[Process]) -> String {
-    processes
-        .iter()
-        .map(Process::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    processes.iter().map(Process::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// One of `candidates`, the same for the same seed (SplitMix64, so that seeds 1, 2, 3 differ).
@@ -250,31 +213,15 @@ mod tests {
 
     /// Three nodes with ZooKeeper and a broker each; `leaders[p]` leads user-events-p.
     fn cluster(controller: Option<BrokerId>, leaders: &[BrokerId]) -> (View, Vec<Process>) {
-        let mut view = View {
-            controller,
-            topic: "user-events".into(),
-            ..View::default()
-        };
+        let mut view = View { controller, topic: "user-events".into(), ..View::default() };
         view.brokers = [1, 2, 3].into();
         for (partition, leader) in leaders.iter().enumerate() {
-            let state = PartitionView {
-                leader: Some(*leader),
-                ..PartitionView::default()
-            };
-            view.partitions
-                .insert(("user-events".into(), partition as i32), state);
+            let state = PartitionView { leader: Some(*leader), ..PartitionView::default() };
+            view.partitions.insert(("user-events".into(), partition as i32), state);
         }
-        let other = PartitionView {
-            leader: Some(3),
-            ..PartitionView::default()
-        };
-        view.partitions
-            .insert(("__consumer_offsets".into(), 0), other);
-        let process = |id, role| Process {
-            node: format!("node{id}"),
-            role,
-            id,
-        };
+        let other = PartitionView { leader: Some(3), ..PartitionView::default() };
+        view.partitions.insert(("__consumer_offsets".into(), 0), other);
+        let process = |id, role| Process { node: format!("node{id}"), role, id };
         let processes =
             [1, 2, 3].map(|id| [process(id, Role::Broker), process(id, Role::Zookeeper)]);
         (view, processes.concat())
@@ -297,14 +244,8 @@ mod tests {
     fn targets_are_resolved_by_role() {
         let all = [1, 2, 3];
         let c = Some(2);
-        assert_eq!(
-            resolve("'controller'", c, &all),
-            "controller = broker 2 (node2)"
-        );
-        assert_eq!(
-            resolve("{broker = 3}", c, &all),
-            "broker(3) = broker 3 (node3)"
-        );
+        assert_eq!(resolve("'controller'", c, &all), "controller = broker 2 (node2)");
+        assert_eq!(resolve("{broker = 3}", c, &all), "broker(3) = broker 3 (node3)");
         assert_eq!(
             resolve("{node = 'node1'}", c, &all),
             "node(node1) = broker 1 (node1), zookeeper 1 (node1)"
@@ -314,11 +255,7 @@ mod tests {
             "leader(partition 2) = broker 3 (node3)"
         );
         assert_eq!(
-            resolve(
-                "{leader = {topic = '__consumer_offsets', partition = 0}}",
-                c,
-                &all
-            ),
+            resolve("{leader = {topic = '__consumer_offsets', partition = 0}}", c, &all),
             "leader(__consumer_offsets-0) = broker 3 (node3)"
         );
         assert_eq!(
@@ -334,11 +271,7 @@ mod tests {
     #[test]
     fn an_unmet_target_says_what_was_seen() {
         assert_eq!(
-            resolve(
-                "{leader = {partition = 0, not_controller = true}}",
-                Some(2),
-                &[2, 1]
-            ),
+            resolve("{leader = {partition = 0, not_controller = true}}", Some(2), &[2, 1]),
             "no broker leads user-events-0 without being the controller: the controller 2 leads \
              user-events-0"
         );
@@ -349,10 +282,7 @@ mod tests {
         );
         let none = "there is no controller; registered brokers: [1, 2, 3]";
         assert_eq!(resolve("'controller'", None, &[1]), none);
-        assert_eq!(
-            resolve("{leader = {not_controller = true}}", None, &[1]),
-            none
-        );
+        assert_eq!(resolve("{leader = {not_controller = true}}", None, &[1]), none);
         assert_eq!(
             resolve("{leader = {partition = 9}}", Some(1), &[1]),
             "user-events has no partition 9"
@@ -372,10 +302,7 @@ mod tests {
             unmet.to_string(),
             "the targets controller and broker(2) are both broker 2 (node2)"
         );
-        let other = Target::Leader(Leader {
-            not_controller: true,
-            ..Leader::default()
-        });
+        let other = Target::Leader(Leader { not_controller: true, ..Leader::default() });
         let struck = resolve_all(&[Target::Controller, other], &view, &processes, 1).unwrap();
         assert_eq!(struck.iter().map(|p| p.id).collect::<Vec<_>>(), [2, 1]);
     }

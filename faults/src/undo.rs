@@ -73,11 +73,9 @@ impl Undo {
         conductor: &dyn Conductor,
     ) -> Result<Undone, PortError> {
         match self {
-            Self::StartProcess {
-                process,
-                pid,
-                signal,
-            } => start(process, *pid, *signal, cluster).await,
+            Self::StartProcess { process, pid, signal } => {
+                start(process, *pid, *signal, cluster).await
+            }
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }
     }
@@ -104,10 +102,7 @@ async fn start(
         }
         cluster.start(process).await?;
     }
-    Ok(Undone {
-        evidence: up(process, cluster).await?,
-        waited_for_session,
-    })
+    Ok(Undone { evidence: up(process, cluster).await?, waited_for_session })
 }
 
 /// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
@@ -142,23 +137,12 @@ async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortEr
         ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
     };
     let answers = cluster.answers(process).await;
-    let says = if answers {
-        "answers on its port"
-    } else {
-        "does not answer on its port"
-    };
+    let says = if answers { "answers on its port" } else { "does not answer on its port" };
     let mut parts = vec![runs, Evidence::of(format!("{process} {says}"), answers)];
     if process.role == Role::Broker {
         let registered = cluster.view().await?.brokers.contains(&process.id);
-        let says = if registered {
-            "is registered"
-        } else {
-            "is not registered"
-        };
-        parts.push(Evidence::of(
-            format!("{process} {says} in ZooKeeper"),
-            registered,
-        ));
+        let says = if registered { "is registered" } else { "is not registered" };
+        parts.push(Evidence::of(format!("{process} {says} in ZooKeeper"), registered));
     }
     Ok(Evidence::all(parts))
 }
@@ -171,15 +155,12 @@ async fn restore_leaders(
     // Tried in any case: most partitions may be able to follow.
     match (cluster.restore_leaders().await, in_sync) {
         (Ok(()), _) => Ok(Undone {
-            evidence: Evidence::of(
-                "the preferred replica leads every partition of the load",
-                true,
-            ),
+            evidence: Evidence::of("the preferred replica leads every partition of the load", true),
             waited_for_session: Duration::ZERO,
         }),
         (Err(error), Ok(())) => Err(error),
-        (Err(error), Err(unsteady)) => Err(PortError(format!(
-            "{error} (the cluster was not steady before: {unsteady})"
-        ))),
+        (Err(error), Err(unsteady)) => {
+            Err(PortError(format!("{error} (the cluster was not steady before: {unsteady})")))
+        }
     }
 }

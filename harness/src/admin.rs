@@ -119,9 +119,7 @@ pub(crate) fn metadata_request(topics: &[&str]) -> MetadataRequest {
         .iter()
         .map(|topic| MetadataRequestTopic::default().with_name(Some(topic_name(topic))))
         .collect();
-    MetadataRequest::default()
-        .with_topics(Some(topics))
-        .with_allow_auto_topic_creation(false)
+    MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(false)
 }
 
 fn topic_name(topic: &str) -> TopicName {

@@ -75,12 +75,9 @@ fn kafka(source: &KafkaSource) -> DoctorCheck {
         KafkaSource::Version(version) if provision::is_cached(version) => {
             check(name, Health::Good, format!("{version}, in the cache"), None)
         }
-        KafkaSource::Version(version) if found("mvn") => check(
-            name,
-            Health::Good,
-            format!("{version}: Maven will fetch it"),
-            None,
-        ),
+        KafkaSource::Version(version) if found("mvn") => {
+            check(name, Health::Good, format!("{version}: Maven will fetch it"), None)
+        }
         KafkaSource::Version(version) => check(
             name,
             Health::Bad,

@@ -122,10 +122,9 @@ fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
     match std::fs::remove_dir_all(&data) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::infrastructure(format!(
-            "{} cannot be removed: {error}",
-            data.display()
-        ))),
+        Err(error) => {
+            Err(Failure::infrastructure(format!("{} cannot be removed: {error}", data.display())))
+        }
     }
 }
 

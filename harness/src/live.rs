@@ -71,7 +71,11 @@ impl Live {
         let due = plain && trial.plain_due();
         let status = trial.status();
         if let Some(bar) = &trial.bar {
-            bar.set_message(if many { format!("trial {number}  {status}") } else { status.clone() });
+            bar.set_message(if many {
+                format!("trial {number}  {status}")
+            } else {
+                status.clone()
+            });
         }
         let prefix = if many { format!("trial {number}  ") } else { String::new() };
         if let Some(line) = line {
@@ -108,7 +112,9 @@ impl Trial {
                 self.stage = Some(*stage);
                 Some(stage_line(*stage).to_owned())
             }
-            EventKind::ClusterReady { took_s } => Some(format!("cluster ready after {took_s:.1} s")),
+            EventKind::ClusterReady { took_s } => {
+                Some(format!("cluster ready after {took_s:.1} s"))
+            }
             EventKind::Second(second) => {
                 self.acked += second.acked;
                 self.consumed += second.consumed;
@@ -185,8 +191,7 @@ impl Trial {
             .response_p99_us
             .map_or("p99 -".to_owned(), |us| format!("p99 {:.1} ms", us as f64 / 1e3));
         let controller = self.controller.map_or("none".to_owned(), |broker| broker.to_string());
-        let leaders: Vec<String> =
-            self.leaders.values().map(|leader| leader.to_string()).collect();
+        let leaders: Vec<String> = self.leaders.values().map(|leader| leader.to_string()).collect();
         let mut line = format!(
             "{stage}  {} msg/s  {p99}  lag {}  controller {controller}  leaders {}",
             self.second.acked,

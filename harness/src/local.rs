@@ -67,8 +67,9 @@ impl LocalCluster {
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
     /// or not everything was up within the limit.
     pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
-        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names())
-            .map_err(|error| Failure::infrastructure(format!("no network for the nodes: {error}")))?;
+        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names()).map_err(
+            |error| Failure::infrastructure(format!("no network for the nodes: {error}")),
+        )?;
         let cluster = Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),

@@ -139,11 +139,7 @@ impl Shared {
 }
 
 /// The observer's thread; returns its CPU seconds.
-fn observe(
-    shared: Arc<Shared>,
-    ready: oneshot::Sender<()>,
-    stopped: oneshot::Receiver<()>,
-) -> f64 {
+fn observe(shared: Arc<Shared>, ready: oneshot::Sender<()>, stopped: oneshot::Receiver<()>) -> f64 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

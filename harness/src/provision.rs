@@ -56,8 +56,10 @@ pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
         KafkaSource::Home(home) => home.join("libs"),
         KafkaSource::Version(version) => cached(version)?,
     };
-    let version = version_of(&jars, "kafka_2.1").and_then(|v| v.split_once('-').map(|(_, v)| v.to_owned()));
-    let (Some(version), Some(zookeeper_version)) = (version, version_of(&jars, "zookeeper-")) else {
+    let version =
+        version_of(&jars, "kafka_2.1").and_then(|v| v.split_once('-').map(|(_, v)| v.to_owned()));
+    let (Some(version), Some(zookeeper_version)) = (version, version_of(&jars, "zookeeper-"))
+    else {
         return Err(Failure::usage(format!(
             "{} holds no Apache Kafka with ZooKeeper",
             jars.display()
@@ -78,7 +80,8 @@ pub fn java() -> Result<String, Failure> {
         Failure::infrastructure(format!("Java cannot be started: {error}")).with_cure(cure)
     })?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let line = text.lines().find(|line| line.contains(" version \"")).unwrap_or_default().to_owned();
+    let line =
+        text.lines().find(|line| line.contains(" version \"")).unwrap_or_default().to_owned();
     let major = line.split('"').nth(1).and_then(|v| v.split('.').next()?.parse::<u32>().ok());
     match major {
         Some(major) if major >= LEAST_JAVA => Ok(line),
@@ -116,7 +119,8 @@ fn cached(version: &str) -> Result<PathBuf, Failure> {
     fs::create_dir_all(&parent).map_err(cannot)?;
     // Another kbench may be fetching the same: whoever comes second finds the folder.
     let lock = File::create(parent.join(".lock")).map_err(cannot)?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| cannot(error.into()))?;
+    let _lock =
+        Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| cannot(error.into()))?;
     if !jars.is_dir() {
         eprintln!("fetching Apache Kafka {version} through Maven, once (about 60 MB)");
         let fetched = tempfile::tempdir_in(&parent).map_err(cannot)?;

@@ -24,8 +24,8 @@ impl Recorder {
     /// An infrastructure failure when it cannot be written.
     pub fn create(dir: &Path, clock: RunClock) -> Result<Self, Failure> {
         let path = dir.join("events.jsonl");
-        let log = EventLog::create(path)
-            .map_err(|error| Failure::infrastructure(error.to_string()))?;
+        let log =
+            EventLog::create(path).map_err(|error| Failure::infrastructure(error.to_string()))?;
         Ok(Self { clock, log: Mutex::new(log) })
     }
 

@@ -93,8 +93,9 @@ impl RunDir {
     /// An unknown-failure when the file is damaged.
     pub fn spec(&self) -> Result<RunSpec, Failure> {
         let path = self.0.join("spec.toml");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Failure::unknown(format!("{} cannot be read: {error}", path.display())))?;
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Failure::unknown(format!("{} cannot be read: {error}", path.display()))
+        })?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
             Failure::unknown(format!("{} is damaged: {}", path.display(), error.message()))
         })

@@ -122,9 +122,8 @@ fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
         .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
     claims.retain(|claim| {
         claim.scenario.is_empty()
-            || plan.is_some_and(|plan| {
-                plan.steps.iter().any(|step| claim.scenario.contains(&step.id))
-            })
+            || plan
+                .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
     });
     Ok(claims)
 }

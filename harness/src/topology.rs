@@ -47,6 +47,9 @@ pub struct Server {
     pub port: u16,
     /// Heap of the JVM, in MiB.
     pub heap_mb: u32,
+    /// Further options of the JVM.
+    #[serde(default)]
+    pub jvm: Vec<String>,
     /// Lines of its configuration file.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -111,7 +114,9 @@ impl Topology {
                 Some(Process { node: node.name.clone(), role, id: id(node)? })
             })
         };
-        of(Role::Zookeeper, |node| node.zookeeper).chain(of(Role::Broker, |node| node.broker)).collect()
+        of(Role::Zookeeper, |node| node.zookeeper)
+            .chain(of(Role::Broker, |node| node.broker))
+            .collect()
     }
 
     /// Names of the nodes.
@@ -218,7 +223,8 @@ mod tests {
                 Ok(_) => assert_eq!(word, "", "{from} -> {to} was accepted"),
             }
         }
-        let text = guide().replace("\"min.insync.replicas\" = \"2\"", "\"min.insync.replicas\" = \"4\"");
+        let text =
+            guide().replace("\"min.insync.replicas\" = \"2\"", "\"min.insync.replicas\" = \"4\"");
         assert!(Topology::parse(&text).unwrap_err().0.contains("exceeds"));
     }
 }

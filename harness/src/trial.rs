@@ -188,7 +188,8 @@ impl Trial {
         self.stage(Stage::Faults);
         let observer = lab.observer()?;
         observer.set_fast(true);
-        let conductor = TrialConductor::new(lab, load, self.per_second(), interrupt, &self.recorder);
+        let conductor =
+            TrialConductor::new(lab, load, self.per_second(), interrupt, &self.recorder);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =

@@ -144,9 +144,7 @@ const CHECKERS: [Checker; 15] = {
 
 /// Runs every checker, in the order of the table above.
 pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
-    let index = catch_unwind(AssertUnwindSafe(|| {
-        LogIndex::new(history, context.drain_expected)
-    }));
+    let index = catch_unwind(AssertUnwindSafe(|| LogIndex::new(history, context.drain_expected)));
     CHECKERS
         .iter()
         .map(|checker| match &index {
@@ -163,10 +161,7 @@ fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check
             finding.doubt("the history holds no stream of a producer of the main load");
         } else {
             for &evidence in checker.needs {
-                index
-                    .missing(evidence)
-                    .iter()
-                    .for_each(|missing| finding.doubt(missing));
+                index.missing(evidence).iter().for_each(|missing| finding.doubt(missing));
             }
             (checker.judge)(index, &mut finding);
         }
@@ -202,18 +197,11 @@ mod tests {
         };
         let stream = Stream {
             name: "producer-0".to_owned(),
-            header: StreamHeader {
-                run: 1,
-                topic: "t".to_owned(),
-                partitions: 1,
-                client,
-            },
+            header: StreamHeader { run: 1, topic: "t".to_owned(), partitions: 1, client },
             entries: Vec::new(),
             ending: Ending::Complete,
         };
-        let history = History {
-            streams: vec![stream],
-        };
+        let history = History { streams: vec![stream] };
         let index = LogIndex::new(&history, true);
         let broken = checker("broken", &[], |_, _| panic!("on purpose"));
         let check = run(&broken, &index, &CheckContext::default());

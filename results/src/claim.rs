@@ -126,12 +126,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Claim>, ClaimsError> {
         let span = spanned.span();
         let claim = spanned.into_inner();
         if let Some(message) = fault_in(&claim) {
-            return Err(error(
-                file,
-                text,
-                span,
-                format!("claim \"{}\": {message}", claim.id),
-            ));
+            return Err(error(file, text, span, format!("claim \"{}\": {message}", claim.id)));
         }
         if !ids.insert(claim.id.clone()) {
             let message = format!("claim \"{}\" is there twice; ids must be unique", claim.id);
@@ -184,13 +179,7 @@ fn error(file: &str, text: &str, span: Range<usize>, message: String) -> ClaimsE
     let before = text.get(..span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    ClaimsError {
-        file: file.to_owned(),
-        line,
-        column,
-        message,
-        span,
-    }
+    ClaimsError { file: file.to_owned(), line, column, message, span }
 }
 
 #[cfg(test)]
@@ -220,28 +209,20 @@ mod tests {
 
     fn refused(body: &str) -> String {
         let head = "[[claim]]\nid = \"x\"\ntext = \"t\"\nsource = \"s\"\n";
-        parse("my.toml", &format!("{head}{body}"))
-            .unwrap_err()
-            .to_string()
+        parse("my.toml", &format!("{head}{body}")).unwrap_err().to_string()
     }
 
     #[test]
     fn mistakes_are_told_with_their_place() {
         let typo = refused("metric = \"controller-failover\"\nstated = [0, 1]\n");
-        assert!(
-            typo.starts_with("my.toml:6:1: ") && typo.contains("stated_s"),
-            "{typo}"
-        );
+        assert!(typo.starts_with("my.toml:6:1: ") && typo.contains("stated_s"), "{typo}");
         let metric = refused("metric = \"controller-failovr\"\n");
         assert!(
             metric.contains("my.toml:5:10") && metric.contains("controller-failover"),
             "{metric}"
         );
         let bound = refused("metric = \"controller-failover\"\nscenario = [\"c\"]\n");
-        assert!(
-            bound.starts_with("my.toml:1:1: claim \"x\": a time needs"),
-            "{bound}"
-        );
+        assert!(bound.starts_with("my.toml:1:1: claim \"x\": a time needs"), "{bound}");
         let reversed =
             refused("metric = \"unavailability-led\"\nscenario = [\"c\"]\nstated_s = [9.0, 1.0]\n");
         assert!(reversed.contains("is no interval"), "{reversed}");

@@ -62,10 +62,7 @@ pub struct RunClock {
 impl RunClock {
     /// Starts a clock at zero, and pairs it with the wall clock.
     pub fn start() -> Self {
-        Self {
-            start: Instant::now(),
-            wall_at_start: SystemTime::now(),
-        }
+        Self { start: Instant::now(), wall_at_start: SystemTime::now() }
     }
 
     /// Time since the clock started.
@@ -80,9 +77,7 @@ impl RunClock {
 
     /// Wall-clock milliseconds since the Unix epoch at zero of this clock.
     pub fn wall_at_start_ms(&self) -> i64 {
-        self.wall_at_start
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as i64)
+        self.wall_at_start.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
     }
 
     /// Converts a wall-clock time (Unix milliseconds, of this host) to the run's clock.
@@ -90,10 +85,7 @@ impl RunClock {
     /// Exact as long as the host's wall clock was not stepped since the start; times before the
     /// start become zero.
     pub fn from_wall_ms(&self, unix_ms: i64) -> RunTime {
-        let start = self
-            .wall_at_start
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let start = self.wall_at_start.duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = unix_ms as i128 * 1_000_000 - start.as_nanos() as i128;
         RunTime(nanos.clamp(0, u64::MAX as i128) as u64)
     }

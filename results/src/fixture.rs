@@ -8,8 +8,8 @@ use crate::clock::RunTime;
 use crate::environment::{Environment, Settings};
 use crate::event::{BrokerId, Event, EventKind, Stage};
 use crate::history::*;
-use crate::report::{RunMeta, Trial};
 use crate::history::{Ending, History, Stream};
+use crate::report::{RunMeta, Trial};
 use crate::verdict::{Check, Verdict};
 
 /// Topic of the main load.
@@ -54,32 +54,12 @@ impl Fixture {
             checks: CHECKS.iter().map(|name| passed(name)).collect(),
         };
         let run_id = "2026-11-23T080000Z-test-abc".to_owned();
-        f.at(
-            0.0,
-            EventKind::TrialStarted {
-                run_id,
-                trial: number,
-                wall_at_start_ms: 1_000_000,
-            },
-        );
+        f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms: 1_000_000 });
         f.stage(0.0, Stage::Starting);
         for broker in 1..=3 {
-            f.at(
-                3.0,
-                EventKind::BrokerRegistered {
-                    broker,
-                    session: 1,
-                    ctime_ms: 0,
-                },
-            );
+            f.at(3.0, EventKind::BrokerRegistered { broker, session: 1, ctime_ms: 0 });
         }
-        f.at(
-            3.0,
-            EventKind::ControllerElected {
-                broker: 3,
-                ctime_ms: 0,
-            },
-        );
+        f.at(3.0, EventKind::ControllerElected { broker: 3, ctime_ms: 0 });
         f.at(3.0, EventKind::ControllerEpoch { epoch: 1 });
         for partition in 0..3 {
             let isr = [1, 2, 3];
@@ -93,10 +73,7 @@ impl Fixture {
     }
 
     pub(crate) fn at(&mut self, seconds: f64, kind: EventKind) -> &mut Self {
-        self.events.push(Event {
-            at: at(seconds),
-            kind,
-        });
+        self.events.push(Event { at: at(seconds), kind });
         self
     }
 
@@ -109,14 +86,7 @@ impl Fixture {
         let (leader_epoch, isr) = (self.epoch, isr.to_vec());
         self.at(
             s,
-            EventKind::PartitionState {
-                topic,
-                partition,
-                leader,
-                leader_epoch,
-                isr,
-                mtime_ms: 0,
-            },
+            EventKind::PartitionState { topic, partition, leader, leader_epoch, isr, mtime_ms: 0 },
         );
     }
 
@@ -133,26 +103,14 @@ impl Fixture {
         let (leader_epoch, isr) = (self.epoch, isr.to_vec());
         self.at(
             s,
-            EventKind::MetadataSeen {
-                observer,
-                topic,
-                partition,
-                leader,
-                leader_epoch,
-                isr,
-            },
+            EventKind::MetadataSeen { observer, topic, partition, leader, leader_epoch, isr },
         );
     }
 
     /// Begins a kill of `brokers` at `s`, proven.
     pub(crate) fn inject(&mut self, id: &str, s: f64, brokers: &[BrokerId]) {
         let fault_id = id.to_owned();
-        self.at(
-            s - 1.0,
-            EventKind::AwaitingSteady {
-                fault_id: fault_id.clone(),
-            },
-        );
+        self.at(s - 1.0, EventKind::AwaitingSteady { fault_id: fault_id.clone() });
         self.at(
             s,
             EventKind::FaultInjecting {
@@ -164,14 +122,7 @@ impl Fixture {
             },
         );
         let evidence = vec!["process gone: signal 9".to_owned()];
-        self.at(
-            s + 0.01,
-            EventKind::FaultInjected {
-                fault_id,
-                evidence,
-                proven: true,
-            },
-        );
+        self.at(s + 0.01, EventKind::FaultInjected { fault_id, evidence, proven: true });
     }
 
     /// Registrations of `brokers` go at `gone`; the cluster reacts 20 ms later, metadata 50 ms after
@@ -184,20 +135,11 @@ impl Fixture {
         let live: Vec<i32> = (1..=3).filter(|b| !brokers.contains(b)).collect();
         if let Some(new) = controller {
             self.at(gone, EventKind::ControllerGone);
-            self.at(
-                gone + 0.02,
-                EventKind::ControllerElected {
-                    broker: new,
-                    ctime_ms: 0,
-                },
-            );
+            self.at(gone + 0.02, EventKind::ControllerElected { broker: new, ctime_ms: 0 });
             let epoch = self.epoch;
             self.at(gone + 0.02, EventKind::ControllerEpoch { epoch });
             for observer in &live {
-                let seen = EventKind::ControllerSeen {
-                    observer: *observer,
-                    controller: new,
-                };
+                let seen = EventKind::ControllerSeen { observer: *observer, controller: new };
                 self.at(gone + 0.05, seen);
             }
         }
@@ -223,29 +165,11 @@ impl Fixture {
         recovered: bool,
     ) {
         let fault_id = id.to_owned();
-        self.at(
-            s,
-            EventKind::FaultRecovered {
-                fault_id: fault_id.clone(),
-                recovered,
-            },
-        );
-        self.at(
-            s,
-            EventKind::FaultHealing {
-                fault_id: fault_id.clone(),
-            },
-        );
+        self.at(s, EventKind::FaultRecovered { fault_id: fault_id.clone(), recovered });
+        self.at(s, EventKind::FaultHealing { fault_id: fault_id.clone() });
         let back = s + waited + 2.0;
         for broker in brokers {
-            self.at(
-                back,
-                EventKind::BrokerRegistered {
-                    broker: *broker,
-                    session: 2,
-                    ctime_ms: 0,
-                },
-            );
+            self.at(back, EventKind::BrokerRegistered { broker: *broker, session: 2, ctime_ms: 0 });
         }
         self.epoch += 1;
         for partition in 0..3 {
@@ -272,12 +196,7 @@ impl Fixture {
         from: f64,
         to: Option<f64>,
     ) {
-        self.outages.push(Outage {
-            stream,
-            partition,
-            from,
-            to,
-        });
+        self.outages.push(Outage { stream, partition, from, to });
     }
 
     /// A kill of one broker that everything recovers from as Kafka does: 16 s of detection; acks=all
@@ -403,11 +322,7 @@ impl Fixture {
                     break;
                 };
                 free = got;
-                entries.push(Entry::Read {
-                    partition,
-                    asked: at(asked),
-                    got: at(got),
-                });
+                entries.push(Entry::Read { partition, asked: at(asked), got: at(got) });
             }
         }
         stream("reads", TOPIC, Client::ReadProbe, entries)
@@ -416,11 +331,7 @@ impl Fixture {
     /// Consumer 7 gets everything acked 4 ms after the ack, from its committed offset 0.
     fn consumer(&self) -> Stream {
         let mut entries: Vec<Entry> = (0..3)
-            .map(|partition| Entry::Assigned {
-                partition,
-                at: at(10.0),
-                committed: Some(0),
-            })
+            .map(|partition| Entry::Assigned { partition, at: at(10.0), committed: Some(0) })
             .collect();
         for (n, due) in self.slots() {
             for partition in 0..3 {
@@ -436,21 +347,11 @@ impl Fixture {
                     due: at(due),
                 });
                 let got = at(acked + 0.004);
-                entries.push(Entry::Poll(Poll {
-                    partition,
-                    offset: n as i64,
-                    at: got,
-                    record,
-                }));
+                entries.push(Entry::Poll(Poll { partition, offset: n as i64, at: got, record }));
             }
         }
         let group = "analytics".to_owned();
-        stream(
-            "consumer-7",
-            TOPIC,
-            Client::GroupConsumer { consumer: 7, group },
-            entries,
-        )
+        stream("consumer-7", TOPIC, Client::GroupConsumer { consumer: 7, group }, entries)
     }
 }
 
@@ -540,16 +441,6 @@ fn passed(name: &str) -> Check {
 }
 
 fn stream(name: &str, topic: &str, client: Client, entries: Vec<Entry>) -> Stream {
-    let header = StreamHeader {
-        run: 1,
-        topic: topic.to_owned(),
-        partitions: 3,
-        client,
-    };
-    Stream {
-        name: name.to_owned(),
-        header,
-        entries,
-        ending: Ending::Complete,
-    }
+    let header = StreamHeader { run: 1, topic: topic.to_owned(), partitions: 3, client };
+    Stream { name: name.to_owned(), header, entries, ending: Ending::Complete }
 }

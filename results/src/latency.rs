@@ -133,10 +133,7 @@ impl Histograms {
             (&mut self.end_to_end, &other.end_to_end),
         ];
         for (mine, theirs) in pairs {
-            #[expect(
-                clippy::expect_used,
-                reason = "both come from `histogram()`: same bounds"
-            )]
+            #[expect(clippy::expect_used, reason = "both come from `histogram()`: same bounds")]
             mine.add(theirs).expect("same bounds");
         }
     }
@@ -174,36 +171,22 @@ impl Load {
 
     /// Sends a second that were handed to the client.
     pub fn achieved_per_s(&self) -> f64 {
-        if self.seconds > 0.0 {
-            self.sent as f64 / self.seconds
-        } else {
-            0.0
-        }
+        if self.seconds > 0.0 { self.sent as f64 / self.seconds } else { 0.0 }
     }
 }
 
 /// The main load's sends that count for figures.
 pub(crate) fn main_sends(history: &History) -> impl Iterator<Item = &Send> {
-    history
-        .streams
-        .iter()
-        .filter(|stream| is_main(stream))
-        .flat_map(|stream| {
-            stream.entries.iter().filter_map(|entry| match entry {
-                Entry::Send(send) if !send.warm_up => Some(send),
-                _ => None,
-            })
+    history.streams.iter().filter(|stream| is_main(stream)).flat_map(|stream| {
+        stream.entries.iter().filter_map(|entry| match entry {
+            Entry::Send(send) if !send.warm_up => Some(send),
+            _ => None,
         })
+    })
 }
 
 fn is_main(stream: &Stream) -> bool {
-    matches!(
-        stream.header.client,
-        Client::Producer {
-            role: LoadRole::Main,
-            ..
-        }
-    )
+    matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
 }
 
 /// Measures the main load of one trial; `asked_per_s` closes the last interval of the schedule.
@@ -211,9 +194,7 @@ pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load
     let mut load = Load::default();
     let disturbed = timeline.disturbed();
     let touches = |from: RunTime, to: RunTime| {
-        disturbed
-            .iter()
-            .any(|(begin, end)| from < *end && to >= *begin)
+        disturbed.iter().any(|(begin, end)| from < *end && to >= *begin)
     };
     let mut first_due = RunTime(u64::MAX);
     let mut last_sent = RunTime(0);
@@ -226,31 +207,19 @@ pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load
         }
         load.all.record(send);
         let disturbed = touches(send.due, send.done);
-        let population = if disturbed {
-            &mut load.faults
-        } else {
-            &mut load.baseline
-        };
+        let population = if disturbed { &mut load.faults } else { &mut load.baseline };
         population.record(send);
         first_due = first_due.min(send.due);
         last_sent = last_sent.max(send.sent);
     }
     if load.sent > 0 {
-        let interval = if asked_per_s > 0.0 {
-            1.0 / asked_per_s
-        } else {
-            0.0
-        };
+        let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
         load.seconds = last_sent.secs_since(first_due).max(0.0) + interval;
     }
     for (due, at) in deliveries(history).filter(|(due, _)| *due >= first_due) {
         load.consumed += 1;
         record(&mut load.all.end_to_end, due, at);
-        let population = if touches(due, at) {
-            &mut load.faults
-        } else {
-            &mut load.baseline
-        };
+        let population = if touches(due, at) { &mut load.faults } else { &mut load.baseline };
         record(&mut population.end_to_end, due, at);
     }
     load
@@ -258,11 +227,7 @@ pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load
 
 /// Due time and arrival of each record of the main topic that a consumer group got.
 fn deliveries(history: &History) -> impl Iterator<Item = (RunTime, RunTime)> {
-    let main = history
-        .streams
-        .iter()
-        .find(|s| is_main(s))
-        .map(|s| s.header.topic.as_str());
+    let main = history.streams.iter().find(|s| is_main(s)).map(|s| s.header.topic.as_str());
     let of_main = move |stream: &&Stream| {
         matches!(stream.header.client, Client::GroupConsumer { .. })
             && main.is_some_and(|topic| stream.header.topic == topic)
@@ -293,10 +258,7 @@ mod tests {
             h.record(value).unwrap();
         }
         let few = percentiles(&h);
-        assert_eq!(
-            (few.p50, few.p90.is_some(), few.p99, few.n),
-            (Some(500), true, None, 999)
-        );
+        assert_eq!((few.p50, few.p90.is_some(), few.p99, few.n), (Some(500), true, None, 999));
         h.record(1000).unwrap();
         assert_eq!(percentiles(&h).p99, Some(990));
         assert_eq!(percentiles(&histogram()), Percentiles::default());
@@ -311,9 +273,6 @@ mod tests {
         }
         a.merge(&b);
         // The average of the two 99th percentiles would be 50 ms.
-        assert_eq!(
-            percentiles(&a.all.response).p99.map(|v| v / 1000),
-            Some(100)
-        );
+        assert_eq!(percentiles(&a.all.response).p99.map(|v| v / 1000), Some(100));
     }
 }

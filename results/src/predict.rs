@@ -67,17 +67,9 @@ pub fn detection(settings: &Settings, fault: &str) -> Option<Prediction> {
         Ending::Kill => {
             let session = settings.zk_session_timeout_ms? as f64 / 1e3;
             let tick = settings.zk_tick_ms? as f64 / 1e3;
-            let follower = if settings.zk_servers > 1 {
-                tick / 2.0
-            } else {
-                0.0
-            };
+            let follower = if settings.zk_servers > 1 { tick / 2.0 } else { 0.0 };
             let last_ping = (session / 3.0 - 1.0).max(0.0);
-            let on_follower = if follower > 0.0 {
-                " + tick/2 on a follower"
-            } else {
-                ""
-            };
+            let on_follower = if follower > 0.0 { " + tick/2 on a follower" } else { "" };
             Some(Prediction {
                 interval_s: [session - last_ping, session + tick + follower],
                 formula: format!(
@@ -143,13 +135,8 @@ mod tests {
             (6_000, 2_000, 5.0, 8.0),
             (4_000, 1_000, 3.667, 5.0),
         ] {
-            let [l, h] = detection(&settings(session, tick, 1), "kill")
-                .unwrap()
-                .interval_s;
-            assert!(
-                (l - low).abs() < 0.01 && (h - high).abs() < 0.01,
-                "{session} {tick}: {l}-{h}"
-            );
+            let [l, h] = detection(&settings(session, tick, 1), "kill").unwrap().interval_s;
+            assert!((l - low).abs() < 0.01 && (h - high).abs() < 0.01, "{session} {tick}: {l}-{h}");
         }
         let ensemble = detection(&settings(18_000, 2_000, 3), "kill").unwrap();
         assert_eq!(ensemble.interval_s, [13.0, 21.0]);
@@ -157,10 +144,7 @@ mod tests {
 
     #[test]
     fn nothing_is_predicted_from_what_is_not_known() {
-        let unknown = Settings {
-            zk_tick_ms: None,
-            ..settings(18_000, 2_000, 3)
-        };
+        let unknown = Settings { zk_tick_ms: None, ..settings(18_000, 2_000, 3) };
         assert_eq!(detection(&unknown, "kill"), None);
         assert_eq!(detection(&settings(18_000, 2_000, 3), "pause"), None);
         assert_eq!(detection(&unknown, "term").unwrap().interval_s[0], 0.0);
@@ -168,10 +152,7 @@ mod tests {
 
     #[test]
     fn a_censored_figure_is_only_excluded_beyond_the_upper_end() {
-        let prediction = Prediction {
-            interval_s: [13.0, 21.0],
-            formula: String::new(),
-        };
+        let prediction = Prediction { interval_s: [13.0, 21.0], formula: String::new() };
         assert!(prediction.excludes(12.0, false) && !prediction.excludes(12.0, true));
         assert!(prediction.excludes(22.0, true) && !prediction.excludes(20.9, false));
     }

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::RunTime;
 use crate::environment::Environment;
 use crate::event::Event;
-use crate::history::{Client, Entry, Observed};
 use crate::history::History;
+use crate::history::{Client, Entry, Observed};
 use crate::timeline::{FaultSpan, Timeline};
 
 pub use controller::ControllerFailover;
@@ -150,24 +150,14 @@ pub fn measure(
     let operations = gap::operations(history, timeline.load_end);
     let acks = Acks::new(&operations, &timeline);
     let consumed = consumed(history);
-    let mut recovery = Recovery {
-        steady_per_s: acks.steady_per_s(),
-        ..Recovery::default()
-    };
+    let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
     let gaps: Vec<Vec<Gap>> = operations.values().map(Operations::gaps).collect();
     for fault in &timeline.faults {
-        recovery
-            .controllers
-            .push(controller::failover(&timeline, fault));
+        recovery.controllers.push(controller::failover(&timeline, fault));
         let restored = acks.restored_s(fault);
         for ((key, list), gaps) in operations.iter().zip(&gaps) {
             let (kind, topic, partition) = key;
-            let measured = Measured {
-                timeline: &timeline,
-                fault,
-                topic,
-                partition: *partition,
-            };
+            let measured = Measured { timeline: &timeline, fault, topic, partition: *partition };
             let Some(mut row) = measured.row(*kind, list, gaps) else {
                 continue;
             };
@@ -202,32 +192,20 @@ impl Measured<'_> {
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
         let longest_response = operations.longest_response(fault.injecting, fault.window_end);
-        let healing = fault
-            .healing
-            .unwrap_or(fault.window_end)
-            .min(fault.window_end);
+        let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
         let longest = |from: RunTime, to: RunTime| {
             let began = gaps.iter().filter(|g| from <= g.start && g.start < to);
             // A censored gap is longer than any that ended: its length is but a lower bound.
-            began
-                .max_by_key(|g| (g.censored, g.end.since(g.start)))
-                .copied()
+            began.max_by_key(|g| (g.censored, g.end.since(g.start))).copied()
         };
         let gap = longest(self.in_flight_since(gaps), healing.max(fault.injecting));
         if longest_response.is_none() && gap.is_none() {
             return None;
         }
         let after_heal = longest(healing, self.window_end_for_gaps(gaps));
-        let quiet = operations
-            .longest_response(fault.injecting, healing)
-            .unwrap_or_default();
-        let state = self
-            .timeline
-            .state_at(self.topic, self.partition, fault.injecting);
-        let errors = operations
-            .list
-            .iter()
-            .filter(|o| !o.ok && o.done >= fault.injecting);
+        let quiet = operations.longest_response(fault.injecting, healing).unwrap_or_default();
+        let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
+        let errors = operations.list.iter().filter(|o| !o.ok && o.done >= fault.injecting);
         let first_error =
             errors.filter(|o| o.due < fault.window_end && stream != StreamKind::Reads);
         let mut row = PartitionRecovery {
@@ -236,13 +214,8 @@ impl Measured<'_> {
             stream,
             topic: self.topic.to_owned(),
             partition: self.partition,
-            led: state
-                .filter(|s| s.leader >= 0)
-                .map(|s| fault.brokers.contains(&s.leader)),
-            first_error_s: first_error
-                .map(|o| o.done)
-                .min()
-                .map(|at| self.since_injection(at)),
+            led: state.filter(|s| s.leader >= 0).map(|s| fault.brokers.contains(&s.leader)),
+            first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
             unavailable_s: quiet.as_secs_f64(),
             interrupted: false,
             censored: false,
@@ -272,25 +245,15 @@ impl Measured<'_> {
     fn in_flight_since(&self, gaps: &[Gap]) -> RunTime {
         let injecting = self.fault.injecting;
         let earliest = RunTime(injecting.0.saturating_sub(DELAYED.as_nanos() as u64));
-        let in_flight = gaps
-            .iter()
-            .find(|g| earliest <= g.start && g.end > injecting);
+        let in_flight = gaps.iter().find(|g| earliest <= g.start && g.end > injecting);
         in_flight.map_or(injecting, |g| g.start.min(injecting))
     }
 
     /// A gap in flight at the next injection is the next fault's.
     fn window_end_for_gaps(&self, gaps: &[Gap]) -> RunTime {
-        let mut later = self
-            .timeline
-            .faults
-            .iter()
-            .filter(|f| f.injecting > self.fault.injecting);
+        let mut later = self.timeline.faults.iter().filter(|f| f.injecting > self.fault.injecting);
         match later.next() {
-            Some(next) => Measured {
-                fault: next,
-                ..*self
-            }
-            .in_flight_since(gaps),
+            Some(next) => Measured { fault: next, ..*self }.in_flight_since(gaps),
             None => self.fault.window_end,
         }
     }
@@ -300,10 +263,7 @@ impl Measured<'_> {
         let healing = fault.healing.unwrap_or(RunTime(u64::MAX));
         let waited = healing.plus(Duration::from_secs_f64(fault.waited_for_session_s.max(0.0)));
         let overlap = |from: RunTime, to: RunTime| {
-            gap.end
-                .min(to)
-                .secs_since(gap.start.max(from).min(gap.end.min(to)))
-                .max(0.0)
+            gap.end.min(to).secs_since(gap.start.max(from).min(gap.end.min(to))).max(0.0)
         };
         let after_heal = overlap(healing, RunTime(u64::MAX));
         row.interrupted = true;
@@ -322,11 +282,7 @@ impl Measured<'_> {
         let mut notes = anchors.notes;
         notes.extend(remarks);
         if row.ended_after_heal {
-            let how = if gap.censored {
-                "did not come back"
-            } else {
-                "came back only"
-            };
+            let how = if gap.censored { "did not come back" } else { "came back only" };
             notes.push(format!("{how} after kbench began to heal"));
         }
         if row.kbench_wait_s > 0.0 {
@@ -340,22 +296,16 @@ impl Measured<'_> {
 
     fn isr(&self, row: &mut PartitionRecovery, replication_factor: usize) {
         let fault = self.fault;
-        let held = self
-            .timeline
-            .state_at(self.topic, self.partition, fault.injecting);
+        let held = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let later = self.timeline.states(self.topic, self.partition);
-        let changes: Vec<_> = later
-            .filter(|s| s.at > fault.injecting && s.at < fault.window_end)
-            .collect();
+        let changes: Vec<_> =
+            later.filter(|s| s.at > fault.injecting && s.at < fault.window_end).collect();
         let states = || held.iter().chain(&changes);
         row.min_isr = states().map(|s| s.isr.len()).min();
         row.min_live_isr = states()
             .map(|s| {
                 let at = s.at.max(fault.injecting);
-                s.isr
-                    .iter()
-                    .filter(|b| !self.timeline.is_dead(fault, **b, at))
-                    .count()
+                s.isr.iter().filter(|b| !self.timeline.is_dead(fault, **b, at)).count()
             })
             .min();
         let full = held.map_or(0, |s| s.isr.len()).max(replication_factor);
@@ -368,10 +318,7 @@ impl Measured<'_> {
     fn consumed_s(&self, consumed: &Consumed) -> Option<f64> {
         let polls = consumed.get(&(self.topic.to_owned(), self.partition))?;
         let window = polls.iter().filter(|(due, _)| self.fault.contains(*due));
-        window
-            .map(|(_, at)| *at)
-            .min()
-            .map(|at| self.since_injection(at))
+        window.map(|(_, at)| *at).min().map(|at| self.since_injection(at))
     }
 
     fn since_injection(&self, at: RunTime) -> f64 {
@@ -389,11 +336,7 @@ fn say_too_few_copies(row: &mut PartitionRecovery, min_insync_replicas: Option<u
             "{live} live in-sync copies, min.insync.replicas is {wanted}: acks=all is refused until \
              a broker restarts"
         );
-        row.note = Some(
-            row.note
-                .take()
-                .map_or(why.clone(), |note| format!("{why}; {note}")),
-        );
+        row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
     }
 }
 

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::claim::ClaimResult;
 use crate::environment::Environment;
 use crate::event::{Event, Stage};
+use crate::history::History;
 use crate::latency::Percentiles;
 use crate::recovery::{ControllerFailover, PartitionRecovery};
-use crate::history::History;
 use crate::verdict::{Check, Verdict};
 
 pub use judge::judge;

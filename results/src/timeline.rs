@@ -114,31 +114,22 @@ impl<'a> Timeline<'a> {
         topic: &'b str,
         partition: i32,
     ) -> impl DoubleEndedIterator<Item = PartitionAt<'a>> + 'b {
-        self.events
-            .iter()
-            .filter_map(move |event| match &event.kind {
-                EventKind::PartitionState {
-                    topic: t,
-                    partition: p,
-                    leader,
-                    leader_epoch,
-                    isr,
-                    ..
-                } if t == topic && *p == partition => Some(PartitionAt {
-                    at: event.at,
-                    leader: *leader,
-                    leader_epoch: *leader_epoch,
-                    isr,
-                }),
-                _ => None,
-            })
+        self.events.iter().filter_map(move |event| match &event.kind {
+            EventKind::PartitionState {
+                topic: t, partition: p, leader, leader_epoch, isr, ..
+            } if t == topic && *p == partition => Some(PartitionAt {
+                at: event.at,
+                leader: *leader,
+                leader_epoch: *leader_epoch,
+                isr,
+            }),
+            _ => None,
+        })
     }
 
     /// The last state of a partition at or before `at`.
     pub fn state_at(&self, topic: &str, partition: i32, at: RunTime) -> Option<PartitionAt<'a>> {
-        self.states(topic, partition)
-            .rev()
-            .find(|state| state.at <= at)
+        self.states(topic, partition).rev().find(|state| state.at <= at)
     }
 
     /// Brokers registered in ZooKeeper at `at`.
@@ -160,9 +151,7 @@ impl<'a> Timeline<'a> {
 
     /// When `broker` vanished from ZooKeeper for the first time since `at`.
     pub fn gone_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
-        self.from(at)
-            .find(|e| e.kind == EventKind::BrokerGone { broker })
-            .map(|e| e.at)
+        self.from(at).find(|e| e.kind == EventKind::BrokerGone { broker }).map(|e| e.at)
     }
 
     /// Whether `broker`, taken away by `fault`, is not registered anew at `at`.
@@ -184,11 +173,7 @@ impl<'a> Timeline<'a> {
             .collect();
         let last = self.events.last().map_or(RunTime(0), |e| e.at);
         let ends = begins.iter().skip(1).map(|(_, at)| *at).chain([last]);
-        begins
-            .iter()
-            .zip(ends)
-            .map(|((stage, begin), end)| (*stage, *begin, end))
-            .collect()
+        begins.iter().zip(ends).map(|((stage, begin), end)| (*stage, *begin, end)).collect()
     }
 
     /// Times that are not steady load: from the preparation of a step (kbench may move leaders
@@ -213,13 +198,7 @@ impl<'a> Timeline<'a> {
         let load_end = self.load_end;
         for event in self.events.clone() {
             match &event.kind {
-                EventKind::FaultInjecting {
-                    fault_id,
-                    fault,
-                    target,
-                    resolved,
-                    brokers,
-                } => {
+                EventKind::FaultInjecting { fault_id, fault, target, resolved, brokers } => {
                     if let Some(previous) = self.faults.last_mut() {
                         previous.window_end = event.at;
                     }
@@ -255,20 +234,13 @@ impl<'a> Timeline<'a> {
 
     fn complete_fault(&mut self, at: RunTime, kind: &EventKind) {
         match kind {
-            EventKind::FaultInjected {
-                fault_id,
-                evidence,
-                proven,
-            } => {
+            EventKind::FaultInjected { fault_id, evidence, proven } => {
                 if let Some(span) = self.span_mut(fault_id) {
                     span.evidence = evidence.clone();
                     span.proven = *proven;
                 }
             }
-            EventKind::FaultRecovered {
-                fault_id,
-                recovered,
-            } => {
+            EventKind::FaultRecovered { fault_id, recovered } => {
                 if let Some(span) = self.span_mut(fault_id) {
                     span.recovered = Some(*recovered);
                 }
@@ -278,12 +250,7 @@ impl<'a> Timeline<'a> {
                     span.healing = span.healing.or(Some(at));
                 }
             }
-            EventKind::FaultHealed {
-                fault_id,
-                evidence,
-                proven,
-                waited_for_session_s,
-            } => {
+            EventKind::FaultHealed { fault_id, evidence, proven, waited_for_session_s } => {
                 if let Some(span) = self.span_mut(fault_id) {
                     span.healed = Some(at);
                     span.heal_evidence = evidence.clone();
@@ -300,20 +267,10 @@ impl<'a> Timeline<'a> {
 /// last event.
 fn load_end(ordered: &[&Event]) -> RunTime {
     let find = |wanted: fn(&EventKind) -> bool| {
-        ordered
-            .iter()
-            .find(|event| wanted(&event.kind))
-            .map(|event| event.at)
+        ordered.iter().find(|event| wanted(&event.kind)).map(|event| event.at)
     };
-    find(|kind| {
-        matches!(
-            kind,
-            EventKind::Stage {
-                stage: Stage::Draining
-            }
-        )
-    })
-    .or_else(|| find(|kind| matches!(kind, EventKind::LoadEnded { .. })))
-    .or_else(|| ordered.last().map(|event| event.at))
-    .unwrap_or_default()
+    find(|kind| matches!(kind, EventKind::Stage { stage: Stage::Draining }))
+        .or_else(|| find(|kind| matches!(kind, EventKind::LoadEnded { .. })))
+        .or_else(|| ordered.last().map(|event| event.at))
+        .unwrap_or_default()
 }

@@ -4,8 +4,8 @@
 
 use crate::event::{Event, EventKind};
 use crate::history::{Client, LoadRole};
-use crate::latency::Load;
 use crate::history::{Ending, History};
+use crate::latency::Load;
 use crate::verdict::{Check, Verdict};
 
 /// Least part of the asked rate that must have been handed to the client.
@@ -41,26 +41,12 @@ pub fn judge(
 fn rate(load: &Load, asked_per_s: f64) -> Check {
     const NAME: &str = "generator-rate";
     if load.sent == 0 || asked_per_s <= 0.0 {
-        return check(
-            NAME,
-            Verdict::Unknown,
-            load.sent,
-            "no load after the warm-up".to_owned(),
-        );
+        return check(NAME, Verdict::Unknown, load.sent, "no load after the warm-up".to_owned());
     }
     let achieved = load.achieved_per_s();
     let note = format!("{achieved:.1} of {asked_per_s:.1} records/s were handed to the client");
     let enough = achieved / asked_per_s >= ACHIEVED;
-    check(
-        NAME,
-        if enough {
-            Verdict::Valid
-        } else {
-            Verdict::InvalidRun
-        },
-        load.sent,
-        note,
-    )
+    check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, load.sent, note)
 }
 
 fn schedule_lag(load: &Load) -> Check {
@@ -80,23 +66,16 @@ fn schedule_lag(load: &Load) -> Check {
         ms(response_p99),
         ms(allowed)
     );
-    let verdict = if lag_p99 <= allowed {
-        Verdict::Valid
-    } else {
-        Verdict::InvalidRun
-    };
+    let verdict = if lag_p99 <= allowed { Verdict::Valid } else { Verdict::InvalidRun };
     check(NAME, verdict, lag.len(), note)
 }
 
 fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
     const NAME: &str = "client-cpu";
     let ended = events.iter().find_map(|event| match event.kind {
-        EventKind::LoadEnded {
-            producer_cpu_s,
-            clients_cpu_s,
-            over_s,
-            ..
-        } if over_s > 0.0 => Some((producer_cpu_s, clients_cpu_s, over_s)),
+        EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, .. } if over_s > 0.0 => {
+            Some((producer_cpu_s, clients_cpu_s, over_s))
+        }
         _ => None,
     });
     let Some((producer_cpu_s, clients_cpu_s, over_s)) = ended else {
@@ -107,21 +86,8 @@ fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
             "the clients' CPU time was not recorded".to_owned(),
         );
     };
-    let is_main = |c: &Client| {
-        matches!(
-            c,
-            Client::Producer {
-                role: LoadRole::Main,
-                ..
-            }
-        )
-    };
-    let producers = history
-        .streams
-        .iter()
-        .filter(|s| is_main(&s.header.client))
-        .count()
-        .max(1);
+    let is_main = |c: &Client| matches!(c, Client::Producer { role: LoadRole::Main, .. });
+    let producers = history.streams.iter().filter(|s| is_main(&s.header.client)).count().max(1);
     let producer = producer_cpu_s / over_s / producers as f64;
     let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
     let note = format!(
@@ -131,16 +97,7 @@ fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
         cores.max(1)
     );
     let fine = producer <= CPU && clients <= CPU;
-    check(
-        NAME,
-        if fine {
-            Verdict::Valid
-        } else {
-            Verdict::InvalidRun
-        },
-        1,
-        note,
-    )
+    check(NAME, if fine { Verdict::Valid } else { Verdict::InvalidRun }, 1, note)
 }
 
 fn queue(events: &[Event]) -> Check {
@@ -159,10 +116,7 @@ fn queue(events: &[Event]) -> Check {
             let note = "the client's queue was full: sends waited in kbench, not in Kafka; raise \
                         queue.buffering.max.messages or lower the rate"
                 .to_owned();
-            Check {
-                count: times,
-                ..check(NAME, Verdict::InvalidRun, 1, note)
-            }
+            Check { count: times, ..check(NAME, Verdict::InvalidRun, 1, note) }
         }
     }
 }
@@ -174,42 +128,22 @@ fn complete(history: &History) -> Check {
         .iter()
         .filter_map(|stream| match &stream.ending {
             Ending::Complete => None,
-            Ending::Truncated { at_byte, what } => Some(format!(
-                "stream {} breaks off at byte {at_byte}: {what}",
-                stream.name
-            )),
+            Ending::Truncated { at_byte, what } => {
+                Some(format!("stream {} breaks off at byte {at_byte}: {what}", stream.name))
+            }
         })
         .collect();
     let examined = history.streams.len() as u64;
     if cut.is_empty() && examined > 0 {
-        return check(
-            NAME,
-            Verdict::Valid,
-            examined,
-            "every stream is complete".to_owned(),
-        );
+        return check(NAME, Verdict::Valid, examined, "every stream is complete".to_owned());
     }
-    let note = if cut.is_empty() {
-        "there is no history".to_owned()
-    } else {
-        cut.join("; ")
-    };
-    Check {
-        count: cut.len() as u64,
-        ..check(NAME, Verdict::Unknown, examined, note)
-    }
+    let note = if cut.is_empty() { "there is no history".to_owned() } else { cut.join("; ") };
+    Check { count: cut.len() as u64, ..check(NAME, Verdict::Unknown, examined, note) }
 }
 
 fn check(name: &str, verdict: Verdict, examined: u64, note: String) -> Check {
     let count = u64::from(verdict == Verdict::InvalidRun);
-    Check {
-        name: name.to_owned(),
-        verdict,
-        count,
-        examined,
-        note: Some(note),
-        witnesses: vec![],
-    }
+    Check { name: name.to_owned(), verdict, count, examined, note: Some(note), witnesses: vec![] }
 }
 
 #[cfg(test)]
@@ -218,11 +152,7 @@ mod tests {
     use crate::clock::RunTime;
 
     fn load(lag_us: u64, response_us: u64) -> Load {
-        let mut load = Load {
-            sent: 1000,
-            seconds: 1.0,
-            ..Load::default()
-        };
+        let mut load = Load { sent: 1000, seconds: 1.0, ..Load::default() };
         for _ in 0..1000 {
             load.baseline.schedule_lag.record(lag_us).unwrap();
             load.baseline.response.record(response_us).unwrap();
@@ -240,10 +170,7 @@ mod tests {
     #[test]
     fn lag_is_judged_against_the_response_with_a_floor() {
         assert_eq!(schedule_lag(&load(250, 2_000)).verdict, Verdict::Valid);
-        assert_eq!(
-            schedule_lag(&load(1_500, 2_000)).verdict,
-            Verdict::InvalidRun
-        );
+        assert_eq!(schedule_lag(&load(1_500, 2_000)).verdict, Verdict::InvalidRun);
         assert_eq!(schedule_lag(&load(1_500, 20_000)).verdict, Verdict::Valid);
     }
 
@@ -262,10 +189,7 @@ mod tests {
         };
         let history = History::default();
         assert_eq!(cpu(&ended(7.9, 0), 2, &history).verdict, Verdict::Valid);
-        assert_eq!(
-            cpu(&ended(8.1, 0), 2, &history).verdict,
-            Verdict::InvalidRun
-        );
+        assert_eq!(cpu(&ended(8.1, 0), 2, &history).verdict, Verdict::InvalidRun);
         assert_eq!(cpu(&[], 2, &history).verdict, Verdict::Unknown);
         let full = queue(&ended(1.0, 3));
         assert_eq!((full.verdict, full.count), (Verdict::InvalidRun, 3));

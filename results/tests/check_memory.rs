@@ -2,10 +2,7 @@
 //!
 //! Alone in its file, because the allocator is the whole program's.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot write its files has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot write its files has failed")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
@@ -56,23 +53,13 @@ fn an_hour_at_1000_records_a_second_is_judged_in_less_than_1500_mb() {
     let before = NOW.load(Relaxed);
     let history = History::load(dir.path()).unwrap();
     let loaded = PEAK.load(Relaxed) - before;
-    let checks = check::all(
-        &history,
-        &CheckContext {
-            faults: Vec::new(),
-            drain_expected: true,
-        },
-    );
+    let checks = check::all(&history, &CheckContext { faults: Vec::new(), drain_expected: true });
     let judged = PEAK.load(Relaxed) - before;
     for check in checks {
         assert!(check.verdict == Verdict::Valid, "{check:?}");
     }
     let hour_mb = |bytes: usize| bytes as u64 * (HOUR / RECORDS) / 1_000_000;
-    println!(
-        "an hour: {} MB to load, {} MB to judge",
-        hour_mb(loaded),
-        hour_mb(judged)
-    );
+    println!("an hour: {} MB to load, {} MB to judge", hour_mb(loaded), hour_mb(judged));
     assert!(hour_mb(judged) < 1500, "{} MB", hour_mb(judged));
 }
 
@@ -80,39 +67,21 @@ fn an_hour_at_1000_records_a_second_is_judged_in_less_than_1500_mb() {
 fn record(dir: &Path) {
     let open = |name: &str, client| {
         let topic = "user-events".to_owned();
-        let header = StreamHeader {
-            run: 1,
-            topic,
-            partitions: 3,
-            client,
-        };
+        let header = StreamHeader { run: 1, topic, partitions: 3, client };
         StreamWriter::create(dir, name, &header).unwrap()
     };
     let role = LoadRole::Main;
-    let client = Client::Producer {
-        producer: 0,
-        incarnation: 0,
-        acks: -1,
-        idempotent: true,
-        role,
-    };
+    let client = Client::Producer { producer: 0, incarnation: 0, acks: -1, idempotent: true, role };
     let mut producer = open("producer-0", client);
     let mut drain = open("drain", Client::Drain);
     let mut group: Vec<StreamWriter> = (0..3)
         .map(|consumer| {
-            let client = Client::GroupConsumer {
-                consumer,
-                group: "analytics".to_owned(),
-            };
+            let client = Client::GroupConsumer { consumer, group: "analytics".to_owned() };
             open(&format!("consumer-{consumer}"), client)
         })
         .collect();
     for partition in 0..3 {
-        let assigned = Entry::Assigned {
-            partition,
-            at: RunTime(1),
-            committed: None,
-        };
+        let assigned = Entry::Assigned { partition, at: RunTime(1), committed: None };
         group[partition as usize].push(&assigned).unwrap();
     }
     let mut ends = [0; 3];
@@ -122,63 +91,25 @@ fn record(dir: &Path) {
         let due = RunTime(n * 1_000_000 + 5_000_000);
         let [sent, done, at] = [10_000, 3_000_000, 5_000_000].map(|late| RunTime(due.0 + late));
         let outcome = Outcome::Acked { offset };
-        let send = Send {
-            partition,
-            sequence,
-            key,
-            warm_up: false,
-            due,
-            sent,
-            done,
-            outcome,
-        };
+        let send = Send { partition, sequence, key, warm_up: false, due, sent, done, outcome };
         producer.push(&Entry::Send(send)).unwrap();
-        let id = RecordId {
-            producer: 0,
-            incarnation: 0,
-            partition,
-            sequence,
-            key,
-            due,
-        };
+        let id = RecordId { producer: 0, incarnation: 0, partition, sequence, key, due };
         let record = Observed::Record(id);
-        let poll_at = |at| {
-            Entry::Poll(Poll {
-                partition,
-                offset,
-                at,
-                record,
-            })
-        };
+        let poll_at = |at| Entry::Poll(Poll { partition, offset, at, record });
         let consumer = &mut group[partition as usize];
         consumer.push(&poll_at(at)).unwrap();
         // The drain reads after the load has ended.
-        drain
-            .push(&poll_at(RunTime((RECORDS + 50) * 1_000_000 + n * 100)))
-            .unwrap();
+        drain.push(&poll_at(RunTime((RECORDS + 50) * 1_000_000 + n * 100))).unwrap();
         ends[partition as usize] = offset + 1;
         if n % 1000 < 3 {
-            let commit = Entry::Commit {
-                partition,
-                at,
-                offset: offset + 1,
-                error: None,
-            };
+            let commit = Entry::Commit { partition, at, offset: offset + 1, error: None };
             consumer.push(&commit).unwrap();
         }
     }
     let at = RunTime((RECORDS + 100) * 1_000_000);
     for (partition, end_offset) in (0..).zip(ends) {
-        let drained = Entry::Drained {
-            partition,
-            end_offset,
-            reached: end_offset,
-            at,
-        };
+        let drained = Entry::Drained { partition, end_offset, reached: end_offset, at };
         drain.push(&drained).unwrap();
     }
-    group
-        .into_iter()
-        .chain([producer, drain])
-        .for_each(|stream| stream.finish().unwrap());
+    group.into_iter().chain([producer, drain]).for_each(|stream| stream.finish().unwrap());
 }

@@ -1,10 +1,7 @@
 //! The history codec: exact round trips, damage that is recognised, errors that say what to do,
 //! and the size of an hour of load.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot write its files has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot write its files has failed")]
 
 use std::fs;
 use std::path::Path;
@@ -59,14 +56,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn observed() -> impl Strategy<Value = Observed> {
     let record = (any::<(u16, u16, i32, u64, u32)>(), time()).prop_map(
         |((producer, incarnation, partition, sequence, key), due)| {
-            Observed::Record(RecordId {
-                producer,
-                incarnation,
-                partition,
-                sequence,
-                key,
-                due,
-            })
+            Observed::Record(RecordId { producer, incarnation, partition, sequence, key, due })
         },
     );
     prop_oneof![
@@ -77,35 +67,14 @@ fn observed() -> impl Strategy<Value = Observed> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    let send = (
-        any::<(i32, u64, u32, bool)>(),
-        time(),
-        time(),
-        time(),
-        outcome(),
-    )
-        .prop_map(
-            |((partition, sequence, key, warm_up), due, sent, done, outcome)| {
-                Entry::Send(Send {
-                    partition,
-                    sequence,
-                    key,
-                    warm_up,
-                    due,
-                    sent,
-                    done,
-                    outcome,
-                })
-            },
-        );
+    let send = (any::<(i32, u64, u32, bool)>(), time(), time(), time(), outcome()).prop_map(
+        |((partition, sequence, key, warm_up), due, sent, done, outcome)| {
+            Entry::Send(Send { partition, sequence, key, warm_up, due, sent, done, outcome })
+        },
+    );
     let poll =
         (any::<(i32, i64)>(), time(), observed()).prop_map(|((partition, offset), at, record)| {
-            Entry::Poll(Poll {
-                partition,
-                offset,
-                at,
-                record,
-            })
+            Entry::Poll(Poll { partition, offset, at, record })
         });
     prop_oneof![
         4 => send,
@@ -200,10 +169,7 @@ fn a_flipped_bit_never_gives_an_entry_that_was_not_pushed() {
         fs::write(&path, &damaged).unwrap();
         if let Ok(history) = History::load(dir.path()) {
             let stream = &history.streams[0];
-            assert!(
-                matches!(stream.ending, Ending::Truncated { .. }),
-                "byte {byte}"
-            );
+            assert!(matches!(stream.ending, Ending::Truncated { .. }), "byte {byte}");
             assert_eq!(stream.entries, entries[..stream.entries.len()]);
         }
     }
@@ -218,9 +184,7 @@ fn a_truncated_stream_says_where_and_how_much_was_read() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let history = History::load(&history_dir).unwrap();
-    let Ending::Truncated { at_byte, what } = &history.streams[0].ending else {
-        panic!()
-    };
+    let Ending::Truncated { at_byte, what } = &history.streams[0].ending else { panic!() };
     assert_eq!(
         what,
         &format!(
@@ -228,11 +192,7 @@ fn a_truncated_stream_says_where_and_how_much_was_read() {
              30 entries before it were read"
         )
     );
-    assert_eq!(
-        fs::read(&path).unwrap(),
-        whole[..whole.len() - 20],
-        "the file is left as it was"
-    );
+    assert_eq!(fs::read(&path).unwrap(), whole[..whole.len() - 20], "the file is left as it was");
 }
 
 #[test]
@@ -240,13 +200,9 @@ fn what_was_flushed_is_there_although_the_writer_never_ended() {
     let dir = tempfile::tempdir().unwrap();
     let entries = sample();
     let mut writer = StreamWriter::create(dir.path(), "consumer-1", &header()).unwrap();
-    entries[..25]
-        .iter()
-        .for_each(|entry| writer.push(entry).unwrap());
+    entries[..25].iter().for_each(|entry| writer.push(entry).unwrap());
     writer.flush().unwrap();
-    entries[25..]
-        .iter()
-        .for_each(|entry| writer.push(entry).unwrap());
+    entries[25..].iter().for_each(|entry| writer.push(entry).unwrap());
     let flushed = History::load(dir.path()).unwrap();
     assert_eq!(flushed.streams[0].entries, entries[..25]);
     drop(writer);
@@ -264,11 +220,7 @@ fn streams_come_by_name_and_other_files_are_left_alone() {
     }
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let history = History::load(dir.path()).unwrap();
-    let names: Vec<_> = history
-        .streams
-        .iter()
-        .map(|stream| stream.name.as_str())
-        .collect();
+    let names: Vec<_> = history.streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(names, ["consumer-0", "drain", "producer-0"]);
 }
 
@@ -277,9 +229,7 @@ fn trouble_is_named_with_its_cure() {
     let dir = tempfile::tempdir().unwrap();
     let text = |path: &Path| {
         let error = History::load(path).unwrap_err();
-        error
-            .to_string()
-            .replace(&dir.path().display().to_string(), "RUN")
+        error.to_string().replace(&dir.path().display().to_string(), "RUN")
     };
     assert_eq!(
         text(&dir.path().join("history")),
@@ -311,11 +261,7 @@ fn trouble_is_named_with_its_cure() {
         "RUN/drain.kbh is not a stream of a kbench history: its first bytes are other ones"
     );
     fs::write(&path, &whole[..20]).unwrap();
-    assert!(
-        text(dir.path()).contains("damaged in its header"),
-        "{}",
-        text(dir.path())
-    );
+    assert!(text(dir.path()).contains("damaged in its header"), "{}", text(dir.path()));
 }
 
 /// A cheap source of noise; quality does not matter, repeatability does.
@@ -323,10 +269,8 @@ struct Noise(u64);
 
 impl Noise {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -372,35 +316,16 @@ fn an_hour_at_1000_records_a_second_stays_under_100_mb() {
         });
         let at = RunTime(done + noise.below(5_000_000));
         group[partition as usize]
-            .push(&Entry::Poll(Poll {
-                partition,
-                offset,
-                at,
-                record,
-            }))
+            .push(&Entry::Poll(Poll { partition, offset, at, record }))
             .unwrap();
         drained_at += noise.below(20_000);
         let at = RunTime(drained_at);
-        drain
-            .push(&Entry::Poll(Poll {
-                partition,
-                offset,
-                at,
-                record,
-            }))
-            .unwrap();
+        drain.push(&Entry::Poll(Poll { partition, offset, at, record })).unwrap();
         if n % RATE == RATE - 1 {
             for (partition, consumer) in group.iter_mut().enumerate() {
                 let at = RunTime(done + noise.below(1_000_000));
                 let partition = partition as i32;
-                consumer
-                    .push(&Entry::Commit {
-                        partition,
-                        at,
-                        offset,
-                        error: None,
-                    })
-                    .unwrap();
+                consumer.push(&Entry::Commit { partition, at, offset, error: None }).unwrap();
                 consumer.flush().unwrap();
             }
             producer.flush().unwrap();
@@ -408,26 +333,15 @@ fn an_hour_at_1000_records_a_second_stays_under_100_mb() {
     }
     producer.finish().unwrap();
     drain.finish().unwrap();
-    group
-        .into_iter()
-        .for_each(|consumer| consumer.finish().unwrap());
+    group.into_iter().for_each(|consumer| consumer.finish().unwrap());
 
-    let bytes: u64 = fs::read_dir(dir.path())
-        .unwrap()
-        .map(|file| file.unwrap().metadata().unwrap().len())
-        .sum();
+    let bytes: u64 =
+        fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     let per_record = bytes as f64 / (SECONDS * RATE) as f64;
     let hour_mb = per_record * (3600 * RATE) as f64 / 1e6;
     println!("{per_record:.1} bytes a record, {hour_mb:.0} MB an hour");
-    assert!(
-        hour_mb < 80.0,
-        "{per_record:.1} bytes a record, {hour_mb:.0} MB an hour"
-    );
+    assert!(hour_mb < 80.0, "{per_record:.1} bytes a record, {hour_mb:.0} MB an hour");
     let history = History::load(dir.path()).unwrap();
-    let entries: usize = history
-        .streams
-        .iter()
-        .map(|stream| stream.entries.len())
-        .sum();
+    let entries: usize = history.streams.iter().map(|stream| stream.entries.len()).sum();
     assert_eq!(entries as u64, 3 * SECONDS * RATE + 3 * SECONDS);
 }

@@ -74,36 +74,25 @@ impl Member {
         let thread = std::thread::Builder::new()
             .name(format!("consumer-{number}"))
             .spawn(move || attend(first, &own).inspect_err(|e| live.fail(e.to_string())))
-            .map_err(|source| LoadError::Thread {
-                client: name_of(number),
-                source,
-            })?;
+            .map_err(|source| LoadError::Thread { client: name_of(number), source })?;
         Ok(Self { control, thread })
     }
 
     /// Lets the member leave without a last commit, and a new one, `number`, join.
     pub(crate) fn replace(&self, number: u16) {
-        self.control
-            .replacement
-            .store(u32::from(number) + 1, Relaxed);
+        self.control.replacement.store(u32::from(number) + 1, Relaxed);
     }
 
     /// Lets the member leave when the lag is drained, at `deadline` at the latest.
     pub(crate) fn leave(&self, deadline: Instant) {
-        let mut until = self
-            .control
-            .deadline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut until = self.control.deadline.lock().unwrap_or_else(PoisonError::into_inner);
         *until = Some(deadline);
         self.control.leaving.store(true, Relaxed);
     }
 
     /// Waits for the thread, which was told to leave.
     pub(crate) fn join(self) -> Result<(), LoadError> {
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(LoadError::Ended("a consumer panicked".into())))
+        self.thread.join().unwrap_or_else(|_| Err(LoadError::Ended("a consumer panicked".into())))
     }
 }
 
@@ -117,10 +106,7 @@ impl Control {
     }
 
     fn replacement(&self) -> Option<u16> {
-        self.replacement
-            .swap(0, Relaxed)
-            .checked_sub(1)
-            .map(|number| number as u16)
+        self.replacement.swap(0, Relaxed).checked_sub(1).map(|number| number as u16)
     }
 }
 
@@ -168,10 +154,7 @@ impl Session {
             run: group.run,
             topic: group.topic.clone(),
             partitions: group.partitions,
-            client: Client::GroupConsumer {
-                consumer: number,
-                group: group.group.clone(),
-            },
+            client: Client::GroupConsumer { consumer: number, group: group.group.clone() },
         };
         let answers = Answers {
             clock: group.clock,
@@ -181,24 +164,14 @@ impl Session {
         };
         let consumer: BaseConsumer<Answers> = settings::config(&group.settings, &name)
             .create_with_context(answers)
-            .map_err(|source| LoadError::Client {
-                client: name.clone(),
-                source,
-            })?;
-        let stream =
-            StreamWriter::create(&group.history_dir, &name, &header).map_err(|source| {
-                LoadError::History {
-                    client: name.clone(),
-                    source,
-                }
-            })?;
-        consumer
-            .subscribe(&[&group.topic])
-            .map_err(|source| LoadError::Request {
-                client: name.clone(),
-                what: "subscribe",
-                source,
-            })?;
+            .map_err(|source| LoadError::Client { client: name.clone(), source })?;
+        let stream = StreamWriter::create(&group.history_dir, &name, &header)
+            .map_err(|source| LoadError::History { client: name.clone(), source })?;
+        consumer.subscribe(&[&group.topic]).map_err(|source| LoadError::Request {
+            client: name.clone(),
+            what: "subscribe",
+            source,
+        })?;
         let now = Instant::now();
         Ok(Self {
             next_commit: now + group.commit_interval,
@@ -257,10 +230,7 @@ impl Session {
         for (partition, offset) in std::mem::take(&mut self.processed) {
             let added =
                 offsets.add_partition_offset(&self.group.topic, partition, Offset::Offset(offset));
-            debug_assert!(
-                added.is_ok(),
-                "an offset that was read is one that can be committed"
-            );
+            debug_assert!(added.is_ok(), "an offset that was read is one that can be committed");
         }
         // A commit that is not even accepted for sending has no answer; the next one follows.
         if let Err(error) = commit::commit(&self.consumer, &offsets) {
@@ -279,16 +249,11 @@ impl Session {
     }
 
     fn push(&mut self, entry: &Entry) -> Result<(), LoadError> {
-        self.stream
-            .push(entry)
-            .map_err(|source| self.failed(source))
+        self.stream.push(entry).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: HistoryError) -> LoadError {
-        LoadError::History {
-            client: self.name.clone(),
-            source,
-        }
+        LoadError::History { client: self.name.clone(), source }
     }
 
     /// Leaves the group, without a commit.
@@ -296,10 +261,7 @@ impl Session {
         let answers = Arc::clone(self.consumer.context());
         drop(self.consumer);
         let client = self.name;
-        let failed = |source| LoadError::History {
-            client: client.clone(),
-            source,
-        };
+        let failed = |source| LoadError::History { client: client.clone(), source };
         for entry in answers.take() {
             self.stream.push(&entry).map_err(failed)?;
         }
@@ -321,10 +283,7 @@ impl Answers {
     }
 
     fn push(&self, entry: Entry) {
-        self.new
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(entry);
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -336,19 +295,13 @@ impl Answers {
         let at = self.clock.now();
         for element in partitions.elements() {
             let (topic, partition) = (element.topic(), element.partition());
-            let offset = committed
-                .as_ref()
-                .and_then(|c| c.find_partition(topic, partition));
+            let offset = committed.as_ref().and_then(|c| c.find_partition(topic, partition));
             let committed = match offset.map(|element| element.offset()) {
                 Some(Offset::Offset(offset)) => Some(offset),
                 _ => None,
             };
             self.live.assigned(partition, self.number);
-            self.push(Entry::Assigned {
-                partition,
-                at,
-                committed,
-            });
+            self.push(Entry::Assigned { partition, at, committed });
         }
     }
 }
@@ -363,10 +316,7 @@ impl ConsumerContext for Answers {
                 let at = self.clock.now();
                 for element in partitions.elements() {
                     self.live.revoked(element.partition(), self.number);
-                    self.push(Entry::Revoked {
-                        partition: element.partition(),
-                        at,
-                    });
+                    self.push(Entry::Revoked { partition: element.partition(), at });
                 }
             }
             Rebalance::Error(error) => {
@@ -384,12 +334,7 @@ impl ConsumerContext for Answers {
             };
             let own = element.error().err().map(|error| code_of(&error) as i32);
             let partition = element.partition();
-            self.push(Entry::Commit {
-                partition,
-                at,
-                offset,
-                error: own.or(whole),
-            });
+            self.push(Entry::Commit { partition, at, offset, error: own.or(whole) });
         }
     }
 }

@@ -52,20 +52,11 @@ pub fn drain(
     let settings = settings::reader(bootstrap, "kbench-drain");
     let consumer: BaseConsumer = settings::config(&settings, NAME)
         .create()
-        .map_err(|source| LoadError::Client {
-            client: NAME.into(),
-            source,
-        })?;
-    let header = StreamHeader {
-        run,
-        topic: topic.into(),
-        partitions,
-        client: Client::Drain,
-    };
+        .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
+    let header = StreamHeader { run, topic: topic.into(), partitions, client: Client::Drain };
     let stream = StreamWriter::create(history_dir, NAME, &header).map_err(failed)?;
-    let end_offsets: Vec<_> = (0..partitions as i32)
-        .map(|p| end_offset(&consumer, topic, p, deadline))
-        .collect();
+    let end_offsets: Vec<_> =
+        (0..partitions as i32).map(|p| end_offset(&consumer, topic, p, deadline)).collect();
     let mut drain = Drain {
         run,
         clock,
@@ -165,19 +156,12 @@ impl Drain {
         // Nobody told the end: more than was reached may be there.
         let end_offset = self.end_offsets[partition].unwrap_or(i64::MAX);
         let partition = partition as i32;
-        let entry = Entry::Drained {
-            partition,
-            end_offset,
-            reached,
-            at,
-        };
+        let entry = Entry::Drained { partition, end_offset, reached, at };
         self.stream.push(&entry).map_err(failed)
     }
 
     fn finish(mut self) -> Result<DrainSummary, LoadError> {
-        let unread: Vec<_> = (0..self.reached.len())
-            .filter(|p| !self.is_read(*p))
-            .collect();
+        let unread: Vec<_> = (0..self.reached.len()).filter(|p| !self.is_read(*p)).collect();
         for partition in &unread {
             self.ended(*partition, self.clock.now())?;
         }
@@ -193,16 +177,9 @@ impl Drain {
 }
 
 fn failed(source: HistoryError) -> LoadError {
-    LoadError::History {
-        client: NAME.into(),
-        source,
-    }
+    LoadError::History { client: NAME.into(), source }
 }
 
 fn request(what: &'static str) -> impl Fn(KafkaError) -> LoadError {
-    move |source| LoadError::Request {
-        client: NAME.into(),
-        what,
-        source,
-    }
+    move |source| LoadError::Request { client: NAME.into(), what, source }
 }

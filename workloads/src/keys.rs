@@ -14,9 +14,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// `count` keys over `partitions`. The error is the first partition that no key falls to.
     pub(crate) fn new(count: u32, partitions: u32) -> Result<Self, u32> {
-        let names: Vec<String> = (0..count)
-            .map(|number| format!("user-{number:04}"))
-            .collect();
+        let names: Vec<String> = (0..count).map(|number| format!("user-{number:04}")).collect();
         let mut by_partition = vec![Vec::new(); partitions as usize];
         for (number, name) in (0..count).zip(&names) {
             by_partition[partition_of(name.as_bytes(), partitions) as usize].push(number);
@@ -24,11 +22,7 @@ impl Keys {
         if let Some(empty) = (0..partitions).find(|p| by_partition[*p as usize].is_empty()) {
             return Err(empty);
         }
-        Ok(Self {
-            names,
-            next: vec![0; by_partition.len()],
-            by_partition,
-        })
+        Ok(Self { names, next: vec![0; by_partition.len()], by_partition })
     }
 
     /// The key whose turn it is in `partition`: its number and its bytes.
@@ -81,19 +75,14 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()) as i32, expected, "{key}");
         }
-        for (key, expected) in [
-            ("kafka", 0xd067_cf64_u32),
-            ("1234", 0x9fc9_7b14),
-            ("", 0x106e_08d9),
-        ] {
+        for (key, expected) in
+            [("kafka", 0xd067_cf64_u32), ("1234", 0x9fc9_7b14), ("", 0x106e_08d9)]
+        {
             assert_eq!(murmur2(key.as_bytes()), expected, "{key}");
         }
     }

@@ -68,22 +68,17 @@ impl Live {
 
     /// Highest offset acked in `partition`.
     pub fn acked_offset(&self, partition: u32) -> Option<i64> {
-        self.at(partition)
-            .map(|p| p.acked_end.load(Relaxed) - 1)
-            .filter(|offset| *offset >= 0)
+        self.at(partition).map(|p| p.acked_end.load(Relaxed) - 1).filter(|offset| *offset >= 0)
     }
 
     /// Highest offset that the group consumed in `partition`.
     pub fn consumed_offset(&self, partition: u32) -> Option<i64> {
-        self.at(partition)
-            .map(|p| p.consumed_end.load(Relaxed) - 1)
-            .filter(|offset| *offset >= 0)
+        self.at(partition).map(|p| p.consumed_end.load(Relaxed) - 1).filter(|offset| *offset >= 0)
     }
 
     /// Sends to `partition` that are neither acked nor failed yet.
     pub fn outstanding(&self, partition: u32) -> u64 {
-        self.at(partition)
-            .map_or(0, |p| p.outstanding.load(Relaxed))
+        self.at(partition).map_or(0, |p| p.outstanding.load(Relaxed))
     }
 
     /// Acked records that the group has not consumed yet, over all partitions.
@@ -99,19 +94,12 @@ impl Live {
 
     /// The member of the group that reads `partition`.
     pub fn owner(&self, partition: u32) -> Option<u16> {
-        self.at(partition)?
-            .owner
-            .load(Relaxed)
-            .checked_sub(1)
-            .map(|member| member as u16)
+        self.at(partition)?.owner.load(Relaxed).checked_sub(1).map(|member| member as u16)
     }
 
     /// What ended a client before its time; the load is worth nothing from then on.
     pub fn failure(&self) -> Option<String> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn at(&self, partition: u32) -> Option<&PartitionLive> {
@@ -158,9 +146,7 @@ impl Live {
     pub(crate) fn revoked(&self, partition: i32, member: u16) {
         if let Some(p) = self.signed(partition) {
             // Another member may own it already: a revocation is sometimes told late.
-            p.owner
-                .compare_exchange(u32::from(member) + 1, 0, Relaxed, Relaxed)
-                .ok();
+            p.owner.compare_exchange(u32::from(member) + 1, 0, Relaxed, Relaxed).ok();
         }
     }
 
@@ -205,29 +191,16 @@ mod tests {
     #[test]
     fn lag_is_what_is_acked_and_not_consumed() {
         let live = Live::new(2);
-        assert_eq!(
-            (live.lag(), live.acked_offset(0), live.last_acked_due(0)),
-            (0, None, None)
-        );
+        assert_eq!((live.lag(), live.acked_offset(0), live.last_acked_due(0)), (0, None, None));
         live.sent(0);
         live.sent(0);
         live.done(0, RunTime(7), Some(4));
-        assert_eq!(
-            (live.outstanding(0), live.lag(), live.acked_offset(0)),
-            (1, 5, Some(4))
-        );
+        assert_eq!((live.outstanding(0), live.lag(), live.acked_offset(0)), (1, 5, Some(4)));
         live.done(0, RunTime(6), None);
-        assert_eq!(
-            (live.outstanding(0), live.last_acked_due(0)),
-            (0, Some(RunTime(7)))
-        );
+        assert_eq!((live.outstanding(0), live.last_acked_due(0)), (0, Some(RunTime(7))));
         live.polled(0, 3);
         live.polled(0, 1);
-        assert_eq!(
-            (live.lag(), live.consumed()),
-            (1, 2),
-            "a re-read does not move the lag"
-        );
+        assert_eq!((live.lag(), live.consumed()), (1, 2), "a re-read does not move the lag");
         assert!(!live.acked_since(RunTime(0)), "partition 1 has no ack");
         live.done(1, RunTime(9), Some(0));
         assert!(live.acked_since(RunTime(6)) && !live.acked_since(RunTime(7)));

@@ -186,13 +186,8 @@ impl Load {
             history_dir: &ctx.history_dir,
         };
         let failures = Arc::clone(&self.live);
-        self.clients.probe = Some(Producer::start(
-            setup,
-            rate,
-            Arc::clone(&probed),
-            failures,
-            None,
-        )?);
+        self.clients.probe =
+            Some(Producer::start(setup, rate, Arc::clone(&probed), failures, None)?);
         let Some(interval) = probe.read_interval else {
             return Ok(());
         };
@@ -218,19 +213,12 @@ impl Load {
     ) -> Result<(), LoadError> {
         let (out, seconds) = mpsc::channel();
         let on_second = ctx.on_second;
-        let receive = move || {
-            seconds
-                .iter()
-                .for_each(|(at, second)| on_second(at, second))
-        };
+        let receive = move || seconds.iter().for_each(|(at, second)| on_second(at, second));
         self.clients.seconds = Some(
             std::thread::Builder::new()
                 .name("seconds".into())
                 .spawn(receive)
-                .map_err(|source| LoadError::Thread {
-                    client: "live view".into(),
-                    source,
-                })?,
+                .map_err(|source| LoadError::Thread { client: "live view".into(), source })?,
         );
         let setup = SenderSetup {
             run: ctx.run,
@@ -318,11 +306,7 @@ impl Load {
     pub fn restart_consumer(&mut self) -> u16 {
         let number = self.next_member;
         let members = self.clients.members.len();
-        if let Some(member) = self
-            .clients
-            .members
-            .get(usize::from(number) % members.max(1))
-        {
+        if let Some(member) = self.clients.members.get(usize::from(number) % members.max(1)) {
             member.replace(number);
             self.next_member += 1;
         }
@@ -353,7 +337,8 @@ impl Load {
 
 /// The partitions that lack something; none when none does.
 fn listed(live: &Live, lacks: impl Fn(u32) -> bool) -> Option<String> {
-    let lacking: Vec<_> = (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
+    let lacking: Vec<_> =
+        (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
     (!lacking.is_empty()).then(|| lacking.join(", "))
 }
 
@@ -368,20 +353,11 @@ impl Clients {
     /// Ends every thread; the first error is returned when all have ended.
     fn stop(&mut self, limit: Duration) -> Result<(Produced, Produced), LoadError> {
         let deadline = Instant::now() + limit;
-        self.producers()
-            .for_each(|producer| producer.control().stop(deadline));
-        let main = self
-            .producer
-            .take()
-            .map_or(Ok(Produced::default()), Producer::join);
-        let probe = self
-            .probe
-            .take()
-            .map_or(Ok(Produced::default()), Producer::join);
+        self.producers().for_each(|producer| producer.control().stop(deadline));
+        let main = self.producer.take().map_or(Ok(Produced::default()), Producer::join);
+        let probe = self.probe.take().map_or(Ok(Produced::default()), Producer::join);
         let deadline = Instant::now() + limit;
-        self.members
-            .iter()
-            .for_each(|member| member.leave(deadline));
+        self.members.iter().for_each(|member| member.leave(deadline));
         self.reader.iter().for_each(Reader::stop);
         let mut ended = Ok(());
         for member in self.members.drain(..) {
@@ -390,9 +366,7 @@ impl Clients {
         let reader = self.reader.take().map_or(Ok(()), Reader::join);
         // It ends by itself, now that the producer's end of the channel is gone.
         let seconds = self.seconds.take().map_or(Ok(()), |thread| {
-            thread
-                .join()
-                .map_err(|_| LoadError::Ended("the receiver of seconds panicked".into()))
+            thread.join().map_err(|_| LoadError::Ended("the receiver of seconds panicked".into()))
         });
         let produced = (main?, probe?);
         ended.and(reader).and(seconds).map(|()| produced)

@@ -56,9 +56,7 @@ fn failed(code: RDKafkaErrorCode, status: Status) -> Outcome {
 
 /// librdkafka's code of `error`.
 pub(crate) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
-    error
-        .rdkafka_error_code()
-        .unwrap_or(RDKafkaErrorCode::Unknown)
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
 }
 
 fn status(message: &BorrowedMessage<'_>) -> Status {
@@ -90,10 +88,7 @@ mod tests {
             E::Unknown,
         ] {
             for status in [NOT, POSSIBLY] {
-                assert_eq!(
-                    failed(code, status),
-                    Outcome::Indeterminate { code: code as i32 }
-                );
+                assert_eq!(failed(code, status), Outcome::Indeterminate { code: code as i32 });
             }
         }
     }
@@ -110,10 +105,7 @@ mod tests {
         ] {
             let number = code as i32;
             assert_eq!(failed(code, NOT), Outcome::Failed { code: number });
-            assert_eq!(
-                failed(code, POSSIBLY),
-                Outcome::Indeterminate { code: number }
-            );
+            assert_eq!(failed(code, POSSIBLY), Outcome::Indeterminate { code: number });
         }
         assert_eq!(E::NotEnoughReplicas as i32, 19, "the broker's own number");
     }

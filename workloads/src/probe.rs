@@ -62,10 +62,7 @@ impl Reader {
                 let live = Arc::clone(&task.probe.live);
                 task.run(&own).inspect_err(|e| live.fail(e.to_string()))
             })
-            .map_err(|source| LoadError::Thread {
-                client: NAME.into(),
-                source,
-            })?;
+            .map_err(|source| LoadError::Thread { client: NAME.into(), source })?;
         Ok(Self { stop, thread })
     }
 
@@ -116,10 +113,7 @@ impl Task {
         let consumer: BaseConsumer<DefaultConsumerContext> =
             settings::config(&settings(&probe.bootstrap), NAME)
                 .create()
-                .map_err(|source| LoadError::Client {
-                    client: NAME.into(),
-                    source,
-                })?;
+                .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
         let header = StreamHeader {
             run: probe.run,
             topic: probe.topic.clone(),
@@ -128,12 +122,7 @@ impl Task {
         };
         let stream = StreamWriter::create(&probe.history_dir, NAME, &header).map_err(failed)?;
         let turns = vec![Turn::Next(RunTime(0)); probe.partitions as usize];
-        Ok(Self {
-            probe,
-            consumer,
-            stream,
-            turns,
-        })
+        Ok(Self { probe, consumer, stream, turns })
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<(), LoadError> {
@@ -168,9 +157,7 @@ impl Task {
             } else if self.probe.probed.acked_offset(partition as u32).is_some() {
                 let first = self.first_of(partition as i32)?;
                 self.turns[partition] = Turn::Asked(self.probe.clock.now());
-                self.consumer
-                    .incremental_assign(&first)
-                    .map_err(request("assign"))?;
+                self.consumer.incremental_assign(&first).map_err(request("assign"))?;
             }
         }
         Ok(next)
@@ -187,16 +174,8 @@ impl Task {
         };
         *turn = Turn::Next(asked.plus(self.probe.interval).max(got));
         let first = self.first_of(partition)?;
-        self.consumer
-            .incremental_unassign(&first)
-            .map_err(request("unassign"))?;
-        self.stream
-            .push(&Entry::Read {
-                partition,
-                asked,
-                got,
-            })
-            .map_err(failed)
+        self.consumer.incremental_unassign(&first).map_err(request("unassign"))?;
+        self.stream.push(&Entry::Read { partition, asked, got }).map_err(failed)
     }
 
     fn first_of(&self, partition: i32) -> Result<TopicPartitionList, LoadError> {
@@ -208,16 +187,9 @@ impl Task {
 }
 
 fn failed(source: HistoryError) -> LoadError {
-    LoadError::History {
-        client: NAME.into(),
-        source,
-    }
+    LoadError::History { client: NAME.into(), source }
 }
 
 fn request(what: &'static str) -> impl Fn(KafkaError) -> LoadError {
-    move |source| LoadError::Request {
-        client: NAME.into(),
-        what,
-        source,
-    }
+    move |source| LoadError::Request { client: NAME.into(), what, source }
 }

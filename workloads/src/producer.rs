@@ -116,21 +116,12 @@ impl Producer {
         seconds: Option<Seconds>,
     ) -> Result<Self, LoadError> {
         let name = setup.name();
-        let refused = |source| LoadError::Thread {
-            client: name.clone(),
-            source,
-        };
+        let refused = |source| LoadError::Thread { client: name.clone(), source };
         let control = Arc::new(Control::new().map_err(refused)?);
         let clock = setup.clock;
         let role = setup.role;
         let sender = Sender::new(setup, Arc::clone(&live))?;
-        let task = Task {
-            clock,
-            control: Arc::clone(&control),
-            live,
-            sender,
-            seconds,
-        };
+        let task = Task { clock, control: Arc::clone(&control), live, sender, seconds };
         let thread = std::thread::Builder::new()
             .name(thread_name(role).into())
             .spawn(move || task.run(rate).inspect_err(|e| failures.fail(e.to_string())))
@@ -144,9 +135,7 @@ impl Producer {
 
     /// Waits for the thread, which was told to stop.
     pub(crate) fn join(self) -> Result<Produced, LoadError> {
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(LoadError::Ended("a producer panicked".into())))
+        self.thread.join().unwrap_or_else(|_| Err(LoadError::Ended("a producer panicked".into())))
     }
 }
 
@@ -187,8 +176,7 @@ impl Task {
                 return Ok(());
             }
             for partition in self.sender.untried() {
-                self.sender
-                    .send(partition, self.clock.now(), true, self.seconds.as_mut())?;
+                self.sender.send(partition, self.clock.now(), true, self.seconds.as_mut())?;
             }
             self.control.wake.wait(IDLE);
         }
@@ -212,10 +200,7 @@ impl Task {
             }
             let due = schedule.due(next);
             if now < due {
-                let until = self
-                    .seconds
-                    .as_ref()
-                    .map_or(due, |seconds| due.min(seconds.end()));
+                let until = self.seconds.as_ref().map_or(due, |seconds| due.min(seconds.end()));
                 self.wait(now, until.min(flush));
                 continue;
             }

@@ -134,9 +134,6 @@ mod tests {
         let (mut warm, mut cold) = ([0; HEADER_BYTES], [0; HEADER_BYTES]);
         encode(&mut warm, 1, &id, true);
         encode(&mut cold, 1, &id, false);
-        assert_eq!(
-            (warm[HEADER_BYTES - 1], cold[HEADER_BYTES - 1]),
-            (WARM_UP, 0)
-        );
+        assert_eq!((warm[HEADER_BYTES - 1], cold[HEADER_BYTES - 1]), (WARM_UP, 0));
     }
 }

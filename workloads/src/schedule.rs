@@ -17,10 +17,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `rate` sends a second, the first at `start`. The rate is not zero in a validated spec.
     pub(crate) fn new(start: RunTime, rate: u64) -> Self {
-        Self {
-            start,
-            rate: rate.max(1),
-        }
+        Self { start, rate: rate.max(1) }
     }
 
     /// When send `i` is due.

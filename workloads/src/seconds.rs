@@ -46,16 +46,14 @@ impl Seconds {
 
     pub(crate) fn sent(&mut self, due: RunTime, sent: RunTime) {
         self.second.sent += 1;
-        self.lag_us
-            .saturating_record(sent.since(due).as_micros() as u64);
+        self.lag_us.saturating_record(sent.since(due).as_micros() as u64);
     }
 
     pub(crate) fn done(&mut self, send: &Send) {
         match send.outcome {
             Outcome::Acked { .. } => {
                 self.second.acked += 1;
-                self.response_us
-                    .saturating_record(send.done.since(send.due).as_micros() as u64);
+                self.response_us.saturating_record(send.done.since(send.due).as_micros() as u64);
             }
             Outcome::Failed { .. } | Outcome::Indeterminate { .. } => self.second.failed += 1,
         }
@@ -90,10 +88,7 @@ impl Seconds {
 }
 
 /// Up to ten minutes in microseconds, to three digits; longer times saturate.
-#[expect(
-    clippy::expect_used,
-    reason = "the bounds are constants that the library accepts"
-)]
+#[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
 fn histogram_us() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds")
 }

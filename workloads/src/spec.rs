@@ -172,11 +172,7 @@ pub struct ProbeSpec {
     /// Bytes of a record's value, kbench's header included.
     pub record_bytes: usize,
     /// Time between two reads of a partition's first record; absent: no reads.
-    #[serde(
-        default,
-        with = "humantime_serde",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub read_interval: Option<Duration>,
 }
 
@@ -223,27 +219,14 @@ impl WorkloadSpec {
 
     /// Refuses values that cannot work, naming the key.
     pub fn validate(&self) -> Result<(), SpecError> {
-        require(
-            !self.name.trim().is_empty(),
-            "name",
-            "\"\"",
-            "a workload needs a name",
-        )?;
+        require(!self.name.trim().is_empty(), "name", "\"\"", "a workload needs a name")?;
         self.validate_load()?;
         self.validate_producer()?;
         self.validate_readers()?;
-        let phases = [
-            ("baseline", self.phases.baseline),
-            ("duration", self.phases.duration),
-        ];
+        let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
         for (key, value) in phases {
             let why = "a phase without time measures nothing; give it at least \"1s\"";
-            require(
-                value >= Duration::from_secs(1),
-                &format!("phases.{key}"),
-                shown(value),
-                why,
-            )?;
+            require(value >= Duration::from_secs(1), &format!("phases.{key}"), shown(value), why)?;
         }
         Ok(())
     }
@@ -254,12 +237,7 @@ impl WorkloadSpec {
         require((1..=1_000_000).contains(&rate), key, rate, why)?;
         record_size("load.record_bytes", self.load.record_bytes)?;
         let why = "must be from 1 to 1000000 keys; each partition needs one of its own";
-        require(
-            (1..=1_000_000).contains(&self.load.keys),
-            "load.keys",
-            self.load.keys,
-            why,
-        )
+        require((1..=1_000_000).contains(&self.load.keys), "load.keys", self.load.keys, why)
     }
 
     fn validate_producer(&self) -> Result<(), SpecError> {
@@ -275,24 +253,14 @@ impl WorkloadSpec {
             let why = "a group needs a name";
             require(!c.group.trim().is_empty(), "consumers.group", "\"\"", why)?;
             let why = "must be from 1 to 100; remove [consumers] for a load that nobody reads";
-            require(
-                (1..=100).contains(&c.members),
-                "consumers.members",
-                c.members,
-                why,
-            )?;
+            require((1..=100).contains(&c.members), "consumers.members", c.members, why)?;
             interval("consumers.commit_interval", c.commit_interval)?;
             settings("consumers.settings", &c.settings)?;
         }
         if let Some(p) = &self.probe {
             let why = "must be from 1 to 1000 records per second and partition; \
                        remove [probe] for a load without probe";
-            require(
-                (1..=1000).contains(&p.per_second),
-                "probe.per_second",
-                p.per_second,
-                why,
-            )?;
+            require((1..=1000).contains(&p.per_second), "probe.per_second", p.per_second, why)?;
             record_size("probe.record_bytes", p.record_bytes)?;
             if let Some(read) = p.read_interval {
                 interval("probe.read_interval", read)?;
@@ -312,12 +280,7 @@ fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
     let why = format!(
         "must be from {HEADER_BYTES} (kbench's header) to {MAX_RECORD_BYTES} (what brokers take)"
     );
-    require(
-        (HEADER_BYTES..=MAX_RECORD_BYTES).contains(&bytes),
-        key,
-        bytes,
-        &why,
-    )
+    require((HEADER_BYTES..=MAX_RECORD_BYTES).contains(&bytes), key, bytes, &why)
 }
 
 /// Refuses settings that are kbench's own to make: a second place for one is a contradiction.
@@ -338,12 +301,7 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
             _ => continue,
         };
         let why = format!("is set by {owner}; remove it");
-        require(
-            false,
-            &format!("{table}.{name:?}"),
-            format!("{value:?}"),
-            &why,
-        )?;
+        require(false, &format!("{table}.{name:?}"), format!("{value:?}"), &why)?;
     }
     Ok(())
 }
@@ -357,10 +315,7 @@ fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
 }
 
 fn shown(value: Duration) -> String {
-    format!(
-        "\"{}\"",
-        humantime_serde::re::humantime::format_duration(value)
-    )
+    format!("\"{}\"", humantime_serde::re::humantime::format_duration(value))
 }
 
 fn require(
@@ -373,11 +328,7 @@ fn require(
         return Ok(());
     }
     let value = value.to_string();
-    Err(SpecError::Impossible {
-        key: key.into(),
-        value,
-        why: why.into(),
-    })
+    Err(SpecError::Impossible { key: key.into(), value, why: why.into() })
 }
 
 #[cfg(test)]
@@ -402,46 +353,25 @@ mod tests {
     #[test]
     fn a_typo_is_told_with_line_column_and_allowed_keys() {
         let error = WorkloadSpec::parse(&text().replace("record_bytes = 1024", "record_byts = 1"));
-        let SpecError::Syntax(source) = error.unwrap_err() else {
-            panic!("not a syntax error")
-        };
+        let SpecError::Syntax(source) = error.unwrap_err() else { panic!("not a syntax error") };
         let words = source.to_string();
         assert!(words.contains("line 7, column 1"), "{words}");
-        assert!(
-            words.contains("`record_byts`") && words.contains("`record_bytes`"),
-            "{words}"
-        );
+        assert!(words.contains("`record_byts`") && words.contains("`record_bytes`"), "{words}");
         assert!(source.span().is_some());
     }
 
     #[test]
     fn impossible_values_name_their_key() {
         for (from, to, key) in [
-            (
-                "per_second = 1000",
-                "per_second = 0",
-                "load.rate.per_second",
-            ),
-            (
-                "record_bytes = 1024",
-                "record_bytes = 48",
-                "load.record_bytes",
-            ),
-            (
-                "record_bytes = 1024",
-                "record_bytes = 2000000",
-                "load.record_bytes",
-            ),
+            ("per_second = 1000", "per_second = 0", "load.rate.per_second"),
+            ("record_bytes = 1024", "record_bytes = 48", "load.record_bytes"),
+            ("record_bytes = 1024", "record_bytes = 2000000", "load.record_bytes"),
             ("keys = 1000", "keys = 0", "load.keys"),
             ("members = 3", "members = 0", "consumers.members"),
             ("group = \"analytics\"", "group = \"\"", "consumers.group"),
             ("\"1s\"", "\"0s\"", "consumers.commit_interval"),
             ("per_second = 20", "per_second = 0", "probe.per_second"),
-            (
-                "record_bytes = 100\n",
-                "record_bytes = 10\n",
-                "probe.record_bytes",
-            ),
+            ("record_bytes = 100\n", "record_bytes = 10\n", "probe.record_bytes"),
             ("\"50ms\"", "\"1ms\"", "probe.read_interval"),
             ("\"60s\"", "\"0s\"", "phases.duration"),
             ("acks = \"all\"", "acks = \"1\"", "producer.idempotence"),

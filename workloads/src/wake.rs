@@ -40,11 +40,7 @@ impl Wake {
 
     /// Sleeps for `limit`, less when rung.
     pub(crate) fn wait(&self, limit: Duration) {
-        let mut poll = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let timeout = libc::timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
             tv_nsec: limit.subsec_nanos().into(),
@@ -144,15 +140,9 @@ mod tests {
         wake.ring();
         let start = Instant::now();
         wake.wait(Duration::from_secs(60));
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "rung twice, woken at once"
-        );
+        assert!(start.elapsed() < Duration::from_secs(30), "rung twice, woken at once");
         let start = Instant::now();
         wake.wait(Duration::from_millis(20));
-        assert!(
-            start.elapsed() >= Duration::from_millis(20),
-            "two rings are one wake-up"
-        );
+        assert!(start.elapsed() >= Duration::from_millis(20), "two rings are one wake-up");
     }
 }

@@ -33,11 +33,7 @@ impl Lab {
         cluster.create_topic(TOPIC, 3, 3).unwrap();
         cluster.create_topic(PROBES, 3, 3).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Self {
-            cluster,
-            clock: RunClock::start(),
-            dir,
-        }
+        Self { cluster, clock: RunClock::start(), dir }
     }
 
     fn start(&self, spec: &WorkloadSpec) -> (Load, Receiver<(RunTime, Second)>) {
@@ -66,12 +62,7 @@ impl Lab {
 
 /// The shipped smoke load with some of its text replaced.
 fn spec(changes: &[(&str, &str)]) -> WorkloadSpec {
-    let mut text = shipped()
-        .iter()
-        .find(|(name, _)| *name == "smoke")
-        .unwrap()
-        .1
-        .to_owned();
+    let mut text = shipped().iter().find(|(name, _)| *name == "smoke").unwrap().1.to_owned();
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
@@ -116,22 +107,12 @@ fn a_load_is_recorded_in_full_and_read_back() {
     let figures = wait(&lab, &seconds, 4);
     let live = load.live();
     let summary = load.stop(LIMIT).unwrap();
-    assert_eq!(
-        (summary.failed, summary.indeterminate, summary.queue_full),
-        (0, 0, 0)
-    );
+    assert_eq!((summary.failed, summary.indeterminate, summary.queue_full), (0, 0, 0));
     assert_eq!(summary.sent, summary.acked);
-    assert_eq!(
-        live.lag(),
-        0,
-        "the group reads what was acked before it leaves"
-    );
+    assert_eq!(live.lag(), 0, "the group reads what was acked before it leaves");
     assert_eq!(live.failure(), None);
     let steady = figures.last().unwrap();
-    assert!(
-        (199..=201).contains(&steady.due),
-        "200 a second were asked for: {steady:?}"
-    );
+    assert!((199..=201).contains(&steady.due), "200 a second were asked for: {steady:?}");
     assert!(steady.response_p50_us.is_some() && steady.schedule_lag_p99_us.is_some());
     assert_eq!(summary.producer_settings["acks"], "-1");
 
@@ -141,11 +122,7 @@ fn a_load_is_recorded_in_full_and_read_back() {
     assert_eq!(drained.records, summary.acked);
 
     let history = lab.history();
-    assert!(
-        history
-            .values()
-            .all(|stream| stream.ending == Ending::Complete)
-    );
+    assert!(history.values().all(|stream| stream.ending == Ending::Complete));
     let main = sends(&history["producer-0"]);
     assert_eq!(main.len() as u64, summary.sent);
     check_sequences(&main);
@@ -158,10 +135,7 @@ fn a_load_is_recorded_in_full_and_read_back() {
 /// Sequences of each partition are 0, 1, 2... and rise with the due time.
 fn check_sequences(main: &[Send]) {
     for partition in 0..3 {
-        let mut own: Vec<_> = main
-            .iter()
-            .filter(|send| send.partition == partition)
-            .collect();
+        let mut own: Vec<_> = main.iter().filter(|send| send.partition == partition).collect();
         own.sort_by_key(|send| send.sequence);
         assert!(own.len() > 100, "partition {partition} was fed");
         for (i, pair) in own.windows(2).enumerate() {
@@ -169,10 +143,7 @@ fn check_sequences(main: &[Send]) {
             assert!(pair[0].due < pair[1].due && pair[0].sent <= pair[1].sent);
         }
     }
-    assert!(
-        main.iter()
-            .all(|send| send.due <= send.sent && send.sent <= send.done)
-    );
+    assert!(main.iter().all(|send| send.due <= send.sent && send.sent <= send.done));
 }
 
 /// The drain found each acked record at its offset, and nothing else.
@@ -180,21 +151,14 @@ fn check_log(main: &[Send], drain: &Stream) {
     let mut log = BTreeMap::new();
     for entry in &drain.entries {
         if let Entry::Poll(poll) = entry {
-            let Observed::Record(id) = poll.record else {
-                panic!("{poll:?}")
-            };
+            let Observed::Record(id) = poll.record else { panic!("{poll:?}") };
             log.insert((poll.partition, poll.offset), (id.sequence, id.key, id.due));
         }
     }
     assert_eq!(log.len(), main.len());
     for send in main {
-        let Outcome::Acked { offset } = send.outcome else {
-            panic!("{send:?}")
-        };
-        assert_eq!(
-            log[&(send.partition, offset)],
-            (send.sequence, send.key, send.due)
-        );
+        let Outcome::Acked { offset } = send.outcome else { panic!("{send:?}") };
+        assert_eq!(log[&(send.partition, offset)], (send.sequence, send.key, send.due));
     }
 }
 
@@ -209,14 +173,8 @@ fn check_consumers(main: &[Send], history: &BTreeMap<String, Stream>) {
         for entry in &stream.entries {
             match entry {
                 Entry::Poll(poll) => drop(polled.insert((poll.partition, poll.offset))),
-                Entry::Commit {
-                    partition,
-                    error: None,
-                    ..
-                } => drop(committed.insert(*partition)),
-                Entry::Commit {
-                    error: Some(code), ..
-                } => panic!("commit refused: {code}"),
+                Entry::Commit { partition, error: None, .. } => drop(committed.insert(*partition)),
+                Entry::Commit { error: Some(code), .. } => panic!("commit refused: {code}"),
                 _ => (),
             }
         }
@@ -227,37 +185,19 @@ fn check_consumers(main: &[Send], history: &BTreeMap<String, Stream>) {
 
 fn check_probes(history: &BTreeMap<String, Stream>) {
     let probe = &history["probe-producer-1"];
-    let Client::Producer {
-        acks: 1,
-        role: LoadRole::Probe,
-        idempotent: false,
-        ..
-    } = probe.header.client
+    let Client::Producer { acks: 1, role: LoadRole::Probe, idempotent: false, .. } =
+        probe.header.client
     else {
         panic!("{:?}", probe.header)
     };
-    assert!(
-        sends(probe)
-            .iter()
-            .all(|send| matches!(send.outcome, Outcome::Acked { .. }))
-    );
+    assert!(sends(probe).iter().all(|send| matches!(send.outcome, Outcome::Acked { .. })));
     let mut reads = [0; 3];
     for entry in &history["read-probe"].entries {
-        let Entry::Read {
-            partition,
-            asked,
-            got,
-        } = entry
-        else {
-            panic!("{entry:?}")
-        };
+        let Entry::Read { partition, asked, got } = entry else { panic!("{entry:?}") };
         assert!(asked < got);
         reads[*partition as usize] += 1;
     }
-    assert!(
-        reads.iter().all(|n| *n > 10),
-        "several reads a second for some seconds: {reads:?}"
-    );
+    assert!(reads.iter().all(|n| *n > 10), "several reads a second for some seconds: {reads:?}");
 }
 
 #[test]
@@ -275,22 +215,16 @@ fn check_stall(queue: &str) {
     let setting = format!(
         "compression = \"none\"\nsettings = {{ \"queue.buffering.max.messages\" = \"{queue}\" }}"
     );
-    let spec = spec(&[
-        ("per_second = 200", "per_second = 1000"),
-        ("compression = \"none\"", &setting),
-    ]);
+    let spec =
+        spec(&[("per_second = 200", "per_second = 1000"), ("compression = \"none\"", &setting)]);
     let (load, seconds) = lab.start(&spec);
     load.wait_warm(LIMIT).unwrap();
     load.end_warm_up();
     wait(&lab, &seconds, 2);
     let stall = lab.clock.now();
-    lab.cluster
-        .broker_round_trip_time(-1, Duration::from_millis(1000))
-        .unwrap();
+    lab.cluster.broker_round_trip_time(-1, Duration::from_millis(1000)).unwrap();
     wait(&lab, &seconds, 1);
-    lab.cluster
-        .broker_round_trip_time(-1, Duration::ZERO)
-        .unwrap();
+    lab.cluster.broker_round_trip_time(-1, Duration::ZERO).unwrap();
     let healed = lab.clock.now();
     wait(&lab, &seconds, 5);
     let summary = load.stop(LIMIT).unwrap();
@@ -298,34 +232,18 @@ fn check_stall(queue: &str) {
     assert_eq!(summary.queue_full > 0, queue == "100");
 
     let sends = sends(&lab.history()["producer-0"]);
-    let stalled: Vec<_> = sends
-        .iter()
-        .filter(|send| send.due > stall && send.due < healed)
-        .collect();
+    let stalled: Vec<_> =
+        sends.iter().filter(|send| send.due > stall && send.due < healed).collect();
     let due = (healed.secs_since(stall) * 1000.0) as usize;
-    assert!(
-        stalled.len().abs_diff(due) < 10,
-        "none skipped: {} of {due}",
-        stalled.len()
-    );
+    assert!(stalled.len().abs_diff(due) < 10, "none skipped: {} of {due}", stalled.len());
     // What was due in the stall waited for its end: half of it longer than half the stall.
     let mut response: Vec<_> = stalled.iter().map(|s| s.done.secs_since(s.due)).collect();
     response.sort_by(f64::total_cmp);
     let median = response[response.len() / 2];
-    assert!(
-        median > 0.4,
-        "queue {queue}: median response in the stall {median} s"
-    );
-    let (first, last) = (
-        sends.iter().map(|s| s.due).min(),
-        sends.iter().map(|s| s.due).max(),
-    );
+    assert!(median > 0.4, "queue {queue}: median response in the stall {median} s");
+    let (first, last) = (sends.iter().map(|s| s.due).min(), sends.iter().map(|s| s.due).max());
     let over = last.unwrap().secs_since(first.unwrap());
-    assert!(
-        sends.len() as f64 > over * 1000.0 * 0.9,
-        "{} in {over} s",
-        sends.len()
-    );
+    assert!(sends.len() as f64 > over * 1000.0 * 0.9, "{} in {over} s", sends.len());
 }
 
 #[test]
@@ -346,22 +264,15 @@ fn a_replaced_member_goes_on_from_the_committed_offset() {
     assert_eq!(old.ending, Ending::Complete);
     for partition in 0..3 {
         let accepted = |entry: &Entry| match entry {
-            Entry::Commit {
-                partition: p,
-                offset,
-                error: None,
-                ..
-            } if *p == partition => Some(*offset),
+            Entry::Commit { partition: p, offset, error: None, .. } if *p == partition => {
+                Some(*offset)
+            }
             _ => None,
         };
         let last_commit = old.entries.iter().filter_map(accepted).max();
         assert!(last_commit.is_some(), "partition {partition} was committed");
         let assigned = new.entries.iter().find_map(|entry| match entry {
-            Entry::Assigned {
-                partition: p,
-                committed,
-                ..
-            } if *p == partition => Some(*committed),
+            Entry::Assigned { partition: p, committed, .. } if *p == partition => Some(*committed),
             _ => None,
         });
         assert_eq!(assigned, Some(last_commit));
@@ -387,19 +298,13 @@ fn what_never_had_an_outcome_is_recorded_as_indeterminate() {
     assert!(summary.indeterminate > 100, "{summary:?}");
     assert_eq!(summary.sent, summary.acked + summary.indeterminate);
     let sends = sends(&lab.history()["producer-0"]);
-    let open = sends
-        .iter()
-        .filter(|s| s.outcome == Outcome::Indeterminate { code: 0 })
-        .count();
+    let open = sends.iter().filter(|s| s.outcome == Outcome::Indeterminate { code: 0 }).count();
     assert_eq!(open as u64, summary.indeterminate);
     check_sequences_of(&sends);
 }
 
 fn check_sequences_of(sends: &[Send]) {
-    let unique: BTreeSet<_> = sends
-        .iter()
-        .map(|send| (send.partition, send.sequence))
-        .collect();
+    let unique: BTreeSet<_> = sends.iter().map(|send| (send.partition, send.sequence)).collect();
     assert_eq!(unique.len(), sends.len());
 }
 
@@ -411,20 +316,10 @@ fn a_load_that_cannot_get_warm_says_what_is_missing_and_a_dropped_one_ends() {
     let error = load.wait_warm(Duration::from_millis(300)).unwrap_err();
     let words = error.to_string();
     assert!(matches!(error, LoadError::NotWarm { .. }), "{words}");
-    assert!(
-        words.contains("no record is acked yet on partition 0, 1, 2"),
-        "{words}"
-    );
-    assert!(
-        words.contains("no member of group analytics reads partition 0, 1, 2"),
-        "{words}"
-    );
+    assert!(words.contains("no record is acked yet on partition 0, 1, 2"), "{words}");
+    assert!(words.contains("no member of group analytics reads partition 0, 1, 2"), "{words}");
     drop(load);
-    assert!(
-        lab.history()
-            .values()
-            .all(|stream| stream.ending == Ending::Complete)
-    );
+    assert!(lab.history().values().all(|stream| stream.ending == Ending::Complete));
 }
 
 #[test]
@@ -462,18 +357,6 @@ fn a_drain_that_cannot_finish_says_how_far_it_came() {
     let limit = Duration::from_millis(300);
     let drained = drain(&bootstrap, TOPIC, 3, RUN, lab.dir.path(), lab.clock, limit).unwrap();
     assert!(!drained.complete);
-    let unread = |e: &&Entry| {
-        matches!(
-            e,
-            Entry::Drained {
-                reached: 0,
-                end_offset: 1..,
-                ..
-            }
-        )
-    };
-    assert_eq!(
-        lab.history()["drain"].entries.iter().filter(unread).count(),
-        3
-    );
+    let unread = |e: &&Entry| matches!(e, Entry::Drained { reached: 0, end_offset: 1.., .. });
+    assert_eq!(lab.history()["drain"].entries.iter().filter(unread).count(), 3);
 }

@@ -36,13 +36,8 @@ pub(super) async fn heal_outstanding(
     ledger: &mut Ledger,
 ) -> Vec<Failure> {
     let mut failures = vec![];
-    let mut faults: Vec<_> = ledger
-        .outstanding()
-        .entries
-        .into_iter()
-        .rev()
-        .map(|entry| entry.fault_id)
-        .collect();
+    let mut faults: Vec<_> =
+        ledger.outstanding().entries.into_iter().rev().map(|entry| entry.fault_id).collect();
     faults.dedup();
     for fault_id in faults {
         failures.extend(heal_fault(&fault_id, cluster, conductor, ledger).await);
@@ -58,19 +53,13 @@ pub(super) async fn heal_fault(
     conductor: &dyn Conductor,
     ledger: &mut Ledger,
 ) -> Vec<Failure> {
-    let of_fault = ledger
-        .outstanding()
-        .entries
-        .into_iter()
-        .rev()
-        .filter(|e| e.fault_id == fault_id);
+    let of_fault =
+        ledger.outstanding().entries.into_iter().rev().filter(|e| e.fault_id == fault_id);
     let (layout, fault): (Vec<_>, Vec<_>) = of_fault.partition(|e| e.undo.is_of_layout());
     let mut failures = vec![];
     if !fault.is_empty() {
         let fault_id = fault_id.to_owned();
-        let healing = EventKind::FaultHealing {
-            fault_id: fault_id.clone(),
-        };
+        let healing = EventKind::FaultHealing { fault_id: fault_id.clone() };
         conductor.record(conductor.now(), healing);
         let healed = undo_each(&fault, cluster, conductor, ledger, &mut failures).await;
         let healed = EventKind::FaultHealed {
@@ -109,16 +98,9 @@ async fn undo_each(
             failures.extend(written.err().map(Failure::Ledger));
         } else {
             let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());
-            failures.push(Failure::Undo {
-                step,
-                undo,
-                why: evidence.lines.join(", "),
-            });
+            failures.push(Failure::Undo { step, undo, why: evidence.lines.join(", ") });
         }
         parts.push(evidence);
     }
-    Undone {
-        evidence: Evidence::all(parts),
-        waited_for_session,
-    }
+    Undone { evidence: Evidence::all(parts), waited_for_session }
 }

@@ -76,9 +76,7 @@ impl Stepper<'_> {
     async fn steady(&self) -> Result<(), Stop> {
         let fault_id = self.step.id.clone();
         self.record(EventKind::AwaitingSteady { fault_id });
-        let steady = self
-            .unless_interrupted(self.conductor.steady(STEADY_LIMIT))
-            .await?;
+        let steady = self.unless_interrupted(self.conductor.steady(STEADY_LIMIT)).await?;
         steady.map_err(|missing| Stop::Unsteady(missing.to_string()))?;
         self.record(EventKind::Steady);
         Ok(())
@@ -102,8 +100,7 @@ impl Stepper<'_> {
     /// Takes leadership from the brokers that the target names, until it names them still.
     async fn move_leaders_away(&mut self) -> Result<Vec<Victim>, Stop> {
         let mut processes = self.resolve().await?;
-        self.ledger
-            .plan(&self.step.id, self.conductor.now(), Undo::RestoreLeaders)?;
+        self.ledger.plan(&self.step.id, self.conductor.now(), Undo::RestoreLeaders)?;
         for _ in 0..PREPARE_TRIES {
             for broker in brokers(&processes) {
                 let moved = self.cluster.move_leaders_away(broker).await;
@@ -149,10 +146,7 @@ impl Stepper<'_> {
             let state = self.cluster.state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
-                    victims.push(Victim {
-                        process: process.clone(),
-                        pid,
-                    });
+                    victims.push(Victim { process: process.clone(), pid });
                 }
                 ProcessState::Gone { how, .. } => {
                     return Err(Stop::Unmet(format!("{process} does not run: {how}")));
@@ -169,8 +163,7 @@ impl Stepper<'_> {
         }
         let fault = self.step.fault.fault();
         for undo in fault.undo(victims) {
-            self.ledger
-                .plan(&self.step.id, self.conductor.now(), undo)?;
+            self.ledger.plan(&self.step.id, self.conductor.now(), undo)?;
         }
         self.record(EventKind::FaultInjecting {
             fault_id: self.step.id.clone(),
@@ -185,11 +178,7 @@ impl Stepper<'_> {
             Err(error) => Evidence::of(error.to_string(), false),
         };
         let (fault_id, proven) = (self.step.id.clone(), evidence.proven);
-        self.record(EventKind::FaultInjected {
-            fault_id,
-            evidence: evidence.lines,
-            proven,
-        });
+        self.record(EventKind::FaultInjected { fault_id, evidence: evidence.lines, proven });
         injected.map_err(|e| self.failed("inject the fault", e))?;
         Ok(proven)
     }
@@ -203,10 +192,7 @@ impl Stepper<'_> {
         let recovered = self.conductor.recovered(since, &without, lasts.limit());
         let recovered = self.unless_interrupted(recovered).await.ok()?;
         let fault_id = self.step.id.clone();
-        self.record(EventKind::FaultRecovered {
-            fault_id,
-            recovered,
-        });
+        self.record(EventKind::FaultRecovered { fault_id, recovered });
         if let Lasts::Hold(hold) = lasts {
             let rest = hold.saturating_sub(began.elapsed());
             self.unless_interrupted(sleep(rest)).await.ok()?;
@@ -219,11 +205,7 @@ impl Stepper<'_> {
     }
 
     fn failed(&self, action: &'static str, source: PortError) -> Stop {
-        Stop::Failed(Failure::Step {
-            step: self.step.id.clone(),
-            action,
-            source,
-        })
+        Stop::Failed(Failure::Step { step: self.step.id.clone(), action, source })
     }
 
     /// Waits for `wait`, unless the user interrupts first. Only for waits that change nothing.
@@ -242,18 +224,9 @@ impl Stepper<'_> {
 }
 
 fn brokers(processes: &[Process]) -> Vec<BrokerId> {
-    processes
-        .iter()
-        .filter(|p| p.role == Role::Broker)
-        .map(|p| p.id)
-        .collect()
+    processes.iter().filter(|p| p.role == Role::Broker).map(|p| p.id).collect()
 }
 
 fn brokers_of(victims: &[Victim]) -> Vec<BrokerId> {
-    brokers(
-        &victims
-            .iter()
-            .map(|victim| victim.process.clone())
-            .collect::<Vec<_>>(),
-    )
+    brokers(&victims.iter().map(|victim| victim.process.clone()).collect::<Vec<_>>())
 }

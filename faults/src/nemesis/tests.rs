@@ -21,10 +21,7 @@ fn shipped(name: &str) -> Plan {
 }
 
 fn plan(step: &str) -> Plan {
-    Plan::parse(&format!(
-        "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\n{step}"
-    ))
-    .unwrap()
+    Plan::parse(&format!("name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\n{step}")).unwrap()
 }
 
 async fn carry_out(plan: &Plan, world: &World) -> Result<NemesisOutcome, NemesisError> {
@@ -77,10 +74,7 @@ async fn the_controller_alone_is_killed_and_everything_is_put_back() {
     ];
     assert_eq!(*world.trace.borrow(), expected);
     let injection = injection(&outcome, 0);
-    assert!(
-        injection.proven && injection.as_expected() == Some(true),
-        "{injection:?}"
-    );
+    assert!(injection.proven && injection.as_expected() == Some(true), "{injection:?}");
     assert_eq!(injection.resolved, ["broker 2 (node2)"]);
     assert!(world.dead().is_empty() && world.on_disk().is_empty() && world.layout_is_restored());
 }
@@ -97,29 +91,18 @@ async fn every_shipped_plan_is_carried_out_and_leaves_nothing() {
             assert!(injection.proven, "{name}/{}", step.id);
             assert_eq!(injection.as_expected(), Some(true), "{name}/{}", step.id);
         }
-        assert!(
-            world.dead().is_empty() && world.on_disk().is_empty(),
-            "{name}"
-        );
+        assert!(world.dead().is_empty() && world.on_disk().is_empty(), "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_brokers_are_struck_together_and_held() {
     let world = World::new();
-    let outcome = carry_out(&shipped("failover-two-brokers"), &world)
-        .await
-        .unwrap();
+    let outcome = carry_out(&shipped("failover-two-brokers"), &world).await.unwrap();
     assert_eq!(injection(&outcome, 0).recovered, Some(false));
     let trace = world.trace.borrow();
-    let first = trace
-        .iter()
-        .position(|line| line.starts_with("signal"))
-        .unwrap();
-    assert!(
-        trace[first + 1].starts_with("signal"),
-        "nothing between the signals: {trace:?}"
-    );
+    let first = trace.iter().position(|line| line.starts_with("signal")).unwrap();
+    assert!(trace[first + 1].starts_with("signal"), "nothing between the signals: {trace:?}");
     let at = |name: &str| {
         let events = world.events.borrow();
         let named = |e: &&results::event::Event| serde_json::to_value(e).unwrap()["event"] == name;
@@ -136,12 +119,7 @@ async fn the_wait_for_a_stale_registration_is_told_apart() {
     carry_out(&plan(step), &world).await.unwrap();
     let events = world.events.borrow();
     let waited = events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultHealed {
-            waited_for_session_s,
-            proven: true,
-            evidence,
-            ..
-        } => {
+        EventKind::FaultHealed { waited_for_session_s, proven: true, evidence, .. } => {
             assert!(evidence.contains(&"broker 1 (node1) is registered in ZooKeeper".to_owned()));
             Some(*waited_for_session_s)
         }
@@ -178,21 +156,10 @@ async fn a_target_that_is_not_met_is_awaited_then_skipped() {
     let world = World::new();
     let step = "fault = 'kill'\ntarget = {broker = 9}\nhold = '5s'";
     let outcome = carry_out(&plan(step), &world).await.unwrap();
-    let StepEnd::Skipped(reason) = &outcome.steps[0].end else {
-        panic!("{outcome:?}")
-    };
-    assert!(
-        reason.starts_with("the cluster has no broker 9"),
-        "{reason}"
-    );
+    let StepEnd::Skipped(reason) = &outcome.steps[0].end else { panic!("{outcome:?}") };
+    assert!(reason.starts_with("the cluster has no broker 9"), "{reason}");
     assert!(reason.ends_with("(awaited for 30 s)"), "{reason}");
-    assert!(
-        !world
-            .trace
-            .borrow()
-            .iter()
-            .any(|line| line.starts_with("signal"))
-    );
+    assert!(!world.trace.borrow().iter().any(|line| line.starts_with("signal")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,14 +168,8 @@ async fn a_broker_that_does_not_come_back_is_named_in_the_error_and_stays_in_the
     // Beyond every limit: each attempt to start the broker would find its id taken.
     world.session = Duration::from_secs(3600);
     let step = "fault = 'kill'\ntarget = {broker = 1}\nhold = '5s'";
-    let error = carry_out(&plan(step), &world)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("its registration of before is still in ZooKeeper"),
-        "{error}"
-    );
+    let error = carry_out(&plan(step), &world).await.unwrap_err().to_string();
+    assert!(error.contains("its registration of before is still in ZooKeeper"), "{error}");
     assert!(
         error.ends_with("still to be undone: start broker 1 (node1) (try `kbench heal`)"),
         "{error}"
@@ -223,11 +184,7 @@ async fn a_process_that_is_still_ending_is_not_taken_for_one_that_runs() {
     let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
     let process = world.broker(1);
     let pid = world.pid(&process);
-    let undo = Undo::StartProcess {
-        process: process.clone(),
-        pid,
-        signal: Signal::Term,
-    };
+    let undo = Undo::StartProcess { process: process.clone(), pid, signal: Signal::Term };
     ledger.plan("a", world.now(), undo).unwrap();
     world.end_after(&process, Duration::from_secs(2));
 

@@ -15,34 +15,19 @@ fn every_shipped_plan_is_valid_and_carries_its_file_name() {
         assert_eq!(plan.name, *name);
         assert!(plan.description.len() > 20, "{name}");
         let again = Plan::parse(&toml::to_string(&plan).unwrap());
-        assert_eq!(
-            again.as_ref(),
-            Ok(&plan),
-            "a resolved plan reads back the same"
-        );
+        assert_eq!(again.as_ref(), Ok(&plan), "a resolved plan reads back the same");
     }
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/plans")).unwrap();
-    assert_eq!(
-        files.count(),
-        SHIPPED.len(),
-        "a file in plans/ is not shipped"
-    );
+    assert_eq!(files.count(), SHIPPED.len(), "a file in plans/ is not shipped");
 }
 
 #[test]
 fn the_default_plan_needs_what_it_uses_and_fits_its_time() {
     let plan = Plan::parse(SHIPPED[0].1).unwrap();
-    let needs = BTreeSet::from([
-        Capability::Signal,
-        Capability::Start,
-        Capability::MoveLeaders,
-    ]);
+    let needs = BTreeSet::from([Capability::Signal, Capability::Start, Capability::MoveLeaders]);
     assert_eq!(plan.needs(), needs);
     let took = plan.estimate(Duration::from_secs(18));
-    assert!(
-        took > Duration::from_secs(3 * 18) && took <= Duration::from_secs(120),
-        "{took:?}"
-    );
+    assert!(took > Duration::from_secs(3 * 18) && took <= Duration::from_secs(120), "{took:?}");
     assert!(plan.estimate(Duration::from_secs(6)) < took);
 }
 
@@ -50,10 +35,7 @@ fn the_default_plan_needs_what_it_uses_and_fits_its_time() {
 fn two_brokers_of_three_are_not_expected_to_come_back() {
     let plan = Plan::parse(SHIPPED[2].1).unwrap();
     assert_eq!(plan.steps[0].expect, Expectation::OutageUntilHeal);
-    assert_eq!(
-        plan.steps[0].targets_in_words(),
-        "controller + leader(not controller)"
-    );
+    assert_eq!(plan.steps[0].targets_in_words(), "controller + leader(not controller)");
 }
 
 #[test]
@@ -61,10 +43,7 @@ fn a_typo_is_found_where_it_is() {
     let text = format!("{HEAD}target = 'controler'\nhold = '1s'\n");
     let found = error(&text);
     assert!(found.message.contains("controller-and-leader"), "{found}");
-    assert!(
-        text[found.span.clone().unwrap()].contains("controler"),
-        "{found:?}"
-    );
+    assert!(text[found.span.clone().unwrap()].contains("controler"), "{found:?}");
 
     let text = format!("{HEAD}tarket = 'controller'\nhold = '1s'\n");
     let found = error(&text);
@@ -80,15 +59,9 @@ fn a_plan_that_makes_no_sense_is_refused() {
         assert!(found.span.is_some(), "{lines}");
     };
     bad("hold = '1s'", "needs a `target`");
-    bad(
-        "target = 'controller'\ntargets = [{broker = 1}]\nhold = '1s'",
-        "not both",
-    );
+    bad("target = 'controller'\ntargets = [{broker = 1}]\nhold = '1s'", "not both");
     bad("target = 'controller'", "say how long");
-    bad(
-        "target = 'controller'\nhold = '1s'\nrecover_within = '2s'",
-        "say how long",
-    );
+    bad("target = 'controller'\nhold = '1s'\nrecover_within = '2s'", "say how long");
     bad("target = 'controller'\nuntil = 'recovered'", "say how long");
     bad("target = 'controller'\nhold = '0s'", "longer than 0 s");
     bad("target = 'controller'\nhold = '1 sec or so'", "");
@@ -102,14 +75,6 @@ fn a_plan_that_makes_no_sense_is_refused() {
          [[step]]\nid = 'a'\nfault = 'kill'\ntarget = 'controller'\nhold = '1s'",
         "two steps have the id \"a\"",
     );
-    assert!(
-        error("name = 'p'\ndescription = 'd'")
-            .message
-            .contains("at least one")
-    );
-    assert!(
-        error("name = 'A b'\ndescription = ''")
-            .message
-            .contains("a-z, 0-9")
-    );
+    assert!(error("name = 'p'\ndescription = 'd'").message.contains("at least one"));
+    assert!(error("name = 'A b'\ndescription = ''").message.contains("a-z, 0-9"));
 }

@@ -31,9 +31,12 @@ fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
 /// Prints the report on stdout; the exit code is the report's.
 pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<ExitCode, Failure> {
     match format {
-        Format::Json => print!("{}", report.to_json().map_err(|error| {
-            Failure::infrastructure(format!("the report cannot be written: {error}"))
-        })?),
+        Format::Json => print!(
+            "{}",
+            report.to_json().map_err(|error| {
+                Failure::infrastructure(format!("the report cannot be written: {error}"))
+            })?
+        ),
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();

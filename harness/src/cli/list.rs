@@ -58,10 +58,8 @@ fn specs<T: Spec>() -> Rows {
             .and_then(|table| table.get("description")?.as_str().map(str::to_owned))
             .unwrap_or_default()
     };
-    let rows = T::shipped()
-        .iter()
-        .map(|(name, text)| vec![(*name).to_owned(), describe(text)])
-        .collect();
+    let rows =
+        T::shipped().iter().map(|(name, text)| vec![(*name).to_owned(), describe(text)]).collect();
     (vec!["NAME", "DESCRIPTION"], rows)
 }
 

@@ -26,7 +26,8 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.
 pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
-    let arguments = ["kbench", "run", "--workload", "smoke", "--faults", "none", "--duration", "1s"];
+    let arguments =
+        ["kbench", "run", "--workload", "smoke", "--faults", "none", "--duration", "1s"];
     let Command::Run(mut args) = Cli::parse_from(arguments).command else {
         return Err(Failure::usage("`kbench run` is no run (a defect)"));
     };

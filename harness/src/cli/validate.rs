@@ -30,10 +30,9 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| {
-            Failure::spec(&name, &text, error.message(), error.span())
-        })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Failure::spec(&name, &text, error.message(), error.span())
+    })?;
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
         parse::<WorkloadSpec>(&name, &text)

@@ -86,10 +86,7 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
     };
     let mut command = tokio::process::Command::new("java");
     command.args([format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)]);
-    if process.role == Role::Zookeeper {
-        // A small server on a shared machine: the cheap compiler and collector start faster.
-        command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
-    }
+    command.args(&server.jvm);
     let archives = &cluster.kafka.archives;
     let existing = archives.existing(process.role);
     let dump_path = match &existing {

@@ -86,7 +86,13 @@ async fn ask(
 
 impl Said {
     /// Records what the answer says otherwise than the one before.
-    fn take(&mut self, shared: &Shared, at: RunTime, observer: BrokerId, answer: &MetadataResponse) {
+    fn take(
+        &mut self,
+        shared: &Shared,
+        at: RunTime,
+        observer: BrokerId,
+        answer: &MetadataResponse,
+    ) {
         self.lost = false;
         let recorder = &shared.watched.recorder;
         let controller = answer.controller_id.0;

@@ -45,10 +45,7 @@ pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
 }
 
 /// One session, to its end.
-async fn session(
-    shared: &Shared,
-    ready: &mut Option<oneshot::Sender<()>>,
-) -> Result<(), String> {
+async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Result<(), String> {
     let connect =
         Client::connector().with_session_timeout(SESSION).connect(&shared.watched.zookeeper);
     let client = limited(connect).await?;
@@ -58,7 +55,8 @@ async fn session(
     tokio::task::spawn_local(async move {
         loop {
             let event = watcher.changed().await;
-            let over = event.event_type == EventType::Session && event.session_state.is_terminated();
+            let over =
+                event.event_type == EventType::Session && event.session_state.is_terminated();
             if sender.send((clock.now(), event)).is_err() || over {
                 return;
             }
@@ -229,14 +227,7 @@ impl Reader<'_> {
         }
     }
 
-    fn take_partition(
-        &self,
-        at: RunTime,
-        topic: &str,
-        partition: i32,
-        json: &Value,
-        stat: &Stat,
-    ) {
+    fn take_partition(&self, at: RunTime, topic: &str, partition: i32, json: &Value, stat: &Stat) {
         let leader = number(&json["leader"]).unwrap_or(-1);
         let isr = numbers(&json["isr"]);
         {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use results::event::Role;
 
-
 /// Where the archives of one installation of Kafka under one Java are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archives {

@@ -101,10 +101,14 @@ impl Coordinator<'_> {
         };
         std::fs::create_dir_all(trial_dir.join("logs")).map_err(cannot)?;
         let messages = File::create(messages_path(&trial_dir)).map_err(cannot)?;
-        let arguments =
-            [crate::trial::SUBCOMMAND.into(), self.dir.path().as_os_str().to_owned(), number.to_string().into()];
-        let mut child = sandbox::spawn(self.spec.mode, &arguments, &trial_dir.join(DATA_DIR), messages)
-            .map_err(cannot)?;
+        let arguments = [
+            crate::trial::SUBCOMMAND.into(),
+            self.dir.path().as_os_str().to_owned(),
+            number.to_string().into(),
+        ];
+        let mut child =
+            sandbox::spawn(self.spec.mode, &arguments, &trial_dir.join(DATA_DIR), messages)
+                .map_err(cannot)?;
         LabRecord::of(child.pid()).save(&trial_dir).map_err(cannot)?;
         let Some(stdout) = child.take_stdout() else {
             return Err(cannot(std::io::Error::other("it has no stdout")));

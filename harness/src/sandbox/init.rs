@@ -176,12 +176,8 @@ fn remove_data(data: &Path) {
 
 /// Blocks the signals that are attended to, so that none is lost before the first wait.
 fn block_signals() -> Step<SigSet> {
-    let signals = SigSet::from_iter([
-        Signal::SIGCHLD,
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-    ]);
+    let signals =
+        SigSet::from_iter([Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(at("block signals"))?;
     Ok(signals)
 }

@@ -32,9 +32,8 @@ impl Network {
             ip(&["-batch", "-"], &host_side(nodes))?;
             for (index, node) in nodes.iter().enumerate() {
                 let address = network.address(index);
-                let text = format!(
-                    "addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n"
-                );
+                let text =
+                    format!("addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n");
                 ip(&["-n", node, "-batch", "-"], &text)?;
             }
         }

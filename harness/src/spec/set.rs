@@ -116,9 +116,7 @@ pub fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
 /// A usage failure that names the change.
 pub fn all_used(changes: &[Change], with_plan: bool) -> Result<(), Failure> {
     match changes.iter().find(|change| change.kind() == "plan" && !with_plan) {
-        Some(change) => {
-            Err(Failure::usage(format!("--set {}: the run has no plan", change.text)))
-        }
+        Some(change) => Err(Failure::usage(format!("--set {}: the run has no plan", change.text))),
         None => Ok(()),
     }
 }

@@ -142,9 +142,9 @@ fn assignment(topics: &[NewTopic]) -> Assignment {
     topics
         .iter()
         .flat_map(|topic| {
-            (0..).zip(&topic.assignment).map(|(partition, replicas)| {
-                ((topic.name.clone(), partition), replicas.clone())
-            })
+            (0..)
+                .zip(&topic.assignment)
+                .map(|(partition, replicas)| ((topic.name.clone(), partition), replicas.clone()))
         })
         .collect()
 }

@@ -171,10 +171,7 @@ fn judge_resumption(
     assignment: &Assignment<'_>,
 ) {
     let Some(bound) = *highest else { return };
-    if assignment
-        .committed
-        .is_some_and(|committed| committed >= bound.offset)
-    {
+    if assignment.committed.is_some_and(|committed| committed >= bound.offset) {
         return;
     }
     finding.found(Weight::Violation, || Anomaly {
@@ -189,9 +186,7 @@ fn judge_resumption(
             assignment.consumer,
             assignment
                 .committed
-                .map_or("no committed offset".to_owned(), |o| format!(
-                    "committed offset {o}"
-                )),
+                .map_or("no committed offset".to_owned(), |o| format!("committed offset {o}")),
             bound.offset,
             bound.consumer,
             assignment.at.secs_since(bound.at)
@@ -222,15 +217,9 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 finding.found(Weight::Violation, || Anomaly {
                     topic: group.topic,
                     partition: group.partition,
-                    offset: assignment
-                        .first
-                        .map(|poll| poll.offset)
-                        .or(assignment.committed),
+                    offset: assignment.first.map(|poll| poll.offset).or(assignment.committed),
                     at: Some(assignment.at),
-                    what: format!(
-                        "group {}: consumer {} {what}",
-                        group.group, assignment.consumer
-                    ),
+                    what: format!("group {}: consumer {} {what}", group.group, assignment.consumer),
                 });
             }
         }

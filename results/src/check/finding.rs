@@ -77,18 +77,8 @@ impl<'c> Finding<'c> {
         if *count > WITNESSES as u64 {
             return;
         }
-        let Anomaly {
-            topic,
-            partition,
-            offset,
-            at,
-            what,
-        } = anomaly();
-        let active = |at| {
-            self.faults
-                .iter()
-                .rfind(|fault| fault.from <= at && at <= fault.to)
-        };
+        let Anomaly { topic, partition, offset, at, what } = anomaly();
+        let active = |at| self.faults.iter().rfind(|fault| fault.from <= at && at <= fault.to);
         let witness = Witness {
             topic: topic.to_owned(),
             partition,
@@ -120,13 +110,8 @@ impl<'c> Finding<'c> {
             Verdict::Valid
         };
         if !self.doubts.is_empty() {
-            let extent = if self.examined == 0 {
-                "not checked"
-            } else {
-                "not checked in full"
-            };
-            self.notes
-                .insert(0, format!("{extent}: {}", self.doubts.join("; ")));
+            let extent = if self.examined == 0 { "not checked" } else { "not checked in full" };
+            self.notes.insert(0, format!("{extent}: {}", self.doubts.join("; ")));
         }
         self.witnesses.sort_by_key(|&(weight, _)| weight);
         Check {
@@ -135,12 +120,7 @@ impl<'c> Finding<'c> {
             count: violations + doubtful + counted,
             examined: self.examined,
             note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
-            witnesses: self
-                .witnesses
-                .into_iter()
-                .take(WITNESSES)
-                .map(|(_, w)| w)
-                .collect(),
+            witnesses: self.witnesses.into_iter().take(WITNESSES).map(|(_, w)| w).collect(),
         }
     }
 }

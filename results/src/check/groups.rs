@@ -71,23 +71,17 @@ fn add_member<'a>(
             Entry::Poll(Poll { partition, .. })
             | Entry::Assigned { partition, .. }
             | Entry::Revoked { partition, .. }
-            | Entry::Commit {
-                partition,
-                error: None,
-                ..
-            } => partition,
+            | Entry::Commit { partition, error: None, .. } => partition,
             _ => continue,
         };
-        let seen = groups
-            .entry((group, topic, partition))
-            .or_insert_with(|| GroupPartition {
-                group,
-                topic,
-                partition,
-                assignments: Vec::new(),
-                commits: Vec::new(),
-                polls: Vec::new(),
-            });
+        let seen = groups.entry((group, topic, partition)).or_insert_with(|| GroupPartition {
+            group,
+            topic,
+            partition,
+            assignments: Vec::new(),
+            commits: Vec::new(),
+            polls: Vec::new(),
+        });
         match *entry {
             Entry::Poll(ref poll) => {
                 seen.polls.push((poll.at, poll.offset));
@@ -97,24 +91,14 @@ fn add_member<'a>(
             }
             Entry::Assigned { at, committed, .. } => {
                 held.insert(partition, seen.assignments.len());
-                seen.assignments.push(Assignment {
-                    consumer,
-                    at,
-                    committed,
-                    first: None,
-                });
+                seen.assignments.push(Assignment { consumer, at, committed, first: None });
             }
             Entry::Revoked { .. } => {
                 held.remove(&partition);
             }
             Entry::Commit { at, offset, .. } => {
                 let held = held.contains_key(&partition);
-                seen.commits.push(Commit {
-                    consumer,
-                    at,
-                    offset,
-                    held,
-                });
+                seen.commits.push(Commit { consumer, at, offset, held });
             }
             _ => {}
         }

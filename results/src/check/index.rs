@@ -80,20 +80,10 @@ pub(super) fn identity(id: &RecordId) -> (u16, u16, u64) {
 impl<'a> LogIndex<'a> {
     pub(super) fn new(history: &'a History, drain_expected: bool) -> Self {
         let is_main = |stream: &&Stream| {
-            matches!(
-                stream.header.client,
-                Client::Producer {
-                    role: LoadRole::Main,
-                    ..
-                }
-            )
+            matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
         };
-        let topics: BTreeSet<&str> = history
-            .streams
-            .iter()
-            .filter(is_main)
-            .map(|stream| &*stream.header.topic)
-            .collect();
+        let topics: BTreeSet<&str> =
+            history.streams.iter().filter(is_main).map(|stream| &*stream.header.topic).collect();
         let streams: Vec<&Stream> = history
             .streams
             .iter()
@@ -144,26 +134,11 @@ impl<'a> LogIndex<'a> {
                     self.log(topic, poll.partition).log.push(poll);
                 }
                 (Entry::Poll(poll), Client::GroupConsumer { consumer, .. }) => {
-                    let read = Read {
-                        poll,
-                        consumer: Some(*consumer),
-                    };
+                    let read = Read { poll, consumer: Some(*consumer) };
                     self.log(topic, poll.partition).others.push(read);
                 }
-                (
-                    &Entry::Drained {
-                        partition,
-                        end_offset,
-                        reached,
-                        at,
-                    },
-                    Client::Drain,
-                ) => {
-                    self.log(topic, partition).drained = Some(Drained {
-                        end_offset,
-                        reached,
-                        at,
-                    });
+                (&Entry::Drained { partition, end_offset, reached, at }, Client::Drain) => {
+                    self.log(topic, partition).drained = Some(Drained { end_offset, reached, at });
                 }
                 _ => {}
             }
@@ -173,22 +148,19 @@ impl<'a> LogIndex<'a> {
     /// What of this evidence is missing, in sentences for people.
     pub(super) fn missing(&self, evidence: Evidence) -> Vec<String> {
         let truncated = |wanted: fn(&Client) -> bool| {
-            self.streams
-                .iter()
-                .filter(move |stream| wanted(&stream.header.client))
-                .filter_map(|stream| match &stream.ending {
+            self.streams.iter().filter(move |stream| wanted(&stream.header.client)).filter_map(
+                |stream| match &stream.ending {
                     Ending::Truncated { what, .. } => Some(what.clone()),
                     Ending::Complete => None,
-                })
+                },
+            )
         };
         match evidence {
             Evidence::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
             Evidence::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
             Evidence::Log => truncated(|c| matches!(c, Client::Drain))
                 .chain(
-                    self.partitions
-                        .values()
-                        .filter_map(|log| log.undrained(self.drain_expected)),
+                    self.partitions.values().filter_map(|log| log.undrained(self.drain_expected)),
                 )
                 .collect(),
         }
@@ -209,13 +181,8 @@ impl<'a> PartitionLog<'a> {
     }
 
     fn add_send(&mut self, stream: &'a Stream, send: &'a Send) {
-        let Client::Producer {
-            producer,
-            incarnation,
-            acks,
-            idempotent,
-            role,
-        } = stream.header.client
+        let Client::Producer { producer, incarnation, acks, idempotent, role } =
+            stream.header.client
         else {
             return;
         };
@@ -243,15 +210,11 @@ impl<'a> PartitionLog<'a> {
         self.log.dedup_by(|again, first| {
             let same = again.offset == first.offset;
             if same {
-                others.push(Read {
-                    poll: again,
-                    consumer: None,
-                });
+                others.push(Read { poll: again, consumer: None });
             }
             same
         });
-        self.others
-            .sort_by_key(|read| (read.poll.offset, read.poll.at));
+        self.others.sort_by_key(|read| (read.poll.offset, read.poll.at));
         for writer in &mut self.writers {
             writer.sends.sort_by_key(|send| send.sequence);
         }
@@ -263,18 +226,14 @@ impl<'a> PartitionLog<'a> {
                 _ => None,
             })
             .collect();
-        self.by_id
-            .sort_by_key(|&(id, offset)| (identity(id), offset));
+        self.by_id.sort_by_key(|&(id, offset)| (identity(id), offset));
     }
 
     /// Below this offset, what L does not hold is not in the log.
     pub(super) fn covered(&self) -> i64 {
         match self.drained {
             Some(drained) => drained.reached,
-            None => self
-                .log
-                .last()
-                .map_or(0, |poll| poll.offset.saturating_add(1)),
+            None => self.log.last().map_or(0, |poll| poll.offset.saturating_add(1)),
         }
     }
 
@@ -290,13 +249,9 @@ impl<'a> PartitionLog<'a> {
     pub(super) fn undrained(&self, drain_expected: bool) -> Option<String> {
         let place = format!("{} partition {}", self.topic, self.partition);
         match self.drained {
-            Some(Drained {
-                end_offset,
-                reached,
-                ..
-            }) if reached < end_offset => Some(format!(
-                "the drain of {place} ended at offset {reached} of {end_offset}"
-            )),
+            Some(Drained { end_offset, reached, .. }) if reached < end_offset => {
+                Some(format!("the drain of {place} ended at offset {reached} of {end_offset}"))
+            }
             Some(_) => None,
             None if self.writers.is_empty() => None,
             None if drain_expected => Some(format!("the drain of {place} did not end")),
@@ -306,10 +261,7 @@ impl<'a> PartitionLog<'a> {
 
     /// What L holds at `offset`.
     pub(super) fn at(&self, offset: i64) -> Option<&'a Poll> {
-        let at = self
-            .log
-            .binary_search_by_key(&offset, |poll| poll.offset)
-            .ok()?;
+        let at = self.log.binary_search_by_key(&offset, |poll| poll.offset).ok()?;
         Some(self.log[at])
     }
 
@@ -329,20 +281,14 @@ impl<'a> PartitionLog<'a> {
 
     /// All copies in L of one record, by offset.
     pub(super) fn copies(&self, id: (u16, u16, u64)) -> &[(&'a RecordId, i64)] {
-        let start = self
-            .by_id
-            .partition_point(|&(other, _)| identity(other) < id);
+        let start = self.by_id.partition_point(|&(other, _)| identity(other) < id);
         let rest = &self.by_id[start..];
-        &rest[..rest
-            .iter()
-            .take_while(|&&(other, _)| identity(other) == id)
-            .count()]
+        &rest[..rest.iter().take_while(|&&(other, _)| identity(other) == id).count()]
     }
 
     /// The records of L that were written by this partition's writers, grouped by copies.
     pub(super) fn copied(&self) -> impl Iterator<Item = &[(&'a RecordId, i64)]> {
-        self.by_id
-            .chunk_by(|(a, _), (b, _)| identity(a) == identity(b))
+        self.by_id.chunk_by(|(a, _), (b, _)| identity(a) == identity(b))
     }
 
     /// Who wrote the record, if it is one of this partition's writers.
@@ -356,13 +302,10 @@ impl<'a> PartitionLog<'a> {
     /// Every acked send to this partition, with its offset.
     pub(super) fn acked(&self) -> impl Iterator<Item = (&Writer<'a>, &'a Send, i64)> {
         self.writers.iter().flat_map(|writer| {
-            writer
-                .sends
-                .iter()
-                .filter_map(move |&send| match send.outcome {
-                    Outcome::Acked { offset } => Some((writer, send, offset)),
-                    _ => None,
-                })
+            writer.sends.iter().filter_map(move |&send| match send.outcome {
+                Outcome::Acked { offset } => Some((writer, send, offset)),
+                _ => None,
+            })
         })
     }
 
@@ -375,10 +318,7 @@ impl<'a> PartitionLog<'a> {
 impl<'a> Writer<'a> {
     /// The send with this sequence.
     pub(super) fn send(&self, sequence: u64) -> Option<&'a Send> {
-        let at = self
-            .sends
-            .binary_search_by_key(&sequence, |send| send.sequence)
-            .ok()?;
+        let at = self.sends.binary_search_by_key(&sequence, |send| send.sequence).ok()?;
         Some(self.sends[at])
     }
 

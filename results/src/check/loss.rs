@@ -21,22 +21,13 @@ enum Fate {
 
 fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -> Fate {
     let copies = log.copies(writer.identity(send));
-    let illegible = log
-        .at(offset)
-        .is_some_and(|poll| poll.record == Observed::Corrupt);
+    let illegible = log.at(offset).is_some_and(|poll| poll.record == Observed::Corrupt);
     if illegible || copies.iter().any(|&(_, at)| at == offset) {
         Fate::AsAcked
     } else if let Some(&(_, at)) = copies.first() {
         Fate::Elsewhere(at)
-    } else if log
-        .drained
-        .is_some_and(|drained| offset >= drained.end_offset)
-    {
-        if log.came_late(send) {
-            Fate::NotRead
-        } else {
-            Fate::BeyondEnd
-        }
+    } else if log.drained.is_some_and(|drained| offset >= drained.end_offset) {
+        if log.came_late(send) { Fate::NotRead } else { Fate::BeyondEnd }
     } else if offset < log.covered() {
         Fate::Absent
     } else {
@@ -46,11 +37,7 @@ fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -
 
 /// What a missing record means depends on what its ack promised.
 fn weight(writer: &Writer<'_>) -> Weight {
-    if writer.acks_all {
-        Weight::Violation
-    } else {
-        Weight::Counted
-    }
+    if writer.acks_all { Weight::Violation } else { Weight::Counted }
 }
 
 /// Calls `judge` for every ack of the main load whose fate is known; it returns what is wrong.
@@ -89,23 +76,15 @@ pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         let Fate::Absent = fate else { return None };
         let before = log.between(i64::MIN, offset).last().map(|poll| poll.offset);
         let at = log.at(offset).map(|poll| poll.offset);
-        let after = log
-            .between(offset.saturating_add(1), i64::MAX)
-            .first()
-            .map(|poll| poll.offset);
-        let near: Vec<_> = [before, at, after]
-            .into_iter()
-            .flatten()
-            .map(|o| o.to_string())
-            .collect();
+        let after = log.between(offset.saturating_add(1), i64::MAX).first().map(|poll| poll.offset);
+        let near: Vec<_> =
+            [before, at, after].into_iter().flatten().map(|o| o.to_string()).collect();
         let near = match near.split_last() {
             None => "nothing at all".to_owned(),
             Some((only, [])) => format!("offset {only}"),
             Some((last, others)) => format!("offsets {} and {last}", others.join(", ")),
         };
-        Some(format!(
-            "acked {record} at offset {offset} is absent; the drain read {near}"
-        ))
+        Some(format!("acked {record} at offset {offset} is absent; the drain read {near}"))
     });
 }
 
@@ -114,9 +93,7 @@ pub(super) fn lost_tail(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     each_ack(index, finding, |log, record, offset, fate| {
         let Fate::BeyondEnd = fate else { return None };
         let end = log.drained.map_or(0, |drained| drained.end_offset);
-        Some(format!(
-            "acked {record} at offset {offset} is absent; the log ends at offset {end}"
-        ))
+        Some(format!("acked {record} at offset {offset} is absent; the log ends at offset {end}"))
     });
 }
 
@@ -132,9 +109,9 @@ pub(super) fn offset_mismatch(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                      read {there} at offset {offset}"
                 ))
             }
-            (Fate::Absent, Some(there)) => Some(format!(
-                "{record} was acked at offset {offset}; the drain read {there} there"
-            )),
+            (Fate::Absent, Some(there)) => {
+                Some(format!("{record} was acked at offset {offset}; the drain read {there} there"))
+            }
             _ => None,
         }
     });

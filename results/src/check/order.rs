@@ -32,16 +32,8 @@ pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             let (sequence, offset) = (top.0.sequence, top.1);
             if id.sequence >= sequence {
                 *top = (id, poll.offset);
-            } else if log
-                .copies(record)
-                .first()
-                .is_some_and(|&(_, at)| at == poll.offset)
-            {
-                let weight = if writer.idempotent {
-                    Weight::Violation
-                } else {
-                    Weight::Counted
-                };
+            } else if log.copies(record).first().is_some_and(|&(_, at)| at == poll.offset) {
+                let weight = if writer.idempotent { Weight::Violation } else { Weight::Counted };
                 finding.found(weight, || Anomaly {
                     topic: log.topic,
                     partition: log.partition,
@@ -115,16 +107,9 @@ fn placed<'i, 'a>(log: &'i PartitionLog<'a>) -> Vec<Placed<'i, 'a>> {
         for &send in &writer.sends {
             let offset = match send.outcome {
                 Outcome::Acked { offset } => Some(offset),
-                _ => log
-                    .copies(writer.identity(send))
-                    .first()
-                    .map(|&(_, offset)| offset),
+                _ => log.copies(writer.identity(send)).first().map(|&(_, offset)| offset),
             };
-            all.extend(offset.map(|offset| Placed {
-                writer,
-                send,
-                offset,
-            }));
+            all.extend(offset.map(|offset| Placed { writer, send, offset }));
         }
     }
     all

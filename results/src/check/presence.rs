@@ -16,11 +16,7 @@ pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 continue;
             };
             finding.examined(1);
-            let weight = if writer.idempotent {
-                Weight::Violation
-            } else {
-                Weight::Counted
-            };
+            let weight = if writer.idempotent { Weight::Violation } else { Weight::Counted };
             for &(_, again) in more {
                 finding.found(weight, || Anomaly {
                     topic: log.topic,
@@ -88,11 +84,7 @@ fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
         }
         None => {
             let known = writer.is_none_or(|writer| writer.complete);
-            let weight = if known {
-                Weight::Violation
-            } else {
-                Weight::Doubtful
-            };
+            let weight = if known { Weight::Violation } else { Weight::Doubtful };
             Some((weight, "which has no send in the history".to_owned()))
         }
     }

@@ -10,10 +10,7 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
         for reads in log.others.chunk_by(|a, b| a.poll.offset == b.poll.offset) {
             let drained = log.at(reads[0].poll.offset);
-            let drained = drained.map(|poll| Read {
-                poll,
-                consumer: None,
-            });
+            let drained = drained.map(|poll| Read { poll, consumer: None });
             let reference = drained.as_ref().unwrap_or(&reads[0]);
             finding.examined(reads.len());
             let differs = |read: &&Read<'_>| read.poll.record != reference.poll.record;

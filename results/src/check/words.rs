@@ -5,11 +5,7 @@ use crate::history::Observed;
 
 /// A record's name in a sentence: "record producer 0 sequence 4711".
 pub(super) fn name((producer, incarnation, sequence): (u16, u16, u64)) -> String {
-    let life = if incarnation == 0 {
-        String::new()
-    } else {
-        format!(" life {incarnation}")
-    };
+    let life = if incarnation == 0 { String::new() } else { format!(" life {incarnation}") };
     format!("record producer {producer}{life} sequence {sequence}")
 }
 
@@ -24,8 +20,5 @@ pub(super) fn observed(record: &Observed) -> String {
 
 /// Who read, in a sentence.
 pub(super) fn reader(consumer: Option<u16>) -> String {
-    consumer.map_or_else(
-        || "the drain".to_owned(),
-        |number| format!("consumer {number}"),
-    )
+    consumer.map_or_else(|| "the drain".to_owned(), |number| format!("consumer {number}"))
 }

@@ -167,35 +167,19 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let beyond = figures.iter().filter(|f| f.seconds > high).count();
     let open = figures.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
-        let how = format!(
-            "{beyond} of {} trials took longer than {high} s",
-            figures.len()
-        );
+        let how = format!("{beyond} of {} trials took longer than {high} s", figures.len());
         (Outcome::Refuted, how)
     } else if !reasons.is_empty() {
-        (
-            Outcome::Undecided,
-            reasons.into_iter().collect::<Vec<_>>().join("; "),
-        )
+        (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
     } else if open > 0 {
-        let how = format!(
-            "{open} of {} trials ended before recovery did",
-            figures.len()
-        );
+        let how = format!("{open} of {} trials ended before recovery did", figures.len());
         (Outcome::Undecided, how)
     } else if figures.len() < claim.min_trials.max(1) as usize {
-        let how = format!(
-            "{} of {} trials that it needs",
-            figures.len(),
-            claim.min_trials
-        );
+        let how = format!("{} of {} trials that it needs", figures.len(), claim.min_trials);
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        (
-            Outcome::Holds,
-            format!("{} of {} trials within it", figures.len(), figures.len()),
-        )
+        (Outcome::Holds, format!("{} of {} trials within it", figures.len(), figures.len()))
     };
 }
 
@@ -225,9 +209,7 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
     let median = match n {
         0 => None,
         n if n % 2 == 1 => seconds(n / 2),
-        n => seconds(n / 2 - 1)
-            .zip(seconds(n / 2))
-            .map(|(a, b)| (a + b) / 2.0),
+        n => seconds(n / 2 - 1).zip(seconds(n / 2)).map(|(a, b)| (a + b) / 2.0),
     };
     out.measured_s = Some(Measured {
         n,
@@ -270,20 +252,11 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
     (out.outcome, out.reason) = if !violated.is_empty() {
         (Outcome::Refuted, violated.join("; "))
     } else if !open.is_empty() {
-        (
-            Outcome::Undecided,
-            open.into_iter().collect::<Vec<_>>().join("; "),
-        )
+        (Outcome::Undecided, open.into_iter().collect::<Vec<_>>().join("; "))
     } else if usable < claim.min_trials.max(1) {
-        (
-            Outcome::Undecided,
-            format!("{usable} of {} trials that it needs", claim.min_trials),
-        )
+        (Outcome::Undecided, format!("{usable} of {} trials that it needs", claim.min_trials))
     } else {
-        (
-            Outcome::Holds,
-            kept.into_iter().collect::<Vec<_>>().join("; "),
-        )
+        (Outcome::Holds, kept.into_iter().collect::<Vec<_>>().join("; "))
     };
 }
 
@@ -292,14 +265,9 @@ fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
         return Err(reason.clone());
     }
     let all = trial.faults.iter().map(|fault| &fault.id);
-    let steps: Vec<&String> = if claim.scenario.is_empty() {
-        all.collect()
-    } else {
-        claim.scenario.iter().collect()
-    };
-    steps
-        .into_iter()
-        .try_for_each(|step| proven_step(trial, step).map(|_| ()))
+    let steps: Vec<&String> =
+        if claim.scenario.is_empty() { all.collect() } else { claim.scenario.iter().collect() };
+    steps.into_iter().try_for_each(|step| proven_step(trial, step).map(|_| ()))
 }
 
 enum Finding {
@@ -346,10 +314,7 @@ fn checks(names: &[String], trial: &TrialFacts) -> Finding {
             }
         }
     }
-    open.map_or_else(
-        || Finding::Kept(format!("{examined} examined, none wrong")),
-        Finding::Open,
-    )
+    open.map_or_else(|| Finding::Kept(format!("{examined} examined, none wrong")), Finding::Open)
 }
 
 fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
@@ -371,11 +336,7 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
 }
 
 fn resume(names: &[String], trial: &TrialFacts) -> Finding {
-    let Resumed {
-        restarted,
-        at_committed,
-        elsewhere,
-    } = trial.resumed;
+    let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
     match checks(names, trial) {
         Finding::Kept(_) if elsewhere > 0 => Finding::Violated(format!(
             "{elsewhere} partitions did not start at the committed offset"
@@ -398,9 +359,5 @@ impl TrialFacts {
 }
 
 fn in_trial(trial: &TrialFacts, trials: &[TrialFacts], text: &str) -> String {
-    if trials.len() == 1 {
-        text.to_owned()
-    } else {
-        format!("trial {}: {text}", trial.number)
-    }
+    if trials.len() == 1 { text.to_owned() } else { format!("trial {}: {text}", trial.number) }
 }

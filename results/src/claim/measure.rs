@@ -28,9 +28,7 @@ pub(super) fn proven_step<'a>(trial: &'a TrialFacts, step: &str) -> Result<&'a F
         return Err(format!("step \"{step}\" was not carried out"));
     };
     if !fault.proven {
-        return Err(format!(
-            "nothing proves that the fault of step \"{step}\" took effect"
-        ));
+        return Err(format!("nothing proves that the fault of step \"{step}\" took effect"));
     }
     Ok(fault)
 }
@@ -96,26 +94,14 @@ fn rows<'a>(
         .filter(|row| row.fault == step && row.stream == stream)
         .collect();
     if of_step.is_empty() {
-        return Err(format!(
-            "no figures of the {} stream for step \"{step}\"",
-            stream.as_str()
-        ));
+        return Err(format!("no figures of the {} stream for step \"{step}\"", stream.as_str()));
     }
     if of_step.iter().any(|row| row.led.is_none()) {
-        return Err(format!(
-            "who led which partition at step \"{step}\" was not seen"
-        ));
+        return Err(format!("who led which partition at step \"{step}\" was not seen"));
     }
-    let wanted: Vec<_> = of_step
-        .into_iter()
-        .filter(|row| row.led == Some(led))
-        .collect();
+    let wanted: Vec<_> = of_step.into_iter().filter(|row| row.led == Some(led)).collect();
     if wanted.is_empty() {
-        let which = if led {
-            "no partition"
-        } else {
-            "every partition"
-        };
+        let which = if led { "no partition" } else { "every partition" };
         return Err(format!("the dead broker of step \"{step}\" led {which}"));
     }
     Ok(wanted)
@@ -123,9 +109,7 @@ fn rows<'a>(
 
 /// The partition that was away longest stands for the trial.
 fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure {
-    let longest = rows
-        .iter()
-        .max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s));
+    let longest = rows.iter().max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s));
     Figure {
         seconds: longest.map_or(0.0, |row| row.unavailable_s),
         censored: rows.iter().any(|row| row.censored),

@@ -1,8 +1,8 @@
 //! Whether a consumer that was replaced on purpose started where its group had committed.
 
 use crate::event::{Event, EventKind};
-use crate::history::{Client, Entry};
 use crate::history::History;
+use crate::history::{Client, Entry};
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,12 +37,7 @@ pub(crate) fn resumed(events: &[Event], history: &History) -> Resumed {
 
 fn follow(entries: &[Entry], result: &mut Resumed) {
     for (index, entry) in entries.iter().enumerate() {
-        let Entry::Assigned {
-            partition,
-            committed: Some(committed),
-            ..
-        } = entry
-        else {
+        let Entry::Assigned { partition, committed: Some(committed), .. } = entry else {
             continue;
         };
         let first = entries[index + 1..].iter().find_map(|later| match later {

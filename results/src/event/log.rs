@@ -51,11 +51,7 @@ impl EventLog {
         let path = path.into();
         match OpenOptions::new().append(true).create_new(true).open(&path) {
             Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(EventLogError::Io {
-                verb: "create",
-                path,
-                source,
-            }),
+            Err(source) => Err(EventLogError::Io { verb: "create", path, source }),
         }
     }
 
@@ -113,23 +109,12 @@ mod tests {
 
     fn events() -> Vec<Event> {
         vec![
-            Event {
-                at: RunTime(5),
-                kind: EventKind::Stage {
-                    stage: Stage::Baseline,
-                },
-            },
+            Event { at: RunTime(5), kind: EventKind::Stage { stage: Stage::Baseline } },
             Event {
                 at: RunTime(7),
-                kind: EventKind::Second(Second {
-                    due: 9,
-                    ..Second::default()
-                }),
+                kind: EventKind::Second(Second { due: 9, ..Second::default() }),
             },
-            Event {
-                at: RunTime(9),
-                kind: EventKind::TrialEnded,
-            },
+            Event { at: RunTime(9), kind: EventKind::TrialEnded },
         ]
     }
 
@@ -142,10 +127,7 @@ mod tests {
             log.append(&event).unwrap();
         }
         assert_eq!(read(&path).unwrap(), (events(), None));
-        assert!(
-            EventLog::create(&path).is_err(),
-            "an existing log must not be overwritten"
-        );
+        assert!(EventLog::create(&path).is_err(), "an existing log must not be overwritten");
     }
 
     #[test]
@@ -163,11 +145,6 @@ mod tests {
         assert!(truncation.unwrap().contains("line 3 breaks off"));
 
         std::fs::write(&path, b"{\"at\":1,\"event\":\"nonsense\"}\n{}\n").unwrap();
-        assert!(
-            read(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("events.jsonl:1:")
-        );
+        assert!(read(&path).unwrap_err().to_string().contains("events.jsonl:1:"));
     }
 }

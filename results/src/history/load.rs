@@ -48,14 +48,8 @@ impl History {
     /// Reads every stream (`*.kbh`) of the directory `dir`.
     pub fn load(dir: &Path) -> Result<Self, HistoryError> {
         let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => HistoryError::NoDirectory {
-                path: dir.to_owned(),
-            },
-            _ => HistoryError::Io {
-                action: "list",
-                path: dir.to_owned(),
-                source,
-            },
+            io::ErrorKind::NotFound => HistoryError::NoDirectory { path: dir.to_owned() },
+            _ => HistoryError::Io { action: "list", path: dir.to_owned(), source },
         };
         let mut paths = Vec::new();
         for file in fs::read_dir(dir).map_err(failed)? {
@@ -65,26 +59,17 @@ impl History {
             }
         }
         if paths.is_empty() {
-            return Err(HistoryError::NoStreams {
-                path: dir.to_owned(),
-            });
+            return Err(HistoryError::NoStreams { path: dir.to_owned() });
         }
         paths.sort();
-        let streams = paths
-            .iter()
-            .map(|path| Stream::load(path))
-            .collect::<Result<_, _>>()?;
+        let streams = paths.iter().map(|path| Stream::load(path)).collect::<Result<_, _>>()?;
         Ok(Self { streams })
     }
 }
 
 impl Stream {
     fn load(path: &Path) -> Result<Self, HistoryError> {
-        let failed = |source| HistoryError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| HistoryError::Io { action: "read", path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut input = BufReader::new(file);
@@ -106,17 +91,8 @@ impl Stream {
                 ),
             },
         };
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Ok(Self {
-            name,
-            header,
-            entries,
-            ending,
-        })
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, header, entries, ending })
     }
 
     /// Whether the stream was read to its end mark.
@@ -134,57 +110,39 @@ fn short(path: &Path) -> PathBuf {
 /// Checks magic and format; returns their length.
 fn check_magic(input: &mut impl Read, path: &Path) -> Result<u64, HistoryError> {
     let mut start = [0; frame::MAGIC.len() + 2];
-    input
-        .read_exact(&mut start)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => HistoryError::Header {
-                path: path.to_owned(),
-                what: "it ends there".to_owned(),
-            },
-            _ => HistoryError::Io {
-                action: "read",
-                path: path.to_owned(),
-                source,
-            },
-        })?;
+    input.read_exact(&mut start).map_err(|source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            HistoryError::Header { path: path.to_owned(), what: "it ends there".to_owned() }
+        }
+        _ => HistoryError::Io { action: "read", path: path.to_owned(), source },
+    })?;
     let [magic @ .., low, high] = start;
     if magic != frame::MAGIC {
-        return Err(HistoryError::NotAStream {
-            path: path.to_owned(),
-        });
+        return Err(HistoryError::NotAStream { path: path.to_owned() });
     }
     let found = u16::from_le_bytes([low, high]);
     if found == 0 {
-        return Err(HistoryError::NotAStream {
-            path: path.to_owned(),
-        });
+        return Err(HistoryError::NotAStream { path: path.to_owned() });
     }
     if found > frame::FORMAT {
         let known = frame::FORMAT;
-        return Err(HistoryError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(HistoryError::Newer { path: path.to_owned(), found, known });
     }
     Ok(start.len() as u64)
 }
 
 fn read_header<R: Read>(frames: &mut Frames<R>, path: &Path) -> Result<StreamHeader, HistoryError> {
-    let damaged = |what: &str| HistoryError::Header {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    };
+    let damaged =
+        |what: &str| HistoryError::Header { path: path.to_owned(), what: what.to_owned() };
     let next = frames.next().map_err(|source| HistoryError::Io {
         action: "read",
         path: path.to_owned(),
         source,
     })?;
     match next {
-        Next::Frame {
-            kind: frame::HEADER,
-            payload,
-        } => postcard::from_bytes(&payload).map_err(|_| damaged("it cannot be decoded")),
+        Next::Frame { kind: frame::HEADER, payload } => {
+            postcard::from_bytes(&payload).map_err(|_| damaged("it cannot be decoded"))
+        }
         Next::Frame { .. } => Err(damaged("there is none")),
         Next::Damage(_) => Err(damaged("it ends there, or its checksum is wrong")),
     }
@@ -198,17 +156,11 @@ fn read_blocks<R: Read>(
     loop {
         let at = frames.at;
         let wrong = match frames.next()? {
-            Next::Frame {
-                kind: frame::BLOCK,
-                payload,
-            } => match codec::decode(&payload, entries) {
+            Next::Frame { kind: frame::BLOCK, payload } => match codec::decode(&payload, entries) {
                 Ok(()) => continue,
                 Err(codec::Malformed) => "has a block that cannot be decoded",
             },
-            Next::Frame {
-                kind: frame::END,
-                payload,
-            } => {
+            Next::Frame { kind: frame::END, payload } => {
                 if payload != (entries.len() as u64).to_le_bytes() {
                     "counts another number of entries in its end mark"
                 } else if !frames.at_end() {

@@ -38,11 +38,7 @@ impl StreamWriter {
     pub fn create(dir: &Path, name: &str, header: &StreamHeader) -> Result<Self, HistoryError> {
         let io = |action, path: &Path| {
             let path = path.to_owned();
-            move |source| HistoryError::Io {
-                action,
-                path,
-                source,
-            }
+            move |source| HistoryError::Io { action, path, source }
         };
         fs::create_dir_all(dir).map_err(io("create the directory", dir))?;
         let path = dir.join(format!("{name}.kbh"));
@@ -58,37 +54,23 @@ impl StreamWriter {
             file.write_all(&head)
         };
         write(&mut file).map_err(io("write", &path))?;
-        Ok(Self {
-            path,
-            file,
-            block: Encoder::default(),
-            entries: 0,
-            state: State::Open,
-        })
+        Ok(Self { path, file, block: Encoder::default(), entries: 0, state: State::Open })
     }
 
     /// Appends an entry. It is in the file when the block is full or after [`flush`](Self::flush).
     pub fn push(&mut self, entry: &Entry) -> Result<(), HistoryError> {
         if self.state != State::Open {
-            return Err(HistoryError::Broken {
-                path: self.path.clone(),
-            });
+            return Err(HistoryError::Broken { path: self.path.clone() });
         }
         self.block.push(entry);
         self.entries += 1;
-        if self.block.bytes() >= BLOCK_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.block.bytes() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes out the entries pushed so far.
     pub fn flush(&mut self) -> Result<(), HistoryError> {
         if self.state != State::Open {
-            return Err(HistoryError::Broken {
-                path: self.path.clone(),
-            });
+            return Err(HistoryError::Broken { path: self.path.clone() });
         }
         if self.block.is_empty() {
             return Ok(());
@@ -113,11 +95,7 @@ impl StreamWriter {
         });
         written.map_err(|source| {
             self.state = State::Broken;
-            HistoryError::Io {
-                action: "write",
-                path: self.path.clone(),
-                source,
-            }
+            HistoryError::Io { action: "write", path: self.path.clone(), source }
         })
     }
 }

@@ -10,18 +10,15 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::event::{Event, EventKind};
-use crate::history::Outcome;
 use crate::history::History;
+use crate::history::Outcome;
 
 use super::{histogram, main_sends};
 
 /// One second of a log, `\n`-terminated lines in all.
 pub fn write(out: &mut impl io::Write, trials: &[(u32, &[Event], &History)]) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
-    let start_ms = trials
-        .iter()
-        .flat_map(|(_, events, _)| *events)
-        .find_map(wall_at_start);
+    let start_ms = trials.iter().flat_map(|(_, events, _)| *events).find_map(wall_at_start);
     let start = UNIX_EPOCH + Duration::from_millis(start_ms.unwrap_or(0).max(0) as u64);
     let mut builder = IntervalLogWriterBuilder::new();
     builder
@@ -47,9 +44,7 @@ pub fn write(out: &mut impl io::Write, trials: &[(u32, &[Event], &History)]) -> 
 
 fn wall_at_start(event: &Event) -> Option<i64> {
     match event.kind {
-        EventKind::TrialStarted {
-            wall_at_start_ms, ..
-        } => Some(wall_at_start_ms),
+        EventKind::TrialStarted { wall_at_start_ms, .. } => Some(wall_at_start_ms),
         _ => None,
     }
 }
@@ -60,21 +55,13 @@ fn seconds(history: &History) -> BTreeMap<u64, Histogram<u64>> {
     for send in main_sends(history) {
         if matches!(send.outcome, Outcome::Acked { .. }) {
             let response = send.done.since(send.due).as_micros() as u64;
-            seconds
-                .entry(send.done.0 / 1_000_000_000)
-                .or_default()
-                .push(response);
+            seconds.entry(send.done.0 / 1_000_000_000).or_default().push(response);
         }
     }
     let fill = |values: Vec<u64>| {
         let mut histogram = histogram();
-        values
-            .into_iter()
-            .for_each(|value| histogram.saturating_record(value));
+        values.into_iter().for_each(|value| histogram.saturating_record(value));
         histogram
     };
-    seconds
-        .into_iter()
-        .map(|(second, values)| (second, fill(values)))
-        .collect()
+    seconds.into_iter().map(|(second, values)| (second, fill(values))).collect()
 }

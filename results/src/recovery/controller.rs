@@ -38,19 +38,9 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
     if !fault.brokers.contains(&from) {
         return None;
     }
-    let before = timeline
-        .events()
-        .take_while(|e| e.at <= fault.injecting)
-        .filter_map(epoch)
-        .last();
-    let window = || {
-        timeline
-            .from(fault.injecting)
-            .take_while(|e| e.at < fault.window_end)
-    };
-    let after = window()
-        .filter_map(epoch)
-        .find(|epoch| before.is_none_or(|b| *epoch > b));
+    let before = timeline.events().take_while(|e| e.at <= fault.injecting).filter_map(epoch).last();
+    let window = || timeline.from(fault.injecting).take_while(|e| e.at < fault.window_end);
+    let after = window().filter_map(epoch).find(|epoch| before.is_none_or(|b| *epoch > b));
     let seen_epoch = window().any(|e| epoch(e).is_some());
     let elected = window().find_map(|e| match e.kind {
         EventKind::ControllerElected { broker, .. } if !fault.brokers.contains(&broker) => {
@@ -123,19 +113,10 @@ fn phases(
     let mut live = timeline.registered_at(fault.injecting);
     live.retain(|broker| !fault.brokers.contains(broker));
     let seen = live.iter().map(|broker| {
-        let said = EventKind::ControllerSeen {
-            observer: *broker,
-            controller: new,
-        };
-        timeline
-            .from(fault.injecting)
-            .find(|e| e.kind == said)
-            .map(|e| e.at)
+        let said = EventKind::ControllerSeen { observer: *broker, controller: new };
+        timeline.from(fault.injecting).find(|e| e.kind == said).map(|e| e.at)
     });
-    match seen
-        .collect::<Option<Vec<RunTime>>>()
-        .and_then(|all| all.into_iter().max())
-    {
+    match seen.collect::<Option<Vec<RunTime>>>().and_then(|all| all.into_iter().max()) {
         Some(last) => phases.metadata = Some(last.max(elected_at).secs_since(elected_at)),
         None => notes.push("not every live broker was seen to name the new controller".to_owned()),
     }

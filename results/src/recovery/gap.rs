@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::RunTime;
-use crate::history::{Client, Entry, LoadRole, Outcome};
 use crate::history::History;
+use crate::history::{Client, Entry, LoadRole, Outcome};
 
 use super::StreamKind;
 
@@ -72,11 +72,7 @@ impl Operations {
                 continue;
             }
             let end = answer.unwrap_or(self.data_end.max(operation.due));
-            gaps.push(Gap {
-                start: operation.due,
-                end,
-                censored: answer.is_none(),
-            });
+            gaps.push(Gap { start: operation.due, end, censored: answer.is_none() });
         }
         gaps
     }
@@ -107,14 +103,8 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
     let mut all = OperationsByPartition::new();
     for stream in &history.streams {
         let kind = match stream.header.client {
-            Client::Producer {
-                role: LoadRole::Main,
-                ..
-            } => StreamKind::Main,
-            Client::Producer {
-                role: LoadRole::Probe,
-                ..
-            } => StreamKind::Probe,
+            Client::Producer { role: LoadRole::Main, .. } => StreamKind::Main,
+            Client::Producer { role: LoadRole::Probe, .. } => StreamKind::Probe,
             Client::ReadProbe => StreamKind::Reads,
             Client::GroupConsumer { .. } | Client::Drain => continue,
         };
@@ -122,27 +112,11 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
             let (partition, operation) = match entry {
                 Entry::Send(send) => {
                     let ok = matches!(send.outcome, Outcome::Acked { .. });
-                    (
-                        send.partition,
-                        Operation {
-                            due: send.due,
-                            done: send.done,
-                            ok,
-                        },
-                    )
+                    (send.partition, Operation { due: send.due, done: send.done, ok })
                 }
-                Entry::Read {
-                    partition,
-                    asked,
-                    got,
-                } => (
-                    *partition,
-                    Operation {
-                        due: *asked,
-                        done: *got,
-                        ok: true,
-                    },
-                ),
+                Entry::Read { partition, asked, got } => {
+                    (*partition, Operation { due: *asked, done: *got, ok: true })
+                }
                 _ => continue,
             };
             let key = (kind, stream.header.topic.clone(), partition);
@@ -151,20 +125,11 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
     }
     for ((kind, _, _), operations) in &mut all {
         operations.list.sort_by_key(|o| (o.due, o.done));
-        let last = operations
-            .list
-            .iter()
-            .map(|o| o.done)
-            .max()
-            .unwrap_or_default();
+        let last = operations.list.iter().map(|o| o.done).max().unwrap_or_default();
         operations.data_end = last.max(load_end);
         if *kind == StreamKind::Reads && load_end.since(last) > DELAYED {
             // A read that was never answered leaves no entry: silence until the load's end is one.
-            operations.list.push(Operation {
-                due: last,
-                done: load_end,
-                ok: false,
-            });
+            operations.list.push(Operation { due: last, done: load_end, ok: false });
         }
     }
     all
@@ -175,32 +140,18 @@ mod tests {
     use super::*;
 
     fn op(due_ms: u64, done_ms: u64, ok: bool) -> Operation {
-        Operation {
-            due: RunTime(due_ms * 1_000_000),
-            done: RunTime(done_ms * 1_000_000),
-            ok,
-        }
+        Operation { due: RunTime(due_ms * 1_000_000), done: RunTime(done_ms * 1_000_000), ok }
     }
 
     fn gaps(list: Vec<Operation>) -> Vec<(u64, u64, bool)> {
-        let operations = Operations {
-            list,
-            data_end: RunTime(60_000_000_000),
-        };
+        let operations = Operations { list, data_end: RunTime(60_000_000_000) };
         let ms = |at: RunTime| at.0 / 1_000_000;
-        operations
-            .gaps()
-            .iter()
-            .map(|g| (ms(g.start), ms(g.end), g.censored))
-            .collect()
+        operations.gaps().iter().map(|g| (ms(g.start), ms(g.end), g.censored)).collect()
     }
 
     #[test]
     fn quick_answers_leave_no_gap() {
-        assert_eq!(
-            gaps(vec![op(0, 3, true), op(10, 510, true), op(20, 24, true)]),
-            []
-        );
+        assert_eq!(gaps(vec![op(0, 3, true), op(10, 510, true), op(20, 24, true)]), []);
     }
 
     #[test]
@@ -230,13 +181,6 @@ mod tests {
             op(2500, 5000, true),
             op(9000, 12_000, false),
         ];
-        assert_eq!(
-            gaps(list),
-            [
-                (1000, 2000, false),
-                (2500, 5000, false),
-                (9000, 60_000, true)
-            ]
-        );
+        assert_eq!(gaps(list), [(1000, 2000, false), (2500, 5000, false), (9000, 60_000, true)]);
     }
 }

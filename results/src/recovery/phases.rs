@@ -42,10 +42,7 @@ impl Phases {
 
     /// Sum of the phases that are known.
     pub fn sum(&self) -> f64 {
-        self.named()
-            .iter()
-            .filter_map(|(_, seconds)| *seconds)
-            .sum()
+        self.named().iter().filter_map(|(_, seconds)| *seconds).sum()
     }
 }
 
@@ -72,9 +69,7 @@ pub fn anchors(timeline: &Timeline, fault: &FaultSpan, topic: &str, partition: i
     let clean = |leader: BrokerId, isr: &[BrokerId], at: RunTime| {
         leader >= 0
             && !timeline.is_dead(fault, leader, at)
-            && !isr
-                .iter()
-                .any(|broker| timeline.is_dead(fault, *broker, at))
+            && !isr.iter().any(|broker| timeline.is_dead(fault, *broker, at))
     };
     let held = timeline.state_at(topic, partition, fault.injecting);
     if held.is_some_and(|s| clean(s.leader, s.isr, s.at)) {
@@ -87,9 +82,7 @@ pub fn anchors(timeline: &Timeline, fault: &FaultSpan, topic: &str, partition: i
         .states(topic, partition)
         .find(|s| s.at >= fault.injecting && clean(s.leader, s.isr, s.at));
     let Some(elected) = elected else {
-        found
-            .notes
-            .push("no state of the partition without the dead broker was seen".to_owned());
+        found.notes.push("no state of the partition without the dead broker was seen".to_owned());
         return found;
     };
     found.elected = Some(elected.at);
@@ -108,9 +101,7 @@ pub fn all_gone(timeline: &Timeline, fault: &FaultSpan) -> Result<RunTime, Strin
     let mut last = None;
     for broker in &fault.brokers {
         let Some(gone) = timeline.gone_since(*broker, fault.injecting) else {
-            return Err(format!(
-                "the registration of broker {broker} was not seen to go"
-            ));
+            return Err(format!("the registration of broker {broker} was not seen to go"));
         };
         last = last.max(Some(gone));
     }
@@ -125,27 +116,25 @@ fn metadata_seen(
     elected: PartitionAt,
 ) -> Result<(RunTime, Option<String>), String> {
     let seen_by = |wanted: BrokerId| {
-        timeline
-            .from(fault.injecting)
-            .find_map(|event| match &event.kind {
-                EventKind::MetadataSeen {
-                    observer,
-                    topic: t,
-                    partition: p,
-                    leader,
-                    leader_epoch,
-                    isr,
-                } if *observer == wanted
-                    && t == topic
-                    && *p == partition
-                    && *leader >= 0
-                    && *leader_epoch >= elected.leader_epoch
-                    && !isr.iter().any(|b| timeline.is_dead(fault, *b, event.at)) =>
-                {
-                    Some(event.at)
-                }
-                _ => None,
-            })
+        timeline.from(fault.injecting).find_map(|event| match &event.kind {
+            EventKind::MetadataSeen {
+                observer,
+                topic: t,
+                partition: p,
+                leader,
+                leader_epoch,
+                isr,
+            } if *observer == wanted
+                && t == topic
+                && *p == partition
+                && *leader >= 0
+                && *leader_epoch >= elected.leader_epoch
+                && !isr.iter().any(|b| timeline.is_dead(fault, *b, event.at)) =>
+            {
+                Some(event.at)
+            }
+            _ => None,
+        })
     };
     let mut live = timeline.registered_at(fault.injecting);
     live.retain(|broker| !fault.brokers.contains(broker));
@@ -171,9 +160,7 @@ pub fn split(start: RunTime, end: RunTime, anchors: &Anchors) -> (Phases, Vec<St
         let anchor = anchor?;
         let early = last_known.secs_since(anchor);
         if early > OUT_OF_ORDER && last_known > start {
-            notes.push(format!(
-                "{what} was seen {early:.2} s before the step that precedes it"
-            ));
+            notes.push(format!("{what} was seen {early:.2} s before the step that precedes it"));
         }
         last_known = anchor.clamp(last_known, end.max(last_known));
         Some(last_known)

@@ -27,21 +27,12 @@ pub struct Acks {
 impl Acks {
     /// Collects the acks, and the steady rate from the stage before the first fault.
     pub fn new(operations: &OperationsByPartition, timeline: &Timeline) -> Self {
-        let main = operations
-            .iter()
-            .filter(|((kind, _, _), _)| *kind == StreamKind::Main);
-        let mut done: Vec<RunTime> = main
-            .flat_map(|(_, o)| o.list.iter().filter(|o| o.ok).map(|o| o.done))
-            .collect();
+        let main = operations.iter().filter(|((kind, _, _), _)| *kind == StreamKind::Main);
+        let mut done: Vec<RunTime> =
+            main.flat_map(|(_, o)| o.list.iter().filter(|o| o.ok).map(|o| o.done)).collect();
         done.sort_unstable();
-        let mut acks = Self {
-            done,
-            steady_per_s: None,
-        };
-        let first_fault = timeline
-            .faults
-            .first()
-            .map_or(timeline.load_end, |f| f.injecting);
+        let mut acks = Self { done, steady_per_s: None };
+        let first_fault = timeline.faults.first().map_or(timeline.load_end, |f| f.injecting);
         acks.steady_per_s = timeline
             .stages()
             .into_iter()
@@ -68,9 +59,7 @@ impl Acks {
                 self.count(begin, RunTime(begin.0 + SECOND)) as f64 >= wanted
             })
             .collect();
-        good.windows(STAYS)
-            .position(|five| five.iter().all(|g| *g))
-            .map(|n| n as f64)
+        good.windows(STAYS).position(|five| five.iter().all(|g| *g)).map(|n| n as f64)
     }
 
     fn count(&self, from: RunTime, to: RunTime) -> usize {

@@ -13,11 +13,7 @@ const UNKNOWN: u8 = 3;
 /// What kbench exits with.
 pub fn code(report: &Report, strict: bool) -> u8 {
     let claimed = |outcome| {
-        strict
-            && report
-                .claims
-                .iter()
-                .any(|claim| claim.tested && claim.outcome == outcome)
+        strict && report.claims.iter().any(|claim| claim.tested && claim.outcome == outcome)
     };
     match report.verdict {
         Verdict::Invalid => FAILED,

@@ -8,8 +8,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::event::Event;
-use crate::latency::interval_log;
 use crate::history::History;
+use crate::latency::interval_log;
 
 use super::{Report, Trial, csv, junit};
 
@@ -42,14 +42,10 @@ impl Report {
 
     /// Writes report.json, summary.csv, junit.xml and latency.hlog into `dir`.
     pub fn write_all(&self, dir: &Path, trials: &[Trial]) -> Result<(), WriteError> {
-        let parts: Vec<(u32, &[Event], &History)> = trials
-            .iter()
-            .map(|t| (t.number, t.events.as_slice(), &t.history))
-            .collect();
+        let parts: Vec<(u32, &[Event], &History)> =
+            trials.iter().map(|t| (t.number, t.events.as_slice(), &t.history)).collect();
         write_whole(dir, LATENCY_HLOG, |out| interval_log::write(out, &parts))?;
-        write_whole(dir, SUMMARY_CSV, |out| {
-            csv::write(out, self).map_err(io::Error::other)
-        })?;
+        write_whole(dir, SUMMARY_CSV, |out| csv::write(out, self).map_err(io::Error::other))?;
         write_whole(dir, JUNIT_XML, |out| {
             out.write_all(junit::render(self).map_err(io::Error::other)?.as_bytes())
         })?;
@@ -70,17 +66,12 @@ fn write_whole(
     let attempt = || {
         let mut out = BufWriter::new(File::create(&temporary)?);
         write(&mut out)?;
-        out.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&temporary, &path)
     };
     attempt().map_err(|source| {
         // The first error is the one to tell; a left-over temporary file does no harm.
         drop(fs::remove_file(&temporary));
-        WriteError {
-            path: path.clone(),
-            source,
-        }
+        WriteError { path: path.clone(), source }
     })
 }

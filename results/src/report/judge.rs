@@ -23,22 +23,14 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
     }
     let interrupted = run.interrupted || parts.interrupted;
     if (trials.len() as u32) < run.trials_asked {
-        let missing = format!(
-            "{} of {} trials were recorded",
-            trials.len(),
-            run.trials_asked
-        );
+        let missing = format!("{} of {} trials were recorded", trials.len(), run.trials_asked);
         parts.doubt(missing);
     }
     if run.interrupted && !parts.interrupted {
         parts.doubt("the run was interrupted".to_owned());
     }
     let checks = merge_checks(&parts.checks, trials.len());
-    let worst = checks
-        .iter()
-        .map(|check| check.verdict)
-        .max()
-        .unwrap_or(Verdict::Unknown);
+    let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let mut report = Report {
         format: FORMAT,
         run_id: run.run_id.clone(),
@@ -54,10 +46,7 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
         trials: trials.len() as u32,
         interrupted,
         strict: run.strict,
-        claims: claims
-            .iter()
-            .map(|claim| claim::judge(claim, &facts))
-            .collect(),
+        claims: claims.iter().map(|claim| claim::judge(claim, &facts)).collect(),
         faults: parts.faults,
         skipped: parts.skipped,
         recovery: parts.recovery,
@@ -117,12 +106,9 @@ impl Parts {
         let unusable = unusable(run, &timeline, &validity);
         self.load.merge(&load);
         let all_checks = trial.checks.iter().chain(&validity);
-        self.checks
-            .extend(all_checks.map(|check| (number, check.clone())));
-        self.environments.push(TrialEnvironment {
-            trial: number,
-            environment: trial.environment.clone(),
-        });
+        self.checks.extend(all_checks.map(|check| (number, check.clone())));
+        self.environments
+            .push(TrialEnvironment { trial: number, environment: trial.environment.clone() });
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
@@ -152,19 +138,11 @@ impl Parts {
             self.interrupted = true;
             self.doubt(format!("trial {trial}: interrupted"));
         } else if !timeline.ended {
-            self.doubt(format!(
-                "trial {trial}: its events break off before its end"
-            ));
+            self.doubt(format!("trial {trial}: its events break off before its end"));
         }
         for (id, reason) in &timeline.skipped {
-            self.doubt(format!(
-                "trial {trial}: step \"{id}\" was skipped: {reason}"
-            ));
-            self.skipped.push(SkippedStep {
-                trial,
-                id: id.clone(),
-                reason: reason.clone(),
-            });
+            self.doubt(format!("trial {trial}: step \"{id}\" was skipped: {reason}"));
+            self.skipped.push(SkippedStep { trial, id: id.clone(), reason: reason.clone() });
         }
         for fault in &timeline.faults {
             if !fault.proven {
@@ -188,12 +166,7 @@ impl Parts {
                 EventKind::Problem { text } => {
                     self.problems.push(format!("trial {trial}: {text}"));
                 }
-                EventKind::ObserverCost {
-                    requests,
-                    bytes,
-                    cpu_s,
-                    over_s,
-                } if *over_s > 0.0 => {
+                EventKind::ObserverCost { requests, bytes, cpu_s, over_s } if *over_s > 0.0 => {
                     self.observer.push(ObserverReport {
                         trial,
                         requests_per_s: *requests as f64 / over_s,
@@ -235,17 +208,11 @@ impl Parts {
 
 /// Why nothing that a trial measured counts for claims.
 fn unusable(run: &RunMeta, timeline: &Timeline, validity: &[Check]) -> Option<String> {
-    let bad = validity
-        .iter()
-        .find(|check| check.verdict == Verdict::InvalidRun);
+    let bad = validity.iter().find(|check| check.verdict == Verdict::InvalidRun);
     if timeline.interrupted {
         Some("the run was interrupted".to_owned())
     } else if !timeline.ended {
-        let why = if run.interrupted {
-            "the run was interrupted"
-        } else {
-            "its events break off"
-        };
+        let why = if run.interrupted { "the run was interrupted" } else { "its events break off" };
         Some(why.to_owned())
     } else {
         bad.map(|check| {
@@ -256,31 +223,20 @@ fn unusable(run: &RunMeta, timeline: &Timeline, validity: &[Check]) -> Option<St
 }
 
 fn acks_all(history: &History) -> bool {
-    let mut acks = history
-        .streams
-        .iter()
-        .filter_map(|stream| match stream.header.client {
-            Client::Producer {
-                role: LoadRole::Main,
-                acks,
-                ..
-            } => Some(acks),
-            _ => None,
-        });
+    let mut acks = history.streams.iter().filter_map(|stream| match stream.header.client {
+        Client::Producer { role: LoadRole::Main, acks, .. } => Some(acks),
+        _ => None,
+    });
     let first = acks.next();
     first == Some(-1) && acks.all(|acks| acks == -1)
 }
 
 fn time(trial: u32, timeline: &Timeline) -> TimeReport {
-    let stage =
-        |(stage, begin, end): (Stage, crate::clock::RunTime, crate::clock::RunTime)| StageTime {
-            stage: stage.as_str().to_owned(),
-            seconds: end.secs_since(begin),
-        };
+    let stage = |(stage, begin, end): (Stage, crate::clock::RunTime, crate::clock::RunTime)| {
+        StageTime { stage: stage.as_str().to_owned(), seconds: end.secs_since(begin) }
+    };
     let detection = timeline.faults.iter().filter_map(|fault| {
-        phases::all_gone(timeline, fault)
-            .ok()
-            .map(|gone| gone.secs_since(fault.injecting))
+        phases::all_gone(timeline, fault).ok().map(|gone| gone.secs_since(fault.injecting))
     });
     TimeReport {
         trial,

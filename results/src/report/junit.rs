@@ -19,22 +19,14 @@ pub fn render(report: &Report) -> Result<String, SerializeError> {
     let mut checks = TestSuite::new("checks");
     checks.add_test_cases(report.checks.iter().map(check_case));
     let mut claims = TestSuite::new("claims");
-    claims.add_test_cases(
-        report
-            .claims
-            .iter()
-            .map(|claim| claim_case(claim, report.strict)),
-    );
+    claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.strict)));
     let mut document = JunitReport::new(format!("kbench {}", report.run_id));
     document.add_test_suites([checks, claims]);
     document.to_string()
 }
 
 fn check_case(check: &Check) -> TestCase {
-    let note = check
-        .note
-        .as_deref()
-        .unwrap_or("could not be checked in full");
+    let note = check.note.as_deref().unwrap_or("could not be checked in full");
     let status = match check.verdict {
         Verdict::Valid => TestCaseStatus::success(),
         Verdict::Unknown | Verdict::InvalidRun => {
@@ -47,10 +39,7 @@ fn check_case(check: &Check) -> TestCase {
     };
     let mut case = TestCase::new(check.name.as_str(), status);
     case.set_classname("kbench.checks");
-    case.set_system_out(format!(
-        "{} examined, {} found",
-        check.examined, check.count
-    ));
+    case.set_system_out(format!("{} examined, {} found", check.examined, check.count));
     case
 }
 

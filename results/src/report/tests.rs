@@ -4,8 +4,8 @@ use super::*;
 use crate::claim::{self, Outcome};
 use crate::event::EventKind;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
-use crate::recovery::StreamKind;
 use crate::history::Ending;
+use crate::recovery::StreamKind;
 
 fn report_of(trials: Vec<Trial>) -> Report {
     let run = fixture::run(trials.len() as u32);
@@ -23,24 +23,15 @@ fn row<'a>(
     partition: i32,
 ) -> &'a crate::recovery::PartitionRecovery {
     let mut rows = report.recovery.iter();
-    rows.find(|r| r.fault == fault && r.stream == stream && r.partition == partition)
-        .unwrap()
+    rows.find(|r| r.fault == fault && r.stream == stream && r.partition == partition).unwrap()
 }
 
 #[test]
 fn a_clean_run_is_valid_and_its_claims_are_judged() {
     let report = report_of(vec![three_faults(1).trial()]);
-    assert_eq!(
-        (report.verdict, report.exit_code),
-        (Verdict::Valid, 0),
-        "{:?}",
-        report.problems
-    );
-    let outcomes: Vec<(&str, Outcome)> = report
-        .claims
-        .iter()
-        .map(|c| (c.id.as_str(), c.outcome))
-        .collect();
+    assert_eq!((report.verdict, report.exit_code), (Verdict::Valid, 0), "{:?}", report.problems);
+    let outcomes: Vec<(&str, Outcome)> =
+        report.claims.iter().map(|c| (c.id.as_str(), c.outcome)).collect();
     use Outcome::{Holds, Refuted};
     assert_eq!(
         outcomes,
@@ -57,11 +48,7 @@ fn a_clean_run_is_valid_and_its_claims_are_judged() {
             ("consumers-resume", Holds),
         ]
     );
-    let both = report
-        .claims
-        .iter()
-        .find(|c| c.id == "both-failover")
-        .unwrap();
+    let both = report.claims.iter().find(|c| c.id == "both-failover").unwrap();
     assert!(both.faster_than_stated && !both.outside_prediction);
     let strict = exit::code(&report, true);
     assert_eq!(strict, 1, "a refuted claim fails a strict run");
@@ -71,15 +58,8 @@ fn a_clean_run_is_valid_and_its_claims_are_judged() {
 fn figures_are_those_that_were_built_in() {
     let report = report_of(vec![three_faults(1).trial()]);
     let led = row(&report, "leader", StreamKind::Main, 1);
-    assert_eq!(
-        (led.led, led.interrupted, led.censored),
-        (Some(true), true, false)
-    );
-    assert!(
-        (led.unavailable_s - 16.2).abs() < 0.03,
-        "{}",
-        led.unavailable_s
-    );
+    assert_eq!((led.led, led.interrupted, led.censored), (Some(true), true, false));
+    assert!((led.unavailable_s - 16.2).abs() < 0.03, "{}", led.unavailable_s);
     let phases = led.phases_s;
     for (found, built) in [
         (phases.detect, 16.0),
@@ -93,22 +73,14 @@ fn figures_are_those_that_were_built_in() {
     assert_eq!((led.min_isr, led.min_live_isr), (Some(2), Some(2)));
     assert!((led.consumed_s.unwrap() - 16.204).abs() < 0.03);
     assert!((led.isr_full_s.unwrap() - 22.5).abs() < 0.03);
-    assert_eq!(
-        led.throughput_restored_s,
-        Some(16.0).map(|_| 16.0),
-        "first whole second at rate"
-    );
+    assert_eq!(led.throughput_restored_s, Some(16.0).map(|_| 16.0), "first whole second at rate");
 
     let other = row(&report, "leader", StreamKind::Probe, 0);
     assert_eq!((other.led, other.interrupted), (Some(false), false));
     assert!(other.unavailable_s < 0.01);
     assert_eq!(other.phases_s, crate::recovery::Phases::default());
     let led_read = row(&report, "leader", StreamKind::Reads, 1);
-    assert!(
-        (led_read.unavailable_s - 16.3).abs() < 0.15,
-        "{}",
-        led_read.unavailable_s
-    );
+    assert!((led_read.unavailable_s - 16.3).abs() < 0.15, "{}", led_read.unavailable_s);
 
     let controller = report.faults[0].controller.as_ref().unwrap();
     assert_eq!(
@@ -116,10 +88,7 @@ fn figures_are_those_that_were_built_in() {
         (3, Some(1), (Some(1), Some(2)))
     );
     assert!((controller.failover_s - 16.02).abs() < 1e-6);
-    assert!(
-        report.faults[1].controller.is_none(),
-        "the leader's step does not touch it"
-    );
+    assert!(report.faults[1].controller.is_none(), "the leader's step does not touch it");
     assert!((report.time[0].detection_s - 48.0).abs() < 1e-6);
     let steady = report.load.baseline.latency_us;
     assert!((2_990..=3_010).contains(&steady.p50.unwrap()), "{steady:?}");
@@ -142,21 +111,14 @@ fn a_gap_that_never_ends_is_censored_and_refutes_only_beyond_the_bound() {
     let short = build(45.0);
     assert!(row(&short, "leader", StreamKind::Main, 1).censored);
     assert_eq!(outcome(&short, "leader-failover"), Outcome::Undecided);
-    assert_eq!(
-        long.verdict,
-        Verdict::Unknown,
-        "a fault that was never healed is a doubt"
-    );
+    assert_eq!(long.verdict, Verdict::Unknown, "a fault that was never healed is a doubt");
 }
 
 #[test]
 fn an_unproven_fault_decides_nothing() {
     let mut f = three_faults(1);
     for event in &mut f.events {
-        if let EventKind::FaultInjected {
-            fault_id, proven, ..
-        } = &mut event.kind
-        {
+        if let EventKind::FaultInjected { fault_id, proven, .. } = &mut event.kind {
             *proven = fault_id != "controller";
         }
     }
@@ -170,23 +132,13 @@ fn an_unproven_fault_decides_nothing() {
 #[test]
 fn a_missing_anchor_leaves_its_phases_unknown_and_says_so() {
     let mut f = three_faults(1);
-    f.events
-        .retain(|e| !matches!(e.kind, EventKind::MetadataSeen { .. }));
+    f.events.retain(|e| !matches!(e.kind, EventKind::MetadataSeen { .. }));
     let report = report_of(vec![f.trial()]);
     let r = row(&report, "leader", StreamKind::Main, 1);
     assert!(r.phases_s.detect.is_some() && r.phases_s.elect.is_some());
     assert_eq!((r.phases_s.metadata, r.phases_s.client), (None, None));
-    assert!(
-        (r.phase_residual_s - 0.18).abs() < 0.03,
-        "{}",
-        r.phase_residual_s
-    );
-    assert!(
-        r.note
-            .as_ref()
-            .unwrap()
-            .contains("no live broker's metadata")
-    );
+    assert!((r.phase_residual_s - 0.18).abs() < 0.03, "{}", r.phase_residual_s);
+    assert!(r.note.as_ref().unwrap().contains("no live broker's metadata"));
 }
 
 /// Controller 3 and leader 2 die together; one copy remains, min.insync.replicas is 2.
@@ -210,33 +162,13 @@ fn an_outage_that_ends_only_after_healing_says_so_without_kbench_s_wait() {
     assert!((r.total_s - 48.0).abs() < 0.03 && (r.kbench_wait_s - 5.0).abs() < 1e-6);
     assert!((r.unavailable_s - 43.0).abs() < 0.03);
     assert!((r.heal_s - 3.0).abs() < 0.01, "{}", r.heal_s);
-    assert!(
-        (r.phases_s.client.unwrap() - 23.93).abs() < 0.03,
-        "{:?}",
-        r.phases_s
-    );
+    assert!((r.phases_s.client.unwrap() - 23.93).abs() < 0.03, "{:?}", r.phases_s);
     assert!(r.phase_residual_s.abs() < 0.05);
     assert_eq!(r.min_live_isr, Some(1));
-    assert!(
-        r.note
-            .as_ref()
-            .unwrap()
-            .contains("min.insync.replicas is 2"),
-        "{:?}",
-        r.note
-    );
+    assert!(r.note.as_ref().unwrap().contains("min.insync.replicas is 2"), "{:?}", r.note);
     assert_eq!(outcome(&report, "controller-failover"), Outcome::Undecided);
-    assert!(
-        report
-            .claims
-            .iter()
-            .any(|c| c.id == "leader-failover" && !c.tested)
-    );
-    assert_eq!(
-        exit::code(&report, true),
-        report.exit_code,
-        "what the plan lacks is not strict's"
-    );
+    assert!(report.claims.iter().any(|c| c.id == "leader-failover" && !c.tested));
+    assert_eq!(exit::code(&report, true), report.exit_code, "what the plan lacks is not strict's");
 }
 
 #[test]
@@ -244,24 +176,13 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
     let mut f = three_faults(1);
     f.at(105.0, EventKind::Interrupted);
     let interrupted = report_of(vec![f.trial()]);
-    assert_eq!(
-        (interrupted.verdict, interrupted.exit_code),
-        (Verdict::Unknown, 3)
-    );
-    assert!(
-        interrupted
-            .claims
-            .iter()
-            .all(|c| c.outcome == Outcome::Undecided)
-    );
+    assert_eq!((interrupted.verdict, interrupted.exit_code), (Verdict::Unknown, 3));
+    assert!(interrupted.claims.iter().all(|c| c.outcome == Outcome::Undecided));
 
     let mut run = fixture::run(1);
     run.asked_per_s = 200.0;
     let overloaded = judge(&run, &[three_faults(1).trial()], &claim::guide().unwrap());
-    assert_eq!(
-        (overloaded.verdict, overloaded.exit_code),
-        (Verdict::InvalidRun, 3)
-    );
+    assert_eq!((overloaded.verdict, overloaded.exit_code), (Verdict::InvalidRun, 3));
     assert_eq!(outcome(&overloaded, "leader-failover"), Outcome::Undecided);
 
     let mut cut = three_faults(1).trial();
@@ -287,10 +208,7 @@ fn a_violated_guarantee_is_invalid_and_refutes_its_claim() {
 
     let mut nothing = three_faults(1);
     nothing.checks[0].examined = 0;
-    assert_eq!(
-        outcome(&report_of(vec![nothing.trial()]), "no-acked-loss"),
-        Outcome::Undecided
-    );
+    assert_eq!(outcome(&report_of(vec![nothing.trial()]), "no-acked-loss"), Outcome::Undecided);
 }
 
 #[test]
@@ -300,10 +218,7 @@ fn a_gap_that_began_after_healing_is_not_the_fault_s() {
     let report = report_of(vec![f.trial()]);
     let r = row(&report, "controller", StreamKind::Probe, 0);
     assert!(!r.interrupted && (r.after_heal_gap_s.unwrap() - 2.0).abs() < 0.03);
-    assert_eq!(
-        outcome(&report, "leaders-serve-uninterrupted-acks-1"),
-        Outcome::Holds
-    );
+    assert_eq!(outcome(&report, "leaders-serve-uninterrupted-acks-1"), Outcome::Holds);
 }
 
 #[test]
@@ -312,17 +227,9 @@ fn a_send_in_flight_at_the_injection_belongs_to_the_fault() {
     f.outage("main", 1, 49.97, Some(66.2));
     let report = report_of(vec![f.trial()]);
     let r = row(&report, "leader", StreamKind::Main, 1);
-    assert!(
-        (r.unavailable_s - 16.22).abs() < 0.005,
-        "{}",
-        r.unavailable_s
-    );
+    assert!((r.unavailable_s - 16.22).abs() < 0.005, "{}", r.unavailable_s);
     let before = row(&report, "controller", StreamKind::Main, 1);
-    assert!(
-        (before.unavailable_s - 16.2).abs() < 0.03,
-        "{}",
-        before.unavailable_s
-    );
+    assert!((before.unavailable_s - 16.2).abs() < 0.03, "{}", before.unavailable_s);
 }
 
 fn five_trials() -> Report {
@@ -346,25 +253,13 @@ fn five_trials() -> Report {
 #[test]
 fn several_trials_give_a_distribution() {
     let report = five_trials();
-    let claim = report
-        .claims
-        .iter()
-        .find(|c| c.id == "controller-failover")
-        .unwrap();
+    let claim = report.claims.iter().find(|c| c.id == "controller-failover").unwrap();
     let m = claim.measured_s.as_ref().unwrap();
     assert_eq!((m.n, m.censored), (5, 0));
     for (found, built) in [(m.min, 16.12), (m.median, 16.32), (m.max, 16.52)] {
         assert!((found.unwrap() - built).abs() < 1e-6, "{m:?}");
     }
-    assert_eq!(
-        report
-            .checks
-            .iter()
-            .find(|c| c.name == "lost")
-            .unwrap()
-            .examined,
-        75_000
-    );
+    assert_eq!(report.checks.iter().find(|c| c.name == "lost").unwrap().examined, 75_000);
     assert_eq!(report.load.latency_us.n, 5 * 15_000);
 }
 
@@ -373,10 +268,7 @@ fn the_terminal_report_reads_well() {
     let report = report_of(vec![three_faults(1).trial()]);
     let dir = std::path::Path::new("results/runs/2026-11-23T080000Z-test-abc");
     let plain = text::render(&report, Some(dir), false);
-    assert!(
-        plain.lines().all(|line| line.chars().count() <= 100),
-        "{plain}"
-    );
+    assert!(plain.lines().all(|line| line.chars().count() <= 100), "{plain}");
     assert!(!plain.contains('\u{1b}'));
     assert!(text::render(&report, None, true).contains('\u{1b}'));
     insta::assert_snapshot!("clean_run", plain);
@@ -398,32 +290,17 @@ fn all_files_are_written_and_read_back() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        ["junit.xml", "latency.hlog", "report.json", "summary.csv"]
-    );
+    assert_eq!(names, ["junit.xml", "latency.hlog", "report.json", "summary.csv"]);
     let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Report>(&read("report.json")).unwrap(),
-        report
-    );
+    assert_eq!(serde_json::from_str::<Report>(&read("report.json")).unwrap(), report);
     assert_eq!(read("summary.csv").lines().count(), 1 + 3 * 9);
     let log = read("latency.hlog");
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-    let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes())
-        .map(Result::unwrap)
-        .collect();
-    let intervals = entries
-        .iter()
-        .filter(|e| matches!(e, LogEntry::Interval(_)))
-        .count();
+    let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).map(Result::unwrap).collect();
+    let intervals = entries.iter().filter(|e| matches!(e, LogEntry::Interval(_))).count();
     // Every second of load but those of the three stalls.
     assert!((50..=56).contains(&intervals), "{intervals}");
-    assert!(
-        report
-            .write_all(&dir.path().join("missing"), &trials)
-            .is_err()
-    );
+    assert!(report.write_all(&dir.path().join("missing"), &trials).is_err());
 }
 
 /// Keys that `architecture.md` promises.
@@ -450,10 +327,7 @@ fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
         std::fs::write(path, &text).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        committed, text,
-        "run the test with UPDATE_SCHEMA=1 and commit the schema"
-    );
+    assert_eq!(committed, text, "run the test with UPDATE_SCHEMA=1 and commit the schema");
 
     let sample = report_of(vec![three_faults(1).trial()]);
     let json: serde_json::Value = serde_json::from_str(&sample.to_json().unwrap()).unwrap();
@@ -463,58 +337,17 @@ fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
         }
     };
     has(&json, &CONTRACT);
-    has(
-        &json["load"],
-        &["asked_per_s", "achieved_per_s", "sent", "acked", "failed"],
-    );
-    has(
-        &json["load"],
-        &[
-            "indeterminate",
-            "consumed",
-            "bytes",
-            "service_us",
-            "schedule_lag_us",
-        ],
-    );
-    has(
-        &json["load"]["latency_us"],
-        &["p50", "p90", "p99", "p999", "max", "n"],
-    );
-    has(
-        &json["checks"][0],
-        &["name", "verdict", "count", "witnesses"],
-    );
-    let fault = [
-        "id",
-        "fault",
-        "target",
-        "resolved",
-        "injected_s",
-        "healed_s",
-        "evidence",
-    ];
+    has(&json["load"], &["asked_per_s", "achieved_per_s", "sent", "acked", "failed"]);
+    has(&json["load"], &["indeterminate", "consumed", "bytes", "service_us", "schedule_lag_us"]);
+    has(&json["load"]["latency_us"], &["p50", "p90", "p99", "p999", "max", "n"]);
+    has(&json["checks"][0], &["name", "verdict", "count", "witnesses"]);
+    let fault = ["id", "fault", "target", "resolved", "injected_s", "healed_s", "evidence"];
     has(&json["faults"][0], &fault);
-    has(
-        &json["claims"][0],
-        &["id", "text", "source", "stated_s", "predicted_s", "outcome"],
-    );
-    has(
-        &json["claims"][0]["measured_s"],
-        &["n", "min", "median", "max", "censored"],
-    );
-    has(
-        &json["claims"][0]["phases_s"],
-        &["detect", "elect", "metadata", "client"],
-    );
-    has(
-        &json["recovery"][0],
-        &["fault", "partition", "first_error_s", "unavailable_s"],
-    );
-    has(
-        &json["recovery"][0],
-        &["first_ack_s", "throughput_restored_s", "isr_full_s"],
-    );
+    has(&json["claims"][0], &["id", "text", "source", "stated_s", "predicted_s", "outcome"]);
+    has(&json["claims"][0]["measured_s"], &["n", "min", "median", "max", "censored"]);
+    has(&json["claims"][0]["phases_s"], &["detect", "elect", "metadata", "client"]);
+    has(&json["recovery"][0], &["fault", "partition", "first_error_s", "unavailable_s"]);
+    has(&json["recovery"][0], &["first_ack_s", "throughput_restored_s", "isr_full_s"]);
     assert_eq!(json["verdict"], "valid");
     assert_eq!(TOPIC, json["recovery"][0]["topic"]);
 }

@@ -56,10 +56,7 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
             &mut out,
             "  report.json  summary.csv  latency.hlog  junit.xml  events.jsonl  history/  logs/",
         );
-        line(
-            &mut out,
-            &format!("  judge it again: kbench check {}", report.run_id),
-        );
+        line(&mut out, &format!("  judge it again: kbench check {}", report.run_id));
     }
     out
 }
@@ -71,10 +68,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         Verdict::Invalid => Tone::Bad,
     };
     let verdict = paint(report.verdict.as_str(), tone, colours);
-    line(
-        out,
-        &format!("kbench {}  verdict: {verdict}", report.run_id),
-    );
+    line(out, &format!("kbench {}  verdict: {verdict}", report.run_id));
     let trials = match report.trials {
         1 => "1 trial".to_owned(),
         n => format!("{n} trials"),
@@ -110,9 +104,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             "in force: ZooKeeper session {}, tick {}, min.insync.replicas {}",
             ms(e.settings.zk_session_timeout_ms),
             ms(e.settings.zk_tick_ms),
-            e.settings
-                .min_insync_replicas
-                .map_or("unknown".to_owned(), |n| n.to_string())
+            e.settings.min_insync_replicas.map_or("unknown".to_owned(), |n| n.to_string())
         ),
     );
 }
@@ -188,20 +180,12 @@ fn paint(text: &str, tone: Tone, colours: bool) -> String {
         Tone::Bad => "1;31",
         Tone::Plain => return text.to_owned(),
     };
-    if colours {
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
-    }
+    if colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Seconds for people: enough digits for what is short, no more for what is long.
 fn seconds(value: f64) -> String {
-    if value.abs() >= 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
-    }
+    if value.abs() >= 10.0 { format!("{value:.1}") } else { format!("{value:.2}") }
 }
 
 /// Seconds where they are known.

@@ -24,19 +24,12 @@ fn each_mutant_of_an_eventful_history_is_found_by_its_checker_alone() {
                 continue;
             }
             applied += 1;
-            assert_eq!(
-                with_verdict(&history, Verdict::Invalid),
-                [name],
-                "{what}, pick {pick}"
-            );
+            assert_eq!(with_verdict(&history, Verdict::Invalid), [name], "{what}, pick {pick}");
             let check = named(&history, name);
             assert!(check.count > 0 && !check.witnesses.is_empty() && check.witnesses.len() <= 5);
         }
         // The eventful history commits before every rebalance.
-        assert!(
-            applied > 0 || what.contains("without committed"),
-            "{what} changed nothing"
-        );
+        assert!(applied > 0 || what.contains("without committed"), "{what} changed nothing");
     }
 }
 
@@ -51,19 +44,12 @@ fn each_mutant_of_any_good_history_is_found_by_its_checker_alone() {
             let mut bad = history.clone();
             if mutate(&mut bad, pick.index(1000)) {
                 *applied.entry(what).or_default() += 1;
-                assert_eq!(
-                    with_verdict(&bad, Verdict::Invalid),
-                    [name],
-                    "{what}: {bad:#?}"
-                );
+                assert_eq!(with_verdict(&bad, Verdict::Invalid), [name], "{what}: {bad:#?}");
             }
         }
     }
     for (_, what, _) in MUTATORS {
-        assert!(
-            applied.get(what).is_some_and(|&n| n >= 2),
-            "too seldom: {what}; {applied:?}"
-        );
+        assert!(applied.get(what).is_some_and(|&n| n >= 2), "too seldom: {what}; {applied:?}");
     }
 }
 
@@ -94,19 +80,11 @@ fn a_witness_names_the_fault_that_was_active() {
         to: RunTime::from_secs_f64(to),
     };
     let during = |faults| {
-        let context = CheckContext {
-            faults,
-            drain_expected: true,
-        };
-        check::all(&history, &context)[0].witnesses[0]
-            .during
-            .clone()
+        let context = CheckContext { faults, drain_expected: true };
+        check::all(&history, &context)[0].witnesses[0].during.clone()
     };
     let before = fault("controller", 0.0, at / 2.0);
     let active = fault("leader", at / 2.0, at + 1.0);
-    assert_eq!(
-        during(vec![before.clone(), active]),
-        Some("leader".to_owned())
-    );
+    assert_eq!(during(vec![before.clone(), active]), Some("leader".to_owned()));
     assert_eq!(during(vec![before]), None);
 }

@@ -17,20 +17,14 @@ fn mutant(what: &str) -> History {
 
 fn set_producers(history: &mut History, new_acks: i16, new_idempotent: bool) {
     for stream in &mut history.streams {
-        if let Client::Producer {
-            acks, idempotent, ..
-        } = &mut stream.header.client
-        {
+        if let Client::Producer { acks, idempotent, .. } = &mut stream.header.client {
             (*acks, *idempotent) = (new_acks, new_idempotent);
         }
     }
 }
 
 fn streams<'a>(history: &'a mut History, prefix: &'a str) -> impl Iterator<Item = &'a mut Stream> {
-    history
-        .streams
-        .iter_mut()
-        .filter(move |stream| stream.name.starts_with(prefix))
+    history.streams.iter_mut().filter(move |stream| stream.name.starts_with(prefix))
 }
 
 fn truncate(history: &mut History, prefix: &str) {
@@ -60,19 +54,12 @@ fn without_acks_all_a_loss_is_counted_and_shown_but_not_judged() {
 fn without_idempotence_duplicates_and_disorder_are_counted_but_not_judged() {
     for (name, what) in [
         ("duplicate", "append a record again"),
-        (
-            "order-producer",
-            "swap two records of one producer, acks included",
-        ),
+        ("order-producer", "swap two records of one producer, acks included"),
     ] {
         let mut history = mutant(what);
         set_producers(&mut history, -1, false);
         let check = named(&history, name);
-        assert_eq!(
-            (check.verdict, check.count),
-            (Verdict::Valid, 1),
-            "{check:?}"
-        );
+        assert_eq!((check.verdict, check.count), (Verdict::Valid, 1), "{check:?}");
         assert!(check.note.unwrap().contains("not judged"));
     }
 }
@@ -87,19 +74,12 @@ fn a_probes_acks_are_not_judged() {
     }
     assert!(with_verdict(&history, Verdict::Invalid).is_empty());
     let check = named(&history, "lost");
-    assert_eq!(
-        (check.verdict, check.count),
-        (Verdict::Unknown, 0),
-        "{check:?}"
-    );
+    assert_eq!((check.verdict, check.count), (Verdict::Unknown, 0), "{check:?}");
 
     // Beside a main load, a probe on a topic of its own changes nothing at all.
     let mut both = eventful();
     for stream in history.streams {
-        let mut probe = Stream {
-            name: format!("probe-{}", stream.name),
-            ..stream
-        };
+        let mut probe = Stream { name: format!("probe-{}", stream.name), ..stream };
         probe.header.topic = "probe".to_owned();
         both.streams.push(probe);
     }
@@ -114,12 +94,7 @@ fn a_drain_that_did_not_end_is_unseen_and_leaves_losses_unknown() {
             |entry| !matches!(entry, Entry::Poll(poll) if poll.partition == 1 && poll.offset >= 50),
         );
         for entry in &mut drain.entries {
-            if let Entry::Drained {
-                partition: 1,
-                reached,
-                ..
-            } = entry
-            {
+            if let Entry::Drained { partition: 1, reached, .. } = entry {
                 *reached = 50;
             }
         }
@@ -139,9 +114,7 @@ fn a_drain_that_did_not_end_is_unseen_and_leaves_losses_unknown() {
 fn a_partition_without_drain_is_unseen() {
     let mut history = eventful();
     for drain in streams(&mut history, "drain") {
-        drain
-            .entries
-            .retain(|entry| !matches!(entry, Entry::Drained { partition: 0, .. }));
+        drain.entries.retain(|entry| !matches!(entry, Entry::Drained { partition: 0, .. }));
     }
     let check = named(&history, "unseen");
     assert_eq!((check.verdict, check.count), (Verdict::Unknown, 1));
@@ -166,15 +139,9 @@ fn without_any_drain_nothing_about_the_log_is_valid() {
         "unseen",
     ];
     assert_eq!(unknown, of_the_log);
-    let context = CheckContext {
-        faults: Vec::new(),
-        drain_expected: false,
-    };
+    let context = CheckContext { faults: Vec::new(), drain_expected: false };
     let note = check::all(&history, &context)[0].note.clone().unwrap();
-    assert!(
-        note.contains("the run ended before user-events partition 0 was drained"),
-        "{note}"
-    );
+    assert!(note.contains("the run ended before user-events partition 0 was drained"), "{note}");
 }
 
 #[test]
@@ -190,12 +157,7 @@ fn an_ack_that_came_after_the_drain_began_is_unseen_and_not_lost() {
     assert_eq!(with_verdict(&history, Verdict::Invalid), [""; 0]);
     let check = named(&history, "unseen");
     assert_eq!(check.verdict, Verdict::Unknown);
-    assert!(
-        check.witnesses[0]
-            .what
-            .contains("was acked after the drain"),
-        "{check:?}"
-    );
+    assert!(check.witnesses[0].what.contains("was acked after the drain"), "{check:?}");
 }
 
 #[test]
@@ -207,10 +169,7 @@ fn a_truncated_stream_is_unseen_and_casts_doubt_where_it_matters() {
     ] {
         let mut history = eventful();
         truncate(&mut history, prefix);
-        assert!(
-            with_verdict(&history, Verdict::Invalid).is_empty(),
-            "{prefix}"
-        );
+        assert!(with_verdict(&history, Verdict::Invalid).is_empty(), "{prefix}");
         for name in ["unseen", doubted] {
             let check = named(&history, name);
             assert_eq!(check.verdict, Verdict::Unknown, "{prefix}: {check:?}");
@@ -236,16 +195,10 @@ fn a_record_whose_send_may_have_been_cut_off_is_no_phantom_for_certain() {
 #[test]
 fn without_a_group_there_is_nothing_to_check_and_that_is_said() {
     let mut history = eventful();
-    history
-        .streams
-        .retain(|stream| !stream.name.starts_with("consumer"));
+    history.streams.retain(|stream| !stream.name.starts_with("consumer"));
     for name in ["poll-skip", "commit-regress", "commit-skip"] {
         let check = named(&history, name);
-        assert_eq!(
-            (check.verdict, check.examined),
-            (Verdict::Valid, 0),
-            "{check:?}"
-        );
+        assert_eq!((check.verdict, check.examined), (Verdict::Valid, 0), "{check:?}");
         assert_eq!(check.note.unwrap(), "no consumer group");
     }
 }
@@ -254,26 +207,16 @@ fn without_a_group_there_is_nothing_to_check_and_that_is_said() {
 fn a_group_that_never_commits_leaves_commits_unknown() {
     let mut history = eventful();
     for consumer in streams(&mut history, "consumer") {
-        consumer
-            .entries
-            .retain(|entry| !matches!(entry, Entry::Commit { .. }));
+        consumer.entries.retain(|entry| !matches!(entry, Entry::Commit { .. }));
     }
     for name in ["commit-regress", "commit-skip"] {
         let check = named(&history, name);
         assert_eq!(check.verdict, Verdict::Unknown, "{check:?}");
-        assert!(
-            check
-                .note
-                .unwrap()
-                .contains("no commit of the group was accepted")
-        );
+        assert!(check.note.unwrap().contains("no commit of the group was accepted"));
     }
 }
 
 #[test]
 fn an_empty_history_is_unknown_in_everything() {
-    assert_eq!(
-        with_verdict(&History::default(), Verdict::Unknown).len(),
-        15
-    );
+    assert_eq!(with_verdict(&History::default(), Verdict::Unknown).len(), 15);
 }

@@ -96,49 +96,19 @@ fn any_history() -> impl Strategy<Value = History> {
                 },
             }),
             4..9 => {
-                let id = RecordId {
-                    producer: 0,
-                    incarnation: 0,
-                    partition,
-                    sequence,
-                    key: 0,
-                    due,
-                };
+                let id = RecordId { producer: 0, incarnation: 0, partition, sequence, key: 0, due };
                 let record = match kind {
                     4 => Observed::Corrupt,
                     5 => Observed::OtherRun { run: 1 },
                     _ => Observed::Record(id),
                 };
-                Entry::Poll(Poll {
-                    partition,
-                    offset,
-                    at,
-                    record,
-                })
+                Entry::Poll(Poll { partition, offset, at, record })
             }
-            9 => Entry::Assigned {
-                partition,
-                at,
-                committed: (b > 0).then_some(offset),
-            },
+            9 => Entry::Assigned { partition, at, committed: (b > 0).then_some(offset) },
             10 => Entry::Revoked { partition, at },
-            11 => Entry::Commit {
-                partition,
-                at,
-                offset,
-                error: None,
-            },
-            12 => Entry::Read {
-                partition,
-                asked: at,
-                got: at,
-            },
-            _ => Entry::Drained {
-                partition,
-                end_offset: a,
-                reached: b,
-                at,
-            },
+            11 => Entry::Commit { partition, at, offset, error: None },
+            12 => Entry::Read { partition, asked: at, got: at },
+            _ => Entry::Drained { partition, end_offset: a, reached: b, at },
         }
     });
     let clients = [
@@ -149,36 +119,20 @@ fn any_history() -> impl Strategy<Value = History> {
             idempotent: true,
             role: LoadRole::Main,
         },
-        Client::GroupConsumer {
-            consumer: 0,
-            group: "g".to_owned(),
-        },
-        Client::GroupConsumer {
-            consumer: 1,
-            group: "g".to_owned(),
-        },
+        Client::GroupConsumer { consumer: 0, group: "g".to_owned() },
+        Client::GroupConsumer { consumer: 1, group: "g".to_owned() },
         Client::Drain,
     ];
     prop::collection::vec(prop::collection::vec(entry, 0..40), 4).prop_map(move |streams| {
         let streams =
-            clients
-                .iter()
-                .cloned()
-                .zip(streams)
-                .enumerate()
-                .map(|(number, (client, entries))| Stream {
+            clients.iter().cloned().zip(streams).enumerate().map(|(number, (client, entries))| {
+                Stream {
                     name: number.to_string(),
-                    header: StreamHeader {
-                        run: 1,
-                        topic: "t".to_owned(),
-                        partitions: 2,
-                        client,
-                    },
+                    header: StreamHeader { run: 1, topic: "t".to_owned(), partitions: 2, client },
                     entries,
                     ending: Ending::Complete,
-                });
-        History {
-            streams: streams.collect(),
-        }
+                }
+            });
+        History { streams: streams.collect() }
     })
 }

@@ -1,10 +1,7 @@
 //! The tests of the testers: good histories are never accused, and each way to spoil one is found
 //! by the checker that is there for it, and by no other.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test whose own data is not as expected has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test whose own data is not as expected has failed")]
 
 mod bad;
 mod evidence;
@@ -18,13 +15,7 @@ use results::verdict::{Check, Verdict};
 
 /// All checks of a history of which nothing is known beside it.
 fn checks(history: &History) -> Vec<Check> {
-    check::all(
-        history,
-        &CheckContext {
-            faults: Vec::new(),
-            drain_expected: true,
-        },
-    )
+    check::all(history, &CheckContext { faults: Vec::new(), drain_expected: true })
 }
 
 /// Names of the checks with this verdict.
@@ -38,8 +29,5 @@ fn with_verdict(history: &History, verdict: Verdict) -> Vec<String> {
 
 /// One check by its name.
 fn named(history: &History, name: &str) -> Check {
-    checks(history)
-        .into_iter()
-        .find(|check| check.name == name)
-        .unwrap()
+    checks(history).into_iter().find(|check| check.name == name).unwrap()
 }

@@ -128,10 +128,7 @@ impl World {
                 state.committed = Some(state.position);
                 self.late.push((owner, partition, state.position));
             }
-            self.members[owner].push(Entry::Revoked {
-                partition: number,
-                at,
-            });
+            self.members[owner].push(Entry::Revoked { partition: number, at });
         }
         // A client hands its callbacks out in order: old answers before the new assignment.
         self.arrive_at(|to| to == member);
@@ -140,11 +137,7 @@ impl World {
         state.position = state.committed.unwrap_or(0);
         let committed = state.committed;
         let at = self.tick();
-        self.members[member].push(Entry::Assigned {
-            partition: number,
-            at,
-            committed,
-        });
+        self.members[member].push(Entry::Assigned { partition: number, at, committed });
     }
 
     /// The partition's owner reads the next record, if there is one.
@@ -188,12 +181,7 @@ impl World {
         for (member, partition, offset) in arrived {
             let at = self.tick();
             let partition = partition as i32;
-            self.members[member].push(Entry::Commit {
-                partition,
-                at,
-                offset,
-                error: None,
-            });
+            self.members[member].push(Entry::Commit { partition, at, offset, error: None });
         }
     }
 
@@ -213,21 +201,14 @@ impl World {
         let partitions = self.logs.len() as u32;
         let stream = |name: String, client, entries| Stream {
             name,
-            header: StreamHeader {
-                run,
-                topic: TOPIC.to_owned(),
-                partitions,
-                client,
-            },
+            header: StreamHeader { run, topic: TOPIC.to_owned(), partitions, client },
             entries,
             ending: Ending::Complete,
         };
         let mut streams = Vec::new();
         for (number, entries) in self.members.into_iter().enumerate() {
-            let client = Client::GroupConsumer {
-                consumer: number as u16,
-                group: "analytics".to_owned(),
-            };
+            let client =
+                Client::GroupConsumer { consumer: number as u16, group: "analytics".to_owned() };
             streams.push(stream(format!("consumer-{number}"), client, entries));
         }
         streams.push(stream("drain".to_owned(), Client::Drain, drain));
@@ -239,11 +220,7 @@ impl World {
                 idempotent: true,
                 role: LoadRole::Main,
             };
-            streams.push(stream(
-                format!("producer-{number}"),
-                client,
-                producer.entries,
-            ));
+            streams.push(stream(format!("producer-{number}"), client, producer.entries));
         }
         History { streams }
     }
@@ -254,21 +231,11 @@ impl World {
             let end_offset = self.logs[partition].len() as i64;
             for offset in 0..end_offset {
                 let at = self.tick();
-                drain.push(poll(
-                    partition,
-                    offset,
-                    at,
-                    self.logs[partition][offset as usize],
-                ));
+                drain.push(poll(partition, offset, at, self.logs[partition][offset as usize]));
             }
             let at = self.tick();
             let partition = partition as i32;
-            drain.push(Entry::Drained {
-                partition,
-                end_offset,
-                reached: end_offset,
-                at,
-            });
+            drain.push(Entry::Drained { partition, end_offset, reached: end_offset, at });
         }
         drain
     }
@@ -276,12 +243,7 @@ impl World {
 
 fn poll(partition: usize, offset: i64, at: RunTime, record: RecordId) -> Entry {
     let record = Observed::Record(record);
-    Entry::Poll(Poll {
-        partition: partition as i32,
-        offset,
-        at,
-        record,
-    })
+    Entry::Poll(Poll { partition: partition as i32, offset, at, record })
 }
 
 /// A history in which everything happens: two producers, two partitions, two members, pipelined

@@ -21,9 +21,7 @@ pub(super) fn commit<C: ConsumerContext>(
     let error = unsafe {
         let queue = sys::rd_kafka_queue_get_consumer(client);
         if queue.is_null() {
-            return Err(KafkaError::ClientCreation(
-                "the consumer has no queue".into(),
-            ));
+            return Err(KafkaError::ClientCreation("the consumer has no queue".into()));
         }
         let none = std::ptr::null_mut();
         let error = sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, none);

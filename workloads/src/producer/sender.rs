@@ -107,28 +107,14 @@ pub(crate) struct Sender {
 impl Sender {
     pub(crate) fn new(setup: SenderSetup<'_>, live: Arc<Live>) -> Result<Self, LoadError> {
         let name = setup.name();
-        let keys =
-            Keys::new(setup.keys, setup.partitions).map_err(|partition| LoadError::Keys {
-                keys: setup.keys,
-                partition,
-            })?;
-        let reports = Reports {
-            clock: setup.clock,
-            new: Mutex::default(),
-        };
+        let keys = Keys::new(setup.keys, setup.partitions)
+            .map_err(|partition| LoadError::Keys { keys: setup.keys, partition })?;
+        let reports = Reports { clock: setup.clock, new: Mutex::default() };
         let client = settings::config(setup.settings, &name)
             .create_with_context(reports)
-            .map_err(|source| LoadError::Client {
-                client: name.clone(),
-                source,
-            })?;
-        let stream =
-            StreamWriter::create(setup.history_dir, &name, &setup.header()).map_err(|source| {
-                LoadError::History {
-                    client: name.clone(),
-                    source,
-                }
-            })?;
+            .map_err(|source| LoadError::Client { client: name.clone(), source })?;
+        let stream = StreamWriter::create(setup.history_dir, &name, &setup.header())
+            .map_err(|source| LoadError::History { client: name.clone(), source })?;
         Ok(Self {
             name,
             clock: setup.clock,
@@ -207,11 +193,7 @@ impl Sender {
             .partition(id.partition)
             .key(key_name)
             .payload(value.as_slice());
-        let refused = self
-            .client
-            .send(record)
-            .err()
-            .map(|(error, _)| outcome::code_of(&error));
+        let refused = self.client.send(record).err().map(|(error, _)| outcome::code_of(&error));
         if refused == Some(RDKafkaErrorCode::QueueFull) {
             self.slots.free(slot);
             return Ok(Given::QueueFull);
@@ -227,14 +209,7 @@ impl Sender {
         }
         if let Some(code) = refused {
             let outcome = Outcome::Failed { code: code as i32 };
-            self.end(
-                Report {
-                    slot,
-                    at: self.clock.now(),
-                    outcome,
-                },
-                seconds,
-            )?;
+            self.end(Report { slot, at: self.clock.now(), outcome }, seconds)?;
         }
         Ok(Given::Taken)
     }
@@ -288,21 +263,13 @@ impl Sender {
 
     fn write(&mut self, entry: &Entry) -> Result<(), LoadError> {
         let client = || self.name.clone();
-        self.stream
-            .push(entry)
-            .map_err(|source| LoadError::History {
-                client: client(),
-                source,
-            })
+        self.stream.push(entry).map_err(|source| LoadError::History { client: client(), source })
     }
 
     /// Writes the history's buffer to its file.
     pub(crate) fn flush(&mut self) -> Result<(), LoadError> {
         let client = || self.name.clone();
-        self.stream.flush().map_err(|source| LoadError::History {
-            client: client(),
-            source,
-        })
+        self.stream.flush().map_err(|source| LoadError::History { client: client(), source })
     }
 
     /// Gives up what is open; the client reports each as purged.
@@ -319,9 +286,7 @@ impl Sender {
             self.end(Report { slot, at, outcome }, None)?;
         }
         let client = self.name;
-        self.stream
-            .finish()
-            .map_err(|source| LoadError::History { client, source })?;
+        self.stream.finish().map_err(|source| LoadError::History { client, source })?;
         Ok(self.produced)
     }
 }
@@ -364,15 +329,8 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, slot: usize) {
-        let report = Report {
-            slot,
-            at: self.clock.now(),
-            outcome: outcome::of(report),
-        };
-        self.new
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(report);
+        let report = Report { slot, at: self.clock.now(), outcome: outcome::of(report) };
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 }
 
@@ -403,8 +361,6 @@ impl Slots {
     }
 
     fn taken(&self) -> Vec<usize> {
-        (0..self.sends.len())
-            .filter(|slot| self.sends[*slot].is_some())
-            .collect()
+        (0..self.sends.len()).filter(|slot| self.sends[*slot].is_some()).collect()
     }
 }

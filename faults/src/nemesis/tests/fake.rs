@@ -69,15 +69,9 @@ const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
 
 impl World {
     pub(super) fn new() -> Self {
-        let process = |id, role| Process {
-            node: format!("node{id}"),
-            role,
-            id,
-        };
+        let process = |id, role| Process { node: format!("node{id}"), role, id };
         let roles = [Role::Broker, Role::Zookeeper];
-        let all = roles
-            .iter()
-            .flat_map(|role| (1..=3).map(|id| process(id, *role)));
+        let all = roles.iter().flat_map(|role| (1..=3).map(|id| process(id, *role)));
         let processes: BTreeMap<_, _> = all.zip(100..).map(|(p, pid)| (p, (pid, true))).collect();
         let replicas: Vec<_> = REPLICAS.iter().map(|r| r.to_vec()).collect();
         let state = State {
@@ -114,11 +108,7 @@ impl World {
     }
 
     pub(super) fn broker(&self, id: BrokerId) -> Process {
-        Process {
-            node: format!("node{id}"),
-            role: Role::Broker,
-            id,
-        }
+        Process { node: format!("node{id}"), role: Role::Broker, id }
     }
 
     pub(super) fn pid(&self, process: &Process) -> i32 {
@@ -127,21 +117,13 @@ impl World {
 
     /// A controlled shutdown that takes this long.
     pub(super) fn end_after(&self, process: &Process, time: Duration) {
-        self.state
-            .borrow_mut()
-            .ending
-            .insert(process.clone(), Instant::now() + time);
+        self.state.borrow_mut().ending.insert(process.clone(), Instant::now() + time);
     }
 
     pub(super) fn dead(&self) -> Vec<Process> {
         self.tick();
         let state = self.state.borrow();
-        state
-            .processes
-            .iter()
-            .filter(|(_, (_, runs))| !runs)
-            .map(|(p, _)| p.clone())
-            .collect()
+        state.processes.iter().filter(|(_, (_, runs))| !runs).map(|(p, _)| p.clone()).collect()
     }
 
     /// Whether leaders and replica orders are as the cluster started with.
@@ -198,29 +180,19 @@ impl World {
     fn tick(&self) {
         let mut state = self.state.borrow_mut();
         let now = Instant::now();
-        let ended = state
-            .ending
-            .extract_if(.., |_, at| *at <= now)
-            .map(|(process, _)| process);
+        let ended = state.ending.extract_if(.., |_, at| *at <= now).map(|(process, _)| process);
         for process in ended.collect::<Vec<_>>() {
             state.registered.remove(&process.id);
-            state
-                .processes
-                .entry(process)
-                .and_modify(|(_, runs)| *runs = false);
+            state.processes.entry(process).and_modify(|(_, runs)| *runs = false);
         }
-        state
-            .registered
-            .retain(|_, expires| expires.is_none_or(|at| now < at));
+        state.registered.retain(|_, expires| expires.is_none_or(|at| now < at));
         let live: Vec<_> = state.registered.keys().copied().collect();
         if state.controller.is_none_or(|id| !live.contains(&id)) {
             state.controller = live.first().copied();
         }
         for partition in 0..REPLICAS.len() {
             if state.leaders[partition].is_none_or(|id| !live.contains(&id)) {
-                let next = state.replicas[partition]
-                    .iter()
-                    .find(|id| live.contains(id));
+                let next = state.replicas[partition].iter().find(|id| live.contains(id));
                 state.leaders[partition] = next.copied();
             }
         }
@@ -229,25 +201,14 @@ impl World {
     fn see(&self) -> View {
         self.tick();
         let state = self.state.borrow();
-        let mut view = View {
-            topic: "user-events".into(),
-            ..View::default()
-        };
+        let mut view = View { topic: "user-events".into(), ..View::default() };
         view.controller = state.controller;
         view.brokers = state.registered.keys().copied().collect();
         for (number, replicas) in state.replicas.iter().enumerate() {
-            let isr = replicas
-                .iter()
-                .filter(|id| view.brokers.contains(id))
-                .copied()
-                .collect();
-            let partition = PartitionView {
-                leader: state.leaders[number],
-                isr,
-                replicas: replicas.clone(),
-            };
-            view.partitions
-                .insert(("user-events".into(), number as i32), partition);
+            let isr = replicas.iter().filter(|id| view.brokers.contains(id)).copied().collect();
+            let partition =
+                PartitionView { leader: state.leaders[number], isr, replicas: replicas.clone() };
+            view.partitions.insert(("user-events".into(), number as i32), partition);
         }
         view
     }
@@ -256,10 +217,7 @@ impl World {
         self.tick();
         match self.state.borrow().processes[process] {
             (pid, true) => ProcessState::Running { pid },
-            (pid, false) => ProcessState::Gone {
-                pid,
-                how: "signal 9".into(),
-            },
+            (pid, false) => ProcessState::Gone { pid, how: "signal 9".into() },
         }
     }
 }
@@ -267,12 +225,7 @@ impl World {
 #[async_trait(?Send)]
 impl Cluster for World {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        [
-            Capability::Signal,
-            Capability::Start,
-            Capability::MoveLeaders,
-        ]
-        .into()
+        [Capability::Signal, Capability::Start, Capability::MoveLeaders].into()
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -285,10 +238,7 @@ impl Cluster for World {
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
         let act = async || {
-            assert!(
-                self.starts_on_disk().contains(process),
-                "{process} struck without undo"
-            );
+            assert!(self.starts_on_disk().contains(process), "{process} struck without undo");
             if self.deaf {
                 return Ok(());
             }
@@ -297,10 +247,7 @@ impl Cluster for World {
                 Signal::Term => Instant::now(),
             };
             let mut state = self.state.borrow_mut();
-            state
-                .processes
-                .entry(process.clone())
-                .and_modify(|(_, runs)| *runs = false);
+            state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
             if process.role == Role::Broker {
                 state.registered.insert(process.id, Some(expires));
             }
@@ -327,18 +274,13 @@ impl Cluster for World {
     }
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
-        self.call(format!("state {process}"), async || {
-            Ok(self.state_of(process))
-        })
-        .await
+        self.call(format!("state {process}"), async || Ok(self.state_of(process))).await
     }
 
     async fn answers(&self, process: &Process) -> bool {
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
         let act = async || Ok(self.haunted || runs);
-        self.call(format!("answers {process}"), act)
-            .await
-            .unwrap_or(false)
+        self.call(format!("answers {process}"), act).await.unwrap_or(false)
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
@@ -364,10 +306,7 @@ impl Cluster for World {
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
-            assert!(
-                self.on_disk().contains(&Undo::RestoreLeaders),
-                "leaders moved without undo"
-            );
+            assert!(self.on_disk().contains(&Undo::RestoreLeaders), "leaders moved without undo");
             let mut state = self.state.borrow_mut();
             for partition in 0..REPLICAS.len() {
                 if state.leaders[partition] == Some(broker) {
@@ -377,8 +316,7 @@ impl Cluster for World {
             }
             Ok(())
         };
-        self.call(format!("move leaders away from {broker}"), act)
-            .await
+        self.call(format!("move leaders away from {broker}"), act).await
     }
 
     async fn restore_leaders(&self) -> Result<(), PortError> {

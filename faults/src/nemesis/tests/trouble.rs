@@ -27,10 +27,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
 
         let listed = world.starts_on_disk();
         for dead in world.dead() {
-            assert!(
-                listed.contains(&dead),
-                "{dead} is dead and forgotten: {ended:?}"
-            );
+            assert!(listed.contains(&dead), "{dead} is dead and forgotten: {ended:?}");
         }
         match ended {
             Some(Ok(outcome)) => {
@@ -42,11 +39,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             None => {}
         }
 
-        assert!(
-            !struck_after_interruption(&world),
-            "{:?}",
-            world.trace.borrow()
-        );
+        assert!(!struck_after_interruption(&world), "{:?}", world.trace.borrow());
 
         // `kbench heal`, in another process and without trouble.
         world.trouble.take();
@@ -60,10 +53,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
 /// Whether the nemesis went on to inject although the user had interrupted.
 fn struck_after_interruption(world: &World) -> bool {
     let trouble = world.trouble.borrow();
-    let Some(call) = trouble
-        .iter()
-        .find(|(_, t)| **t == Trouble::Interrupt)
-        .map(|(n, _)| *n)
+    let Some(call) = trouble.iter().find(|(_, t)| **t == Trouble::Interrupt).map(|(n, _)| *n)
     else {
         return false;
     };
@@ -147,9 +137,5 @@ async fn an_interruption_is_felt_at_once_and_heals() {
     assert_eq!(injection(&outcome, 0).as_expected(), None);
     assert!(world.dead().is_empty() && world.on_disk().is_empty());
     // Healing waits for the two sessions, and for nothing else.
-    assert!(
-        at.elapsed() < world.session + Duration::from_secs(1),
-        "{:?}",
-        at.elapsed()
-    );
+    assert!(at.elapsed() < world.session + Duration::from_secs(1), "{:?}", at.elapsed());
 }

@@ -24,10 +24,7 @@ pub(in super::super) fn decode(block: &[u8], entries: &mut Vec<Entry>) -> Result
         (*column, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
     }
     let tags = columns[Column::Tag as usize];
-    let mut decoder = Decoder {
-        columns,
-        likely: Likely::default(),
-    };
+    let mut decoder = Decoder { columns, likely: Likely::default() };
     let before = entries.len();
     for &tag in tags {
         match decoder.entry(tag) {
@@ -54,23 +51,12 @@ impl Decoder<'_> {
         Ok(match tag {
             ..POLL => Entry::Send(self.send(tag, partition, at)?),
             POLL..=POLL_CORRUPT => Entry::Poll(self.poll(tag, partition, at)?),
-            ASSIGNED => Entry::Assigned {
-                partition,
-                at,
-                committed: None,
-            },
-            ASSIGNED_COMMITTED => Entry::Assigned {
-                partition,
-                at,
-                committed: Some(self.offset(partition)?),
-            },
+            ASSIGNED => Entry::Assigned { partition, at, committed: None },
+            ASSIGNED_COMMITTED => {
+                Entry::Assigned { partition, at, committed: Some(self.offset(partition)?) }
+            }
             REVOKED => Entry::Revoked { partition, at },
-            COMMIT => Entry::Commit {
-                partition,
-                at,
-                offset: self.offset(partition)?,
-                error: None,
-            },
+            COMMIT => Entry::Commit { partition, at, offset: self.offset(partition)?, error: None },
             COMMIT_ERROR => Entry::Commit {
                 partition,
                 at,
@@ -79,21 +65,12 @@ impl Decoder<'_> {
             },
             READ => {
                 let waited = unzigzag(self.get(Column::Delay)?) as u64;
-                Entry::Read {
-                    partition,
-                    asked: RunTime(at.0.wrapping_sub(waited)),
-                    got: at,
-                }
+                Entry::Read { partition, asked: RunTime(at.0.wrapping_sub(waited)), got: at }
             }
             DRAINED => {
                 let end_offset = self.offset(partition)?;
                 let reached = end_offset.wrapping_add(unzigzag(self.get(Column::Other)?));
-                Entry::Drained {
-                    partition,
-                    end_offset,
-                    reached,
-                    at,
-                }
+                Entry::Drained { partition, end_offset, reached, at }
             }
             _ => return Err(Malformed),
         })
@@ -101,47 +78,25 @@ impl Decoder<'_> {
 
     fn send(&mut self, tag: u8, partition: Partition, done: RunTime) -> Result<Send, Malformed> {
         let outcome = match tag % WARM_UP {
-            ACKED => Outcome::Acked {
-                offset: self.offset(partition)?,
-            },
-            FAILED => Outcome::Failed {
-                code: self.signed(Column::Other)?,
-            },
-            _ => Outcome::Indeterminate {
-                code: self.signed(Column::Other)?,
-            },
+            ACKED => Outcome::Acked { offset: self.offset(partition)? },
+            FAILED => Outcome::Failed { code: self.signed(Column::Other)? },
+            _ => Outcome::Indeterminate { code: self.signed(Column::Other)? },
         };
         let (sequence, key, due) = self.record((0, partition))?;
         let delay = unzigzag(self.get(Column::Delay)?) as u64;
         let sent = RunTime(due.0.wrapping_add(delay));
         let warm_up = tag >= WARM_UP;
-        Ok(Send {
-            partition,
-            sequence,
-            key,
-            warm_up,
-            due,
-            sent,
-            done,
-            outcome,
-        })
+        Ok(Send { partition, sequence, key, warm_up, due, sent, done, outcome })
     }
 
     fn poll(&mut self, tag: u8, partition: Partition, at: RunTime) -> Result<Poll, Malformed> {
         let offset = self.offset(partition)?;
         let record = match tag {
             POLL => Observed::Record(self.record_id(partition)?),
-            POLL_OTHER_RUN => Observed::OtherRun {
-                run: self.get(Column::Other)?,
-            },
+            POLL_OTHER_RUN => Observed::OtherRun { run: self.get(Column::Other)? },
             _ => Observed::Corrupt,
         };
-        Ok(Poll {
-            partition,
-            offset,
-            at,
-            record,
-        })
+        Ok(Poll { partition, offset, at, record })
     }
 
     fn record_id(&mut self, read_from: Partition) -> Result<RecordId, Malformed> {
@@ -151,22 +106,12 @@ impl Decoder<'_> {
         let partition = moved.checked_add(read_from.into()).ok_or(Malformed)?;
         let partition = Partition::try_from(partition).map_err(|_| Malformed)?;
         let (sequence, key, due) = self.record((producer, read_from))?;
-        Ok(RecordId {
-            producer,
-            incarnation,
-            partition,
-            sequence,
-            key,
-            due,
-        })
+        Ok(RecordId { producer, incarnation, partition, sequence, key, due })
     }
 
     fn offset(&mut self, partition: Partition) -> Result<i64, Malformed> {
         let difference = self.get(Column::Offset)?;
-        Ok(sum(
-            difference,
-            self.likely.offsets.entry(partition).or_default(),
-        ) as i64)
+        Ok(sum(difference, self.likely.offsets.entry(partition).or_default()) as i64)
     }
 
     fn record(&mut self, run: (u16, Partition)) -> Result<(u64, u32, RunTime), Malformed> {
@@ -174,11 +119,7 @@ impl Decoder<'_> {
         let key = u32::try_from(self.get(Column::Key)?).map_err(|_| Malformed)?;
         let due = self.get(Column::Due)?;
         let run = self.likely.runs.entry(run).or_default();
-        Ok((
-            sum(sequence, &mut run.sequence),
-            key,
-            RunTime(sum(due, &mut run.due)),
-        ))
+        Ok((sum(sequence, &mut run.sequence), key, RunTime(sum(due, &mut run.due))))
     }
 
     fn signed(&mut self, column: Column) -> Result<i32, Malformed> {

@@ -44,56 +44,26 @@ impl Encoder {
         match *entry {
             Entry::Send(ref send) => self.send(send),
             Entry::Poll(ref poll) => self.poll(poll),
-            Entry::Assigned {
-                partition,
-                at,
-                committed,
-            } => {
-                let tag = if committed.is_some() {
-                    ASSIGNED_COMMITTED
-                } else {
-                    ASSIGNED
-                };
+            Entry::Assigned { partition, at, committed } => {
+                let tag = if committed.is_some() { ASSIGNED_COMMITTED } else { ASSIGNED };
                 self.begin(tag, partition, at);
                 if let Some(offset) = committed {
                     self.offset(partition, offset);
                 }
             }
             Entry::Revoked { partition, at } => self.begin(REVOKED, partition, at),
-            Entry::Commit {
-                partition,
-                at,
-                offset,
-                error,
-            } => {
-                self.begin(
-                    if error.is_some() {
-                        COMMIT_ERROR
-                    } else {
-                        COMMIT
-                    },
-                    partition,
-                    at,
-                );
+            Entry::Commit { partition, at, offset, error } => {
+                self.begin(if error.is_some() { COMMIT_ERROR } else { COMMIT }, partition, at);
                 self.offset(partition, offset);
                 if let Some(code) = error {
                     self.put(Column::Other, zigzag(code.into()));
                 }
             }
-            Entry::Read {
-                partition,
-                asked,
-                got,
-            } => {
+            Entry::Read { partition, asked, got } => {
                 self.begin(READ, partition, got);
                 self.put(Column::Delay, zigzag(got.0.wrapping_sub(asked.0) as i64));
             }
-            Entry::Drained {
-                partition,
-                end_offset,
-                reached,
-                at,
-            } => {
+            Entry::Drained { partition, end_offset, reached, at } => {
                 self.begin(DRAINED, partition, at);
                 self.offset(partition, end_offset);
                 self.put(Column::Other, zigzag(reached.wrapping_sub(end_offset)));
@@ -107,11 +77,7 @@ impl Encoder {
             Outcome::Failed { .. } => FAILED,
             Outcome::Indeterminate { .. } => INDETERMINATE,
         };
-        self.begin(
-            tag + if send.warm_up { WARM_UP } else { 0 },
-            send.partition,
-            send.done,
-        );
+        self.begin(tag + if send.warm_up { WARM_UP } else { 0 }, send.partition, send.done);
         match send.outcome {
             Outcome::Acked { offset } => self.offset(send.partition, offset),
             Outcome::Failed { code } | Outcome::Indeterminate { code } => {
@@ -119,10 +85,7 @@ impl Encoder {
             }
         }
         self.record((0, send.partition), send.sequence, send.key, send.due);
-        self.put(
-            Column::Delay,
-            zigzag(send.sent.0.wrapping_sub(send.due.0) as i64),
-        );
+        self.put(Column::Delay, zigzag(send.sent.0.wrapping_sub(send.due.0) as i64));
     }
 
     fn poll(&mut self, poll: &Poll) {

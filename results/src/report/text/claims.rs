@@ -11,15 +11,10 @@ use super::{Tone, bullet, cell, phase_cells, seconds, section, show, table};
 const ID_WIDTH: usize = 22;
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
-    let (times, guarantees): (Vec<_>, Vec<_>) = report
-        .claims
-        .iter()
-        .partition(|claim| claim.measured_s.is_some());
+    let (times, guarantees): (Vec<_>, Vec<_>) =
+        report.claims.iter().partition(|claim| claim.measured_s.is_some());
     if !times.is_empty() {
-        section(
-            out,
-            "Claims about times (seconds; several trials: min / median / max)",
-        );
+        section(out, "Claims about times (seconds; several trials: min / median / max)");
         show_times(out, &times, colours);
     }
     if !guarantees.is_empty() {
@@ -58,11 +53,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
             outcome(claim, colours),
             cell(&stated(claim), Tone::Plain, colours),
             cell(
-                &claim
-                    .measured_s
-                    .as_ref()
-                    .map(distribution)
-                    .unwrap_or_default(),
+                &claim.measured_s.as_ref().map(distribution).unwrap_or_default(),
                 Tone::Plain,
                 colours,
             ),
@@ -74,20 +65,14 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
     show(out, &rows);
     for claim in claims {
         if claim.outcome != Outcome::Holds {
-            bullet(
-                out,
-                &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason),
-            );
+            bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
         }
         if claim.faster_than_stated {
             bullet(out, &format!("{} holds, faster than stated", claim.id));
         }
         if claim.outside_prediction {
             let formula = claim.formula.as_deref().unwrap_or("");
-            bullet(
-                out,
-                &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id),
-            );
+            bullet(out, &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id));
         }
     }
 }
@@ -125,19 +110,11 @@ fn stated(claim: &ClaimResult) -> String {
 }
 
 fn predicted(claim: &ClaimResult) -> String {
-    claim
-        .predicted_s
-        .map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
+    claim.predicted_s.map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
 }
 
 fn distribution(measured: &Measured) -> String {
-    let Measured {
-        n,
-        min: Some(min),
-        median: Some(median),
-        max: Some(max),
-        censored,
-    } = measured
+    let Measured { n, min: Some(min), median: Some(median), max: Some(max), censored } = measured
     else {
         return String::new();
     };
@@ -150,10 +127,5 @@ fn distribution(measured: &Measured) -> String {
     if *n == 1 {
         return format!("{least}{} s (n=1{open})", seconds(*max));
     }
-    format!(
-        "{}/{}/{least}{}\n(n={n}{open})",
-        seconds(*min),
-        seconds(*median),
-        seconds(*max)
-    )
+    format!("{}/{}/{least}{}\n(n={n}{open})", seconds(*min), seconds(*median), seconds(*max))
 }

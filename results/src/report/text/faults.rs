@@ -23,22 +23,12 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         one(out, report, fault, colours);
     }
     for step in &report.skipped {
-        bullet(
-            out,
-            &format!(
-                "trial {}, {}: skipped: {}",
-                step.trial, step.id, step.reason
-            ),
-        );
+        bullet(out, &format!("trial {}, {}: skipped: {}", step.trial, step.id, step.reason));
     }
 }
 
 fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
-    let trial = if report.trials > 1 {
-        format!("trial {} ", fault.trial)
-    } else {
-        String::new()
-    };
+    let trial = if report.trials > 1 { format!("trial {} ", fault.trial) } else { String::new() };
     let proof = match (fault.proven, fault.heal_proven) {
         (true, true) => paint("proven, healed", Tone::Good, colours),
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
@@ -64,10 +54,7 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         detail(out, &failover(controller));
     }
     if let Some(restored) = fault.throughput_restored_s {
-        detail(
-            out,
-            &format!("throughput back at 95 % after {restored:.0} s"),
-        );
+        detail(out, &format!("throughput back at 95 % after {restored:.0} s"));
     }
     if fault.waited_for_session_s > 0.0 {
         let waited = seconds(fault.waited_for_session_s);
@@ -110,19 +97,12 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         };
         let mut cells = vec![
             cell(row.stream.as_str(), Tone::Plain, colours),
-            cell(
-                &format!("{}-{}", row.topic, row.partition),
-                Tone::Plain,
-                colours,
-            ),
+            cell(&format!("{}-{}", row.topic, row.partition), Tone::Plain, colours),
             cell(led(row.led), Tone::Plain, colours),
             cell(&unavailable(row), tone, colours),
         ];
         cells.extend(phase_cells(&row.phases_s, colours));
-        cells.push(number(
-            &known(row.ended_after_heal.then_some(row.heal_s)),
-            colours,
-        ));
+        cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));
         cells.push(number(&known(row.isr_full_s), colours));
         let least = row.min_isr.map(|n| n.to_string()).unwrap_or_default();
         cells.push(number(&least, colours));
@@ -135,15 +115,7 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             continue;
         };
         told.push(note);
-        bullet(
-            out,
-            &format!(
-                "{} {}-{}: {note}",
-                row.stream.as_str(),
-                row.topic,
-                row.partition
-            ),
-        );
+        bullet(out, &format!("{} {}-{}: {note}", row.stream.as_str(), row.topic, row.partition));
     }
 }
 
@@ -153,15 +125,10 @@ fn detail(out: &mut String, text: &str) {
 
 /// Detect and elect add up to the failover; what the live brokers need comes after it.
 fn failover(c: &ControllerFailover) -> String {
-    let to =
-        c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
+    let to = c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
     let least = if c.censored { ">= " } else { "" };
     let part = |value: Option<f64>| value.map_or("?".to_owned(), seconds);
-    let note = c
-        .note
-        .as_ref()
-        .map(|note| format!("; {note}"))
-        .unwrap_or_default();
+    let note = c.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
     format!(
         "controller: broker {} -> {to} in {least}{} s = detect {} + elect {}; all live brokers know \
          it {} s later{note}",

@@ -70,11 +70,7 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
         schedule_lag_us: load.schedule_lag_us,
         end_to_end_us: load.end_to_end_us,
     };
-    let parts = [
-        ("steady", load.baseline),
-        ("around faults", load.faults),
-        ("all", all),
-    ];
+    let parts = [("steady", load.baseline), ("around faults", load.faults), ("all", all)];
     for (part, population) in parts {
         for (name, p) in [
             ("response", population.latency_us),
@@ -96,30 +92,17 @@ fn percentile_row(p: &Percentiles) -> [String; 6] {
         Some(us) => format!("{:.2}", us as f64 / 1e3),
         None => "n/a".to_owned(),
     };
-    [
-        ms(p.p50),
-        ms(p.p90),
-        ms(p.p99),
-        ms(p.p999),
-        ms(p.max),
-        p.n.to_string(),
-    ]
+    [ms(p.p50), ms(p.p90), ms(p.p99), ms(p.p999), ms(p.max), p.n.to_string()]
 }
 
 pub(super) fn time(out: &mut String, report: &Report) {
     section(out, "Where the time went");
     for time in &report.time {
-        let trial = if report.trials > 1 {
-            format!("trial {}: ", time.trial)
-        } else {
-            String::new()
-        };
+        let trial =
+            if report.trials > 1 { format!("trial {}: ", time.trial) } else { String::new() };
         let total: f64 = time.stages.iter().map(|stage| stage.seconds).sum();
-        let stages: Vec<String> = time
-            .stages
-            .iter()
-            .map(|s| format!("{} {:.1}", s.stage, s.seconds))
-            .collect();
+        let stages: Vec<String> =
+            time.stages.iter().map(|s| format!("{} {:.1}", s.stage, s.seconds)).collect();
         bullet(out, &format!("{trial}{total:.1} s: {}", stages.join(", ")));
         bullet(
             out,

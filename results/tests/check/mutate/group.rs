@@ -40,10 +40,8 @@ pub(super) fn skip_poll(history: &mut History, pick: usize) -> bool {
         let Entry::Poll(poll) = entry else {
             return false;
         };
-        matches!(
-            nearest(before.iter().rev(), poll.partition),
-            Some(Entry::Poll(_))
-        ) && matches!(nearest(after.iter(), poll.partition), Some(Entry::Poll(_)))
+        matches!(nearest(before.iter().rev(), poll.partition), Some(Entry::Poll(_)))
+            && matches!(nearest(after.iter(), poll.partition), Some(Entry::Poll(_)))
     });
     let Some((stream, entry)) = pick_of(between, pick) else {
         return false;
@@ -57,10 +55,7 @@ pub(super) fn poll_again(history: &mut History, pick: usize) -> bool {
         let Entry::Poll(poll) = entry else {
             return false;
         };
-        matches!(
-            nearest(before.iter().rev(), poll.partition),
-            Some(Entry::Poll(_))
-        )
+        matches!(nearest(before.iter().rev(), poll.partition), Some(Entry::Poll(_)))
     });
     let Some((stream, second)) = pick_of(second, pick) else {
         return false;
@@ -72,14 +67,7 @@ pub(super) fn poll_again(history: &mut History, pick: usize) -> bool {
     let Some(Entry::Poll(first)) = nearest(entries[..second].iter().rev(), poll.partition) else {
         return false;
     };
-    let again = [
-        Poll {
-            at: poll.at,
-            ..*first
-        },
-        poll,
-    ]
-    .map(Entry::Poll);
+    let again = [Poll { at: poll.at, ..*first }, poll].map(Entry::Poll);
     entries.splice(second + 1..second + 1, again);
     true
 }
@@ -95,13 +83,7 @@ pub(super) fn drain_again(history: &mut History, pick: usize) -> bool {
 pub(super) fn commit_lower(history: &mut History, pick: usize) -> bool {
     // By the member that holds the partition: a late answer may come after higher ones.
     let commits = places(history, |before, entry, _| {
-        let Entry::Commit {
-            partition,
-            offset: 1..,
-            error: None,
-            ..
-        } = entry
-        else {
+        let Entry::Commit { partition, offset: 1.., error: None, .. } = entry else {
             return false;
         };
         let nearest = nearest(before.iter().rev(), *partition);
@@ -111,37 +93,18 @@ pub(super) fn commit_lower(history: &mut History, pick: usize) -> bool {
         return false;
     };
     let entries = &mut history.streams[stream].entries;
-    let Entry::Commit {
-        partition,
-        at: time,
-        ..
-    } = entries[at]
-    else {
+    let Entry::Commit { partition, at: time, .. } = entries[at] else {
         return false;
     };
     let at_once = RunTime(time.0 + 1);
-    entries.insert(
-        at + 1,
-        Entry::Commit {
-            partition,
-            at: at_once,
-            offset: 0,
-            error: None,
-        },
-    );
+    entries.insert(at + 1, Entry::Commit { partition, at: at_once, offset: 0, error: None });
     true
 }
 
 pub(super) fn forget_commit(history: &mut History, pick: usize) -> bool {
     let mut acknowledged: Vec<(i32, RunTime)> = Vec::new();
     for entry in history.streams.iter().flat_map(|stream| &stream.entries) {
-        if let &Entry::Commit {
-            partition,
-            at,
-            error: None,
-            ..
-        } = entry
-        {
+        if let &Entry::Commit { partition, at, error: None, .. } = entry {
             acknowledged.push((partition, at));
         }
     }
@@ -223,19 +186,11 @@ pub(super) fn start_ahead_uncommitted(history: &mut History, pick: usize) -> boo
     }
     let lengths = log(history);
     let resumed = places(history, |_, entry, after| {
-        let &Entry::Assigned {
-            partition,
-            at,
-            committed: None,
-        } = entry
-        else {
+        let &Entry::Assigned { partition, at, committed: None } = entry else {
             return false;
         };
-        let furthest = read
-            .iter()
-            .filter(|(t, p, _)| *t < at && *p == partition)
-            .map(|r| r.2)
-            .max();
+        let furthest =
+            read.iter().filter(|(t, p, _)| *t < at && *p == partition).map(|r| r.2).max();
         let Some(furthest) = furthest else {
             return false;
         };
@@ -249,16 +204,8 @@ pub(super) fn start_ahead_uncommitted(history: &mut History, pick: usize) -> boo
     let Entry::Assigned { partition, at, .. } = history.streams[stream].entries[entry] else {
         return false;
     };
-    let last = lengths
-        .iter()
-        .rfind(|poll| poll.partition == partition)
-        .unwrap();
-    let poll = Poll {
-        at: RunTime(at.0 + 1),
-        ..*last
-    };
-    history.streams[stream]
-        .entries
-        .insert(entry + 1, Entry::Poll(poll));
+    let last = lengths.iter().rfind(|poll| poll.partition == partition).unwrap();
+    let poll = Poll { at: RunTime(at.0 + 1), ..*last };
+    history.streams[stream].entries.insert(entry + 1, Entry::Poll(poll));
     true
 }

@@ -4,22 +4,12 @@ use results::history::{Client, Entry, History, Observed, Outcome, Poll, RecordId
 
 /// Every entry, to be changed.
 fn entries(history: &mut History) -> impl Iterator<Item = &mut Entry> {
-    history
-        .streams
-        .iter_mut()
-        .flat_map(|stream| &mut stream.entries)
+    history.streams.iter_mut().flat_map(|stream| &mut stream.entries)
 }
 
 fn sends(history: &History) -> Vec<Send> {
     let all = history.streams.iter().flat_map(|stream| &stream.entries);
-    all.filter_map(|entry| {
-        if let Entry::Send(send) = entry {
-            Some(*send)
-        } else {
-            None
-        }
-    })
-    .collect()
+    all.filter_map(|entry| if let Entry::Send(send) = entry { Some(*send) } else { None }).collect()
 }
 
 pub(super) fn drain(history: &mut History) -> &mut Vec<Entry> {
@@ -31,20 +21,12 @@ pub(super) fn drain(history: &mut History) -> &mut Vec<Entry> {
 pub(super) fn log(history: &mut History) -> Vec<Poll> {
     let polls = drain(history).iter();
     polls
-        .filter_map(|entry| {
-            if let Entry::Poll(poll) = entry {
-                Some(*poll)
-            } else {
-                None
-            }
-        })
+        .filter_map(|entry| if let Entry::Poll(poll) = entry { Some(*poll) } else { None })
         .collect()
 }
 
 fn id(poll: &Poll) -> RecordId {
-    let Observed::Record(id) = poll.record else {
-        panic!("a good history has records only")
-    };
+    let Observed::Record(id) = poll.record else { panic!("a good history has records only") };
     id
 }
 
@@ -91,12 +73,7 @@ pub(super) fn truncate_tail(history: &mut History, pick: usize) -> bool {
             if poll.partition == first.partition && poll.offset >= first.offset)
     });
     for entry in drain(history) {
-        if let Entry::Drained {
-            partition,
-            end_offset,
-            reached,
-            ..
-        } = entry
+        if let Entry::Drained { partition, end_offset, reached, .. } = entry
             && *partition == first.partition
         {
             (*end_offset, *reached) = (first.offset, first.offset);
@@ -189,20 +166,12 @@ pub(super) fn read_another(history: &mut History, pick: usize) -> bool {
         .iter_mut()
         .filter(group)
         .flat_map(|stream| &mut stream.entries)
-        .filter_map(|entry| {
-            if let Entry::Poll(poll) = entry {
-                Some(poll)
-            } else {
-                None
-            }
-        })
+        .filter_map(|entry| if let Entry::Poll(poll) = entry { Some(poll) } else { None })
         .collect();
     let Some(poll) = pick_of(polls, pick) else {
         return false;
     };
-    let other = log
-        .iter()
-        .find(|l| l.partition == poll.partition && l.offset != poll.offset);
+    let other = log.iter().find(|l| l.partition == poll.partition && l.offset != poll.offset);
     let Some(other) = other else { return false };
     poll.record = other.record;
     true
@@ -214,21 +183,10 @@ fn append(history: &mut History, partition: i32, record: Observed) {
     let ended =
         |entry: &Entry| matches!(entry, Entry::Drained { partition: p, .. } if *p == partition);
     let at = drain.iter().position(ended).unwrap();
-    let Entry::Drained {
-        end_offset,
-        reached,
-        at: time,
-        ..
-    } = &mut drain[at]
-    else {
+    let Entry::Drained { end_offset, reached, at: time, .. } = &mut drain[at] else {
         return;
     };
-    let poll = Poll {
-        partition,
-        offset: *end_offset,
-        at: *time,
-        record,
-    };
+    let poll = Poll { partition, offset: *end_offset, at: *time, record };
     (*end_offset, *reached) = (*end_offset + 1, *reached + 1);
     drain.insert(at, Entry::Poll(poll));
 }
@@ -301,22 +259,13 @@ pub(super) fn corrupt(history: &mut History, pick: usize) -> bool {
 
 pub(super) fn resurrect_failed(history: &mut History, pick: usize) -> bool {
     let last = |stream: &Stream| {
-        let Client::Producer {
-            producer,
-            incarnation,
-            ..
-        } = stream.header.client
-        else {
+        let Client::Producer { producer, incarnation, .. } = stream.header.client else {
             return Vec::new();
         };
-        let sends = sends(&History {
-            streams: vec![stream.clone()],
-        });
+        let sends = sends(&History { streams: vec![stream.clone()] });
         // Only a producer's last send of a partition: an earlier one would break its order, too.
         let last = |send: &&Send| {
-            !sends
-                .iter()
-                .any(|s| s.partition == send.partition && s.sequence > send.sequence)
+            !sends.iter().any(|s| s.partition == send.partition && s.sequence > send.sequence)
         };
         let failed = sends
             .iter()
