@@ -17,9 +17,14 @@ pub enum Exit {
 }
 
 /// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Failure(Box<Told>);
+
+/// What the user is told.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{text}")]
-pub struct Failure {
+struct Told {
     exit: Exit,
     text: String,
     #[help]
@@ -32,7 +37,7 @@ pub struct Failure {
 
 impl Failure {
     fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into(), cure: None, file: None, labels: Vec::new() }
+        Self(Box::new(Told { exit, text: text.into(), cure: None, file: None, labels: Vec::new() }))
     }
 
     /// The user asked for something that makes no sense.
@@ -53,7 +58,7 @@ impl Failure {
     /// Adds what the user can do about it.
     #[must_use]
     pub fn with_cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+        self.0.cure = Some(cure.into());
         self
     }
 
@@ -61,10 +66,10 @@ impl Failure {
     pub fn spec(file: &str, text: &str, message: &str, span: Option<Range<usize>>) -> Self {
         let mut failure = Self::usage(format!("{file} is not a valid specification"));
         match span {
-            Some(span) => failure.labels.push(LabeledSpan::at(span, message)),
-            None => failure.text = format!("{}: {message}", failure.text),
+            Some(span) => failure.0.labels.push(LabeledSpan::at(span, message)),
+            None => failure.0.text = format!("{}: {message}", failure.0.text),
         }
-        failure.file = Some(NamedSource::new(file, text.to_owned()).with_language("TOML"));
+        failure.0.file = Some(NamedSource::new(file, text.to_owned()).with_language("TOML"));
         failure
     }
 
@@ -79,24 +84,24 @@ impl Failure {
         };
         let mut text = String::new();
         let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-        match handler.render_report(&mut text, self) {
+        match handler.render_report(&mut text, &*self.0) {
             Ok(()) => eprint!("{text}"),
-            Err(_) => eprintln!("{}", self.text),
+            Err(_) => eprintln!("{}", self.0.text),
         }
     }
 
     /// The exit code of a process that ends with this failure.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.0.exit as u8)
     }
 
     /// The text, without cure and place.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// What the user can do about it.
     pub fn cure(&self) -> Option<&str> {
-        self.cure.as_deref()
+        self.0.cure.as_deref()
     }
 }

@@ -120,7 +120,7 @@ impl Observer {
     /// Ends the thread; its CPU seconds.
     fn end(&mut self) -> Option<f64> {
         // A thread that has ended by itself listens no more.
-        drop(self.stop.take()?.send(()));
+        self.stop.take()?.send(()).ok();
         self.thread.take()?.join().ok()
     }
 }

@@ -96,10 +96,10 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 /// Heals what killed runs in the same folder left; runs that still go on are left alone.
 fn sweep(dir: &RunDir) -> Result<(), Failure> {
     for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
-        if run != *dir {
-            if let Healed::Undone(what) = heal::heal(&run)? {
-                eprintln!("left by {}: {}", run.name(), what.join(", "));
-            }
+        if run != *dir
+            && let Healed::Undone(what) = heal::heal(&run)?
+        {
+            eprintln!("left by {}: {}", run.name(), what.join(", "));
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ mod keys;
 mod live;
 mod load;
 mod outcome;
+mod poll;
 mod probe;
 mod producer;
 pub mod record;

@@ -66,7 +66,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     reader.read_all().await?;
     if let Some(ready) = ready.take() {
         // Nobody waits any more when this fails.
-        drop(ready.send(()));
+        ready.send(()).ok();
     }
     while let Some((at, event)) = notifications.recv().await {
         match event.event_type {

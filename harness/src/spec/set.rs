@@ -36,7 +36,7 @@ impl Change {
 ///
 /// # Errors
 /// A usage failure for one that is not `KEY=VALUE`, or whose key names no specification.
-pub fn parse(arguments: &[String]) -> Result<Vec<Change>, Failure> {
+pub(super) fn parse(arguments: &[String]) -> Result<Vec<Change>, Failure> {
     arguments.iter().map(|argument| parse_one(argument)).collect()
 }
 
@@ -83,7 +83,7 @@ fn value_of(text: &str) -> Value {
 ///
 /// # Errors
 /// A usage failure when the key goes through something that is not a table.
-pub fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
+pub(super) fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
     let (last, parents) = match change.path.split_last() {
         Some((last, parents)) if !parents.is_empty() => (last, &parents[1..]),
         _ => return Err(Failure::usage(format!("--set {}: no key", change.text))),
@@ -114,7 +114,7 @@ pub fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A usage failure that names the change.
-pub fn all_used(changes: &[Change], with_plan: bool) -> Result<(), Failure> {
+pub(super) fn all_used(changes: &[Change], with_plan: bool) -> Result<(), Failure> {
     match changes.iter().find(|change| change.kind() == "plan" && !with_plan) {
         Some(change) => Err(Failure::usage(format!("--set {}: the run has no plan", change.text))),
         None => Ok(()),
