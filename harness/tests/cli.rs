@@ -1,6 +1,8 @@
 //! The command line as a stranger meets it: bad input and a lacking machine, each with a message
 //! that helps and the documented exit code. Nothing here starts a cluster.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -76,7 +78,7 @@ fn a_folder_that_cannot_be_written_is_refused_with_the_cure() {
 #[test]
 fn validate_tells_kinds_apart_and_fails_on_the_first_mistake() {
     let dir = tempfile::tempdir().expect("a folder");
-    let good = write(dir.path(), "good.toml", faults::plan::shipped()[0].1);
+    let good = write(dir.path(), "good.toml", faults::plan::SHIPPED[0].1);
     let bad = write(dir.path(), "bad.toml", "nothing = 1\n");
     let (code, stdout, _) = output(kbench().args(["validate", &good]));
     assert_eq!((code, stdout.contains("valid plan")), (0, true), "{stdout}");
