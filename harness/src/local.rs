@@ -7,6 +7,7 @@
 mod config;
 mod process;
 mod ready;
+mod room;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -67,8 +68,9 @@ impl LocalCluster {
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
     /// or not everything was up within the limit.
     pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
-        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names())
-            .map_err(|error| Failure::infrastructure(format!("no network for the nodes: {error}")))?;
+        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names()).map_err(
+            |error| Failure::infrastructure(format!("no network for the nodes: {error}")),
+        )?;
         let cluster = Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
@@ -78,16 +80,17 @@ impl LocalCluster {
             recorder: setup.recorder,
             servers: RefCell::default(),
         };
-        for process in cluster.processes() {
-            ready::port_is_free(setup.mode, cluster.address(&process))?;
-            config::write(&cluster, &process)?;
+        room::make(setup.mode, &cluster.topology, &cluster.data)?;
+        let processes = cluster.processes();
+        for process in &processes {
+            ready::ports_are_free(setup.mode, process.role, cluster.address(process))?;
+            config::write(&cluster, process)?;
         }
-        for process in cluster.processes() {
-            cluster.spawn(&process)?;
+        for process in &processes {
+            cluster.spawn(process)?;
         }
-        for process in cluster.processes() {
-            cluster.accepts(&process).await?;
-        }
+        // All at once: the first that ends is told at once, whichever it is.
+        futures::future::try_join_all(processes.iter().map(|p| cluster.accepts(p))).await?;
         Ok(cluster)
     }
 
@@ -191,12 +194,19 @@ impl LocalCluster {
         self.end(|process| !kept.iter().any(|(keep, _)| keep == process), KILL_LIMIT).await?;
         for (process, path) in kept {
             self.signal(&process, Signal::Term)?;
-            self.ended(&process, DUMP_LIMIT).await;
+            // One that still runs at the limit may have written half of its archive.
+            let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {
+                tracing::warn!(%process, "no class archive: it does not end");
+                continue;
+            };
             if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
                 tracing::warn!(%process, %error, "no class archive");
             }
         }
-        self.end(|_| true, KILL_LIMIT).await
+        self.end(|_| true, KILL_LIMIT).await?;
+        // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
+        self.servers.borrow().values().for_each(Server::discard_dump);
+        Ok(())
     }
 
     /// The process that is to dump the archive of its role, and where; none when there is one.
@@ -241,7 +251,9 @@ impl LocalCluster {
             role: process.role,
             pid,
         });
-        self.servers.borrow_mut().insert(process, server);
+        if let Some(former) = self.servers.borrow_mut().insert(process, server) {
+            former.discard_dump();
+        }
         Ok(())
     }
 
@@ -264,6 +276,11 @@ impl LocalCluster {
 
     fn config_path(&self, process: &Process) -> PathBuf {
         self.logs.join(format!("{}-{}.properties", process.node, process.role.as_str()))
+    }
+
+    /// Where the JVMs put temporary files: beside their data, so that they vanish with it.
+    fn temporary(&self) -> PathBuf {
+        self.data.join("tmp")
     }
 
     fn logs(&self) -> &Path {

@@ -3,7 +3,6 @@
 //! kbench's own clients sit on the bridge's side. Addresses are from 198.18.0.0/15, which is
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
@@ -32,9 +31,8 @@ impl Network {
             ip(&["-batch", "-"], &host_side(nodes))?;
             for (index, node) in nodes.iter().enumerate() {
                 let address = network.address(index);
-                let text = format!(
-                    "addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n"
-                );
+                let text =
+                    format!("addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n");
                 ip(&["-n", node, "-batch", "-"], &text)?;
             }
         }
@@ -67,7 +65,7 @@ impl Network {
 ///
 /// # Errors
 /// When `ip` is missing or refuses.
-pub fn try_link() -> io::Result<()> {
+pub(super) fn try_link() -> io::Result<()> {
     ip(&["-batch", "-"], &host_side(&["try".to_owned()]))
 }
 
@@ -76,13 +74,11 @@ fn host_side(nodes: &[String]) -> String {
         "link set lo up\nlink add kb0 type bridge\naddr add 198.18.0.1/24 dev kb0\nlink set kb0 up\n",
     );
     for (index, node) in nodes.iter().enumerate() {
-        // Writing to a string cannot fail.
-        drop(write!(
-            text,
+        let link = index + 1;
+        text.push_str(&format!(
             "netns add {node}\n\
              link add kb{link} type veth peer name eth0 netns {node}\n\
-             link set kb{link} master kb0 up\n",
-            link = index + 1
+             link set kb{link} master kb0 up\n"
         ));
     }
     text

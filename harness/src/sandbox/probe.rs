@@ -60,6 +60,8 @@ pub fn probe(mode: Mode) -> Result<(), ModeError> {
 pub fn choose(asked: Option<Mode>) -> Result<Mode, ModeError> {
     match asked {
         Some(mode) => probe(mode).map(|()| mode),
-        None => Ok(Mode::ALL.into_iter().find(|mode| probe(*mode).is_ok()).unwrap_or(Mode::Loopback)),
+        None => {
+            Ok(Mode::ALL.into_iter().find(|mode| probe(*mode).is_ok()).unwrap_or(Mode::Loopback))
+        }
     }
 }
