@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::port::{Process, ProcessState, Signal};
+use futures::future::{try_join, try_join_all};
 use results::event::{EventKind, Role};
 
 use crate::failure::Failure;
@@ -62,7 +63,7 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts every process of the cluster at once; returns when each accepts connections.
+    /// Starts every process of the cluster; returns when each accepts connections.
     ///
     /// # Errors
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
@@ -86,12 +87,30 @@ impl LocalCluster {
             ready::ports_are_free(setup.mode, process.role, cluster.address(process))?;
             config::write(&cluster, process)?;
         }
-        for process in &processes {
-            cluster.spawn(process)?;
-        }
-        // All at once: the first that ends is told at once, whichever it is.
-        futures::future::try_join_all(processes.iter().map(|p| cluster.accepts(p))).await?;
+        cluster.start_all().await?;
         Ok(cluster)
+    }
+
+    /// Starts every process; returns when all serve, fails as soon as one ends.
+    ///
+    /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
+    /// the majority serves. Were all to start at once, a majority without the highest id may settle
+    /// on a leader of its own just before the highest id is heard; whoever is left behind then
+    /// waits out `initLimit` (20 s) before it joins.
+    async fn start_all(&self) -> Result<(), Failure> {
+        let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
+            self.processes().into_iter().partition(|process| process.role == Role::Broker);
+        servers.sort_by_key(|server| std::cmp::Reverse(server.id));
+        let (majority, others) = servers.split_at(servers.len() / 2 + 1);
+        let up = async |processes: &[Process]| {
+            processes.iter().try_for_each(|process| self.spawn(process))?;
+            try_join_all(processes.iter().map(|process| self.accepts(process))).await
+        };
+        let zookeeper = async {
+            up(majority).await?;
+            up(others).await
+        };
+        try_join(zookeeper, up(&brokers)).await.map(drop)
     }
 
     /// Every server process, ZooKeeper first.

@@ -168,7 +168,7 @@ fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
     let mut maven = Command::new("mvn");
     die_with_parent(&mut maven, Signal::SIGKILL, false);
     let output = maven
-        .args(["-q", "-B", "-f"])
+        .args(["-q", "-B", "-Dstyle.color=never", "-f"])
         .arg(into.join("pom.xml"))
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", into.join("jars").display()))
@@ -196,8 +196,18 @@ fn refused(version: &str, output: &str) -> Failure {
             .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1");
     }
     let why = output.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
-    Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {why}"))
-        .with_cure("is the network reachable? --kafka-home DIR needs none")
+    let cure = if why.contains("local repository") {
+        "Maven needs a home that it can write to: MAVEN_OPTS=-Duser.home=DIR names one"
+    } else {
+        "is the network reachable? --kafka-home DIR needs none"
+    };
+    Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {}", plain(why)))
+        .with_cure(cure)
+}
+
+/// The line without the colour resets that Maven writes even when it is told to use no colours.
+fn plain(line: &str) -> String {
+    line.replace("\u{1b}[0m", "").replace("\u{1b}[m", "")
 }
 
 /// Version part of the first jar whose name begins so.
@@ -246,6 +256,12 @@ mod tests {
         // Maven itself is incomplete: that says nothing about Kafka.
         let plugin = "[ERROR] Could not find artifact org.apache.maven.plugins:maven-dependency-plugin:jar:3.6";
         assert!(text(plugin).starts_with("Maven could not fetch"), "{}", text(plugin));
+        let home = "\u{1b}[0m[ERROR] Could not create local repository at /nowhere/.m2";
+        assert!(
+            text(home)
+                .ends_with("9.9.9: [ERROR] Could not create local repository at /nowhere/.m2")
+        );
+        assert!(refused("9.9.9", home).cure().unwrap().contains("user.home"));
     }
 
     #[test]
