@@ -2,12 +2,20 @@
 
 use std::process::Command;
 
+use nix::sys::statvfs::statvfs;
+
 use crate::provision;
 use crate::sandbox::{self, Mode};
 use crate::spec::KafkaSource;
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;
+
+/// Jars, class archives, and the files of a few runs.
+const ENOUGH_DISK_MB: u64 = 1000;
+
+/// Figures of kbench were measured on this many; with fewer, load and brokers starve each other.
+const ENOUGH_CORES: usize = 2;
 
 /// How a check went, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +46,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     let mut checks = vec![java(), kafka(source), tool("iproute2", "ip", Health::Bad)];
     checks.push(tool("nftables", "nft", Health::Poor));
     checks.extend(Mode::ALL.map(mode));
-    checks.push(memory());
+    checks.extend([memory(), disk(), cores(), archives(source)]);
     checks
 }
 
@@ -126,6 +134,50 @@ fn memory() -> DoctorCheck {
     } else {
         check("memory", Health::Poor, detail, Some("end other programs".to_owned()))
     }
+}
+
+fn disk() -> DoctorCheck {
+    let cache = provision::cache_dir();
+    let there = cache.ancestors().find(|path| path.is_dir()).unwrap_or(&cache);
+    let free =
+        statvfs(there).map(|disk| disk.blocks_available() * disk.fragment_size() / (1024 * 1024));
+    match free {
+        Ok(free) if free >= ENOUGH_DISK_MB => {
+            check("disk", Health::Good, format!("{free} MB free in {}", there.display()), None)
+        }
+        Ok(free) => check(
+            "disk",
+            Health::Poor,
+            format!("{free} MB free in {}, {ENOUGH_DISK_MB} MB are wanted", there.display()),
+            Some("free some, or set XDG_CACHE_HOME to a folder on another disk".to_owned()),
+        ),
+        Err(error) => check("disk", Health::Poor, format!("{}: {error}", there.display()), None),
+    }
+}
+
+fn cores() -> DoctorCheck {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let detail = format!("{cores} to use");
+    if cores >= ENOUGH_CORES {
+        check("cores", Health::Good, detail, None)
+    } else {
+        let cure = "expect slow starts, and runs judged invalid because the load generator lags";
+        check("cores", Health::Poor, detail, Some(cure.to_owned()))
+    }
+}
+
+fn archives(source: &KafkaSource) -> DoctorCheck {
+    let name = "class archives";
+    let cached = match source {
+        KafkaSource::Version(version) => provision::is_cached(version),
+        KafkaSource::Home(_) => true,
+    };
+    // Nothing is fetched here: without jars there are no archives either.
+    if cached && provision::provide(source).is_ok_and(|kafka| kafka.archives.complete()) {
+        return check(name, Health::Good, "there", None);
+    }
+    let detail = "none yet: the first run makes them, and starts about 2 s slower";
+    check(name, Health::Poor, detail, Some("kbench doctor --prepare".to_owned()))
 }
 
 /// Memory that programs can still get, in MiB; 0 when the kernel does not say.

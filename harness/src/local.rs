@@ -7,6 +7,7 @@
 mod config;
 mod process;
 mod ready;
+mod room;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::port::{Process, ProcessState, Signal};
+use futures::future::{try_join, try_join_all};
 use results::event::{EventKind, Role};
 
 use crate::failure::Failure;
@@ -61,7 +63,7 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts every process of the cluster at once; returns when each accepts connections.
+    /// Starts every process of the cluster; returns when each accepts connections.
     ///
     /// # Errors
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
@@ -79,17 +81,36 @@ impl LocalCluster {
             recorder: setup.recorder,
             servers: RefCell::default(),
         };
-        for process in cluster.processes() {
-            ready::port_is_free(setup.mode, cluster.address(&process))?;
-            config::write(&cluster, &process)?;
+        room::make(setup.mode, &cluster.topology, &cluster.data)?;
+        let processes = cluster.processes();
+        for process in &processes {
+            ready::ports_are_free(setup.mode, process.role, cluster.address(process))?;
+            config::write(&cluster, process)?;
         }
-        for process in cluster.processes() {
-            cluster.spawn(&process)?;
-        }
-        for process in cluster.processes() {
-            cluster.accepts(&process).await?;
-        }
+        cluster.start_all().await?;
         Ok(cluster)
+    }
+
+    /// Starts every process; returns when all serve, fails as soon as one ends.
+    ///
+    /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
+    /// the majority serves. Were all to start at once, a majority without the highest id may settle
+    /// on a leader of its own just before the highest id is heard; whoever is left behind then
+    /// waits out `initLimit` (20 s) before it joins.
+    async fn start_all(&self) -> Result<(), Failure> {
+        let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
+            self.processes().into_iter().partition(|process| process.role == Role::Broker);
+        servers.sort_by_key(|server| std::cmp::Reverse(server.id));
+        let (majority, others) = servers.split_at(servers.len() / 2 + 1);
+        let up = async |processes: &[Process]| {
+            processes.iter().try_for_each(|process| self.spawn(process))?;
+            try_join_all(processes.iter().map(|process| self.accepts(process))).await
+        };
+        let zookeeper = async {
+            up(majority).await?;
+            up(others).await
+        };
+        try_join(zookeeper, up(&brokers)).await.map(drop)
     }
 
     /// Every server process, ZooKeeper first.
@@ -192,12 +213,19 @@ impl LocalCluster {
         self.end(|process| !kept.iter().any(|(keep, _)| keep == process), KILL_LIMIT).await?;
         for (process, path) in kept {
             self.signal(&process, Signal::Term)?;
-            self.ended(&process, DUMP_LIMIT).await;
+            // One that still runs at the limit may have written half of its archive.
+            let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {
+                tracing::warn!(%process, "no class archive: it does not end");
+                continue;
+            };
             if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
                 tracing::warn!(%process, %error, "no class archive");
             }
         }
-        self.end(|_| true, KILL_LIMIT).await
+        self.end(|_| true, KILL_LIMIT).await?;
+        // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
+        self.servers.borrow().values().for_each(Server::discard_dump);
+        Ok(())
     }
 
     /// The process that is to dump the archive of its role, and where; none when there is one.
@@ -242,7 +270,9 @@ impl LocalCluster {
             role: process.role,
             pid,
         });
-        self.servers.borrow_mut().insert(process, server);
+        if let Some(former) = self.servers.borrow_mut().insert(process, server) {
+            former.discard_dump();
+        }
         Ok(())
     }
 
@@ -265,6 +295,11 @@ impl LocalCluster {
 
     fn config_path(&self, process: &Process) -> PathBuf {
         self.logs.join(format!("{}-{}.properties", process.node, process.role.as_str()))
+    }
+
+    /// Where the JVMs put temporary files: beside their data, so that they vanish with it.
+    fn temporary(&self) -> PathBuf {
+        self.data.join("tmp")
     }
 
     fn logs(&self) -> &Path {

@@ -11,14 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
 
 use crate::failure::Failure;
+use crate::sandbox::die_with_parent;
 use crate::spec::KafkaSource;
 
 pub use archive::Archives;
 
 /// Oldest Java that Kafka 3.x brokers of today are run on.
 const LEAST_JAVA: u32 = 11;
+
+/// What the names of folders begin with that Maven is still copying jars into.
+const UNFINISHED: &str = ".fetching-";
 
 /// Kafka, ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,14 +65,26 @@ pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
         version_of(&jars, "kafka_2.1").and_then(|v| v.split_once('-').map(|(_, v)| v.to_owned()));
     let (Some(version), Some(zookeeper_version)) = (version, version_of(&jars, "zookeeper-"))
     else {
-        return Err(Failure::usage(format!(
-            "{} holds no Apache Kafka with ZooKeeper",
-            jars.display()
-        ))
-        .with_cure("--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it"));
+        return Err(without_zookeeper(source));
     };
     let archives = Archives::of(&jars, &version, &java);
+    archives.sweep();
     Ok(Kafka { jars, version, zookeeper_version, java, archives })
+}
+
+fn without_zookeeper(source: &KafkaSource) -> Failure {
+    match source {
+        KafkaSource::Version(version) => Failure::usage(format!(
+            "Apache Kafka {version} comes without ZooKeeper"
+        ))
+        .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1"),
+        KafkaSource::Home(home) => {
+            Failure::usage(format!("{} holds no Apache Kafka with ZooKeeper", home.display()))
+                .with_cure(
+                    "--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it",
+                )
+        }
+    }
 }
 
 /// First line of `java -version`.
@@ -123,11 +140,24 @@ fn cached(version: &str) -> Result<PathBuf, Failure> {
         Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| cannot(error.into()))?;
     if !jars.is_dir() {
         eprintln!("fetching Apache Kafka {version} through Maven, once (about 60 MB)");
-        let fetched = tempfile::tempdir_in(&parent).map_err(cannot)?;
+        sweep(&parent).map_err(cannot)?;
+        let fetched =
+            tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent).map_err(cannot)?;
         fetch(version, fetched.path())?;
         fs::rename(fetched.path().join("jars"), &jars).map_err(cannot)?;
     }
     Ok(jars)
+}
+
+/// Removes what a kbench left that was killed while it fetched. We hold the lock: nobody fetches.
+fn sweep(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
@@ -135,8 +165,10 @@ fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
     fs::write(into.join("pom.xml"), pom).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", into.display()))
     })?;
-    let output = Command::new("mvn")
-        .args(["-q", "-B", "-f"])
+    let mut maven = Command::new("mvn");
+    die_with_parent(&mut maven, Signal::SIGKILL, false);
+    let output = maven
+        .args(["-q", "-B", "-Dstyle.color=never", "-f"])
         .arg(into.join("pom.xml"))
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", into.join("jars").display()))
@@ -149,14 +181,33 @@ fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
     if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let why = text.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
-    if text.contains("was not found in") || text.contains("Could not find artifact") {
-        return Err(Failure::usage(format!("there is no Apache Kafka {version}"))
-            .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1"));
+    Err(refused(version, &String::from_utf8_lossy(&output.stdout)))
+}
+
+/// What Maven's output means: the version does not exist, or it could not be fetched.
+fn refused(version: &str, output: &str) -> Failure {
+    let artifact = format!("org.apache.kafka:kafka_2.13:jar:{version}");
+    let absent = |line: &str| {
+        line.contains(&format!("Could not find artifact {artifact}"))
+            || line.contains(&format!("{artifact} was not found in"))
+    };
+    if output.lines().any(absent) {
+        return Failure::usage(format!("there is no Apache Kafka {version}"))
+            .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1");
     }
-    Err(Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {why}"))
-        .with_cure("is the network reachable? --kafka-home DIR needs none"))
+    let why = output.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
+    let cure = if why.contains("local repository") {
+        "Maven needs a home that it can write to: MAVEN_OPTS=-Duser.home=DIR names one"
+    } else {
+        "is the network reachable? --kafka-home DIR needs none"
+    };
+    Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {}", plain(why)))
+        .with_cure(cure)
+}
+
+/// The line without the colour resets that Maven writes even when it is told to use no colours.
+fn plain(line: &str) -> String {
+    line.replace("\u{1b}[0m", "").replace("\u{1b}[m", "")
 }
 
 /// Version part of the first jar whose name begins so.
@@ -192,6 +243,36 @@ mod tests {
         assert_eq!(version_of(dir.path(), "zookeeper-").as_deref(), Some("3.8.4"));
         assert_eq!(version_of(dir.path(), "kafka_2.1").as_deref(), Some("3-3.9.1"));
         assert_eq!(version_of(dir.path(), "nothing-"), None);
+    }
+
+    #[test]
+    fn a_version_that_does_not_exist_is_told_from_a_network_that_does_not_work() {
+        let text = |output: &str| refused("9.9.9", output).text().to_owned();
+        let absent =
+            "[ERROR] Failed: Could not find artifact org.apache.kafka:kafka_2.13:jar:9.9.9 in x";
+        assert_eq!(text(absent), "there is no Apache Kafka 9.9.9");
+        let again = "[ERROR] org.apache.kafka:kafka_2.13:jar:9.9.9 was not found in x during a previous attempt";
+        assert_eq!(text(again), "there is no Apache Kafka 9.9.9");
+        // Maven itself is incomplete: that says nothing about Kafka.
+        let plugin = "[ERROR] Could not find artifact org.apache.maven.plugins:maven-dependency-plugin:jar:3.6";
+        assert!(text(plugin).starts_with("Maven could not fetch"), "{}", text(plugin));
+        let home = "\u{1b}[0m[ERROR] Could not create local repository at /nowhere/.m2";
+        assert!(
+            text(home)
+                .ends_with("9.9.9: [ERROR] Could not create local repository at /nowhere/.m2")
+        );
+        assert!(refused("9.9.9", home).cure().unwrap().contains("user.home"));
+    }
+
+    #[test]
+    fn only_unfinished_fetches_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (unfinished, jars) =
+            (dir.path().join(format!("{UNFINISHED}x")), dir.path().join("jars"));
+        fs::create_dir_all(unfinished.join("jars")).unwrap();
+        fs::create_dir(&jars).unwrap();
+        sweep(dir.path()).unwrap();
+        assert!(!unfinished.exists() && jars.is_dir());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
 pub use network::{Address, Network};
 pub use probe::{ModeError, choose, probe};
+pub(crate) use spawn::die_with_parent;
 pub use spawn::{SandboxChild, spawn};
 
 /// How a local cluster is isolated from the host, best first.

@@ -1,5 +1,7 @@
 //! A cluster as data: nodes, their servers, settings, topics. Read from strict TOML.
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::Process;
@@ -8,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::{Mistake, Spec};
 
-/// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
-const MOST_NODES: usize = 100;
+pub use rules::PEER_PORTS;
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ impl Spec for Topology {
     fn parse(text: &str) -> Result<Self, Mistake> {
         let topology: Self = toml::from_str(text)
             .map_err(|error| (error.message().trim().to_owned(), error.span()))?;
-        topology.validate().map_err(|message| (message, None))?;
+        rules::check(&topology).map_err(|message| (message, None))?;
         Ok(topology)
     }
 }
@@ -133,59 +134,6 @@ impl Topology {
             .and_then(|value| value.parse().ok())
             .unwrap_or(18_000)
     }
-
-    /// Refuses what cannot work, in words.
-    fn validate(&self) -> Result<(), String> {
-        let names: BTreeSet<&str> = self.node.iter().map(|node| node.name.as_str()).collect();
-        if names.len() != self.node.len() || self.node.len() > MOST_NODES {
-            return Err(format!("nodes need names of their own, and at most {MOST_NODES}"));
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if let Some(bad) = names.iter().find(|name| name.is_empty() || !name.chars().all(plain)) {
-            return Err(format!("node name `{bad}`: letters, digits and `-` only"));
-        }
-        for (what, ids) in [
-            ("broker", self.node.iter().filter_map(|node| node.broker).collect::<Vec<_>>()),
-            ("zookeeper", self.node.iter().filter_map(|node| node.zookeeper).collect()),
-        ] {
-            let distinct: BTreeSet<_> = ids.iter().collect();
-            if ids.is_empty() || distinct.len() != ids.len() || ids.iter().any(|id| *id < 1) {
-                return Err(format!("a cluster needs at least one {what}; ids differ, from 1"));
-            }
-        }
-        if self.topic.is_empty() {
-            return Err("a cluster needs a [[topic]]: the first takes the main load".to_owned());
-        }
-        self.topic.iter().try_for_each(|topic| self.validate_topic(topic))
-    }
-
-    fn validate_topic(&self, topic: &Topic) -> Result<(), String> {
-        let name = &topic.name;
-        let brokers = self.brokers();
-        let factor = topic.assignment.first().map_or(0, Vec::len);
-        if factor == 0 {
-            return Err(format!("topic {name}: `assignment` lists the replicas of each partition"));
-        }
-        for (partition, replicas) in topic.assignment.iter().enumerate() {
-            let distinct: BTreeSet<_> = replicas.iter().copied().collect();
-            if distinct.len() != replicas.len() || replicas.len() != factor {
-                return Err(format!(
-                    "topic {name}, partition {partition}: {factor} different brokers expected"
-                ));
-            }
-            if let Some(unknown) = distinct.difference(&brokers).next() {
-                return Err(format!("topic {name}, partition {partition}: no broker {unknown}"));
-            }
-        }
-        let min_isr = topic.config.get("min.insync.replicas").and_then(|v| v.parse::<usize>().ok());
-        match min_isr {
-            Some(min_isr) if min_isr > factor => Err(format!(
-                "topic {name}: min.insync.replicas {min_isr} exceeds its {factor} replicas; \
-                 nothing could ever be written with acks=all"
-            )),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -205,26 +153,5 @@ mod tests {
         assert_eq!(topic.name, "user-events");
         assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
         assert_eq!(topology.session_timeout_ms(), 18_000);
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_in_words() {
-        for (from, to, word) in [
-            ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
-            ("[1, 2, 3],", "[1, 1, 3],", "different brokers"),
-            ("broker = 2", "broker = 1", "ids differ"),
-            ("\"cpu-node2\"", "\"cpu-node1\"", "names of their own"),
-            ("\"cpu-node2\"", "\"cpu node2\"", "letters"),
-            ("\"min.insync.replicas\" = \"2\"\n", "", ""),
-        ] {
-            let text = guide().replacen(from, to, 1);
-            match Topology::parse(&text) {
-                Err((message, _)) => assert!(message.contains(word), "{message}"),
-                Ok(_) => assert_eq!(word, "", "{from} -> {to} was accepted"),
-            }
-        }
-        let text =
-            guide().replace("\"min.insync.replicas\" = \"2\"", "\"min.insync.replicas\" = \"4\"");
-        assert!(Topology::parse(&text).unwrap_err().0.contains("exceeds"));
     }
 }

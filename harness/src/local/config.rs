@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use faults::port::Process;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpid, getppid, setsid};
 use results::event::Role;
 
 use super::LocalCluster;
@@ -33,6 +35,7 @@ pub(super) fn write(cluster: &LocalCluster, process: &Process) -> Result<(), Fai
         .collect();
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
+        fs::create_dir_all(cluster.temporary())?;
         fs::create_dir_all(cluster.logs())?;
         fs::write(cluster.logs().join(LOG4J_FILE), LOG4J)?;
         if process.role == Role::Zookeeper {
@@ -102,21 +105,31 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
     // An archive that does not fit is ignored, without a word in the log.
     command
         .args(["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Duser.timezone=UTC"])
+        // A killed JVM leaves its performance counters and unpacked libraries in the host's
+        // temporary folder: none of the former, the latter beside the data.
+        .arg("-XX:-UsePerfData")
+        .arg(format!("-Djava.io.tmpdir={}", cluster.temporary().display()))
+        .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", cluster.logs().display(), process.node))
         .arg(format!("-Dlog4j.configuration=file:{}", cluster.logs().join(LOG4J_FILE).display()))
         .arg("-cp")
         .arg(format!("{}/*", cluster.kafka.jars.display()))
         .arg(main)
         .arg(cluster.config_path(process));
     let namespace = cluster.network.namespace(&process.node)?;
-    // SAFETY: between fork and exec only system calls are made: prctl, setns, setsid.
-    unsafe { command.pre_exec(move || enter(namespace.as_ref())) };
+    let parent = getpid();
+    // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setsid.
+    unsafe { command.pre_exec(move || enter(parent, namespace.as_ref())) };
     Ok(Command { command, dump_path })
 }
 
 /// Between fork and exec: the process ends with kbench, hears no Ctrl-C, and is on its node.
-fn enter(namespace: Option<&File>) -> io::Result<()> {
-    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-    nix::unistd::setsid()?;
+fn enter(parent: Pid, namespace: Option<&File>) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // Had kbench ended before the line above, nobody would send the signal.
+    if getppid() != parent {
+        return Err(io::Error::other("kbench has ended"));
+    }
+    setsid()?;
     if let Some(namespace) = namespace {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
     }

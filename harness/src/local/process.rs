@@ -77,6 +77,17 @@ impl Server {
         self.dump_path.as_deref()
     }
 
+    /// Removes what the JVM dumped, if it did and nobody took it.
+    pub(super) fn discard_dump(&self) {
+        let Some(path) = &self.dump_path else { return };
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %path.display(), "a class archive is left over");
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn state(&self) -> ProcessState {
         match self.end.borrow().as_ref() {
             None => ProcessState::Running { pid: self.pid },

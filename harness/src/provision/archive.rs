@@ -4,8 +4,12 @@
 //! ignores an archive that does not fit, and starts without.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use results::event::Role;
+
+/// A dump untouched for this long is nobody's: dumping is given up after 40 s.
+const UNFINISHED_FOR: Duration = Duration::from_secs(600);
 
 /// Where the archives of one installation of Kafka under one Java are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,18 @@ impl Archives {
     pub(super) fn of(jars: &Path, version: &str, java: &str) -> Self {
         let key = crc32(format!("{} {java}", jars.display()).as_bytes());
         Self { dir: super::cache_dir().join("archives").join(format!("{version}-{key:08x}")) }
+    }
+
+    /// Removes what a JVM left that was killed while it dumped: dumps that grow take seconds.
+    pub(super) fn sweep(&self) {
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
+            let old = matches!(age, Ok(Ok(age)) if age > UNFINISHED_FOR);
+            if old && entry.file_name().to_string_lossy().contains(".jsa.") {
+                // Another kbench may sweep as well; a file that stays is only a waste of room.
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
     }
 
     /// The archive of a role, when it is there.
@@ -68,4 +84,43 @@ fn crc32(bytes: &[u8]) -> u32 {
             (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
         })
     }) ^ !0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adopted_archives_stay_and_only_old_dumps_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let archives = Archives { dir: dir.path().join("archives") };
+        let dump = |who: &str| {
+            let path = archives.dump_path(Role::Broker, who).unwrap();
+            std::fs::write(&path, "classes").unwrap();
+            path
+        };
+        let (good, growing, stale) = (dump("a"), dump("b"), dump("c"));
+        assert_eq!(archives.existing(Role::Broker), None);
+        archives.adopt(Role::Broker, &good).unwrap();
+        let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+        for path in [&stale, &archives.path(Role::Broker)] {
+            std::fs::File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(hour_ago)
+                .unwrap();
+        }
+        archives.sweep();
+        assert!(archives.existing(Role::Broker).is_some() && growing.exists() && !stale.exists());
+        assert!(!archives.complete(), "ZooKeeper has none yet");
+    }
+
+    #[test]
+    fn another_java_or_folder_has_archives_of_its_own() {
+        let of = |jars: &str, java: &str| Archives::of(Path::new(jars), "3.9.1", java);
+        assert_ne!(of("/a", "17.0.1"), of("/a", "17.0.2"));
+        assert_ne!(of("/a", "17.0.1"), of("/b", "17.0.1"));
+        assert_eq!(of("/a", "17.0.1"), of("/a", "17.0.1"));
+    }
 }

@@ -41,7 +41,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     };
     let mode = Mode::ALL.into_iter().find(|known| mode == known.as_str());
     let outcome = match mode {
-        Some(Mode::Loopback) => runner(command),
+        Some(Mode::Loopback) => loopback(command),
         Some(mode) => enter(mode, command),
         None => Err(("know the mode", io::Error::from(io::ErrorKind::InvalidInput))),
     };
@@ -56,6 +56,36 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
             ExitCode::from(CANNOT)
         }
     }
+}
+
+/// Without namespaces: every process of the trial that loses its parent becomes our child, and is
+/// ended before we are. Then nobody writes into the data any more, and it can be removed.
+fn loopback(command: &[OsString]) -> Step<ExitCode> {
+    prctl::set_child_subreaper(true).map_err(at("adopt orphans"))?;
+    let code = runner(command);
+    loop {
+        for child in children() {
+            send(child, Signal::SIGKILL);
+        }
+        match waitpid(None, None) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(_) => return code,
+        }
+    }
+}
+
+/// Our children, by the parent that each process names in field 4 of its `stat`.
+fn children() -> Vec<Pid> {
+    let own = nix::unistd::getpid().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+            (parent == own).then_some(Pid::from_raw(pid))
+        })
+        .collect()
 }
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
@@ -141,12 +171,16 @@ fn attend(child: Pid, signals: &SigSet) -> Step<ExitCode> {
                     return Ok(code);
                 }
             }
-            // The coordinator is gone (see `spawn`): nobody waits for a report any more. One that
-            // has just ended needs no signal.
-            Signal::SIGHUP => drop(kill(child, Signal::SIGKILL)),
-            other => drop(kill(child, other)),
+            // The coordinator is gone (see `spawn`): nobody waits for a report any more.
+            Signal::SIGHUP => send(child, Signal::SIGKILL),
+            other => send(child, other),
         }
     }
+}
+
+/// Sends a signal to a child of ours; one that has just ended needs none.
+fn send(child: Pid, signal: Signal) {
+    kill(child, signal).ok();
 }
 
 /// Reaps every process that has ended; the exit code when `child` is among them.

@@ -49,7 +49,7 @@ pub fn spawn(
 
 /// Lets the kernel send `signal` when the thread that starts the command ends. With `session`
 /// it also leaves the terminal's process group, so that Ctrl-C reaches the coordinator alone.
-pub(super) fn die_with_parent(command: &mut Command, signal: Signal, session: bool) {
+pub(crate) fn die_with_parent(command: &mut Command, signal: Signal, session: bool) {
     let parent = nix::unistd::getpid();
     let prepare = move || {
         if session {

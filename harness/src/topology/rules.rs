@@ -1,0 +1,225 @@
+//! What a cluster cannot be: refused in words before anything starts.
+//!
+//! Only what can never work is refused. What works badly (an even number of ZooKeeper servers, a
+//! session time-out that ZooKeeper clamps) is an experiment, and the settings in force are read
+//! back from the running servers.
+
+use std::collections::BTreeSet;
+
+use super::{Server, Topic, Topology};
+
+/// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
+const MOST_NODES: usize = 100;
+
+/// Ports that ZooKeeper servers use among themselves.
+pub const PEER_PORTS: [u16; 2] = [2888, 3888];
+
+/// Settings that kbench writes itself: identity, addresses and places follow from the nodes.
+const OWN_BROKER: [&str; 6] =
+    ["broker.id", "listeners", "advertised.listeners", "zookeeper.connect", "log.dirs", "log.dir"];
+const OWN_ZOOKEEPER: [&str; 5] =
+    ["dataDir", "dataLogDir", "clientPort", "clientPortAddress", "4lw.commands.whitelist"];
+
+/// Replication factors among the brokers' settings, and Kafka's defaults.
+const FACTORS: [(&str, Option<usize>); 3] = [
+    // Without this topic no consumer group can commit.
+    ("offsets.topic.replication.factor", Some(3)),
+    ("default.replication.factor", None),
+    ("transaction.state.log.replication.factor", None),
+];
+
+/// Refuses what cannot work.
+pub(super) fn check(topology: &Topology) -> Result<(), String> {
+    nodes(topology)?;
+    servers(topology)?;
+    replication(topology)?;
+    let names: BTreeSet<&str> = topology.topic.iter().map(|topic| topic.name.as_str()).collect();
+    if names.is_empty() {
+        return Err("a cluster needs a [[topic]]: the first takes the main load".to_owned());
+    }
+    if names.len() != topology.topic.len() {
+        return Err("topics need names of their own".to_owned());
+    }
+    topology.topic.iter().try_for_each(|topic| check_topic(topology, topic))
+}
+
+fn nodes(topology: &Topology) -> Result<(), String> {
+    let nodes = &topology.node;
+    let names: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    if names.len() != nodes.len() || nodes.len() > MOST_NODES {
+        return Err(format!("nodes need names of their own, and at most {MOST_NODES}"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if let Some(bad) = names.iter().find(|name| name.is_empty() || !name.chars().all(plain)) {
+        return Err(format!("node name `{bad}`: letters, digits and `-` only"));
+    }
+    for (what, most, ids) in [
+        ("broker", i32::MAX, nodes.iter().filter_map(|node| node.broker).collect::<Vec<_>>()),
+        ("zookeeper", 255, nodes.iter().filter_map(|node| node.zookeeper).collect()),
+    ] {
+        let distinct: BTreeSet<_> = ids.iter().copied().collect();
+        if ids.is_empty() || distinct.len() != ids.len() {
+            return Err(format!("a cluster needs at least one {what}; ids differ, from 1"));
+        }
+        if let Some(bad) = distinct.iter().find(|id| !(1..=most).contains(*id)) {
+            return Err(format!("{what} = {bad}: ids are from 1 to {most}"));
+        }
+    }
+    Ok(())
+}
+
+fn servers(topology: &Topology) -> Result<(), String> {
+    let (broker, zookeeper) = (&topology.broker, &topology.zookeeper);
+    let server = |name: &str, server: &Server, least: u32, own: &[&str]| {
+        if server.heap_mb < least {
+            return Err(format!("{name}.heap_mb = {}: at least {least}", server.heap_mb));
+        }
+        if server.port == 0 || PEER_PORTS.contains(&server.port) {
+            let port = server.port;
+            return Err(format!("{name}.port = {port}: not 0, 2888 or 3888 (ZooKeeper's own)"));
+        }
+        let is_own = |key: &&String| own.contains(&key.as_str()) || key.starts_with("server.");
+        match server.settings.keys().find(is_own) {
+            Some(key) => {
+                Err(format!("{name}.settings: `{key}` follows from the nodes; leave it out"))
+            }
+            None => Ok(()),
+        }
+    };
+    server("broker", broker, 128, &OWN_BROKER)?;
+    server("zookeeper", zookeeper, 32, &OWN_ZOOKEEPER)?;
+    if broker.port == zookeeper.port {
+        return Err(format!("broker and zookeeper share port {} of their nodes", broker.port));
+    }
+    let ensemble = topology.node.iter().filter(|node| node.zookeeper.is_some()).count() > 1;
+    for key in ["initLimit", "syncLimit"] {
+        if ensemble && !zookeeper.settings.contains_key(key) {
+            return Err(format!(
+                "zookeeper.settings: several servers need `{key}` (10 and 5 are usual)"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn replication(topology: &Topology) -> Result<(), String> {
+    let brokers = topology.brokers().len();
+    let set = |key: &str| topology.broker.settings.get(key).and_then(|value| value.parse().ok());
+    for (key, default) in FACTORS {
+        let Some(factor) = set(key).or(default) else { continue };
+        if factor > brokers {
+            return Err(format!(
+                "broker.settings: `{key}` is {factor}, but there are {brokers} brokers; \
+                 nothing could be written to such a topic"
+            ));
+        }
+    }
+    let offsets = set("offsets.topic.replication.factor").unwrap_or(3);
+    match set("min.insync.replicas") {
+        Some(least) if least > offsets => Err(format!(
+            "broker.settings: min.insync.replicas {least} exceeds the {offsets} replicas of the \
+             offsets topic; no consumer group could commit"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
+    let name = &topic.name;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 249 || name.starts_with("__") || !name.chars().all(plain) {
+        return Err(format!(
+            "topic name `{name}`: letters, digits, `.`, `_` and `-`, not `__` first"
+        ));
+    }
+    let brokers = topology.brokers();
+    let factor = topic.assignment.first().map_or(0, Vec::len);
+    if factor == 0 {
+        return Err(format!("topic {name}: `assignment` lists the replicas of each partition"));
+    }
+    for (partition, replicas) in topic.assignment.iter().enumerate() {
+        let distinct: BTreeSet<_> = replicas.iter().copied().collect();
+        if distinct.len() != replicas.len() || replicas.len() != factor {
+            return Err(format!(
+                "topic {name}, partition {partition}: {factor} different brokers expected"
+            ));
+        }
+        if let Some(unknown) = distinct.difference(&brokers).next() {
+            return Err(format!("topic {name}, partition {partition}: no broker {unknown}"));
+        }
+    }
+    let min_isr = topic.config.get("min.insync.replicas").and_then(|v| v.parse::<usize>().ok());
+    match min_isr {
+        Some(min_isr) if min_isr > factor => Err(format!(
+            "topic {name}: min.insync.replicas {min_isr} exceeds its {factor} replicas; \
+             nothing could ever be written with acks=all"
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Spec;
+
+    #[test]
+    fn what_cannot_work_is_refused_in_words() {
+        let guide = Topology::shipped()[0].1;
+        for (from, to, words) in [
+            ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
+            ("[1, 2, 3],", "[1, 1, 3],", "different brokers"),
+            ("[1, 2, 3],", "[1, 2],", "2 different brokers"),
+            ("broker = 2", "broker = 1", "ids differ"),
+            ("broker = 2", "broker = 0", "broker = 0: ids are from 1"),
+            ("zookeeper = 2", "zookeeper = 256", "from 1 to 255"),
+            ("\"cpu-node2\"", "\"cpu-node1\"", "names of their own"),
+            ("\"cpu-node2\"", "\"cpu node2\"", "letters"),
+            ("\"user-events\"", "\"__user\"", "topic name `__user`"),
+            ("heap_mb = 512", "heap_mb = 5", "broker.heap_mb = 5: at least 128"),
+            ("port = 9092", "port = 2181", "share port 2181"),
+            ("port = 9092", "port = 2888", "broker.port = 2888"),
+            ("initLimit", "otherLimit", "several servers need `initLimit`"),
+            ("tickTime", "dataDir", "`dataDir` follows from the nodes"),
+            ("tickTime", "\"server.1\"", "`server.1` follows from the nodes"),
+            ("default.replication.factor", "log.dirs", "`log.dirs` follows"),
+            (
+                "offsets.topic.replication.factor\" = \"3\"",
+                "offsets.topic.replication.factor\" = \"4\"",
+                "is 4, but there are 3 brokers",
+            ),
+            (
+                "\"min.insync.replicas\" = \"2\"",
+                "\"min.insync.replicas\" = \"4\"",
+                "no consumer group could commit",
+            ),
+            (
+                "[topic.config]\n\"min.insync.replicas\" = \"2\"",
+                "[topic.config]\n\"min.insync.replicas\" = \"4\"",
+                "exceeds its 3",
+            ),
+        ] {
+            let text = guide.replacen(from, to, 1);
+            assert_ne!(text, guide, "{from} is not in the guide's cluster");
+            let (message, _) = Topology::parse(&text).expect_err(to);
+            assert!(message.contains(words), "{to}: {message}");
+        }
+        let twice = format!("{guide}\n[[topic]]\nname = \"user-events\"\nassignment = [[1]]\n");
+        assert!(Topology::parse(&twice).unwrap_err().0.contains("topics need names of their own"));
+    }
+
+    #[test]
+    fn a_small_cluster_takes_a_few_lines() {
+        let small = "name = 'one'\ndescription = 'one of each'\nkafka.version = '3.9.1'\n\
+            [broker]\nport = 9092\nheap_mb = 256\n\
+            settings = { 'offsets.topic.replication.factor' = '1' }\n\
+            [zookeeper]\nport = 2181\nheap_mb = 64\n\
+            [[node]]\nname = 'a'\nbroker = 1\nzookeeper = 1\n\
+            [[topic]]\nname = 't'\nassignment = [[1]]\n";
+        assert_eq!(Topology::parse(small).unwrap().processes().len(), 2);
+        let unset = small.replace("'offsets.topic.replication.factor' = '1'", "");
+        assert!(
+            Topology::parse(&unset).unwrap_err().0.contains("offsets.topic.replication.factor")
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! The lab on a real cluster: it starts in every mode that this machine allows, tells at once when
+//! a server ends, and leaves nothing behind however it is killed.
+//!
+//! What is left is looked for by the run's own folder: every process of a lab has its path in its
+//! command line or in that of its ancestors. Network namespaces are told by the processes in them
+//! and mounts by the lab's data folder: both end with the sandbox. `KBENCH_KILLS` sets how often
+//! kbench is killed in each mode (default 3).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
+const RUN_LIMIT: Duration = Duration::from_secs(240);
+
+/// Limit for everything to be gone after a kill: the kernel tears six JVMs down.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often conditions are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Kills are spread over this long after the start: from fetching the sandbox to load.
+const KILL_WITHIN: Duration = Duration::from_secs(12);
+
+fn modes() -> Vec<&'static str> {
+    let modes = ["user-namespaces", "root-namespaces", "loopback"];
+    let doctor = Command::new(env!("CARGO_BIN_EXE_kbench")).arg("doctor").output().expect("doctor");
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let usable = |mode: &&str| {
+        let name = mode.replace('-', " ");
+        text.lines().any(|line| line.starts_with("ok") && line.contains(&name))
+    };
+    modes.into_iter().filter(usable).collect()
+}
+
+fn start(out: &Path, mode: &str, more: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_kbench"))
+        .args(["run", "--workload", "smoke", "--faults", "none", "--mode", mode, "--out"])
+        .arg(out)
+        .args(more)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(out.join("stderr")).expect("a file"))
+        .spawn()
+        .expect("kbench starts")
+}
+
+fn stderr(out: &Path) -> String {
+    fs::read_to_string(out.join("stderr")).unwrap_or_default()
+}
+
+/// Waits for a condition; false when the limit passed first.
+fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
+/// Every process, with its parent and command line.
+fn processes() -> Vec<(i32, i32, String)> {
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+            let state = fields.next()?;
+            let parent = fields.next()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            // A zombie holds nothing; its parent reaps it.
+            (state != "Z").then(|| (pid, parent, String::from_utf8_lossy(&line).into_owned()))
+        })
+        .collect()
+}
+
+/// Processes of the run in `out`, the coordinator included.
+fn of_run(out: &Path) -> Vec<(i32, i32, String)> {
+    let folder = out.display().to_string();
+    processes().into_iter().filter(|(.., line)| line.contains(&folder)).collect()
+}
+
+/// Names in the temporary folder that a JVM, a sandbox or kbench may leave there.
+fn temporary() -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(std::env::temp_dir()).expect("a temporary folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let library =
+            [".so", "jni", "snappy", "lz4", "netty"].iter().any(|part| name.contains(part));
+        if library || name.starts_with("kbench") {
+            found.insert(entry.path());
+        }
+    }
+    found
+}
+
+fn mounts_of_labs() -> usize {
+    let text = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    text.lines().filter(|line| line.contains("/run/kbench") || line.contains("/run/netns")).count()
+}
+
+/// Asserts that nothing of the run in `out` exists any more, save its record.
+fn nothing_left(out: &Path, before: &BTreeSet<PathBuf>, when: &str) {
+    let gone = within(GONE_LIMIT, || of_run(out).is_empty());
+    assert!(gone, "{when}: processes are left: {:#?}", of_run(out));
+    assert_eq!(mounts_of_labs(), 0, "{when}: mounts are left");
+    let new: Vec<_> = temporary().difference(before).cloned().collect();
+    assert!(new.is_empty(), "{when}: files are left: {new:?}");
+}
+
+/// Folders of servers' data under `out`: loopback mode keeps them on disk.
+fn data_left(out: &Path) -> Vec<PathBuf> {
+    let runs =
+        fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.path().join("data"));
+    runs.filter(|path| path.exists()).collect()
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_cluster_runs_in_every_mode_and_leaves_only_its_record() {
+    for mode in modes() {
+        let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+        let before = temporary();
+        let mut kbench = start(out.path(), mode, &[]);
+        let mut status = None;
+        within(RUN_LIMIT, || {
+            status = kbench.try_wait().expect("a child");
+            status.is_some()
+        });
+        let events = fs::read_to_string(out.path().join("latest/events.jsonl")).unwrap_or_default();
+        assert!(events.contains("cluster-ready"), "{mode}: {status:?}\n{}", stderr(out.path()));
+        assert_eq!(events.matches("\"process-ended\"").count(), 6, "{mode}");
+        nothing_left(out.path(), &before, mode);
+        assert!(data_left(out.path()).is_empty(), "{mode}: data is left");
+    }
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_broker_that_gives_up_is_told_at_once_with_the_reason() {
+    let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+    let began = Instant::now();
+    let setting = ["--set", "cluster.broker.settings.num.io.threads=0"];
+    let status = start(out.path(), modes()[0], &setting).wait().expect("a child");
+    let text = stderr(out.path());
+    assert_eq!(status.code(), Some(4), "{text}");
+    assert!(text.contains("ended while starting") && text.contains("num.io.threads"), "{text}");
+    // Far below the limit for a start, which is what a reader that misses the end would wait for.
+    assert!(began.elapsed() < Duration::from_secs(45), "told after {:?}", began.elapsed());
+}
+
+/// Which process of a lab is killed: kbench itself, the sandbox's entry, its init, the trial.
+const VICTIMS: [&str; 4] = ["coordinator", "entry", "init", "trial"];
+
+/// The victim, if it exists yet. The chain is followed from the coordinator down.
+fn victim(name: &str, kbench: &Child) -> Option<i32> {
+    let all = processes();
+    let child_of = |parent: i32, what: &str| {
+        all.iter().find(|(_, of, line)| *of == parent && line.contains(what)).map(|(pid, ..)| *pid)
+    };
+    let coordinator = kbench.id() as i32;
+    let entry = child_of(coordinator, "__sandbox");
+    // In loopback mode the entry is the init as well.
+    let init = entry.and_then(|entry| child_of(entry, "__sandbox")).or(entry);
+    match name {
+        "coordinator" => Some(coordinator),
+        "entry" => entry,
+        "init" => init,
+        _ => init.and_then(|init| child_of(init, "__trial")),
+    }
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
+    let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    for mode in modes() {
+        let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+        let before = temporary();
+        for round in 0..kills {
+            let name = VICTIMS[round as usize % VICTIMS.len()];
+            // Spread evenly, jittered by the clock: the moments differ from run to run.
+            let nanos = std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_nanos();
+            let share = (f64::from(round) + f64::from(nanos % 1000) / 1000.0) / f64::from(kills);
+            let delay = KILL_WITHIN.mul_f64(share);
+            let mut kbench = start(out.path(), mode, &[]);
+            let began = Instant::now();
+            let mut pid = None;
+            let found = within(Duration::from_secs(60), || {
+                pid = victim(name, &kbench);
+                pid.is_some() && began.elapsed() >= delay
+            });
+            let when =
+                format!("{mode}, {name} killed after {:.2} s", began.elapsed().as_secs_f64());
+            assert!(found, "{when}: no such process\n{}", stderr(out.path()));
+            let killed =
+                Command::new("kill").args(["-KILL", &pid.expect("found").to_string()]).status();
+            assert!(killed.expect("kill").success(), "{when}");
+            kbench.wait().expect("a child");
+            nothing_left(out.path(), &before, &when);
+            // The entry removes data in loopback mode; when it is the one killed, the next run does.
+            if mode != "loopback" || !["entry", "init"].contains(&name) {
+                let removed = within(GONE_LIMIT, || data_left(out.path()).is_empty());
+                assert!(removed, "{when}: data is left: {:?}", data_left(out.path()));
+            }
+            eprintln!("{when}: nothing left");
+        }
+        let heal = Command::new(env!("CARGO_BIN_EXE_kbench"))
+            .args(["heal", "--all", "--out"])
+            .arg(out.path())
+            .output()
+            .expect("kbench heal");
+        assert!(heal.status.success(), "{}", String::from_utf8_lossy(&heal.stderr));
+        assert!(data_left(out.path()).is_empty(), "{mode}: data is left after healing");
+    }
+}
