@@ -6,6 +6,8 @@
 //! and mounts by the lab's data folder: both end with the sandbox. `KBENCH_KILLS` sets how often
 //! kbench is killed in each mode (default 3).
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
