@@ -207,8 +207,9 @@ impl Step {
     }
 
     fn estimate(&self, session_timeout: Duration) -> Duration {
-        /// Until the cluster is steady: the broker of the step before is back in every ISR.
-        const STEADY: Duration = Duration::from_secs(5);
+        /// Until the cluster is steady: the broker of the step before is back in every ISR, and
+        /// clients were served well for a few seconds.
+        const STEADY: Duration = Duration::from_secs(6);
         /// Two reassignments and elections, there and back.
         const MOVE_LEADERS: Duration = Duration::from_secs(4);
         /// ZooKeeper expires sessions up to a tick (3 s) late; then election and metadata.

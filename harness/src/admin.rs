@@ -5,6 +5,7 @@
 
 mod configs;
 mod leaders;
+mod producers;
 mod topics;
 
 use std::collections::BTreeMap;

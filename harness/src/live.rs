@@ -34,6 +34,9 @@ struct Trial {
     controller: Option<i32>,
     leaders: BTreeMap<i32, i32>,
     fault: Option<String>,
+    /// The fault whose steady cluster is awaited: said once, though it is awaited again when the
+    /// plan has prepared the cluster.
+    awaiting: Option<String>,
     last_plain: RunTime,
 }
 
@@ -143,7 +146,9 @@ impl Trial {
     fn take_fault(&mut self, kind: &EventKind) -> Option<String> {
         match kind {
             EventKind::AwaitingSteady { fault_id } => {
-                Some(format!("{fault_id}: waiting for a steady cluster"))
+                let before = self.awaiting.replace(fault_id.clone());
+                (before.as_ref() != Some(fault_id))
+                    .then(|| format!("{fault_id}: waiting for a steady cluster"))
             }
             EventKind::FaultInjecting { fault_id, fault, target, resolved, .. } => {
                 self.fault = Some(format!("{fault_id}: {fault} {}", resolved.join(", ")));

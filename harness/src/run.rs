@@ -7,6 +7,7 @@
 mod trials;
 
 use std::path::Path;
+use std::time::Duration;
 
 use faults::plan::Plan;
 use faults::port::Capability;
@@ -90,7 +91,21 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         spec.seed,
     );
     eprintln!("run directory: {}", dir.path().display());
+    eprintln!("expected to take about {} s", estimate(spec).as_secs());
     trials::run_all(spec, dir)
+}
+
+/// How long the run is likely to take on two cores that have nothing else to do.
+fn estimate(spec: &RunSpec) -> Duration {
+    /// Cluster up, group joined; at the end, records read back and judged.
+    const AROUND: Duration = Duration::from_secs(14);
+    let phases = &spec.workload.phases;
+    let middle = match &spec.plan {
+        None => phases.duration,
+        Some(plan) => plan.estimate(Duration::from_millis(spec.cluster.session_timeout_ms())),
+    };
+    let rounds = spec.trials.div_ceil(spec.parallel.max(1));
+    (AROUND + phases.warm_up + phases.baseline + middle) * rounds
 }
 
 /// Heals what killed runs in the same folder left; runs that still go on are left alone.

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use faults::ledger::Ledger;
 use faults::nemesis;
+use faults::port::Conductor;
 use results::clock::RunClock;
 use results::event::{EventKind, Stage};
 use workloads::{Load, LoadContext, LoadError};
@@ -40,6 +41,9 @@ const PROBE_TOPIC: &str = "kbench-probe";
 /// Limit for the group's assignment and a first acked record: Kafka's own initial rebalance delay
 /// is 3 s, creating the offsets topic takes about as long on a busy machine.
 const WARM_LIMIT: Duration = Duration::from_secs(60);
+
+/// Limit for the cluster to be steady again after the last fault.
+const LAST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Limit for sends still open when the schedule ends; after a heal they complete in seconds.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
@@ -136,6 +140,7 @@ impl Trial {
         load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
         let took_s = self.recorder.clock().now().secs_since(started);
         self.recorder.now(EventKind::ClusterReady { took_s });
+        load.start_group().map_err(client_failure)?;
         self.stage(Stage::WarmingUp);
         environment::record(&self.spec, lab, &load, &self.files, &self.recorder).await?;
         load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;
@@ -194,9 +199,15 @@ impl Trial {
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
             nemesis::run(plan, lab.as_ref(), &conductor, &mut ledger, self.spec.seed).await;
-        observer.set_fast(false);
         self.stage(Stage::Healing);
-        outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()))
+        let outcome = outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()));
+        // The last fault's recovery is watched to its end, as those of the others were. If it does
+        // not come, the figures say so.
+        if outcome.is_ok() && !interrupt.raised() && conductor.steady(LAST_LIMIT).await.is_err() {
+            tracing::warn!("the cluster is not steady after the last fault");
+        }
+        observer.set_fast(false);
+        outcome
     }
 
     async fn stop_load(&self, load: Load) -> Result<(), Failure> {

@@ -3,8 +3,9 @@
 //! Seconds are counted from the injection unless a name says otherwise. For every partition, and
 //! each of the main load, the acks=1 probe and the read probe:
 //!
-//! - `total_s` is the longest gap (see [`gap`]) that began between injection and healing. A send
-//!   that was in flight at the injection belongs to the fault. Gaps that began after kbench started
+//! - `total_s` is the longest gap (see [`gap`]) that was there between injection and healing. A send
+//!   that was in flight at the injection belongs to the fault; of one that was late already, the
+//!   time from [`DELAYED`] before the injection on. Gaps that began after kbench started
 //!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`.
 //! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
 //!   it could restart the broker. That is not Kafka's recovery:
@@ -193,16 +194,17 @@ impl Measured<'_> {
         let fault = self.fault;
         let longest_response = operations.longest_response(fault.injecting, fault.window_end);
         let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
-        let longest = |from: RunTime, to: RunTime| {
-            let began = gaps.iter().filter(|g| from <= g.start && g.start < to);
-            // A censored gap is longer than any that ended: its length is but a lower bound.
-            began.max_by_key(|g| (g.censored, g.end.since(g.start))).copied()
-        };
-        let gap = longest(self.in_flight_since(gaps), healing.max(fault.injecting));
+        let own_until = healing.max(fault.injecting);
+        let own = gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until);
+        let gap = longest(own.map(|g| Gap { start: g.start.max(self.in_flight_since()), ..*g }));
         if longest_response.is_none() && gap.is_none() {
             return None;
         }
-        let after_heal = longest(healing, self.window_end_for_gaps(gaps));
+        let (later_until, next) = self.next_fault();
+        let later = gaps.iter().filter(|g| {
+            healing <= g.start && g.start < next && !(g.start >= later_until && g.end > next)
+        });
+        let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
         let quiet = operations.longest_response(fault.injecting, healing).unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let errors = operations.list.iter().filter(|o| !o.ok && o.done >= fault.injecting);
@@ -240,21 +242,18 @@ impl Measured<'_> {
         Some(row)
     }
 
-    /// Begin of the search for gaps: a send in flight at the injection is the fault's, but one that
-    /// was due so long before that it was late already is not; nor is a gap that ended before.
-    fn in_flight_since(&self, gaps: &[Gap]) -> RunTime {
-        let injecting = self.fault.injecting;
-        let earliest = RunTime(injecting.0.saturating_sub(DELAYED.as_nanos() as u64));
-        let in_flight = gaps.iter().find(|g| earliest <= g.start && g.end > injecting);
-        in_flight.map_or(injecting, |g| g.start.min(injecting))
+    /// A send in flight at the injection is the fault's, as far as it was not late already.
+    fn in_flight_since(&self) -> RunTime {
+        RunTime(self.fault.injecting.0.saturating_sub(DELAYED.as_nanos() as u64))
     }
 
-    /// A gap in flight at the next injection is the next fault's.
-    fn window_end_for_gaps(&self, gaps: &[Gap]) -> RunTime {
+    /// Since when sends in flight are the next fault's, and when that was injected; without a next
+    /// one, the end of this one's window.
+    fn next_fault(&self) -> (RunTime, RunTime) {
         let mut later = self.timeline.faults.iter().filter(|f| f.injecting > self.fault.injecting);
         match later.next() {
-            Some(next) => Measured { fault: next, ..*self }.in_flight_since(gaps),
-            None => self.fault.window_end,
+            Some(next) => (Measured { fault: next, ..*self }.in_flight_since(), next.injecting),
+            None => (self.fault.window_end, self.fault.window_end),
         }
     }
 
@@ -281,11 +280,14 @@ impl Measured<'_> {
         row.phase_residual_s = row.unavailable_s - row.heal_s - row.phases_s.sum();
         let mut notes = anchors.notes;
         notes.extend(remarks);
+        if gap.start == self.in_flight_since() {
+            notes.push("a send was late already when the fault was injected".to_owned());
+        }
         if row.ended_after_heal {
             let how = if gap.censored { "did not come back" } else { "came back only" };
             notes.push(format!("{how} after kbench began to heal"));
         }
-        if row.kbench_wait_s > 0.0 {
+        if row.kbench_wait_s >= 0.05 {
             notes.push(format!(
                 "{:.1} s of kbench's wait for a stale registration are not counted",
                 row.kbench_wait_s
@@ -324,6 +326,12 @@ impl Measured<'_> {
     fn since_injection(&self, at: RunTime) -> f64 {
         at.secs_since(self.fault.injecting)
     }
+}
+
+/// The longest of some gaps. A censored one is longer than any that ended: its length is but a
+/// lower bound.
+fn longest(gaps: impl Iterator<Item = Gap>) -> Option<Gap> {
+    gaps.max_by_key(|g| (g.censored, g.end.since(g.start)))
 }
 
 /// Why acks=all waited for a restart: the copies left were too few.

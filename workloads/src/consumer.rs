@@ -39,6 +39,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// What all members share.
 pub(crate) struct Group {
+    /// How many members it starts with.
+    pub(crate) members: u16,
     pub(crate) settings: Settings,
     pub(crate) group: String,
     pub(crate) commit_interval: Duration,

@@ -8,12 +8,15 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use results::clock::RunTime;
+use results::recovery::DELAYED;
 
 /// Figures of the load, kept by its clients while they run.
 #[derive(Debug)]
 pub struct Live {
     partitions: Vec<PartitionLive>,
     consumed: AtomicU64,
+    /// When a send last ended late or without an ack; 0 for never.
+    last_trouble: AtomicU64,
     /// What ended the load before its time, if anything did.
     failure: Mutex<Option<String>>,
     /// Notified when a partition has its first ack or a new owner, and at a failure.
@@ -31,6 +34,8 @@ struct PartitionLive {
     outstanding: AtomicU64,
     /// One more than the number of the member that reads it; 0 for nobody.
     owner: AtomicU32,
+    /// When the latest read that was answered was asked for; 0 before the first. Read probe only.
+    read_asked: AtomicU64,
 }
 
 impl Live {
@@ -41,10 +46,12 @@ impl Live {
             consumed_end: AtomicI64::new(0),
             outstanding: AtomicU64::new(0),
             owner: AtomicU32::new(0),
+            read_asked: AtomicU64::new(0),
         };
         Self {
             partitions: (0..partitions).map(|_| fresh()).collect(),
             consumed: AtomicU64::new(0),
+            last_trouble: AtomicU64::new(0),
             failure: Mutex::new(None),
             turned: Condvar::new(),
         }
@@ -64,6 +71,16 @@ impl Live {
     /// Whether every partition has acked a record that was due after `since`.
     pub fn acked_since(&self, since: RunTime) -> bool {
         (0..self.partitions()).all(|p| self.last_acked_due(p).is_some_and(|due| due > since))
+    }
+
+    /// Whether every partition has answered a read that was asked for after `since`.
+    pub(crate) fn read_since(&self, since: RunTime) -> bool {
+        self.partitions.iter().all(|p| p.read_asked.load(Relaxed) > since.0)
+    }
+
+    /// When a send last ended without an ack, or later than [`DELAYED`] after it was due.
+    pub fn last_trouble(&self) -> RunTime {
+        RunTime(self.last_trouble.load(Relaxed))
     }
 
     /// Highest offset acked in `partition`.
@@ -116,16 +133,25 @@ impl Live {
         }
     }
 
-    /// A send has ended; `acked` is the offset of an acked one.
-    pub(crate) fn done(&self, partition: i32, due: RunTime, acked: Option<i64>) {
+    /// A send that was due at `due` has ended at `at`; `acked` is the offset of an acked one.
+    pub(crate) fn done(&self, partition: i32, due: RunTime, at: RunTime, acked: Option<i64>) {
         let Some(p) = self.signed(partition) else {
             return;
         };
         p.outstanding.fetch_sub(1, Relaxed);
+        if acked.is_none() || at.since(due) > DELAYED {
+            self.last_trouble.fetch_max(at.0, Relaxed);
+        }
         let Some(offset) = acked else { return };
         p.acked_end.fetch_max(offset + 1, Relaxed);
         if p.acked_due.fetch_max(due.0 + 1, Relaxed) == 0 {
             self.turn();
+        }
+    }
+
+    pub(crate) fn read(&self, partition: i32, asked: RunTime) {
+        if let Some(p) = self.signed(partition) {
+            p.read_asked.fetch_max(asked.0, Relaxed);
         }
     }
 
@@ -194,16 +220,18 @@ mod tests {
         assert_eq!((live.lag(), live.acked_offset(0), live.last_acked_due(0)), (0, None, None));
         live.sent(0);
         live.sent(0);
-        live.done(0, RunTime(7), Some(4));
+        live.done(0, RunTime(7), RunTime(8), Some(4));
         assert_eq!((live.outstanding(0), live.lag(), live.acked_offset(0)), (1, 5, Some(4)));
-        live.done(0, RunTime(6), None);
+        live.done(0, RunTime(6), RunTime(9), None);
         assert_eq!((live.outstanding(0), live.last_acked_due(0)), (0, Some(RunTime(7))));
+        assert_eq!(live.last_trouble(), RunTime(9), "a send without an ack is trouble");
         live.polled(0, 3);
         live.polled(0, 1);
         assert_eq!((live.lag(), live.consumed()), (1, 2), "a re-read does not move the lag");
         assert!(!live.acked_since(RunTime(0)), "partition 1 has no ack");
-        live.done(1, RunTime(9), Some(0));
+        live.done(1, RunTime(9), RunTime(9).plus(DELAYED), Some(0));
         assert!(live.acked_since(RunTime(6)) && !live.acked_since(RunTime(7)));
+        assert_eq!(live.last_trouble(), RunTime(9), "just in time is no trouble");
     }
 
     #[test]

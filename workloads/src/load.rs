@@ -88,6 +88,8 @@ pub struct LoadSummary {
 pub struct Load {
     clock: RunClock,
     live: Arc<Live>,
+    /// Figures of the probes; none when there is no probe.
+    probed: Option<Arc<Live>>,
     settings: Settings,
     clients: Clients,
     group: Option<Arc<Group>>,
@@ -106,7 +108,8 @@ struct Clients {
 }
 
 impl Load {
-    /// Starts every client of `spec`. They connect by themselves; see [`Load::wait_warm`].
+    /// Starts the producers of `spec`. They connect by themselves; see [`Load::wait_acked`].
+    /// The group joins with [`Load::start_group`].
     pub fn start(spec: &WorkloadSpec, ctx: LoadContext) -> Result<Self, LoadError> {
         if ctx.partitions == 0 {
             return Err(LoadError::NoPartitions { topic: ctx.topic });
@@ -117,6 +120,7 @@ impl Load {
         let mut load = Self {
             clock: ctx.clock,
             live: Arc::new(Live::new(ctx.partitions)),
+            probed: None,
             settings,
             clients: Clients::default(),
             group: None,
@@ -124,7 +128,7 @@ impl Load {
             started: ctx.clock.now(),
             cpu_before_s: process_cpu_s(),
         };
-        load.start_group(spec, &ctx)?;
+        load.prepare_group(spec, &ctx);
         if let (Some(probe), Some(topic)) = (&spec.probe, &ctx.probe_topic) {
             load.start_probe(probe, topic, &ctx)?;
         }
@@ -132,11 +136,12 @@ impl Load {
         Ok(load)
     }
 
-    fn start_group(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) -> Result<(), LoadError> {
+    fn prepare_group(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) {
         let Some(consumers) = &spec.consumers else {
-            return Ok(());
+            return;
         };
-        let group = Arc::new(Group {
+        self.group = Some(Arc::new(Group {
+            members: consumers.members,
             settings: settings::member(consumers, &ctx.bootstrap),
             group: consumers.group.clone(),
             commit_interval: consumers.commit_interval,
@@ -146,12 +151,20 @@ impl Load {
             clock: ctx.clock,
             history_dir: ctx.history_dir.clone(),
             live: Arc::clone(&self.live),
-        });
-        for number in 0..consumers.members {
-            self.clients.members.push(Member::start(&group, number)?);
+        }));
+    }
+
+    /// Lets the consumer group join, once. Apart from the producers, because the first member of a
+    /// cluster's first group makes the brokers create the 150 replicas of the offsets topic: for
+    /// about a second they do little else.
+    pub fn start_group(&mut self) -> Result<(), LoadError> {
+        let Some(group) = &self.group else {
+            return Ok(());
+        };
+        for number in self.next_member..group.members {
+            self.clients.members.push(Member::start(group, number)?);
         }
-        self.next_member = consumers.members;
-        self.group = Some(group);
+        self.next_member = self.next_member.max(group.members);
         Ok(())
     }
 
@@ -170,6 +183,7 @@ impl Load {
         let rate = probe.per_second * u64::from(ctx.partitions);
         let settings = settings::producer(&producer, &ctx.bootstrap, rate, probe.record_bytes);
         let probed = Arc::new(Live::new(ctx.partitions));
+        self.probed = Some(Arc::clone(&probed));
         let setup = SenderSetup {
             run: ctx.run,
             topic,
@@ -294,6 +308,15 @@ impl Load {
     /// The load as it stands now.
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live)
+    }
+
+    /// Whether every partition has, for an operation that was due after `since`, acked the main
+    /// load and answered the probes that run.
+    pub fn served_since(&self, since: RunTime) -> bool {
+        let probed = self.probed.as_ref().is_none_or(|probed| {
+            probed.acked_since(since) && (self.clients.reader.is_none() || probed.read_since(since))
+        });
+        probed && self.live.acked_since(since)
     }
 
     /// Every setting that the main producer was given; all others are librdkafka's defaults.

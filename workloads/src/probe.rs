@@ -175,6 +175,7 @@ impl Task {
         *turn = Turn::Next(asked.plus(self.probe.interval).max(got));
         let first = self.first_of(partition)?;
         self.consumer.incremental_unassign(&first).map_err(request("unassign"))?;
+        self.probe.probed.read(partition, asked);
         self.stream.push(&Entry::Read { partition, asked, got }).map_err(failed)
     }
 

@@ -50,7 +50,9 @@ impl Lab {
             seed: 7,
             on_second: Box::new(move |at, second| drop(out.send((at, second)))),
         };
-        (Load::start(spec, context).unwrap(), seconds)
+        let mut load = Load::start(spec, context).unwrap();
+        load.start_group().unwrap();
+        (load, seconds)
     }
 
     fn history(&self) -> BTreeMap<String, Stream> {
@@ -342,7 +344,8 @@ fn a_wrong_setting_and_too_few_keys_are_refused_at_the_start() {
             seed: 7,
             on_second: Box::new(|_, _| ()),
         };
-        let Err(error) = Load::start(&spec(&[(from, to)]), context) else {
+        let started = Load::start(&spec(&[(from, to)]), context);
+        let Err(error) = started.and_then(|mut load| load.start_group()) else {
             panic!("{to}: accepted")
         };
         assert!(error.to_string().contains(words), "{error}");

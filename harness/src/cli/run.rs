@@ -80,9 +80,10 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
     };
     let now = Timestamp::now();
     let random = fresh_number();
+    let utc = now.to_zoned(TimeZone::UTC);
     let run_id = format!(
         "{}-{}-{:04x}",
-        now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ"),
+        utc.strftime("%Y%m%dT%H%M%SZ"),
         resolved.workload.name,
         random & 0xffff
     );
@@ -90,7 +91,7 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
         run_id,
         run_number: random,
         command: command_line(),
-        started: now.to_string(),
+        started: utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         // Fits TOML's signed integers.
         seed: args.seed.unwrap_or(random >> 1),
         trials: args.trials,

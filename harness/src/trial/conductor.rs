@@ -20,10 +20,14 @@ use crate::recorder::Recorder;
 /// times come from the history.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A partition serves when a send that was due this recently has been acked.
+/// A partition serves when an operation that was due this recently has been answered.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// Recovery is believed once sends are acked that were due this long after the injection: a send
+/// The cluster is steady when no send had trouble for this long: throughput counts as restored
+/// when it holds for 5 s, from the first whole second on.
+const QUIET: Duration = Duration::from_secs(6);
+
+/// Recovery is believed once operations are answered that were due this long after the injection: one
 /// due in the same instant may slip through before the fault takes hold.
 const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 
@@ -65,14 +69,21 @@ impl TrialConductor {
         let Ok(observer) = self.lab.observer() else {
             return Some("nobody observes the cluster".to_owned());
         };
-        self.cluster_unsteady(&observer.view()).or_else(|| {
-            let silent = self.silent_since(self.recent());
-            if let Some(partition) = silent.first() {
-                return Some(format!("partition {partition} acknowledges nothing"));
-            }
-            let lag = self.load.borrow().live().lag();
-            (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
-        })
+        self.cluster_unsteady(&observer.view()).or_else(|| self.load_unsteady())
+    }
+
+    fn load_unsteady(&self) -> Option<String> {
+        let load = self.load.borrow();
+        if !load.served_since(self.ago(RECENT)) {
+            return Some("a partition does not answer".to_owned());
+        }
+        let trouble = load.live().last_trouble();
+        if trouble > self.ago(QUIET) {
+            let ago = self.now().secs_since(trouble);
+            return Some(format!("a send failed or was late {ago:.1} s ago"));
+        }
+        let lag = load.live().lag();
+        (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
     }
 
     fn cluster_unsteady(&self, view: &View) -> Option<String> {
@@ -98,16 +109,8 @@ impl TrialConductor {
         })
     }
 
-    /// Partitions of the load in which no send due after `due` has been acked.
-    fn silent_since(&self, due: RunTime) -> Vec<u32> {
-        let live = self.load.borrow().live();
-        (0..live.partitions())
-            .filter(|partition| live.last_acked_due(*partition).is_none_or(|acked| acked <= due))
-            .collect()
-    }
-
-    fn recent(&self) -> RunTime {
-        RunTime(self.now().0.saturating_sub(RECENT.as_nanos() as u64))
+    fn ago(&self, time: Duration) -> RunTime {
+        RunTime(self.now().0.saturating_sub(time.as_nanos() as u64))
     }
 
     /// Whether clients and cluster do without the brokers `without`.
@@ -121,8 +124,8 @@ impl TrialConductor {
                 state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
             },
         );
-        let believed = since.plus(BELIEVED_AFTER).max(self.recent());
-        replaced && forgotten && led && self.silent_since(believed).is_empty()
+        let believed = since.plus(BELIEVED_AFTER).max(self.ago(RECENT));
+        replaced && forgotten && led && self.load.borrow().served_since(believed)
     }
 
     /// Replaces a member of the group; where the new one resumes is checked afterwards.

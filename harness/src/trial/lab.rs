@@ -67,7 +67,8 @@ impl Lab {
         })
         .await?;
         let admin = Admin::new(brokers);
-        admin.create_topics(&topics).await.map_err(|e| Failure::infrastructure(e.to_string()))?;
+        tokio::try_join!(admin.create_topics(&topics), admin.await_producer_ids())
+            .map_err(|error| Failure::infrastructure(error.to_string()))?;
         observer.watch_metadata();
         Ok(Self {
             cluster,
@@ -120,22 +121,17 @@ fn data_dir(mode: Mode, files: &Path) -> PathBuf {
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
 fn topics(spec: &RunSpec) -> Vec<NewTopic> {
-    let mut topics: Vec<NewTopic> = spec
-        .cluster
-        .topic
-        .iter()
-        .map(|topic| NewTopic {
-            name: topic.name.clone(),
-            assignment: topic.assignment.clone(),
-            config: topic.config.clone(),
-        })
-        .collect();
-    if spec.workload.probe.is_some() {
-        let assignment = spec.cluster.main_topic().assignment.clone();
-        let name = PROBE_TOPIC.to_owned();
-        topics.push(NewTopic { name, assignment, config: BTreeMap::new() });
-    }
-    topics
+    let main = spec.cluster.topic.iter().map(|topic| NewTopic {
+        name: topic.name.clone(),
+        assignment: topic.assignment.clone(),
+        config: topic.config.clone(),
+    });
+    let probe = spec.workload.probe.is_some().then(|| NewTopic {
+        name: PROBE_TOPIC.to_owned(),
+        assignment: spec.cluster.main_topic().assignment.clone(),
+        config: BTreeMap::new(),
+    });
+    main.chain(probe).collect()
 }
 
 fn assignment(topics: &[NewTopic]) -> Assignment {

@@ -232,6 +232,18 @@ fn a_send_in_flight_at_the_injection_belongs_to_the_fault() {
     assert!((before.unavailable_s - 16.2).abs() < 0.03, "{}", before.unavailable_s);
 }
 
+#[test]
+fn a_gap_that_was_there_before_the_injection_is_counted_from_just_before_it() {
+    let mut f = three_faults(1);
+    f.outage("main", 1, 48.0, Some(66.2));
+    let report = report_of(vec![f.trial()]);
+    let r = row(&report, "leader", StreamKind::Main, 1);
+    assert!(r.interrupted && (r.unavailable_s - 16.7).abs() < 0.005, "{}", r.unavailable_s);
+    assert!(r.note.as_ref().unwrap().contains("late already"), "{:?}", r.note);
+    let before = row(&report, "controller", StreamKind::Main, 1);
+    assert!((before.after_heal_gap_s.unwrap() - 2.0).abs() < 0.03, "{before:?}");
+}
+
 fn five_trials() -> Report {
     report_of(
         (1..=5)

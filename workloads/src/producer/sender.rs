@@ -254,7 +254,7 @@ impl Sender {
                 None
             }
         };
-        self.live.done(send.partition, send.due, acked);
+        self.live.done(send.partition, send.due, send.done, acked);
         if let Some(seconds) = seconds {
             seconds.done(&send);
         }

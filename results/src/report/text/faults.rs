@@ -1,6 +1,6 @@
 //! Faults in the order of their injection, each with what it did to the controller and partitions.
 
-use crate::recovery::{ControllerFailover, PartitionRecovery};
+use crate::recovery::{ControllerFailover, PartitionRecovery, StreamKind};
 
 use super::super::{FaultReport, Report};
 use super::{
@@ -55,8 +55,13 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
     }
     if let Some(restored) = fault.throughput_restored_s {
         detail(out, &format!("throughput back at 95 % after {restored:.0} s"));
+    } else if hurt_main_load(report, fault) {
+        detail(
+            out,
+            "throughput: not seen to hold 95 % for 5 s before the record of the fault ends",
+        );
     }
-    if fault.waited_for_session_s > 0.0 {
+    if fault.waited_for_session_s >= 0.05 {
         let waited = seconds(fault.waited_for_session_s);
         detail(
             out,
@@ -66,12 +71,19 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
     partitions(out, report, fault, colours);
 }
 
+fn hurt_main_load(report: &Report, fault: &FaultReport) -> bool {
+    rows(report, fault).any(|row| row.stream == StreamKind::Main && row.interrupted)
+}
+
+fn rows<'a>(
+    report: &'a Report,
+    fault: &'a FaultReport,
+) -> impl Iterator<Item = &'a PartitionRecovery> {
+    report.recovery.iter().filter(|row| row.trial == fault.trial && row.fault == fault.id)
+}
+
 fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
-    let rows: Vec<&PartitionRecovery> = report
-        .recovery
-        .iter()
-        .filter(|row| row.trial == fault.trial && row.fault == fault.id)
-        .collect();
+    let rows: Vec<&PartitionRecovery> = rows(report, fault).collect();
     if rows.is_empty() {
         return;
     }

@@ -1,0 +1,32 @@
+//! Producer ids: a broker's first one is not at hand when it starts.
+
+use kafka_protocol::messages::InitProducerIdRequest;
+use tokio::time::{Instant, sleep};
+
+use super::{Admin, AdminError, LOOK, VISIBLE_LIMIT};
+
+/// Version of InitProducerId that is used.
+const VERSION: i16 = 2;
+
+impl Admin {
+    /// Waits until every broker hands out producer ids. It asks the controller for a block of them
+    /// (KIP-730) only when the first producer wants one, and refuses that one; librdkafka then
+    /// waits half a second.
+    ///
+    /// # Errors
+    /// When a broker does not hand one out in time.
+    pub async fn await_producer_ids(&self) -> Result<(), AdminError> {
+        let deadline = Instant::now() + VISIBLE_LIMIT;
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        for broker in self.brokers.keys() {
+            while self.ask(*broker, VERSION, &request).await.is_ok_and(|a| a.error_code != 0) {
+                if Instant::now() >= deadline {
+                    let what = format!("broker {broker}");
+                    return Err(AdminError::new(what, "hands out no producer ids"));
+                }
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+}
