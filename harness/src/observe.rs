@@ -5,6 +5,7 @@
 //! for the rest of the trial and the cost can be stated: it is that thread's CPU time. All times
 //! are taken when an answer or notification arrives, on the run's clock.
 
+mod expiry;
 pub mod logs;
 mod metadata;
 mod zookeeper;
@@ -82,6 +83,7 @@ impl Observer {
             .map_err(|error| Failure::infrastructure(format!("no observer thread: {error}")))?;
         let observer =
             Self { shared, stop: Some(stop), thread: Some(thread), started: Instant::now() };
+        expiry::rehearse(observer.shared.watched.zookeeper.clone());
         match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
             Ok(Ok(())) => Ok(observer),
             _ => Err(Failure::infrastructure("the observer could not read ZooKeeper")),

@@ -136,6 +136,41 @@ fn without_java_a_run_says_so_before_it_starts() {
     assert!(stderr.to_lowercase().contains("java") || stderr.contains("iproute2"), "{stderr}");
 }
 
+/// Runs a shell script as root of a user namespace with mounts of its own: what it does to the
+/// machine ends with it. None where user namespaces are switched off.
+fn in_a_namespace(script: &str) -> Option<(i32, String, String)> {
+    let usable = Command::new("unshare").args(["-Urm", "true"]).status();
+    if !usable.is_ok_and(|status| status.success()) {
+        eprintln!("not tested: no user namespaces here");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-Urm", "sh", "-euc", script]).env("NO_COLOR", "1");
+    Some(output(command.env("KBENCH", env!("CARGO_BIN_EXE_kbench"))))
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_refused_before_the_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = dir.path().display();
+    let script = format!("mount -t tmpfs -o size=32m none {at}; exec $KBENCH run --out {at}");
+    let Some((code, _, stderr)) = in_a_namespace(&script) else { return };
+    assert_eq!(code, 4, "{stderr}");
+    assert!(stderr.contains("nearly full") && stderr.contains("--out"), "{stderr}");
+}
+
+#[test]
+fn without_user_namespaces_the_cure_is_told() {
+    let forbid = "echo 0 > /proc/sys/user/max_user_namespaces; exec $KBENCH";
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = format!("{forbid} run --mode user-namespaces --out {}", dir.path().display());
+    let Some((code, _, stderr)) = in_a_namespace(&run) else { return };
+    assert_eq!(code, 4, "{stderr}");
+    assert!(stderr.contains("user.max_user_namespaces"), "{stderr}");
+    let (_, stdout, _) = in_a_namespace(&format!("{forbid} doctor")).expect("as before");
+    assert!(stdout.contains("user.max_user_namespaces"), "{stdout}");
+}
+
 #[test]
 fn completions_are_printed() {
     let (code, stdout, _) = output(kbench().args(["completions", "bash"]));

@@ -8,11 +8,15 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+
+use support::{folder, kbench, stderr, within};
 
 /// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -20,15 +24,12 @@ const RUN_LIMIT: Duration = Duration::from_secs(240);
 /// Limit for everything to be gone after a kill: the kernel tears six JVMs down.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How often conditions are looked at.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// Kills are spread over this long after the start: from fetching the sandbox to load.
 const KILL_WITHIN: Duration = Duration::from_secs(12);
 
 fn modes() -> Vec<&'static str> {
     let modes = ["user-namespaces", "root-namespaces", "loopback"];
-    let doctor = Command::new(env!("CARGO_BIN_EXE_kbench")).arg("doctor").output().expect("doctor");
+    let doctor = kbench().arg("doctor").output().expect("doctor");
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let usable = |mode: &&str| {
         let name = mode.replace('-', " ");
@@ -37,33 +38,10 @@ fn modes() -> Vec<&'static str> {
     modes.into_iter().filter(usable).collect()
 }
 
+/// A short run without faults in one of the modes.
 fn start(out: &Path, mode: &str, more: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_kbench"))
-        .args(["run", "--workload", "smoke", "--faults", "none", "--mode", mode, "--out"])
-        .arg(out)
-        .args(more)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(out.join("stderr")).expect("a file"))
-        .spawn()
-        .expect("kbench starts")
-}
-
-fn stderr(out: &Path) -> String {
-    fs::read_to_string(out.join("stderr")).unwrap_or_default()
-}
-
-/// Waits for a condition; false when the limit passed first.
-fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    while !condition() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(LOOK);
-    }
-    true
+    let arguments = ["--workload", "smoke", "--faults", "none", "--mode", mode];
+    support::start(out, &[&arguments, more].concat())
 }
 
 /// Every process, with its parent and command line.
@@ -129,12 +107,12 @@ fn data_left(out: &Path) -> Vec<PathBuf> {
 #[ignore = "starts a real cluster"]
 fn a_cluster_runs_in_every_mode_and_leaves_only_its_record() {
     for mode in modes() {
-        let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+        let out = folder();
         let before = temporary();
-        let mut kbench = start(out.path(), mode, &[]);
+        let mut run = start(out.path(), mode, &[]);
         let mut status = None;
         within(RUN_LIMIT, || {
-            status = kbench.try_wait().expect("a child");
+            status = run.try_wait().expect("a child");
             status.is_some()
         });
         let events = fs::read_to_string(out.path().join("latest/events.jsonl")).unwrap_or_default();
@@ -148,7 +126,7 @@ fn a_cluster_runs_in_every_mode_and_leaves_only_its_record() {
 #[test]
 #[ignore = "starts a real cluster"]
 fn a_broker_that_gives_up_is_told_at_once_with_the_reason() {
-    let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+    let out = folder();
     let began = Instant::now();
     let setting = ["--set", "cluster.broker.settings.num.io.threads=0"];
     let status = start(out.path(), modes()[0], &setting).wait().expect("a child");
@@ -163,12 +141,12 @@ fn a_broker_that_gives_up_is_told_at_once_with_the_reason() {
 const VICTIMS: [&str; 4] = ["coordinator", "entry", "init", "trial"];
 
 /// The victim, if it exists yet. The chain is followed from the coordinator down.
-fn victim(name: &str, kbench: &Child) -> Option<i32> {
+fn victim(name: &str, run: &Child) -> Option<i32> {
     let all = processes();
     let child_of = |parent: i32, what: &str| {
         all.iter().find(|(_, of, line)| *of == parent && line.contains(what)).map(|(pid, ..)| *pid)
     };
-    let coordinator = kbench.id() as i32;
+    let coordinator = run.id() as i32;
     let entry = child_of(coordinator, "__sandbox");
     // In loopback mode the entry is the init as well.
     let init = entry.and_then(|entry| child_of(entry, "__sandbox")).or(entry);
@@ -185,7 +163,7 @@ fn victim(name: &str, kbench: &Child) -> Option<i32> {
 fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
     let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     for mode in modes() {
-        let out = tempfile::Builder::new().prefix("live-").tempdir().expect("a folder");
+        let out = folder();
         let before = temporary();
         for round in 0..kills {
             let name = VICTIMS[round as usize % VICTIMS.len()];
@@ -193,11 +171,11 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
             let nanos = std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_nanos();
             let share = (f64::from(round) + f64::from(nanos % 1000) / 1000.0) / f64::from(kills);
             let delay = KILL_WITHIN.mul_f64(share);
-            let mut kbench = start(out.path(), mode, &[]);
+            let mut run = start(out.path(), mode, &[]);
             let began = Instant::now();
             let mut pid = None;
             let found = within(Duration::from_secs(60), || {
-                pid = victim(name, &kbench);
+                pid = victim(name, &run);
                 pid.is_some() && began.elapsed() >= delay
             });
             let when =
@@ -206,7 +184,7 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
             let killed =
                 Command::new("kill").args(["-KILL", &pid.expect("found").to_string()]).status();
             assert!(killed.expect("kill").success(), "{when}");
-            kbench.wait().expect("a child");
+            run.wait().expect("a child");
             nothing_left(out.path(), &before, &when);
             // The entry removes data in loopback mode; when it is the one killed, the next run does.
             if mode != "loopback" || !["entry", "init"].contains(&name) {
@@ -215,7 +193,7 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
             }
             eprintln!("{when}: nothing left");
         }
-        let heal = Command::new(env!("CARGO_BIN_EXE_kbench"))
+        let heal = kbench()
             .args(["heal", "--all", "--out"])
             .arg(out.path())
             .output()

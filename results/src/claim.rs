@@ -4,6 +4,7 @@
 //! file, line and column. Judging is in [`judge`].
 
 pub mod judge;
+mod kept;
 mod measure;
 mod resume;
 

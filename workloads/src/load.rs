@@ -336,6 +336,15 @@ impl Load {
         number
     }
 
+    /// Whether member `number` reads a partition, or need not: there are more members than
+    /// partitions, or no group.
+    pub fn has_joined(&self, number: u16) -> bool {
+        let partitions = self.live.partitions();
+        self.clients.members.is_empty()
+            || self.clients.members.len() > partitions as usize
+            || (0..partitions).any(|partition| self.live.owner(partition) == Some(number))
+    }
+
     /// Ends the load: open sends may take up to `limit` ([`STOP_LIMIT`] is a good one), and the
     /// group as long again to read what was acked.
     pub fn stop(mut self, limit: Duration) -> Result<LoadSummary, LoadError> {

@@ -3,7 +3,8 @@
 //! The first segment of the key says which specification: `workload`, `plan` or `cluster`. Below a
 //! table named `settings` or `config` the rest of the key is one name, so that the servers' own
 //! dotted settings are written as they are:
-//! `cluster.broker.settings.zookeeper.session.timeout.ms=6000`.
+//! `cluster.broker.settings.zookeeper.session.timeout.ms=6000`. A member of a list goes by its `id`
+//! or `name`: `plan.step.controller.recover_within=90s`.
 
 use toml::{Table, Value};
 
@@ -82,21 +83,29 @@ fn value_of(text: &str) -> Value {
 /// Applies a change to the specification's table.
 ///
 /// # Errors
-/// A usage failure when the key goes through something that is not a table.
+/// A usage failure when the key goes through something that is not a table, or names no member of
+/// a list.
 pub(super) fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
     let (last, parents) = match change.path.split_last() {
         Some((last, parents)) if !parents.is_empty() => (last, &parents[1..]),
         _ => return Err(Failure::usage(format!("--set {}: no key", change.text))),
     };
+    let wrong = |what: String| Failure::usage(format!("--set {}: {what}", change.text));
     let mut at = table;
-    for segment in parents {
-        at = at
-            .entry(segment.clone())
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| {
-                Failure::usage(format!("--set {}: `{segment}` is not a table", change.text))
-            })?;
+    let mut rest = parents.iter();
+    while let Some(segment) = rest.next() {
+        let below = at.entry(segment.clone()).or_insert_with(|| Value::Table(Table::new()));
+        at = match below {
+            Value::Table(table) => table,
+            Value::Array(list) => {
+                let names: Vec<&str> = list.iter().filter_map(name_of).collect();
+                let names = format!("`{segment}` is a list of: {}", names.join(", "));
+                let wanted = rest.next().ok_or_else(|| wrong(names.clone()))?;
+                let member = list.iter_mut().find(|member| name_of(member) == Some(wanted));
+                member.and_then(Value::as_table_mut).ok_or_else(|| wrong(names))?
+            }
+            _ => return Err(wrong(format!("`{segment}` is not a table"))),
+        };
     }
     // A server's settings are text to us, whatever they look like.
     let value = match (&change.value, parents.last()) {
@@ -108,6 +117,11 @@ pub(super) fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
     };
     at.insert(last.clone(), value);
     Ok(())
+}
+
+/// What a member of a list is called.
+fn name_of(member: &Value) -> Option<&str> {
+    ["id", "name"].iter().find_map(|key| member.get(key)?.as_str())
 }
 
 /// Refuses a change of the plan in a run without one.
@@ -147,6 +161,17 @@ mod tests {
         apply(&mut table, &change("workload.phases.warm_up=3s")).unwrap();
         assert_eq!(table["load"]["keys"], Value::Integer(5));
         assert_eq!(table["phases"]["warm_up"], Value::String("3s".into()));
+    }
+
+    #[test]
+    fn a_member_of_a_list_goes_by_its_name() {
+        let mut table: Table = "[[step]]\nid = \"a\"\n[[step]]\nid = \"b\"".parse().unwrap();
+        apply(&mut table, &change("plan.step.b.hold=15s")).unwrap();
+        assert_eq!(table["step"][1]["hold"], Value::String("15s".into()));
+        assert!(table["step"][0].get("hold").is_none());
+        let unknown = apply(&mut table, &change("plan.step.c.hold=15s")).unwrap_err();
+        assert!(unknown.text().contains("a list of: a, b"), "{}", unknown.text());
+        assert!(apply(&mut table, &change("plan.step.hold=15s")).is_err());
     }
 
     #[test]

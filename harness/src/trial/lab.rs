@@ -60,7 +60,7 @@ impl Lab {
             .collect();
         let topics = topics(spec);
         let observer = Observer::start(Watched {
-            zookeeper: cluster.zookeeper_connect(),
+            zookeeper: leader_first(&cluster),
             brokers: brokers.clone(),
             topics: topics.iter().map(|topic| topic.name.clone()).collect(),
             recorder: Arc::clone(recorder),
@@ -109,6 +109,17 @@ impl Lab {
         }
         stopped
     }
+}
+
+/// Address of every ZooKeeper server, separated by commas. A client tries them in order, and a fresh
+/// ensemble is led by the highest id: its word comes a few milliseconds before its followers'.
+fn leader_first(cluster: &LocalCluster) -> String {
+    let mut servers = cluster.processes();
+    servers.retain(|process| process.role == Role::Zookeeper);
+    servers.sort_by_key(|process| std::cmp::Reverse(process.id));
+    let addresses: Vec<String> =
+        servers.iter().map(|process| cluster.address(process).to_string()).collect();
+    addresses.join(",")
 }
 
 /// Where the servers' data goes.

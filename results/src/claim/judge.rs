@@ -16,6 +16,7 @@ use crate::recovery::{Phases, Recovery};
 use crate::timeline::FaultSpan;
 use crate::verdict::{Check, Verdict};
 
+use super::kept::Kept;
 use super::measure::{Figure, figure, proven_step};
 use super::resume::Resumed;
 use super::{Claim, Metric};
@@ -234,7 +235,7 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
 fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {
     let mut violated = Vec::new();
     let mut open = BTreeSet::new();
-    let mut kept = BTreeSet::new();
+    let mut kept: Option<Kept> = None;
     let mut usable = 0;
     for trial in trials {
         let finding = guarantee(claim, trial);
@@ -245,7 +246,7 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
             }
             (Finding::Kept(what), Ok(())) => {
                 usable += 1;
-                kept.insert(what);
+                kept = Some(kept.map_or(what, |before| before.and(what)));
             }
         }
     }
@@ -256,7 +257,7 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
     } else if usable < claim.min_trials.max(1) {
         (Outcome::Undecided, format!("{usable} of {} trials that it needs", claim.min_trials))
     } else {
-        (Outcome::Holds, kept.into_iter().collect::<Vec<_>>().join("; "))
+        (Outcome::Holds, kept.map(|kept| kept.to_string()).unwrap_or_default())
     };
 }
 
@@ -273,7 +274,7 @@ fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
 enum Finding {
     Violated(String),
     Open(String),
-    Kept(String),
+    Kept(Kept),
 }
 
 fn guarantee(claim: &Claim, trial: &TrialFacts) -> Finding {
@@ -314,7 +315,7 @@ fn checks(names: &[String], trial: &TrialFacts) -> Finding {
             }
         }
     }
-    open.map_or_else(|| Finding::Kept(format!("{examined} examined, none wrong")), Finding::Open)
+    open.map_or(Finding::Kept(Kept::Examined(examined)), Finding::Open)
 }
 
 fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
@@ -331,7 +332,7 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
     match fewest {
         usize::MAX => Finding::Open("no partition was seen during these steps".to_owned()),
         n if n < wanted => Finding::Violated(format!("an ISR had {n} live members")),
-        n => Finding::Kept(format!("at least {n} live ISR members")),
+        n => Finding::Kept(Kept::Copies(n)),
     }
 }
 
@@ -345,9 +346,7 @@ fn resume(names: &[String], trial: &TrialFacts) -> Finding {
         Finding::Kept(_) if at_committed == 0 => {
             Finding::Open("no replaced consumer was seen to resume".to_owned())
         }
-        Finding::Kept(_) => Finding::Kept(format!(
-            "replaced consumers resumed {at_committed} partitions at the commit"
-        )),
+        Finding::Kept(_) => Finding::Kept(Kept::Resumed(at_committed)),
         other => other,
     }
 }

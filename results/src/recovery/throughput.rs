@@ -1,5 +1,6 @@
 //! When the rate of acks was back: the first second after the injection from which it stays at or
-//! above 95 % of the steady rate for five seconds.
+//! above 95 % of the steady rate for five seconds. "Stays" is judged on the acks so far, after each
+//! of the five seconds, so that acks which a second's end separates from their sends do no harm.
 //!
 //! Counted from the history, main load only. Seconds begin at the injection, not at whole seconds
 //! of the clock. Within a fault's window only: the next fault is another story.
@@ -14,7 +15,7 @@ use super::gap::OperationsByPartition;
 /// Part of the steady rate that counts as restored.
 const RESTORED: f64 = 0.95;
 /// Seconds for which the rate must stay there.
-const STAYS: usize = 5;
+const STAYS: u64 = 5;
 const SECOND: u64 = 1_000_000_000;
 
 /// Times of all acks of the main load, in order.
@@ -53,13 +54,14 @@ impl Acks {
     pub fn restored_s(&self, fault: &FaultSpan) -> Option<f64> {
         let wanted = self.steady_per_s? * RESTORED;
         let seconds = fault.window_end.since(fault.injecting).as_secs();
-        let good: Vec<bool> = (0..seconds)
-            .map(|n| {
-                let begin = RunTime(fault.injecting.0 + n * SECOND);
-                self.count(begin, RunTime(begin.0 + SECOND)) as f64 >= wanted
+        let stays = |n: &u64| {
+            let begin = RunTime(fault.injecting.0 + n * SECOND);
+            (1..=STAYS).all(|seconds| {
+                let acks = self.count(begin, RunTime(begin.0 + seconds * SECOND));
+                acks as f64 >= wanted * seconds as f64
             })
-            .collect();
-        good.windows(STAYS).position(|five| five.iter().all(|g| *g)).map(|n| n as f64)
+        };
+        (0..=seconds.checked_sub(STAYS)?).find(stays).map(|n| n as f64)
     }
 
     fn count(&self, from: RunTime, to: RunTime) -> usize {

@@ -1,5 +1,9 @@
 //! Faults in the order of their injection, each with what it did to the controller and partitions.
 
+use std::cmp::Ordering;
+
+use comfy_table::Cell;
+
 use crate::recovery::{ControllerFailover, PartitionRecovery, StreamKind};
 
 use super::super::{FaultReport, Report};
@@ -19,23 +23,75 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
          seconds, or no and the slowest response. ISR: the fewest members; full: seconds after the \
          injection.",
     );
-    for fault in &report.faults {
-        one(out, report, fault, colours);
+    if report.trials > 1 {
+        all(out, report, colours);
+    } else {
+        report.faults.iter().for_each(|fault| one(out, report, fault, colours));
     }
     for step in &report.skipped {
         bullet(out, &format!("trial {}, {}: skipped: {}", step.trial, step.id, step.reason));
     }
 }
 
+/// Several trials: a line a fault, with the worst partition of each kind of client.
+fn all(out: &mut String, report: &Report, colours: bool) {
+    let header =
+        ["trial", "fault", "broker", "proof", "controller", "main", "probe", "reads", "full"];
+    let mut shown = table(&header, colours);
+    for fault in &report.faults {
+        let controller = fault
+            .controller
+            .as_ref()
+            .map(|c| format!("{}{} s", if c.censored { ">= " } else { "" }, seconds(c.failover_s)));
+        let full = rows(report, fault).filter_map(|row| row.isr_full_s).reduce(f64::max);
+        let mut cells = vec![
+            cell(&fault.trial.to_string(), Tone::Plain, colours),
+            cell(&fault.id, Tone::Plain, colours),
+            cell(&fault.resolved.join(", ").replace("broker ", ""), Tone::Plain, colours),
+            proof(fault, colours),
+            cell(&controller.unwrap_or_default(), Tone::Plain, colours),
+        ];
+        for kind in [StreamKind::Main, StreamKind::Probe, StreamKind::Reads] {
+            let of_kind = rows(report, fault).filter(|row| row.stream == kind);
+            let worst = of_kind.max_by(|a, b| {
+                (a.censored, a.unavailable_s)
+                    .partial_cmp(&(b.censored, b.unavailable_s))
+                    .unwrap_or(Ordering::Equal)
+            });
+            cells.push(worst.map_or_else(|| Cell::new("-"), |row| unavailable_cell(row, colours)));
+        }
+        cells.push(number(&known(full), colours));
+        shown.add_row(cells);
+    }
+    show(out, &shown);
+    bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
+}
+
+fn proof(fault: &FaultReport, colours: bool) -> Cell {
+    match (fault.proven, fault.heal_proven) {
+        (true, true) => cell("proven, healed", Tone::Good, colours),
+        (true, false) => cell("NOT HEALED", Tone::Bad, colours),
+        (false, _) => cell("UNPROVEN", Tone::Bad, colours),
+    }
+}
+
+fn unavailable_cell(row: &PartitionRecovery, colours: bool) -> Cell {
+    let tone = match (row.interrupted, row.censored) {
+        (_, true) => Tone::Bad,
+        (true, false) => Tone::Doubt,
+        (false, false) => Tone::Good,
+    };
+    cell(&unavailable(row), tone, colours)
+}
+
 fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
-    let trial = if report.trials > 1 { format!("trial {} ", fault.trial) } else { String::new() };
     let proof = match (fault.proven, fault.heal_proven) {
         (true, true) => paint("proven, healed", Tone::Good, colours),
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
         (false, _) => paint("UNPROVEN", Tone::Bad, colours),
     };
     let headline = format!(
-        "{trial}{}: {} {} = {}, at {} s; {proof}",
+        "{}: {} {} = {}, at {} s; {proof}",
         fault.id,
         fault.fault,
         fault.target,
@@ -102,16 +158,11 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
     ];
     let mut shown = table(&header, colours);
     for row in &rows {
-        let tone = match (row.interrupted, row.censored) {
-            (_, true) => Tone::Bad,
-            (true, false) => Tone::Doubt,
-            (false, false) => Tone::Good,
-        };
         let mut cells = vec![
             cell(row.stream.as_str(), Tone::Plain, colours),
             cell(&format!("{}-{}", row.topic, row.partition), Tone::Plain, colours),
             cell(led(row.led), Tone::Plain, colours),
-            cell(&unavailable(row), tone, colours),
+            unavailable_cell(row, colours),
         ];
         cells.extend(phase_cells(&row.phases_s, colours));
         cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));

@@ -3,7 +3,7 @@
 use crate::latency::Percentiles;
 use crate::verdict::{Check, Verdict};
 
-use super::super::{Population, Report};
+use super::super::{ObserverReport, Population, Report};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -113,14 +113,17 @@ pub(super) fn time(out: &mut String, report: &Report) {
             ),
         );
     }
-    for cost in &report.observer {
+    let most = |of: fn(&ObserverReport) -> f64| report.observer.iter().map(of).reduce(f64::max);
+    let (cpu, requests, bytes) =
+        (most(|o| o.cpu_share), most(|o| o.requests_per_s), most(|o| o.bytes_per_s));
+    if let (Some(cpu), Some(requests), Some(bytes)) = (cpu, requests, bytes) {
         bullet(
             out,
             &format!(
-                "watching cost {:.1} % of a core, {:.0} requests/s, {:.0} KB/s",
-                cost.cpu_share * 100.0,
-                cost.requests_per_s,
-                cost.bytes_per_s / 1e3
+                "watching cost {}{:.1} % of a core, {requests:.0} requests/s, {:.0} KB/s",
+                if report.trials > 1 { "at most " } else { "" },
+                cpu * 100.0,
+                bytes / 1e3
             ),
         );
     }

@@ -1,0 +1,101 @@
+//! What the live tests share: starting kbench in a folder of its own, and waiting for conditions.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How often conditions are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A session time-out of 6 s: faults are detected in 5 to 8 s (`kafka-facts`), and a test that is
+/// not about the default is over three times sooner.
+pub(crate) const SHORT_SESSION: &str = "cluster.broker.settings.zookeeper.session.timeout.ms=6000";
+
+pub(crate) fn kbench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kbench"));
+    command.env("NO_COLOR", "1").env_remove("KBENCH_OUT");
+    command
+}
+
+/// A folder for the runs of one test.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("live-").tempdir().expect("a folder")
+}
+
+/// `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
+pub(crate) fn start(out: &Path, arguments: &[&str]) -> Child {
+    kbench()
+        .arg("run")
+        .args(arguments)
+        .arg("--out")
+        .arg(out)
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(out.join("stdout")).expect("a file"))
+        .stderr(fs::File::create(out.join("stderr")).expect("a file"))
+        .spawn()
+        .expect("kbench starts")
+}
+
+/// What kbench has written to stderr so far.
+pub(crate) fn stderr(out: &Path) -> String {
+    fs::read_to_string(out.join("stderr")).unwrap_or_default()
+}
+
+/// What kbench has written to stdout so far.
+pub(crate) fn stdout(out: &Path) -> String {
+    fs::read_to_string(out.join("stdout")).unwrap_or_default()
+}
+
+/// Waits for kbench; its exit code.
+///
+/// # Panics
+/// When it does not end within `limit`.
+pub(crate) fn exit_code(kbench: &mut Child, limit: Duration, out: &Path) -> i32 {
+    let mut status = None;
+    let ended = within(limit, || {
+        status = kbench.try_wait().expect("a child");
+        status.is_some()
+    });
+    assert!(ended, "kbench still runs after {limit:?}:\n{}", stderr(out));
+    status.and_then(|status| status.code()).unwrap_or_else(|| panic!("killed: {status:?}"))
+}
+
+/// Waits for a condition; false when the limit passed first.
+pub(crate) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
+/// The newest run in `out`.
+pub(crate) fn latest(out: &Path) -> PathBuf {
+    fs::canonicalize(out.join("latest")).expect("a run")
+}
+
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+}
+
+/// Every event of a trial.
+pub(crate) fn events(trial: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(trial.join("events.jsonl")).expect("events");
+    text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
+}
+
+/// Exit code, stdout and stderr.
+pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (status.code(), text(stdout), text(stderr))
+}
