@@ -139,23 +139,33 @@ fn time_stamps_agree(run: &Path) {
         let marks = of("log-mark").into_iter().filter(|event| event["mark"] == mark);
         marks.map(|event| (number(&event["wall_ms"]) - wall_at_start) / 1e3).collect()
     };
-    let nearest = |at: f64, others: &[f64]| {
-        others.iter().map(|other| at - other).min_by(|a, b| a.abs().total_cmp(&b.abs()))
-    };
     let expired = logged("session-expired");
+    let deleted = logged("registration-deleted");
     let elected = logged("controller-elected");
     let gone = of("broker-gone");
     assert_eq!((gone.len(), elected.len()), (3, 3), "three brokers died, three controllers ruled");
     for event in &gone {
-        let error = nearest(seconds(event), &expired).expect("a log mark");
-        eprintln!("time-keeping: registration gone {:+.1} ms after ZooKeeper's log", error * 1e3);
-        assert!((-0.001..=0.010).contains(&error), "{error} s: {event}");
+        let at = seconds(event);
+        // Every server logs it; the first is the leader.
+        let around = |times: &[f64]| {
+            times.iter().copied().filter(|time| (time - at).abs() < 1.0).reduce(f64::min)
+        };
+        let error = at - around(&deleted).expect("a log mark");
+        let decided = at - around(&expired).expect("a log mark");
+        eprintln!(
+            "time-keeping: registration gone {:+.1} ms after ZooKeeper's log says so, {:+.1} ms \
+             after it says that it will be",
+            error * 1e3,
+            decided * 1e3
+        );
+        assert!(error.abs() <= 0.010, "{error} s: {event}");
     }
     // A controller logs its election when it has the znode, so the log is later by as much as the
     // broker needs; what it follows, the lost registration, is the other side of the bracket.
     for event in of("controller-elected") {
         let at = seconds(event);
-        let log = nearest(at, &elected).expect("a log mark");
+        let logs = elected.iter().map(|log| at - log);
+        let log = logs.min_by(|a, b| a.abs().total_cmp(&b.abs())).expect("a log mark");
         eprintln!("time-keeping: controller elected {:+.1} ms after its own log", log * 1e3);
         assert!((-0.1..=0.001).contains(&log), "{log} s: {event}");
         let before = gone.iter().map(|event| at - seconds(event)).filter(|s| s.abs() < 1.0);
@@ -228,7 +238,6 @@ fn two_dead_brokers_stop_acks_all_until_one_restarts_and_the_report_says_why() {
         assert!(number(&row["unavailable_s"]) >= 15.0, "{row}");
     }
     assert_eq!(claim(&report, "no-acked-loss")["outcome"], "holds");
-    assert_eq!(claim(&report, "two-copies-remain")["outcome"], "refuted");
 }
 
 /// Sends a signal to kbench once a fault is about; returns its exit code.

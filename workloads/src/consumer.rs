@@ -145,6 +145,9 @@ struct Session {
     stream: StreamWriter,
     /// Per partition: next offset to read, for those read on since the last commit.
     processed: BTreeMap<i32, i64>,
+    /// Whether a commit is not answered yet. Only one is: of two under way, librdkafka may repeat
+    /// the older one after the newer was accepted, and the committed offset goes back.
+    committing: bool,
     next_commit: Instant,
     next_flush: Instant,
 }
@@ -179,6 +182,7 @@ impl Session {
             next_commit: now + group.commit_interval,
             next_flush: now + FLUSH_EVERY,
             processed: BTreeMap::new(),
+            committing: false,
             group,
             name,
             consumer,
@@ -204,7 +208,7 @@ impl Session {
             self.push(&Entry::Poll(poll))?;
         }
         let now = Instant::now();
-        if now >= self.next_commit {
+        if now >= self.next_commit && !self.committing {
             self.next_commit = now + self.group.commit_interval;
             self.commit();
         }
@@ -235,15 +239,18 @@ impl Session {
             debug_assert!(added.is_ok(), "an offset that was read is one that can be committed");
         }
         // A commit that is not even accepted for sending has no answer; the next one follows.
-        if let Err(error) = commit::commit(&self.consumer, &offsets) {
-            tracing::warn!(consumer = self.name, %error, "commit");
+        match commit::commit(&self.consumer, &offsets) {
+            Ok(()) => self.committing = true,
+            Err(error) => tracing::warn!(consumer = self.name, %error, "commit"),
         }
     }
 
     fn record_answers(&mut self) -> Result<(), LoadError> {
         for entry in self.consumer.context().take() {
-            if let Entry::Revoked { partition, .. } = entry {
-                self.processed.remove(&partition);
+            match entry {
+                Entry::Revoked { partition, .. } => drop(self.processed.remove(&partition)),
+                Entry::Commit { .. } => self.committing = false,
+                _ => {}
             }
             self.push(&entry)?;
         }

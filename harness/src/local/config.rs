@@ -22,6 +22,7 @@ log4j.rootLogger=INFO, stdout
 log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=[%d{ISO8601}] %p %m (%c)%n
+log4j.logger.org.apache.zookeeper.server.DataTree=DEBUG
 ";
 
 const LOG4J_FILE: &str = "log4j.properties";

@@ -10,7 +10,7 @@ use results::clock::{RunClock, RunTime};
 use results::event::{EventKind, Role};
 
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
-const MARKS: [(&str, &str); 9] = [
+const MARKS: [(&str, &str); 10] = [
     ("successfully elected as the controller", "controller-elected"),
     ("is no longer the controller", "controller-lost"),
     ("Broker failure callback for", "broker-failure"),
@@ -18,6 +18,7 @@ const MARKS: [(&str, &str); 9] = [
     ("ISR updated to", "isr-updated"),
     ("started (kafka.server.KafkaServer)", "broker-started"),
     ("Expiring session", "session-expired"),
+    ("Deleting ephemeral node /brokers/ids/", "registration-deleted"),
     ("LEADING - LEADER ELECTION TOOK", "zookeeper-leading"),
     ("Session establishment complete", "session-established"),
 ];

@@ -1,7 +1,7 @@
 //! Gaps in service of one partition, found in what clients asked and when they were answered.
 //!
 //! A gap runs from the due time of the first operation that was delayed or failed to the first
-//! answer, after that, to an operation due no earlier. Operations that waited in the gap do not
+//! answer, after that, to an operation due no earlier, unless that is a trickle. Operations that waited in the gap do not
 //! begin gaps of their own. A gap that no answer ends is censored: its end is the end of the data.
 
 use std::collections::BTreeMap;
@@ -64,6 +64,8 @@ impl Operations {
             }
             *slot = earliest;
         }
+        let mut answers: Vec<&Operation> = self.list.iter().filter(|o| o.ok).collect();
+        answers.sort_by_key(|answer| answer.done);
         let mut gaps: Vec<Gap> = Vec::new();
         for (operation, answer) in self.list.iter().zip(first_answer) {
             let served_until = gaps.last().map(|gap| gap.end);
@@ -71,10 +73,35 @@ impl Operations {
             if waited_in_last || !operation.delayed() {
                 continue;
             }
-            let end = answer.unwrap_or(self.data_end.max(operation.due));
-            gaps.push(Gap { start: operation.due, end, censored: answer.is_none() });
+            let start = operation.due;
+            let end = answer.and_then(|answer| self.served_again(start, answer, &answers));
+            let data_end = self.data_end.max(start);
+            gaps.push(Gap { start, end: end.unwrap_or(data_end), censored: end.is_none() });
         }
         gaps
+    }
+
+    /// The answer that really ends a gap; none when there is none. A few records that were copied
+    /// everywhere before a broker died are acked as soon as it is out of the ISR, though nothing
+    /// else is: an answer ends the gap only if the next follows within [`DELAYED`], or had nothing
+    /// to wait for.
+    fn served_again(
+        &self,
+        start: RunTime,
+        first: RunTime,
+        answers: &[&Operation],
+    ) -> Option<RunTime> {
+        let from = answers.partition_point(|answer| answer.done <= first);
+        let mut end = first;
+        for next in answers.get(from..)?.iter().filter(|answer| answer.due >= start) {
+            if next.done.since(end) <= DELAYED || !next.delayed() {
+                return Some(end);
+            }
+            end = next.done;
+        }
+        let from = self.list.partition_point(|operation| operation.due < start);
+        let unanswered = |o: &Operation| !o.ok && o.due <= end && o.done.since(end) > DELAYED;
+        (!self.list.get(from..)?.iter().any(unanswered)).then_some(end)
     }
 
     /// The longest response to an operation due in `[from, to)`.
@@ -174,10 +201,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trickle_of_answers_does_not_end_a_gap() {
+        // The send due at 1000 is acked at 6000; all others wait until 18000.
+        let trickle = vec![
+            op(1000, 6000, true),
+            op(1010, 18_000, true),
+            op(6010, 18_001, true),
+            op(18_100, 18_103, true),
+        ];
+        assert_eq!(gaps(trickle), [(1000, 18_000, false)]);
+        // What follows was asked for, and answered, in time.
+        let over = vec![op(1000, 6000, true), op(7000, 7003, true)];
+        assert_eq!(gaps(over), [(1000, 6000, false)]);
+        let never = vec![op(1000, 6000, true), op(1010, 50_000, false), op(6010, 50_000, false)];
+        assert_eq!(gaps(never), [(1000, 60_000, true)]);
+    }
+
+    #[test]
     fn a_second_stall_is_a_gap_of_its_own_and_a_gap_without_answer_is_censored() {
         let list = vec![
             op(1000, 2000, true),
-            op(1500, 5000, true),
+            op(2010, 2013, true),
             op(2500, 5000, true),
             op(9000, 12_000, false),
         ];
