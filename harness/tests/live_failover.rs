@@ -230,8 +230,7 @@ fn two_dead_brokers_stop_acks_all_until_one_restarts_and_the_report_says_why() {
     let code = exit_code(&mut start(out.path(), &arguments), SHORT_RUN, out.path());
     let text = stdout(out.path());
     assert_eq!(code, 0, "{}\n{text}", stderr(out.path()));
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(flat.contains("min.insync.replicas is 2: acks=all is refused until"), "{text}");
+    assert!(flat(&text).contains("min.insync.replicas is 2: acks=all is refused until"), "{text}");
     let report = json(&latest(out.path()).join("report.json"));
     for row in rows(&report, "two-brokers").into_iter().filter(|row| row["stream"] == "main") {
         assert!(row["ended_after_heal"] == true && row["min_live_isr"] == 1, "{row}");

@@ -4,7 +4,7 @@
 //! What is left is looked for by the run's own folder: every process of a lab has its path in its
 //! command line or in that of its ancestors. Network namespaces are told by the processes in them
 //! and mounts by the lab's data folder: both end with the sandbox. `KBENCH_KILLS` sets how often
-//! kbench is killed in each mode (default 3).
+//! kbench is killed in each mode (default 7: 21 times in three modes).
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
@@ -161,7 +161,7 @@ fn victim(name: &str, run: &Child) -> Option<i32> {
 #[test]
 #[ignore = "starts a real cluster"]
 fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
-    let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(7);
     for mode in modes() {
         let out = folder();
         let before = temporary();

@@ -29,10 +29,10 @@ fn a_taken_port_is_named_with_the_cure() {
     let arguments =
         ["--workload", "smoke", "--faults", "none", "--mode", "loopback", "--set", &setting];
     let code = exit_code(&mut start(out.path(), &arguments), SHORT_RUN, out.path());
-    let text = stderr(out.path());
+    let text = flat(&stderr(out.path()));
     assert_eq!(code, 4, "{text}");
     assert!(text.contains(&format!("{port}, which is taken")), "{text}");
-    assert!(text.contains("--set cluster.broker.port="), "{text}");
+    assert!(text.contains("choose other ports: --set cluster.broker.port="), "{text}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use faults::port::{Conductor, PortError, View};
 use results::clock::RunTime;
 use results::event::{BrokerId, EventKind};
+use results::recovery::DELAYED;
 use workloads::Load;
 
 use super::interrupt::Interrupt;
@@ -21,7 +22,7 @@ use crate::recorder::Recorder;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A partition serves when an operation that was due this recently has been answered.
-const RECENT: Duration = Duration::from_secs(1);
+const RECENT: Duration = DELAYED;
 
 /// The cluster is steady when no send had trouble for this long: throughput counts as restored
 /// when it holds for 5 s, from the first whole second on.
@@ -67,8 +68,9 @@ impl TrialConductor {
         }
     }
 
-    /// What is missing for "steady", in words; none when nothing is.
-    fn missing(&self) -> Option<String> {
+    /// What is missing for "steady", in words; none when nothing is. Clients must have been served
+    /// since `since`.
+    fn missing(&self, since: RunTime) -> Option<String> {
         if let Some(failure) = self.load.borrow().live().failure() {
             return Some(failure);
         }
@@ -80,12 +82,12 @@ impl TrialConductor {
             // To heal, the cluster is enough; nothing is to be measured any more.
             return unsteady;
         }
-        unsteady.or_else(|| self.load_unsteady())
+        unsteady.or_else(|| self.load_unsteady(since))
     }
 
-    fn load_unsteady(&self) -> Option<String> {
+    fn load_unsteady(&self, since: RunTime) -> Option<String> {
         let load = self.load.borrow();
-        if !load.served_since(self.ago(RECENT)) {
+        if !load.served_since(self.ago(RECENT).max(since)) {
             return Some("a partition does not answer".to_owned());
         }
         let trouble = load.live().last_trouble();
@@ -172,8 +174,10 @@ impl Conductor for TrialConductor {
 
     async fn steady(&self, limit: Duration) -> Result<(), PortError> {
         let deadline = tokio::time::Instant::now() + limit;
+        // Leaders may have moved a moment ago, and clients not have noticed yet.
+        let since = self.now();
         loop {
-            let Some(missing) = self.missing() else {
+            let Some(missing) = self.missing(since) else {
                 if self.replaces_member() {
                     continue;
                 }

@@ -47,6 +47,11 @@ pub(crate) fn stderr(out: &Path) -> String {
     fs::read_to_string(out.join("stderr")).unwrap_or_default()
 }
 
+/// A text without the line breaks of its presentation.
+pub(crate) fn flat(text: &str) -> String {
+    text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What kbench has written to stdout so far.
 pub(crate) fn stdout(out: &Path) -> String {
     fs::read_to_string(out.join("stdout")).unwrap_or_default()
