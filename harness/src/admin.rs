@@ -24,8 +24,11 @@ use crate::wire::Connection;
 pub use leaders::Assignment;
 pub use topics::NewTopic;
 
-/// Limit for one request to a healthy broker. Creating a topic takes about 0.2 s on a busy machine.
+/// Limit that a broker is given for a request. Creating a topic takes about 0.2 s on a busy machine.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Limit for its answer: later, so that it can say itself what did not come about in time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Limit for a change to become visible on every broker.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
@@ -74,7 +77,7 @@ impl Admin {
             .get(&broker)
             .ok_or_else(|| io::Error::other(format!("there is no broker {broker}")))?;
         let mut connection = Connection::open(*address, CALL_LIMIT).await?;
-        connection.call(version, request, CALL_LIMIT).await
+        connection.call(version, request, ANSWER_LIMIT).await
     }
 
     /// A broker's metadata of some topics.

@@ -2,8 +2,8 @@
 //! metadata, the servers' logs.
 //!
 //! ZooKeeper and metadata are watched on a thread of their own, so that time stamps do not wait
-//! for the rest of the trial and the cost can be stated: it is that thread's CPU time. All times
-//! are taken when an answer or notification arrives, on the run's clock.
+//! for the rest of the trial and the cost can be stated: it is that thread's CPU time. Times are those
+//! of the arrival of an answer or notification, or a znode's own, on the run's clock.
 
 mod expiry;
 pub mod logs;
