@@ -28,6 +28,10 @@ const RECENT: Duration = DELAYED;
 /// when it holds for 5 s, from the first whole second on.
 const QUIET: Duration = Duration::from_secs(6);
 
+/// Longest wait for that: a machine that is too busy always has a late send. The report then says
+/// that throughput was not seen to be restored.
+const QUIET_LIMIT: Duration = Duration::from_secs(15);
+
 /// Recovery is believed once operations are answered that were due this long after the injection: one
 /// due in the same instant may slip through before the fault takes hold.
 const BELIEVED_AFTER: Duration = Duration::from_secs(2);
@@ -91,7 +95,7 @@ impl TrialConductor {
             return Some("a partition does not answer".to_owned());
         }
         let trouble = load.live().last_trouble();
-        if trouble > self.ago(QUIET) {
+        if trouble > self.ago(QUIET) && self.now() < since.plus(QUIET_LIMIT) {
             let ago = self.now().secs_since(trouble);
             return Some(format!("a send failed or was late {ago:.1} s ago"));
         }
