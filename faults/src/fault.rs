@@ -5,6 +5,7 @@
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
 mod kill;
+mod pause;
 mod terminate;
 
 use std::fmt;
@@ -47,17 +48,20 @@ pub enum FaultSpec {
     Kill,
     /// SIGTERM.
     Terminate,
+    /// SIGSTOP.
+    Pause,
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate];
+    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate, Self::Pause];
 
     /// What carries it out.
     pub fn fault(&self) -> &'static dyn Fault {
         match self {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
+            Self::Pause => &pause::Pause,
         }
     }
 }
@@ -105,7 +109,7 @@ impl Evidence {
     }
 }
 
-/// How long a process may take to end after a signal.
+/// How long a process may take to end after a signal that ends it.
 pub(crate) fn time_to_end(signal: Signal) -> Duration {
     /// The kernel ends a killed JVM in milliseconds; giving gigabytes of heap back takes longer.
     const KILLED: Duration = Duration::from_secs(5);
@@ -114,6 +118,8 @@ pub(crate) fn time_to_end(signal: Signal) -> Duration {
     match signal {
         Signal::Kill => KILLED,
         Signal::Term => TERMINATED,
+        // These end nothing.
+        Signal::Stop | Signal::Continue => Duration::ZERO,
     }
 }
 
@@ -138,11 +144,16 @@ async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evid
     let mut parts = vec![];
     for victim in victims {
         parts.push(ended(victim, signal, cluster).await);
-        let silent = !cluster.answers(&victim.process).await;
-        let says = if silent { "does not answer on its port" } else { "still answers on its port" };
-        parts.push(Evidence::of(format!("{victim} {says}"), silent));
+        parts.push(silent(victim, cluster).await);
     }
     Evidence::all(parts)
+}
+
+/// Evidence that nothing answers on the port of `victim`.
+async fn silent(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+    let silent = !cluster.answers(&victim.process).await;
+    let says = if silent { "does not answer on its port" } else { "still answers on its port" };
+    Evidence::of(format!("{victim} {says}"), silent)
 }
 
 /// Evidence that the operating system says that `victim` has ended.
@@ -152,7 +163,7 @@ async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Eviden
         Ok(ProcessState::Gone { pid, how }) => {
             Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
         }
-        Ok(ProcessState::Running { pid }) => Evidence::of(
+        Ok(ProcessState::Running { pid } | ProcessState::Paused { pid }) => Evidence::of(
             format!("{victim} still runs as pid {pid}, {} s after the signal", limit.as_secs()),
             false,
         ),

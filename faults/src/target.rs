@@ -3,6 +3,8 @@
 //! Resolution is a pure function of a [`View`]; where several would do, the seed picks. An unmet
 //! target is told in words with what was seen. What is absent: waiting for a target to be met.
 
+mod zookeeper;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -10,6 +12,7 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::port::{Process, View};
+pub use zookeeper::ZkSet;
 
 /// Whom a fault strikes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,18 @@ pub enum Target {
     Broker(BrokerId),
     /// Every server process of this node.
     Node(String),
+    /// The ZooKeeper server that leads the ensemble.
+    ZkLeader,
+    /// A ZooKeeper server that follows.
+    ZkFollower,
+    /// The ZooKeeper server with this id.
+    Zookeeper(BrokerId),
+    /// Every ZooKeeper server.
+    ZkAll,
+    /// So many ZooKeeper servers that the rest has no quorum, and not more.
+    ZkMajority(ZkSet),
+    /// As many ZooKeeper servers as can be missed while the rest has a quorum.
+    ZkMinority(ZkSet),
 }
 
 /// Which leader.
@@ -55,6 +70,12 @@ impl fmt::Display for Target {
             Self::ControllerAndLeader => write!(f, "controller-and-leader"),
             Self::Broker(id) => write!(f, "broker({id})"),
             Self::Node(name) => write!(f, "node({name})"),
+            Self::ZkLeader => write!(f, "zk-leader"),
+            Self::ZkFollower => write!(f, "zk-follower"),
+            Self::Zookeeper(id) => write!(f, "zookeeper({id})"),
+            Self::ZkAll => write!(f, "zk-all"),
+            Self::ZkMajority(set) => write!(f, "zk-majority{set}"),
+            Self::ZkMinority(set) => write!(f, "zk-minority{set}"),
         }
     }
 }
@@ -91,6 +112,26 @@ impl Target {
             Self::ControllerAndLeader => broker(controller_and_leader(view)?, processes),
             Self::Broker(id) => broker(*id, processes),
             Self::Node(name) => node(name, processes),
+            Self::ZkLeader => zookeeper::leader(view, processes),
+            Self::ZkFollower => zookeeper::follower(view, processes, seed),
+            Self::Zookeeper(id) => zookeeper::server(*id, processes),
+            Self::ZkAll => zookeeper::all(processes),
+            Self::ZkMajority(set) => zookeeper::majority(*set, view, processes, seed),
+            Self::ZkMinority(set) => zookeeper::minority(*set, view, processes, seed),
+        }
+    }
+
+    /// Whether it depends on which ZooKeeper server leads: [`View::zookeeper`] must be filled then.
+    pub fn asks_zookeeper(&self) -> bool {
+        match self {
+            Self::ZkLeader | Self::ZkFollower | Self::ZkMajority(_) | Self::ZkMinority(_) => true,
+            Self::Controller
+            | Self::Leader(_)
+            | Self::ControllerAndLeader
+            | Self::Broker(_)
+            | Self::Node(_)
+            | Self::Zookeeper(_)
+            | Self::ZkAll => false,
         }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
 /// its own leader starts them anew, once.
 const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
 
+/// A broker that has just started answers its first request late, on a busy machine. One that stood
+/// still beyond its session opens a new one and registers again, in a ZooKeeper that may only just be
+/// back itself.
+const UP_LIMIT: Duration = Duration::from_secs(60);
+
 /// After a restart: an unclean broker scans its logs, catches up and rejoins the ISR.
 const IN_SYNC_LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,6 +41,11 @@ pub enum Undo {
         pid: i32,
         /// The signal.
         signal: Signal,
+    },
+    /// Let a process go on that a signal was to stop.
+    Resume {
+        /// The process.
+        process: Process,
     },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
@@ -54,6 +64,7 @@ impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
+            Self::Resume { process } => write!(f, "resume {process}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -66,6 +77,16 @@ impl Undo {
         matches!(self, Self::RestoreLeaders)
     }
 
+    /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
+    pub fn is_of_zookeeper(&self) -> bool {
+        match self {
+            Self::StartProcess { process, .. } | Self::Resume { process } => {
+                process.role == Role::Zookeeper
+            }
+            Self::RestoreLeaders => false,
+        }
+    }
+
     /// Does it. Everything is as it should be when the evidence is proven.
     pub async fn carry_out(
         &self,
@@ -76,6 +97,7 @@ impl Undo {
             Self::StartProcess { process, pid, signal } => {
                 start(process, *pid, *signal, cluster).await
             }
+            Self::Resume { process } => resume(process, cluster).await,
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }
     }
@@ -102,7 +124,16 @@ async fn start(
         }
         cluster.start(process).await?;
     }
-    Ok(Undone { evidence: up(process, cluster).await?, waited_for_session })
+    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session })
+}
+
+/// Lets a process go on, and waits until it serves.
+async fn resume(process: &Process, cluster: &dyn Cluster) -> Result<Undone, PortError> {
+    // One that runs is not harmed by it; one that has ended cannot be helped by it.
+    if !matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
+        cluster.signal(process, Signal::Continue).await?;
+    }
+    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session: Duration::ZERO })
 }
 
 /// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
@@ -130,10 +161,28 @@ async fn await_unregistered(
     }
 }
 
+/// Waits until a process is up; the evidence is not proven when it is not at the limit, or has ended.
+async fn await_up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
+    let began = Instant::now();
+    loop {
+        let evidence = up(process, cluster).await?;
+        if evidence.proven || began.elapsed() >= UP_LIMIT {
+            return Ok(evidence);
+        }
+        if matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
+            return Ok(evidence);
+        }
+        sleep(VIEW_INTERVAL).await;
+    }
+}
+
 /// Evidence that a process is up: it runs, it answers, and a broker is registered.
 async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
     let runs = match cluster.state(process).await? {
         ProcessState::Running { pid } => Evidence::of(format!("{process} runs as pid {pid}"), true),
+        ProcessState::Paused { pid } => {
+            Evidence::of(format!("{process} stands still as pid {pid}"), false)
+        }
         ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
     };
     let answers = cluster.answers(process).await;

@@ -12,8 +12,8 @@ use super::{Failure, Injection};
 use crate::fault::{Evidence, Victim};
 use crate::ledger::{Ledger, LedgerError};
 use crate::plan::{Lasts, Prepare, Step};
-use crate::port::{Cluster, Conductor, PortError, Process, ProcessState};
-use crate::target::resolve_all;
+use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, View};
+use crate::target::{Target, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// A broker that was killed scans its logs, catches up under load and rejoins every ISR, and the
@@ -68,7 +68,6 @@ impl Stepper<'_> {
             resolved: victims.iter().map(Victim::to_string).collect(),
             proven,
             recovered,
-            expected: self.step.expect,
         })
     }
 
@@ -124,7 +123,7 @@ impl Stepper<'_> {
         let began = Instant::now();
         let processes = self.cluster.processes();
         loop {
-            let unmet = match self.unless_interrupted(self.cluster.view()).await? {
+            let unmet = match self.unless_interrupted(self.view()).await? {
                 Err(error) => error.to_string(),
                 Ok(view) => match resolve_all(self.step.targets(), &view, &processes, self.seed) {
                     Ok(named) => return Ok(named),
@@ -139,6 +138,15 @@ impl Stepper<'_> {
         }
     }
 
+    /// The cluster as far as the targets ask about it.
+    async fn view(&self) -> Result<View, PortError> {
+        let mut view = self.cluster.view().await?;
+        if self.step.targets().iter().any(Target::asks_zookeeper) {
+            view.zookeeper = self.cluster.zookeeper_modes().await;
+        }
+        Ok(view)
+    }
+
     /// The processes with their pids; all must run.
     async fn victims(&self, processes: &[Process]) -> Result<Vec<Victim>, Stop> {
         let mut victims = vec![];
@@ -147,6 +155,9 @@ impl Stepper<'_> {
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
                     victims.push(Victim { process: process.clone(), pid });
+                }
+                ProcessState::Paused { .. } => {
+                    return Err(Stop::Unmet(format!("{process} does not run: it stands still")));
                 }
                 ProcessState::Gone { how, .. } => {
                     return Err(Stop::Unmet(format!("{process} does not run: {how}")));
@@ -188,11 +199,12 @@ impl Stepper<'_> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.conductor.now(), Instant::now());
         let lasts = self.step.lasts();
-        let without = brokers_of(victims);
+        let without: Vec<_> = victims.iter().map(|victim| victim.process.clone()).collect();
         let recovered = self.conductor.recovered(since, &without, lasts.limit());
         let recovered = self.unless_interrupted(recovered).await.ok()?;
         let fault_id = self.step.id.clone();
-        self.record(EventKind::FaultRecovered { fault_id, recovered });
+        let expected = Some(self.step.expect);
+        self.record(EventKind::FaultRecovered { fault_id, recovered, expected });
         if let Lasts::Hold(hold) = lasts {
             let rest = hold.saturating_sub(began.elapsed());
             self.unless_interrupted(sleep(rest)).await.ok()?;

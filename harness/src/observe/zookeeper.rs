@@ -7,6 +7,7 @@
 //! changes twice before it is read is read as it is then.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faults::port::PartitionView;
@@ -36,9 +37,12 @@ pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
             Ok(()) => "its session ended".to_owned(),
             Err(error) => error,
         };
-        if ready.is_none() {
+        // Told once, however often it is tried in vain to open another.
+        if shared.sees.swap(false, Ordering::Relaxed) {
             shared.watched.recorder.now(EventKind::Problem {
-                text: format!("the observer lost ZooKeeper ({why}); changes were missed"),
+                text: format!(
+                    "the observer lost ZooKeeper ({why}): times of changes until it is back are late"
+                ),
             });
         }
         tokio::time::sleep(AGAIN).await;
@@ -65,6 +69,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     });
     let reader = Reader { shared, client };
     reader.read_all().await?;
+    shared.sees.store(true, Ordering::Relaxed);
     if let Some(ready) = ready.take() {
         // Nobody waits any more when this fails.
         ready.send(()).ok();
@@ -140,12 +145,21 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads everything once.
+    /// Reads everything once, and notes what vanished while nobody watched.
     async fn read_all(&self) -> Result<(), String> {
+        let known = self.shared.view().clone();
+        let now = self.shared.watched.recorder.clock().now();
+        if known.controller.is_some() && !self.children("/").await?.contains(&"controller".into()) {
+            self.deleted(now, "/controller");
+        }
         for path in ["/controller", "/controller_epoch"] {
             self.changed(path).await?;
         }
-        for id in self.children("/brokers/ids").await? {
+        let ids = self.children("/brokers/ids").await?;
+        for gone in known.brokers.iter().filter(|known| !ids.contains(&known.to_string())) {
+            self.deleted(now, &format!("/brokers/ids/{gone}"));
+        }
+        for id in ids {
             self.changed(&format!("/brokers/ids/{id}")).await?;
         }
         for topic in self.children("/brokers/topics").await? {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Conductor, PortError, View};
+use faults::port::{Cluster, Conductor, PortError, Process, View};
 use results::clock::RunTime;
-use results::event::{BrokerId, EventKind};
+use results::event::{BrokerId, EventKind, Role};
 use results::recovery::DELAYED;
 use workloads::Load;
 
@@ -81,6 +81,9 @@ impl TrialConductor {
         let Ok(observer) = self.lab.observer() else {
             return Some("nobody observes the cluster".to_owned());
         };
+        if !observer.sees() {
+            return Some("the observer has no session with ZooKeeper".to_owned());
+        }
         let unsteady = self.cluster_unsteady(&observer.view());
         if self.interrupt.raised() {
             // To heal, the cluster is enough; nothing is to be measured any more.
@@ -127,6 +130,16 @@ impl TrialConductor {
                 None
             }
         })
+    }
+
+    /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
+    async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
+        let serving = self.lab.zookeeper_modes().await;
+        let servers = self.lab.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        servers
+            .map(|server| server.id)
+            .find(|id| !without.contains(id) && !serving.contains_key(id))
+            .map(|id| format!("ZooKeeper server {id} does not serve"))
     }
 
     fn ago(&self, time: Duration) -> RunTime {
@@ -181,7 +194,12 @@ impl Conductor for TrialConductor {
         // Leaders may have moved a moment ago, and clients not have noticed yet.
         let since = self.now();
         loop {
-            let Some(missing) = self.missing(since) else {
+            // ZooKeeper is asked last, when nothing else is missing: it costs three connections.
+            let missing = match self.missing(since) {
+                None => self.zookeeper_unsteady(&[]).await,
+                missing => missing,
+            };
+            let Some(missing) = missing else {
                 if self.replaces_member() {
                     continue;
                 }
@@ -197,9 +215,16 @@ impl Conductor for TrialConductor {
         }
     }
 
-    async fn recovered(&self, since: RunTime, without: &[BrokerId], limit: Duration) -> bool {
+    async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + limit;
-        while !self.has_recovered(since, without) {
+        let of = |role| {
+            let of_role = without.iter().filter(move |process| process.role == role);
+            of_role.map(|process| process.id).collect::<Vec<BrokerId>>()
+        };
+        let (brokers, zookeepers) = (of(Role::Broker), of(Role::Zookeeper));
+        while !self.has_recovered(since, &brokers)
+            || (!zookeepers.is_empty() && self.zookeeper_unsteady(&zookeepers).await.is_some())
+        {
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }

@@ -1,10 +1,10 @@
 //! The cluster as faults act on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View};
+use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
 
@@ -48,6 +48,10 @@ impl Cluster for Lab {
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
         let state = self.cluster.state(process);
         state.ok_or_else(|| PortError(format!("{process} was never started")))
+    }
+
+    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
+        self.cluster.zookeeper_modes().await
     }
 
     async fn answers(&self, process: &Process) -> bool {
