@@ -138,7 +138,11 @@ impl Reader<'_> {
                 self.record(at, EventKind::ControllerGone);
             }
             Some(Znode::Broker(broker)) => {
-                self.shared.view().brokers.remove(&broker);
+                {
+                    let mut view = self.shared.view();
+                    view.brokers.remove(&broker);
+                    view.sessions.remove(&broker);
+                }
                 self.record(at, EventKind::BrokerGone { broker });
             }
             _ => {}
@@ -215,14 +219,17 @@ impl Reader<'_> {
                 }
             }
             Znode::Broker(broker) => {
-                if self.shared.view().brokers.insert(broker) {
+                let session = stat.ephemeral_owner;
+                let before = {
+                    let mut view = self.shared.view();
+                    view.brokers.insert(broker);
+                    view.sessions.insert(broker, session)
+                };
+                // By another session it is registered anew, even if nobody saw it vanish.
+                if before != Some(session) {
                     self.record(
                         at,
-                        EventKind::BrokerRegistered {
-                            broker,
-                            session: stat.ephemeral_owner,
-                            ctime_ms: stat.ctime,
-                        },
+                        EventKind::BrokerRegistered { broker, session, ctime_ms: stat.ctime },
                     );
                 }
             }
