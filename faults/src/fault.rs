@@ -7,6 +7,7 @@
 mod expire_session;
 mod kill;
 mod pause;
+mod restart;
 mod terminate;
 
 use std::fmt;
@@ -58,11 +59,14 @@ pub enum FaultSpec {
     Pause,
     /// The end of a broker's ZooKeeper session.
     ExpireSession,
+    /// SIGKILL and a start.
+    Restart,
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate, Self::Pause, Self::ExpireSession];
+    pub const ALL: &[Self] =
+        &[Self::Kill, Self::Terminate, Self::Pause, Self::ExpireSession, Self::Restart];
 
     /// What carries it out.
     pub fn fault(&self) -> &'static dyn Fault {
@@ -71,6 +75,7 @@ impl FaultSpec {
             Self::Terminate => &terminate::Terminate,
             Self::Pause => &pause::Pause,
             Self::ExpireSession => &expire_session::ExpireSession,
+            Self::Restart => &restart::Restart,
         }
     }
 }

@@ -113,7 +113,8 @@ impl Undo {
     }
 }
 
-async fn start(
+/// Starts a process that `signal` was to end, and waits until it is up.
+pub(crate) async fn start(
     process: &Process,
     old_pid: i32,
     signal: Signal,
