@@ -4,8 +4,10 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
+mod expire_session;
 mod kill;
 mod pause;
+mod restart;
 mod terminate;
 
 use std::fmt;
@@ -29,6 +31,11 @@ pub trait Fault {
     /// What a cluster must be able to do for it, its undo included.
     fn needs(&self) -> &'static [Capability];
 
+    /// Whether its victims stay away until it is undone.
+    fn takes_away(&self) -> bool {
+        true
+    }
+
     /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
     fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
 
@@ -50,11 +57,16 @@ pub enum FaultSpec {
     Terminate,
     /// SIGSTOP.
     Pause,
+    /// The end of a broker's ZooKeeper session.
+    ExpireSession,
+    /// SIGKILL and a start.
+    Restart,
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate, Self::Pause];
+    pub const ALL: &[Self] =
+        &[Self::Kill, Self::Terminate, Self::Pause, Self::ExpireSession, Self::Restart];
 
     /// What carries it out.
     pub fn fault(&self) -> &'static dyn Fault {
@@ -62,6 +74,8 @@ impl FaultSpec {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
             Self::Pause => &pause::Pause,
+            Self::ExpireSession => &expire_session::ExpireSession,
+            Self::Restart => &restart::Restart,
         }
     }
 }
@@ -73,6 +87,8 @@ pub struct Victim {
     pub process: Process,
     /// The pid that it ran under then.
     pub pid: i32,
+    /// The ZooKeeper session that owned its registration then; none unless it is a broker.
+    pub session: Option<i64>,
 }
 
 impl fmt::Display for Victim {

@@ -131,6 +131,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
+    ("session-expired", include_str!("../plans/session-expired.toml")),
     ("zk-server-killed", include_str!("../plans/zk-server-killed.toml")),
     ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
     ("zk-all-killed", include_str!("../plans/zk-all-killed.toml")),

@@ -19,6 +19,8 @@ pub enum Capability {
     Start,
     /// Move partition leadership between brokers.
     MoveLeaders,
+    /// End the ZooKeeper sessions of others.
+    ExpireSession,
     /// Cut network links between nodes.
     Cut,
 }
@@ -84,6 +86,8 @@ pub struct View {
     pub controller: Option<BrokerId>,
     /// Registered brokers.
     pub brokers: BTreeSet<BrokerId>,
+    /// ZooKeeper sessions that own the registrations.
+    pub sessions: BTreeMap<BrokerId, i64>,
     /// Topic of the main load.
     pub topic: String,
     /// Partitions of every topic of the cluster, internal ones included.
@@ -152,6 +156,10 @@ pub trait Cluster {
     /// broker is registered in ZooKeeper, a ZooKeeper server in a quorum; fails at once when the
     /// process dies.
     async fn start(&self, process: &Process) -> Result<(), PortError>;
+
+    /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
+    /// confirmed it.
+    async fn expire_session(&self, session: i64) -> Result<(), PortError>;
 
     /// Makes `broker` the last of the replicas of every partition that it leads, in the topics of
     /// the load, and elects the first; returns when it leads none of them. The replica sets stay.

@@ -47,6 +47,11 @@ pub enum Undo {
         /// The process.
         process: Process,
     },
+    /// Nothing but to see that a process is up: it comes back by itself.
+    AwaitUp {
+        /// The process.
+        process: Process,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
 }
@@ -65,6 +70,7 @@ impl fmt::Display for Undo {
         match self {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
             Self::Resume { process } => write!(f, "resume {process}"),
+            Self::AwaitUp { process } => write!(f, "see {process} come back"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -80,9 +86,9 @@ impl Undo {
     /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
     pub fn is_of_zookeeper(&self) -> bool {
         match self {
-            Self::StartProcess { process, .. } | Self::Resume { process } => {
-                process.role == Role::Zookeeper
-            }
+            Self::StartProcess { process, .. }
+            | Self::Resume { process }
+            | Self::AwaitUp { process } => process.role == Role::Zookeeper,
             Self::RestoreLeaders => false,
         }
     }
@@ -98,12 +104,17 @@ impl Undo {
                 start(process, *pid, *signal, cluster).await
             }
             Self::Resume { process } => resume(process, cluster).await,
+            Self::AwaitUp { process } => Ok(Undone {
+                evidence: await_up(process, cluster).await?,
+                waited_for_session: Duration::ZERO,
+            }),
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }
     }
 }
 
-async fn start(
+/// Starts a process that `signal` was to end, and waits until it is up.
+pub(crate) async fn start(
     process: &Process,
     old_pid: i32,
     signal: Signal,

@@ -50,7 +50,12 @@ impl Mode {
 
     /// What faults can do to a cluster in this mode.
     pub fn capabilities(self) -> BTreeSet<Capability> {
-        BTreeSet::from([Capability::Signal, Capability::Start, Capability::MoveLeaders])
+        BTreeSet::from([
+            Capability::Signal,
+            Capability::Start,
+            Capability::MoveLeaders,
+            Capability::ExpireSession,
+        ])
     }
 
     /// The mode as it is written on the command line.

@@ -1,11 +1,20 @@
 //! SIGSTOP: processes stand still with all their connections open, as in a long garbage collection.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim, signal_all, silent};
 use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
 use crate::undo::Undo;
+
+/// The signal is sent at once; the kernel stops the threads of a process one by one after that.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often the state is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// The fault.
 #[derive(Debug)]
@@ -40,17 +49,24 @@ impl Fault for Pause {
 
 /// Evidence that `victim` stands still: the operating system says so, and it answers nothing.
 async fn still(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
-    let state = match cluster.state(&victim.process).await {
-        Ok(ProcessState::Paused { pid }) => {
-            Evidence::of(format!("{victim} is stopped (state T): pid {pid}"), true)
+    Evidence::all([stopped(victim, cluster).await, silent(victim, cluster).await])
+}
+
+/// Evidence that the operating system calls `victim` stopped.
+async fn stopped(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+    let began = Instant::now();
+    loop {
+        let seen = match cluster.state(&victim.process).await {
+            Ok(ProcessState::Paused { pid }) => {
+                return Evidence::of(format!("{victim} is stopped (state T): pid {pid}"), true);
+            }
+            Ok(ProcessState::Running { pid }) => format!("{victim} runs on as pid {pid}"),
+            Ok(ProcessState::Gone { how, .. }) => format!("{victim} has ended: {how}"),
+            Err(error) => format!("{victim} was not seen to stop: {error}"),
+        };
+        if began.elapsed() >= STOP_LIMIT {
+            return Evidence::of(seen, false);
         }
-        Ok(ProcessState::Running { pid }) => {
-            Evidence::of(format!("{victim} runs on as pid {pid}"), false)
-        }
-        Ok(ProcessState::Gone { how, .. }) => {
-            Evidence::of(format!("{victim} has ended: {how}"), false)
-        }
-        Err(error) => Evidence::of(format!("{victim} was not seen to stop: {error}"), false),
-    };
-    Evidence::all([state, silent(victim, cluster).await])
+        sleep(LOOK).await;
+    }
 }

@@ -3,6 +3,7 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use results::event::{BrokerId, EventKind, Role};
@@ -46,6 +47,12 @@ impl From<LedgerError> for Stop {
     fn from(error: LedgerError) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// Whom the targets name, and the sessions of all brokers at that moment.
+struct Named {
+    processes: Vec<Process>,
+    sessions: BTreeMap<BrokerId, i64>,
 }
 
 /// One step and what it acts on.
@@ -92,25 +99,25 @@ impl Stepper<'_> {
             }
             Prepare::MoveLeadersAway => return self.move_leaders_away().await,
         }
-        let processes = self.resolve().await?;
-        self.victims(&processes).await
+        let named = self.resolve().await?;
+        self.victims(&named).await
     }
 
     /// Takes leadership from the brokers that the target names, until it names them still.
     async fn move_leaders_away(&mut self) -> Result<Vec<Victim>, Stop> {
-        let mut processes = self.resolve().await?;
+        let mut before = self.resolve().await?;
         self.ledger.plan(&self.step.id, self.conductor.now(), Undo::RestoreLeaders)?;
         for _ in 0..PREPARE_TRIES {
-            for broker in brokers(&processes) {
+            for broker in brokers(&before.processes) {
                 let moved = self.cluster.move_leaders_away(broker).await;
                 moved.map_err(|e| self.failed("move leaders away from the target", e))?;
             }
             self.steady().await?;
             let named = self.resolve().await?;
-            if named == processes {
-                return self.victims(&processes).await;
+            if named.processes == before.processes {
+                return self.victims(&named).await;
             }
-            processes = named;
+            before = named;
         }
         Err(Stop::Unmet(format!(
             "the target {} named another broker each time that leaders were moved away from it",
@@ -119,14 +126,14 @@ impl Stepper<'_> {
     }
 
     /// The processes that the targets name, as soon as they name any.
-    async fn resolve(&self) -> Result<Vec<Process>, Stop> {
+    async fn resolve(&self) -> Result<Named, Stop> {
         let began = Instant::now();
         let processes = self.cluster.processes();
         loop {
             let unmet = match self.unless_interrupted(self.view()).await? {
                 Err(error) => error.to_string(),
                 Ok(view) => match resolve_all(self.step.targets(), &view, &processes, self.seed) {
-                    Ok(named) => return Ok(named),
+                    Ok(processes) => return Ok(Named { processes, sessions: view.sessions }),
                     Err(unmet) => unmet.to_string(),
                 },
             };
@@ -148,13 +155,15 @@ impl Stepper<'_> {
     }
 
     /// The processes with their pids; all must run.
-    async fn victims(&self, processes: &[Process]) -> Result<Vec<Victim>, Stop> {
+    async fn victims(&self, named: &Named) -> Result<Vec<Victim>, Stop> {
         let mut victims = vec![];
-        for process in processes {
+        for process in &named.processes {
+            let broker = process.role == Role::Broker;
+            let session = named.sessions.get(&process.id).filter(|_| broker).copied();
             let state = self.cluster.state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
-                    victims.push(Victim { process: process.clone(), pid });
+                    victims.push(Victim { process: process.clone(), pid, session });
                 }
                 ProcessState::Paused { .. } => {
                     return Err(Stop::Unmet(format!("{process} does not run: it stands still")));
@@ -199,7 +208,8 @@ impl Stepper<'_> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.conductor.now(), Instant::now());
         let lasts = self.step.lasts();
-        let without: Vec<_> = victims.iter().map(|victim| victim.process.clone()).collect();
+        let away = victims.iter().filter(|_| self.step.fault.fault().takes_away());
+        let without: Vec<_> = away.map(|victim| victim.process.clone()).collect();
         let recovered = self.conductor.recovered(since, &without, lasts.limit());
         let recovered = self.unless_interrupted(recovered).await.ok()?;
         let fault_id = self.step.id.clone();

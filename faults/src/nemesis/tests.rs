@@ -174,6 +174,40 @@ async fn what_stands_still_goes_on_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_restarted_runs_under_another_pid() {
+    for (deaf, target) in [
+        (false, "{broker = 1}"),
+        (false, "'zk-all'"),
+        (false, "{random = {count = 3}}"),
+        (true, "{broker = 1}"),
+    ] {
+        let mut world = World::new();
+        world.deaf = deaf;
+        let step = format!("fault = 'restart'\ntarget = {target}\nhold = '1s'");
+        let outcome = carry_out(&plan(&step), &world).await.unwrap();
+        assert_eq!(injection(&outcome, 0).proven, !deaf, "{target}");
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_session_is_shown_by_the_registration() {
+    for deaf in [false, true] {
+        let mut world = World::new();
+        world.deaf = deaf;
+        let step = "fault = 'expire-session'\ntarget = 'controller'\nhold = '5s'";
+        let outcome = carry_out(&plan(step), &world).await.unwrap();
+        assert_eq!(injection(&outcome, 0).proven, !deaf);
+        assert_eq!(injection(&outcome, 0).recovered, Some(true), "nobody stays away");
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+    }
+    let world = World::new();
+    let step = "fault = 'expire-session'\ntarget = 'zk-leader'\nhold = '5s'";
+    let error = carry_out(&plan(step), &world).await.unwrap_err().to_string();
+    assert!(error.contains("has no registration"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_evidence_an_injection_is_unproven() {
     for (fault, haunted) in [("kill", false), ("kill", true), ("pause", false), ("pause", true)] {
         let step = format!("fault = '{fault}'\ntarget = 'controller'\nhold = '5s'");

@@ -16,7 +16,7 @@ use results::event::{BrokerId, EventKind};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, Stat, WatchedEvent};
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState, Stat, WatchedEvent};
 
 use super::Shared;
 
@@ -34,7 +34,7 @@ pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
         let why = match session(&shared, &mut ready).await {
-            Ok(()) => "its session ended".to_owned(),
+            Ok(()) => "its connection or session ended".to_owned(),
             Err(error) => error,
         };
         // Told once, however often it is tried in vain to open another.
@@ -60,8 +60,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     tokio::task::spawn_local(async move {
         loop {
             let event = watcher.changed().await;
-            let over =
-                event.event_type == EventType::Session && event.session_state.is_terminated();
+            let over = is_over(&event);
             if sender.send((clock.now(), event)).is_err() || over {
                 return;
             }
@@ -80,11 +79,17 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
             EventType::NodeCreated | EventType::NodeDataChanged => {
                 reader.changed(&event.path).await?;
             }
-            EventType::Session if event.session_state.is_terminated() => return Ok(()),
+            _ if is_over(&event) => return Ok(()),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a session is of no more use: it ended, or the server that it was on has gone. Taken to
+/// another server, it was seen to stay silent about what changed from then on.
+fn is_over(event: &WatchedEvent) -> bool {
+    event.event_type == EventType::Session && event.session_state != SessionState::SyncConnected
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
@@ -138,7 +143,11 @@ impl Reader<'_> {
                 self.record(at, EventKind::ControllerGone);
             }
             Some(Znode::Broker(broker)) => {
-                self.shared.view().brokers.remove(&broker);
+                {
+                    let mut view = self.shared.view();
+                    view.brokers.remove(&broker);
+                    view.sessions.remove(&broker);
+                }
                 self.record(at, EventKind::BrokerGone { broker });
             }
             _ => {}
@@ -215,14 +224,17 @@ impl Reader<'_> {
                 }
             }
             Znode::Broker(broker) => {
-                if self.shared.view().brokers.insert(broker) {
+                let session = stat.ephemeral_owner;
+                let before = {
+                    let mut view = self.shared.view();
+                    view.brokers.insert(broker);
+                    view.sessions.insert(broker, session)
+                };
+                // By another session it is registered anew, even if nobody saw it vanish.
+                if before != Some(session) {
                     self.record(
                         at,
-                        EventKind::BrokerRegistered {
-                            broker,
-                            session: stat.ephemeral_owner,
-                            ctime_ms: stat.ctime,
-                        },
+                        EventKind::BrokerRegistered { broker, session, ctime_ms: stat.ctime },
                     );
                 }
             }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::lab::Lab;
 use crate::admin::Assignment;
+use crate::session;
 
 /// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
 /// newest segments.
@@ -76,6 +77,15 @@ impl Cluster for Lab {
             sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    async fn expire_session(&self, session: i64) -> Result<(), PortError> {
+        // Any server that serves can be asked.
+        let serving = self.cluster.zookeeper_modes().await;
+        let mut servers = self.cluster.processes().into_iter();
+        let server = servers.find(|p| p.role == Role::Zookeeper && serving.contains_key(&p.id));
+        let server = server.ok_or_else(|| port("no ZooKeeper server serves"))?;
+        session::expire(self.cluster.address(&server), session).await.map_err(port)
     }
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {

@@ -65,6 +65,8 @@ struct State {
     ending: BTreeMap<Process, Instant>,
     /// Registered brokers, and when the registration goes.
     registered: BTreeMap<BrokerId, Option<Instant>>,
+    /// Session of each broker's registration; numbers are never used again.
+    sessions: BTreeMap<BrokerId, i64>,
     controller: Option<BrokerId>,
     replicas: Vec<Vec<BrokerId>>,
     leaders: Vec<Option<BrokerId>>,
@@ -104,6 +106,7 @@ impl World {
             next_pid: 200,
             ending: BTreeMap::new(),
             registered: (1..=3).map(|id| (id, None)).collect(),
+            sessions: (1..=3).map(|id| (id, i64::from(id))).collect(),
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
             replicas,
@@ -167,7 +170,9 @@ impl World {
     /// Processes that the ledger says to bring back.
     pub(super) fn brought_back_on_disk(&self) -> Vec<Process> {
         let process = |undo| match undo {
-            Undo::StartProcess { process, .. } | Undo::Resume { process } => Some(process),
+            Undo::StartProcess { process, .. }
+            | Undo::Resume { process }
+            | Undo::AwaitUp { process } => Some(process),
             Undo::RestoreLeaders => None,
         };
         self.on_disk().into_iter().filter_map(process).collect()
@@ -237,6 +242,7 @@ impl World {
         let mut view = View { topic: "user-events".into(), ..View::default() };
         view.controller = state.controller;
         view.brokers = state.registered.keys().copied().collect();
+        view.sessions = state.registered.keys().map(|id| (*id, state.sessions[id])).collect();
         for (number, replicas) in state.replicas.iter().enumerate() {
             let isr = replicas.iter().filter(|id| view.brokers.contains(id)).copied().collect();
             let partition =

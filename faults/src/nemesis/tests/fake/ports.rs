@@ -5,7 +5,8 @@ use super::*;
 #[async_trait(?Send)]
 impl Cluster for World {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        [Capability::Signal, Capability::Start, Capability::MoveLeaders].into()
+        [Capability::Signal, Capability::Start, Capability::MoveLeaders, Capability::ExpireSession]
+            .into()
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -97,6 +98,26 @@ impl Cluster for World {
             Ok(())
         };
         self.call(format!("start {process}"), act).await
+    }
+
+    async fn expire_session(&self, session: i64) -> Result<(), PortError> {
+        let act = async || {
+            let mut state = self.state.borrow_mut();
+            let owner = state.sessions.iter().find(|(_, owned)| **owned == session);
+            let Some(id) = owner.map(|(id, _)| *id) else {
+                return Err(PortError(format!("there is no session {session}")));
+            };
+            if !self.deaf {
+                // Leaders and controller have moved by the time that the broker is back.
+                state.sessions.insert(id, session + 10);
+                state.registered.remove(&id);
+                drop(state);
+                self.tick();
+                self.state.borrow_mut().registered.insert(id, None);
+            }
+            Ok(())
+        };
+        self.call(format!("expire {session}"), act).await
     }
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
