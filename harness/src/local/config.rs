@@ -9,12 +9,13 @@ use faults::port::Process;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getpid, getppid, setsid};
+use nix::unistd::{Pid, getpid, getppid};
 use results::event::Role;
 
 use super::LocalCluster;
 use super::process::Command;
 use crate::failure::Failure;
+use crate::prompt;
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
 const LOG4J: &str = "\
@@ -118,19 +119,24 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         .arg(cluster.config_path(process));
     let namespace = cluster.network.namespace(&process.node)?;
     let parent = getpid();
-    // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setsid.
+    // SAFETY: between fork and exec only system calls are made: prctl, getppid,
+    // sched_setattr, setns.
     unsafe { command.pre_exec(move || enter(parent, namespace.as_ref())) };
     Ok(Command { command, dump_path })
 }
 
-/// Between fork and exec: the process ends with kbench, hears no Ctrl-C, and is on its node.
+/// Between fork and exec: the process ends with kbench, runs in its turn, and is on its node.
+///
+/// It stays in the session of the sandbox, which hears no Ctrl-C: where the kernel shares cores out
+/// by sessions (autogroup), a session for each server would leave kbench's clients one share of
+/// seven, and they would fall behind their schedule when the servers are busy.
 fn enter(parent: Pid, namespace: Option<&File>) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // Had kbench ended before the line above, nobody would send the signal.
     if getppid() != parent {
         return Err(io::Error::other("kbench has ended"));
     }
-    setsid()?;
+    prompt::go_in_turn();
     if let Some(namespace) = namespace {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
     }

@@ -32,8 +32,8 @@ const QUIET: Duration = Duration::from_secs(6);
 /// that throughput was not seen to be restored.
 const QUIET_LIMIT: Duration = Duration::from_secs(15);
 
-/// Recovery is believed once operations are answered that were due this long after the injection: one
-/// due in the same instant may slip through before the fault takes hold.
+/// Recovery is believed once operations are answered that were due this long after the cluster looked
+/// whole: one due in the same instant may slip through before the clients feel what happened to it.
 const BELIEVED_AFTER: Duration = Duration::from_secs(2);
 
 /// The group has caught up when it is at most this much load behind.
@@ -146,8 +146,8 @@ impl TrialConductor {
         RunTime(self.now().0.saturating_sub(time.as_nanos() as u64))
     }
 
-    /// Whether clients and cluster do without the brokers `without`.
-    fn has_recovered(&self, since: RunTime, without: &[BrokerId]) -> bool {
+    /// Whether the cluster does without the brokers `without`.
+    fn is_whole(&self, without: &[BrokerId]) -> bool {
         let Ok(observer) = self.lab.observer() else { return false };
         let view = observer.view();
         let replaced = view.controller.is_some_and(|controller| !without.contains(&controller));
@@ -157,8 +157,7 @@ impl TrialConductor {
                 state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
             },
         );
-        let believed = since.plus(BELIEVED_AFTER).max(self.ago(RECENT));
-        replaced && forgotten && led && self.load.borrow().served_since(believed)
+        replaced && forgotten && led
     }
 
     /// After each fault, replaces a member of the group: the claim that consumers resume at the
@@ -222,15 +221,22 @@ impl Conductor for TrialConductor {
             of_role.map(|process| process.id).collect::<Vec<BrokerId>>()
         };
         let (brokers, zookeepers) = (of(Role::Broker), of(Role::Zookeeper));
-        while !self.has_recovered(since, &brokers)
-            || (!zookeepers.is_empty() && self.zookeeper_unsteady(&zookeepers).await.is_some())
-        {
+        let mut whole_since = since;
+        loop {
+            if !self.is_whole(&brokers) {
+                whole_since = self.now();
+            }
+            let believed = whole_since.plus(BELIEVED_AFTER).max(self.ago(RECENT));
+            if self.load.borrow().served_since(believed)
+                && (zookeepers.is_empty() || self.zookeeper_unsteady(&zookeepers).await.is_none())
+            {
+                return true;
+            }
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }
             tokio::time::sleep(LOOK).await;
         }
-        true
     }
 
     fn interrupted(&self) -> bool {

@@ -18,10 +18,15 @@ const WITNESSES: usize = 5;
 /// Judges a run: its trials, and the claims over all of them.
 pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
     let mut parts = Parts::default();
-    let mut facts = Vec::new();
-    for trial in trials {
-        facts.push(parts.add(run, trial));
-    }
+    let loads: Vec<_> = trials.iter().map(|trial| load_of(run, trial)).collect();
+    let mut whole = Load::default();
+    loads.iter().for_each(|load| whole.merge(load));
+    let schedule_lag = validity::schedule_lag(&whole);
+    let facts: Vec<_> = trials
+        .iter()
+        .zip(&loads)
+        .map(|(trial, load)| parts.add(run, trial, load, &schedule_lag))
+        .collect();
     let interrupted = run.interrupted || parts.interrupted;
     if (trials.len() as u32) < run.trials_asked {
         let missing = format!("{} of {} trials were recorded", trials.len(), run.trials_asked);
@@ -30,7 +35,8 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
     if run.interrupted && !parts.interrupted {
         parts.doubt("the run was interrupted".to_owned());
     }
-    let checks = merge_checks(&parts.checks, trials.len());
+    let mut checks = merge_checks(&parts.checks, trials.len());
+    checks.push(schedule_lag);
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let mut report = Report {
         format: FORMAT,
@@ -52,7 +58,7 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
         skipped: parts.skipped,
         recovery: parts.recovery,
         checks,
-        load: load_report(run, &parts.load),
+        load: load_report(run, &whole),
         time: parts.time,
         observer: parts.observer,
         environments: parts.environments,
@@ -70,7 +76,6 @@ struct Parts {
     skipped: Vec<SkippedStep>,
     recovery: Vec<recovery::PartitionRecovery>,
     checks: Vec<(u32, Check)>,
-    load: Load,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
     environments: Vec<TrialEnvironment>,
@@ -86,7 +91,6 @@ impl Default for Parts {
             skipped: vec![],
             recovery: vec![],
             checks: vec![],
-            load: Load::default(),
             time: vec![],
             observer: vec![],
             environments: vec![],
@@ -96,16 +100,20 @@ impl Default for Parts {
 }
 
 impl Parts {
-    fn add(&mut self, run: &RunMeta, trial: &Trial) -> TrialFacts {
+    /// Adds a trial with its load, in a run of this schedule lag.
+    fn add(
+        &mut self,
+        run: &RunMeta,
+        trial: &Trial,
+        load: &Load,
+        schedule_lag: &Check,
+    ) -> TrialFacts {
         let timeline = Timeline::new(&trial.events);
         let number = trial.number;
         let recovery = recovery::measure(number, &trial.environment, &trial.events, &trial.history);
-        let load = latency::measure(&timeline, &trial.history, run.asked_per_s);
         let cores = trial.environment.cores;
-        let validity =
-            validity::judge(&load, run.asked_per_s, cores, &trial.events, &trial.history);
-        let unusable = unusable(run, &timeline, &validity);
-        self.load.merge(&load);
+        let validity = validity::judge(load, run.asked_per_s, cores, &trial.events, &trial.history);
+        let unusable = unusable(run, &timeline, validity.iter().chain([schedule_lag]));
         let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
         let all_checks = trial.checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
@@ -209,8 +217,12 @@ impl Parts {
 }
 
 /// Why nothing that a trial measured counts for claims.
-fn unusable(run: &RunMeta, timeline: &Timeline, validity: &[Check]) -> Option<String> {
-    let bad = validity.iter().find(|check| check.verdict == Verdict::InvalidRun);
+fn unusable<'a>(
+    run: &RunMeta,
+    timeline: &Timeline,
+    mut validity: impl Iterator<Item = &'a Check>,
+) -> Option<String> {
+    let bad = validity.find(|check| check.verdict == Verdict::InvalidRun);
     if timeline.interrupted {
         Some("the run was interrupted".to_owned())
     } else if !timeline.ended {
@@ -222,6 +234,10 @@ fn unusable(run: &RunMeta, timeline: &Timeline, validity: &[Check]) -> Option<St
             format!("the run is invalid: {}: {note}", check.name)
         })
     }
+}
+
+fn load_of(run: &RunMeta, trial: &Trial) -> Load {
+    latency::measure(&Timeline::new(&trial.events), &trial.history, run.asked_per_s)
 }
 
 fn acks_all(history: &History) -> bool {
