@@ -119,24 +119,24 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         .arg(cluster.config_path(process));
     let namespace = cluster.network.namespace(&process.node)?;
     let parent = getpid();
-    // SAFETY: between fork and exec only system calls are made: prctl, getppid,
+    // SAFETY: between fork and exec only system calls are made: prctl, getppid, getpriority,
     // sched_setattr, setns.
     unsafe { command.pre_exec(move || enter(parent, namespace.as_ref())) };
     Ok(Command { command, dump_path })
 }
 
-/// Between fork and exec: the process ends with kbench, runs in its turn, and is on its node.
+/// Between fork and exec: the process ends with kbench, leaves its clients the first turn, and is on
+/// its node.
 ///
 /// It stays in the session of the sandbox, which hears no Ctrl-C: where the kernel shares cores out
-/// by sessions (autogroup), a session for each server would leave kbench's clients one share of
-/// seven, and they would fall behind their schedule when the servers are busy.
+/// by sessions (autogroup), niceness counts within one only.
 fn enter(parent: Pid, namespace: Option<&File>) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // Had kbench ended before the line above, nobody would send the signal.
     if getppid() != parent {
         return Err(io::Error::other("kbench has ended"));
     }
-    prompt::go_in_turn();
+    prompt::go_last();
     if let Some(namespace) = namespace {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
     }
