@@ -80,7 +80,7 @@ struct RunArgs {
     /// Number of trials, each on a fresh cluster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     trials: u32,
-    /// How many trials run at the same time
+    /// How many trials run at the same time; the next ones start when all of these have ended
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     parallel: u32,
     /// Seed of everything that is drawn at random; drawn itself when absent

@@ -1,5 +1,5 @@
-//! Trials in their sandboxes: at most so many at a time, their events forwarded to the live view,
-//! signals passed on.
+//! Trials in their sandboxes, in rounds of so many at a time: their events are forwarded to the live
+//! view, signals passed on.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -68,7 +68,7 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
-    coordinator.fill()?;
+    coordinator.next_round()?;
     while !coordinator.running.is_empty() {
         tokio::select! {
             Some(message) = messages.recv() => coordinator.message(message)?,
@@ -81,14 +81,13 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 }
 
 impl Coordinator<'_> {
-    /// Starts trials until as many run as may.
-    fn fill(&mut self) -> Result<(), Failure> {
-        while !self.interrupted
-            && self.next <= self.spec.trials
-            && self.running.len() < self.spec.parallel as usize
-        {
-            let number = self.next;
-            self.next += 1;
+    /// Starts the next trials, as many as may run at a time, once those before them have ended: a
+    /// cluster that starts takes the cores from one that is being measured.
+    fn next_round(&mut self) -> Result<(), Failure> {
+        let over = self.interrupted || !self.running.is_empty();
+        let of_round = if over { 0 } else { self.spec.parallel };
+        for number in (self.next..=self.spec.trials).take(of_round as usize) {
+            self.next = number + 1;
             self.start(number)?;
         }
         Ok(())
@@ -132,7 +131,7 @@ impl Coordinator<'_> {
                 if let Some(child) = self.running.remove(&number) {
                     self.reap(number, child)?;
                 }
-                self.fill()?;
+                self.next_round()?;
             }
         }
         Ok(())
