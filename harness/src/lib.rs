@@ -10,7 +10,6 @@ pub mod heal;
 pub mod live;
 pub mod local;
 pub mod observe;
-mod prompt;
 pub mod provision;
 pub mod recorder;
 pub mod run;

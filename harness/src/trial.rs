@@ -25,7 +25,6 @@ use results::event::{EventKind, Stage};
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::failure::Failure;
-use crate::prompt;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
@@ -54,8 +53,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
 pub fn main(run_dir: &Path, number: u32) -> ExitCode {
-    // Before any thread exists, so that all of them do.
-    prompt::go_first();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)

@@ -9,13 +9,12 @@ use faults::port::Process;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::{Pid, getpid, getppid, setsid};
 use results::event::Role;
 
 use super::LocalCluster;
 use super::process::Command;
 use crate::failure::Failure;
-use crate::prompt;
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
 const LOG4J: &str = "\
@@ -119,24 +118,19 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         .arg(cluster.config_path(process));
     let namespace = cluster.network.namespace(&process.node)?;
     let parent = getpid();
-    // SAFETY: between fork and exec only system calls are made: prctl, getppid, getpriority,
-    // sched_setattr, setns.
+    // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setsid.
     unsafe { command.pre_exec(move || enter(parent, namespace.as_ref())) };
     Ok(Command { command, dump_path })
 }
 
-/// Between fork and exec: the process ends with kbench, leaves its clients the first turn, and is on
-/// its node.
-///
-/// It stays in the session of the sandbox, which hears no Ctrl-C: where the kernel shares cores out
-/// by sessions (autogroup), niceness counts within one only.
+/// Between fork and exec: the process ends with kbench, hears no Ctrl-C, and is on its node.
 fn enter(parent: Pid, namespace: Option<&File>) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // Had kbench ended before the line above, nobody would send the signal.
     if getppid() != parent {
         return Err(io::Error::other("kbench has ended"));
     }
-    prompt::go_last();
+    setsid()?;
     if let Some(namespace) = namespace {
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
     }
