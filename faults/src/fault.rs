@@ -4,8 +4,11 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
+mod cut;
 mod kill;
 mod terminate;
+
+pub(crate) use cut::lifted;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::cut::CutSpec;
 use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
 use crate::undo::Undo;
 
@@ -28,6 +32,11 @@ pub trait Fault {
     /// What a cluster must be able to do for it, its undo included.
     fn needs(&self) -> &'static [Capability];
 
+    /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
+    fn takes_brokers_away(&self) -> bool {
+        true
+    }
+
     /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
     fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
 
@@ -40,24 +49,27 @@ pub trait Fault {
 }
 
 /// A fault as a plan names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultSpec {
     /// SIGKILL.
     Kill,
     /// SIGTERM.
     Terminate,
+    /// Traffic is taken away.
+    Cut(CutSpec),
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate];
+    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate, Self::Cut(cut::EXAMPLE)];
 
     /// What carries it out.
-    pub fn fault(&self) -> &'static dyn Fault {
+    pub fn fault(&self) -> &dyn Fault {
         match self {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
+            Self::Cut(cut) => cut,
         }
     }
 }
@@ -178,7 +190,10 @@ mod tests {
     fn a_fault_is_named_in_plans_as_it_names_itself() {
         for spec in FaultSpec::ALL {
             let in_plans = serde_json::to_value(spec).unwrap();
-            assert_eq!(in_plans, spec.fault().name());
+            // A fault with settings of its own is a table with its name as the only key.
+            let table = in_plans.as_object().and_then(|table| table.keys().next());
+            let name = table.map(String::as_str).or(in_plans.as_str());
+            assert_eq!(name, Some(spec.fault().name()));
         }
     }
 

@@ -140,6 +140,11 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover", include_str!("../plans/failover.toml")),
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
+    ("isolate-broker", include_str!("../plans/isolate-broker.toml")),
+    ("broker-without-zookeeper", include_str!("../plans/broker-without-zookeeper.toml")),
+    ("controller-without-zookeeper", include_str!("../plans/controller-without-zookeeper.toml")),
+    ("leader-without-followers", include_str!("../plans/leader-without-followers.toml")),
+    ("clients-without-leader", include_str!("../plans/clients-without-leader.toml")),
 ];
 
 impl Plan {

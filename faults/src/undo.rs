@@ -11,7 +11,8 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::fault::{Evidence, time_to_end};
+use crate::cut::Cut;
+use crate::fault::{Evidence, lifted, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 
 /// How often ZooKeeper is asked whether a registration is still there.
@@ -37,6 +38,11 @@ pub enum Undo {
         /// The signal.
         signal: Signal,
     },
+    /// Let traffic pass again that was to be taken away.
+    Uncut {
+        /// Which.
+        cut: Cut,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
 }
@@ -54,6 +60,7 @@ impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
+            Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -75,6 +82,11 @@ impl Undo {
         match self {
             Self::StartProcess { process, pid, signal } => {
                 start(process, *pid, *signal, cluster).await
+            }
+            Self::Uncut { cut } => {
+                cluster.uncut(cut).await?;
+                let evidence = lifted(cut, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }

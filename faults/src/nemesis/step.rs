@@ -170,7 +170,7 @@ impl Stepper<'_> {
             fault: fault.name().to_owned(),
             target: self.step.targets_in_words(),
             resolved: victims.iter().map(Victim::to_string).collect(),
-            brokers: brokers_of(victims),
+            brokers: self.taken_away(victims),
         });
         let injected = fault.inject(victims, self.cluster).await;
         let evidence = match &injected {
@@ -188,7 +188,7 @@ impl Stepper<'_> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.conductor.now(), Instant::now());
         let lasts = self.step.lasts();
-        let without = brokers_of(victims);
+        let without = self.taken_away(victims);
         let recovered = self.conductor.recovered(since, &without, lasts.limit());
         let recovered = self.unless_interrupted(recovered).await.ok()?;
         let fault_id = self.step.id.clone();
@@ -198,6 +198,12 @@ impl Stepper<'_> {
             self.unless_interrupted(sleep(rest)).await.ok()?;
         }
         Some(recovered)
+    }
+
+    /// The brokers that the cluster has to do without while the fault lasts.
+    fn taken_away(&self, victims: &[Victim]) -> Vec<BrokerId> {
+        let away = self.step.fault.fault().takes_brokers_away();
+        if away { brokers_of(victims) } else { vec![] }
     }
 
     fn record(&self, event: EventKind) {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::*;
 use super::*;
+use crate::cut::{Cut, Origin, Reach, Side};
 use crate::ledger;
 use crate::port::{PartitionView, Process, ProcessState, View};
 
@@ -63,6 +64,7 @@ struct State {
     controller: Option<BrokerId>,
     replicas: Vec<Vec<BrokerId>>,
     leaders: Vec<Option<BrokerId>>,
+    cuts: Vec<Cut>,
 }
 
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
@@ -82,6 +84,7 @@ impl World {
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
             replicas,
+            cuts: vec![],
         };
         Self {
             session: Duration::from_secs(15),
@@ -126,6 +129,18 @@ impl World {
         state.processes.iter().filter(|(_, (_, runs))| !runs).map(|(p, _)| p.clone()).collect()
     }
 
+    /// The cuts that are in force.
+    pub(super) fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
+    }
+
+    /// Whether a cut keeps clients from having `leader` acknowledge anything.
+    fn is_mute(&self, leader: BrokerId) -> bool {
+        let node = self.broker(leader).node;
+        let mute = |cut: &Cut| matches!(cut.spec.from, Side::Brokers | Side::Clients);
+        self.cuts().iter().any(|cut| mute(cut) && cut.nodes.contains(&node))
+    }
+
     /// Whether leaders and replica orders are as the cluster started with.
     pub(super) fn layout_is_restored(&self) -> bool {
         let state = self.state.borrow();
@@ -141,7 +156,7 @@ impl World {
     pub(super) fn starts_on_disk(&self) -> Vec<Process> {
         let start = |undo| match undo {
             Undo::StartProcess { process, .. } => Some(process),
-            Undo::RestoreLeaders => None,
+            Undo::RestoreLeaders | Undo::Uncut { .. } => None,
         };
         self.on_disk().into_iter().filter_map(start).collect()
     }
@@ -225,7 +240,7 @@ impl World {
 #[async_trait(?Send)]
 impl Cluster for World {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        [Capability::Signal, Capability::Start, Capability::MoveLeaders].into()
+        [Capability::Signal, Capability::Start, Capability::MoveLeaders, Capability::Cut].into()
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -281,6 +296,56 @@ impl Cluster for World {
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
         let act = async || Ok(self.haunted || runs);
         self.call(format!("answers {process}"), act).await.unwrap_or(false)
+    }
+
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Uncut { cut: cut.clone() };
+            assert!(self.on_disk().contains(&undo), "{cut} cut without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let expires = Instant::now() + self.session;
+            let mut state = self.state.borrow_mut();
+            state.cuts.push(cut.clone());
+            if matches!(cut.spec.from, Side::OtherNodes | Side::Zookeeper) {
+                let lost = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+                for id in (1..=3).filter(lost) {
+                    state.registered.insert(id, Some(expires));
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("cut {cut}"), act).await
+    }
+
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            self.tick();
+            let mut state = self.state.borrow_mut();
+            state.cuts.retain(|known| known != cut);
+            let back = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+            for id in (1..=3).filter(back) {
+                if state.processes[&self.broker(id)].1 {
+                    state.registered.insert(id, None);
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("uncut {cut}"), act).await
+    }
+
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
+        let act = async || {
+            let there = self.cuts().contains(cut);
+            Ok(cut.nodes.iter().filter(|_| there).map(|node| (node.clone(), 7)).collect())
+        };
+        self.call(format!("taken {cut}"), act).await
+    }
+
+    async fn reaches(&self, from: &Origin, to: &Process) -> Reach {
+        let cut = self.cuts().iter().any(|cut| cut.silences(from, to));
+        if self.haunted || !cut { Reach::Answered } else { Reach::Unanswered }
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
@@ -368,7 +433,7 @@ impl Conductor for World {
                 let elected = view.controller.is_some_and(|id| !without.contains(&id));
                 // min.insync.replicas = 2, and an ISR that still lists the dead acks nothing.
                 let acks = view.partitions.values().all(|p| {
-                    p.leader.is_some()
+                    p.leader.is_some_and(|id| !self.is_mute(id))
                         && p.isr.len() >= 2
                         && without.iter().all(|id| !p.isr.contains(id))
                 });
