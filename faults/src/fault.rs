@@ -5,7 +5,10 @@
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
 mod cut;
+mod expire_session;
 mod kill;
+mod pause;
+mod restart;
 mod terminate;
 
 pub(crate) use cut::lifted;
@@ -33,7 +36,12 @@ pub trait Fault {
     fn needs(&self) -> &'static [Capability];
 
     /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
-    fn takes_brokers_away(&self) -> bool {
+    fn unregisters(&self) -> bool {
+        true
+    }
+
+    /// Whether its victims stay away until it is undone.
+    fn takes_away(&self) -> bool {
         true
     }
 
@@ -56,19 +64,35 @@ pub enum FaultSpec {
     Kill,
     /// SIGTERM.
     Terminate,
+    /// SIGSTOP.
+    Pause,
+    /// The end of a broker's ZooKeeper session.
+    ExpireSession,
+    /// SIGKILL and a start.
+    Restart,
     /// Traffic is taken away.
     Cut(CutSpec),
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Terminate, Self::Cut(cut::EXAMPLE)];
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::Terminate,
+        Self::Pause,
+        Self::ExpireSession,
+        Self::Restart,
+        Self::Cut(cut::EXAMPLE),
+    ];
 
     /// What carries it out.
     pub fn fault(&self) -> &dyn Fault {
         match self {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
+            Self::Pause => &pause::Pause,
+            Self::ExpireSession => &expire_session::ExpireSession,
+            Self::Restart => &restart::Restart,
             Self::Cut(cut) => cut,
         }
     }
@@ -81,6 +105,8 @@ pub struct Victim {
     pub process: Process,
     /// The pid that it ran under then.
     pub pid: i32,
+    /// The ZooKeeper session that owned its registration then; none unless it is a broker.
+    pub session: Option<i64>,
 }
 
 impl fmt::Display for Victim {
@@ -117,7 +143,7 @@ impl Evidence {
     }
 }
 
-/// How long a process may take to end after a signal.
+/// How long a process may take to end after a signal that ends it.
 pub(crate) fn time_to_end(signal: Signal) -> Duration {
     /// The kernel ends a killed JVM in milliseconds; giving gigabytes of heap back takes longer.
     const KILLED: Duration = Duration::from_secs(5);
@@ -126,6 +152,8 @@ pub(crate) fn time_to_end(signal: Signal) -> Duration {
     match signal {
         Signal::Kill => KILLED,
         Signal::Term => TERMINATED,
+        // These end nothing.
+        Signal::Stop | Signal::Continue => Duration::ZERO,
     }
 }
 
@@ -150,11 +178,16 @@ async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evid
     let mut parts = vec![];
     for victim in victims {
         parts.push(ended(victim, signal, cluster).await);
-        let silent = !cluster.answers(&victim.process).await;
-        let says = if silent { "does not answer on its port" } else { "still answers on its port" };
-        parts.push(Evidence::of(format!("{victim} {says}"), silent));
+        parts.push(silent(victim, cluster).await);
     }
     Evidence::all(parts)
+}
+
+/// Evidence that nothing answers on the port of `victim`.
+async fn silent(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+    let silent = !cluster.answers(&victim.process).await;
+    let says = if silent { "does not answer on its port" } else { "still answers on its port" };
+    Evidence::of(format!("{victim} {says}"), silent)
 }
 
 /// Evidence that the operating system says that `victim` has ended.
@@ -164,7 +197,7 @@ async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Eviden
         Ok(ProcessState::Gone { pid, how }) => {
             Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
         }
-        Ok(ProcessState::Running { pid }) => Evidence::of(
+        Ok(ProcessState::Running { pid } | ProcessState::Paused { pid }) => Evidence::of(
             format!("{victim} still runs as pid {pid}, {} s after the signal", limit.as_secs()),
             false,
         ),

@@ -15,7 +15,7 @@ use std::fmt;
 use results::event::EventKind;
 
 use crate::ledger::{Ledger, LedgerError, Outstanding};
-use crate::plan::{Expectation, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::port::{Cluster, Conductor, PortError};
 
 pub use heal::heal_all;
@@ -58,15 +58,6 @@ pub struct Injection {
     pub proven: bool,
     /// Whether the cluster recovered while the fault lasted; none when that was cut short.
     pub recovered: Option<bool>,
-    /// What the plan expects of the cluster.
-    pub expected: Expectation,
-}
-
-impl Injection {
-    /// Whether the cluster did what the plan expects; none when the fault was cut short.
-    pub fn as_expected(&self) -> Option<bool> {
-        self.recovered.map(|recovered| recovered == (self.expected == Expectation::Recovery))
-    }
 }
 
 /// One thing that went wrong for the nemesis (not for Kafka).

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+pub use results::expectation::Expectation;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -86,17 +87,6 @@ pub enum Condition {
     Recovered,
 }
 
-/// What the cluster is expected to do while a fault lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expectation {
-    /// Every partition of the load acks again.
-    #[default]
-    Recovery,
-    /// Not every partition acks again before the fault is healed.
-    OutageUntilHeal,
-}
-
 /// How long a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasts {
@@ -140,6 +130,12 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover", include_str!("../plans/failover.toml")),
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
+    ("node-loss", include_str!("../plans/node-loss.toml")),
+    ("session-expired", include_str!("../plans/session-expired.toml")),
+    ("zk-server-killed", include_str!("../plans/zk-server-killed.toml")),
+    ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
+    ("zk-all-killed", include_str!("../plans/zk-all-killed.toml")),
+    ("zk-leader-paused", include_str!("../plans/zk-leader-paused.toml")),
     ("isolate-broker", include_str!("../plans/isolate-broker.toml")),
     ("broker-without-zookeeper", include_str!("../plans/broker-without-zookeeper.toml")),
     ("controller-without-zookeeper", include_str!("../plans/controller-without-zookeeper.toml")),

@@ -21,6 +21,8 @@ pub enum Capability {
     Start,
     /// Move partition leadership between brokers.
     MoveLeaders,
+    /// End the ZooKeeper sessions of others.
+    ExpireSession,
     /// Cut network links between nodes.
     Cut,
 }
@@ -51,6 +53,10 @@ pub enum Signal {
     Kill,
     /// SIGTERM: controlled shutdown.
     Term,
+    /// SIGSTOP: the process stands still.
+    Stop,
+    /// SIGCONT: it goes on.
+    Continue,
 }
 
 /// What the operating system says about a process.
@@ -58,6 +64,11 @@ pub enum Signal {
 pub enum ProcessState {
     /// It runs.
     Running {
+        /// Process id as kbench sees it.
+        pid: i32,
+    },
+    /// It was stopped by a signal and can go on.
+    Paused {
         /// Process id as kbench sees it.
         pid: i32,
     },
@@ -77,10 +88,23 @@ pub struct View {
     pub controller: Option<BrokerId>,
     /// Registered brokers.
     pub brokers: BTreeSet<BrokerId>,
+    /// ZooKeeper sessions that own the registrations.
+    pub sessions: BTreeMap<BrokerId, i64>,
     /// Topic of the main load.
     pub topic: String,
     /// Partitions of every topic of the cluster, internal ones included.
     pub partitions: BTreeMap<(String, i32), PartitionView>,
+    /// ZooKeeper servers that serve; filled where a target asks for them.
+    pub zookeeper: BTreeMap<BrokerId, ZkMode>,
+}
+
+/// What a ZooKeeper server that serves says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZkMode {
+    /// It leads the ensemble, or is all of it.
+    Leader,
+    /// It follows.
+    Follower,
 }
 
 /// One partition in a [`View`].
@@ -122,7 +146,12 @@ pub trait Cluster {
     /// What the operating system says about `process` now.
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError>;
 
-    /// Whether `process` accepts a connection on its client port within a short time-out.
+    /// The ZooKeeper servers that serve now, by their own word. One that answers nothing within a
+    /// short time-out, or has no quorum, is not among them.
+    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode>;
+
+    /// Whether `process` answers a request on its client port within a short time-out. The kernel
+    /// accepts connections for a process that stands still, so that alone would prove nothing.
     async fn answers(&self, process: &Process) -> bool;
 
     /// Takes traffic away, that of established connections too: on each node at one stroke, all
@@ -139,9 +168,14 @@ pub trait Cluster {
     /// so short that a proof by silence is soon had.
     async fn reaches(&self, from: &Origin, to: &Process) -> Reach;
 
-    /// Starts `process` (nothing happens when it runs). Returns when it accepts connections and, a
-    /// broker, is registered in ZooKeeper; fails at once when the process dies.
+    /// Starts `process` (nothing happens when it runs). Returns when it accepts connections and a
+    /// broker is registered in ZooKeeper, a ZooKeeper server in a quorum; fails at once when the
+    /// process dies.
     async fn start(&self, process: &Process) -> Result<(), PortError>;
+
+    /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
+    /// confirmed it.
+    async fn expire_session(&self, session: i64) -> Result<(), PortError>;
 
     /// Makes `broker` the last of the replicas of every partition that it leads, in the topics of
     /// the load, and elects the first; returns when it leads none of them. The replica sets stay.
@@ -163,13 +197,15 @@ pub trait Conductor {
     /// Appends to the run's events, at the time `at`. Returns at once: an injection follows.
     fn record(&self, at: RunTime, event: EventKind);
 
-    /// Waits until every broker is registered, every partition has its full ISR, all partitions
-    /// are acking and the consumers' lag is drained. The error says what was missing at `limit`.
+    /// Waits until every ZooKeeper server serves, every broker is registered, every partition has
+    /// its full ISR, all partitions are acking and the consumers' lag is drained. The error says
+    /// what was missing at `limit`.
     async fn steady(&self, limit: Duration) -> Result<(), PortError>;
 
-    /// Waits until every partition of the load acks records that were due after `since`, and a
-    /// controller is registered which is none of `without`. False when `limit` passed first.
-    async fn recovered(&self, since: RunTime, without: &[BrokerId], limit: Duration) -> bool;
+    /// Waits until every partition of the load acks records that were due after `since`, and what
+    /// is left does without `without`: a controller is registered which is none of these brokers,
+    /// and if ZooKeeper servers are among them, all others serve. False when `limit` passed first.
+    async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool;
 
     /// Whether the user asked to stop. The nemesis checks it between steps and while it waits.
     fn interrupted(&self) -> bool;

@@ -3,6 +3,9 @@
 //! Resolution is a pure function of a [`View`]; where several would do, the seed picks. An unmet
 //! target is told in words with what was seen. What is absent: waiting for a target to be met.
 
+mod random;
+mod zookeeper;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -10,6 +13,8 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::port::{Process, View};
+pub use random::Random;
+pub use zookeeper::ZkSet;
 
 /// Whom a fault strikes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,20 @@ pub enum Target {
     Broker(BrokerId),
     /// Every server process of this node.
     Node(String),
+    /// So many processes, drawn by the run's seed.
+    Random(Random),
+    /// The ZooKeeper server that leads the ensemble.
+    ZkLeader,
+    /// A ZooKeeper server that follows.
+    ZkFollower,
+    /// The ZooKeeper server with this id.
+    Zookeeper(BrokerId),
+    /// Every ZooKeeper server.
+    ZkAll,
+    /// So many ZooKeeper servers that the rest has no quorum, and not more.
+    ZkMajority(ZkSet),
+    /// As many ZooKeeper servers as can be missed while the rest has a quorum.
+    ZkMinority(ZkSet),
 }
 
 /// Which leader.
@@ -55,6 +74,13 @@ impl fmt::Display for Target {
             Self::ControllerAndLeader => write!(f, "controller-and-leader"),
             Self::Broker(id) => write!(f, "broker({id})"),
             Self::Node(name) => write!(f, "node({name})"),
+            Self::Random(random) => random.fmt(f),
+            Self::ZkLeader => write!(f, "zk-leader"),
+            Self::ZkFollower => write!(f, "zk-follower"),
+            Self::Zookeeper(id) => write!(f, "zookeeper({id})"),
+            Self::ZkAll => write!(f, "zk-all"),
+            Self::ZkMajority(set) => write!(f, "zk-majority{set}"),
+            Self::ZkMinority(set) => write!(f, "zk-minority{set}"),
         }
     }
 }
@@ -91,6 +117,28 @@ impl Target {
             Self::ControllerAndLeader => broker(controller_and_leader(view)?, processes),
             Self::Broker(id) => broker(*id, processes),
             Self::Node(name) => node(name, processes),
+            Self::Random(random) => random.resolve(processes, seed),
+            Self::ZkLeader => zookeeper::leader(view, processes),
+            Self::ZkFollower => zookeeper::follower(view, processes, seed),
+            Self::Zookeeper(id) => zookeeper::server(*id, processes),
+            Self::ZkAll => zookeeper::all(processes),
+            Self::ZkMajority(set) => zookeeper::majority(*set, view, processes, seed),
+            Self::ZkMinority(set) => zookeeper::minority(*set, view, processes, seed),
+        }
+    }
+
+    /// Whether it depends on which ZooKeeper server leads: [`View::zookeeper`] must be filled then.
+    pub fn asks_zookeeper(&self) -> bool {
+        match self {
+            Self::ZkLeader | Self::ZkFollower | Self::ZkMajority(_) | Self::ZkMinority(_) => true,
+            Self::Controller
+            | Self::Leader(_)
+            | Self::ControllerAndLeader
+            | Self::Broker(_)
+            | Self::Node(_)
+            | Self::Random(_)
+            | Self::Zookeeper(_)
+            | Self::ZkAll => false,
         }
     }
 }
@@ -198,12 +246,12 @@ fn list(processes: &[Process]) -> String {
 }
 
 /// One of `candidates`, the same for the same seed (SplitMix64, so that seeds 1, 2, 3 differ).
-fn pick(candidates: &BTreeSet<BrokerId>, seed: u64) -> Option<BrokerId> {
+fn pick<T: Clone>(candidates: &BTreeSet<T>, seed: u64) -> Option<T> {
     let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     let index = (mixed ^ (mixed >> 31)) % (candidates.len() as u64).max(1);
-    candidates.iter().nth(index as usize).copied()
+    candidates.iter().nth(index as usize).cloned()
 }
 
 #[cfg(test)]
@@ -313,6 +361,6 @@ mod tests {
         let picked: BTreeSet<_> = (0..20).filter_map(|seed| pick(&candidates, seed)).collect();
         assert_eq!(picked, candidates);
         assert_eq!(pick(&candidates, 5), pick(&candidates, 5));
-        assert_eq!(pick(&BTreeSet::new(), 5), None);
+        assert_eq!(pick(&BTreeSet::<BrokerId>::new(), 5), None);
     }
 }

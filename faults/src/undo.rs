@@ -22,6 +22,11 @@ pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
 /// its own leader starts them anew, once.
 const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
 
+/// A broker that has just started answers its first request late, on a busy machine. One that stood
+/// still beyond its session opens a new one and registers again, in a ZooKeeper that may only just be
+/// back itself.
+const UP_LIMIT: Duration = Duration::from_secs(60);
+
 /// After a restart: an unclean broker scans its logs, catches up and rejoins the ISR.
 const IN_SYNC_LIMIT: Duration = Duration::from_secs(60);
 
@@ -37,6 +42,16 @@ pub enum Undo {
         pid: i32,
         /// The signal.
         signal: Signal,
+    },
+    /// Let a process go on that a signal was to stop.
+    Resume {
+        /// The process.
+        process: Process,
+    },
+    /// Nothing but to see that a process is up: it comes back by itself.
+    AwaitUp {
+        /// The process.
+        process: Process,
     },
     /// Let traffic pass again that was to be taken away.
     Uncut {
@@ -60,6 +75,8 @@ impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
+            Self::Resume { process } => write!(f, "resume {process}"),
+            Self::AwaitUp { process } => write!(f, "see {process} come back"),
             Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
@@ -73,6 +90,18 @@ impl Undo {
         matches!(self, Self::RestoreLeaders)
     }
 
+    /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
+    pub fn is_of_zookeeper(&self) -> bool {
+        match self {
+            Self::StartProcess { process, .. }
+            | Self::Resume { process }
+            | Self::AwaitUp { process } => process.role == Role::Zookeeper,
+            // Nor can they over links that are cut.
+            Self::Uncut { .. } => true,
+            Self::RestoreLeaders => false,
+        }
+    }
+
     /// Does it. Everything is as it should be when the evidence is proven.
     pub async fn carry_out(
         &self,
@@ -83,6 +112,11 @@ impl Undo {
             Self::StartProcess { process, pid, signal } => {
                 start(process, *pid, *signal, cluster).await
             }
+            Self::Resume { process } => resume(process, cluster).await,
+            Self::AwaitUp { process } => Ok(Undone {
+                evidence: await_up(process, cluster).await?,
+                waited_for_session: Duration::ZERO,
+            }),
             Self::Uncut { cut } => {
                 cluster.uncut(cut).await?;
                 let evidence = lifted(cut, cluster).await;
@@ -93,7 +127,8 @@ impl Undo {
     }
 }
 
-async fn start(
+/// Starts a process that `signal` was to end, and waits until it is up.
+pub(crate) async fn start(
     process: &Process,
     old_pid: i32,
     signal: Signal,
@@ -114,7 +149,16 @@ async fn start(
         }
         cluster.start(process).await?;
     }
-    Ok(Undone { evidence: up(process, cluster).await?, waited_for_session })
+    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session })
+}
+
+/// Lets a process go on, and waits until it serves.
+async fn resume(process: &Process, cluster: &dyn Cluster) -> Result<Undone, PortError> {
+    // One that runs is not harmed by it; one that has ended cannot be helped by it.
+    if !matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
+        cluster.signal(process, Signal::Continue).await?;
+    }
+    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session: Duration::ZERO })
 }
 
 /// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
@@ -142,10 +186,28 @@ async fn await_unregistered(
     }
 }
 
+/// Waits until a process is up; the evidence is not proven when it is not at the limit, or has ended.
+async fn await_up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
+    let began = Instant::now();
+    loop {
+        let evidence = up(process, cluster).await?;
+        if evidence.proven || began.elapsed() >= UP_LIMIT {
+            return Ok(evidence);
+        }
+        if matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
+            return Ok(evidence);
+        }
+        sleep(VIEW_INTERVAL).await;
+    }
+}
+
 /// Evidence that a process is up: it runs, it answers, and a broker is registered.
 async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
     let runs = match cluster.state(process).await? {
         ProcessState::Running { pid } => Evidence::of(format!("{process} runs as pid {pid}"), true),
+        ProcessState::Paused { pid } => {
+            Evidence::of(format!("{process} stands still as pid {pid}"), false)
+        }
         ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
     };
     let answers = cluster.answers(process).await;

@@ -15,6 +15,7 @@ pub mod recorder;
 pub mod run;
 pub mod rundir;
 pub mod sandbox;
+mod session;
 pub mod spec;
 pub mod topology;
 pub mod trial;

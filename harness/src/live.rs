@@ -157,7 +157,7 @@ impl Trial {
             EventKind::FaultInjected { fault_id, proven: false, .. } => {
                 Some(format!("{fault_id}: UNPROVEN, nothing shows that it took effect"))
             }
-            EventKind::FaultRecovered { fault_id, recovered } => Some(format!(
+            EventKind::FaultRecovered { fault_id, recovered, .. } => Some(format!(
                 "{fault_id}: {}",
                 if *recovered { "recovered" } else { "not recovered while the fault lasts" }
             )),

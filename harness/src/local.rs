@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use faults::port::{Process, ProcessState, Signal};
-use futures::future::{try_join, try_join_all};
-use results::event::{EventKind, Role};
+use faults::port::{Process, ProcessState, Signal, ZkMode};
+use futures::future::{join_all, try_join, try_join_all};
+use results::event::{BrokerId, EventKind, Role};
 
 use crate::failure::Failure;
 use crate::provision::Kafka;
@@ -164,7 +164,7 @@ impl LocalCluster {
     /// # Errors
     /// An infrastructure failure when it cannot be started, or ends before it accepts connections.
     pub async fn restart(&self, process: &Process) -> Result<(), Failure> {
-        if !matches!(self.state(process), Some(ProcessState::Running { .. })) {
+        if matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
             self.spawn(process)?;
         }
         self.accepts(process).await
@@ -195,9 +195,18 @@ impl LocalCluster {
         self.state(process)
     }
 
-    /// Whether the process accepts a connection on its client port.
+    /// Whether the process answers a request on its client port.
     pub async fn answers(&self, process: &Process) -> bool {
-        ready::connects(self.address(process)).await
+        ready::answers(process.role, self.address(process)).await
+    }
+
+    /// The ZooKeeper servers that serve now, with their parts.
+    pub async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
+        let servers = self.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        let modes = join_all(servers.map(async |server| {
+            Some((server.id, ready::zookeeper_mode(self.address(&server)).await?))
+        }));
+        modes.await.into_iter().flatten().collect()
     }
 
     /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
@@ -244,13 +253,15 @@ impl LocalCluster {
             .processes()
             .into_iter()
             .filter(|process| which(process))
-            .filter(|p| matches!(self.state(p), Some(ProcessState::Running { .. })))
+            .filter(|p| !matches!(self.state(p), None | Some(ProcessState::Gone { .. })))
             .collect();
         for process in &running {
             self.signal(process, Signal::Kill)?;
         }
         for process in &running {
-            if let Some(ProcessState::Running { pid }) = self.ended(process, limit).await {
+            if let Some(ProcessState::Running { pid } | ProcessState::Paused { pid }) =
+                self.ended(process, limit).await
+            {
                 return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
             }
         }

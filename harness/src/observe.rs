@@ -47,6 +47,8 @@ struct Shared {
     view: Mutex<View>,
     fast: watch::Sender<bool>,
     metadata: AtomicBool,
+    /// Whether the view follows ZooKeeper; without a session it is what was seen last.
+    sees: AtomicBool,
     requests: AtomicU64,
     bytes: AtomicU64,
 }
@@ -71,6 +73,7 @@ impl Observer {
             view: Mutex::new(View { topic, ..View::default() }),
             fast: watch::channel(false).0,
             metadata: AtomicBool::new(false),
+            sees: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
@@ -90,7 +93,12 @@ impl Observer {
         }
     }
 
-    /// The cluster as ZooKeeper described it last; milliseconds old.
+    /// Whether there is a session with ZooKeeper, so that [`Self::view`] follows it.
+    pub fn sees(&self) -> bool {
+        self.shared.sees.load(Ordering::Relaxed)
+    }
+
+    /// The cluster as ZooKeeper described it last; milliseconds old while [`Self::sees`].
     pub fn view(&self) -> View {
         self.shared.view().clone()
     }

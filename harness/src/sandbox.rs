@@ -53,11 +53,16 @@ impl Mode {
     /// What faults can do to a cluster in this mode; to cut links takes a usable `nft` as well
     /// (see [`probe_cut`]).
     pub fn capabilities(self) -> BTreeSet<Capability> {
-        let cut = self.has_namespaces().then_some(Capability::Cut);
-        [Capability::Signal, Capability::Start, Capability::MoveLeaders]
-            .into_iter()
-            .chain(cut)
-            .collect()
+        let mut all = BTreeSet::from([
+            Capability::Signal,
+            Capability::Start,
+            Capability::MoveLeaders,
+            Capability::ExpireSession,
+        ]);
+        if self.has_namespaces() {
+            all.insert(Capability::Cut);
+        }
+        all
     }
 
     /// The mode as it is written on the command line.

@@ -9,6 +9,7 @@ pub mod log;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
+use crate::expectation::Expectation;
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;
@@ -238,6 +239,9 @@ pub enum EventKind {
         fault_id: String,
         /// False when the deadline passed first.
         recovered: bool,
+        /// What the plan expects of the cluster while the fault lasts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Expectation>,
     },
     /// The undo begins (waiting for stale registrations included).
     FaultHealing {

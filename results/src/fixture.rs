@@ -165,7 +165,10 @@ impl Fixture {
         recovered: bool,
     ) {
         let fault_id = id.to_owned();
-        self.at(s, EventKind::FaultRecovered { fault_id: fault_id.clone(), recovered });
+        self.at(
+            s,
+            EventKind::FaultRecovered { fault_id: fault_id.clone(), recovered, expected: None },
+        );
         self.at(s, EventKind::FaultHealing { fault_id: fault_id.clone() });
         let back = s + waited + 2.0;
         for broker in brokers {

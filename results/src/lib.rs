@@ -7,7 +7,7 @@
 //!   [`history`]: what the clients saw. [`environment`]: where and with which settings.
 //! - [`check`]: the checkers, pure functions of a history.
 //! - [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`], [`claim`]: what the
-//!   recorded data mean. [`report`]: all of it as one document, in several forms.
+//!   recorded data mean. [`expectation`]: whether a fault did what its plan says. [`report`]: all of it as one document, in several forms.
 //! - [`verdict`]: the words of a judgement.
 
 pub mod check;
@@ -15,6 +15,7 @@ pub mod claim;
 pub mod clock;
 pub mod environment;
 pub mod event;
+pub mod expectation;
 #[cfg(test)]
 mod fixture;
 pub mod history;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::clock::RunTime;
 use crate::event::{BrokerId, Event, EventKind, Stage};
+use crate::expectation::Expectation;
 
 /// One fault, from its injection to its healing.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct FaultSpan {
     pub proven: bool,
     /// Whether clients and cluster recovered while the fault lasted; none when it was not said.
     pub recovered: Option<bool>,
+    /// What the plan expects of the cluster meanwhile; none when it was not said.
+    pub expected: Option<Expectation>,
     /// When the undo began.
     pub healing: Option<RunTime>,
     /// When the undo was done.
@@ -212,6 +215,7 @@ impl<'a> Timeline<'a> {
                         evidence: Vec::new(),
                         proven: false,
                         recovered: None,
+                        expected: None,
                         healing: None,
                         healed: None,
                         heal_evidence: Vec::new(),
@@ -240,9 +244,10 @@ impl<'a> Timeline<'a> {
                     span.proven = *proven;
                 }
             }
-            EventKind::FaultRecovered { fault_id, recovered } => {
+            EventKind::FaultRecovered { fault_id, recovered, expected } => {
                 if let Some(span) = self.span_mut(fault_id) {
                     span.recovered = Some(*recovered);
+                    span.expected = *expected;
                 }
             }
             EventKind::FaultHealing { fault_id } => {

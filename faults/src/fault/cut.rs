@@ -36,7 +36,11 @@ impl Fault for CutSpec {
         &[Capability::Cut]
     }
 
-    fn takes_brokers_away(&self) -> bool {
+    fn takes_away(&self) -> bool {
+        self.unregisters()
+    }
+
+    fn unregisters(&self) -> bool {
         match self.from {
             Side::OtherNodes | Side::Zookeeper => true,
             Side::Nodes(_) | Side::Brokers | Side::Clients => false,

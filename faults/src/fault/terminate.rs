@@ -1,4 +1,5 @@
-//! SIGTERM: a broker hands its leadership over, closes its ZooKeeper session and ends.
+//! SIGTERM: a broker hands its leadership over, closes its ZooKeeper session and ends. A ZooKeeper
+//! server just ends.
 
 use async_trait::async_trait;
 

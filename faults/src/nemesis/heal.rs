@@ -1,8 +1,11 @@
 //! Healing: carries out what the ledger lists, newest first, and strikes it off when evidence
 //! shows that it is undone.
 //!
-//! A failure never stops the rest from being tried. What is not proven stays in the ledger.
+//! ZooKeeper comes before what depends on it, and its servers come back together: one alone has no
+//! quorum to join. A failure never stops the rest from being tried. What is not proven stays in the
+//! ledger.
 
+use futures::future::join_all;
 use results::event::EventKind;
 
 use super::{Failure, NemesisError};
@@ -45,8 +48,8 @@ pub(super) async fn heal_outstanding(
     failures
 }
 
-/// Undoes what one fault made necessary: first the fault itself, then what was done to the
-/// layout to prepare it, which needs a cluster that works.
+/// Undoes what one fault made necessary: first the fault itself, ZooKeeper's part of it foremost,
+/// then what was done to the layout to prepare it, which needs a cluster that works.
 pub(super) async fn heal_fault(
     fault_id: &str,
     cluster: &dyn Cluster,
@@ -61,46 +64,50 @@ pub(super) async fn heal_fault(
         let fault_id = fault_id.to_owned();
         let healing = EventKind::FaultHealing { fault_id: fault_id.clone() };
         conductor.record(conductor.now(), healing);
-        let healed = undo_each(&fault, cluster, conductor, ledger, &mut failures).await;
+        let (zookeeper, others): (Vec<_>, Vec<_>) =
+            fault.into_iter().partition(|entry| entry.undo.is_of_zookeeper());
+        let mut undone = vec![];
+        for together in [zookeeper, others] {
+            undone.extend(undo_all(&together, cluster, conductor, ledger, &mut failures).await);
+        }
+        let waited = undone.iter().map(|undone| undone.waited_for_session).max();
+        let evidence = Evidence::all(undone.into_iter().map(|undone| undone.evidence));
         let healed = EventKind::FaultHealed {
             fault_id,
-            evidence: healed.evidence.lines,
-            proven: healed.evidence.proven,
-            waited_for_session_s: healed.waited_for_session.as_secs_f64(),
+            evidence: evidence.lines,
+            proven: evidence.proven,
+            waited_for_session_s: waited.unwrap_or_default().as_secs_f64(),
         };
         conductor.record(conductor.now(), healed);
     }
-    undo_each(&layout, cluster, conductor, ledger, &mut failures).await;
+    undo_all(&layout, cluster, conductor, ledger, &mut failures).await;
     failures
 }
 
-/// Carries out each entry and sums up what they showed.
-async fn undo_each(
+/// Carries out the entries at the same time; what each of them showed.
+async fn undo_all(
     entries: &[Entry],
     cluster: &dyn Cluster,
     conductor: &dyn Conductor,
     ledger: &mut Ledger,
     failures: &mut Vec<Failure>,
-) -> Undone {
-    let mut waited_for_session = std::time::Duration::ZERO;
-    let mut parts = vec![];
-    for entry in entries {
-        let undone = entry.undo.carry_out(cluster, conductor).await;
-        let evidence = match undone {
-            Ok(undone) => {
-                waited_for_session += undone.waited_for_session;
-                undone.evidence
-            }
-            Err(error) => Evidence::of(format!("cannot {}: {error}", entry.undo), false),
-        };
-        if evidence.proven {
+) -> Vec<Undone> {
+    let carried_out = entries.iter().map(|entry| entry.undo.carry_out(cluster, conductor));
+    let mut shown = vec![];
+    for (entry, undone) in entries.iter().zip(join_all(carried_out).await) {
+        let undone = undone.unwrap_or_else(|error| Undone {
+            evidence: Evidence::of(format!("cannot {}: {error}", entry.undo), false),
+            ..Undone::default()
+        });
+        if undone.evidence.proven {
             let written = ledger.done(entry.id, conductor.now());
             failures.extend(written.err().map(Failure::Ledger));
         } else {
             let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());
-            failures.push(Failure::Undo { step, undo, why: evidence.lines.join(", ") });
+            let why = undone.evidence.lines.join(", ");
+            failures.push(Failure::Undo { step, undo, why });
         }
-        parts.push(evidence);
+        shown.push(undone);
     }
-    Undone { evidence: Evidence::all(parts), waited_for_session }
+    shown
 }

@@ -3,6 +3,7 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use results::event::{BrokerId, EventKind, Role};
@@ -12,8 +13,8 @@ use super::{Failure, Injection};
 use crate::fault::{Evidence, Victim};
 use crate::ledger::{Ledger, LedgerError};
 use crate::plan::{Lasts, Prepare, Step};
-use crate::port::{Cluster, Conductor, PortError, Process, ProcessState};
-use crate::target::resolve_all;
+use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, View};
+use crate::target::{Target, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// A broker that was killed scans its logs, catches up under load and rejoins every ISR, and the
@@ -48,6 +49,12 @@ impl From<LedgerError> for Stop {
     }
 }
 
+/// Whom the targets name, and the sessions of all brokers at that moment.
+struct Named {
+    processes: Vec<Process>,
+    sessions: BTreeMap<BrokerId, i64>,
+}
+
 /// One step and what it acts on.
 pub(super) struct Stepper<'a> {
     pub(super) cluster: &'a dyn Cluster,
@@ -68,7 +75,6 @@ impl Stepper<'_> {
             resolved: victims.iter().map(Victim::to_string).collect(),
             proven,
             recovered,
-            expected: self.step.expect,
         })
     }
 
@@ -93,25 +99,25 @@ impl Stepper<'_> {
             }
             Prepare::MoveLeadersAway => return self.move_leaders_away().await,
         }
-        let processes = self.resolve().await?;
-        self.victims(&processes).await
+        let named = self.resolve().await?;
+        self.victims(&named).await
     }
 
     /// Takes leadership from the brokers that the target names, until it names them still.
     async fn move_leaders_away(&mut self) -> Result<Vec<Victim>, Stop> {
-        let mut processes = self.resolve().await?;
+        let mut before = self.resolve().await?;
         self.ledger.plan(&self.step.id, self.conductor.now(), Undo::RestoreLeaders)?;
         for _ in 0..PREPARE_TRIES {
-            for broker in brokers(&processes) {
+            for broker in brokers(&before.processes) {
                 let moved = self.cluster.move_leaders_away(broker).await;
                 moved.map_err(|e| self.failed("move leaders away from the target", e))?;
             }
             self.steady().await?;
             let named = self.resolve().await?;
-            if named == processes {
-                return self.victims(&processes).await;
+            if named.processes == before.processes {
+                return self.victims(&named).await;
             }
-            processes = named;
+            before = named;
         }
         Err(Stop::Unmet(format!(
             "the target {} named another broker each time that leaders were moved away from it",
@@ -120,14 +126,14 @@ impl Stepper<'_> {
     }
 
     /// The processes that the targets name, as soon as they name any.
-    async fn resolve(&self) -> Result<Vec<Process>, Stop> {
+    async fn resolve(&self) -> Result<Named, Stop> {
         let began = Instant::now();
         let processes = self.cluster.processes();
         loop {
-            let unmet = match self.unless_interrupted(self.cluster.view()).await? {
+            let unmet = match self.unless_interrupted(self.view()).await? {
                 Err(error) => error.to_string(),
                 Ok(view) => match resolve_all(self.step.targets(), &view, &processes, self.seed) {
-                    Ok(named) => return Ok(named),
+                    Ok(processes) => return Ok(Named { processes, sessions: view.sessions }),
                     Err(unmet) => unmet.to_string(),
                 },
             };
@@ -139,14 +145,28 @@ impl Stepper<'_> {
         }
     }
 
+    /// The cluster as far as the targets ask about it.
+    async fn view(&self) -> Result<View, PortError> {
+        let mut view = self.cluster.view().await?;
+        if self.step.targets().iter().any(Target::asks_zookeeper) {
+            view.zookeeper = self.cluster.zookeeper_modes().await;
+        }
+        Ok(view)
+    }
+
     /// The processes with their pids; all must run.
-    async fn victims(&self, processes: &[Process]) -> Result<Vec<Victim>, Stop> {
+    async fn victims(&self, named: &Named) -> Result<Vec<Victim>, Stop> {
         let mut victims = vec![];
-        for process in processes {
+        for process in &named.processes {
+            let broker = process.role == Role::Broker;
+            let session = named.sessions.get(&process.id).filter(|_| broker).copied();
             let state = self.cluster.state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
-                    victims.push(Victim { process: process.clone(), pid });
+                    victims.push(Victim { process: process.clone(), pid, session });
+                }
+                ProcessState::Paused { .. } => {
+                    return Err(Stop::Unmet(format!("{process} does not run: it stands still")));
                 }
                 ProcessState::Gone { how, .. } => {
                     return Err(Stop::Unmet(format!("{process} does not run: {how}")));
@@ -170,7 +190,7 @@ impl Stepper<'_> {
             fault: fault.name().to_owned(),
             target: self.step.targets_in_words(),
             resolved: victims.iter().map(Victim::to_string).collect(),
-            brokers: self.taken_away(victims),
+            brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
         });
         let injected = fault.inject(victims, self.cluster).await;
         let evidence = match &injected {
@@ -188,22 +208,18 @@ impl Stepper<'_> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.conductor.now(), Instant::now());
         let lasts = self.step.lasts();
-        let without = self.taken_away(victims);
+        let away = victims.iter().filter(|_| self.step.fault.fault().takes_away());
+        let without: Vec<_> = away.map(|victim| victim.process.clone()).collect();
         let recovered = self.conductor.recovered(since, &without, lasts.limit());
         let recovered = self.unless_interrupted(recovered).await.ok()?;
         let fault_id = self.step.id.clone();
-        self.record(EventKind::FaultRecovered { fault_id, recovered });
+        let expected = Some(self.step.expect);
+        self.record(EventKind::FaultRecovered { fault_id, recovered, expected });
         if let Lasts::Hold(hold) = lasts {
             let rest = hold.saturating_sub(began.elapsed());
             self.unless_interrupted(sleep(rest)).await.ok()?;
         }
         Some(recovered)
-    }
-
-    /// The brokers that the cluster has to do without while the fault lasts.
-    fn taken_away(&self, victims: &[Victim]) -> Vec<BrokerId> {
-        let away = self.step.fault.fault().takes_brokers_away();
-        if away { brokers_of(victims) } else { vec![] }
     }
 
     fn record(&self, event: EventKind) {

@@ -90,6 +90,7 @@ impl Server {
 
     pub(super) fn state(&self) -> ProcessState {
         match self.end.borrow().as_ref() {
+            None if stands_still(self.pid) => ProcessState::Paused { pid: self.pid },
             None => ProcessState::Running { pid: self.pid },
             Some(how) => ProcessState::Gone { pid: self.pid, how: how.clone() },
         }
@@ -107,6 +108,8 @@ impl Server {
         let signal = match signal {
             Signal::Kill => OsSignal::SIGKILL,
             Signal::Term => OsSignal::SIGTERM,
+            Signal::Stop => OsSignal::SIGSTOP,
+            Signal::Continue => OsSignal::SIGCONT,
         };
         Ok(kill(Pid::from_raw(self.pid), signal)?)
     }
@@ -120,6 +123,13 @@ impl Waiter {
             Err(_) => "unknown: nobody watches it any more".to_owned(),
         }
     }
+}
+
+/// Whether the kernel calls the process stopped: state T in `/proc/PID/stat`, behind its name, which
+/// stands in brackets and may hold anything.
+fn stands_still(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 fn words(status: std::process::ExitStatus) -> String {

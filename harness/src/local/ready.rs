@@ -4,15 +4,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use faults::port::Process;
+use faults::port::{Process, ZkMode};
 use results::event::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admin::{METADATA_VERSION, metadata_request};
 use crate::failure::Failure;
 use crate::sandbox::Mode;
 use crate::topology::PEER_PORTS;
+use crate::wire::Connection;
 
 /// Limit for all JVMs to be up: 7 s were measured on two idle cores, without archives.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -32,7 +34,7 @@ pub(super) async fn serves(role: Role, address: SocketAddr) -> bool {
     while Instant::now() < deadline {
         let up = match role {
             Role::Broker => connects(address).await,
-            Role::Zookeeper => in_quorum(address).await,
+            Role::Zookeeper => zookeeper_mode(address).await.is_some(),
         };
         if up {
             return true;
@@ -43,12 +45,35 @@ pub(super) async fn serves(role: Role, address: SocketAddr) -> bool {
 }
 
 /// Whether a connection is accepted.
-pub(super) async fn connects(address: SocketAddr) -> bool {
+async fn connects(address: SocketAddr) -> bool {
     matches!(timeout(ASK_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
-/// Whether a ZooKeeper server has joined a quorum, by its own word.
-async fn in_quorum(address: SocketAddr) -> bool {
+/// Whether a server answers a request; a ZooKeeper server without a quorum does as well.
+pub(super) async fn answers(role: Role, address: SocketAddr) -> bool {
+    match role {
+        Role::Broker => {
+            let ask = async {
+                let mut connection = Connection::open(address, ASK_LIMIT).await?;
+                connection.call(METADATA_VERSION, &metadata_request(&[]), ASK_LIMIT).await
+            };
+            ask.await.is_ok()
+        }
+        Role::Zookeeper => srvr(address).await.is_some_and(|answer| !answer.is_empty()),
+    }
+}
+
+/// The part of a ZooKeeper server in its quorum, by its own word; none when it has joined none.
+pub(super) async fn zookeeper_mode(address: SocketAddr) -> Option<ZkMode> {
+    let answer = srvr(address).await?;
+    match answer.lines().find_map(|line| line.strip_prefix("Mode: "))?.trim() {
+        "leader" | "standalone" => Some(ZkMode::Leader),
+        _ => Some(ZkMode::Follower),
+    }
+}
+
+/// A ZooKeeper server's answer to `srvr`.
+async fn srvr(address: SocketAddr) -> Option<String> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(b"srvr").await?;
@@ -56,7 +81,7 @@ async fn in_quorum(address: SocketAddr) -> bool {
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    matches!(timeout(ASK_LIMIT, ask).await, Ok(Ok(answer)) if answer.contains("Mode: "))
+    timeout(ASK_LIMIT, ask).await.ok()?.ok()
 }
 
 /// Refuses to start on a port that somebody else listens on; namespaces are our own.

@@ -7,6 +7,7 @@
 //! changes twice before it is read is read as it is then.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faults::port::PartitionView;
@@ -15,7 +16,7 @@ use results::event::{BrokerId, EventKind};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, Stat, WatchedEvent};
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState, Stat, WatchedEvent};
 
 use super::Shared;
 
@@ -33,12 +34,15 @@ pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
         let why = match session(&shared, &mut ready).await {
-            Ok(()) => "its session ended".to_owned(),
+            Ok(()) => "its connection or session ended".to_owned(),
             Err(error) => error,
         };
-        if ready.is_none() {
+        // Told once, however often it is tried in vain to open another.
+        if shared.sees.swap(false, Ordering::Relaxed) {
             shared.watched.recorder.now(EventKind::Problem {
-                text: format!("the observer lost ZooKeeper ({why}); changes were missed"),
+                text: format!(
+                    "the observer lost ZooKeeper ({why}): times of changes until it is back are late"
+                ),
             });
         }
         tokio::time::sleep(AGAIN).await;
@@ -56,8 +60,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     tokio::task::spawn_local(async move {
         loop {
             let event = watcher.changed().await;
-            let over =
-                event.event_type == EventType::Session && event.session_state.is_terminated();
+            let over = is_over(&event);
             if sender.send((clock.now(), event)).is_err() || over {
                 return;
             }
@@ -65,6 +68,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     });
     let reader = Reader { shared, client };
     reader.read_all().await?;
+    shared.sees.store(true, Ordering::Relaxed);
     if let Some(ready) = ready.take() {
         // Nobody waits any more when this fails.
         ready.send(()).ok();
@@ -75,11 +79,17 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
             EventType::NodeCreated | EventType::NodeDataChanged => {
                 reader.changed(&event.path).await?;
             }
-            EventType::Session if event.session_state.is_terminated() => return Ok(()),
+            _ if is_over(&event) => return Ok(()),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a session is of no more use: it ended, or the server that it was on has gone. Taken to
+/// another server, it was seen to stay silent about what changed from then on.
+fn is_over(event: &WatchedEvent) -> bool {
+    event.event_type == EventType::Session && event.session_state != SessionState::SyncConnected
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
@@ -133,19 +143,32 @@ impl Reader<'_> {
                 self.record(at, EventKind::ControllerGone);
             }
             Some(Znode::Broker(broker)) => {
-                self.shared.view().brokers.remove(&broker);
+                {
+                    let mut view = self.shared.view();
+                    view.brokers.remove(&broker);
+                    view.sessions.remove(&broker);
+                }
                 self.record(at, EventKind::BrokerGone { broker });
             }
             _ => {}
         }
     }
 
-    /// Reads everything once.
+    /// Reads everything once, and notes what vanished while nobody watched.
     async fn read_all(&self) -> Result<(), String> {
+        let known = self.shared.view().clone();
+        let now = self.shared.watched.recorder.clock().now();
+        if known.controller.is_some() && !self.children("/").await?.contains(&"controller".into()) {
+            self.deleted(now, "/controller");
+        }
         for path in ["/controller", "/controller_epoch"] {
             self.changed(path).await?;
         }
-        for id in self.children("/brokers/ids").await? {
+        let ids = self.children("/brokers/ids").await?;
+        for gone in known.brokers.iter().filter(|known| !ids.contains(&known.to_string())) {
+            self.deleted(now, &format!("/brokers/ids/{gone}"));
+        }
+        for id in ids {
             self.changed(&format!("/brokers/ids/{id}")).await?;
         }
         for topic in self.children("/brokers/topics").await? {
@@ -201,14 +224,17 @@ impl Reader<'_> {
                 }
             }
             Znode::Broker(broker) => {
-                if self.shared.view().brokers.insert(broker) {
+                let session = stat.ephemeral_owner;
+                let before = {
+                    let mut view = self.shared.view();
+                    view.brokers.insert(broker);
+                    view.sessions.insert(broker, session)
+                };
+                // By another session it is registered anew, even if nobody saw it vanish.
+                if before != Some(session) {
                     self.record(
                         at,
-                        EventKind::BrokerRegistered {
-                            broker,
-                            session: stat.ephemeral_owner,
-                            ctime_ms: stat.ctime,
-                        },
+                        EventKind::BrokerRegistered { broker, session, ctime_ms: stat.ctime },
                     );
                 }
             }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Conductor, PortError, View};
+use faults::port::{Cluster, Conductor, PortError, Process, View};
 use results::clock::RunTime;
-use results::event::{BrokerId, EventKind};
+use results::event::{BrokerId, EventKind, Role};
 use results::recovery::DELAYED;
 use workloads::Load;
 
@@ -31,6 +31,10 @@ const QUIET: Duration = Duration::from_secs(6);
 /// Recovery is believed once operations are answered that were due this long after the injection: one
 /// due in the same instant may slip through before the fault takes hold.
 const BELIEVED_AFTER: Duration = Duration::from_secs(2);
+
+/// The followers of a leader that was replaced hear of it within this; a leader that is cut off but
+/// alive may have records acknowledged until then.
+const REPLACED_WITHIN: Duration = RECENT;
 
 /// The group has caught up when it is at most this much load behind.
 const CAUGHT_UP: Duration = Duration::from_secs(1);
@@ -77,6 +81,9 @@ impl TrialConductor {
         let Ok(observer) = self.lab.observer() else {
             return Some("nobody observes the cluster".to_owned());
         };
+        if !observer.sees() {
+            return Some("the observer has no session with ZooKeeper".to_owned());
+        }
         let unsteady = self.cluster_unsteady(&observer.view());
         if self.interrupt.raised() {
             // To heal, the cluster is enough; nothing is to be measured any more.
@@ -125,12 +132,22 @@ impl TrialConductor {
         })
     }
 
+    /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
+    async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
+        let serving = self.lab.zookeeper_modes().await;
+        let servers = self.lab.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        servers
+            .map(|server| server.id)
+            .find(|id| !without.contains(id) && !serving.contains_key(id))
+            .map(|id| format!("ZooKeeper server {id} does not serve"))
+    }
+
     fn ago(&self, time: Duration) -> RunTime {
         RunTime(self.now().0.saturating_sub(time.as_nanos() as u64))
     }
 
-    /// Whether clients and cluster do without the brokers `without`.
-    fn has_recovered(&self, since: RunTime, without: &[BrokerId]) -> bool {
+    /// Whether the cluster does without the brokers `without`, as ZooKeeper has it.
+    fn does_without(&self, without: &[BrokerId]) -> bool {
         let Ok(observer) = self.lab.observer() else { return false };
         let view = observer.view();
         let replaced = view.controller.is_some_and(|controller| !without.contains(&controller));
@@ -140,8 +157,12 @@ impl TrialConductor {
                 state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
             },
         );
-        let believed = since.plus(BELIEVED_AFTER).max(self.ago(RECENT));
-        replaced && forgotten && led && self.load.borrow().served_since(believed)
+        replaced && forgotten && led
+    }
+
+    /// Whether clients are served, of late and since `since`.
+    fn serves(&self, since: RunTime) -> bool {
+        self.load.borrow().served_since(since.max(self.ago(RECENT)))
     }
 
     /// After each fault, replaces a member of the group: the claim that consumers resume at the
@@ -177,7 +198,12 @@ impl Conductor for TrialConductor {
         // Leaders may have moved a moment ago, and clients not have noticed yet.
         let since = self.now();
         loop {
-            let Some(missing) = self.missing(since) else {
+            // ZooKeeper is asked last, when nothing else is missing: it costs three connections.
+            let missing = match self.missing(since) {
+                None => self.zookeeper_unsteady(&[]).await,
+                missing => missing,
+            };
+            let Some(missing) = missing else {
                 if self.replaces_member() {
                     continue;
                 }
@@ -193,9 +219,20 @@ impl Conductor for TrialConductor {
         }
     }
 
-    async fn recovered(&self, since: RunTime, without: &[BrokerId], limit: Duration) -> bool {
+    async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + limit;
-        while !self.has_recovered(since, without) {
+        let of = |role| {
+            let of_role = without.iter().filter(move |process| process.role == role);
+            of_role.map(|process| process.id).collect::<Vec<BrokerId>>()
+        };
+        let (brokers, zookeepers) = (of(Role::Broker), of(Role::Zookeeper));
+        let mut believed = None;
+        while !self.does_without(&brokers)
+            || !self.serves(*believed.get_or_insert_with(|| {
+                self.now().plus(REPLACED_WITHIN).max(since.plus(BELIEVED_AFTER))
+            }))
+            || (!zookeepers.is_empty() && self.zookeeper_unsteady(&zookeepers).await.is_some())
+        {
             if tokio::time::Instant::now() >= deadline {
                 return false;
             }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach};
-use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View};
+use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
 
 use super::lab::Lab;
 use crate::admin::Assignment;
+use crate::session;
 
 /// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
 /// newest segments.
@@ -51,6 +52,10 @@ impl Cluster for Lab {
         state.ok_or_else(|| PortError(format!("{process} was never started")))
     }
 
+    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
+        self.cluster.zookeeper_modes().await
+    }
+
     async fn answers(&self, process: &Process) -> bool {
         self.cluster.answers(process).await
     }
@@ -89,6 +94,15 @@ impl Cluster for Lab {
             sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    async fn expire_session(&self, session: i64) -> Result<(), PortError> {
+        // Any server that serves can be asked.
+        let serving = self.cluster.zookeeper_modes().await;
+        let mut servers = self.cluster.processes().into_iter();
+        let server = servers.find(|p| p.role == Role::Zookeeper && serving.contains_key(&p.id));
+        let server = server.ok_or_else(|| port("no ZooKeeper server serves"))?;
+        session::expire(self.cluster.address(&server), session).await.map_err(port)
     }
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {

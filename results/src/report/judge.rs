@@ -2,6 +2,7 @@
 
 use crate::claim::{self, Claim, TrialFacts, resumed};
 use crate::event::EventKind;
+use crate::expectation;
 use crate::history::{Client, LoadRole};
 use crate::latency::{self, Histograms, Load, percentiles};
 use crate::recovery::{self, Recovery, phases};
@@ -105,7 +106,8 @@ impl Parts {
             validity::judge(&load, run.asked_per_s, cores, &trial.events, &trial.history);
         let unusable = unusable(run, &timeline, &validity);
         self.load.merge(&load);
-        let all_checks = trial.checks.iter().chain(&validity);
+        let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
+        let all_checks = trial.checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
         self.environments
             .push(TrialEnvironment { trial: number, environment: trial.environment.clone() });
@@ -241,7 +243,8 @@ fn time(trial: u32, timeline: &Timeline) -> TimeReport {
     TimeReport {
         trial,
         stages: timeline.stages().into_iter().map(stage).collect(),
-        detection_s: detection.sum(),
+        // An empty sum of floats is -0.
+        detection_s: detection.fold(0.0, |sum, s| sum + s),
         kbench_wait_s: timeline.faults.iter().map(|f| f.waited_for_session_s).sum(),
     }
 }

@@ -28,7 +28,7 @@ async fn a_cut_is_proven_by_probes_and_counters_and_so_is_its_end() {
     let expected = [
         "3 probes on the cut links: 3 unanswered",
         "21 probes on the other links: 21 answered",
-        "node1: 7 packets taken",
+        "cpu-node1: 7 packets taken",
     ];
     assert_eq!(injected, expected);
     let expected =
@@ -47,7 +47,10 @@ async fn rules_that_take_nothing_and_probes_that_get_through_prove_nothing() {
         let outcome = carry_out(&plan(CUT), &world).await.unwrap();
         assert!(!injection(&outcome, 0).proven, "haunted: {haunted}");
         let (injected, _) = evidence(&world);
-        assert!(injected[0].contains("node1 to zookeeper 2 (node2) answered"), "{injected:?}");
+        assert!(
+            injected[0].contains("cpu-node1 to zookeeper 2 (cpu-node2) answered"),
+            "{injected:?}"
+        );
     }
 }
 
@@ -70,7 +73,7 @@ async fn an_undo_without_a_cut_finds_nothing_to_do() {
     let world = World::new();
     let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
     let spec = CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Reset };
-    let cut = Cut { nodes: vec!["node1".into(), "node2".into()], spec };
+    let cut = Cut { nodes: vec!["cpu-node1".into(), "cpu-node2".into()], spec };
     ledger.plan("a", world.now(), Undo::Uncut { cut }).unwrap();
     heal_all(&world, &world, &mut ledger).await.unwrap();
     assert!(world.on_disk().is_empty());

@@ -1,5 +1,5 @@
 //! The one promise of the nemesis, at each of its calls: whatever fails there, whoever interrupts
-//! or kills it there, a process that was ended runs again or the ledger still says to start it, and
+//! or kills it there, a process that was struck runs again or the ledger still says to start it, and
 //! a link that was cut is open again or the ledger still says to open it.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,9 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let world = World::new();
+        let mut world = World::new();
+        // Each look at a registration is a call, and each call is troubled once.
+        world.session = Duration::from_secs(1);
         world.trouble.replace(trouble);
         let ended = tokio::select! {
             ended = carry_out(plan, &world) => Some(ended),
@@ -26,9 +28,9 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         };
         let calls = world.calls();
 
-        let listed = world.starts_on_disk();
-        for dead in world.dead() {
-            assert!(listed.contains(&dead), "{dead} is dead and forgotten: {ended:?}");
+        let listed = world.brought_back_on_disk();
+        for down in world.down() {
+            assert!(listed.contains(&down), "{down} is down and forgotten: {ended:?}");
         }
         for cut in world.cuts() {
             let undo = Undo::Uncut { cut };
@@ -50,7 +52,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         world.trouble.take();
         let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
         heal_all(&world, &world, &mut ledger).await.unwrap();
-        assert!(world.dead().is_empty() && world.on_disk().is_empty());
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty());
         calls
     })
@@ -142,8 +144,8 @@ async fn an_interruption_is_felt_at_once_and_heals() {
     let (outcome, at) = tokio::join!(carry_out(&plan, &world), interrupt);
     let outcome = outcome.unwrap();
     assert!(outcome.interrupted);
-    assert_eq!(injection(&outcome, 0).as_expected(), None);
-    assert!(world.dead().is_empty() && world.on_disk().is_empty());
+    assert_eq!(injection(&outcome, 0).recovered, None);
+    assert!(world.down().is_empty() && world.on_disk().is_empty());
     // Healing waits for the two sessions, and for nothing else.
     assert!(at.elapsed() < world.session + Duration::from_secs(1), "{:?}", at.elapsed());
 }
