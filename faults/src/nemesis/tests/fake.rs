@@ -72,7 +72,7 @@ struct State {
     replicas: Vec<Vec<BrokerId>>,
     leaders: Vec<Option<BrokerId>>,
     cuts: Vec<Cut>,
-    /// Whether a cut struck a leader and left it some of the brokers: its clients hear of no other.
+    /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
 

@@ -97,7 +97,7 @@ impl Cluster for World {
             state.cuts.push(cut.clone());
             let on_it = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
             let struck = state.leaders.iter().flatten().any(on_it);
-            state.mute |= struck && cut.spec.from != Side::OtherNodes;
+            state.mute |= struck && matches!(cut.spec.from, Side::Brokers | Side::Clients);
             if matches!(cut.spec.from, Side::OtherNodes | Side::Zookeeper) {
                 let lost = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
                 for id in (1..=3).filter(lost) {
