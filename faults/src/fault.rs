@@ -4,11 +4,14 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
+mod cut;
 mod expire_session;
 mod kill;
 mod pause;
 mod restart;
 mod terminate;
+
+pub(crate) use cut::lifted;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::cut::CutSpec;
 use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
 use crate::undo::Undo;
 
@@ -30,6 +34,11 @@ pub trait Fault {
 
     /// What a cluster must be able to do for it, its undo included.
     fn needs(&self) -> &'static [Capability];
+
+    /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
+    fn unregisters(&self) -> bool {
+        true
+    }
 
     /// Whether its victims stay away until it is undone.
     fn takes_away(&self) -> bool {
@@ -48,7 +57,7 @@ pub trait Fault {
 }
 
 /// A fault as a plan names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultSpec {
     /// SIGKILL.
@@ -61,21 +70,30 @@ pub enum FaultSpec {
     ExpireSession,
     /// SIGKILL and a start.
     Restart,
+    /// Traffic is taken away.
+    Cut(CutSpec),
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] =
-        &[Self::Kill, Self::Terminate, Self::Pause, Self::ExpireSession, Self::Restart];
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::Terminate,
+        Self::Pause,
+        Self::ExpireSession,
+        Self::Restart,
+        Self::Cut(cut::EXAMPLE),
+    ];
 
     /// What carries it out.
-    pub fn fault(&self) -> &'static dyn Fault {
+    pub fn fault(&self) -> &dyn Fault {
         match self {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
             Self::Pause => &pause::Pause,
             Self::ExpireSession => &expire_session::ExpireSession,
             Self::Restart => &restart::Restart,
+            Self::Cut(cut) => cut,
         }
     }
 }
@@ -205,7 +223,10 @@ mod tests {
     fn a_fault_is_named_in_plans_as_it_names_itself() {
         for spec in FaultSpec::ALL {
             let in_plans = serde_json::to_value(spec).unwrap();
-            assert_eq!(in_plans, spec.fault().name());
+            // A fault with settings of its own is a table with its name as the only key.
+            let table = in_plans.as_object().and_then(|table| table.keys().next());
+            let name = table.map(String::as_str).or(in_plans.as_str());
+            assert_eq!(name, Some(spec.fault().name()));
         }
     }
 

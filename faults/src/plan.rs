@@ -136,6 +136,11 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
     ("zk-all-killed", include_str!("../plans/zk-all-killed.toml")),
     ("zk-leader-paused", include_str!("../plans/zk-leader-paused.toml")),
+    ("isolate-broker", include_str!("../plans/isolate-broker.toml")),
+    ("broker-without-zookeeper", include_str!("../plans/broker-without-zookeeper.toml")),
+    ("controller-without-zookeeper", include_str!("../plans/controller-without-zookeeper.toml")),
+    ("leader-without-followers", include_str!("../plans/leader-without-followers.toml")),
+    ("clients-without-leader", include_str!("../plans/clients-without-leader.toml")),
 ];
 
 impl Plan {

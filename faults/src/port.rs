@@ -9,6 +9,8 @@ use results::clock::RunTime;
 use results::event::{BrokerId, EventKind, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::cut::{Cut, Origin, Reach};
+
 /// Something that a cluster can let faults do. A plan that needs more is refused before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,6 +153,20 @@ pub trait Cluster {
     /// Whether `process` answers a request on its client port within a short time-out. The kernel
     /// accepts connections for a process that stands still, so that alone would prove nothing.
     async fn answers(&self, process: &Process) -> bool;
+
+    /// Takes traffic away, that of established connections too: on each node at one stroke, all
+    /// nodes as closely together as it can. A cut that is there already is an error.
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError>;
+
+    /// Lets the traffic pass again. Nothing happens where it was not cut.
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError>;
+
+    /// Packets that each node's rules of `cut` have taken away; only nodes that have such rules.
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError>;
+
+    /// Whether a connection from `from` to the client port of `to` is accepted, within a time-out
+    /// so short that a proof by silence is soon had.
+    async fn reaches(&self, from: &Origin, to: &Process) -> Reach;
 
     /// Starts `process` (nothing happens when it runs). Returns when it accepts connections and a
     /// broker is registered in ZooKeeper, a ZooKeeper server in a quorum; fails at once when the

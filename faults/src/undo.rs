@@ -11,7 +11,8 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::fault::{Evidence, time_to_end};
+use crate::cut::Cut;
+use crate::fault::{Evidence, lifted, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 
 /// How often ZooKeeper is asked whether a registration is still there.
@@ -52,6 +53,11 @@ pub enum Undo {
         /// The process.
         process: Process,
     },
+    /// Let traffic pass again that was to be taken away.
+    Uncut {
+        /// Which.
+        cut: Cut,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
 }
@@ -71,6 +77,7 @@ impl fmt::Display for Undo {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
             Self::Resume { process } => write!(f, "resume {process}"),
             Self::AwaitUp { process } => write!(f, "see {process} come back"),
+            Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -89,6 +96,8 @@ impl Undo {
             Self::StartProcess { process, .. }
             | Self::Resume { process }
             | Self::AwaitUp { process } => process.role == Role::Zookeeper,
+            // Nor can they over links that are cut.
+            Self::Uncut { .. } => true,
             Self::RestoreLeaders => false,
         }
     }
@@ -108,6 +117,11 @@ impl Undo {
                 evidence: await_up(process, cluster).await?,
                 waited_for_session: Duration::ZERO,
             }),
+            Self::Uncut { cut } => {
+                cluster.uncut(cut).await?;
+                let evidence = lifted(cut, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }
     }

@@ -5,6 +5,7 @@
 //! stay in the trial's `logs/`. What a cluster is doing is not known here: see `observe`.
 
 mod config;
+mod cut;
 mod process;
 mod ready;
 mod room;

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::provision;
 use crate::rundir::RunDir;
-use crate::sandbox::Mode;
+use crate::sandbox::{self, Mode};
 use crate::spec::RunSpec;
 
 /// A judged run: the report, and the records that it was made of.
@@ -65,6 +65,15 @@ pub fn refuse_beyond(mode: Mode, plan: &Plan) -> Result<(), Failure> {
     let missing: Vec<Capability> =
         plan.needs().into_iter().filter(|need| !has.contains(need)).collect();
     match missing.first() {
+        None if plan.needs().contains(&Capability::Cut) => {
+            sandbox::probe_cut(mode).map_err(|why| {
+                Failure::usage(format!(
+                    "plan `{}` cuts links, which cannot be done: {why}",
+                    plan.name
+                ))
+                .with_cure("sudo apt-get install nftables, on a kernel with nf_tables")
+            })
+        }
         None => Ok(()),
         Some(need) => Err(Failure::usage(format!(
             "plan `{}` needs the capability {need:?}, which {mode} lack",

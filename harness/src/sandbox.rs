@@ -10,6 +10,7 @@
 
 mod init;
 mod network;
+mod nft;
 mod probe;
 mod spawn;
 
@@ -20,8 +21,9 @@ use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
 pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
-pub use network::{Address, Network};
-pub use probe::{ModeError, choose, probe};
+pub use network::{Address, CLIENTS, Network, observers_end};
+pub use nft::{inside, nft};
+pub use probe::{ModeError, choose, probe, probe_cut};
 pub(crate) use spawn::die_with_parent;
 pub use spawn::{SandboxChild, spawn};
 
@@ -48,14 +50,19 @@ impl Mode {
         self != Self::Loopback
     }
 
-    /// What faults can do to a cluster in this mode.
+    /// What faults can do to a cluster in this mode; to cut links takes a usable `nft` as well
+    /// (see [`probe_cut`]).
     pub fn capabilities(self) -> BTreeSet<Capability> {
-        BTreeSet::from([
+        let mut all = BTreeSet::from([
             Capability::Signal,
             Capability::Start,
             Capability::MoveLeaders,
             Capability::ExpireSession,
-        ])
+        ]);
+        if self.has_namespaces() {
+            all.insert(Capability::Cut);
+        }
+        all
     }
 
     /// The mode as it is written on the command line.

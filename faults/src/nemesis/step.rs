@@ -190,7 +190,7 @@ impl Stepper<'_> {
             fault: fault.name().to_owned(),
             target: self.step.targets_in_words(),
             resolved: victims.iter().map(Victim::to_string).collect(),
-            brokers: brokers_of(victims),
+            brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
         });
         let injected = fault.inject(victims, self.cluster).await;
         let evidence = match &injected {

@@ -1,5 +1,6 @@
 //! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
 
+mod cut;
 mod fake;
 mod trouble;
 

@@ -1,14 +1,22 @@
 //! The network of a sandbox: one bridge, and for each node a network namespace with one link.
 //!
-//! kbench's own clients sit on the bridge's side. Addresses are from 198.18.0.0/15, which is
+//! kbench's own clients sit on the bridge's side, and beside them whoever watches the cluster, with
+//! an address of its own: what cuts the clients off does not blind the observer. Addresses are from 198.18.0.0/15, which is
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use super::Mode;
+
+/// Where Kafka's clients are. The bridge's first address: connections have it unless they ask for
+/// another.
+pub const CLIENTS: Address = Ipv4Addr::new(198, 18, 0, 1);
+
+/// Where kbench watches from.
+const OBSERVER: Address = Ipv4Addr::new(198, 18, 0, 2);
 
 /// A node's address.
 pub type Address = Ipv4Addr;
@@ -69,9 +77,20 @@ pub(super) fn try_link() -> io::Result<()> {
     ip(&["-batch", "-"], &host_side(&["try".to_owned()]))
 }
 
+/// The end that a connection to `server` is to have when it watches or steers the cluster; any
+/// will do when none.
+pub fn observers_end(server: SocketAddr) -> Option<SocketAddr> {
+    let network = |ip: Ipv4Addr| ip.octets()[..3] == OBSERVER.octets()[..3];
+    match server {
+        SocketAddr::V4(v4) if network(*v4.ip()) => Some(SocketAddr::from((OBSERVER, 0))),
+        _ => None,
+    }
+}
+
 fn host_side(nodes: &[String]) -> String {
-    let mut text = String::from(
-        "link set lo up\nlink add kb0 type bridge\naddr add 198.18.0.1/24 dev kb0\nlink set kb0 up\n",
+    let mut text = format!(
+        "link set lo up\nlink add kb0 type bridge\naddr add {CLIENTS}/24 dev kb0\n\
+         addr add {OBSERVER}/24 dev kb0\nlink set kb0 up\n"
     );
     for (index, node) in nodes.iter().enumerate() {
         let link = index + 1;

@@ -1,7 +1,7 @@
 //! Which modes this machine allows, found out by trying.
 
 use super::Mode;
-use super::init::try_namespaces;
+use super::init::{LINK, RULES, try_namespaces};
 
 /// A mode that cannot be had, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +49,19 @@ pub fn probe(mode: Mode) -> Result<(), ModeError> {
         Mode::RootNamespaces if !nix::unistd::geteuid().is_root() => {
             Err(ModeError { mode, why: "you are not root".to_owned() })
         }
-        mode => try_namespaces(mode).map_err(|why| ModeError { mode, why }),
+        mode => try_namespaces(mode, LINK).map_err(|why| ModeError { mode, why }),
     }
+}
+
+/// Whether links can be cut in `mode` here.
+///
+/// # Errors
+/// Why not.
+pub fn probe_cut(mode: Mode) -> Result<(), String> {
+    if !mode.has_namespaces() {
+        return Err(format!("{mode} have no network of their own"));
+    }
+    try_namespaces(mode, RULES)
 }
 
 /// The asked-for mode, or the best that works.

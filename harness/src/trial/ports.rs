@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use faults::cut::{Cut, Origin, Reach};
 use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
@@ -57,6 +58,22 @@ impl Cluster for Lab {
 
     async fn answers(&self, process: &Process) -> bool {
         self.cluster.answers(process).await
+    }
+
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
+        self.cluster.cut(cut).await.map_err(port)
+    }
+
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
+        self.cluster.uncut(cut).await.map_err(port)
+    }
+
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
+        self.cluster.taken(cut).await.map_err(port)
+    }
+
+    async fn reaches(&self, from: &Origin, to: &Process) -> Reach {
+        self.cluster.reaches(from, to).await
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {

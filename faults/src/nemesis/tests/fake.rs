@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::*;
 use super::*;
+use crate::cut::{Cut, Origin, Reach, Side};
 use crate::ledger;
 use crate::port::{PartitionView, Process, ProcessState, View, ZkMode};
 
@@ -70,6 +71,9 @@ struct State {
     controller: Option<BrokerId>,
     replicas: Vec<Vec<BrokerId>>,
     leaders: Vec<Option<BrokerId>>,
+    cuts: Vec<Cut>,
+    /// Whether a cut struck a leader and leaves it registered: nobody takes over.
+    mute: bool,
 }
 
 impl State {
@@ -110,6 +114,8 @@ impl World {
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
             replicas,
+            cuts: vec![],
+            mute: false,
         };
         Self {
             session: Duration::from_secs(15),
@@ -155,6 +161,11 @@ impl World {
         state.processes.keys().filter(|process| !state.runs(process)).cloned().collect()
     }
 
+    /// The cuts that are in force.
+    pub(super) fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
+    }
+
     /// Whether leaders and replica orders are as the cluster started with.
     pub(super) fn layout_is_restored(&self) -> bool {
         let state = self.state.borrow();
@@ -173,7 +184,7 @@ impl World {
             Undo::StartProcess { process, .. }
             | Undo::Resume { process }
             | Undo::AwaitUp { process } => Some(process),
-            Undo::RestoreLeaders => None,
+            Undo::RestoreLeaders | Undo::Uncut { .. } => None,
         };
         self.on_disk().into_iter().filter_map(process).collect()
     }

@@ -5,8 +5,8 @@ use super::*;
 #[async_trait(?Send)]
 impl Cluster for World {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        [Capability::Signal, Capability::Start, Capability::MoveLeaders, Capability::ExpireSession]
-            .into()
+        use Capability::{Cut, ExpireSession, MoveLeaders, Signal, Start};
+        [Signal, Start, MoveLeaders, ExpireSession, Cut].into()
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -83,6 +83,60 @@ impl Cluster for World {
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
         let act = async || Ok(self.haunted || runs);
         self.call(format!("answers {process}"), act).await.unwrap_or(false)
+    }
+
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Uncut { cut: cut.clone() };
+            assert!(self.on_disk().contains(&undo), "{cut} cut without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let expires = Instant::now() + self.session;
+            let mut state = self.state.borrow_mut();
+            state.cuts.push(cut.clone());
+            let on_it = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+            let struck = state.leaders.iter().flatten().any(on_it);
+            state.mute |= struck && matches!(cut.spec.from, Side::Brokers | Side::Clients);
+            if matches!(cut.spec.from, Side::OtherNodes | Side::Zookeeper) {
+                let lost = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+                for id in (1..=3).filter(lost) {
+                    state.registered.insert(id, Some(expires));
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("cut {cut}"), act).await
+    }
+
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            self.tick();
+            let mut state = self.state.borrow_mut();
+            state.cuts.retain(|known| known != cut);
+            state.mute &= !state.cuts.is_empty();
+            let back = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+            for id in (1..=3).filter(back) {
+                if state.processes[&self.broker(id)].1 {
+                    state.registered.insert(id, None);
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("uncut {cut}"), act).await
+    }
+
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
+        let act = async || {
+            let there = self.cuts().contains(cut);
+            Ok(cut.nodes.iter().filter(|_| there).map(|node| (node.clone(), 7)).collect())
+        };
+        self.call(format!("taken {cut}"), act).await
+    }
+
+    async fn reaches(&self, from: &Origin, to: &Process) -> Reach {
+        let cut = self.cuts().iter().any(|cut| cut.silences(from, to));
+        if self.haunted || !cut { Reach::Answered } else { Reach::Unanswered }
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
@@ -192,7 +246,8 @@ impl Conductor for World {
                         && without.iter().all(|id| !p.isr.contains(id))
                 });
                 let quorum = !zookeeper || self.state.borrow().has_quorum();
-                if elected && acks && quorum {
+                let mute = self.state.borrow().mute;
+                if elected && acks && quorum && !mute {
                     return Ok(true);
                 }
                 if Instant::now() >= until {
