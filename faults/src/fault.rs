@@ -5,13 +5,18 @@
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
 mod cut;
+mod degrade;
 mod expire_session;
 mod kill;
+mod link_down;
 mod pause;
+mod probe;
 mod restart;
 mod terminate;
 
 pub(crate) use cut::lifted;
+pub(crate) use degrade::restored;
+pub(crate) use link_down::links_up;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +25,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::cut::CutSpec;
+use crate::degrade::Condition;
 use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
 use crate::undo::Undo;
 
@@ -34,6 +40,11 @@ pub trait Fault {
 
     /// What a cluster must be able to do for it, its undo included.
     fn needs(&self) -> &'static [Capability];
+
+    /// How many nodes a cluster must have at least for it to mean anything.
+    fn nodes(&self) -> usize {
+        1
+    }
 
     /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
     fn unregisters(&self) -> bool {
@@ -51,6 +62,16 @@ pub trait Fault {
     /// Does it, to all victims as closely together as it can; returns when it is done, without
     /// looking whether it took effect.
     async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError>;
+
+    /// Whether it can come and go while it lasts: [`Fault::lift`] and [`Fault::inject`] in turn.
+    fn flaps(&self) -> bool {
+        false
+    }
+
+    /// Ends it for a while; returns when that is done, without looking.
+    async fn lift(&self, _: &[Victim], _: &dyn Cluster) -> Result<(), PortError> {
+        Err(PortError(format!("{} cannot be lifted", self.name())))
+    }
 
     /// Looks whether it took effect. Never fails: what cannot be shown is not proven.
     async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence;
@@ -72,6 +93,10 @@ pub enum FaultSpec {
     Restart,
     /// Traffic is taken away.
     Cut(CutSpec),
+    /// The link is down.
+    LinkDown,
+    /// Packets are lost, late, throttled, doubled or out of order.
+    Degrade(Condition),
 }
 
 impl FaultSpec {
@@ -83,6 +108,8 @@ impl FaultSpec {
         Self::ExpireSession,
         Self::Restart,
         Self::Cut(cut::EXAMPLE),
+        Self::LinkDown,
+        Self::Degrade(degrade::EXAMPLE),
     ];
 
     /// What carries it out.
@@ -94,6 +121,8 @@ impl FaultSpec {
             Self::ExpireSession => &expire_session::ExpireSession,
             Self::Restart => &restart::Restart,
             Self::Cut(cut) => cut,
+            Self::LinkDown => &link_down::LinkDown,
+            Self::Degrade(condition) => condition,
         }
     }
 }

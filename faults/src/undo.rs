@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::cut::Cut;
-use crate::fault::{Evidence, lifted, time_to_end};
+use crate::degrade::Degradation;
+use crate::fault::{Evidence, lifted, links_up, restored, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 
 /// How often ZooKeeper is asked whether a registration is still there.
@@ -58,6 +59,16 @@ pub enum Undo {
         /// Which.
         cut: Cut,
     },
+    /// Take links up again that were to be down.
+    LinkUp {
+        /// The nodes whose links they are.
+        nodes: Vec<String>,
+    },
+    /// Let packets pass as they should where links were to be degraded.
+    Restore {
+        /// How.
+        degradation: Degradation,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
 }
@@ -78,6 +89,8 @@ impl fmt::Display for Undo {
             Self::Resume { process } => write!(f, "resume {process}"),
             Self::AwaitUp { process } => write!(f, "see {process} come back"),
             Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
+            Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
+            Self::Restore { degradation } => write!(f, "end the {degradation}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -97,7 +110,7 @@ impl Undo {
             | Self::Resume { process }
             | Self::AwaitUp { process } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
-            Self::Uncut { .. } => true,
+            Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
             Self::RestoreLeaders => false,
         }
     }
@@ -120,6 +133,16 @@ impl Undo {
             Self::Uncut { cut } => {
                 cluster.uncut(cut).await?;
                 let evidence = lifted(cut, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
+            Self::LinkUp { nodes } => {
+                cluster.set_links(nodes, true).await?;
+                let evidence = links_up(nodes, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
+            Self::Restore { degradation } => {
+                cluster.restore(degradation).await?;
+                let evidence = restored(degradation, cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,

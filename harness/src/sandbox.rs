@@ -12,7 +12,9 @@ mod init;
 mod network;
 mod nft;
 mod probe;
+pub mod shape;
 mod spawn;
+mod tool;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,11 +23,23 @@ use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
 pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
-pub use network::{Address, CLIENTS, Network, observers_end};
-pub use nft::{inside, nft};
-pub use probe::{ModeError, choose, probe, probe_cut};
+pub use network::{Address, CLIENTS, LINK, Network, OBSERVER, observers_end};
+pub use nft::{Counters, Nft, inside};
+pub use probe::{ModeError, choose, probe, probe_links};
 pub(crate) use spawn::die_with_parent;
 pub use spawn::{SandboxChild, spawn};
+pub use tool::tool;
+
+/// What faults can do to links.
+pub const LINKS: [Capability; 7] = [
+    Capability::Cut,
+    Capability::LinkDown,
+    Capability::Loss,
+    Capability::Rate,
+    Capability::Delay,
+    Capability::Duplicate,
+    Capability::Reorder,
+];
 
 /// How a local cluster is isolated from the host, best first.
 #[derive(
@@ -50,8 +64,8 @@ impl Mode {
         self != Self::Loopback
     }
 
-    /// What faults can do to a cluster in this mode; to cut links takes a usable `nft` as well
-    /// (see [`probe_cut`]).
+    /// What faults can do to a cluster in this mode; what they do to links takes tools and a kernel
+    /// for it as well (see [`probe_links`]).
     pub fn capabilities(self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::from([
             Capability::Signal,
@@ -60,7 +74,7 @@ impl Mode {
             Capability::ExpireSession,
         ]);
         if self.has_namespaces() {
-            all.insert(Capability::Cut);
+            all.extend(LINKS);
         }
         all
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use futures::future::join_all;
 
+use super::probe::{Path, nodes, probe, told};
 use super::{Evidence, Fault, Victim};
-use crate::cut::{By, Cut, CutSpec, Origin, Reach, Side, Way};
-use crate::port::{Capability, Cluster, PortError, Process};
+use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
+use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
 
 /// One for lists: a node away from all others.
@@ -36,14 +36,29 @@ impl Fault for CutSpec {
         &[Capability::Cut]
     }
 
+    fn nodes(&self) -> usize {
+        match self.from {
+            Side::Zookeeper | Side::Clients => 1,
+            Side::OtherNodes | Side::Nodes(_) | Side::Ensemble | Side::Brokers => 2,
+            Side::AcrossBridge => 3,
+            // On a ring of three each node is next to every other.
+            Side::NonNeighbours => 4,
+        }
+    }
+
     fn takes_away(&self) -> bool {
-        self.unregisters()
+        self.unregisters() || self.from == Side::Ensemble
     }
 
     fn unregisters(&self) -> bool {
         match self.from {
             Side::OtherNodes | Side::Zookeeper => true,
-            Side::Nodes(_) | Side::Brokers | Side::Clients => false,
+            Side::Nodes(_)
+            | Side::AcrossBridge
+            | Side::NonNeighbours
+            | Side::Ensemble
+            | Side::Brokers
+            | Side::Clients => false,
         }
     }
 
@@ -55,6 +70,14 @@ impl Fault for CutSpec {
         cluster.cut(&self.of(victims)).await
     }
 
+    fn flaps(&self) -> bool {
+        true
+    }
+
+    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        cluster.uncut(&self.of(victims)).await
+    }
+
     async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
         in_force(&self.of(victims), cluster).await
     }
@@ -63,14 +86,16 @@ impl Fault for CutSpec {
 /// Evidence that a cut is in force: no probe gets through it, all others do, and the rules on each
 /// of its nodes have taken packets away.
 async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
+    let nodes = nodes(cluster);
+    let probes = probe(cluster, elections(cut), |_| true).await.into_iter();
     let (silenced, spared): (Vec<_>, Vec<_>) =
-        probe(cluster, |_, _| true).await.into_iter().partition(|p| cut.silences(&p.from, &p.to));
+        probes.partition(|(path, _)| is_silenced(path, cut, &nodes));
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| reach == Reach::Answered);
     // Asked last: the probes themselves are traffic.
     let counted = match cluster.taken(cut).await {
         Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
-        Ok(taken) => Evidence::all(cut.nodes.iter().map(|node| match taken.get(node) {
+        Ok(taken) => Evidence::all(cut.ends(&nodes).keys().map(|node| match taken.get(node) {
             Some(packets) => Evidence::of(format!("{node}: {packets} packets taken"), *packets > 0),
             None => Evidence::of(format!("{node} has no rule of the cut"), false),
         })),
@@ -80,7 +105,8 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
 
 /// Evidence that a cut is gone: every probe gets through, and no rule of it is left.
 pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
-    let probes = probe(cluster, |from, to| cut.silences(from, to)).await;
+    let nodes = nodes(cluster);
+    let probes = probe(cluster, elections(cut), |path| is_silenced(path, cut, &nodes)).await;
     let answered = told("the links that were cut", &probes, |reach| reach == Reach::Answered);
     let rules = match cluster.taken(cut).await {
         Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
@@ -93,44 +119,11 @@ pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     Evidence::all([answered, rules])
 }
 
-/// One connection that was tried.
-struct Probe {
-    from: Origin,
-    to: Process,
-    reach: Reach,
+/// Whether ZooKeeper's elections are to be probed: they are disturbed only where they are cut anyway.
+fn elections(cut: &Cut) -> bool {
+    cut.spec.from == Side::Ensemble
 }
 
-/// Tries, all at once, the connections that `which` names among those from every node and from the
-/// clients to every process.
-async fn probe(cluster: &dyn Cluster, which: impl Fn(&Origin, &Process) -> bool) -> Vec<Probe> {
-    let processes = cluster.processes();
-    let nodes: BTreeSet<_> = processes.iter().map(|process| process.node.clone()).collect();
-    let origins: Vec<_> = nodes.into_iter().map(Origin::Node).chain([Origin::Clients]).collect();
-    let pairs = origins.iter().flat_map(|from| processes.iter().map(move |to| (from, to)));
-    join_all(pairs.filter(|(from, to)| which(from, to)).map(async |(from, to)| Probe {
-        from: from.clone(),
-        to: to.clone(),
-        reach: cluster.reaches(from, to).await,
-    }))
-    .await
-}
-
-/// The probes of `links` in a line; proven when there are any, and all are `as_they_should`.
-fn told(links: &str, probes: &[Probe], as_they_should: impl Fn(Reach) -> bool) -> Evidence {
-    let count = |reach| probes.iter().filter(|probe| probe.reach == reach).count();
-    let counts: Vec<_> = [Reach::Answered, Reach::Refused, Reach::Unanswered]
-        .into_iter()
-        .filter(|reach| count(*reach) > 0)
-        .map(|reach| format!("{} {}", count(reach), reach.as_str()))
-        .collect();
-    let wrong: Vec<_> = probes
-        .iter()
-        .filter(|probe| !as_they_should(probe.reach))
-        .map(|probe| format!("{} to {} {}", probe.from, probe.to, probe.reach.as_str()))
-        .collect();
-    let mut line = format!("{} probes on {links}: {}", probes.len(), counts.join(", "));
-    if !wrong.is_empty() {
-        line.push_str(&format!(" ({})", wrong.join("; ")));
-    }
-    Evidence::of(line, wrong.is_empty() && !probes.is_empty())
+fn is_silenced(path: &Path, cut: &Cut, nodes: &BTreeSet<String>) -> bool {
+    cut.silences(nodes, &path.from, &path.to, path.service)
 }

@@ -2,6 +2,7 @@
 
 mod cut;
 mod fake;
+mod links;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -1,22 +1,22 @@
-//! Cuts between the nodes: a table of nft rules for each cut, in the namespace of each node that
-//! is cut off, set and removed as a whole.
+//! Cuts between the nodes: a table of nft rules for each cut, in the namespaces of the nodes on one
+//! side of it, set and removed as a whole.
 //!
 //! The rules are the node's own, not the bridge's: a broker reaches the ZooKeeper of its own
 //! machine over the node's loopback. Nothing is tracked, so established connections are cut too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use faults::cut::{By, Cut, Origin, Reach, Side, Way};
+use faults::cut::{By, Cut, Origin, Reach, Service, Side, Way};
 use faults::port::Process;
 use futures::future::join_all;
-use serde_json::Value;
 
 use super::LocalCluster;
 use crate::failure::Failure;
-use crate::sandbox::{CLIENTS, inside, nft};
+use crate::sandbox::{CLIENTS, Counters, inside};
+use crate::topology::PEER_PORTS;
 
 /// Limit for a connection between nodes. The kernel answers within a millisecond, whatever the
 /// server does; two busy cores make it tens.
@@ -30,7 +30,7 @@ impl LocalCluster {
     pub async fn cut(&self, cut: &Cut) -> Result<(), Failure> {
         let rules = self.rules(cut).map_err(|error| cannot("cut", cut, error))?;
         let began = Instant::now();
-        let set = self.on_each(cut, move || nft(&["-f", "-"], &rules)).await;
+        let set = self.transact(&rules).await;
         tracing::info!(%cut, us = began.elapsed().as_micros(), "rules are set");
         set.map(drop).map_err(|error| cannot("cut", cut, error))
     }
@@ -43,7 +43,8 @@ impl LocalCluster {
         let table = table(cut);
         // Added first, so that there is one to delete.
         let text = format!("table inet {table}\ndelete table inet {table}\n");
-        let ended = self.on_each(cut, move || nft(&["-f", "-"], &text)).await;
+        let ended = self.transact(&self.on_ends(cut, &text)).await;
+        tracing::info!(%cut, "rules are removed");
         ended.map(drop).map_err(|error| cannot("end the cut of", cut, error))
     }
 
@@ -52,23 +53,25 @@ impl LocalCluster {
     /// # Errors
     /// When `nft` refuses.
     pub async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, Failure> {
-        let listed = self.on_each(cut, || nft(&["-j", "list", "counters"], "")).await;
-        let listed = listed.map_err(|error| cannot("read the cut of", cut, error))?;
+        let counters = self.transact(&self.on_ends(cut, "")).await;
+        let counters = counters.map_err(|error| cannot("read the cut of", cut, error))?;
         let table = table(cut);
-        Ok(listed
-            .into_iter()
-            .filter_map(|(node, list)| Some((node, count(&list, &table)?)))
-            .collect())
+        let taken = |(node, c): (String, Counters)| Some((node, c.packets(&table, "taken")?));
+        Ok(counters.into_iter().filter_map(taken).collect())
     }
 
     /// Whether a connection is accepted.
-    pub async fn reaches(&self, from: &Origin, to: &Process) -> Reach {
+    pub async fn reaches(&self, from: &Origin, to: &Process, service: Service) -> Reach {
         let namespace = match from {
             Origin::Node(node) => self.network.namespace(node),
             Origin::Clients => Ok(None),
         };
         let Ok(namespace) = namespace else { return Reach::Unanswered };
-        let address = self.address(to);
+        let mut address = self.address(to);
+        if service == Service::Elections {
+            let [_, elections] = PEER_PORTS;
+            address.set_port(elections);
+        }
         let connect = move || TcpStream::connect_timeout(&address, PROBE_LIMIT).map(drop);
         match inside(namespace, connect).await {
             Ok(()) => Reach::Answered,
@@ -77,43 +80,54 @@ impl LocalCluster {
         }
     }
 
-    /// Does the same work in the namespace of each node of the cut, at the same time.
-    async fn on_each<T: Send + 'static>(
+    /// Carries out a transaction on each node, at the same time; the counters after it.
+    pub(super) async fn transact(
         &self,
-        cut: &Cut,
-        work: impl FnOnce() -> io::Result<T> + Clone + Send + 'static,
-    ) -> io::Result<Vec<(String, T)>> {
-        let each = cut.nodes.iter().map(async |node| {
-            let namespace = self.network.namespace(node)?;
-            if namespace.is_none() {
-                return Err(io::Error::other(format!("{node} has no network of its own")));
-            }
-            Ok((node.clone(), inside(namespace, work.clone()).await?))
+        rules: &BTreeMap<String, String>,
+    ) -> io::Result<BTreeMap<String, Counters>> {
+        let each = rules.iter().map(async |(node, text)| {
+            let nft = self.nft.get(node).ok_or_else(|| {
+                io::Error::other(format!("{node} has no network of its own, or `nft` is missing"))
+            })?;
+            Ok((node.clone(), nft.transact(text).await?))
         });
         join_all(each).await.into_iter().collect()
     }
 
-    /// The rules of a cut, the same on each of its nodes.
-    fn rules(&self, cut: &Cut) -> io::Result<String> {
-        let others: Vec<String> = match &cut.spec.from {
-            Side::Nodes(nodes) => nodes.clone(),
-            _ => {
-                self.topology.node_names().into_iter().filter(|n| !cut.nodes.contains(n)).collect()
-            }
-        };
-        let address = |name: &String| {
-            let index = self.topology.node.iter().position(|node| node.name == *name);
-            let index =
-                index.ok_or_else(|| io::Error::other(format!("there is no node {name}")))?;
-            Ok(self.network.address(index))
-        };
-        let others: Vec<Ipv4Addr> = others.iter().map(address).collect::<io::Result<_>>()?;
+    /// The same text for each node that has rules of the cut.
+    fn on_ends(&self, cut: &Cut, text: &str) -> BTreeMap<String, String> {
+        let ends = cut.ends(&self.nodes()).into_keys();
+        ends.map(|node| (node, text.to_owned())).collect()
+    }
+
+    fn nodes(&self) -> BTreeSet<String> {
+        self.topology.node_names().into_iter().collect()
+    }
+
+    /// The rules of a cut for each node that has any.
+    fn rules(&self, cut: &Cut) -> io::Result<BTreeMap<String, String>> {
         let ports =
             Ports { broker: self.topology.broker.port, zookeeper: self.topology.zookeeper.port };
-        if others.is_empty() && !matches!(cut.spec.from, Side::Zookeeper | Side::Clients) {
-            return Err(io::Error::other("there is nobody on the other side"));
+        let mut rules = BTreeMap::new();
+        for (node, others) in cut.ends(&self.nodes()) {
+            let others: Vec<Ipv4Addr> =
+                others.iter().map(|name| self.node_address(name)).collect::<io::Result<_>>()?;
+            if others.is_empty() && !matches!(cut.spec.from, Side::Zookeeper | Side::Clients) {
+                return Err(io::Error::other("there is nobody on the other side"));
+            }
+            rules.insert(node, text(cut, &others, &ports));
         }
-        Ok(text(cut, &others, &ports))
+        if rules.is_empty() {
+            return Err(io::Error::other("there is nobody to cut off"));
+        }
+        Ok(rules)
+    }
+
+    /// The address of a node.
+    pub(super) fn node_address(&self, name: &str) -> io::Result<Ipv4Addr> {
+        let index = self.topology.node.iter().position(|node| node.name == *name);
+        let index = index.ok_or_else(|| io::Error::other(format!("there is no node {name}")))?;
+        Ok(self.network.address(index))
     }
 }
 
@@ -135,12 +149,21 @@ fn text(cut: &Cut, others: &[Ipv4Addr], ports: &Ports) -> String {
     let Ports { broker, zookeeper } = ports;
     // What is sent; what is received is the same with the ends exchanged.
     let sent = match cut.spec.from {
-        Side::OtherNodes | Side::Nodes(_) => vec![format!("ip daddr {{ {list} }}")],
+        Side::OtherNodes | Side::Nodes(_) | Side::AcrossBridge | Side::NonNeighbours => {
+            vec![format!("ip daddr {{ {list} }}")]
+        }
         Side::Zookeeper => vec![format!("tcp dport {zookeeper}")],
         Side::Brokers => vec![
             format!("ip daddr {{ {list} }} tcp dport {broker}"),
             format!("ip daddr {{ {list} }} tcp sport {broker}"),
         ],
+        Side::Ensemble => {
+            let [quorum, elections] = PEER_PORTS;
+            vec![
+                format!("ip daddr {{ {list} }} tcp dport {{ {quorum}, {elections} }}"),
+                format!("ip daddr {{ {list} }} tcp sport {{ {quorum}, {elections} }}"),
+            ]
+        }
         Side::Clients => vec![format!("ip daddr {CLIENTS} tcp sport {broker}")],
     };
     let verdict = match cut.spec.by {
@@ -175,13 +198,6 @@ fn exchanged(packets: &str) -> String {
         other => other,
     };
     packets.split(' ').map(exchange).collect::<Vec<_>>().join(" ")
-}
-
-/// Packets of the counter of `table` in what `nft -j list counters` said; none when it is not there.
-fn count(list: &str, table: &str) -> Option<u64> {
-    let list: Value = serde_json::from_str(list).ok()?;
-    let counters = list["nftables"].as_array()?.iter().map(|item| &item["counter"]);
-    counters.filter(|counter| counter["table"] == table).find_map(|c| c["packets"].as_u64())
 }
 
 fn cannot(action: &str, cut: &Cut, error: io::Error) -> Failure {
@@ -241,14 +257,5 @@ mod tests {
         let tables: std::collections::BTreeSet<_> =
             cuts.map(|spec| table(&Cut { nodes: vec!["a".into()], spec })).into();
         assert_eq!(tables.len(), 5);
-    }
-
-    #[test]
-    fn a_counter_is_read_only_from_its_own_table() {
-        let list = r#"{"nftables": [{"metainfo": {}}, {"counter":
-            {"family": "inet", "name": "taken", "table": "T", "packets": 3, "bytes": 180}}]}"#;
-        assert_eq!(count(list, "T"), Some(3));
-        assert_eq!(count(list, "U"), None);
-        assert_eq!(count("", "T"), None);
     }
 }

@@ -239,22 +239,16 @@ pub(super) fn try_namespaces(mode: Mode, what: &str) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// The hidden subcommand that brings up a link, or sets rules, and ends.
+/// The hidden subcommand that tries something, and ends.
 pub const TRY: &str = "__try";
 
 /// To be tried: a link.
 pub(super) const LINK: &str = "link";
 
-/// To be tried: rules like those of a cut.
-pub(super) const RULES: &str = "rules";
-
 /// What the sandbox runs when it is only tried.
 pub fn try_main(what: &[OsString]) -> ExitCode {
-    let tried = match what.first() {
-        Some(what) if what == RULES => super::nft::try_rules(),
-        _ => super::network::try_link(),
-    };
-    match tried {
+    let name = what.first().and_then(|name| name.to_str()).unwrap_or(LINK);
+    match super::probe::try_named(name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

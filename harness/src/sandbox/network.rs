@@ -4,19 +4,23 @@
 //! an address of its own: what cuts the clients off does not blind the observer. Addresses are from 198.18.0.0/15, which is
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
 
-use super::Mode;
+use super::tool::tool;
+use super::{Mode, Nft};
 
 /// Where Kafka's clients are. The bridge's first address: connections have it unless they ask for
 /// another.
 pub const CLIENTS: Address = Ipv4Addr::new(198, 18, 0, 1);
 
 /// Where kbench watches from.
-const OBSERVER: Address = Ipv4Addr::new(198, 18, 0, 2);
+pub const OBSERVER: Address = Ipv4Addr::new(198, 18, 0, 2);
+
+/// The node's side of its link.
+pub const LINK: &str = "eth0";
 
 /// A node's address.
 pub type Address = Ipv4Addr;
@@ -39,8 +43,9 @@ impl Network {
             ip(&["-batch", "-"], &host_side(nodes))?;
             for (index, node) in nodes.iter().enumerate() {
                 let address = network.address(index);
-                let text =
-                    format!("addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n");
+                let text = format!(
+                    "addr add {address}/24 dev {LINK}\nlink set {LINK} up\nlink set lo up\n"
+                );
                 ip(&["-n", node, "-batch", "-"], &text)?;
             }
         }
@@ -66,6 +71,28 @@ impl Network {
             return Ok(None);
         }
         File::open(format!("/run/netns/{node}")).map(Some)
+    }
+
+    /// The bridge's side of the link of the node with this index.
+    pub fn link(index: usize) -> String {
+        format!("kb{}", index + 1)
+    }
+
+    /// An `nft` for each node; none where there is no such tool, or no network of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn rules(&self, nodes: &[String]) -> io::Result<BTreeMap<String, Nft>> {
+        let mut each = BTreeMap::new();
+        for node in nodes {
+            let Some(namespace) = self.namespace(node)? else { continue };
+            match Nft::start(Some(namespace)) {
+                Ok(nft) => each.insert(node.clone(), nft),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(each)
     }
 }
 
@@ -93,34 +120,16 @@ fn host_side(nodes: &[String]) -> String {
          addr add {OBSERVER}/24 dev kb0\nlink set kb0 up\n"
     );
     for (index, node) in nodes.iter().enumerate() {
-        let link = index + 1;
+        let link = Network::link(index);
         text.push_str(&format!(
             "netns add {node}\n\
-             link add kb{link} type veth peer name eth0 netns {node}\n\
-             link set kb{link} master kb0 up\n"
+             link add {link} type veth peer name {LINK} netns {node}\n\
+             link set {link} master kb0 up\n"
         ));
     }
     text
 }
 
 fn ip(arguments: &[&str], batch: &str) -> io::Result<()> {
-    let mut child = Command::new("ip")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::other("`ip` is missing (package iproute2)"),
-            _ => error,
-        })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(batch.as_bytes())?;
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("ip: {}", said.trim())))
+    tool("ip", arguments, batch).map(drop)
 }

@@ -36,6 +36,15 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Uncut { cut };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
+        let nodes = world.links_down();
+        if !nodes.is_empty() {
+            let undo = Undo::LinkUp { nodes };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
+        for degradation in world.degradations() {
+            let undo = Undo::Restore { degradation };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
@@ -53,7 +62,8 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
-        assert!(world.cuts().is_empty());
+        assert!(world.cuts().is_empty() && world.degradations().is_empty());
+        assert!(world.links_down().is_empty());
         calls
     })
 }
@@ -67,7 +77,9 @@ fn struck_after_interruption(world: &World) -> bool {
     };
     let trace = world.trace.borrow();
     let strikes = |line: &String| {
-        line.starts_with("signal") || line.starts_with("cut") || line == "fault-injecting"
+        ["signal", "cut", "take down", "degrade ", "fault-injecting"]
+            .iter()
+            .any(|strike| line.starts_with(strike))
     };
     // Calls count from 1; an injection under way is finished, not left half done.
     let under_way = trace.get(call - 1).is_some_and(strikes);
