@@ -4,11 +4,19 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
+mod cut;
+mod degrade;
 mod expire_session;
 mod kill;
+mod link_down;
 mod pause;
+mod probe;
 mod restart;
 mod terminate;
+
+pub(crate) use cut::lifted;
+pub(crate) use degrade::restored;
+pub(crate) use link_down::links_up;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +24,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::cut::CutSpec;
+use crate::degrade::Condition;
 use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
 use crate::undo::Undo;
 
@@ -31,6 +41,16 @@ pub trait Fault {
     /// What a cluster must be able to do for it, its undo included.
     fn needs(&self) -> &'static [Capability];
 
+    /// How many nodes a cluster must have at least for it to mean anything.
+    fn nodes(&self) -> usize {
+        1
+    }
+
+    /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
+    fn unregisters(&self) -> bool {
+        true
+    }
+
     /// Whether its victims stay away until it is undone.
     fn takes_away(&self) -> bool {
         true
@@ -43,12 +63,22 @@ pub trait Fault {
     /// looking whether it took effect.
     async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError>;
 
+    /// Whether it can come and go while it lasts: [`Fault::lift`] and [`Fault::inject`] in turn.
+    fn flaps(&self) -> bool {
+        false
+    }
+
+    /// Ends it for a while; returns when that is done, without looking.
+    async fn lift(&self, _: &[Victim], _: &dyn Cluster) -> Result<(), PortError> {
+        Err(PortError(format!("{} cannot be lifted", self.name())))
+    }
+
     /// Looks whether it took effect. Never fails: what cannot be shown is not proven.
     async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence;
 }
 
 /// A fault as a plan names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultSpec {
     /// SIGKILL.
@@ -61,21 +91,38 @@ pub enum FaultSpec {
     ExpireSession,
     /// SIGKILL and a start.
     Restart,
+    /// Traffic is taken away.
+    Cut(CutSpec),
+    /// The link is down.
+    LinkDown,
+    /// Packets are lost, late, throttled, doubled or out of order.
+    Degrade(Condition),
 }
 
 impl FaultSpec {
     /// Every fault of the catalogue, in the order of lists.
-    pub const ALL: &[Self] =
-        &[Self::Kill, Self::Terminate, Self::Pause, Self::ExpireSession, Self::Restart];
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::Terminate,
+        Self::Pause,
+        Self::ExpireSession,
+        Self::Restart,
+        Self::Cut(cut::EXAMPLE),
+        Self::LinkDown,
+        Self::Degrade(degrade::EXAMPLE),
+    ];
 
     /// What carries it out.
-    pub fn fault(&self) -> &'static dyn Fault {
+    pub fn fault(&self) -> &dyn Fault {
         match self {
             Self::Kill => &kill::Kill,
             Self::Terminate => &terminate::Terminate,
             Self::Pause => &pause::Pause,
             Self::ExpireSession => &expire_session::ExpireSession,
             Self::Restart => &restart::Restart,
+            Self::Cut(cut) => cut,
+            Self::LinkDown => &link_down::LinkDown,
+            Self::Degrade(condition) => condition,
         }
     }
 }
@@ -205,7 +252,10 @@ mod tests {
     fn a_fault_is_named_in_plans_as_it_names_itself() {
         for spec in FaultSpec::ALL {
             let in_plans = serde_json::to_value(spec).unwrap();
-            assert_eq!(in_plans, spec.fault().name());
+            // A fault with settings of its own is a table with its name as the only key.
+            let table = in_plans.as_object().and_then(|table| table.keys().next());
+            let name = table.map(String::as_str).or(in_plans.as_str());
+            assert_eq!(name, Some(spec.fault().name()));
         }
     }
 

@@ -1,12 +1,16 @@
 //! Faults, targets, plans, the nemesis and the undo ledger.
 //!
 //! - [`port`]: what faults can do to a cluster and ask of a run; implemented elsewhere, once.
+//! - [`cut`]: which traffic is taken away, as data.
+//! - [`degrade`]: what becomes of packets that still pass, as data.
 //! - [`fault`]: the catalogue, one file a fault. [`target`]: whom it strikes, resolved late.
 //! - [`undo`]: how a fault is undone, as data. [`ledger`]: the undos, on disk before the injection.
 //! - [`plan`]: steps of fault and target with their timing. [`nemesis`]: carries out a plan.
 //!
-//! Invariant: no signal is sent, no leader moved, before its undo is on disk.
+//! Invariant: no signal is sent, no leader moved, no link touched, before its undo is on disk.
 
+pub mod cut;
+pub mod degrade;
 pub mod fault;
 pub mod ledger;
 pub mod nemesis;

@@ -60,9 +60,24 @@ pub struct Step {
     /// The fault lasts this long, whatever happens.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     hold: Option<Duration>,
+    /// It comes and goes meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flapping: Option<Flapping>,
     /// What the cluster is expected to do meanwhile.
     #[serde(default)]
     pub expect: Expectation,
+}
+
+/// How a fault comes and goes while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flapping {
+    /// It is there for so long...
+    #[serde(with = "humantime_serde")]
+    pub on: Duration,
+    /// ... and then not, for so long.
+    #[serde(with = "humantime_serde")]
+    pub off: Duration,
 }
 
 /// What is done to the healthy cluster before an injection.
@@ -136,6 +151,23 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
     ("zk-all-killed", include_str!("../plans/zk-all-killed.toml")),
     ("zk-leader-paused", include_str!("../plans/zk-leader-paused.toml")),
+    ("isolate-broker", include_str!("../plans/isolate-broker.toml")),
+    ("broker-without-zookeeper", include_str!("../plans/broker-without-zookeeper.toml")),
+    ("controller-without-zookeeper", include_str!("../plans/controller-without-zookeeper.toml")),
+    ("leader-without-followers", include_str!("../plans/leader-without-followers.toml")),
+    ("clients-without-leader", include_str!("../plans/clients-without-leader.toml")),
+    ("all-brokers-without-zookeeper", include_str!("../plans/all-brokers-without-zookeeper.toml")),
+    ("zk-leader-isolated", include_str!("../plans/zk-leader-isolated.toml")),
+    ("halves", include_str!("../plans/halves.toml")),
+    ("bridge", include_str!("../plans/bridge.toml")),
+    ("clients-without-brokers", include_str!("../plans/clients-without-brokers.toml")),
+    ("link-down", include_str!("../plans/link-down.toml")),
+    ("link-flapping", include_str!("../plans/link-flapping.toml")),
+    ("packet-loss", include_str!("../plans/packet-loss.toml")),
+    ("slow-network", include_str!("../plans/slow-network.toml")),
+    ("duplicated-packets", include_str!("../plans/duplicated-packets.toml")),
+    ("reordered-packets", include_str!("../plans/reordered-packets.toml")),
+    ("low-bandwidth", include_str!("../plans/low-bandwidth.toml")),
 ];
 
 impl Plan {
@@ -166,6 +198,11 @@ impl Plan {
     /// What a cluster must be able to do for this plan, healing included.
     pub fn needs(&self) -> BTreeSet<Capability> {
         self.steps.iter().flat_map(Step::needs).collect()
+    }
+
+    /// How many nodes a cluster must have for this plan.
+    pub fn nodes(&self) -> usize {
+        self.steps.iter().map(|step| step.fault.fault().nodes()).max().unwrap_or_default()
     }
 
     /// How long the plan is likely to take on a cluster whose brokers have this ZooKeeper session
@@ -241,6 +278,15 @@ impl Step {
         };
         if lasts.is_zero() {
             return Err(format!("{step}: a fault must last longer than 0 s"));
+        }
+        if let Some(Flapping { on, off }) = self.flapping {
+            let fault = self.fault.fault();
+            if !fault.flaps() {
+                return Err(format!("{step}: `{}` cannot come and go", fault.name()));
+            }
+            if on.is_zero() || off.is_zero() {
+                return Err(format!("{step}: `flapping` needs some time `on` and some `off`"));
+            }
         }
         if self.expect == Expectation::OutageUntilHeal && self.hold.is_none() {
             return Err(format!(

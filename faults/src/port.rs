@@ -9,6 +9,9 @@ use results::clock::RunTime;
 use results::event::{BrokerId, EventKind, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::cut::{Cut, Origin, Reach, Service};
+use crate::degrade::{Degradation, Degraded};
+
 /// Something that a cluster can let faults do. A plan that needs more is refused before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,6 +26,18 @@ pub enum Capability {
     ExpireSession,
     /// Cut network links between nodes.
     Cut,
+    /// Take the links of nodes down.
+    LinkDown,
+    /// Lose packets.
+    Loss,
+    /// Throttle what nodes send.
+    Rate,
+    /// Delay packets.
+    Delay,
+    /// Send packets twice.
+    Duplicate,
+    /// Let packets overtake others.
+    Reorder,
 }
 
 /// One server process of the cluster.
@@ -151,6 +166,43 @@ pub trait Cluster {
     /// Whether `process` answers a request on its client port within a short time-out. The kernel
     /// accepts connections for a process that stands still, so that alone would prove nothing.
     async fn answers(&self, process: &Process) -> bool;
+
+    /// Takes traffic away, that of established connections too: on each node at one stroke, all
+    /// nodes as closely together as it can. A cut that is there already is an error.
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError>;
+
+    /// Lets the traffic pass again. Nothing happens where it was not cut.
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError>;
+
+    /// Packets that each node's rules of `cut` have taken away; only nodes that have such rules.
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError>;
+
+    /// Takes the links of nodes down, or up again; nothing happens where they are so.
+    async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError>;
+
+    /// Whether the link of a node is up.
+    async fn link_is_up(&self, node: &str) -> Result<bool, PortError>;
+
+    /// Degrades the links of nodes, all as closely together as it can. One that is degraded in the
+    /// same way already is an error.
+    async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError>;
+
+    /// Lets packets pass as they should. Nothing happens where they do.
+    async fn restore(&self, degradation: &Degradation) -> Result<(), PortError>;
+
+    /// What was done to packets; only nodes whose links are so degraded.
+    async fn degraded(
+        &self,
+        degradation: &Degradation,
+    ) -> Result<BTreeMap<String, Degraded>, PortError>;
+
+    /// How long a connection from `from` to the client port of `to` takes to be accepted; none when
+    /// it is not, within a few seconds.
+    async fn round_trip(&self, from: &Origin, to: &Process) -> Option<Duration>;
+
+    /// Whether a connection from `from` to a port of `to` is accepted, within a time-out so short
+    /// that a proof by silence is soon had.
+    async fn reaches(&self, from: &Origin, to: &Process, service: Service) -> Reach;
 
     /// Starts `process` (nothing happens when it runs). Returns when it accepts connections and a
     /// broker is registered in ZooKeeper, a ZooKeeper server in a quorum; fails at once when the

@@ -3,6 +3,7 @@
 //! Resolution is a pure function of a [`View`]; where several would do, the seed picks. An unmet
 //! target is told in words with what was seen. What is absent: waiting for a target to be met.
 
+mod nodes;
 mod random;
 mod zookeeper;
 
@@ -13,6 +14,7 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::port::{Process, View};
+pub use nodes::NodeSet;
 pub use random::Random;
 pub use zookeeper::ZkSet;
 
@@ -30,6 +32,12 @@ pub enum Target {
     Broker(BrokerId),
     /// Every server process of this node.
     Node(String),
+    /// Every server process of the cluster.
+    All,
+    /// Every server process of so many nodes that the rest is no majority.
+    Majority(NodeSet),
+    /// Every server process of as many nodes as can be missed while the rest is a majority.
+    Minority(NodeSet),
     /// So many processes, drawn by the run's seed.
     Random(Random),
     /// The ZooKeeper server that leads the ensemble.
@@ -74,6 +82,9 @@ impl fmt::Display for Target {
             Self::ControllerAndLeader => write!(f, "controller-and-leader"),
             Self::Broker(id) => write!(f, "broker({id})"),
             Self::Node(name) => write!(f, "node({name})"),
+            Self::All => write!(f, "all"),
+            Self::Majority(set) => write!(f, "majority{set}"),
+            Self::Minority(set) => write!(f, "minority{set}"),
             Self::Random(random) => random.fmt(f),
             Self::ZkLeader => write!(f, "zk-leader"),
             Self::ZkFollower => write!(f, "zk-follower"),
@@ -117,6 +128,9 @@ impl Target {
             Self::ControllerAndLeader => broker(controller_and_leader(view)?, processes),
             Self::Broker(id) => broker(*id, processes),
             Self::Node(name) => node(name, processes),
+            Self::All => Ok(processes.to_vec()),
+            Self::Majority(set) => nodes::majority(*set, view, processes, seed),
+            Self::Minority(set) => nodes::minority(*set, view, processes, seed),
             Self::Random(random) => random.resolve(processes, seed),
             Self::ZkLeader => zookeeper::leader(view, processes),
             Self::ZkFollower => zookeeper::follower(view, processes, seed),
@@ -136,6 +150,9 @@ impl Target {
             | Self::ControllerAndLeader
             | Self::Broker(_)
             | Self::Node(_)
+            | Self::All
+            | Self::Majority(_)
+            | Self::Minority(_)
             | Self::Random(_)
             | Self::Zookeeper(_)
             | Self::ZkAll => false,

@@ -11,7 +11,9 @@ use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::fault::{Evidence, time_to_end};
+use crate::cut::Cut;
+use crate::degrade::Degradation;
+use crate::fault::{Evidence, lifted, links_up, restored, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 
 /// How often ZooKeeper is asked whether a registration is still there.
@@ -52,6 +54,21 @@ pub enum Undo {
         /// The process.
         process: Process,
     },
+    /// Let traffic pass again that was to be taken away.
+    Uncut {
+        /// Which.
+        cut: Cut,
+    },
+    /// Take links up again that were to be down.
+    LinkUp {
+        /// The nodes whose links they are.
+        nodes: Vec<String>,
+    },
+    /// Let packets pass as they should where links were to be degraded.
+    Restore {
+        /// How.
+        degradation: Degradation,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
 }
@@ -71,6 +88,9 @@ impl fmt::Display for Undo {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
             Self::Resume { process } => write!(f, "resume {process}"),
             Self::AwaitUp { process } => write!(f, "see {process} come back"),
+            Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
+            Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
+            Self::Restore { degradation } => write!(f, "end the {degradation}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
         }
     }
@@ -89,6 +109,8 @@ impl Undo {
             Self::StartProcess { process, .. }
             | Self::Resume { process }
             | Self::AwaitUp { process } => process.role == Role::Zookeeper,
+            // Nor can they over links that are cut.
+            Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
             Self::RestoreLeaders => false,
         }
     }
@@ -108,6 +130,21 @@ impl Undo {
                 evidence: await_up(process, cluster).await?,
                 waited_for_session: Duration::ZERO,
             }),
+            Self::Uncut { cut } => {
+                cluster.uncut(cut).await?;
+                let evidence = lifted(cut, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
+            Self::LinkUp { nodes } => {
+                cluster.set_links(nodes, true).await?;
+                let evidence = links_up(nodes, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
+            Self::Restore { degradation } => {
+                cluster.restore(degradation).await?;
+                let evidence = restored(degradation, cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
             Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
         }
     }

@@ -5,7 +5,11 @@
 //! stay in the trial's `logs/`. What a cluster is doing is not known here: see `observe`.
 
 mod config;
+mod cut;
+mod degrade;
+mod link;
 mod process;
+mod queue;
 mod ready;
 mod room;
 
@@ -23,9 +27,10 @@ use results::event::{BrokerId, EventKind, Role};
 use crate::failure::Failure;
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
-use crate::sandbox::{Mode, Network};
+use crate::sandbox::{Mode, Network, Nft};
 use crate::topology::Topology;
 use process::Server;
+use queue::Queue;
 
 /// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
 const DUMP_LIMIT: Duration = Duration::from_secs(40);
@@ -56,6 +61,10 @@ pub struct LocalCluster {
     topology: Topology,
     kafka: Kafka,
     network: Network,
+    /// Of each node that has a network of its own, where there is an `nft`.
+    nft: BTreeMap<String, Nft>,
+    /// Of each node whose packets are held up in this process.
+    queues: RefCell<BTreeMap<String, Queue>>,
     data: PathBuf,
     logs: PathBuf,
     recorder: Arc<Recorder>,
@@ -69,16 +78,20 @@ impl LocalCluster {
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
     /// or not everything was up within the limit.
     pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
-        let network = Network::make(setup.mode, setup.lab, &setup.topology.node_names()).map_err(
-            |error| Failure::infrastructure(format!("no network for the nodes: {error}")),
-        )?;
+        let no_network = |error: std::io::Error| {
+            Failure::infrastructure(format!("no network for the nodes: {error}"))
+        };
+        let nodes = setup.topology.node_names();
+        let network = Network::make(setup.mode, setup.lab, &nodes).map_err(no_network)?;
         let cluster = Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
+            nft: network.rules(&nodes).map_err(no_network)?,
             network,
             data: setup.data,
             logs: setup.logs,
             recorder: setup.recorder,
+            queues: RefCell::default(),
             servers: RefCell::default(),
         };
         room::make(setup.mode, &cluster.topology, &cluster.data)?;

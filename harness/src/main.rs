@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match (first, arguments.get(1..).unwrap_or_default()) {
         // First of all, before any thread exists: see the sandbox.
         (Some(sandbox::SUBCOMMAND), rest) => sandbox::init_main(rest),
-        (Some(sandbox::TRY), _) => sandbox::try_main(),
+        (Some(sandbox::TRY), rest) => sandbox::try_main(rest),
         (Some(trial::SUBCOMMAND), [run, number]) => {
             trial::main(Path::new(run), number.to_str().and_then(|n| n.parse().ok()).unwrap_or(1))
         }

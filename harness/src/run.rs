@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::provision;
 use crate::rundir::RunDir;
-use crate::sandbox::Mode;
+use crate::sandbox::{self, Mode};
 use crate::spec::RunSpec;
 
 /// A judged run: the report, and the records that it was made of.
@@ -56,21 +56,45 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     })
 }
 
-/// Refuses a plan that needs more than the mode can do.
+/// Refuses a plan that needs more than the mode can do, or more nodes than there are.
 ///
 /// # Errors
 /// A usage failure that names what is missing and why.
-pub fn refuse_beyond(mode: Mode, plan: &Plan) -> Result<(), Failure> {
-    let has = mode.capabilities();
-    let missing: Vec<Capability> =
-        plan.needs().into_iter().filter(|need| !has.contains(need)).collect();
-    match missing.first() {
-        None => Ok(()),
-        Some(need) => Err(Failure::usage(format!(
-            "plan `{}` needs the capability {need:?}, which {mode} lack",
-            plan.name
-        ))
-        .with_cure("`kbench doctor` says what is missing for namespaces")),
+pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failure> {
+    let (name, has) = (&plan.name, mode.capabilities());
+    if plan.nodes() > nodes {
+        return Err(Failure::usage(format!(
+            "plan `{name}` means something on {} nodes or more, and there are {nodes}",
+            plan.nodes()
+        )));
+    }
+    for need in plan.needs() {
+        if !has.contains(&need) {
+            return Err(Failure::usage(format!(
+                "plan `{name}` needs the capability {need:?}, which {mode} lack"
+            ))
+            .with_cure("`kbench doctor` says what is missing for namespaces"));
+        }
+        if sandbox::LINKS.contains(&need) {
+            sandbox::probe_links(mode, need).map_err(|why| {
+                let what = format!("plan `{name}` needs the capability {need:?}");
+                Failure::usage(format!("{what}, which is not to be had here: {why}"))
+                    .with_cure(cure(need))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What to do about a capability of links that is missing.
+fn cure(missing: Capability) -> &'static str {
+    match missing {
+        Capability::Delay | Capability::Reorder => {
+            "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"
+        }
+        Capability::Rate => "sudo modprobe sch_tbf",
+        Capability::LinkDown => "sudo apt-get install iproute2",
+        _ => "sudo apt-get install nftables, on a kernel with nf_tables",
     }
 }
 

@@ -10,8 +10,11 @@
 
 mod init;
 mod network;
+mod nft;
 mod probe;
+pub mod shape;
 mod spawn;
+mod tool;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,10 +23,23 @@ use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
 pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
-pub use network::{Address, Network};
-pub use probe::{ModeError, choose, probe};
+pub use network::{Address, CLIENTS, LINK, Network, OBSERVER, observers_end};
+pub use nft::{Counters, Nft, inside};
+pub use probe::{ModeError, choose, probe, probe_links};
 pub(crate) use spawn::die_with_parent;
 pub use spawn::{SandboxChild, spawn};
+pub use tool::tool;
+
+/// What faults can do to links.
+pub const LINKS: [Capability; 7] = [
+    Capability::Cut,
+    Capability::LinkDown,
+    Capability::Loss,
+    Capability::Rate,
+    Capability::Delay,
+    Capability::Duplicate,
+    Capability::Reorder,
+];
 
 /// How a local cluster is isolated from the host, best first.
 #[derive(
@@ -48,14 +64,19 @@ impl Mode {
         self != Self::Loopback
     }
 
-    /// What faults can do to a cluster in this mode.
+    /// What faults can do to a cluster in this mode; what they do to links takes tools and a kernel
+    /// for it as well (see [`probe_links`]).
     pub fn capabilities(self) -> BTreeSet<Capability> {
-        BTreeSet::from([
+        let mut all = BTreeSet::from([
             Capability::Signal,
             Capability::Start,
             Capability::MoveLeaders,
             Capability::ExpireSession,
-        ])
+        ]);
+        if self.has_namespaces() {
+            all.extend(LINKS);
+        }
+        all
     }
 
     /// The mode as it is written on the command line.

@@ -13,8 +13,10 @@ use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+
+use crate::sandbox::observers_end;
 
 /// Largest answer that is believed: metadata of a few hundred partitions is some 10 kB.
 const MOST_BYTES: usize = 64 << 20;
@@ -33,7 +35,11 @@ impl Connection {
     /// # Errors
     /// When the broker does not accept within `limit`.
     pub async fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
-        let stream = timeout(limit, TcpStream::connect(address)).await??;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(end) = observers_end(address) {
+            socket.bind(end)?;
+        }
+        let stream = timeout(limit, socket.connect(address)).await??;
         stream.set_nodelay(true)?;
         Ok(Self { stream, correlation: 0, received: 0 })
     }

@@ -233,6 +233,13 @@ pub enum EventKind {
         /// Whether the evidence proves the effect.
         proven: bool,
     },
+    /// The fault comes or goes while it lasts.
+    FaultFlapped {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// Whether it is there from now on.
+        on: bool,
+    },
     /// Clients and cluster have recovered as far as they can while the fault lasts.
     FaultRecovered {
         /// Id of the step in the plan.

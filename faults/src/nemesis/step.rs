@@ -4,6 +4,7 @@
 //! done. Healing is the caller's, whatever this returns.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use results::event::{BrokerId, EventKind, Role};
@@ -70,7 +71,7 @@ impl Stepper<'_> {
         self.steady().await?;
         let victims = self.prepare().await?;
         let proven = self.inject(&victims).await?;
-        let recovered = self.last(&victims).await;
+        let recovered = self.last(&victims).await?;
         Ok(Injection {
             resolved: victims.iter().map(Victim::to_string).collect(),
             proven,
@@ -190,7 +191,7 @@ impl Stepper<'_> {
             fault: fault.name().to_owned(),
             target: self.step.targets_in_words(),
             resolved: victims.iter().map(Victim::to_string).collect(),
-            brokers: brokers_of(victims),
+            brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
         });
         let injected = fault.inject(victims, self.cluster).await;
         let evidence = match &injected {
@@ -204,7 +205,35 @@ impl Stepper<'_> {
     }
 
     /// Lets the fault last. Whether the cluster recovered; none when the user interrupted.
-    async fn last(&self, victims: &[Victim]) -> Option<bool> {
+    async fn last(&self, victims: &[Victim]) -> Result<Option<bool>, Stop> {
+        let mut lasting = pin!(self.lasting(victims));
+        let Some(flapping) = self.step.flapping else { return Ok(lasting.await) };
+        let (fault, mut on) = (self.step.fault.fault(), true);
+        loop {
+            let rest = if on { flapping.on } else { flapping.off };
+            tokio::select! {
+                biased;
+                recovered = &mut lasting => return Ok(recovered),
+                () = sleep(rest) => {}
+            }
+            if self.conductor.interrupted() {
+                return Ok(lasting.await);
+            }
+            // Never left half done: the undo follows.
+            let flapped = if on {
+                fault.lift(victims, self.cluster).await
+            } else {
+                fault.inject(victims, self.cluster).await
+            };
+            on = !on;
+            flapped.map_err(|e| self.failed("let the fault come and go", e))?;
+            self.record(EventKind::FaultFlapped { fault_id: self.step.id.clone(), on });
+        }
+    }
+
+    /// Awaits the end of the fault's time. Whether the cluster recovered; none when the user
+    /// interrupted.
+    async fn lasting(&self, victims: &[Victim]) -> Option<bool> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.conductor.now(), Instant::now());
         let lasts = self.step.lasts();

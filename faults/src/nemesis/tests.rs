@@ -1,6 +1,8 @@
 //! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
 
+mod cut;
 mod fake;
+mod links;
 mod trouble;
 
 use std::collections::BTreeSet;

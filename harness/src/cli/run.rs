@@ -72,7 +72,7 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
         eprintln!("using {mode}: `kbench doctor` says why nothing better works here");
     }
     if let Some(plan) = &resolved.plan {
-        run::refuse_beyond(mode, plan)?;
+        run::refuse_beyond(mode, plan, resolved.cluster.node.len())?;
     }
     let kafka = match (&args.kafka_version, &args.kafka_home) {
         (None, None) => KafkaSource::Version(resolved.cluster.kafka.version.clone()),

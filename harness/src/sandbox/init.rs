@@ -226,11 +226,11 @@ fn at(step: &'static str) -> impl Fn(nix::Error) -> (&'static str, io::Error) {
     move |error| (step, error.into())
 }
 
-/// Whether the namespaces of `mode` can be made and furnished here: tried in a child that does
+/// Whether the namespaces of `mode` can be made and furnished with `what` here: tried in a child that does
 /// nothing else.
-pub(super) fn try_namespaces(mode: Mode) -> Result<(), String> {
+pub(super) fn try_namespaces(mode: Mode, what: &str) -> Result<(), String> {
     let output = Command::new("/proc/self/exe")
-        .args([SUBCOMMAND, mode.as_str(), TRY])
+        .args([SUBCOMMAND, mode.as_str(), TRY, what])
         .output()
         .map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -239,12 +239,16 @@ pub(super) fn try_namespaces(mode: Mode) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// The hidden subcommand that brings up a link and ends.
+/// The hidden subcommand that tries something, and ends.
 pub const TRY: &str = "__try";
 
+/// To be tried: a link.
+pub(super) const LINK: &str = "link";
+
 /// What the sandbox runs when it is only tried.
-pub fn try_main() -> ExitCode {
-    match super::network::try_link() {
+pub fn try_main(what: &[OsString]) -> ExitCode {
+    let name = what.first().and_then(|name| name.to_str()).unwrap_or(LINK);
+    match super::probe::try_named(name) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

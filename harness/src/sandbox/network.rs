@@ -1,14 +1,26 @@
 //! The network of a sandbox: one bridge, and for each node a network namespace with one link.
 //!
-//! kbench's own clients sit on the bridge's side. Addresses are from 198.18.0.0/15, which is
+//! kbench's own clients sit on the bridge's side, and beside them whoever watches the cluster, with
+//! an address of its own: what cuts the clients off does not blind the observer. Addresses are from 198.18.0.0/15, which is
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use super::Mode;
+use super::tool::tool;
+use super::{Mode, Nft};
+
+/// Where Kafka's clients are. The bridge's first address: connections have it unless they ask for
+/// another.
+pub const CLIENTS: Address = Ipv4Addr::new(198, 18, 0, 1);
+
+/// Where kbench watches from.
+pub const OBSERVER: Address = Ipv4Addr::new(198, 18, 0, 2);
+
+/// The node's side of its link.
+pub const LINK: &str = "eth0";
 
 /// A node's address.
 pub type Address = Ipv4Addr;
@@ -31,8 +43,9 @@ impl Network {
             ip(&["-batch", "-"], &host_side(nodes))?;
             for (index, node) in nodes.iter().enumerate() {
                 let address = network.address(index);
-                let text =
-                    format!("addr add {address}/24 dev eth0\nlink set eth0 up\nlink set lo up\n");
+                let text = format!(
+                    "addr add {address}/24 dev {LINK}\nlink set {LINK} up\nlink set lo up\n"
+                );
                 ip(&["-n", node, "-batch", "-"], &text)?;
             }
         }
@@ -59,6 +72,28 @@ impl Network {
         }
         File::open(format!("/run/netns/{node}")).map(Some)
     }
+
+    /// The bridge's side of the link of the node with this index.
+    pub fn link(index: usize) -> String {
+        format!("kb{}", index + 1)
+    }
+
+    /// An `nft` for each node; none where there is no such tool, or no network of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn rules(&self, nodes: &[String]) -> io::Result<BTreeMap<String, Nft>> {
+        let mut each = BTreeMap::new();
+        for node in nodes {
+            let Some(namespace) = self.namespace(node)? else { continue };
+            match Nft::start(Some(namespace)) {
+                Ok(nft) => each.insert(node.clone(), nft),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(each)
+    }
 }
 
 /// Brings up a link: whether this process may, and has the tool.
@@ -69,39 +104,32 @@ pub(super) fn try_link() -> io::Result<()> {
     ip(&["-batch", "-"], &host_side(&["try".to_owned()]))
 }
 
+/// The end that a connection to `server` is to have when it watches or steers the cluster; any
+/// will do when none.
+pub fn observers_end(server: SocketAddr) -> Option<SocketAddr> {
+    let network = |ip: Ipv4Addr| ip.octets()[..3] == OBSERVER.octets()[..3];
+    match server {
+        SocketAddr::V4(v4) if network(*v4.ip()) => Some(SocketAddr::from((OBSERVER, 0))),
+        _ => None,
+    }
+}
+
 fn host_side(nodes: &[String]) -> String {
-    let mut text = String::from(
-        "link set lo up\nlink add kb0 type bridge\naddr add 198.18.0.1/24 dev kb0\nlink set kb0 up\n",
+    let mut text = format!(
+        "link set lo up\nlink add kb0 type bridge\naddr add {CLIENTS}/24 dev kb0\n\
+         addr add {OBSERVER}/24 dev kb0\nlink set kb0 up\n"
     );
     for (index, node) in nodes.iter().enumerate() {
-        let link = index + 1;
+        let link = Network::link(index);
         text.push_str(&format!(
             "netns add {node}\n\
-             link add kb{link} type veth peer name eth0 netns {node}\n\
-             link set kb{link} master kb0 up\n"
+             link add {link} type veth peer name {LINK} netns {node}\n\
+             link set {link} master kb0 up\n"
         ));
     }
     text
 }
 
 fn ip(arguments: &[&str], batch: &str) -> io::Result<()> {
-    let mut child = Command::new("ip")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::other("`ip` is missing (package iproute2)"),
-            _ => error,
-        })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(batch.as_bytes())?;
-    }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("ip: {}", said.trim())))
+    tool("ip", arguments, batch).map(drop)
 }

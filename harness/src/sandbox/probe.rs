@@ -1,7 +1,13 @@
 //! Which modes this machine allows, found out by trying.
 
-use super::Mode;
-use super::init::try_namespaces;
+use std::io;
+
+use faults::port::Capability;
+
+use super::init::{LINK, try_namespaces};
+use super::network::try_link;
+use super::nft::try_rules;
+use super::{LINKS, Mode, shape};
 
 /// A mode that cannot be had, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +55,67 @@ pub fn probe(mode: Mode) -> Result<(), ModeError> {
         Mode::RootNamespaces if !nix::unistd::geteuid().is_root() => {
             Err(ModeError { mode, why: "you are not root".to_owned() })
         }
-        mode => try_namespaces(mode).map_err(|why| ModeError { mode, why }),
+        mode => try_namespaces(mode, LINK).map_err(|why| ModeError { mode, why }),
     }
 }
+
+/// Whether `capability` can be had for links in `mode` here.
+///
+/// # Errors
+/// Why not.
+pub fn probe_links(mode: Mode, capability: Capability) -> Result<(), String> {
+    if !mode.has_namespaces() {
+        return Err(format!("{mode} have no network of their own"));
+    }
+    try_namespaces(mode, &format!("{capability:?}"))
+}
+
+/// What to try for `name`; called inside the namespaces.
+pub(super) fn try_named(name: &str) -> io::Result<()> {
+    match LINKS.into_iter().find(|capability| format!("{capability:?}") == name) {
+        Some(Capability::Cut) => try_rules(CUT),
+        Some(Capability::Loss) => try_rules(LOSS),
+        Some(Capability::Duplicate) => try_rules(DUPLICATE),
+        Some(Capability::Rate) => shape::try_rate(),
+        Some(Capability::Delay | Capability::Reorder) => shape::try_delay(),
+        _ => try_link(),
+    }
+}
+
+/// Says every word that cuts are made of.
+const CUT: &str = "\
+create table inet try
+table inet try {
+ counter taken { }
+ chain inbound {
+  type filter hook input priority filter; policy accept;
+  ip saddr { 198.18.0.1 } tcp dport { 1, 2 } counter name taken drop
+  tcp flags & rst == 0 counter name taken reject with tcp reset
+ }
+}
+";
+
+/// Drops some packets.
+const LOSS: &str = "\
+create table inet try
+table inet try {
+ chain inbound {
+  type filter hook input priority filter; policy accept;
+  iifname lo numgen random mod 100 < 1 drop
+ }
+}
+";
+
+/// Sends some packets twice.
+const DUPLICATE: &str = "\
+create table netdev try
+table netdev try {
+ chain sent {
+  type filter hook egress device lo priority filter; policy accept;
+  meta mark != 1 numgen random mod 100 < 1 meta mark set 1 dup to lo
+ }
+}
+";
 
 /// The asked-for mode, or the best that works.
 ///

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use faults::cut::{Cut, Origin, Reach, Service};
+use faults::degrade::{Degradation, Degraded};
 use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
@@ -57,6 +59,49 @@ impl Cluster for Lab {
 
     async fn answers(&self, process: &Process) -> bool {
         self.cluster.answers(process).await
+    }
+
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
+        self.cluster.cut(cut).await.map_err(port)
+    }
+
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
+        self.cluster.uncut(cut).await.map_err(port)
+    }
+
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
+        self.cluster.taken(cut).await.map_err(port)
+    }
+
+    async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError> {
+        self.cluster.set_links(nodes, up).await.map_err(port)
+    }
+
+    async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
+        self.cluster.link_is_up(node).await.map_err(port)
+    }
+
+    async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
+        self.cluster.degrade(degradation).await.map_err(port)
+    }
+
+    async fn restore(&self, degradation: &Degradation) -> Result<(), PortError> {
+        self.cluster.restore(degradation).await.map_err(port)
+    }
+
+    async fn degraded(
+        &self,
+        degradation: &Degradation,
+    ) -> Result<BTreeMap<String, Degraded>, PortError> {
+        self.cluster.degraded(degradation).await.map_err(port)
+    }
+
+    async fn round_trip(&self, from: &Origin, to: &Process) -> Option<Duration> {
+        self.cluster.round_trip(from, to).await
+    }
+
+    async fn reaches(&self, from: &Origin, to: &Process, service: Service) -> Reach {
+        self.cluster.reaches(from, to, service).await
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {

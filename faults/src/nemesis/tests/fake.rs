@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use super::super::*;
 use super::*;
+use crate::cut::{Cut, Origin, Reach, Service, Side};
+use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
 use crate::port::{PartitionView, Process, ProcessState, View, ZkMode};
 
@@ -70,6 +72,12 @@ struct State {
     controller: Option<BrokerId>,
     replicas: Vec<Vec<BrokerId>>,
     leaders: Vec<Option<BrokerId>>,
+    cuts: Vec<Cut>,
+    /// Nodes whose link is down.
+    links_down: BTreeSet<String>,
+    degraded: Vec<Degradation>,
+    /// Whether a cut struck a leader and leaves it registered: nobody takes over.
+    mute: bool,
 }
 
 impl State {
@@ -91,6 +99,10 @@ impl State {
 /// As in the guide's cluster, which shipped plans name.
 const NODES: [&str; 3] = ["cpu-node1", "cpu-node2", "worker-node3"];
 
+fn nodes() -> BTreeSet<String> {
+    NODES.map(str::to_owned).into()
+}
+
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
 
 impl World {
@@ -110,6 +122,10 @@ impl World {
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
             replicas,
+            cuts: vec![],
+            links_down: BTreeSet::new(),
+            degraded: vec![],
+            mute: false,
         };
         Self {
             session: Duration::from_secs(15),
@@ -155,6 +171,35 @@ impl World {
         state.processes.keys().filter(|process| !state.runs(process)).cloned().collect()
     }
 
+    /// The cuts that are in force.
+    pub(super) fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
+    }
+
+    /// Nodes whose link is down.
+    pub(super) fn links_down(&self) -> Vec<String> {
+        self.state.borrow().links_down.iter().cloned().collect()
+    }
+
+    /// The links that are degraded.
+    pub(super) fn degradations(&self) -> Vec<Degradation> {
+        self.state.borrow().degraded.clone()
+    }
+
+    /// Brokers of these nodes are lost to ZooKeeper from now on, or back.
+    fn lose(&self, nodes: &[String], lost: bool) {
+        self.tick();
+        let mut state = self.state.borrow_mut();
+        let expires = Instant::now() + self.session;
+        for id in (1..=3).filter(|id| nodes.contains(&self.broker(*id).node)) {
+            if lost {
+                state.registered.insert(id, Some(expires));
+            } else if state.processes[&self.broker(id)].1 {
+                state.registered.insert(id, None);
+            }
+        }
+    }
+
     /// Whether leaders and replica orders are as the cluster started with.
     pub(super) fn layout_is_restored(&self) -> bool {
         let state = self.state.borrow();
@@ -173,7 +218,10 @@ impl World {
             Undo::StartProcess { process, .. }
             | Undo::Resume { process }
             | Undo::AwaitUp { process } => Some(process),
-            Undo::RestoreLeaders => None,
+            Undo::RestoreLeaders
+            | Undo::Uncut { .. }
+            | Undo::LinkUp { .. }
+            | Undo::Restore { .. } => None,
         };
         self.on_disk().into_iter().filter_map(process).collect()
     }

@@ -1,5 +1,6 @@
 //! The one promise of the nemesis, at each of its calls: whatever fails there, whoever interrupts
-//! or kills it there, a process that was struck runs again or the ledger still says to start it.
+//! or kills it there, a process that was struck runs again or the ledger still says to start it, and
+//! a link that was cut is open again or the ledger still says to open it.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,19 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         for down in world.down() {
             assert!(listed.contains(&down), "{down} is down and forgotten: {ended:?}");
         }
+        for cut in world.cuts() {
+            let undo = Undo::Uncut { cut };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
+        let nodes = world.links_down();
+        if !nodes.is_empty() {
+            let undo = Undo::LinkUp { nodes };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
+        for degradation in world.degradations() {
+            let undo = Undo::Restore { degradation };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
@@ -48,6 +62,8 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
+        assert!(world.cuts().is_empty() && world.degradations().is_empty());
+        assert!(world.links_down().is_empty());
         calls
     })
 }
@@ -60,7 +76,11 @@ fn struck_after_interruption(world: &World) -> bool {
         return false;
     };
     let trace = world.trace.borrow();
-    let strikes = |line: &String| line.starts_with("signal") || line == "fault-injecting";
+    let strikes = |line: &String| {
+        ["signal", "cut", "take down", "degrade ", "fault-injecting"]
+            .iter()
+            .any(|strike| line.starts_with(strike))
+    };
     // Calls count from 1; an injection under way is finished, not left half done.
     let under_way = trace.get(call - 1).is_some_and(strikes);
     !under_way && trace.iter().skip(call).any(strikes)

@@ -1,0 +1,129 @@
+//! A cut: traffic between nodes, or from nodes to a service, is taken away; processes stay alive.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+
+use super::probe::{Path, nodes, probe, told};
+use super::{Evidence, Fault, Victim};
+use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
+use crate::port::{Capability, Cluster, PortError};
+use crate::undo::Undo;
+
+/// One for lists: a node away from all others.
+pub(super) const EXAMPLE: CutSpec =
+    CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Drop };
+
+impl CutSpec {
+    /// The cut of the nodes of `victims`.
+    fn of(&self, victims: &[Victim]) -> Cut {
+        let nodes: BTreeSet<_> = victims.iter().map(|victim| victim.process.node.clone()).collect();
+        Cut { nodes: nodes.into_iter().collect(), spec: self.clone() }
+    }
+}
+
+#[async_trait(?Send)]
+impl Fault for CutSpec {
+    fn name(&self) -> &'static str {
+        "cut"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Traffic of nodes with other nodes, ZooKeeper, brokers or clients is dropped or reset."
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        &[Capability::Cut]
+    }
+
+    fn nodes(&self) -> usize {
+        match self.from {
+            Side::Zookeeper | Side::Clients => 1,
+            Side::OtherNodes | Side::Nodes(_) | Side::Ensemble | Side::Brokers => 2,
+            Side::AcrossBridge => 3,
+            // On a ring of three each node is next to every other.
+            Side::NonNeighbours => 4,
+        }
+    }
+
+    fn takes_away(&self) -> bool {
+        self.unregisters() || self.from == Side::Ensemble
+    }
+
+    fn unregisters(&self) -> bool {
+        match self.from {
+            Side::OtherNodes | Side::Zookeeper => true,
+            Side::Nodes(_)
+            | Side::AcrossBridge
+            | Side::NonNeighbours
+            | Side::Ensemble
+            | Side::Brokers
+            | Side::Clients => false,
+        }
+    }
+
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
+        vec![Undo::Uncut { cut: self.of(victims) }]
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        cluster.cut(&self.of(victims)).await
+    }
+
+    fn flaps(&self) -> bool {
+        true
+    }
+
+    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        cluster.uncut(&self.of(victims)).await
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        in_force(&self.of(victims), cluster).await
+    }
+}
+
+/// Evidence that a cut is in force: no probe gets through it, all others do, and the rules on each
+/// of its nodes have taken packets away.
+async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
+    let nodes = nodes(cluster);
+    let probes = probe(cluster, elections(cut), |_| true).await.into_iter();
+    let (silenced, spared): (Vec<_>, Vec<_>) =
+        probes.partition(|(path, _)| is_silenced(path, cut, &nodes));
+    let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
+    let answered = told("the other links", &spared, |reach| reach == Reach::Answered);
+    // Asked last: the probes themselves are traffic.
+    let counted = match cluster.taken(cut).await {
+        Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
+        Ok(taken) => Evidence::all(cut.ends(&nodes).keys().map(|node| match taken.get(node) {
+            Some(packets) => Evidence::of(format!("{node}: {packets} packets taken"), *packets > 0),
+            None => Evidence::of(format!("{node} has no rule of the cut"), false),
+        })),
+    };
+    Evidence::all([silent, answered, counted])
+}
+
+/// Evidence that a cut is gone: every probe gets through, and no rule of it is left.
+pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
+    let nodes = nodes(cluster);
+    let probes = probe(cluster, elections(cut), |path| is_silenced(path, cut, &nodes)).await;
+    let answered = told("the links that were cut", &probes, |reach| reach == Reach::Answered);
+    let rules = match cluster.taken(cut).await {
+        Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
+        Ok(taken) => {
+            let nodes: Vec<_> = taken.into_keys().collect();
+            Evidence::of(format!("rules of the cut are left on {}", nodes.join(", ")), false)
+        }
+        Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
+    };
+    Evidence::all([answered, rules])
+}
+
+/// Whether ZooKeeper's elections are to be probed: they are disturbed only where they are cut anyway.
+fn elections(cut: &Cut) -> bool {
+    cut.spec.from == Side::Ensemble
+}
+
+fn is_silenced(path: &Path, cut: &Cut, nodes: &BTreeSet<String>) -> bool {
+    cut.silences(nodes, &path.from, &path.to, path.service)
+}

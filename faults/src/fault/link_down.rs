@@ -1,0 +1,86 @@
+//! The link of a node is down: nothing comes in, nothing goes out, and nobody is told.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+
+use super::probe::{probe, told};
+use super::{Evidence, Fault, Victim};
+use crate::cut::Reach;
+use crate::port::{Capability, Cluster, PortError};
+use crate::undo::Undo;
+
+/// The fault.
+#[derive(Debug)]
+pub(super) struct LinkDown;
+
+/// The nodes that the victims run on.
+pub(super) fn nodes_of(victims: &[Victim]) -> Vec<String> {
+    let nodes: BTreeSet<_> = victims.iter().map(|victim| victim.process.node.clone()).collect();
+    nodes.into_iter().collect()
+}
+
+#[async_trait(?Send)]
+impl Fault for LinkDown {
+    fn name(&self) -> &'static str {
+        "link-down"
+    }
+
+    fn summary(&self) -> &'static str {
+        "The links of nodes are down, as with a pulled cable: clients and servers, both ways."
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        &[Capability::LinkDown]
+    }
+
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
+        vec![Undo::LinkUp { nodes: nodes_of(victims) }]
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        cluster.set_links(&nodes_of(victims), false).await
+    }
+
+    fn flaps(&self) -> bool {
+        true
+    }
+
+    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        cluster.set_links(&nodes_of(victims), true).await
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        let nodes = nodes_of(victims);
+        let probes = probe(cluster, false, |_| true).await.into_iter();
+        let (silenced, spared): (Vec<_>, Vec<_>) =
+            probes.partition(|(path, _)| path.leaves(&nodes));
+        Evidence::all([
+            told("the links that are down", &silenced, |reach| reach != Reach::Answered),
+            told("the other links", &spared, |reach| reach == Reach::Answered),
+            links(&nodes, false, cluster).await,
+        ])
+    }
+}
+
+/// Evidence that the links are up.
+pub(crate) async fn links_up(nodes: &[String], cluster: &dyn Cluster) -> Evidence {
+    let probes = probe(cluster, false, |path| path.leaves(nodes)).await;
+    let answered = told("the links that were down", &probes, |reach| reach == Reach::Answered);
+    Evidence::all([answered, links(nodes, true, cluster).await])
+}
+
+/// Evidence that the kernel calls the links up, or down.
+async fn links(nodes: &[String], up: bool, cluster: &dyn Cluster) -> Evidence {
+    let mut parts = vec![];
+    for node in nodes {
+        parts.push(match cluster.link_is_up(node).await {
+            Ok(is) => {
+                let says = if is { "up" } else { "down" };
+                Evidence::of(format!("the link of {node} is {says}"), is == up)
+            }
+            Err(error) => Evidence::of(format!("the link of {node}: {error}"), false),
+        });
+    }
+    Evidence::all(parts)
+}

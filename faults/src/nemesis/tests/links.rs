@@ -1,0 +1,86 @@
+//! Links that are down, degraded or flapping: what proves them, and that they are as before.
+
+use super::*;
+
+/// The evidence of the one injection, and of its healing.
+fn evidence(world: &World) -> (Vec<String>, Vec<String>) {
+    let events = world.events.borrow();
+    let injected = events.iter().find_map(|event| match &event.kind {
+        EventKind::FaultInjected { evidence, .. } => Some(evidence.clone()),
+        _ => None,
+    });
+    let healed = events.iter().find_map(|event| match &event.kind {
+        EventKind::FaultHealed { evidence, .. } => Some(evidence.clone()),
+        _ => None,
+    });
+    (injected.unwrap(), healed.unwrap())
+}
+
+const DOWN: &str = "fault = 'link-down'\ntarget = {node = 'cpu-node1'}\nhold = '10s'";
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_down_is_proven_by_probes_and_by_the_kernel() {
+    let world = World::new();
+    let outcome = carry_out(&plan(DOWN), &world).await.unwrap();
+    assert!(injection(&outcome, 0).proven);
+    let (injected, healed) = evidence(&world);
+    let expected = [
+        "10 probes on the links that are down: 10 unanswered",
+        "14 probes on the other links: 14 answered",
+        "the link of cpu-node1 is down",
+    ];
+    assert_eq!(injected, expected);
+    let expected =
+        ["10 probes on the links that were down: 10 answered", "the link of cpu-node1 is up"];
+    assert_eq!(healed, expected);
+    assert!(world.links_down().is_empty() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flapping_link_comes_and_goes_and_is_up_in_the_end() {
+    let world = World::new();
+    let flapping = format!("{DOWN}\nflapping = {{on = '3s', off = '2s'}}");
+    carry_out(&plan(&flapping), &world).await.unwrap();
+    let events = world.events.borrow();
+    let flapped = events.iter().filter_map(|event| match event.kind {
+        EventKind::FaultFlapped { on, .. } => Some(on),
+        _ => None,
+    });
+    assert_eq!(flapped.collect::<Vec<_>>(), [false, true, false]);
+    let downs = world.trace.borrow().iter().filter(|line| line.starts_with("take down")).count();
+    assert_eq!(downs, 2);
+    assert!(world.links_down().is_empty() && world.on_disk().is_empty());
+}
+
+const DELAY: &str = "fault = {degrade = {delay = {by = '100ms', jitter = '20ms'}}}
+target = {broker = 1}\nhold = '5s'";
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_is_proven_by_counters_and_round_trips() {
+    let world = World::new();
+    let outcome = carry_out(&plan(DELAY), &world).await.unwrap();
+    assert!(injection(&outcome, 0).proven);
+    let (injected, healed) = evidence(&world);
+    let expected = [
+        "cpu-node1: nft has delayed 7 of 70 packets",
+        "round trips to the slow nodes: 100200 us to 100200 us",
+        "round trips to the other nodes: 200 us to 200 us",
+        "14 probes on the other links: 14 answered",
+    ];
+    assert_eq!(injected, expected);
+    let expected = ["no delay of 100 ms +- 20 ms is left", "10 probes on the links: 10 answered"];
+    assert_eq!(healed, expected);
+    assert!(world.degradations().is_empty() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_effect_is_not_proven_and_healed_all_the_same() {
+    let loss = "fault = {degrade = {loss = 10}}\ntarget = {broker = 1}\nhold = '5s'";
+    for step in [DOWN, DELAY, loss] {
+        let mut world = World::new();
+        world.deaf = true;
+        let outcome = carry_out(&plan(step), &world).await.unwrap();
+        assert!(!injection(&outcome, 0).proven, "{step}");
+        assert!(world.on_disk().is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! Targets that are sets of nodes: so many of them, with everything that runs there.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Unmet, controller, list, pick};
+use crate::port::{Process, View};
+
+/// Which of several sets of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSet {
+    /// With the node of the controller, or without it; as the seed picks when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+}
+
+impl fmt::Display for NodeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.controller {
+            None => Ok(()),
+            Some(true) => write!(f, "(with the controller)"),
+            Some(false) => write!(f, "(without the controller)"),
+        }
+    }
+}
+
+/// So many nodes that the rest is no majority, and not more: half of an even number.
+pub(super) fn majority(
+    set: NodeSet,
+    view: &View,
+    processes: &[Process],
+    seed: u64,
+) -> Result<Vec<Process>, Unmet> {
+    choose(|of| of.div_ceil(2), set, view, processes, seed)
+}
+
+/// As many nodes as can be missed while the rest is a majority.
+pub(super) fn minority(
+    set: NodeSet,
+    view: &View,
+    processes: &[Process],
+    seed: u64,
+) -> Result<Vec<Process>, Unmet> {
+    choose(|of| of.saturating_sub(1) / 2, set, view, processes, seed)
+}
+
+fn choose(
+    count: impl Fn(usize) -> usize,
+    set: NodeSet,
+    view: &View,
+    processes: &[Process],
+    seed: u64,
+) -> Result<Vec<Process>, Unmet> {
+    let mut left: BTreeSet<&str> = processes.iter().map(|p| p.node.as_str()).collect();
+    let (of, count) = (left.len(), count(left.len()));
+    let mut chosen = BTreeSet::new();
+    if let Some(with) = set.controller {
+        let id = controller(view)?;
+        let node = super::broker(id, processes)?.into_iter().next().map(|p| p.node);
+        let node = node.and_then(|node| left.take(node.as_str()));
+        chosen.extend(node.filter(|_| with));
+    }
+    while chosen.len() < count {
+        let Some(next) = pick(&left, seed.wrapping_add(chosen.len() as u64)) else { break };
+        left.remove(next);
+        chosen.insert(next);
+    }
+    if count == 0 || chosen.len() != count {
+        return Err(Unmet(format!(
+            "of {of} nodes there is no such set of {count}: {}",
+            list(processes)
+        )));
+    }
+    Ok(processes.iter().filter(|p| chosen.contains(p.node.as_str())).cloned().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use results::event::{BrokerId, Role};
+
+    use super::*;
+    use crate::target::Target;
+
+    /// Nodes struck in a cluster of so many, of which the last has the controller.
+    fn resolve(target: &str, size: i32, seed: u64) -> Result<Vec<BrokerId>, String> {
+        #[derive(Deserialize)]
+        struct Line {
+            target: Target,
+        }
+        let line: Line = toml::from_str(&format!("target = {target}")).unwrap();
+        let view = View { controller: Some(size), ..View::default() };
+        let process = |id, role| Process { node: format!("node{id}"), role, id };
+        let processes: Vec<_> = (1..=size)
+            .flat_map(|id| [Role::Broker, Role::Zookeeper].map(|r| process(id, r)))
+            .collect();
+        let struck = line.target.resolve(&view, &processes, seed).map_err(|e| e.to_string())?;
+        let ids: BTreeSet<_> = struck.iter().map(|process| process.id).collect();
+        assert_eq!(struck.len(), 2 * ids.len(), "everything of a node");
+        Ok(ids.into_iter().collect())
+    }
+
+    #[test]
+    fn sets_of_nodes_are_of_their_size_and_with_the_controller_as_asked() {
+        for seed in 0..20 {
+            for (size, most, least) in [(3, 2, 1), (4, 2, 1), (5, 3, 2)] {
+                let with = resolve("{minority = {controller = true}}", size, seed).unwrap();
+                assert!(with.len() == least && with.contains(&size), "{with:?}");
+                let without = resolve("{majority = {controller = false}}", size, seed).unwrap();
+                assert!(without.len() == most && !without.contains(&size), "{without:?}");
+                assert_eq!(resolve("{majority = {}}", size, seed).unwrap().len(), most);
+            }
+        }
+        assert_eq!(resolve("'all'", 3, 1), Ok(vec![1, 2, 3]));
+        assert!(resolve("{minority = {}}", 2, 1).unwrap_err().contains("no such set of 0"));
+    }
+}
