@@ -101,6 +101,7 @@ impl LocalCluster {
             config::write(&cluster, process)?;
         }
         cluster.start_all().await?;
+        cluster.rouse_nft().await.map_err(no_network)?;
         Ok(cluster)
     }
 
