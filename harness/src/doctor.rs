@@ -5,6 +5,7 @@ use std::process::Command;
 use nix::sys::statvfs::statvfs;
 
 use crate::provision;
+use crate::run;
 use crate::sandbox::{self, Mode};
 use crate::spec::KafkaSource;
 
@@ -46,6 +47,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     let mut checks = vec![java(), kafka(source), tool("iproute2", "ip", Health::Bad)];
     checks.push(tool("nftables", "nft", Health::Poor));
     checks.extend(Mode::ALL.map(mode));
+    checks.push(links());
     checks.extend([memory(), disk(), cores(), archives(source)]);
     checks
 }
@@ -124,6 +126,24 @@ fn mode(mode: Mode) -> DoctorCheck {
         Ok(()) => check(name, Health::Good, "usable", None),
         Err(error) => check(name, Health::Poor, error.to_string(), Some(error.cure())),
     }
+}
+
+/// What can be done to the links between nodes, in the best mode.
+fn links() -> DoctorCheck {
+    let name = "faults of links";
+    let tried = sandbox::choose(None)
+        .map(|mode| sandbox::LINKS.map(|link| (link, sandbox::probe_links(mode, link))));
+    let missing: Vec<_> = tried
+        .into_iter()
+        .flatten()
+        .filter_map(|(link, tried)| tried.err().map(|why| (link, why)))
+        .collect();
+    let Some((first, why)) = missing.first() else {
+        return check(name, Health::Good, "all can be had", None);
+    };
+    let names: Vec<_> = missing.iter().map(|(link, _)| format!("{link:?}")).collect();
+    let detail = format!("not to be had: {} ({why})", names.join(", "));
+    check(name, Health::Poor, detail, Some(run::cure(*first).to_owned()))
 }
 
 fn memory() -> DoctorCheck {

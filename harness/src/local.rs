@@ -13,13 +13,14 @@ mod queue;
 mod ready;
 mod room;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use faults::degrade::Condition;
 use faults::port::{Process, ProcessState, Signal, ZkMode};
 use futures::future::{join_all, try_join, try_join_all};
 use results::event::{BrokerId, EventKind, Role};
@@ -64,7 +65,9 @@ pub struct LocalCluster {
     /// Of each node that has a network of its own, where there is an `nft`.
     nft: BTreeMap<String, Nft>,
     /// Of each node whose packets are held up in this process.
-    queues: RefCell<BTreeMap<String, Queue>>,
+    queues: RefCell<BTreeMap<String, (Condition, Queue)>>,
+    /// Whether the kernel has netem, once that was tried.
+    netem: OnceCell<bool>,
     data: PathBuf,
     logs: PathBuf,
     recorder: Arc<Recorder>,
@@ -92,6 +95,7 @@ impl LocalCluster {
             logs: setup.logs,
             recorder: setup.recorder,
             queues: RefCell::default(),
+            netem: OnceCell::new(),
             servers: RefCell::default(),
         };
         room::make(setup.mode, &cluster.topology, &cluster.data)?;
@@ -101,6 +105,7 @@ impl LocalCluster {
             config::write(&cluster, process)?;
         }
         cluster.start_all().await?;
+        cluster.rouse_nft().await.map_err(no_network)?;
         Ok(cluster)
     }
 

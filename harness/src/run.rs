@@ -87,7 +87,7 @@ pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failur
 }
 
 /// What to do about a capability of links that is missing.
-fn cure(missing: Capability) -> &'static str {
+pub(crate) fn cure(missing: Capability) -> &'static str {
     match missing {
         Capability::Delay | Capability::Reorder => {
             "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"

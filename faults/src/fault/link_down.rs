@@ -1,14 +1,23 @@
 //! The link of a node is down: nothing comes in, nothing goes out, and nobody is told.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
 
 use super::probe::{probe, told};
 use super::{Evidence, Fault, Victim};
 use crate::cut::Reach;
 use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
+
+/// Limit for a link to carry traffic after it was taken up: the kernel looks after links once a
+/// second, then nodes ask anew where the others are.
+const UP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it is tried meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The fault.
 #[derive(Debug)]
@@ -63,11 +72,18 @@ impl Fault for LinkDown {
     }
 }
 
-/// Evidence that the links are up.
+/// Evidence that the links are up, as soon as it can be had.
 pub(crate) async fn links_up(nodes: &[String], cluster: &dyn Cluster) -> Evidence {
-    let probes = probe(cluster, false, |path| path.leaves(nodes)).await;
-    let answered = told("the links that were down", &probes, |reach| reach == Reach::Answered);
-    Evidence::all([answered, links(nodes, true, cluster).await])
+    let began = Instant::now();
+    loop {
+        let probes = probe(cluster, false, |path| path.leaves(nodes)).await;
+        let answered = told("the links that were down", &probes, |reach| reach == Reach::Answered);
+        let evidence = Evidence::all([answered, links(nodes, true, cluster).await]);
+        if evidence.proven || began.elapsed() >= UP_LIMIT {
+            return evidence;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Evidence that the kernel calls the links up, or down.

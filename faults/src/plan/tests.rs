@@ -70,6 +70,8 @@ fn a_plan_that_makes_no_sense_is_refused() {
          expect = 'outage-until-heal'",
         "needs `hold`",
     );
+    let flapping = "target = 'controller'\nhold = '1s'\nflapping = {on = '1s', off = '1s'}";
+    bad(flapping, "`kill` cannot come and go");
     bad(
         "target = 'controller'\nhold = '1s'\n\
          [[step]]\nid = 'a'\nfault = 'kill'\ntarget = 'controller'\nhold = '1s'",
@@ -77,4 +79,14 @@ fn a_plan_that_makes_no_sense_is_refused() {
     );
     assert!(error("name = 'p'\ndescription = 'd'").message.contains("at least one"));
     assert!(error("name = 'A b'\ndescription = ''").message.contains("a-z, 0-9"));
+}
+
+#[test]
+fn a_ring_and_a_bridge_need_nodes_enough() {
+    let nodes = |from: &str| {
+        let step = format!("fault = {{cut = {{from = '{from}'}}}}\ntarget = 'all'\nhold = '1s'");
+        let text = format!("name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\n{step}");
+        Plan::parse(&text).unwrap().nodes()
+    };
+    assert_eq!([nodes("clients"), nodes("across-bridge"), nodes("non-neighbours")], [1, 3, 4]);
 }

@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use faults::degrade::{Condition, Degradation, Degraded};
 use futures::future::join_all;
 
 use super::LocalCluster;
-use super::queue::{Manner, Queue};
+use super::queue::{MOST_PACKETS, Manner, Queue};
 use crate::failure::Failure;
 use crate::sandbox::{LINK, OBSERVER, inside, shape};
 
 /// How long a packet that others overtake is held: longer than they are apart under load.
-const OVERTAKEN_MS: u64 = 10;
+const OVERTAKEN: Duration = Duration::from_millis(10);
 
 /// What a rate may send at once, in bytes: some packets as large as they get.
 const BURST: u64 = 128 * 1024;
@@ -80,34 +80,33 @@ impl LocalCluster {
     async fn shape(&self, degradation: &Degradation) -> io::Result<()> {
         let condition = degradation.condition;
         let each = degradation.nodes.iter().map(async |node| {
-            let netem = condition_is_rate(condition)
-                || self.inside_node(node, || Ok(shape::has_netem())).await?;
-            if netem {
-                let words = qdisc(condition);
-                return self.inside_node(node, move || shape::add_qdisc(&words)).await;
+            let ours = manner(condition);
+            if ours.is_none() || self.has_netem(node).await? {
+                let (handle, words) = (handle(condition), qdisc(condition).unwrap_or_default());
+                return self.inside_node(node, move || shape::add_qdisc(&handle, &words)).await;
             }
             if self.queues.borrow().contains_key(node) {
-                return Err(io::Error::other(format!("packets of {node} are queued already")));
+                return Err(io::Error::other(format!("packets of {node} are held up already")));
             }
-            let queue = Queue::start(self.namespace_of(node)?, manner(condition)).await?;
-            self.queues.borrow_mut().insert(node.clone(), queue);
+            let queue = Queue::start(self.namespace_of(node)?, ours.unwrap_or_default()).await?;
+            self.queues.borrow_mut().insert(node.clone(), (condition, queue));
             self.inside_node(node, shape::divert).await
         });
         join_all(each).await.into_iter().collect()
     }
 
     async fn unshape(&self, degradation: &Degradation) -> io::Result<()> {
-        let rate = condition_is_rate(degradation.condition);
+        let condition = degradation.condition;
         let each = degradation.nodes.iter().map(async |node| {
-            self.inside_node(node, shape::remove_qdisc).await?;
-            if rate {
-                return Ok(());
-            }
-            let queue = self.queues.borrow_mut().remove(node);
-            if let Some(queue) = queue {
+            let handle = handle(condition);
+            self.inside_node(node, move || shape::remove_qdisc(&handle)).await?;
+            if self.queues.borrow().get(node).is_some_and(|(of, _)| *of == condition) {
                 // First, so that nothing new comes to the queue.
                 self.inside_node(node, shape::divert_no_longer).await?;
-                queue.end().await;
+                let queue = self.queues.borrow_mut().remove(node);
+                if let Some((_, queue)) = queue {
+                    queue.end().await;
+                }
             }
             Ok(())
         });
@@ -115,19 +114,39 @@ impl LocalCluster {
     }
 
     async fn shaped(&self, degradation: &Degradation) -> io::Result<BTreeMap<String, Degraded>> {
-        let rate = condition_is_rate(degradation.condition);
-        let kind = if rate { "tbf" } else { "netem" };
+        let condition = degradation.condition;
         let mut shaped = BTreeMap::new();
         for node in &degradation.nodes {
-            if let Some(done) = self.inside_node(node, move || shape::qdisc(kind)).await? {
-                let touched = if rate { done.overlimits } else { done.packets };
-                shaped.insert(node.clone(), Degraded { by: kind, touched, seen: done.packets });
-            } else if let Some(queue) = self.queues.borrow().get(node).filter(|_| !rate) {
-                let (touched, seen) = queue.counts();
-                shaped.insert(node.clone(), Degraded { by: "NFQUEUE", touched, seen });
-            }
+            let handle = handle(condition);
+            let queued = self.inside_node(node, move || shape::qdisc(&handle)).await?;
+            let queues = self.queues.borrow();
+            let queue = queues.get(node).filter(|(of, _)| *of == condition);
+            let degraded = match (queued, queue, condition) {
+                (Some(queued), _, Condition::Rate(_)) => {
+                    Degraded { by: "tbf", touched: queued.overlimits, seen: queued.packets }
+                }
+                (Some(queued), _, _) => {
+                    Degraded { by: "netem", touched: queued.packets, seen: queued.packets }
+                }
+                (None, Some((_, queue)), _) => {
+                    let (touched, seen) = queue.counts();
+                    Degraded { by: "NFQUEUE", touched, seen }
+                }
+                (None, None, _) => continue,
+            };
+            shaped.insert(node.clone(), degraded);
         }
         Ok(shaped)
+    }
+
+    /// Whether the kernel has netem; it is tried once.
+    async fn has_netem(&self, node: &str) -> io::Result<bool> {
+        let known = self.netem.get().copied();
+        let has = match known {
+            Some(has) => has,
+            None => self.inside_node(node, || Ok(shape::has_netem())).await?,
+        };
+        Ok(*self.netem.get_or_init(|| has))
     }
 
     fn namespace_of(&self, node: &str) -> io::Result<std::fs::File> {
@@ -142,10 +161,6 @@ impl LocalCluster {
     ) -> io::Result<T> {
         inside(Some(self.namespace_of(node)?), work).await
     }
-}
-
-fn condition_is_rate(condition: Condition) -> bool {
-    matches!(condition, Condition::Rate(_))
 }
 
 fn on_each(degradation: &Degradation, text: &str) -> BTreeMap<String, String> {
@@ -190,35 +205,83 @@ fn rules(condition: Condition) -> Option<String> {
 /// What a copy is known by.
 const MARK: &str = "0x6b62";
 
-/// The queueing discipline of a condition.
-fn qdisc(condition: Condition) -> String {
+/// The queueing discipline of a condition; none where rules do it.
+fn qdisc(condition: Condition) -> Option<String> {
     match condition {
-        Condition::Rate(rate) => format!("tbf rate {}bit burst {BURST} latency 1s", rate * 8),
+        Condition::Rate(rate) => Some(format!("tbf rate {}bit burst {BURST} latency 1s", rate * 8)),
         Condition::Delay(delay) => {
             let (by, jitter) = (delay.by.as_micros(), delay.jitter.as_micros());
-            format!("netem limit 100000 delay {by}us {jitter}us")
+            Some(format!("netem limit {MOST_PACKETS} delay {by}us {jitter}us"))
         }
         Condition::Reorder(percent) => {
-            let at_once = 100 - percent.get();
-            format!("netem limit 100000 delay {OVERTAKEN_MS}ms reorder {at_once}%")
+            let (late, at_once) = (OVERTAKEN.as_millis(), 100 - percent.get());
+            Some(format!("netem limit {MOST_PACKETS} delay {late}ms reorder {at_once}%"))
         }
-        Condition::Loss(percent) => format!("netem loss {}%", percent.get()),
-        Condition::Duplicate(percent) => format!("netem duplicate {}%", percent.get()),
+        Condition::Loss(_) | Condition::Duplicate(_) => None,
     }
 }
 
-/// The same for a queue of ours.
-fn manner(condition: Condition) -> Manner {
+/// What its queueing discipline is known by: the same for the same condition (FNV-1a).
+fn handle(condition: Condition) -> String {
+    let words = condition.to_string();
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = words.bytes().fold(0x811c_9dc5, mix);
+    // From 1000 to 8fff: others take low numbers, the kernel high ones.
+    format!("{:x}:", 0x1000 + hash % 0x8000)
+}
+
+/// What a queue of ours does instead; none where it cannot.
+fn manner(condition: Condition) -> Option<Manner> {
     match condition {
-        Condition::Delay(delay) => Manner { percent: 100, by: delay.by, jitter: delay.jitter },
-        Condition::Loss(percent) | Condition::Duplicate(percent) | Condition::Reorder(percent) => {
-            let by = std::time::Duration::from_millis(OVERTAKEN_MS);
-            Manner { percent: percent.get(), by, jitter: std::time::Duration::ZERO }
+        Condition::Delay(delay) => {
+            Some(Manner { percent: 100, by: delay.by, jitter: delay.jitter })
         }
-        Condition::Rate(_) => Manner::default(),
+        Condition::Reorder(percent) => {
+            Some(Manner { percent: percent.get(), by: OVERTAKEN, jitter: Duration::ZERO })
+        }
+        Condition::Loss(_) | Condition::Duplicate(_) | Condition::Rate(_) => None,
     }
 }
 
 fn cannot(action: &str, degradation: &Degradation, error: io::Error) -> Failure {
     Failure::infrastructure(format!("cannot {action} ({degradation}): {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use faults::degrade::{Delay, Percent};
+
+    use super::*;
+
+    fn percent(percent: u8) -> Percent {
+        Percent::new(percent).unwrap()
+    }
+
+    #[test]
+    fn each_condition_has_rules_or_a_queueing_discipline() {
+        let delay = Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
+        let words = |condition| qdisc(condition).unwrap();
+        assert_eq!(words(Condition::Delay(delay)), "netem limit 100000 delay 100000us 20000us");
+        assert_eq!(
+            words(Condition::Reorder(percent(20))),
+            "netem limit 100000 delay 10ms reorder 80%"
+        );
+        assert_eq!(words(Condition::Rate(1000)), "tbf rate 8000bit burst 131072 latency 1s");
+        let loss = rules(Condition::Loss(percent(10))).unwrap();
+        let dropped = "  iifname eth0 ip saddr != 198.18.0.2 counter name seen numgen random mod \
+             100 < 10 counter name touched drop\n";
+        assert!(loss.contains(dropped) && loss.contains("hook input"), "{loss}");
+        let twice = rules(Condition::Duplicate(percent(20))).unwrap();
+        let sent = "meta mark set 0x6b62 counter name touched dup to eth0\n";
+        assert!(twice.contains(sent) && twice.contains("hook egress device eth0"), "{twice}");
+    }
+
+    #[test]
+    fn different_conditions_are_told_apart() {
+        let (few, more) = (Condition::Reorder(percent(1)), Condition::Reorder(percent(2)));
+        assert_ne!(handle(few), handle(more));
+        assert_eq!(handle(few), handle(few));
+        let (few, more) = (Condition::Loss(percent(1)), Condition::Loss(percent(2)));
+        assert_ne!(table(few), table(more));
+    }
 }

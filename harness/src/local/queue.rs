@@ -20,7 +20,7 @@ use crate::sandbox::inside;
 use crate::sandbox::shape::QUEUE;
 
 /// Packets that the kernel keeps for us at most; more than that pass at once.
-const MOST_PACKETS: u32 = 100_000;
+pub(super) const MOST_PACKETS: u32 = 100_000;
 
 /// How often the queue is looked at: delays are late by at most this.
 const LOOK: Duration = Duration::from_micros(500);

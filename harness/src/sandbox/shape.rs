@@ -10,9 +10,6 @@ use serde_json::Value;
 use super::tool::tool;
 use super::{LINK, OBSERVER};
 
-/// Handle of our queueing discipline: no other has it.
-const HANDLE: &str = "6b62:";
-
 /// The queue's number; a namespace has one at most.
 pub const QUEUE: u16 = 0x6b62;
 
@@ -25,44 +22,40 @@ pub struct Queued {
     pub overlimits: u64,
 }
 
-/// Puts a queueing discipline on the link.
+/// Puts a queueing discipline on the link, to be known by `handle` ("1234:").
 ///
 /// # Errors
 /// When there is another, or `tc` refuses.
-pub fn add_qdisc(words: &str) -> io::Result<()> {
+pub fn add_qdisc(handle: &str, words: &str) -> io::Result<()> {
     let words = words.split_whitespace();
-    let all: Vec<_> =
-        ["qdisc", "add", "dev", LINK, "root", "handle", HANDLE].into_iter().chain(words).collect();
-    tool("tc", &all, "").map(drop)
+    let all = ["qdisc", "add", "dev", LINK, "root", "handle", handle].into_iter().chain(words);
+    tool("tc", &all.collect::<Vec<_>>(), "").map(drop)
 }
 
-/// Removes it; nothing happens where there is none.
+/// Removes it; nothing happens where it is not.
 ///
 /// # Errors
 /// When `tc` refuses.
-pub fn remove_qdisc() -> io::Result<()> {
-    if qdisc("")?.is_none() {
+pub fn remove_qdisc(handle: &str) -> io::Result<()> {
+    if qdisc(handle)?.is_none() {
         return Ok(());
     }
-    tool("tc", &["qdisc", "del", "dev", LINK, "root", "handle", HANDLE], "").map(drop)
+    tool("tc", &["qdisc", "del", "dev", LINK, "root", "handle", handle], "").map(drop)
 }
 
-/// What our queueing discipline has done; none when there is none of this `kind` ("": of any).
+/// What a queueing discipline has done; none when it is not there.
 ///
 /// # Errors
 /// When `tc` refuses.
-pub fn qdisc(kind: &str) -> io::Result<Option<Queued>> {
-    read(&tool("tc", &["-s", "-j", "qdisc", "show", "dev", LINK], "")?, kind)
+pub fn qdisc(handle: &str) -> io::Result<Option<Queued>> {
+    read(&tool("tc", &["-s", "-j", "qdisc", "show", "dev", LINK], "")?, handle)
 }
 
-fn read(list: &str, kind: &str) -> io::Result<Option<Queued>> {
+fn read(list: &str, handle: &str) -> io::Result<Option<Queued>> {
     let list: Value = serde_json::from_str(list)?;
-    let all = list.as_array().into_iter().flatten();
-    let mut ours = all.filter(|q| q["handle"] == HANDLE && (kind.is_empty() || q["kind"] == kind));
+    let ours = list.as_array().into_iter().flatten().find(|qdisc| qdisc["handle"] == handle);
     let count = |q: &Value, key: &str| q[key].as_u64().unwrap_or_default();
-    Ok(ours
-        .next()
-        .map(|q| Queued { packets: count(q, "packets"), overlimits: count(q, "overlimits") }))
+    Ok(ours.map(|q| Queued { packets: count(q, "packets"), overlimits: count(q, "overlimits") }))
 }
 
 /// The rule that hands what comes in to the queue; without a reader of the queue it lets pass.
@@ -130,13 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_queueing_discipline_is_read() {
+    fn only_the_queueing_discipline_with_the_handle_is_read() {
         let list = r#"[{"kind": "noqueue", "handle": "0:"}, {"kind": "tbf", "handle": "6b62:",
             "bytes": 900, "packets": 7, "overlimits": 3}]"#;
         let queued = Some(Queued { packets: 7, overlimits: 3 });
-        assert_eq!(read(list, "tbf").unwrap(), queued);
-        assert_eq!(read(list, "").unwrap(), queued);
-        assert_eq!(read(list, "netem").unwrap(), None);
-        assert_eq!(read("[]", "tbf").unwrap(), None);
+        assert_eq!(read(list, "6b62:").unwrap(), queued);
+        assert_eq!(read(list, "6b63:").unwrap(), None);
+        assert_eq!(read("[]", "6b62:").unwrap(), None);
     }
 }
