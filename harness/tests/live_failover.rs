@@ -266,8 +266,15 @@ fn an_interrupt_heals_and_reports_and_a_second_one_ends_at_once() {
         if times == 1 {
             assert!(text.contains("controller: healed"), "{signal}: {text}");
             let report = json(&run.join("report.json"));
-            assert_eq!(report["verdict"], "unknown", "{signal}");
+            // Never a pass; a machine that stalled meanwhile makes it an invalid run besides.
+            let verdict = report["verdict"].as_str().expect("a verdict");
+            assert!(["unknown", "invalid-run"].contains(&verdict), "{signal}: {verdict}");
             assert_eq!(report["interrupted"], true, "{signal}");
+            let claims = list(&report["claims"]);
+            assert!(!claims.is_empty(), "{signal}");
+            for claim in claims {
+                assert_eq!(claim["outcome"], "undecided", "{signal}: {claim}");
+            }
         } else {
             assert!(text.contains("kbench heal"), "{text}");
         }
