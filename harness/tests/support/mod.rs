@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+pub(crate) mod catalogue;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

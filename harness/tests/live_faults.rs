@@ -1,0 +1,18 @@
+//! The cheap part of the catalogue on a real cluster; `ci/faults` carries out all of it.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use support::catalogue::{carry_out, table};
+
+/// One fault of each family that clients hardly feel, so that a run of each takes seconds.
+#[test]
+#[ignore = "starts a real cluster"]
+fn cheap_faults_take_effect_meet_their_expectation_and_are_undone() {
+    let plans = ["session-expired", "zk-leader-paused", "clients-without-leader", "packet-loss"];
+    let outcomes: Vec<_> = plans.iter().map(|plan| carry_out(plan, &[])).collect();
+    eprintln!("{}", table(&outcomes));
+    let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}

@@ -1,0 +1,129 @@
+//! Carries out shipped plans on a real cluster, and says of each fault how it was proven, what
+//! clients felt of it, and how soon it was undone.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::{SHORT_SESSION, events, exit_code, folder, json, latest, start, stderr};
+
+/// Limit for one plan: the longest shipped ones hold several faults for a minute each.
+const PLAN: Duration = Duration::from_secs(600);
+
+/// What became of one plan.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Names of the faults that took effect and were undone, both proven.
+    pub(crate) faults: Vec<String>,
+    /// One row a fault.
+    rows: Vec<Vec<String>>,
+    /// Why the plan does not count as passed.
+    pub(crate) failures: Vec<String>,
+}
+
+/// Carries out `plan` with a session time-out of 6 s and `more` arguments, and judges the faults,
+/// not the machine: a run that its own schedule lag made invalid still counts.
+pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
+    let out = folder();
+    let mut arguments = vec!["--workload", "smoke", "--faults", plan, "--set", SHORT_SESSION];
+    arguments.extend(more);
+    let code = exit_code(&mut start(out.path(), &arguments), PLAN, out.path());
+    let mut outcome = Outcome::default();
+    if ![0, 1, 3].contains(&code) {
+        let text = stderr(out.path());
+        outcome.failures.push(format!("{plan}: exit code {code}\n{text}"));
+        return outcome;
+    }
+    let run = latest(out.path());
+    let report = json(&run.join("report.json"));
+    judge(plan, &report, &mut outcome);
+    for fault in report["faults"].as_array().into_iter().flatten() {
+        outcome.rows.push(row(plan, fault, &report, &run));
+        if fault["proven"] == true && fault["heal_proven"] == true {
+            outcome.faults.extend(fault["fault"].as_str().map(str::to_owned));
+        } else {
+            outcome.failures.push(format!("{plan}: not proven: {fault}"));
+        }
+    }
+    outcome
+}
+
+/// The outcomes as a table for people.
+pub(crate) fn table(outcomes: &[Outcome]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "PLAN",
+        "STEP",
+        "FAULT",
+        "EVIDENCE",
+        "WITHIN",
+        "FELT BY CLIENTS",
+        "HEALED IN",
+    ]);
+    for row in outcomes.iter().flat_map(|outcome| &outcome.rows) {
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+fn judge(plan: &str, report: &Value, outcome: &mut Outcome) {
+    if report["faults"].as_array().is_none_or(Vec::is_empty) {
+        outcome.failures.push(format!("{plan}: nothing was injected"));
+    }
+    for step in report["skipped"].as_array().into_iter().flatten() {
+        outcome.failures.push(format!("{plan}: skipped: {step}"));
+    }
+    let mut expected = false;
+    for check in report["checks"].as_array().into_iter().flatten() {
+        expected |= check["name"] == "plan-expectation" && check["verdict"] == "valid";
+        if check["verdict"] != "valid" && check["name"] != "schedule-lag" {
+            outcome.failures.push(format!("{plan}: {check}"));
+        }
+    }
+    if !expected {
+        outcome.failures.push(format!("{plan}: its expectation was not met, or not judged"));
+    }
+}
+
+fn row(plan: &str, fault: &Value, report: &Value, run: &Path) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let id = &fault["id"];
+    let at = |kind: &str| {
+        let events = events(run);
+        let event = events.into_iter().find(|e| e["event"] == kind && e["fault_id"] == *id)?;
+        event["at"].as_f64().map(|ns| ns / 1e9)
+    };
+    let between = |from: &str, to: &str| match (at(from), at(to)) {
+        (Some(from), Some(to)) => format!("{:.2} s", to - from),
+        _ => "-".to_owned(),
+    };
+    let main = report["recovery"].as_array().into_iter().flatten();
+    let main = main.filter(|row| row["fault"] == *id && row["stream"] == "main");
+    let longest = main.max_by(|a, b| {
+        let felt = |row: &Value| row["unavailable_s"].as_f64().unwrap_or(f64::INFINITY);
+        felt(a).total_cmp(&felt(b))
+    });
+    let felt = longest.map_or("-".to_owned(), |row| {
+        let seconds = row["unavailable_s"].as_f64().unwrap_or(f64::INFINITY);
+        let until = if row["ended_after_heal"] == true { ", ended after the heal" } else { "" };
+        if row["interrupted"] == true {
+            format!("{seconds:.1} s{until}")
+        } else {
+            format!("no, {:.0} ms", seconds * 1e3)
+        }
+    });
+    vec![
+        plan.to_owned(),
+        text(id),
+        text(&fault["fault"]),
+        text(&fault["evidence"][0]),
+        between("fault-injecting", "fault-injected"),
+        felt,
+        between("fault-healing", "fault-healed"),
+    ]
+}
