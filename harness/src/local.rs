@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use faults::cut::Cut;
 use faults::port::{Process, ProcessState, Signal, ZkMode};
 use futures::future::{join_all, try_join, try_join_all};
 use results::event::{BrokerId, EventKind, Role};
@@ -61,6 +62,7 @@ pub struct LocalCluster {
     logs: PathBuf,
     recorder: Arc<Recorder>,
     servers: RefCell<BTreeMap<Process, Server>>,
+    cuts: RefCell<Vec<Cut>>,
 }
 
 impl LocalCluster {
@@ -81,6 +83,7 @@ impl LocalCluster {
             logs: setup.logs,
             recorder: setup.recorder,
             servers: RefCell::default(),
+            cuts: RefCell::default(),
         };
         room::make(setup.mode, &cluster.topology, &cluster.data)?;
         let processes = cluster.processes();

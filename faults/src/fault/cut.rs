@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use futures::future::join_all;
 
-use super::{Evidence, Fault, Victim};
+use super::{Evidence, Fault, Risk, Victim};
 use crate::cut::{By, Cut, CutSpec, Origin, Reach, Side, Way};
-use crate::port::{Capability, Cluster, PortError, Process};
+use crate::port::{Capability, Cluster, PortError, Process, ProcessState};
 use crate::undo::Undo;
 
 /// One for lists: a node away from all others.
@@ -47,6 +47,14 @@ impl Fault for CutSpec {
         }
     }
 
+    fn risk(&self) -> Risk {
+        match self.from {
+            Side::OtherNodes | Side::Nodes(_) => Risk::Node,
+            // ZooKeeper's servers keep their links with each other.
+            Side::Zookeeper | Side::Brokers | Side::Clients => Risk::None,
+        }
+    }
+
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
         vec![Undo::Uncut { cut: self.of(victims) }]
     }
@@ -65,6 +73,7 @@ impl Fault for CutSpec {
 async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let (silenced, spared): (Vec<_>, Vec<_>) =
         probe(cluster, |_, _| true).await.into_iter().partition(|p| cut.silences(&p.from, &p.to));
+    let spared = answerable(spared, cut, cluster).await;
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| reach == Reach::Answered);
     // Asked last: the probes themselves are traffic.
@@ -81,6 +90,7 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
 /// Evidence that a cut is gone: every probe gets through, and no rule of it is left.
 pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let probes = probe(cluster, |from, to| cut.silences(from, to)).await;
+    let probes = answerable(probes, cut, cluster).await;
     let answered = told("the links that were cut", &probes, |reach| reach == Reach::Answered);
     let rules = match cluster.taken(cut).await {
         Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
@@ -113,6 +123,25 @@ async fn probe(cluster: &dyn Cluster, which: impl Fn(&Origin, &Process) -> bool)
         reach: cluster.reaches(from, to).await,
     }))
     .await
+}
+
+/// Those of the probes that are to be answered where `cut` does not take them: no other cut takes
+/// them, and the process has not ended on account of another fault.
+async fn answerable(probes: Vec<Probe>, cut: &Cut, cluster: &dyn Cluster) -> Vec<Probe> {
+    let others: Vec<_> = cluster.cuts().into_iter().filter(|other| other != cut).collect();
+    let mut answerable = vec![];
+    for probe in probes {
+        let taken = others.iter().any(|other| other.silences(&probe.from, &probe.to));
+        if probe.reach == Reach::Answered || !taken && runs(&probe.to, cluster).await {
+            answerable.push(probe);
+        }
+    }
+    answerable
+}
+
+/// Whether a process runs; one that nobody can tell of is taken to.
+async fn runs(process: &Process, cluster: &dyn Cluster) -> bool {
+    !matches!(cluster.state(process).await, Ok(ProcessState::Gone { .. }))
 }
 
 /// The probes of `links` in a line; proven when there are any, and all are `as_they_should`.

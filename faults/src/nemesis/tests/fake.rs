@@ -161,11 +161,6 @@ impl World {
         state.processes.keys().filter(|process| !state.runs(process)).cloned().collect()
     }
 
-    /// The cuts that are in force.
-    pub(super) fn cuts(&self) -> Vec<Cut> {
-        self.state.borrow().cuts.clone()
-    }
-
     /// Whether leaders and replica orders are as the cluster started with.
     pub(super) fn layout_is_restored(&self) -> bool {
         let state = self.state.borrow();

@@ -79,6 +79,11 @@ impl Cluster for World {
         self.call("zookeeper modes".into(), act).await.unwrap_or_default()
     }
 
+    async fn coordinator(&self, group: &str) -> Option<BrokerId> {
+        let act = async || Ok(self.see().brokers.first().copied());
+        self.call(format!("coordinator of {group}"), act).await.unwrap_or_default()
+    }
+
     async fn answers(&self, process: &Process) -> bool {
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
         let act = async || Ok(self.haunted || runs);
@@ -100,8 +105,10 @@ impl Cluster for World {
             state.mute |= struck && matches!(cut.spec.from, Side::Brokers | Side::Clients);
             if matches!(cut.spec.from, Side::OtherNodes | Side::Zookeeper) {
                 let lost = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
-                for id in (1..=3).filter(lost) {
-                    state.registered.insert(id, Some(expires));
+                for (id, expiry) in &mut state.registered {
+                    if lost(id) {
+                        expiry.get_or_insert(expires);
+                    }
                 }
             }
             Ok(())
@@ -124,6 +131,10 @@ impl Cluster for World {
             Ok(())
         };
         self.call(format!("uncut {cut}"), act).await
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
     }
 
     async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
