@@ -56,6 +56,11 @@ pub trait Fault {
         true
     }
 
+    /// What its victims are without while it lasts.
+    fn risk(&self) -> Risk {
+        if self.takes_away() { Risk::Process } else { Risk::None }
+    }
+
     /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
     fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
 
@@ -125,6 +130,19 @@ impl FaultSpec {
             Self::Degrade(condition) => condition,
         }
     }
+}
+
+/// What a fault may cost, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Risk {
+    /// Its victims go on.
+    None,
+    /// Its victims do not serve while it lasts.
+    Process,
+    /// Nor does anything else on their nodes.
+    Node,
+    /// Its victims do not serve, and lose data that only other replicas can give back.
+    Data,
 }
 
 /// A process that is about to be struck, as it was when the target was resolved.

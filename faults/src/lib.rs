@@ -5,6 +5,7 @@
 //! - [`degrade`]: what becomes of packets that still pass, as data.
 //! - [`fault`]: the catalogue, one file a fault. [`target`]: whom it strikes, resolved late.
 //! - [`undo`]: how a fault is undone, as data. [`ledger`]: the undos, on disk before the injection.
+//! - [`guard`]: what a plan may cost, asked before a start.
 //! - [`plan`]: steps of fault and target with their timing. [`nemesis`]: carries out a plan.
 //!
 //! Invariant: no signal is sent, no leader moved, no link touched, before its undo is on disk.
@@ -12,6 +13,7 @@
 pub mod cut;
 pub mod degrade;
 pub mod fault;
+pub mod guard;
 pub mod ledger;
 pub mod nemesis;
 pub mod plan;

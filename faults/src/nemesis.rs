@@ -1,31 +1,32 @@
 //! The nemesis: carries out a plan, step by step, and leaves the cluster as it was.
 //!
-//! One step: wait until the cluster is steady, prepare it, resolve the target, write the undo to
-//! the ledger, inject, look for evidence, let the fault last, heal, look for evidence. Whatever
-//! fails and whenever the user interrupts, everything in the ledger is undone as far as possible;
-//! what is left is in the error. What is absent: judging what the cluster did meanwhile.
+//! One step: wait until the cluster is steady or the step's time has come, prepare it, resolve the
+//! target, write the undo to the ledger, inject, look for evidence, let the fault last, heal, look
+//! for evidence. Steps may overlap and heal in any order. Whatever fails and whenever the user
+//! interrupts, everything in the ledger is undone as far as possible; what is left is in the error.
+//! What is absent: judging what the cluster did meanwhile.
 
+mod group;
 mod heal;
 mod step;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::fmt;
 
-use results::event::EventKind;
-
 use crate::ledger::{Ledger, LedgerError, Outstanding};
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::port::{Cluster, Conductor, PortError};
 
+use group::Run;
 pub use heal::heal_all;
-use heal::{heal_fault, heal_outstanding, verdict};
-use step::{Stepper, Stop};
+use heal::{heal_outstanding, verdict};
 
 /// What became of a plan whose faults are all healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NemesisOutcome {
-    /// What became of each step, in the plan's order.
+    /// What became of each step, in the plan's order; of each round of those that have rounds.
     pub steps: Vec<StepOutcome>,
     /// Whether the user stopped it.
     pub interrupted: bool,
@@ -111,7 +112,16 @@ impl fmt::Display for NemesisError {
     }
 }
 
-/// Carries out `plan`. Returns when everything is healed, or cannot be.
+/// What the nemesis acts on.
+#[derive(Clone, Copy)]
+struct Nemesis<'a> {
+    cluster: &'a dyn Cluster,
+    conductor: &'a dyn Conductor,
+    /// Borrowed for one line at a time: steps that overlap share it.
+    ledger: &'a RefCell<&'a mut Ledger>,
+}
+
+/// Carries out `plan`, whose mix has been drawn. Returns when everything is healed, or cannot be.
 ///
 /// `seed` decides among several brokers that a target could mean.
 pub async fn run(
@@ -121,70 +131,24 @@ pub async fn run(
     ledger: &mut Ledger,
     seed: u64,
 ) -> Result<NemesisOutcome, NemesisError> {
-    let mut run = Run { steps: vec![], failures: vec![] };
-    let mut remaining = plan.steps.iter().enumerate();
-    let mut reason = None;
-    for (index, step) in remaining.by_ref() {
-        let seed = seed.wrapping_add(index as u64);
-        let end = Stepper { cluster, conductor, ledger, step, seed }.carry_out().await;
-        // In any case: what the step planned to undo is undone before anything else happens.
-        run.failures.extend(heal_fault(&step.id, cluster, conductor, ledger).await);
-        reason = run.note(step, end, conductor);
-        if reason.is_some() {
-            break;
+    let ledger = RefCell::new(ledger);
+    let nemesis = Nemesis { cluster, conductor, ledger: &ledger };
+    let run = Run::new(nemesis, plan, seed);
+    let (mut index, mut reason) = (0, None);
+    for group in plan.groups() {
+        match &reason {
+            None => reason = run.group(index, group).await,
+            Some(reason) => {
+                (index..).zip(group).for_each(|(index, step)| run.skip(index, step, reason));
+            }
         }
+        index += group.len();
     }
-    if let Some(reason) = reason {
-        for (_, step) in remaining {
-            run.skip(step, &reason, conductor);
-        }
-    }
+    let (steps, mut failures) = run.end();
     // A second attempt at what did not heal, and whatever an earlier run left in this ledger.
-    run.failures.extend(heal_outstanding(cluster, conductor, ledger).await);
-    verdict(run.failures, ledger)?;
-    Ok(NemesisOutcome { steps: run.steps, interrupted: conductor.interrupted() })
-}
-
-/// A plan under way.
-struct Run {
-    steps: Vec<StepOutcome>,
-    failures: Vec<Failure>,
-}
-
-impl Run {
-    /// Notes how a step ended; the reason, when no further step may be carried out.
-    fn note(
-        &mut self,
-        step: &Step,
-        end: Result<Injection, Stop>,
-        conductor: &dyn Conductor,
-    ) -> Option<String> {
-        match end {
-            Ok(injection) => {
-                let end = StepEnd::CarriedOut(injection);
-                self.steps.push(StepOutcome { id: step.id.clone(), end });
-            }
-            Err(Stop::Unmet(reason)) => self.skip(step, &reason, conductor),
-            Err(Stop::Unsteady(missing)) => {
-                let reason = format!("the cluster was not steady: {missing}");
-                self.skip(step, &reason, conductor);
-                return Some(reason);
-            }
-            Err(Stop::Interrupted) => self.skip(step, INTERRUPTED, conductor),
-            Err(Stop::Failed(failure)) => self.failures.push(failure),
-        }
-        if conductor.interrupted() {
-            return Some(INTERRUPTED.to_owned());
-        }
-        self.failures.first().map(|_| "a step before it failed".to_owned())
-    }
-
-    fn skip(&mut self, step: &Step, reason: &str, conductor: &dyn Conductor) {
-        let (fault_id, reason) = (step.id.clone(), reason.to_owned());
-        let end = StepEnd::Skipped(reason.clone());
-        self.steps.push(StepOutcome { id: fault_id.clone(), end });
-        conductor.record(conductor.now(), EventKind::FaultSkipped { fault_id, reason });
-    }
+    failures.extend(heal_outstanding(nemesis).await);
+    verdict(failures, nemesis)?;
+    Ok(NemesisOutcome { steps, interrupted: conductor.interrupted() })
 }
 
 const INTERRUPTED: &str = "the run was interrupted";

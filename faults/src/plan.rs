@@ -1,9 +1,21 @@
 //! Plans: steps of fault, target and timing, read from strict TOML.
 //!
+//! Timing, in full. Steps without `start` follow one another: each waits until those before it are
+//! healed and the cluster is steady. A step with `start` does not wait: it goes with the plain step
+//! before it ([`Plan::groups`]), and begins at a time counted from that one's injection (from the
+//! plan's first steady moment when there is none), or after something that another step did. Steps
+//! that are in force at once overlap, and each heals when its own time has come. `repeat` makes
+//! rounds of a step with nothing but a pause between, `rolling` one round for each process of its
+//! targets with a steady cluster between. A `[mix]` is drawn into timed steps before the run.
+//!
 //! A plan that was parsed is valid: names are well-formed, ids differ, each step has its targets
 //! and knows how long its fault lasts. Whether a cluster can carry it out is asked of
 //! [`Plan::needs`] before anything starts. An error keeps its place in the text.
 
+mod estimate;
+mod mix;
+mod replay;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +29,10 @@ use toml::Spanned;
 
 use crate::fault::FaultSpec;
 use crate::port::Capability;
-use crate::target::Target;
+use crate::target::{Target, in_words};
+pub use mix::{Candidate, Mix, Range as HoldRange};
+pub use replay::{NotReplayable, replay};
+pub use start::{After, Repeat, Start};
 
 /// Faults to inject, one step after the other.
 ///
@@ -29,9 +44,28 @@ pub struct Plan {
     pub name: String,
     /// What it is for, in a sentence.
     pub description: String,
+    /// Damage that is meant; without these words the guard refuses it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allows: BTreeSet<Damage>,
+    /// Most faults in force at once; a step that is due waits for its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<usize>,
     /// What to do, in this order.
-    #[serde(rename = "step")]
+    #[serde(default, rename = "step", skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// What to draw the steps from instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
+}
+
+/// Damage that a plan must say it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// ZooKeeper may be left without a quorum.
+    QuorumLoss,
+    /// Every replica of a partition may lose data.
+    DataLoss,
 }
 
 /// One fault of a plan: prepared, injected, awaited, healed.
@@ -63,6 +97,15 @@ pub struct Step {
     /// It comes and goes meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flapping: Option<Flapping>,
+    /// When it begins, if not after the steps before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// Injected and healed again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// Done to each process that the targets name, one after the other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolling: bool,
     /// What the cluster is expected to do meanwhile.
     #[serde(default)]
     pub expect: Expectation,
@@ -137,7 +180,11 @@ struct Written {
     name: Spanned<String>,
     description: String,
     #[serde(default)]
+    allows: BTreeSet<Damage>,
+    at_once: Option<usize>,
+    #[serde(default)]
     step: Vec<Spanned<Step>>,
+    mix: Option<Spanned<Mix>>,
 }
 
 /// The plans that kbench ships, name and text; [`Plan::parse`] takes each of them.
@@ -146,6 +193,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
+    ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
+    ("crash-loop", include_str!("../plans/crash-loop.toml")),
+    ("mayhem", include_str!("../plans/mayhem.toml")),
     ("session-expired", include_str!("../plans/session-expired.toml")),
     ("zk-server-killed", include_str!("../plans/zk-server-killed.toml")),
     ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
@@ -177,38 +227,63 @@ impl Plan {
             .map_err(|e| PlanError { message: e.message().to_owned(), span: e.span() })?;
         let at = |span: Range<usize>| move |message| PlanError { message, span: Some(span) };
         check_name("name", written.name.get_ref()).map_err(at(written.name.span()))?;
-        if written.step.is_empty() {
-            return Err(at(written.name.span())("a plan needs at least one [[step]]".into()));
-        }
-        let mut ids = BTreeSet::new();
-        for step in &written.step {
-            step.get_ref().check().map_err(at(step.span()))?;
-            let id = &step.get_ref().id;
-            if !ids.insert(id) {
-                return Err(at(step.span())(format!("two steps have the id \"{id}\"")));
+        match (written.step.is_empty(), &written.mix) {
+            (true, None) => {
+                let needs = "a plan needs at least one [[step]], or a [mix] to draw them from";
+                return Err(at(written.name.span())(needs.into()));
             }
+            (false, Some(mix)) => {
+                return Err(at(mix.span())("a plan has steps or a mix, not both".into()));
+            }
+            (true, Some(mix)) => mix.get_ref().check().map_err(at(mix.span()))?,
+            (false, None) => {}
+        }
+        if written.at_once == Some(0) {
+            return Err(at(written.name.span())("`at_once` must be 1 or more".into()));
+        }
+        let mut ids: Vec<&str> = vec![];
+        for step in &written.step {
+            let here = at(step.span());
+            let step = step.get_ref();
+            let checked = step.check().and_then(|()| step.check_among(&ids));
+            checked.map_err(here)?;
+            ids.push(&step.id);
         }
         Ok(Self {
             name: written.name.into_inner(),
             description: written.description,
+            allows: written.allows,
+            at_once: written.at_once,
             steps: written.step.into_iter().map(Spanned::into_inner).collect(),
+            mix: written.mix.map(Spanned::into_inner),
         })
+    }
+
+    /// The plan with the steps that `seed` draws from its mix; itself when it has none.
+    pub fn drawn(self, seed: u64) -> Self {
+        match self.mix {
+            None => self,
+            Some(mix) => {
+                let at_once = Some(mix.at_once);
+                Self { steps: mix.draw(seed), mix: None, at_once, ..self }
+            }
+        }
+    }
+
+    /// The steps that go together: a plain one with those after it that have a `start`.
+    pub fn groups(&self) -> impl Iterator<Item = &[Step]> {
+        self.steps.chunk_by(|_, next| next.start.is_some())
     }
 
     /// What a cluster must be able to do for this plan, healing included.
     pub fn needs(&self) -> BTreeSet<Capability> {
-        self.steps.iter().flat_map(Step::needs).collect()
+        let drawn = self.mix.iter().flat_map(Mix::needs);
+        self.steps.iter().flat_map(Step::needs).chain(drawn).collect()
     }
 
     /// How many nodes a cluster must have for this plan.
     pub fn nodes(&self) -> usize {
         self.steps.iter().map(|step| step.fault.fault().nodes()).max().unwrap_or_default()
-    }
-
-    /// How long the plan is likely to take on a cluster whose brokers have this ZooKeeper session
-    /// time-out.
-    pub fn estimate(&self, session_timeout: Duration) -> Duration {
-        self.steps.iter().map(|step| step.estimate(session_timeout)).sum()
     }
 }
 
@@ -220,7 +295,7 @@ impl Step {
 
     /// The targets as they are written in reports.
     pub fn targets_in_words(&self) -> String {
-        self.targets().iter().map(Target::to_string).collect::<Vec<_>>().join(" + ")
+        in_words(self.targets())
     }
 
     /// How long its fault lasts.
@@ -237,26 +312,6 @@ impl Step {
             Prepare::MoveLeadersAway | Prepare::RestoreLeaders => &[Capability::MoveLeaders],
         };
         self.fault.fault().needs().iter().chain(prepare).copied().collect()
-    }
-
-    fn estimate(&self, session_timeout: Duration) -> Duration {
-        /// Until the cluster is steady: the broker of the step before is back in every ISR, and
-        /// clients were served well for a few seconds.
-        const STEADY: Duration = Duration::from_secs(6);
-        /// Two reassignments and elections, there and back.
-        const MOVE_LEADERS: Duration = Duration::from_secs(4);
-        /// ZooKeeper expires sessions up to a tick (3 s) late; then election and metadata.
-        const BEYOND_SESSION: Duration = Duration::from_secs(5);
-        /// A broker starts, recovers its logs, and registers.
-        const RESTART: Duration = Duration::from_secs(6);
-        let prepare = if self.prepare == Prepare::None { Duration::ZERO } else { MOVE_LEADERS };
-        let detected = session_timeout + BEYOND_SESSION;
-        let lasts = match self.lasts() {
-            Lasts::UntilRecovered(within) => within.min(detected),
-            // A restart waits for what is left of the old session.
-            Lasts::Hold(hold) => hold.max(detected),
-        };
-        STEADY + prepare + lasts + RESTART
     }
 
     fn check(&self) -> Result<(), String> {
@@ -294,7 +349,46 @@ impl Step {
                  wait for"
             ));
         }
-        Ok(())
+        if self.rolling && (self.repeat.is_some() || self.start.is_some()) {
+            return Err(format!(
+                "{step}: `rolling` waits for a steady cluster before each process; it goes with \
+                 neither `repeat` nor `start`"
+            ));
+        }
+        if self.start.is_some() && self.prepare != Prepare::None {
+            return Err(format!(
+                "{step}: `prepare` needs a steady cluster, and a step with `start` does not wait \
+                 for one"
+            ));
+        }
+        self.repeat.as_ref().map_or(Ok(()), |repeat| repeat.check(&step))
+    }
+
+    /// Whether it fits with the ids of the steps before it.
+    fn check_among(&self, before: &[&str]) -> Result<(), String> {
+        let id = &self.id;
+        if before.contains(&id.as_str()) {
+            return Err(format!("two steps have the id \"{id}\""));
+        }
+        let Some(After { step, .. }) = self.start.as_ref().and_then(Start::after) else {
+            return Ok(());
+        };
+        if before.contains(&step.as_str()) {
+            return Ok(());
+        }
+        let known = if before.is_empty() { "none".to_owned() } else { before.join(", ") };
+        Err(format!(
+            "step \"{id}\" starts after \"{step}\", which is no step before it (those are: {known})"
+        ))
+    }
+
+    /// The id of one of its rounds, counted from 1, in events and reports.
+    pub fn round_id(&self, round: u32) -> String {
+        if self.rolling || self.repeat.is_some() {
+            format!("{}-{round}", self.id)
+        } else {
+            self.id.clone()
+        }
     }
 }
 

@@ -109,6 +109,12 @@ pub struct View {
     pub partitions: BTreeMap<(String, i32), PartitionView>,
     /// ZooKeeper servers that serve; filled where a target asks for them.
     pub zookeeper: BTreeMap<BrokerId, ZkMode>,
+    /// Consumer group of the load, if it has one.
+    pub group: Option<String>,
+    /// Brokers that coordinate groups; filled for the groups that a target asks for.
+    pub coordinators: BTreeMap<String, BrokerId>,
+    /// Processes that a fault is on at present; the nemesis fills it.
+    pub struck: BTreeSet<Process>,
 }
 
 /// What a ZooKeeper server that serves says of itself.
@@ -163,6 +169,10 @@ pub trait Cluster {
     /// short time-out, or has no quorum, is not among them.
     async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode>;
 
+    /// The broker that coordinates the consumer group, by the word of any broker; none when nobody
+    /// says so within a short time-out.
+    async fn coordinator(&self, group: &str) -> Option<BrokerId>;
+
     /// Whether `process` answers a request on its client port within a short time-out. The kernel
     /// accepts connections for a process that stands still, so that alone would prove nothing.
     async fn answers(&self, process: &Process) -> bool;
@@ -173,6 +183,9 @@ pub trait Cluster {
 
     /// Lets the traffic pass again. Nothing happens where it was not cut.
     async fn uncut(&self, cut: &Cut) -> Result<(), PortError>;
+
+    /// The cuts that are in force.
+    fn cuts(&self) -> Vec<Cut>;
 
     /// Packets that each node's rules of `cut` have taken away; only nodes that have such rules.
     async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError>;

@@ -13,7 +13,7 @@ use std::fmt;
 use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::port::{Process, View};
+use crate::port::{PartitionView, Process, View};
 pub use nodes::NodeSet;
 pub use random::Random;
 pub use zookeeper::ZkSet;
@@ -26,10 +26,16 @@ pub enum Target {
     Controller,
     /// A broker that leads a partition.
     Leader(Leader),
+    /// A broker that is in sync with a partition and does not lead it.
+    Follower(Follower),
+    /// The broker that coordinates a consumer group.
+    Coordinator(Coordinator),
     /// The controller, which must lead a partition of the load's topic as well.
     ControllerAndLeader,
     /// The broker with this id.
     Broker(BrokerId),
+    /// Every broker.
+    Brokers,
     /// Every server process of this node.
     Node(String),
     /// Every server process of the cluster.
@@ -69,6 +75,27 @@ pub struct Leader {
     pub not_controller: bool,
 }
 
+/// Which follower.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follower {
+    /// Of this topic; of the load's topic when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Of this partition; of any when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<i32>,
+}
+
+/// Which coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coordinator {
+    /// Of this group; of the load's group when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
 /// Why a target names nobody at present, with what was seen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -79,8 +106,11 @@ impl fmt::Display for Target {
         match self {
             Self::Controller => write!(f, "controller"),
             Self::Leader(leader) => leader.fmt(f),
+            Self::Follower(follower) => follower.fmt(f),
+            Self::Coordinator(coordinator) => coordinator.fmt(f),
             Self::ControllerAndLeader => write!(f, "controller-and-leader"),
             Self::Broker(id) => write!(f, "broker({id})"),
+            Self::Brokers => write!(f, "brokers"),
             Self::Node(name) => write!(f, "node({name})"),
             Self::All => write!(f, "all"),
             Self::Majority(set) => write!(f, "majority{set}"),
@@ -98,20 +128,41 @@ impl fmt::Display for Target {
 
 impl fmt::Display for Leader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = match (&self.topic, self.partition) {
-            (None, None) => vec![],
-            (None, Some(partition)) => vec![format!("partition {partition}")],
-            (Some(topic), None) => vec![topic.clone()],
-            (Some(topic), Some(partition)) => vec![format!("{topic}-{partition}")],
-        };
         let not = self.not_controller.then(|| "not controller".to_owned());
-        let words: Vec<_> = of.into_iter().chain(not).collect();
-        if words.is_empty() {
-            write!(f, "leader")
-        } else {
-            write!(f, "leader({})", words.join(", "))
-        }
+        named(f, "leader", of(self.topic.as_deref(), self.partition).into_iter().chain(not))
     }
+}
+
+impl fmt::Display for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        named(f, "follower", of(self.topic.as_deref(), self.partition))
+    }
+}
+
+impl fmt::Display for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        named(f, "coordinator", self.group.clone())
+    }
+}
+
+/// Which partition, in words; none for any.
+fn of(topic: Option<&str>, partition: Option<i32>) -> Option<String> {
+    match (topic, partition) {
+        (None, None) => None,
+        (None, Some(partition)) => Some(format!("partition {partition}")),
+        (Some(topic), None) => Some(topic.to_owned()),
+        (Some(topic), Some(partition)) => Some(format!("{topic}-{partition}")),
+    }
+}
+
+/// A role, with what narrows it down.
+fn named(
+    f: &mut fmt::Formatter<'_>,
+    role: &str,
+    narrowed: impl IntoIterator<Item = String>,
+) -> fmt::Result {
+    let words: Vec<_> = narrowed.into_iter().collect();
+    if words.is_empty() { write!(f, "{role}") } else { write!(f, "{role}({})", words.join(", ")) }
 }
 
 impl Target {
@@ -125,13 +176,16 @@ impl Target {
         match self {
             Self::Controller => broker(controller(view)?, processes),
             Self::Leader(leader) => broker(leader.resolve(view, seed)?, processes),
+            Self::Follower(follower) => broker(follower.resolve(view, seed)?, processes),
+            Self::Coordinator(of) => broker(of.resolve(view)?, processes),
             Self::ControllerAndLeader => broker(controller_and_leader(view)?, processes),
             Self::Broker(id) => broker(*id, processes),
+            Self::Brokers => Ok(nodes::brokers(processes)),
             Self::Node(name) => node(name, processes),
             Self::All => Ok(processes.to_vec()),
             Self::Majority(set) => nodes::majority(*set, view, processes, seed),
             Self::Minority(set) => nodes::minority(*set, view, processes, seed),
-            Self::Random(random) => random.resolve(processes, seed),
+            Self::Random(random) => random.resolve(view, processes, seed),
             Self::ZkLeader => zookeeper::leader(view, processes),
             Self::ZkFollower => zookeeper::follower(view, processes, seed),
             Self::Zookeeper(id) => zookeeper::server(*id, processes),
@@ -141,14 +195,25 @@ impl Target {
         }
     }
 
+    /// This process and no other.
+    pub fn of(process: &Process) -> Self {
+        match process.role {
+            Role::Broker => Self::Broker(process.id),
+            Role::Zookeeper => Self::Zookeeper(process.id),
+        }
+    }
+
     /// Whether it depends on which ZooKeeper server leads: [`View::zookeeper`] must be filled then.
     pub fn asks_zookeeper(&self) -> bool {
         match self {
             Self::ZkLeader | Self::ZkFollower | Self::ZkMajority(_) | Self::ZkMinority(_) => true,
             Self::Controller
             | Self::Leader(_)
+            | Self::Follower(_)
+            | Self::Coordinator(_)
             | Self::ControllerAndLeader
             | Self::Broker(_)
+            | Self::Brokers
             | Self::Node(_)
             | Self::All
             | Self::Majority(_)
@@ -158,6 +223,19 @@ impl Target {
             | Self::ZkAll => false,
         }
     }
+
+    /// The group whose coordinator it depends on: [`View::coordinators`] must know that then.
+    pub fn asks_group<'a>(&'a self, view: &'a View) -> Option<&'a str> {
+        match self {
+            Self::Coordinator(of) => of.group.as_deref().or(view.group.as_deref()),
+            _ => None,
+        }
+    }
+}
+
+/// Targets as they are written in reports.
+pub(crate) fn in_words(targets: &[Target]) -> String {
+    targets.iter().map(Target::to_string).collect::<Vec<_>>().join(" + ")
 }
 
 /// The processes that all of `targets` name; they must differ.
@@ -202,6 +280,34 @@ impl Leader {
             let but = if self.not_controller { " without being the controller" } else { "" };
             Unmet(format!("no broker leads {what}{but}: {seen}"))
         })
+    }
+}
+
+impl Follower {
+    fn resolve(&self, view: &View, seed: u64) -> Result<BrokerId, Unmet> {
+        let topic = self.topic.as_ref().unwrap_or(&view.topic);
+        let of_topic = view.partitions.iter().filter(|((t, partition), _)| {
+            t == topic && self.partition.is_none_or(|only| only == *partition)
+        });
+        let follow = |state: &PartitionView| {
+            let leader = state.leader;
+            state.isr.clone().into_iter().filter(move |id| Some(*id) != leader)
+        };
+        let fit: BTreeSet<_> = of_topic.flat_map(|(_, state)| follow(state)).collect();
+        pick(&fit, seed).ok_or_else(|| {
+            let what = self.partition.map_or(topic.clone(), |p| format!("{topic}-{p}"));
+            let seen = seen(topic, &leaders(view, topic, self.partition), view.controller);
+            Unmet(format!("no broker follows {what} in sync: {seen}"))
+        })
+    }
+}
+
+impl Coordinator {
+    fn resolve(&self, view: &View) -> Result<BrokerId, Unmet> {
+        let group = self.group.as_ref().or(view.group.as_ref());
+        let group = group.ok_or_else(|| Unmet("the load has no consumer group".to_owned()))?;
+        let known = view.coordinators.get(group).copied();
+        known.ok_or_else(|| Unmet(format!("no broker says who coordinates the group {group}")))
     }
 }
 
@@ -262,26 +368,34 @@ fn list(processes: &[Process]) -> String {
     processes.iter().map(Process::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// One of `candidates`, the same for the same seed (SplitMix64, so that seeds 1, 2, 3 differ).
-fn pick<T: Clone>(candidates: &BTreeSet<T>, seed: u64) -> Option<T> {
+/// A number that looks random, the same for the same seed (SplitMix64, so that seeds 1, 2, 3
+/// differ).
+pub(crate) fn splitmix(seed: u64) -> u64 {
     let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    let index = (mixed ^ (mixed >> 31)) % (candidates.len() as u64).max(1);
+    mixed ^ (mixed >> 31)
+}
+
+/// One of `candidates`, the same for the same seed.
+fn pick<T: Clone>(candidates: &BTreeSet<T>, seed: u64) -> Option<T> {
+    let index = splitmix(seed) % (candidates.len() as u64).max(1);
     candidates.iter().nth(index as usize).cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::PartitionView;
 
     /// Three nodes with ZooKeeper and a broker each; `leaders[p]` leads user-events-p.
     fn cluster(controller: Option<BrokerId>, leaders: &[BrokerId]) -> (View, Vec<Process>) {
         let mut view = View { controller, topic: "user-events".into(), ..View::default() };
         view.brokers = [1, 2, 3].into();
+        view.group = Some("readers".into());
+        view.coordinators = [("readers".into(), 1)].into();
         for (partition, leader) in leaders.iter().enumerate() {
-            let state = PartitionView { leader: Some(*leader), ..PartitionView::default() };
+            let isr = vec![1, 2, 3];
+            let state = PartitionView { leader: Some(*leader), replicas: isr.clone(), isr };
             view.partitions.insert(("user-events".into(), partition as i32), state);
         }
         let other = PartitionView { leader: Some(3), ..PartitionView::default() };
@@ -331,6 +445,23 @@ mod tests {
             resolve("'controller-and-leader'", c, &[1, 2]),
             "controller-and-leader = broker 2 (node2)"
         );
+    }
+
+    #[test]
+    fn followers_groups_and_sets_of_nodes_are_resolved() {
+        let c = Some(2);
+        let follower = resolve("{follower = {partition = 0}}", c, &[2, 1]);
+        assert_eq!(follower, "follower(partition 0) = broker 3 (node3)");
+        let unmet = resolve("{follower = {partition = 7}}", c, &[2, 1]);
+        assert!(unmet.starts_with("no broker follows user-events-7"), "{unmet}");
+        assert_eq!(resolve("{coordinator = {}}", c, &[1]), "coordinator = broker 1 (node1)");
+        let unmet = resolve("{coordinator = {group = 'other'}}", c, &[1]);
+        assert_eq!(unmet, "no broker says who coordinates the group other");
+        let brokers = resolve("'brokers'", c, &[1]);
+        assert_eq!(brokers, "brokers = broker 1 (node1), broker 2 (node2), broker 3 (node3)");
+        let processes = |target| resolve(target, c, &[1]).matches(" (node").count();
+        let counts = ["'all'", "{majority = {}}", "{minority = {}}"].map(processes);
+        assert_eq!(counts, [6, 4, 2]);
     }
 
     #[test]

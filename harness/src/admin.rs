@@ -4,6 +4,7 @@
 //! until the change is visible, within a limit.
 
 mod configs;
+mod groups;
 mod leaders;
 mod producers;
 mod topics;

@@ -38,6 +38,8 @@ struct Cli {
 enum Command {
     /// Start a cluster, load it, hurt it, heal it, check every record, and report
     Run(RunArgs),
+    /// Hurt a new cluster as a recorded run did: the same times, the same processes
+    Replay(ReplayArgs),
     /// Judge a recorded run again, from its files alone
     Check(JudgeArgs),
     /// Judge a recorded run again and write its report files anew
@@ -111,6 +113,28 @@ struct RunArgs {
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,
+    /// Name of the cluster, to let a plan hurt one that kbench did not make
+    #[arg(long, value_name = "NAME")]
+    yes_hurt_this_cluster: Option<String>,
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// Directory of the run to repeat, or `latest`
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Which of its trials
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    trial: u32,
+    /// Folder in which runs are looked up, and the new run's directory is made
+    #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
+    out: PathBuf,
+    /// What to print on stdout at the end
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Name of the cluster, to let a plan hurt one that kbench did not make
+    #[arg(long, value_name = "NAME")]
+    yes_hurt_this_cluster: Option<String>,
 }
 
 #[derive(Args)]
@@ -177,6 +201,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Replay(args) => run::replay(&args),
         Command::Check(args) => judge::check(&args),
         Command::Report(args) => judge::report(&args),
         Command::Heal(args) => heal::heal(&args),

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use faults::cut::Cut;
 use faults::degrade::Condition;
 use faults::port::{Process, ProcessState, Signal, ZkMode};
 use futures::future::{join_all, try_join, try_join_all};
@@ -72,6 +73,7 @@ pub struct LocalCluster {
     logs: PathBuf,
     recorder: Arc<Recorder>,
     servers: RefCell<BTreeMap<Process, Server>>,
+    cuts: RefCell<Vec<Cut>>,
 }
 
 impl LocalCluster {
@@ -97,6 +99,7 @@ impl LocalCluster {
             queues: RefCell::default(),
             netem: OnceCell::new(),
             servers: RefCell::default(),
+            cuts: RefCell::default(),
         };
         room::make(setup.mode, &cluster.topology, &cluster.data)?;
         let processes = cluster.processes();

@@ -114,6 +114,9 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         spec.mode,
         spec.seed,
     );
+    if let Some(replayed) = &spec.replays {
+        eprintln!("replays {replayed}");
+    }
     eprintln!("run directory: {}", dir.path().display());
     eprintln!("expected to take about {} s", estimate(spec).as_secs());
     trials::run_all(spec, dir)

@@ -42,6 +42,9 @@ pub struct RunSpec {
     pub command: String,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// The recorded trial that this run repeats, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<String>,
     /// Seed of everything drawn at random.
     pub seed: u64,
     /// Number of trials.

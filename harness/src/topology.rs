@@ -4,6 +4,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use faults::guard::Stakes;
 use faults::port::Process;
 use results::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,19 @@ impl Topology {
         self.node.iter().map(|node| node.name.clone()).collect()
     }
 
+    /// What faults could cost this cluster. kbench makes every cluster that is described so.
+    pub fn stakes(&self) -> Stakes {
+        let of_topics = self.topic.iter().flat_map(|topic| &topic.assignment).map(Vec::len);
+        let offsets = self.broker.settings.get("offsets.topic.replication.factor");
+        let offsets = offsets.and_then(|factor| factor.parse().ok());
+        Stakes {
+            cluster: self.name.clone(),
+            ours: true,
+            processes: self.processes(),
+            least_replicas: of_topics.chain(offsets).min().unwrap_or_default(),
+        }
+    }
+
     /// The brokers' ZooKeeper session time-out as asked for, in milliseconds (Kafka's default when
     /// it is not set: KIP-537).
     pub fn session_timeout_ms(&self) -> u64 {
@@ -153,5 +167,6 @@ mod tests {
         assert_eq!(topic.name, "user-events");
         assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
         assert_eq!(topology.session_timeout_ms(), 18_000);
+        assert_eq!(topology.stakes().least_replicas, 3);
     }
 }

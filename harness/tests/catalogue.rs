@@ -1,8 +1,6 @@
 //! Every fault of the catalogue against a real cluster under load, by the shipped plans: the suite
 //! `ci/faults`.
 
-#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
-
 mod support;
 
 use std::collections::BTreeSet;

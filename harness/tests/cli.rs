@@ -46,6 +46,16 @@ fn an_unknown_name_suggests_the_nearest() {
 }
 
 #[test]
+fn damage_that_a_plan_does_not_mean_is_refused_before_anything_starts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nfault = 'kill'\n\
+                target = 'zk-all'\nhold = '1s'\n";
+    let file = write(dir.path(), "plan.toml", text);
+    let why = "may take the quorum of ZooKeeper and does not say that it means to";
+    refused(&["--faults", &file], 2, &[why, "up to 3 of 3", "`allows = [\"quorum-loss\"]`"]);
+}
+
+#[test]
 fn a_typo_in_a_spec_is_shown_where_it_is_with_what_is_allowed() {
     let dir = tempfile::tempdir().expect("a folder");
     let shipped = workloads::shipped().iter().find(|(n, _)| *n == "smoke").expect("shipped").1;

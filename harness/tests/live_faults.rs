@@ -1,7 +1,5 @@
 //! The cheap part of the catalogue on a real cluster; `ci/faults` carries out all of it.
 
-#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
-
 mod support;
 
 use support::catalogue::{carry_out, table};

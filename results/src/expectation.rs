@@ -24,12 +24,17 @@ pub enum Expectation {
     OutageUntilHeal,
     /// No partition is unavailable for longer than this, to any client.
     GapsBelow(#[serde(with = "humantime_serde")] Duration),
+    /// It may do what it likes: nothing is judged.
+    Anything,
 }
 
 /// Judges the faults of a trial; nothing when no plan expects anything of them.
 pub(crate) fn judge(faults: &[FaultSpan], rows: &[PartitionRecovery]) -> Option<Check> {
     let proven = faults.iter().filter(|fault| fault.proven);
-    let judged: Vec<_> = proven.filter_map(|fault| Some((fault, fault.expected?))).collect();
+    let judged: Vec<_> = proven
+        .filter_map(|fault| Some((fault, fault.expected?)))
+        .filter(|(_, expected)| *expected != Expectation::Anything)
+        .collect();
     if judged.is_empty() {
         return None;
     }
@@ -65,6 +70,7 @@ fn instead(
     rows: &[&PartitionRecovery],
 ) -> Option<String> {
     match expected {
+        Expectation::Anything => None,
         Expectation::Recovery => (fault.recovered == Some(false))
             .then(|| "it was to recover while the fault lasts, and did not".to_owned()),
         Expectation::OutageUntilHeal => {
@@ -112,6 +118,7 @@ mod tests {
     #[test]
     fn an_expectation_that_is_not_met_is_found_whichever_way() {
         assert_eq!(judged(None), None, "old runs have none");
+        assert_eq!(judged(Some(Expectation::Anything)), None);
         let met = judged(Some(Expectation::Recovery)).unwrap();
         assert_eq!((met.verdict, met.examined, met.note), (Verdict::Valid, 3, None));
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::probe::{Path, nodes, probe, told};
-use super::{Evidence, Fault, Victim};
+use super::{Evidence, Fault, Risk, Victim};
 use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
-use crate::port::{Capability, Cluster, PortError};
+use crate::port::{Capability, Cluster, PortError, Process, ProcessState};
 use crate::undo::Undo;
 
 /// One for lists: a node away from all others.
@@ -62,6 +62,14 @@ impl Fault for CutSpec {
         }
     }
 
+    fn risk(&self) -> Risk {
+        match self.from {
+            Side::OtherNodes | Side::Nodes(_) | Side::NonNeighbours | Side::Ensemble => Risk::Node,
+            // ZooKeeper's servers keep their links with each other, or with those of the bridge.
+            Side::AcrossBridge | Side::Zookeeper | Side::Brokers | Side::Clients => Risk::None,
+        }
+    }
+
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
         vec![Undo::Uncut { cut: self.of(victims) }]
     }
@@ -90,6 +98,7 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let probes = probe(cluster, elections(cut), |_| true).await.into_iter();
     let (silenced, spared): (Vec<_>, Vec<_>) =
         probes.partition(|(path, _)| is_silenced(path, cut, &nodes));
+    let spared = answerable(spared, cut, &nodes, cluster).await;
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| reach == Reach::Answered);
     // Asked last: the probes themselves are traffic.
@@ -107,6 +116,7 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
 pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let nodes = nodes(cluster);
     let probes = probe(cluster, elections(cut), |path| is_silenced(path, cut, &nodes)).await;
+    let probes = answerable(probes, cut, &nodes, cluster).await;
     let answered = told("the links that were cut", &probes, |reach| reach == Reach::Answered);
     let rules = match cluster.taken(cut).await {
         Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
@@ -126,4 +136,28 @@ fn elections(cut: &Cut) -> bool {
 
 fn is_silenced(path: &Path, cut: &Cut, nodes: &BTreeSet<String>) -> bool {
     cut.silences(nodes, &path.from, &path.to, path.service)
+}
+
+/// Those of the probes that are to be answered where `cut` does not take them: no other cut takes
+/// them, and the process has not ended on account of another fault.
+async fn answerable(
+    probes: Vec<(Path, Reach)>,
+    cut: &Cut,
+    nodes: &BTreeSet<String>,
+    cluster: &dyn Cluster,
+) -> Vec<(Path, Reach)> {
+    let others: Vec<_> = cluster.cuts().into_iter().filter(|other| other != cut).collect();
+    let mut answerable = vec![];
+    for (path, reach) in probes {
+        let taken = others.iter().any(|other| is_silenced(&path, other, nodes));
+        if reach == Reach::Answered || !taken && runs(&path.to, cluster).await {
+            answerable.push((path, reach));
+        }
+    }
+    answerable
+}
+
+/// Whether a process runs; one that nobody can tell of is taken to.
+async fn runs(process: &Process, cluster: &dyn Cluster) -> bool {
+    !matches!(cluster.state(process).await, Ok(ProcessState::Gone { .. }))
 }

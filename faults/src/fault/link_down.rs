@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::probe::{probe, told};
-use super::{Evidence, Fault, Victim};
+use super::{Evidence, Fault, Risk, Victim};
 use crate::cut::Reach;
 use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
@@ -41,6 +41,10 @@ impl Fault for LinkDown {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::LinkDown]
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Node
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

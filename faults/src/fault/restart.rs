@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use futures::future::join_all;
 
-use super::{Evidence, Fault, Victim, signal_all, start_again};
+use super::{Evidence, Fault, Risk, Victim, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
 use crate::undo::{self, Undo};
 
@@ -30,6 +30,10 @@ impl Fault for Restart {
 
     fn takes_away(&self) -> bool {
         false
+    }
+
+    fn risk(&self) -> Risk {
+        Risk::Process
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

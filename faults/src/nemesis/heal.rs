@@ -5,10 +5,12 @@
 //! quorum to join. A failure never stops the rest from being tried. What is not proven stays in the
 //! ledger.
 
+use std::cell::RefCell;
+
 use futures::future::join_all;
 use results::event::EventKind;
 
-use super::{Failure, NemesisError};
+use super::{Failure, Nemesis, NemesisError};
 use crate::fault::Evidence;
 use crate::ledger::{Entry, Ledger};
 use crate::port::{Cluster, Conductor};
@@ -20,78 +22,105 @@ pub async fn heal_all(
     conductor: &dyn Conductor,
     ledger: &mut Ledger,
 ) -> Result<(), NemesisError> {
-    verdict(heal_outstanding(cluster, conductor, ledger).await, ledger)
+    let ledger = RefCell::new(ledger);
+    let nemesis = Nemesis { cluster, conductor, ledger: &ledger };
+    verdict(heal_outstanding(nemesis).await, nemesis)
 }
 
 /// An error unless nothing failed and nothing is left.
-pub(super) fn verdict(failures: Vec<Failure>, ledger: &Ledger) -> Result<(), NemesisError> {
-    let left = ledger.outstanding();
+pub(super) fn verdict(failures: Vec<Failure>, nemesis: Nemesis<'_>) -> Result<(), NemesisError> {
+    let left = nemesis.ledger.borrow().outstanding();
     if failures.is_empty() && left.entries.is_empty() {
         return Ok(());
     }
     Err(NemesisError { failures, left })
 }
 
-/// Undoes everything that `ledger` lists, the newest fault first.
-pub(super) async fn heal_outstanding(
-    cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
-    ledger: &mut Ledger,
-) -> Vec<Failure> {
-    let mut failures = vec![];
-    let mut faults: Vec<_> =
-        ledger.outstanding().entries.into_iter().rev().map(|entry| entry.fault_id).collect();
-    faults.dedup();
-    for fault_id in faults {
-        failures.extend(heal_fault(&fault_id, cluster, conductor, ledger).await);
+/// Undoes everything that the ledger lists, the newest fault first. What fails because of a fault
+/// that was still in force is tried again, as long as that heals something.
+pub(super) async fn heal_outstanding(nemesis: Nemesis<'_>) -> Vec<Failure> {
+    loop {
+        let before = nemesis.ledger.borrow().outstanding().entries;
+        let mut failures = vec![];
+        let mut faults: Vec<_> = before.iter().rev().map(|entry| &entry.fault_id).collect();
+        faults.dedup();
+        for fault_id in faults {
+            failures.extend(heal_fault(fault_id, nemesis, async || false).await);
+        }
+        failures.extend(heal_layout(nemesis).await);
+        let left = nemesis.ledger.borrow().outstanding().entries.len();
+        if left == 0 || left == before.len() {
+            return failures;
+        }
     }
-    failures
 }
 
-/// Undoes what one fault made necessary: first the fault itself, ZooKeeper's part of it foremost,
-/// then what was done to the layout to prepare it, which needs a cluster that works.
+/// Undoes a fault, ZooKeeper's part of it foremost; what was done to the layout to prepare it is
+/// left. What fails is tried again as long as `again` says so.
 pub(super) async fn heal_fault(
     fault_id: &str,
-    cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
-    ledger: &mut Ledger,
+    nemesis: Nemesis<'_>,
+    again: impl AsyncFn() -> bool,
 ) -> Vec<Failure> {
-    let of_fault =
-        ledger.outstanding().entries.into_iter().rev().filter(|e| e.fault_id == fault_id);
-    let (layout, fault): (Vec<_>, Vec<_>) = of_fault.partition(|e| e.undo.is_of_layout());
+    let of_fault = |entry: &Entry| entry.fault_id == fault_id && !entry.undo.is_of_layout();
+    let mut entries = outstanding(nemesis, of_fault);
+    if entries.is_empty() {
+        return vec![];
+    }
+    let Nemesis { conductor, .. } = nemesis;
+    conductor.record(conductor.now(), EventKind::FaultHealing { fault_id: fault_id.to_owned() });
+    let mut undone: Vec<Undone> = vec![];
     let mut failures = vec![];
-    if !fault.is_empty() {
-        let fault_id = fault_id.to_owned();
-        let healing = EventKind::FaultHealing { fault_id: fault_id.clone() };
-        conductor.record(conductor.now(), healing);
+    loop {
         let (zookeeper, others): (Vec<_>, Vec<_>) =
-            fault.into_iter().partition(|entry| entry.undo.is_of_zookeeper());
-        let mut undone = vec![];
+            entries.into_iter().partition(|entry| entry.undo.is_of_zookeeper());
+        let mut failed = vec![];
         for together in [zookeeper, others] {
-            undone.extend(undo_all(&together, cluster, conductor, ledger, &mut failures).await);
+            for shown in undo_all(&together, nemesis, &mut failures).await {
+                if shown.evidence.proven { undone.push(shown) } else { failed.push(shown) }
+            }
         }
+        entries = outstanding(nemesis, of_fault);
+        if !entries.is_empty() && again().await {
+            // What could not be written is not made good by another attempt.
+            failures.retain(|failure| matches!(failure, Failure::Ledger(_)));
+            continue;
+        }
+        undone.extend(failed);
         let waited = undone.iter().map(|undone| undone.waited_for_session).max();
         let evidence = Evidence::all(undone.into_iter().map(|undone| undone.evidence));
         let healed = EventKind::FaultHealed {
-            fault_id,
+            fault_id: fault_id.to_owned(),
             evidence: evidence.lines,
             proven: evidence.proven,
             waited_for_session_s: waited.unwrap_or_default().as_secs_f64(),
         };
         conductor.record(conductor.now(), healed);
+        return failures;
     }
-    undo_all(&layout, cluster, conductor, ledger, &mut failures).await;
+}
+
+/// Undoes what was done to the layout to prepare faults, which needs a cluster that works.
+pub(super) async fn heal_layout(nemesis: Nemesis<'_>) -> Vec<Failure> {
+    let layout = outstanding(nemesis, |entry| entry.undo.is_of_layout());
+    let mut failures = vec![];
+    undo_all(&layout, nemesis, &mut failures).await;
     failures
+}
+
+/// What is still to be undone, newest first.
+fn outstanding(nemesis: Nemesis<'_>, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    let entries = nemesis.ledger.borrow().outstanding().entries;
+    entries.into_iter().rev().filter(which).collect()
 }
 
 /// Carries out the entries at the same time; what each of them showed.
 async fn undo_all(
     entries: &[Entry],
-    cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
-    ledger: &mut Ledger,
+    nemesis: Nemesis<'_>,
     failures: &mut Vec<Failure>,
 ) -> Vec<Undone> {
+    let Nemesis { cluster, conductor, ledger } = nemesis;
     let carried_out = entries.iter().map(|entry| entry.undo.carry_out(cluster, conductor));
     let mut shown = vec![];
     for (entry, undone) in entries.iter().zip(join_all(carried_out).await) {
@@ -100,7 +129,7 @@ async fn undo_all(
             ..Undone::default()
         });
         if undone.evidence.proven {
-            let written = ledger.done(entry.id, conductor.now());
+            let written = ledger.borrow_mut().done(entry.id, conductor.now());
             failures.extend(written.err().map(Failure::Ledger));
         } else {
             let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());

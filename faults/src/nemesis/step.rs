@@ -3,19 +3,20 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
 use results::event::{BrokerId, EventKind, Role};
 use tokio::time::{Instant, sleep};
 
+use super::group::Run;
 use super::{Failure, Injection};
 use crate::fault::{Evidence, Victim};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::LedgerError;
 use crate::plan::{Lasts, Prepare, Step};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, View};
-use crate::target::{Target, resolve_all};
+use crate::target::{Target, in_words, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// A broker that was killed scans its logs, catches up under load and rejoins every ISR, and the
@@ -25,17 +26,14 @@ const STEADY_LIMIT: Duration = Duration::from_secs(120);
 /// Elections take tens of milliseconds; ZooKeeper itself may have to elect first.
 const TARGET_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often a wait looks whether the user wants to stop: not felt by people.
-const INTERRUPT_INTERVAL: Duration = Duration::from_millis(50);
-
 /// The controller may change between the resolution of a target and the end of its preparation;
 /// a cluster in which that goes on is not steady.
 const PREPARE_TRIES: u32 = 3;
 
 /// Why a step went no further.
 pub(super) enum Stop {
-    /// The user interrupted before the injection.
-    Interrupted,
+    /// The user interrupted before the injection, or another step failed.
+    Stopped,
     /// The cluster did not become steady; what was missing.
     Unsteady(String),
     /// The target names nobody.
@@ -56,19 +54,25 @@ struct Named {
     sessions: BTreeMap<BrokerId, i64>,
 }
 
-/// One step and what it acts on.
-pub(super) struct Stepper<'a> {
-    pub(super) cluster: &'a dyn Cluster,
-    pub(super) conductor: &'a dyn Conductor,
-    pub(super) ledger: &'a mut Ledger,
-    pub(super) step: &'a Step,
+/// One round of a step, and what it acts on.
+pub(super) struct Stepper<'s, 'a> {
+    pub(super) run: &'s Run<'a>,
+    pub(super) step: &'s Step,
+    /// Id of the round.
+    pub(super) id: String,
+    /// Whom the round strikes.
+    pub(super) targets: Vec<Target>,
+    /// Whether the round waits for a steady cluster, and prepares it.
+    pub(super) steadily: bool,
     pub(super) seed: u64,
 }
 
-impl Stepper<'_> {
-    /// Carries the step out until its fault must be healed.
-    pub(super) async fn carry_out(mut self) -> Result<Injection, Stop> {
-        self.steady().await?;
+impl Stepper<'_, '_> {
+    /// Carries the round out until its fault must be healed.
+    pub(super) async fn carry_out(&self) -> Result<Injection, Stop> {
+        if self.steadily {
+            self.steady().await?;
+        }
         let victims = self.prepare().await?;
         let proven = self.inject(&victims).await?;
         let recovered = self.last(&victims).await?;
@@ -79,61 +83,67 @@ impl Stepper<'_> {
         })
     }
 
+    /// The processes that the targets name now.
+    pub(super) async fn each(&self) -> Result<Vec<Process>, Stop> {
+        Ok(self.resolve().await?.processes)
+    }
+
     /// Waits until the cluster is steady.
-    async fn steady(&self) -> Result<(), Stop> {
-        let fault_id = self.step.id.clone();
+    pub(super) async fn steady(&self) -> Result<(), Stop> {
+        let fault_id = self.id.clone();
         self.record(EventKind::AwaitingSteady { fault_id });
-        let steady = self.unless_interrupted(self.conductor.steady(STEADY_LIMIT)).await?;
+        let steady = self.run.unless_stopped(self.conductor().steady(STEADY_LIMIT)).await?;
         steady.map_err(|missing| Stop::Unsteady(missing.to_string()))?;
         self.record(EventKind::Steady);
         Ok(())
     }
 
     /// Does to the healthy cluster what the plan asks for, and says who is to be struck.
-    async fn prepare(&mut self) -> Result<Vec<Victim>, Stop> {
-        match self.step.prepare {
+    async fn prepare(&self) -> Result<Vec<Victim>, Stop> {
+        let prepare = if self.steadily { self.step.prepare } else { Prepare::None };
+        match prepare {
             Prepare::None => {}
             Prepare::RestoreLeaders => {
-                let restored = self.cluster.restore_leaders().await;
+                let restored = self.cluster().restore_leaders().await;
                 restored.map_err(|e| self.failed("restore the partitions' leaders", e))?;
                 self.steady().await?;
             }
             Prepare::MoveLeadersAway => return self.move_leaders_away().await,
         }
         let named = self.resolve().await?;
-        self.victims(&named).await
+        self.aim(named).await
     }
 
     /// Takes leadership from the brokers that the target names, until it names them still.
-    async fn move_leaders_away(&mut self) -> Result<Vec<Victim>, Stop> {
+    async fn move_leaders_away(&self) -> Result<Vec<Victim>, Stop> {
         let mut before = self.resolve().await?;
-        self.ledger.plan(&self.step.id, self.conductor.now(), Undo::RestoreLeaders)?;
+        self.plan(Undo::RestoreLeaders)?;
         for _ in 0..PREPARE_TRIES {
             for broker in brokers(&before.processes) {
-                let moved = self.cluster.move_leaders_away(broker).await;
+                let moved = self.cluster().move_leaders_away(broker).await;
                 moved.map_err(|e| self.failed("move leaders away from the target", e))?;
             }
             self.steady().await?;
             let named = self.resolve().await?;
             if named.processes == before.processes {
-                return self.victims(&named).await;
+                return self.aim(named).await;
             }
             before = named;
         }
         Err(Stop::Unmet(format!(
             "the target {} named another broker each time that leaders were moved away from it",
-            self.step.targets_in_words()
+            in_words(&self.targets)
         )))
     }
 
     /// The processes that the targets name, as soon as they name any.
     async fn resolve(&self) -> Result<Named, Stop> {
         let began = Instant::now();
-        let processes = self.cluster.processes();
+        let processes = self.cluster().processes();
         loop {
-            let unmet = match self.unless_interrupted(self.view()).await? {
+            let unmet = match self.run.unless_stopped(self.view()).await? {
                 Err(error) => error.to_string(),
-                Ok(view) => match resolve_all(self.step.targets(), &view, &processes, self.seed) {
+                Ok(view) => match resolve_all(&self.targets, &view, &processes, self.seed) {
                     Ok(processes) => return Ok(Named { processes, sessions: view.sessions }),
                     Err(unmet) => unmet.to_string(),
                 },
@@ -142,65 +152,105 @@ impl Stepper<'_> {
                 let limit = TARGET_LIMIT.as_secs();
                 return Err(Stop::Unmet(format!("{unmet} (awaited for {limit} s)")));
             }
-            self.unless_interrupted(sleep(VIEW_INTERVAL)).await?;
+            self.run.unless_stopped(sleep(VIEW_INTERVAL)).await?;
         }
     }
 
     /// The cluster as far as the targets ask about it.
     async fn view(&self) -> Result<View, PortError> {
-        let mut view = self.cluster.view().await?;
-        if self.step.targets().iter().any(Target::asks_zookeeper) {
-            view.zookeeper = self.cluster.zookeeper_modes().await;
+        let mut view = self.cluster().view().await?;
+        view.struck = self.run.struck_beside(&self.id);
+        if self.targets.iter().any(Target::asks_zookeeper) {
+            view.zookeeper = self.cluster().zookeeper_modes().await;
+        }
+        let groups = self.targets.iter().filter_map(|target| target.asks_group(&view));
+        let groups: BTreeSet<_> = groups.map(str::to_owned).collect();
+        for group in groups {
+            if let Some(coordinator) = self.cluster().coordinator(&group).await {
+                view.coordinators.insert(group, coordinator);
+            }
         }
         Ok(view)
     }
 
-    /// The processes with their pids; all must run.
-    async fn victims(&self, named: &Named) -> Result<Vec<Victim>, Stop> {
+    /// Who is to be struck: they must run. One that is down on account of another fault that is in
+    /// force, or has this very one on it, is waited for.
+    async fn aim(&self, mut named: Named) -> Result<Vec<Victim>, Stop> {
+        loop {
+            self.run.strikes(&self.id, &named.processes);
+            match self.victims(&named).await? {
+                Ok(victims) => match self.done_already(&victims) {
+                    None => return Ok(victims),
+                    Some(process) => self.run.left_alone(process).await?,
+                },
+                Err((process, _)) if self.run.is_in_force_on(process) => {
+                    self.run.left_alone(process).await?;
+                }
+                Err((process, why)) => {
+                    return Err(Stop::Unmet(format!("{process} does not run: {why}")));
+                }
+            }
+            named = self.resolve().await?;
+        }
+    }
+
+    /// One of the victims, if this very fault is on them already: it cannot be there twice.
+    fn done_already<'v>(&self, victims: &'v [Victim]) -> Option<&'v Process> {
+        let undos = self.step.fault.fault().undo(victims);
+        let outstanding = self.run.nemesis.ledger.borrow().outstanding().entries;
+        outstanding.iter().any(|entry| undos.contains(&entry.undo)).then_some(())?;
+        victims.iter().map(|v| &v.process).find(|process| self.run.is_in_force_on(process))
+    }
+
+    /// The processes with their pids, or the first that does not run and why.
+    async fn victims<'n>(
+        &self,
+        named: &'n Named,
+    ) -> Result<Result<Vec<Victim>, (&'n Process, String)>, Stop> {
         let mut victims = vec![];
         for process in &named.processes {
             let broker = process.role == Role::Broker;
             let session = named.sessions.get(&process.id).filter(|_| broker).copied();
-            let state = self.cluster.state(process).await;
+            let state = self.cluster().state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
                     victims.push(Victim { process: process.clone(), pid, session });
                 }
                 ProcessState::Paused { .. } => {
-                    return Err(Stop::Unmet(format!("{process} does not run: it stands still")));
+                    return Ok(Err((process, "it stands still".to_owned())));
                 }
-                ProcessState::Gone { how, .. } => {
-                    return Err(Stop::Unmet(format!("{process} does not run: {how}")));
-                }
+                ProcessState::Gone { how, .. } => return Ok(Err((process, how))),
             }
         }
-        Ok(victims)
+        Ok(Ok(victims))
     }
 
     /// Undo to the ledger, injection, evidence. True when the evidence proves the effect.
-    async fn inject(&mut self, victims: &[Victim]) -> Result<bool, Stop> {
-        if self.conductor.interrupted() {
-            return Err(Stop::Interrupted);
+    async fn inject(&self, victims: &[Victim]) -> Result<bool, Stop> {
+        if self.run.stopped() {
+            return Err(Stop::Stopped);
         }
         let fault = self.step.fault.fault();
         for undo in fault.undo(victims) {
-            self.ledger.plan(&self.step.id, self.conductor.now(), undo)?;
+            self.plan(undo)?;
         }
         self.record(EventKind::FaultInjecting {
-            fault_id: self.step.id.clone(),
+            fault_id: self.id.clone(),
             fault: fault.name().to_owned(),
-            target: self.step.targets_in_words(),
+            target: in_words(&self.targets),
             resolved: victims.iter().map(Victim::to_string).collect(),
             brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
         });
-        let injected = fault.inject(victims, self.cluster).await;
+        self.run.injects(&self.id);
+        let injected = fault.inject(victims, self.cluster()).await;
         let evidence = match &injected {
-            Ok(()) => fault.evidence(victims, self.cluster).await,
+            Ok(()) => fault.evidence(victims, self.cluster()).await,
             Err(error) => Evidence::of(error.to_string(), false),
         };
-        let (fault_id, proven) = (self.step.id.clone(), evidence.proven);
+        let (fault_id, proven) = (self.id.clone(), evidence.proven);
         self.record(EventKind::FaultInjected { fault_id, evidence: evidence.lines, proven });
         injected.map_err(|e| self.failed("inject the fault", e))?;
+        self.run.injected(self.step);
         Ok(proven)
     }
 
@@ -216,14 +266,14 @@ impl Stepper<'_> {
                 recovered = &mut lasting => return Ok(recovered),
                 () = sleep(rest) => {}
             }
-            if self.conductor.interrupted() {
+            if self.conductor().interrupted() {
                 return Ok(lasting.await);
             }
             // Never left half done: the undo follows.
             let flapped = if on {
-                fault.lift(victims, self.cluster).await
+                fault.lift(victims, self.cluster()).await
             } else {
-                fault.inject(victims, self.cluster).await
+                fault.inject(victims, self.cluster()).await
             };
             on = !on;
             flapped.map_err(|e| self.failed("let the fault come and go", e))?;
@@ -235,42 +285,45 @@ impl Stepper<'_> {
     /// interrupted.
     async fn lasting(&self, victims: &[Victim]) -> Option<bool> {
         // Records due from now on cannot be acked by a broker that is gone.
-        let (since, began) = (self.conductor.now(), Instant::now());
+        let (since, began) = (self.conductor().now(), Instant::now());
         let lasts = self.step.lasts();
         let away = victims.iter().filter(|_| self.step.fault.fault().takes_away());
         let without: Vec<_> = away.map(|victim| victim.process.clone()).collect();
-        let recovered = self.conductor.recovered(since, &without, lasts.limit());
-        let recovered = self.unless_interrupted(recovered).await.ok()?;
-        let fault_id = self.step.id.clone();
+        let recovered = self.conductor().recovered(since, &without, lasts.limit());
+        let recovered = self.run.unless_stopped(recovered).await.ok()?;
+        let fault_id = self.id.clone();
         let expected = Some(self.step.expect);
         self.record(EventKind::FaultRecovered { fault_id, recovered, expected });
+        if recovered {
+            self.run.recovered(self.step);
+        }
         if let Lasts::Hold(hold) = lasts {
             let rest = hold.saturating_sub(began.elapsed());
-            self.unless_interrupted(sleep(rest)).await.ok()?;
+            self.run.unless_stopped(sleep(rest)).await.ok()?;
         }
         Some(recovered)
     }
 
+    /// Writes to the ledger what will have to be undone.
+    fn plan(&self, undo: Undo) -> Result<(), LedgerError> {
+        let nemesis = self.run.nemesis;
+        nemesis.ledger.borrow_mut().plan(&self.id, nemesis.conductor.now(), undo).map(drop)
+    }
+
+    fn cluster(&self) -> &dyn Cluster {
+        self.run.nemesis.cluster
+    }
+
+    fn conductor(&self) -> &dyn Conductor {
+        self.run.nemesis.conductor
+    }
+
     fn record(&self, event: EventKind) {
-        self.conductor.record(self.conductor.now(), event);
+        self.conductor().record(self.conductor().now(), event);
     }
 
     fn failed(&self, action: &'static str, source: PortError) -> Stop {
-        Stop::Failed(Failure::Step { step: self.step.id.clone(), action, source })
-    }
-
-    /// Waits for `wait`, unless the user interrupts first. Only for waits that change nothing.
-    async fn unless_interrupted<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stop> {
-        let interrupted = async {
-            while !self.conductor.interrupted() {
-                sleep(INTERRUPT_INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = interrupted => Err(Stop::Interrupted),
-            done = wait => Ok(done),
-        }
+        Stop::Failed(Failure::Step { step: self.id.clone(), action, source })
     }
 }
 

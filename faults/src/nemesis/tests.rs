@@ -3,6 +3,7 @@
 mod cut;
 mod fake;
 mod links;
+mod overlap;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -12,14 +13,14 @@ use async_trait::async_trait;
 use results::event::{BrokerId, EventKind, Role};
 
 use super::*;
-use crate::plan::{Expectation, SHIPPED};
+use crate::plan::{Expectation, SHIPPED, Step};
 use crate::port::{Capability, Signal};
 use crate::undo::Undo;
 use fake::World;
 
 fn shipped(name: &str) -> Plan {
     let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name).unwrap();
-    Plan::parse(text).unwrap()
+    Plan::parse(text).unwrap().drawn(1)
 }
 
 fn plan(step: &str) -> Plan {
@@ -83,20 +84,21 @@ async fn the_controller_alone_is_killed_and_everything_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn every_shipped_plan_is_carried_out_and_leaves_nothing() {
-    for (name, text) in SHIPPED {
+    for (name, _) in SHIPPED {
         let world = World::new();
-        let plan = Plan::parse(text).unwrap();
+        let plan = shipped(name);
         let outcome = carry_out(&plan, &world).await.unwrap();
-        assert_eq!(outcome.steps.len(), plan.steps.len());
-        for (index, step) in plan.steps.iter().enumerate() {
+        assert!(outcome.steps.len() >= plan.steps.len());
+        for (index, round) in outcome.steps.iter().enumerate() {
             let injection = injection(&outcome, index);
-            assert!(injection.proven, "{name}/{}", step.id);
+            assert!(injection.proven, "{name}/{}", round.id);
+            let step = plan.steps.iter().find(|step| round.id.starts_with(&step.id)).unwrap();
             let recovered = match step.expect {
                 Expectation::Recovery => Some(true),
                 Expectation::OutageUntilHeal => Some(false),
-                Expectation::GapsBelow(_) => injection.recovered,
+                Expectation::GapsBelow(_) | Expectation::Anything => injection.recovered,
             };
-            assert_eq!(injection.recovered, recovered, "{name}/{}", step.id);
+            assert_eq!(injection.recovered, recovered, "{name}/{}", round.id);
         }
         assert!(world.down().is_empty() && world.on_disk().is_empty(), "{name}");
     }

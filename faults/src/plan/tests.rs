@@ -52,6 +52,28 @@ fn a_typo_is_found_where_it_is() {
 }
 
 #[test]
+fn a_typo_in_the_timing_is_found_with_what_is_allowed() {
+    let wrong = |text: String, key: &str, allowed: &str| {
+        let found = error(&text);
+        assert!(found.message.contains(allowed), "{found}");
+        assert_eq!(&text[found.span.unwrap()], key, "{}", found.message);
+    };
+    let step = format!("{HEAD}target = 'controller'\nhold = '1s'\n");
+    wrong(format!("{step}start = {{ when = '1s' }}"), "when", "`at`, `injected`, `recovered`");
+    wrong(format!("{step}start = {{ healed = {{ stp = 'a' }} }}"), "stp", "`step` or `delay`");
+    wrong(format!("{step}repeat = {{ count = 2 }}"), "count", "`times`, `during`, `pause`");
+    let head = "name = 'p'\ndescription = 'd'\n";
+    wrong(format!("{head}alows = []"), "alows", "`allows`");
+    wrong(format!("{head}allows = ['chaos']"), "'chaos'", "`quorum-loss` or `data-loss`");
+    let mix = format!("{head}[mix]\nduration = '9s'\nquiet = '1s'\n");
+    wrong(format!("{mix}noise = 1"), "noise", "`at_once`");
+    let candidate = format!("{mix}[[mix.candidate]]\nfault = 'kill'\ntarget = 'controller'\n");
+    wrong(format!("{candidate}hold = {{ upto = '9s' }}"), "upto", "`from`");
+    let long = error(&format!("{candidate}hold = {{ from = '2s', to = '9s' }}"));
+    assert!(long.message.contains("too short: \"kill\" may hold for 9 s"), "{long}");
+}
+
+#[test]
 fn a_plan_that_makes_no_sense_is_refused() {
     let bad = |lines: &str, expected: &str| {
         let found = error(&format!("{HEAD}{lines}"));
@@ -77,6 +99,18 @@ fn a_plan_that_makes_no_sense_is_refused() {
          [[step]]\nid = 'a'\nfault = 'kill'\ntarget = 'controller'\nhold = '1s'",
         "two steps have the id \"a\"",
     );
+    let fine = "target = 'controller'\nhold = '1s'\n";
+    bad(&format!("{fine}rolling = true\nstart = {{at = '1s'}}"), "goes with neither");
+    bad(&format!("{fine}rolling = true\nrepeat = {{times = 2}}"), "goes with neither");
+    bad(&format!("{fine}prepare = 'restore-leaders'\nstart = {{at = '1s'}}"), "needs a steady");
+    for repeat in ["{}", "{times = 1}", "{times = 2, during = '9s'}", "{during = '0s'}"] {
+        bad(&format!("{fine}repeat = {repeat}"), "`repeat` needs either");
+    }
+    bad(
+        &format!("{fine}start = {{healed = {{step = 'b'}}}}"),
+        "after \"b\", which is no step before it (those are: none)",
+    );
+    bad(&format!("{fine}[mix]\nduration = '9s'\nquiet = '1s'\ncandidate = []"), "not both");
     assert!(error("name = 'p'\ndescription = 'd'").message.contains("at least one"));
     assert!(error("name = 'A b'\ndescription = ''").message.contains("a-z, 0-9"));
 }

@@ -1,8 +1,9 @@
-//! Targets that are sets of nodes: so many of them, with everything that runs there.
+//! Targets that are sets of nodes, so many of them, with everything that runs there; and all brokers.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use results::event::Role;
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, controller, list, pick};
@@ -25,6 +26,11 @@ impl fmt::Display for NodeSet {
             Some(false) => write!(f, "(without the controller)"),
         }
     }
+}
+
+/// Every broker.
+pub(super) fn brokers(processes: &[Process]) -> Vec<Process> {
+    processes.iter().filter(|process| process.role == Role::Broker).cloned().collect()
 }
 
 /// So many nodes that the rest is no majority, and not more: half of an even number.

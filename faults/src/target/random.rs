@@ -7,9 +7,9 @@ use results::event::Role;
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, list, pick};
-use crate::port::Process;
+use crate::port::{Process, View};
 
-/// So many processes, drawn by the seed.
+/// So many processes that no fault is on, drawn by the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
@@ -29,11 +29,19 @@ impl fmt::Display for Random {
 }
 
 impl Random {
-    pub(super) fn resolve(self, processes: &[Process], seed: u64) -> Result<Vec<Process>, Unmet> {
-        let fits = |process: &&Process| self.role.is_none_or(|role| process.role == role);
+    pub(super) fn resolve(
+        self,
+        view: &View,
+        processes: &[Process],
+        seed: u64,
+    ) -> Result<Vec<Process>, Unmet> {
+        let fits = |process: &&Process| {
+            self.role.is_none_or(|role| process.role == role) && !view.struck.contains(process)
+        };
         let mut left: BTreeSet<_> = processes.iter().filter(fits).cloned().collect();
         if self.count == 0 || left.len() < self.count {
-            return Err(Unmet(format!("{self} of {} cannot be drawn", list(processes))));
+            let left: Vec<_> = left.into_iter().collect();
+            return Err(Unmet(format!("{self} of [{}] cannot be drawn", list(&left))));
         }
         let mut drawn = vec![];
         for draw in 0..self.count as u64 {
@@ -56,7 +64,8 @@ mod tests {
             .into_iter()
             .flat_map(|role| (1..=3).map(move |id| process(role, id)))
             .collect();
-        let draw = |count, role, seed| Random { count, role }.resolve(&all, seed);
+        let mut view = View::default();
+        let draw = |count, role, seed| Random { count, role }.resolve(&View::default(), &all, seed);
         let mut reached = BTreeSet::new();
         for seed in 0..50 {
             let drawn = draw(2, Some(Role::Broker), seed).unwrap();
@@ -67,6 +76,10 @@ mod tests {
         }
         assert_eq!(reached.len(), 6);
         assert!(draw(4, Some(Role::Broker), 1).is_err() && draw(0, None, 1).is_err());
+        view.struck = all.iter().skip(1).cloned().collect();
+        let one = Random { count: 1, role: None };
+        assert_eq!(one.resolve(&view, &all, 1), Ok(vec![all[0].clone()]));
+        assert!(Random { count: 2, role: None }.resolve(&view, &all, 1).is_err());
         assert_eq!(Random { count: 2, role: Some(Role::Broker) }.to_string(), "random(2 broker)");
     }
 }

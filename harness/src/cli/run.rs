@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use faults::guard;
+use faults::plan::{self, Plan};
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Cli, Command, RunArgs, judge};
+use super::{Cli, Command, Format, ReplayArgs, RunArgs, judge};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
@@ -15,13 +17,17 @@ use crate::spec::{self, KafkaSource, Request, RunSpec};
 use crate::topology::Topology;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let spec = resolve(&args)?;
-    let (dir, _lock) = RunDir::create(&args.out, &spec.run_id)?;
-    run::save_spec(&spec, &dir)?;
-    run::run(&spec, &dir)?;
-    let judged = run::judge(&spec, &dir, spec.strict)?;
+    carry_out(&resolve(&args)?, &args.out, args.format)
+}
+
+/// Carries out a resolved spec, judges and prints.
+fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
+    let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
+    run::save_spec(spec, &dir)?;
+    run::run(spec, &dir)?;
+    let judged = run::judge(spec, &dir, spec.strict)?;
     judged.write(&dir)?;
-    judge::print(&judged.report, &dir, args.format)
+    judge::print(&judged.report, &dir, format)
 }
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.
@@ -66,44 +72,101 @@ fn resolve(args: &RunArgs) -> Result<RunSpec, Failure> {
         duration: args.duration.map(Into::into),
     };
     let resolved = spec::resolve(&request)?;
+    let random = fresh_number();
+    // Fits TOML's signed integers.
+    let seed = args.seed.unwrap_or(random >> 1);
+    let plan = resolved.plan.map(|plan| plan.drawn(seed));
+    if let Some(plan) = &plan {
+        guarded(plan, &resolved.cluster, args.yes_hurt_this_cluster.as_deref())?;
+    }
     let mode = sandbox::choose(args.mode)
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
     if args.mode.is_none() && mode != Mode::ALL[0] {
         eprintln!("using {mode}: `kbench doctor` says why nothing better works here");
     }
-    if let Some(plan) = &resolved.plan {
+    if let Some(plan) = &plan {
         run::refuse_beyond(mode, plan, resolved.cluster.node.len())?;
     }
     let kafka = match (&args.kafka_version, &args.kafka_home) {
         (None, None) => KafkaSource::Version(resolved.cluster.kafka.version.clone()),
         (version, home) => kafka_source(version.clone(), home.clone())?,
     };
-    let now = Timestamp::now();
-    let random = fresh_number();
-    let utc = now.to_zoned(TimeZone::UTC);
-    let run_id = format!(
-        "{}-{}-{:04x}",
-        utc.strftime("%Y%m%dT%H%M%SZ"),
-        resolved.workload.name,
-        random & 0xffff
-    );
+    let named = Named::new(&resolved.workload.name, random);
     Ok(RunSpec {
-        run_id,
+        run_id: named.run_id,
         run_number: random,
         command: command_line(),
-        started: utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        // Fits TOML's signed integers.
-        seed: args.seed.unwrap_or(random >> 1),
+        started: named.started,
+        replays: None,
+        seed,
         trials: args.trials,
         parallel: args.parallel.min(args.trials),
         strict: args.strict,
         mode,
         kafka,
         workload: resolved.workload,
-        plan: resolved.plan,
+        plan,
         cluster: resolved.cluster,
         claims: resolved.claims,
     })
+}
+
+/// `kbench replay`: the faults of a recorded trial once more, at their times and on their processes.
+pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let of = RunDir::find(&args.run, &args.out)?;
+    let spec = of.spec()?;
+    let number = args.trial;
+    if !(1..=spec.trials).contains(&number) {
+        let (name, trials) = (of.name(), spec.trials);
+        return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
+    }
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("trial {number} of {} cannot be repeated: {why}", of.name()))
+    };
+    let recorded = spec.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
+    let events = of.trial(number, spec.trials).join("events.jsonl");
+    let (events, _) = results::event::log::read(&events).map_err(|error| cannot(&error))?;
+    let plan = plan::replay(recorded, &events, &spec.cluster.processes())
+        .map_err(|error| cannot(&error))?;
+    guarded(&plan, &spec.cluster, args.yes_hurt_this_cluster.as_deref())?;
+    run::refuse_beyond(spec.mode, &plan, spec.cluster.node.len())?;
+    let random = fresh_number();
+    let named = Named::new(&spec.workload.name, random);
+    let spec = RunSpec {
+        run_id: named.run_id,
+        run_number: random,
+        command: command_line(),
+        started: named.started,
+        replays: Some(format!("trial {number} of {}", of.name())),
+        trials: 1,
+        parallel: 1,
+        plan: Some(plan),
+        ..spec
+    };
+    carry_out(&spec, &args.out, args.format)
+}
+
+/// Refuses a plan that may do damage which nobody asked for.
+fn guarded(plan: &Plan, cluster: &Topology, hurt: Option<&str>) -> Result<(), Failure> {
+    guard::check(plan, &cluster.stakes(), hurt)
+        .map_err(|refusal| Failure::usage(refusal.why).with_cure(refusal.cure))
+}
+
+/// What a new run is called.
+struct Named {
+    run_id: String,
+    started: String,
+}
+
+impl Named {
+    fn new(workload: &str, random: u64) -> Self {
+        let utc = Timestamp::now().to_zoned(TimeZone::UTC);
+        let time = utc.strftime("%Y%m%dT%H%M%SZ");
+        Self {
+            run_id: format!("{time}-{workload}-{:04x}", random & 0xffff),
+            started: utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
 }
 
 /// A number that no other run has: 63 bits, from the time and the process id, mixed.

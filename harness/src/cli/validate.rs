@@ -36,7 +36,7 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
         parse::<WorkloadSpec>(&name, &text)
-    } else if table.contains_key("step") {
+    } else if table.contains_key("step") || table.contains_key("mix") {
         parse::<Plan>(&name, &text)
     } else if table.contains_key("node") {
         parse::<Topology>(&name, &text)
@@ -46,7 +46,7 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
         Ok("set of claims")
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
-            "a workload has a table [load], a plan [[step]], a cluster [[node]], claims [[claim]]",
+            "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], claims [[claim]]",
         ))
     }
 }

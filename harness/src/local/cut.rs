@@ -32,7 +32,14 @@ impl LocalCluster {
         let began = Instant::now();
         let set = self.transact(&rules).await;
         tracing::info!(%cut, us = began.elapsed().as_micros(), "rules are set");
-        set.map(drop).map_err(|error| cannot("cut", cut, error))
+        set.map_err(|error| cannot("cut", cut, error))?;
+        self.cuts.borrow_mut().push(cut.clone());
+        Ok(())
+    }
+
+    /// The cuts that are in force.
+    pub fn cuts(&self) -> Vec<Cut> {
+        self.cuts.borrow().clone()
     }
 
     /// Ends a cut; nothing happens where it is not in force.
@@ -45,7 +52,9 @@ impl LocalCluster {
         let text = format!("table inet {table}\ndelete table inet {table}\n");
         let ended = self.transact(&self.on_ends(cut, &text)).await;
         tracing::info!(%cut, "rules are removed");
-        ended.map(drop).map_err(|error| cannot("end the cut of", cut, error))
+        ended.map_err(|error| cannot("end the cut of", cut, error))?;
+        self.cuts.borrow_mut().retain(|other| other != cut);
+        Ok(())
     }
 
     /// Packets taken by the rules of each node that has rules of the cut.

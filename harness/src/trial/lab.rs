@@ -28,6 +28,8 @@ pub(super) struct Lab {
     pub(super) mode: Mode,
     /// Replica order that the topics of the load were created with.
     pub(super) original: Assignment,
+    /// The consumer group of the load, if it has one.
+    pub(super) group: Option<String>,
     observer: RefCell<Option<Arc<Observer>>>,
     recorder: Arc<Recorder>,
 }
@@ -76,6 +78,7 @@ impl Lab {
             admin,
             mode: spec.mode,
             original: assignment(&topics),
+            group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             observer: RefCell::new(Some(Arc::new(observer))),
             recorder: Arc::clone(recorder),
         })

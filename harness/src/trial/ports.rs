@@ -36,7 +36,8 @@ impl Cluster for Lab {
     }
 
     async fn view(&self) -> Result<View, PortError> {
-        Ok(self.observer().map_err(port)?.view())
+        let view = self.observer().map_err(port)?.view();
+        Ok(View { group: self.group.clone(), ..view })
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
@@ -57,6 +58,10 @@ impl Cluster for Lab {
         self.cluster.zookeeper_modes().await
     }
 
+    async fn coordinator(&self, group: &str) -> Option<BrokerId> {
+        self.admin.coordinator(group).await
+    }
+
     async fn answers(&self, process: &Process) -> bool {
         self.cluster.answers(process).await
     }
@@ -67,6 +72,10 @@ impl Cluster for Lab {
 
     async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
         self.cluster.uncut(cut).await.map_err(port)
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        self.cluster.cuts()
     }
 
     async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {

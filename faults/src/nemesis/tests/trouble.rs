@@ -11,7 +11,7 @@ use super::*;
 
 /// Runs `plan` with trouble at some calls and checks the promise; then heals and checks that
 /// everything is as before. Returns how many calls the run made.
-fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
+pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -21,6 +21,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         let mut world = World::new();
         // Each look at a registration is a call, and each call is troubled once.
         world.session = Duration::from_secs(1);
+        let untroubled = trouble.is_empty();
         world.trouble.replace(trouble);
         let ended = tokio::select! {
             ended = carry_out(plan, &world) => Some(ended),
@@ -36,10 +37,10 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Uncut { cut };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
-        let nodes = world.links_down();
-        if !nodes.is_empty() {
-            let undo = Undo::LinkUp { nodes };
-            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        for node in world.links_down() {
+            let listed = world.on_disk();
+            let up = |undo: &Undo| matches!(undo, Undo::LinkUp { nodes } if nodes.contains(&node));
+            assert!(listed.iter().any(up), "the link of {node} forgotten: {ended:?}");
         }
         for degradation in world.degradations() {
             let undo = Undo::Restore { degradation };
@@ -48,9 +49,10 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
-                assert_eq!(outcome.steps.len(), plan.steps.len());
+                assert!(outcome.steps.len() >= plan.steps.len(), "{outcome:?}");
                 assert_eq!(outcome.interrupted, world.interrupted.get());
             }
+            Some(Err(error)) if untroubled => panic!("{error}"),
             Some(Err(error)) => assert_eq!(error.left.entries.len(), world.on_disk().len()),
             None => {}
         }
@@ -93,7 +95,8 @@ fn plans() -> Vec<(Plan, usize)> {
         let calls = survive(&plan, BTreeMap::new());
         (plan, calls)
     };
-    SHIPPED.iter().map(count).collect()
+    // What is drawn differs in nothing but length from the sequences that are tried elsewhere.
+    SHIPPED.iter().filter(|(name, _)| *name != "mayhem").map(count).collect()
 }
 
 fn at_each_call(trouble: Trouble) {

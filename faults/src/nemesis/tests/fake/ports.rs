@@ -79,6 +79,11 @@ impl Cluster for World {
         self.call("zookeeper modes".into(), act).await.unwrap_or_default()
     }
 
+    async fn coordinator(&self, group: &str) -> Option<BrokerId> {
+        let act = async || Ok(self.see().brokers.first().copied());
+        self.call(format!("coordinator of {group}"), act).await.unwrap_or_default()
+    }
+
     async fn answers(&self, process: &Process) -> bool {
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
         let act = async || Ok(self.haunted || runs);
@@ -117,6 +122,10 @@ impl Cluster for World {
             Ok(())
         };
         self.call(format!("uncut {cut}"), act).await
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
     }
 
     async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
