@@ -140,6 +140,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("broker-without-zookeeper", include_str!("../plans/broker-without-zookeeper.toml")),
     ("controller-without-zookeeper", include_str!("../plans/controller-without-zookeeper.toml")),
     ("leader-without-followers", include_str!("../plans/leader-without-followers.toml")),
+    ("leaders-moved", include_str!("../plans/leaders-moved.toml")),
+    ("replicas-reassigned", include_str!("../plans/replicas-reassigned.toml")),
+    ("broker-removed", include_str!("../plans/broker-removed.toml")),
     ("clients-without-leader", include_str!("../plans/clients-without-leader.toml")),
 ];
 

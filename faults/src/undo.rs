@@ -60,6 +60,9 @@ pub enum Undo {
     },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
+    /// Give partitions back the replicas and leaders that the cluster started with: what a fault
+    /// itself did to them, not its preparation.
+    RestoreAssignment,
 }
 
 /// What carrying out an undo showed.
@@ -79,6 +82,7 @@ impl fmt::Display for Undo {
             Self::AwaitUp { process } => write!(f, "see {process} come back"),
             Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
+            Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
         }
     }
 }
@@ -98,7 +102,7 @@ impl Undo {
             | Self::AwaitUp { process } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } => true,
-            Self::RestoreLeaders => false,
+            Self::RestoreLeaders | Self::RestoreAssignment => false,
         }
     }
 
@@ -122,7 +126,9 @@ impl Undo {
                 let evidence = lifted(cut, cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
-            Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
+            Self::RestoreLeaders | Self::RestoreAssignment => {
+                restore_leaders(cluster, conductor).await
+            }
         }
     }
 }
@@ -229,7 +235,10 @@ async fn restore_leaders(
     // Tried in any case: most partitions may be able to follow.
     match (cluster.restore_leaders().await, in_sync) {
         (Ok(()), _) => Ok(Undone {
-            evidence: Evidence::of("the preferred replica leads every partition of the load", true),
+            evidence: Evidence::of(
+                "every partition of the load has its replicas, and the preferred one leads",
+                true,
+            ),
             waited_for_session: Duration::ZERO,
         }),
         (Err(error), Ok(())) => Err(error),

@@ -3,7 +3,6 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use results::event::{BrokerId, EventKind, Role};
@@ -49,10 +48,10 @@ impl From<LedgerError> for Stop {
     }
 }
 
-/// Whom the targets name, and the sessions of all brokers at that moment.
+/// Whom the targets name, and the cluster at that moment.
 struct Named {
     processes: Vec<Process>,
-    sessions: BTreeMap<BrokerId, i64>,
+    view: View,
 }
 
 /// One step and what it acts on.
@@ -133,7 +132,7 @@ impl Stepper<'_> {
             let unmet = match self.unless_interrupted(self.view()).await? {
                 Err(error) => error.to_string(),
                 Ok(view) => match resolve_all(self.step.targets(), &view, &processes, self.seed) {
-                    Ok(processes) => return Ok(Named { processes, sessions: view.sessions }),
+                    Ok(processes) => return Ok(Named { processes, view }),
                     Err(unmet) => unmet.to_string(),
                 },
             };
@@ -159,11 +158,15 @@ impl Stepper<'_> {
         let mut victims = vec![];
         for process in &named.processes {
             let broker = process.role == Role::Broker;
-            let session = named.sessions.get(&process.id).filter(|_| broker).copied();
+            let session = named.view.sessions.get(&process.id).filter(|_| broker).copied();
             let state = self.cluster.state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
-                    victims.push(Victim { process: process.clone(), pid, session });
+                    let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
+                        broker && *topic == named.view.topic && state.replicas.contains(&process.id)
+                    });
+                    let holds = partitions.map(|(p, state)| (p.clone(), state.clone())).collect();
+                    victims.push(Victim { process: process.clone(), pid, session, holds });
                 }
                 ProcessState::Paused { .. } => {
                     return Err(Stop::Unmet(format!("{process} does not run: it stands still")));

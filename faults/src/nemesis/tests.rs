@@ -2,6 +2,7 @@
 
 mod cut;
 mod fake;
+mod members;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -54,6 +54,7 @@ fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty());
+        assert!(world.replicas_are_restored());
         calls
     })
 }
@@ -67,7 +68,8 @@ fn struck_after_interruption(world: &World) -> bool {
     };
     let trace = world.trace.borrow();
     let strikes = |line: &String| {
-        line.starts_with("signal") || line.starts_with("cut") || line == "fault-injecting"
+        let calls = ["signal", "cut", "move replicas"];
+        calls.iter().any(|call| line.starts_with(call)) || line == "fault-injecting"
     };
     // Calls count from 1; an injection under way is finished, not left half done.
     let under_way = trace.get(call - 1).is_some_and(strikes);
