@@ -9,8 +9,11 @@ mod degrade;
 mod expire_session;
 mod kill;
 mod link_down;
+mod move_leaders;
 mod pause;
 mod probe;
+mod reassign;
+mod remove_broker;
 mod restart;
 mod terminate;
 
@@ -18,16 +21,20 @@ pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::cut::CutSpec;
 use crate::degrade::Condition;
-use crate::port::{Capability, Cluster, PortError, Process, ProcessState, Signal};
-use crate::undo::Undo;
+use crate::port::{
+    Capability, Cluster, Partition, PartitionView, PortError, Process, ProcessState, Signal,
+};
+use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// Something bad that can be done to processes, and undone.
 #[async_trait(?Send)]
@@ -102,6 +109,12 @@ pub enum FaultSpec {
     LinkDown,
     /// Packets are lost, late, throttled, doubled or out of order.
     Degrade(Condition),
+    /// Leadership of partitions is moved.
+    MoveLeaders,
+    /// Replicas of partitions are moved.
+    Reassign,
+    /// Replicas are moved, then SIGTERM.
+    RemoveBroker,
 }
 
 impl FaultSpec {
@@ -115,6 +128,9 @@ impl FaultSpec {
         Self::Cut(cut::EXAMPLE),
         Self::LinkDown,
         Self::Degrade(degrade::EXAMPLE),
+        Self::MoveLeaders,
+        Self::Reassign,
+        Self::RemoveBroker,
     ];
 
     /// What carries it out.
@@ -128,6 +144,9 @@ impl FaultSpec {
             Self::Cut(cut) => cut,
             Self::LinkDown => &link_down::LinkDown,
             Self::Degrade(condition) => condition,
+            Self::MoveLeaders => &move_leaders::MoveLeaders,
+            Self::Reassign => &reassign::Reassign,
+            Self::RemoveBroker => &remove_broker::RemoveBroker,
         }
     }
 }
@@ -154,6 +173,16 @@ pub struct Victim {
     pub pid: i32,
     /// The ZooKeeper session that owned its registration then; none unless it is a broker.
     pub session: Option<i64>,
+    /// The load's partitions that it had a replica of then; none unless it is a broker.
+    pub holds: BTreeMap<Partition, PartitionView>,
+}
+
+impl Victim {
+    /// The load's partitions that it led.
+    fn led(&self) -> impl Iterator<Item = &Partition> {
+        let led = self.holds.iter().filter(|(_, then)| then.leader == Some(self.process.id));
+        led.map(|(partition, _)| partition)
+    }
 }
 
 impl fmt::Display for Victim {
@@ -249,6 +278,35 @@ async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Eviden
             false,
         ),
         Err(error) => Evidence::of(format!("{victim} was not seen to end: {error}"), false),
+    }
+}
+
+/// Limit for the view to show what a broker's metadata show already: the notification's way on a
+/// busy machine.
+const SEEN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Evidence that the replicas of a partition, of which `victim` had one, are now as `wanted`.
+async fn replicas_now(
+    victim: &Victim,
+    partition: &Partition,
+    cluster: &dyn Cluster,
+    wanted: impl Fn(&PartitionView) -> bool,
+) -> Evidence {
+    let began = Instant::now();
+    loop {
+        let (seen, proven) = match cluster.view().await {
+            Ok(view) => {
+                let (topic, number) = partition;
+                let now = view.partitions.get(partition).cloned().unwrap_or_default();
+                let then = victim.holds.get(partition).cloned().unwrap_or_default();
+                (format!("{topic}-{number}: {now}, before {then}"), wanted(&now))
+            }
+            Err(error) => (error.to_string(), false),
+        };
+        if proven || began.elapsed() >= SEEN_LIMIT {
+            return Evidence::of(seen, proven);
+        }
+        sleep(VIEW_INTERVAL).await;
     }
 }
 

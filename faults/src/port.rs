@@ -126,6 +126,9 @@ pub enum ZkMode {
     Follower,
 }
 
+/// A topic and the number of a partition.
+pub type Partition = (String, i32);
+
 /// One partition in a [`View`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartitionView {
@@ -135,6 +138,16 @@ pub struct PartitionView {
     pub isr: Vec<BrokerId>,
     /// Assigned replicas, the preferred leader first.
     pub replicas: Vec<BrokerId>,
+}
+
+impl fmt::Display for PartitionView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.leader {
+            Some(leader) => write!(f, "led by {leader}")?,
+            None => write!(f, "without leader")?,
+        }
+        write!(f, ", replicas {:?}, in sync {:?}", self.replicas, self.isr)
+    }
 }
 
 /// A port failed: what, on what, why.
@@ -230,8 +243,13 @@ pub trait Cluster {
     /// the load, and elects the first; returns when it leads none of them. The replica sets stay.
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError>;
 
-    /// Gives every topic of the load the replica order that the cluster started with, and elects
-    /// the preferred leaders; returns when they lead.
+    /// Reassigns every replica that `broker` has of the load's partitions to a broker that has none
+    /// of the partition; where there is no such broker, the partition does with one replica less.
+    /// Returns when the reassignment is complete.
+    async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError>;
+
+    /// Gives every topic of the load the replicas, in the order that the cluster started with, and
+    /// elects the preferred leaders; returns when all have caught up and those lead.
     async fn restore_leaders(&self) -> Result<(), PortError>;
 }
 

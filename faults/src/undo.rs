@@ -71,6 +71,9 @@ pub enum Undo {
     },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
+    /// Give partitions back the replicas and leaders that the cluster started with: what a fault
+    /// itself did to them, not its preparation.
+    RestoreAssignment,
 }
 
 /// What carrying out an undo showed.
@@ -92,6 +95,7 @@ impl fmt::Display for Undo {
             Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
             Self::Restore { degradation } => write!(f, "end the {degradation}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
+            Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
         }
     }
 }
@@ -111,7 +115,7 @@ impl Undo {
             | Self::AwaitUp { process } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
-            Self::RestoreLeaders => false,
+            Self::RestoreLeaders | Self::RestoreAssignment => false,
         }
     }
 
@@ -145,7 +149,9 @@ impl Undo {
                 let evidence = restored(degradation, cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
-            Self::RestoreLeaders => restore_leaders(cluster, conductor).await,
+            Self::RestoreLeaders | Self::RestoreAssignment => {
+                restore_leaders(cluster, conductor).await
+            }
         }
     }
 }
@@ -252,7 +258,10 @@ async fn restore_leaders(
     // Tried in any case: most partitions may be able to follow.
     match (cluster.restore_leaders().await, in_sync) {
         (Ok(()), _) => Ok(Undone {
-            evidence: Evidence::of("the preferred replica leads every partition of the load", true),
+            evidence: Evidence::of(
+                "every partition of the load has its replicas, and the preferred one leads",
+                true,
+            ),
             waited_for_session: Duration::ZERO,
         }),
         (Err(error), Ok(())) => Err(error),

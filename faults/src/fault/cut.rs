@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use super::probe::{Path, nodes, probe, told};
+use super::probe::{Path, nodes, probe, telling, told};
 use super::{Evidence, Fault, Risk, Victim};
 use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
-use crate::port::{Capability, Cluster, PortError, Process, ProcessState};
+use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
 
 /// One for lists: a node away from all others.
@@ -98,9 +98,9 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let probes = probe(cluster, elections(cut), |_| true).await.into_iter();
     let (silenced, spared): (Vec<_>, Vec<_>) =
         probes.partition(|(path, _)| is_silenced(path, cut, &nodes));
-    let spared = answerable(spared, cut, &nodes, cluster).await;
+    let spared = telling(spared, Some(cut), cluster).await;
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
-    let answered = told("the other links", &spared, |reach| reach == Reach::Answered);
+    let answered = told("the other links", &spared, |reach| passes(cut, reach));
     // Asked last: the probes themselves are traffic.
     let counted = match cluster.taken(cut).await {
         Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
@@ -116,8 +116,8 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
 pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let nodes = nodes(cluster);
     let probes = probe(cluster, elections(cut), |path| is_silenced(path, cut, &nodes)).await;
-    let probes = answerable(probes, cut, &nodes, cluster).await;
-    let answered = told("the links that were cut", &probes, |reach| reach == Reach::Answered);
+    let probes = telling(probes, Some(cut), cluster).await;
+    let answered = told("the links that were cut", &probes, |reach| passes(cut, reach));
     let rules = match cluster.taken(cut).await {
         Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
         Ok(taken) => {
@@ -134,30 +134,12 @@ fn elections(cut: &Cut) -> bool {
     cut.spec.from == Side::Ensemble
 }
 
+/// Whether a probe came through what `cut` may take. A refusal comes from the other end, unless the cut
+/// itself refuses: a server that another fault ended, or that only starts, refuses too.
+fn passes(cut: &Cut, reach: Reach) -> bool {
+    reach == Reach::Answered || cut.spec.by == By::Drop && reach == Reach::Refused
+}
+
 fn is_silenced(path: &Path, cut: &Cut, nodes: &BTreeSet<String>) -> bool {
     cut.silences(nodes, &path.from, &path.to, path.service)
-}
-
-/// Those of the probes that are to be answered where `cut` does not take them: no other cut takes
-/// them, and the process has not ended on account of another fault.
-async fn answerable(
-    probes: Vec<(Path, Reach)>,
-    cut: &Cut,
-    nodes: &BTreeSet<String>,
-    cluster: &dyn Cluster,
-) -> Vec<(Path, Reach)> {
-    let others: Vec<_> = cluster.cuts().into_iter().filter(|other| other != cut).collect();
-    let mut answerable = vec![];
-    for (path, reach) in probes {
-        let taken = others.iter().any(|other| is_silenced(&path, other, nodes));
-        if reach == Reach::Answered || !taken && runs(&path.to, cluster).await {
-            answerable.push((path, reach));
-        }
-    }
-    answerable
-}
-
-/// Whether a process runs; one that nobody can tell of is taken to.
-async fn runs(process: &Process, cluster: &dyn Cluster) -> bool {
-    !matches!(cluster.state(process).await, Ok(ProcessState::Gone { .. }))
 }

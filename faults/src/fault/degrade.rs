@@ -7,9 +7,9 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::link_down::nodes_of;
-use super::probe::{probe, told};
+use super::probe::{passes, probe, telling, told};
 use super::{Evidence, Fault, Victim};
-use crate::cut::{Origin, Reach};
+use crate::cut::Origin;
 use crate::degrade::{Condition, Degradation, Delay, Percent};
 use crate::port::{Capability, Cluster, PortError, Process};
 use crate::undo::Undo;
@@ -86,7 +86,8 @@ impl Fault for Condition {
             parts.push(late(*delay, &degradation, cluster).await);
         }
         let others = probe(cluster, false, |path| !path.leaves(&degradation.nodes)).await;
-        parts.push(told("the other links", &others, |reach| reach == Reach::Answered));
+        let others = telling(others, None, cluster).await;
+        parts.push(told("the other links", &others, passes));
         Evidence::all(parts)
     }
 }
@@ -168,5 +169,6 @@ pub(crate) async fn restored(degradation: &Degradation, cluster: &dyn Cluster) -
         Err(error) => Evidence::of(format!("it cannot be looked at: {error}"), false),
     };
     let probes = probe(cluster, false, |path| path.leaves(&degradation.nodes)).await;
-    Evidence::all([left, told("the links", &probes, |reach| reach == Reach::Answered)])
+    let probes = telling(probes, None, cluster).await;
+    Evidence::all([left, told("the links", &probes, passes)])
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use super::probe::{probe, told};
+use super::probe::{passes, probe, telling, told};
 use super::{Evidence, Fault, Risk, Victim};
 use crate::cut::Reach;
 use crate::port::{Capability, Cluster, PortError};
@@ -68,9 +68,10 @@ impl Fault for LinkDown {
         let probes = probe(cluster, false, |_| true).await.into_iter();
         let (silenced, spared): (Vec<_>, Vec<_>) =
             probes.partition(|(path, _)| path.leaves(&nodes));
+        let spared = telling(spared, None, cluster).await;
         Evidence::all([
             told("the links that are down", &silenced, |reach| reach != Reach::Answered),
-            told("the other links", &spared, |reach| reach == Reach::Answered),
+            told("the other links", &spared, passes),
             links(&nodes, false, cluster).await,
         ])
     }
@@ -81,7 +82,8 @@ pub(crate) async fn links_up(nodes: &[String], cluster: &dyn Cluster) -> Evidenc
     let began = Instant::now();
     loop {
         let probes = probe(cluster, false, |path| path.leaves(nodes)).await;
-        let answered = told("the links that were down", &probes, |reach| reach == Reach::Answered);
+        let probes = telling(probes, None, cluster).await;
+        let answered = told("the links that were down", &probes, passes);
         let evidence = Evidence::all([answered, links(nodes, true, cluster).await]);
         if evidence.proven || began.elapsed() >= UP_LIMIT {
             return evidence;

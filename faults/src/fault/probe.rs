@@ -6,8 +6,8 @@ use futures::future::join_all;
 use results::event::Role;
 
 use super::Evidence;
-use crate::cut::{Origin, Reach, Service};
-use crate::port::{Cluster, Process};
+use crate::cut::{Cut, Origin, Reach, Service};
+use crate::port::{Cluster, Process, ProcessState};
 
 /// The cluster's nodes.
 pub(super) fn nodes(cluster: &dyn Cluster) -> BTreeSet<String> {
@@ -57,6 +57,58 @@ pub(super) async fn probe(
         (path, reach)
     }))
     .await
+}
+
+/// Those of the probes that tell something of the links: not the ones that got no answer because
+/// another fault than `cut` took the way or the process.
+pub(super) async fn telling(
+    probes: Vec<(Path, Reach)>,
+    cut: Option<&Cut>,
+    cluster: &dyn Cluster,
+) -> Vec<(Path, Reach)> {
+    let nodes = nodes(cluster);
+    let others: Vec<_> = cluster.cuts().into_iter().filter(|other| Some(other) != cut).collect();
+    let mut telling = vec![];
+    for (path, reach) in probes {
+        let cut_off = |other: &Cut| other.silences(&nodes, &path.from, &path.to, path.service);
+        let excused = reach != Reach::Answered
+            && (others.iter().any(cut_off)
+                || !runs(&path.to, cluster).await
+                || is_down(&path, cluster).await);
+        if !excused {
+            telling.push((path, reach));
+        }
+    }
+    telling
+}
+
+/// Whether a process runs; one that nobody can tell of is taken to.
+async fn runs(process: &Process, cluster: &dyn Cluster) -> bool {
+    !matches!(
+        cluster.state(process).await,
+        Ok(ProcessState::Gone { .. } | ProcessState::Paused { .. })
+    )
+}
+
+/// Whether the kernel calls a link of the path down.
+async fn is_down(path: &Path, cluster: &dyn Cluster) -> bool {
+    let mut ends = vec![&path.to.node];
+    match &path.from {
+        Origin::Node(node) if *node == path.to.node => return false,
+        Origin::Node(node) => ends.push(node),
+        Origin::Clients => {}
+    }
+    for node in ends {
+        if matches!(cluster.link_is_up(node).await, Ok(false)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a probe came through: a refusal comes from the other end.
+pub(super) fn passes(reach: Reach) -> bool {
+    reach != Reach::Unanswered
 }
 
 /// The probes of `links` in a line; proven when there are any, and all are `as_they_should`.

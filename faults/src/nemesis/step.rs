@@ -3,7 +3,7 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -48,10 +48,10 @@ impl From<LedgerError> for Stop {
     }
 }
 
-/// Whom the targets name, and the sessions of all brokers at that moment.
+/// Whom the targets name, and the cluster at that moment.
 struct Named {
     processes: Vec<Process>,
-    sessions: BTreeMap<BrokerId, i64>,
+    view: View,
 }
 
 /// One round of a step, and what it acts on.
@@ -144,7 +144,7 @@ impl Stepper<'_, '_> {
             let unmet = match self.run.unless_stopped(self.view()).await? {
                 Err(error) => error.to_string(),
                 Ok(view) => match resolve_all(&self.targets, &view, &processes, self.seed) {
-                    Ok(processes) => return Ok(Named { processes, sessions: view.sessions }),
+                    Ok(processes) => return Ok(Named { processes, view }),
                     Err(unmet) => unmet.to_string(),
                 },
             };
@@ -210,11 +210,15 @@ impl Stepper<'_, '_> {
         let mut victims = vec![];
         for process in &named.processes {
             let broker = process.role == Role::Broker;
-            let session = named.sessions.get(&process.id).filter(|_| broker).copied();
+            let session = named.view.sessions.get(&process.id).filter(|_| broker).copied();
             let state = self.cluster().state(process).await;
             match state.map_err(|e| self.failed("look at the target's processes", e))? {
                 ProcessState::Running { pid } => {
-                    victims.push(Victim { process: process.clone(), pid, session });
+                    let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
+                        broker && *topic == named.view.topic && state.replicas.contains(&process.id)
+                    });
+                    let holds = partitions.map(|(p, state)| (p.clone(), state.clone())).collect();
+                    victims.push(Victim { process: process.clone(), pid, session, holds });
                 }
                 ProcessState::Paused { .. } => {
                     return Ok(Err((process, "it stands still".to_owned())));

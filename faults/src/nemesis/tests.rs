@@ -3,6 +3,7 @@
 mod cut;
 mod fake;
 mod links;
+mod members;
 mod overlap;
 mod trouble;
 

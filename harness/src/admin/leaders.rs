@@ -1,15 +1,18 @@
-//! Moving leadership: replica order changed, then the preferred leader elected.
+//! Moving replicas and leadership: partitions reassigned, then the preferred leader elected.
 //!
-//! The replica sets stay as they are, so no data moves.
+//! Where only the order of replicas changes, no data moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, BrokerId as WireBroker, ElectLeadersRequest,
+    ListPartitionReassignmentsRequest,
 };
 use results::event::BrokerId;
 use tokio::time::{Instant, sleep};
@@ -18,6 +21,12 @@ use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_nam
 
 /// Version of AlterPartitionReassignments that is used.
 const REASSIGN_VERSION: i16 = 0;
+
+/// Version of ListPartitionReassignments that is used.
+const LIST_VERSION: i16 = 0;
+
+/// Limit for a reassignment to complete: a new replica copies the partition under load.
+const COMPLETE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Version of ElectLeaders that is used.
 const ELECT_VERSION: i16 = 2;
@@ -32,23 +41,83 @@ const ELECTION_NOT_NEEDED: i16 = 84;
 pub type Assignment = BTreeMap<(String, i32), Vec<BrokerId>>;
 
 impl Admin {
-    /// Gives partitions these replica orders, elects the first replicas, and waits until every
-    /// broker names them.
+    /// Gives partitions these replicas, elects the first of each, and waits until every broker names
+    /// them.
     ///
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
     pub async fn lead(&self, assignment: &Assignment) -> Result<(), AdminError> {
-        let current = self.replicas(assignment).await?;
-        let changed: Assignment = assignment
-            .iter()
-            .filter(|(partition, replicas)| current.get(*partition) != Some(*replicas))
-            .map(|(partition, replicas)| (partition.clone(), replicas.clone()))
-            .collect();
-        if !changed.is_empty() {
-            self.reassign(&changed).await?;
-        }
+        self.place(assignment).await?;
         self.elect(assignment).await?;
         self.await_led(assignment).await
+    }
+
+    /// Gives partitions these replicas, and waits until all of them are in sync.
+    ///
+    /// # Errors
+    /// When the controller refuses, or the reassignment does not complete in time.
+    pub async fn place(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let (current, under_way) =
+            (self.replicas(assignment).await?, self.under_way(assignment).await?);
+        // While replicas go away they are still listed: that looks like nothing to do.
+        let changed: Assignment = assignment
+            .iter()
+            .filter(|(partition, replicas)| {
+                current.get(*partition) != Some(*replicas) || under_way.contains(*partition)
+            })
+            .map(|(partition, replicas)| (partition.clone(), replicas.clone()))
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.reassign(&changed).await?;
+        self.await_placed(&changed).await
+    }
+
+    /// Waits until no reassignment of these partitions is under way, and they have these replicas.
+    async fn await_placed(&self, assignment: &Assignment) -> Result<(), AdminError> {
+        let deadline = Instant::now() + COMPLETE_LIMIT;
+        loop {
+            let under_way = self.under_way(assignment).await?;
+            let current = self.replicas(assignment).await?;
+            let open = assignment.iter().find(|(partition, replicas)| {
+                current.get(*partition) != Some(*replicas) || under_way.contains(*partition)
+            });
+            let Some(((topic, partition), _)) = open else { return Ok(()) };
+            if Instant::now() >= deadline {
+                return Err(AdminError::new(
+                    "reassign replicas",
+                    format!(
+                        "{topic}-{partition} is not complete after {} s",
+                        COMPLETE_LIMIT.as_secs()
+                    ),
+                ));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Which of these partitions are being reassigned, by the controller's word.
+    async fn under_way(
+        &self,
+        assignment: &Assignment,
+    ) -> Result<BTreeSet<(String, i32)>, AdminError> {
+        let topics = topics_of(assignment).into_iter().map(|topic| {
+            ListPartitionReassignmentsTopics::default()
+                .with_name(topic_name(topic))
+                .with_partition_indexes(of_topic(assignment, topic).map(|(p, _)| p).collect())
+        });
+        let request = ListPartitionReassignmentsRequest::default()
+            .with_timeout_ms(CALL_LIMIT.as_millis() as i32)
+            .with_topics(Some(topics.collect()));
+        let what = "list reassignments";
+        let answer = self.ask_controller(what, LIST_VERSION, &request).await?;
+        check(what, answer.error_code, answer.error_message.as_ref())?;
+        let listed = answer.topics.iter().flat_map(|topic| {
+            let name = topic.name.0.as_str();
+            topic.partitions.iter().map(move |p| (name.to_owned(), p.partition_index))
+        });
+        Ok(listed.collect())
     }
 
     /// Replicas of these partitions, by the controller's word.
@@ -87,7 +156,7 @@ impl Admin {
         let request = AlterPartitionReassignmentsRequest::default()
             .with_timeout_ms(CALL_LIMIT.as_millis() as i32)
             .with_topics(topics.collect());
-        let what = "change the order of replicas";
+        let what = "reassign the replicas";
         let answer = self.ask_controller(what, REASSIGN_VERSION, &request).await?;
         check(what, answer.error_code, answer.error_message.as_ref())?;
         for topic in &answer.responses {

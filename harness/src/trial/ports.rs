@@ -161,6 +161,29 @@ impl Cluster for Lab {
         self.admin.lead(&moved).await.map_err(port)
     }
 
+    async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        /// A partition that is left with a single replica is hurt in another way.
+        const LEAST_REPLICAS: usize = 2;
+        let view = self.observer().map_err(port)?.view();
+        let mut moved = Assignment::new();
+        for (partition, state) in view.partitions {
+            if !self.original.contains_key(&partition) || !state.replicas.contains(&broker) {
+                continue;
+            }
+            let spare = view.brokers.iter().find(|id| !state.replicas.contains(id));
+            let mut replicas = state.replicas;
+            replicas.retain(|replica| *replica != broker);
+            replicas.extend(spare);
+            if replicas.len() < LEAST_REPLICAS {
+                let (topic, number) = partition;
+                let why = "no broker is left that could take the replica";
+                return Err(PortError(format!("{topic}-{number}: {why}")));
+            }
+            moved.insert(partition, replicas);
+        }
+        self.admin.place(&moved).await.map_err(port)
+    }
+
     async fn restore_leaders(&self) -> Result<(), PortError> {
         self.admin.lead(&self.original).await.map_err(port)
     }

@@ -206,6 +206,11 @@ impl World {
         state.replicas == REPLICAS && state.leaders == [Some(1), Some(2), Some(3)]
     }
 
+    /// Whether each partition has the replicas that the cluster started with, in that order.
+    pub(super) fn replicas_are_restored(&self) -> bool {
+        self.state.borrow().replicas == REPLICAS
+    }
+
     /// The undos that are on disk and outstanding.
     pub(super) fn on_disk(&self) -> Vec<Undo> {
         let read = ledger::outstanding(&self.ledger_path()).unwrap();
@@ -219,6 +224,7 @@ impl World {
             | Undo::Resume { process }
             | Undo::AwaitUp { process } => Some(process),
             Undo::RestoreLeaders
+            | Undo::RestoreAssignment
             | Undo::Uncut { .. }
             | Undo::LinkUp { .. }
             | Undo::Restore { .. } => None,

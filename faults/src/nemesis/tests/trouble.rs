@@ -65,7 +65,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
-        assert!(world.links_down().is_empty());
+        assert!(world.links_down().is_empty() && world.replicas_are_restored());
         calls
     })
 }
@@ -79,7 +79,7 @@ fn struck_after_interruption(world: &World) -> bool {
     };
     let trace = world.trace.borrow();
     let strikes = |line: &String| {
-        ["signal", "cut", "take down", "degrade ", "fault-injecting"]
+        ["signal", "cut", "take down", "degrade ", "move replicas", "fault-injecting"]
             .iter()
             .any(|strike| line.starts_with(strike))
     };

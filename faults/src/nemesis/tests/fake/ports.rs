@@ -251,7 +251,11 @@ impl Cluster for World {
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
-            assert!(self.on_disk().contains(&Undo::RestoreLeaders), "leaders moved without undo");
+            let undone = |u: &Undo| matches!(u, Undo::RestoreLeaders | Undo::RestoreAssignment);
+            assert!(self.on_disk().iter().any(undone), "leaders moved without undo");
+            if self.deaf {
+                return Ok(());
+            }
             let mut state = self.state.borrow_mut();
             for partition in 0..REPLICAS.len() {
                 if state.leaders[partition] == Some(broker) {
@@ -262,6 +266,25 @@ impl Cluster for World {
             Ok(())
         };
         self.call(format!("move leaders away from {broker}"), act).await
+    }
+
+    async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        let act = async || {
+            let undone = self.on_disk().contains(&Undo::RestoreAssignment);
+            assert!(undone, "replicas moved without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let mut state = self.state.borrow_mut();
+            for partition in 0..REPLICAS.len() {
+                state.replicas[partition].retain(|id| *id != broker);
+                if state.leaders[partition] == Some(broker) {
+                    state.leaders[partition] = state.replicas[partition].first().copied();
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("move replicas away from {broker}"), act).await
     }
 
     async fn restore_leaders(&self) -> Result<(), PortError> {

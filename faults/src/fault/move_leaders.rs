@@ -1,0 +1,62 @@
+//! A broker hands over every partition of the load that it leads; it runs on and keeps its replicas.
+
+use async_trait::async_trait;
+
+use super::{Evidence, Fault, Victim, replicas_now};
+use crate::port::{Capability, Cluster, PartitionView, PortError};
+use crate::undo::Undo;
+
+/// The fault.
+#[derive(Debug)]
+pub(super) struct MoveLeaders;
+
+#[async_trait(?Send)]
+impl Fault for MoveLeaders {
+    fn name(&self) -> &'static str {
+        "move-leaders"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A broker hands over the partitions of the load that it leads; undone, it leads them again."
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        &[Capability::MoveLeaders]
+    }
+
+    fn unregisters(&self) -> bool {
+        false
+    }
+
+    fn takes_away(&self) -> bool {
+        false
+    }
+
+    fn undo(&self, _: &[Victim]) -> Vec<Undo> {
+        vec![Undo::RestoreAssignment]
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        for victim in victims {
+            if victim.led().next().is_none() {
+                return Err(PortError(format!("{victim} leads no partition of the load")));
+            }
+            let moved = cluster.move_leaders_away(victim.process.id).await;
+            moved.map_err(|error| PortError(format!("{victim}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        let mut parts = vec![];
+        for victim in victims {
+            for partition in victim.led() {
+                let handed_over = |now: &PartitionView| {
+                    now.leader.is_some_and(|leader| leader != victim.process.id)
+                };
+                parts.push(replicas_now(victim, partition, cluster, handed_over).await);
+            }
+        }
+        Evidence::all(parts)
+    }
+}

@@ -1,0 +1,44 @@
+//! A broker leaves the cluster as an operator takes one out: its replicas of the load are reassigned,
+//! then it shuts down. Undone, it joins again and gets its replicas back.
+
+use async_trait::async_trait;
+
+use super::reassign::{move_away, moved_away};
+use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
+use crate::port::{Capability, Cluster, PortError, Signal};
+use crate::undo::Undo;
+
+/// The fault.
+#[derive(Debug)]
+pub(super) struct RemoveBroker;
+
+#[async_trait(?Send)]
+impl Fault for RemoveBroker {
+    fn name(&self) -> &'static str {
+        "remove-broker"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A broker is drained of the load's replicas and leaves by SIGTERM; undone, it joins again."
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        &[Capability::MoveLeaders, Capability::Signal, Capability::Start]
+    }
+
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
+        let mut undos = start_again(victims, Signal::Term);
+        undos.push(Undo::RestoreAssignment);
+        undos
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        move_away(victims, cluster).await?;
+        signal_all(victims, Signal::Term, cluster).await
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        let gone = gone(victims, Signal::Term, cluster).await;
+        Evidence::all([moved_away(victims, cluster).await, gone])
+    }
+}

@@ -1,0 +1,57 @@
+//! Leaders and replicas that are moved, and a broker that leaves.
+
+use super::*;
+
+const FAULTS: [&str; 3] = ["move-leaders", "reassign", "remove-broker"];
+
+fn step(fault: &str, target: &str) -> Plan {
+    plan(&format!("fault = '{fault}'\ntarget = {target}\nhold = '20s'"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_moved_is_shown_and_put_back() {
+    for fault in FAULTS {
+        let world = World::new();
+        let outcome = carry_out(&step(fault, "{broker = 1}"), &world).await.unwrap();
+        let injection = injection(&outcome, 0);
+        assert!(injection.proven && injection.recovered == Some(true), "{fault}: {injection:?}");
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+        assert!(world.layout_is_restored(), "{fault}");
+        let events = world.events.borrow();
+        let healed = |e: &results::event::Event| {
+            matches!(e.kind, EventKind::FaultHealed { proven: true, .. })
+        };
+        assert!(events.iter().any(healed), "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_changes_nothing_is_unproven() {
+    for fault in FAULTS {
+        let mut world = World::new();
+        world.deaf = true;
+        let outcome = carry_out(&step(fault, "{broker = 1}"), &world).await.unwrap();
+        assert!(!injection(&outcome, 0).proven, "{fault}");
+        assert!(world.on_disk().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_nothing_to_move_is_refused() {
+    for fault in FAULTS {
+        let world = World::new();
+        let error = carry_out(&step(fault, "'zk-leader'"), &world).await.unwrap_err().to_string();
+        assert!(error.contains("of the load"), "{fault}: {error}");
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_is_drained_before_it_leaves() {
+    let world = World::new();
+    carry_out(&step("remove-broker", "{broker = 1}"), &world).await.unwrap();
+    let trace = world.trace.borrow();
+    let at = |wanted: &str| trace.iter().position(|line| line.starts_with(wanted)).unwrap();
+    assert!(at("move replicas away from 1") < at("signal broker 1"), "{trace:?}");
+    assert!(at("start broker 1") < at("restore leaders"), "{trace:?}");
+}
