@@ -15,11 +15,13 @@ mod probe;
 mod reassign;
 mod remove_broker;
 mod restart;
+mod strain;
 mod terminate;
 
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
+pub(crate) use strain::relieved;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +36,7 @@ use crate::degrade::Condition;
 use crate::port::{
     Capability, Cluster, Partition, PartitionView, PortError, Process, ProcessState, Signal,
 };
+use crate::strain::Strain;
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// Something bad that can be done to processes, and undone.
@@ -115,6 +118,18 @@ pub enum FaultSpec {
     Reassign,
     /// Replicas are moved, then SIGTERM.
     RemoveBroker,
+    /// File descriptors run out.
+    NoDescriptors,
+    /// The disk is full.
+    FullDisk,
+    /// The disk is read-only.
+    ReadOnlyDisk,
+    /// fsync fails.
+    FailingFsync,
+    /// The disk is slow.
+    SlowDisk(#[serde(with = "crate::strain::slow_disk")] Strain),
+    /// The clock is wrong.
+    Clock(#[serde(with = "crate::strain::clock")] Strain),
 }
 
 impl FaultSpec {
@@ -131,6 +146,12 @@ impl FaultSpec {
         Self::MoveLeaders,
         Self::Reassign,
         Self::RemoveBroker,
+        Self::NoDescriptors,
+        Self::FullDisk,
+        Self::ReadOnlyDisk,
+        Self::FailingFsync,
+        Self::SlowDisk(strain::SLOW_DISK),
+        Self::Clock(strain::CLOCK),
     ];
 
     /// What carries it out.
@@ -147,6 +168,11 @@ impl FaultSpec {
             Self::MoveLeaders => &move_leaders::MoveLeaders,
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
+            Self::NoDescriptors => &Strain::NoDescriptors,
+            Self::FullDisk => &Strain::FullDisk,
+            Self::ReadOnlyDisk => &Strain::ReadOnlyDisk,
+            Self::FailingFsync => &Strain::FailingFsync,
+            Self::SlowDisk(strain) | Self::Clock(strain) => strain,
         }
     }
 }

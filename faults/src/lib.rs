@@ -18,5 +18,6 @@ pub mod ledger;
 pub mod nemesis;
 pub mod plan;
 pub mod port;
+pub mod strain;
 pub mod target;
 pub mod undo;

@@ -221,6 +221,11 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("duplicated-packets", include_str!("../plans/duplicated-packets.toml")),
     ("reordered-packets", include_str!("../plans/reordered-packets.toml")),
     ("low-bandwidth", include_str!("../plans/low-bandwidth.toml")),
+    ("full-disk", include_str!("../plans/full-disk.toml")),
+    ("failing-disk", include_str!("../plans/failing-disk.toml")),
+    ("slow-disk", include_str!("../plans/slow-disk.toml")),
+    ("no-descriptors", include_str!("../plans/no-descriptors.toml")),
+    ("clock-jumps", include_str!("../plans/clock-jumps.toml")),
 ];
 
 impl Plan {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cut::{Cut, Origin, Reach, Service};
 use crate::degrade::{Degradation, Degraded};
+use crate::strain::{Strain, Strained};
 
 /// Something that a cluster can let faults do. A plan that needs more is refused before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +39,14 @@ pub enum Capability {
     Duplicate,
     /// Let packets overtake others.
     Reorder,
+    /// Limit the file descriptors of processes.
+    Descriptors,
+    /// Take the room on processes' disks.
+    Disk,
+    /// Let system calls of processes fail or take longer.
+    Syscalls,
+    /// Set the clock of processes.
+    Clock,
 }
 
 /// One server process of the cluster.
@@ -234,6 +243,15 @@ pub trait Cluster {
     /// broker is registered in ZooKeeper, a ZooKeeper server in a quorum; fails at once when the
     /// process dies.
     async fn start(&self, process: &Process) -> Result<(), PortError>;
+
+    /// Puts a strain on `process`, which runs; returns when that is done, without looking.
+    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError>;
+
+    /// Takes the strain off `process`. Nothing happens where there is none.
+    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError>;
+
+    /// What shows whether `process` is under the strain; one that has ended is under none.
+    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError>;
 
     /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
     /// confirmed it.

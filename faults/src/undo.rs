@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
-use crate::fault::{Evidence, lifted, links_up, restored, time_to_end};
+use crate::fault::{Evidence, lifted, links_up, relieved, restored, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
+use crate::strain::Strain;
 
 /// How often ZooKeeper is asked whether a registration is still there.
 pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
@@ -69,6 +70,13 @@ pub enum Undo {
         /// How.
         degradation: Degradation,
     },
+    /// Take off what was to strain a process, and start the process if it gave up.
+    Relieve {
+        /// The process.
+        process: Process,
+        /// Of what.
+        strain: Strain,
+    },
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
     /// Give partitions back the replicas and leaders that the cluster started with: what a fault
@@ -94,6 +102,7 @@ impl fmt::Display for Undo {
             Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
             Self::Restore { degradation } => write!(f, "end the {degradation}"),
+            Self::Relieve { process, strain } => write!(f, "relieve {process} of its {strain}"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
             Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
         }
@@ -112,7 +121,8 @@ impl Undo {
         match self {
             Self::StartProcess { process, .. }
             | Self::Resume { process }
-            | Self::AwaitUp { process } => process.role == Role::Zookeeper,
+            | Self::AwaitUp { process }
+            | Self::Relieve { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
             Self::RestoreLeaders | Self::RestoreAssignment => false,
@@ -149,6 +159,7 @@ impl Undo {
                 let evidence = restored(degradation, cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
+            Self::Relieve { process, strain } => relieve(process, strain, cluster).await,
             Self::RestoreLeaders | Self::RestoreAssignment => {
                 restore_leaders(cluster, conductor).await
             }
@@ -163,16 +174,34 @@ pub(crate) async fn start(
     signal: Signal,
     cluster: &dyn Cluster,
 ) -> Result<Undone, PortError> {
-    let mut state = cluster.state(process).await?;
-    if state == (ProcessState::Running { pid: old_pid }) {
-        state = match cluster.ended(process, time_to_end(signal)).await {
-            Ok(state) => state,
-            // It was never struck, or it hangs: what it looks like now decides.
-            Err(_) => cluster.state(process).await?,
-        };
+    if cluster.state(process).await? == (ProcessState::Running { pid: old_pid }) {
+        // Where it was never struck, or hangs, what it looks like then decides.
+        drop(cluster.ended(process, time_to_end(signal)).await);
     }
+    revive(process, cluster).await
+}
+
+/// Takes a strain off a process, starts it if it gave up, and waits until it is up.
+async fn relieve(
+    process: &Process,
+    strain: &Strain,
+    cluster: &dyn Cluster,
+) -> Result<Undone, PortError> {
+    cluster.relieve(process, strain).await?;
+    let relieved = relieved(process, strain, cluster).await;
+    let mut undone = revive(process, cluster).await?;
+    // What gives up may take a moment to do so.
+    if strain.is_fatal() && !undone.evidence.proven {
+        undone = revive(process, cluster).await?;
+    }
+    undone.evidence = Evidence::all([relieved, undone.evidence]);
+    Ok(undone)
+}
+
+/// Starts a process if it has ended, and waits until it is up.
+async fn revive(process: &Process, cluster: &dyn Cluster) -> Result<Undone, PortError> {
     let mut waited_for_session = Duration::ZERO;
-    if matches!(state, ProcessState::Gone { .. }) {
+    if matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
             waited_for_session = await_unregistered(process.id, cluster).await?;
         }

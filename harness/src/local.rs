@@ -12,6 +12,7 @@ mod process;
 mod queue;
 mod ready;
 mod room;
+mod strain;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ use crate::sandbox::{Mode, Network, Nft};
 use crate::topology::Topology;
 use process::Server;
 use queue::Queue;
+use strain::Tracers;
+pub(crate) use strain::{Clocks, try_tracer};
 
 /// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
 const DUMP_LIMIT: Duration = Duration::from_secs(40);
@@ -56,6 +59,8 @@ pub struct Setup<'a> {
     pub logs: PathBuf,
     /// Where events go.
     pub recorder: Arc<Recorder>,
+    /// What makes the nodes' clocks settable, where a plan needs that.
+    pub(crate) clocks: Option<Clocks>,
 }
 
 /// A running local cluster.
@@ -73,6 +78,10 @@ pub struct LocalCluster {
     logs: PathBuf,
     recorder: Arc<Recorder>,
     servers: RefCell<BTreeMap<Process, Server>>,
+    /// Size in bytes of the disk of each process, where it has one of its own.
+    room: Option<u64>,
+    clocks: Option<Clocks>,
+    tracers: RefCell<Tracers>,
     cuts: RefCell<Vec<Cut>>,
 }
 
@@ -86,9 +95,12 @@ impl LocalCluster {
         let no_network = |error: std::io::Error| {
             Failure::infrastructure(format!("no network for the nodes: {error}"))
         };
+        let no_clock = |error: std::io::Error| {
+            Failure::infrastructure(format!("no clock for the nodes: {error}"))
+        };
         let nodes = setup.topology.node_names();
         let network = Network::make(setup.mode, setup.lab, &nodes).map_err(no_network)?;
-        let cluster = Self {
+        let mut cluster = Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
             nft: network.rules(&nodes).map_err(no_network)?,
@@ -99,13 +111,18 @@ impl LocalCluster {
             queues: RefCell::default(),
             netem: OnceCell::new(),
             servers: RefCell::default(),
+            room: None,
+            clocks: setup.clocks,
+            tracers: RefCell::default(),
             cuts: RefCell::default(),
         };
-        room::make(setup.mode, &cluster.topology, &cluster.data)?;
         let processes = cluster.processes();
+        let disks: Vec<_> = processes.iter().map(|process| cluster.data_dir(process)).collect();
+        cluster.room = room::make(setup.mode, &cluster.topology, &cluster.data, &disks)?;
         for process in &processes {
             ready::ports_are_free(setup.mode, process.role, cluster.address(process))?;
             config::write(&cluster, process)?;
+            cluster.set_clock(process, 0).map_err(no_clock)?;
         }
         cluster.start_all().await?;
         cluster.rouse_nft().await.map_err(no_network)?;

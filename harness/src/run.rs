@@ -19,6 +19,7 @@ use results::report::{self, Report, RunMeta, Trial};
 
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
+use crate::local::{self, Clocks};
 use crate::provision;
 use crate::rundir::RunDir;
 use crate::sandbox::{self, Mode};
@@ -75,18 +76,42 @@ pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failur
             ))
             .with_cure("`kbench doctor` says what is missing for namespaces"));
         }
-        if sandbox::LINKS.contains(&need) {
-            sandbox::probe_links(mode, need).map_err(|why| {
-                let what = format!("plan `{name}` needs the capability {need:?}");
-                Failure::usage(format!("{what}, which is not to be had here: {why}"))
-                    .with_cure(cure(need))
-            })?;
-        }
+        probe(mode, need).map_err(|why| {
+            let what = format!("plan `{name}` needs the capability {need:?}");
+            Failure::usage(format!("{what}, which is not to be had here: {why}"))
+                .with_cure(cure(need))
+        })?;
     }
     Ok(())
 }
 
-/// What to do about a capability of links that is missing.
+/// Whether this machine has what a capability of `mode` takes.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn probe(mode: Mode, need: Capability) -> Result<(), String> {
+    match need {
+        Capability::Signal
+        | Capability::Start
+        | Capability::MoveLeaders
+        | Capability::ExpireSession
+        | Capability::Disk => Ok(()),
+        Capability::Cut
+        | Capability::LinkDown
+        | Capability::Loss
+        | Capability::Rate
+        | Capability::Delay
+        | Capability::Duplicate
+        | Capability::Reorder => sandbox::probe_links(mode, need),
+        Capability::Descriptors => {
+            sandbox::tool_path("prlimit").map(drop).map_err(|error| error.to_string())
+        }
+        Capability::Syscalls => local::try_tracer().map_err(|error| error.to_string()),
+        Capability::Clock => Clocks::find().map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+/// What to do about a capability that is missing.
 pub(crate) fn cure(missing: Capability) -> &'static str {
     match missing {
         Capability::Delay | Capability::Reorder => {
@@ -94,6 +119,9 @@ pub(crate) fn cure(missing: Capability) -> &'static str {
         }
         Capability::Rate => "sudo modprobe sch_tbf",
         Capability::LinkDown => "sudo apt-get install iproute2",
+        Capability::Descriptors => "sudo apt-get install util-linux",
+        Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
+        Capability::Clock => "sudo apt-get install libfaketime",
         _ => "sudo apt-get install nftables, on a kernel with nf_tables",
     }
 }

@@ -28,7 +28,7 @@ pub use nft::{Counters, Nft, inside};
 pub use probe::{ModeError, choose, probe, probe_links};
 pub(crate) use spawn::die_with_parent;
 pub use spawn::{SandboxChild, spawn};
-pub use tool::tool;
+pub use tool::{find as tool_path, tool};
 
 /// What faults can do to links.
 pub const LINKS: [Capability; 7] = [
@@ -73,8 +73,12 @@ impl Mode {
             Capability::MoveLeaders,
             Capability::ExpireSession,
         ]);
+        all.extend([Capability::Descriptors, Capability::Clock]);
         if self.has_namespaces() {
             all.extend(LINKS);
+            // Room: the data lies on mounts of its own. System calls: who attaches to a process that
+            // is no child must be root there.
+            all.extend([Capability::Disk, Capability::Syscalls]);
         }
         all
     }

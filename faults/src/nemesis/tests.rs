@@ -5,6 +5,7 @@ mod fake;
 mod links;
 mod members;
 mod overlap;
+mod strain;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -116,6 +116,7 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         .arg(format!("{}/*", cluster.kafka.jars.display()))
         .arg(main)
         .arg(cluster.config_path(process));
+    command.envs(cluster.clock_environment(process));
     let namespace = cluster.network.namespace(&process.node)?;
     let parent = getpid();
     // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setsid.

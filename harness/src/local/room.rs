@@ -4,7 +4,7 @@
 //! folder on disk. Too little of either is refused before anything starts: a cluster that runs out
 //! of room half-way through says nothing about Kafka.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::statvfs;
@@ -33,19 +33,31 @@ fn jvms_mb(topology: &Topology) -> u64 {
     topology.processes().iter().map(|process| u64::from(heap(process)) + JVM_MB).sum()
 }
 
-/// Makes the place for the servers' data.
-pub(super) fn make(mode: Mode, topology: &Topology, data: &Path) -> Result<(), Failure> {
+/// Makes the place for the servers' data. With namespaces each process has a mount of its own, of the
+/// size in bytes that is returned; memory is taken as it is used.
+pub(super) fn make(
+    mode: Mode,
+    topology: &Topology,
+    data: &Path,
+    of_processes: &[PathBuf],
+) -> Result<Option<u64>, Failure> {
     std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
     let memory =
         Room { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
     if mode.has_namespaces() {
-        let options = format!("mode=700,size={}m", memory.left_for_data()?);
-        return mount(Some("tmpfs"), data, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-            .map_err(|error| cannot(data, error.into()));
+        let left_mb = memory.left_for_data()?;
+        let options = format!("mode=700,size={left_mb}m");
+        for place in std::iter::once(data).chain(of_processes.iter().map(PathBuf::as_path)) {
+            std::fs::create_dir_all(place).map_err(|error| cannot(place, error))?;
+            let (tmpfs, options) = (Some("tmpfs"), Some(options.as_str()));
+            mount(tmpfs, place, tmpfs, MsFlags::empty(), options)
+                .map_err(|error| cannot(place, error.into()))?;
+        }
+        return Ok(Some(left_mb * 1024 * 1024));
     }
     let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
     let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
-    Room { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(drop)
+    Room { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
 }
 
 fn cannot(data: &Path, error: std::io::Error) -> Failure {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 ///
 /// # Errors
 /// `NotFound`, with the package that it is in.
-pub(super) fn find(name: &str) -> io::Result<PathBuf> {
+pub fn find(name: &str) -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let mut programs = places.map(|directory| directory.join(name));
@@ -17,6 +17,7 @@ pub(super) fn find(name: &str) -> io::Result<PathBuf> {
         let package = match name {
             "nft" => "nftables",
             "ip" | "tc" => "iproute2",
+            "prlimit" => "util-linux",
             other => other,
         };
         let missing = format!("`{name}` is missing (package {package})");

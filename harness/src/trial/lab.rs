@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use faults::port::Capability;
 use results::event::{BrokerId, Role};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, Assignment, NewTopic};
 use crate::failure::Failure;
-use crate::local::{LocalCluster, Setup};
+use crate::local::{Clocks, LocalCluster, Setup};
 use crate::observe::{Observer, Watched, logs};
 use crate::provision::{self, Kafka};
 use crate::recorder::Recorder;
@@ -52,6 +53,7 @@ impl Lab {
             data: data_dir(spec.mode, files),
             logs: files.join("logs"),
             recorder: Arc::clone(recorder),
+            clocks: clocks(spec)?,
         })
         .await?;
         let brokers: BTreeMap<BrokerId, _> = cluster
@@ -134,6 +136,14 @@ fn data_dir(mode: Mode, files: &Path) -> PathBuf {
 }
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
+/// What makes clocks settable: each look at a clock costs more then, so only for plans that set them.
+fn clocks(spec: &RunSpec) -> Result<Option<Clocks>, Failure> {
+    if !spec.plan.as_ref().is_some_and(|plan| plan.needs().contains(&Capability::Clock)) {
+        return Ok(None);
+    }
+    Clocks::find().map(Some).map_err(|error| Failure::infrastructure(error.to_string()))
+}
+
 fn topics(spec: &RunSpec) -> Vec<NewTopic> {
     let main = spec.cluster.topic.iter().map(|topic| NewTopic {
         name: topic.name.clone(),

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service};
 use faults::degrade::{Degradation, Degraded};
 use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
+use faults::strain::{Strain, Strained};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
 
@@ -131,6 +132,18 @@ impl Cluster for Lab {
             sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+        self.cluster.strain(process, strain).await.map_err(port)
+    }
+
+    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+        self.cluster.relieve(process, strain).await.map_err(port)
+    }
+
+    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError> {
+        self.cluster.strained(process, strain).await.map_err(port)
     }
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {

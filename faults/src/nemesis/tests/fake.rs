@@ -24,6 +24,7 @@ use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
 use crate::port::{PartitionView, Process, ProcessState, View, ZkMode};
+use crate::strain::Strain;
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,7 @@ struct State {
     /// Nodes whose link is down.
     links_down: BTreeSet<String>,
     degraded: Vec<Degradation>,
+    strained: Vec<(Process, Strain)>,
     /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
@@ -125,6 +127,7 @@ impl World {
             cuts: vec![],
             links_down: BTreeSet::new(),
             degraded: vec![],
+            strained: vec![],
             mute: false,
         };
         Self {
@@ -186,6 +189,11 @@ impl World {
         self.state.borrow().degraded.clone()
     }
 
+    /// The processes that are under a strain.
+    pub(super) fn strains(&self) -> Vec<(Process, Strain)> {
+        self.state.borrow().strained.clone()
+    }
+
     /// Brokers of these nodes are lost to ZooKeeper from now on, or back.
     fn lose(&self, nodes: &[String], lost: bool) {
         self.tick();
@@ -222,7 +230,8 @@ impl World {
         let process = |undo| match undo {
             Undo::StartProcess { process, .. }
             | Undo::Resume { process }
-            | Undo::AwaitUp { process } => Some(process),
+            | Undo::AwaitUp { process }
+            | Undo::Relieve { process, .. } => Some(process),
             Undo::RestoreLeaders
             | Undo::RestoreAssignment
             | Undo::Uncut { .. }

@@ -46,6 +46,10 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Restore { degradation };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
+        for (process, strain) in world.strains() {
+            let undo = Undo::Relieve { process, strain };
+            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+        }
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
@@ -65,7 +69,8 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
-        assert!(world.links_down().is_empty() && world.replicas_are_restored());
+        assert!(world.links_down().is_empty() && world.strains().is_empty());
+        assert!(world.replicas_are_restored());
         calls
     })
 }
@@ -79,7 +84,7 @@ fn struck_after_interruption(world: &World) -> bool {
     };
     let trace = world.trace.borrow();
     let strikes = |line: &String| {
-        ["signal", "cut", "take down", "degrade ", "move replicas", "fault-injecting"]
+        ["signal", "cut", "take down", "degrade ", "move replicas", "strain", "fault-injecting"]
             .iter()
             .any(|strike| line.starts_with(strike))
     };

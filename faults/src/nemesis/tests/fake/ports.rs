@@ -1,6 +1,7 @@
 //! The ports of the cluster in memory.
 
 use super::*;
+use crate::strain::Strained;
 
 #[async_trait(?Send)]
 impl Cluster for World {
@@ -227,6 +228,45 @@ impl Cluster for World {
             Ok(())
         };
         self.call(format!("start {process}"), act).await
+    }
+
+    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Relieve { process: process.clone(), strain: *strain };
+            assert!(self.on_disk().contains(&undo), "{process} was strained without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            if strain.is_fatal() {
+                let expires = Instant::now() + self.session;
+                let mut state = self.state.borrow_mut();
+                state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
+                if process.role == Role::Broker {
+                    state.registered.insert(process.id, Some(expires));
+                }
+            }
+            self.state.borrow_mut().strained.push((process.clone(), *strain));
+            Ok(())
+        };
+        self.call(format!("strain {process}"), act).await
+    }
+
+    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+        let act = async || {
+            let mut state = self.state.borrow_mut();
+            state.strained.retain(|(who, what)| who != process || what != strain);
+            Ok(())
+        };
+        self.call(format!("relieve {process}"), act).await
+    }
+
+    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError> {
+        let act = async || {
+            let in_force = self.strains().contains(&(process.clone(), *strain));
+            let line = format!("{strain}: {in_force}");
+            Ok(Strained { line, in_force })
+        };
+        self.call(format!("look for the strain of {process}"), act).await
     }
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {

@@ -1,0 +1,134 @@
+//! What the machine of a process may withhold from it: data that faults, undos and clusters share.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a process is short of, or what fails it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Strain {
+    /// It can open no file and accept no connection: its limit of file descriptors is below what
+    /// it has open.
+    NoDescriptors,
+    /// No room is left where its data is.
+    FullDisk,
+    /// Writing to its logs fails with EROFS.
+    ReadOnlyDisk,
+    /// fsync and fdatasync fail with EIO.
+    FailingFsync,
+    /// Each write to its logs, and each fsync, takes so much longer.
+    SlowDisk {
+        /// How much.
+        #[serde(with = "humantime_serde")]
+        by: Duration,
+    },
+    /// Its wall clock is wrong; the monotonic clock is not.
+    Clock {
+        /// So many seconds ahead; behind when negative.
+        ahead_s: i64,
+    },
+}
+
+impl Strain {
+    /// Whether a server gives up on account of it. A broker does so as soon as its only log
+    /// directory fails, and it writes a checkpoint there every 5 s.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::NoDescriptors | Self::FullDisk | Self::ReadOnlyDisk | Self::FailingFsync => true,
+            Self::SlowDisk { .. } | Self::Clock { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Strain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDescriptors => write!(f, "lack of file descriptors"),
+            Self::FullDisk => write!(f, "lack of room on the disk"),
+            Self::ReadOnlyDisk => write!(f, "read-only disk"),
+            Self::FailingFsync => write!(f, "failing fsync"),
+            Self::SlowDisk { by } => write!(f, "disk slower by {} ms", by.as_millis()),
+            Self::Clock { ahead_s } if *ahead_s < 0 => write!(f, "clock {} s behind", -ahead_s),
+            Self::Clock { ahead_s } => write!(f, "clock {ahead_s} s ahead"),
+        }
+    }
+}
+
+/// What was seen of a strain on a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strained {
+    /// What, for people.
+    pub line: String,
+    /// Whether it shows that the strain is in force; otherwise, that it is not.
+    pub in_force: bool,
+}
+
+/// How plans write [`Strain::SlowDisk`]: `{ by = "50ms" }`.
+pub(crate) mod slow_disk {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+
+    use super::Strain;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        #[serde(with = "humantime_serde")]
+        by: Duration,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(strain: &Strain, to: S) -> Result<S::Ok, S::Error> {
+        match strain {
+            Strain::SlowDisk { by } => Written { by: *by }.serialize(to),
+            other => Err(ser::Error::custom(other)),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Strain, D::Error> {
+        Written::deserialize(from).map(|Written { by }| Strain::SlowDisk { by })
+    }
+}
+
+/// How plans write [`Strain::Clock`]: `{ ahead = "1h" }` or `{ behind = "10m" }`.
+pub(crate) mod clock {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use super::Strain;
+
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+        ahead: Option<Duration>,
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+        behind: Option<Duration>,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(strain: &Strain, to: S) -> Result<S::Ok, S::Error> {
+        let Strain::Clock { ahead_s } = strain else { return Err(ser::Error::custom(strain)) };
+        let by = Some(Duration::from_secs(ahead_s.unsigned_abs()));
+        if *ahead_s < 0 {
+            Written { behind: by, ahead: None }.serialize(to)
+        } else {
+            Written { ahead: by, behind: None }.serialize(to)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Strain, D::Error> {
+        let seconds = |by: Duration| i64::try_from(by.as_secs()).map_err(de::Error::custom);
+        let ahead_s = match Written::deserialize(from)? {
+            Written { ahead: Some(by), behind: None } => seconds(by)?,
+            Written { ahead: None, behind: Some(by) } => -seconds(by)?,
+            _ => return Err(de::Error::custom("a clock is either `ahead` or `behind`")),
+        };
+        if ahead_s == 0 {
+            return Err(de::Error::custom("a clock jumps by a second or more"));
+        }
+        Ok(Strain::Clock { ahead_s })
+    }
+}
