@@ -120,6 +120,10 @@ pub enum FaultSpec {
     RemoveBroker,
     /// File descriptors run out.
     NoDescriptors,
+    /// Memory runs out.
+    NoMemory,
+    /// The CPU is slow.
+    SlowCpu(#[serde(with = "crate::strain::slow_cpu")] Strain),
     /// The disk is full.
     FullDisk,
     /// The disk is read-only.
@@ -147,6 +151,8 @@ impl FaultSpec {
         Self::Reassign,
         Self::RemoveBroker,
         Self::NoDescriptors,
+        Self::NoMemory,
+        Self::SlowCpu(strain::SLOW_CPU),
         Self::FullDisk,
         Self::ReadOnlyDisk,
         Self::FailingFsync,
@@ -169,10 +175,11 @@ impl FaultSpec {
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
             Self::NoDescriptors => &Strain::NoDescriptors,
+            Self::NoMemory => &Strain::NoMemory,
             Self::FullDisk => &Strain::FullDisk,
             Self::ReadOnlyDisk => &Strain::ReadOnlyDisk,
             Self::FailingFsync => &Strain::FailingFsync,
-            Self::SlowDisk(strain) | Self::Clock(strain) => strain,
+            Self::SlowCpu(strain) | Self::SlowDisk(strain) | Self::Clock(strain) => strain,
         }
     }
 }

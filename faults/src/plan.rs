@@ -225,6 +225,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failing-disk", include_str!("../plans/failing-disk.toml")),
     ("slow-disk", include_str!("../plans/slow-disk.toml")),
     ("no-descriptors", include_str!("../plans/no-descriptors.toml")),
+    ("slow-cpu", include_str!("../plans/slow-cpu.toml")),
+    ("no-memory", include_str!("../plans/no-memory.toml")),
     ("clock-jumps", include_str!("../plans/clock-jumps.toml")),
 ];
 

@@ -39,8 +39,8 @@ pub enum Capability {
     Duplicate,
     /// Let packets overtake others.
     Reorder,
-    /// Limit the file descriptors of processes.
-    Descriptors,
+    /// Limit what the kernel gives to processes.
+    Limits,
     /// Take the room on processes' disks.
     Disk,
     /// Let system calls of processes fail or take longer.

@@ -12,6 +12,13 @@ pub enum Strain {
     /// It can open no file and accept no connection: its limit of file descriptors is below what
     /// it has open.
     NoDescriptors,
+    /// The kernel gives it no more memory: its limit of address space is below what it has.
+    NoMemory,
+    /// It may run for so many percent of the time, and is stopped in between.
+    SlowCpu {
+        /// How many.
+        percent: u8,
+    },
     /// No room is left where its data is.
     FullDisk,
     /// Writing to its logs fails with EROFS.
@@ -37,7 +44,9 @@ impl Strain {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::NoDescriptors | Self::FullDisk | Self::ReadOnlyDisk | Self::FailingFsync => true,
-            Self::SlowDisk { .. } | Self::Clock { .. } => false,
+            Self::NoMemory | Self::SlowCpu { .. } | Self::SlowDisk { .. } | Self::Clock { .. } => {
+                false
+            }
         }
     }
 }
@@ -46,6 +55,8 @@ impl fmt::Display for Strain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDescriptors => write!(f, "lack of file descriptors"),
+            Self::NoMemory => write!(f, "lack of memory"),
+            Self::SlowCpu { percent } => write!(f, "CPU limit of {percent} %"),
             Self::FullDisk => write!(f, "lack of room on the disk"),
             Self::ReadOnlyDisk => write!(f, "read-only disk"),
             Self::FailingFsync => write!(f, "failing fsync"),
@@ -130,5 +141,32 @@ pub(crate) mod clock {
             return Err(de::Error::custom("a clock jumps by a second or more"));
         }
         Ok(Strain::Clock { ahead_s })
+    }
+}
+
+/// How plans write [`Strain::SlowCpu`]: `{ percent = 20 }`.
+pub(crate) mod slow_cpu {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use super::Strain;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        percent: u8,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(strain: &Strain, to: S) -> Result<S::Ok, S::Error> {
+        match strain {
+            Strain::SlowCpu { percent } => Written { percent: *percent }.serialize(to),
+            other => Err(ser::Error::custom(other)),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Strain, D::Error> {
+        match Written::deserialize(from)? {
+            Written { percent: percent @ 1..=90 } => Ok(Strain::SlowCpu { percent }),
+            Written { .. } => Err(de::Error::custom("`percent` is from 1 to 90")),
+        }
     }
 }

@@ -34,7 +34,7 @@ use crate::sandbox::{Mode, Network, Nft};
 use crate::topology::Topology;
 use process::Server;
 use queue::Queue;
-use strain::Tracers;
+use strain::{Brakes, Tracers};
 pub(crate) use strain::{Clocks, try_tracer};
 
 /// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
@@ -82,6 +82,7 @@ pub struct LocalCluster {
     room: Option<u64>,
     clocks: Option<Clocks>,
     tracers: RefCell<Tracers>,
+    brakes: RefCell<Brakes>,
     cuts: RefCell<Vec<Cut>>,
 }
 
@@ -114,6 +115,7 @@ impl LocalCluster {
             room: None,
             clocks: setup.clocks,
             tracers: RefCell::default(),
+            brakes: RefCell::default(),
             cuts: RefCell::default(),
         };
         let processes = cluster.processes();

@@ -103,7 +103,7 @@ pub(crate) fn probe(mode: Mode, need: Capability) -> Result<(), String> {
         | Capability::Delay
         | Capability::Duplicate
         | Capability::Reorder => sandbox::probe_links(mode, need),
-        Capability::Descriptors => {
+        Capability::Limits => {
             sandbox::tool_path("prlimit").map(drop).map_err(|error| error.to_string())
         }
         Capability::Syscalls => local::try_tracer().map_err(|error| error.to_string()),
@@ -119,7 +119,7 @@ pub(crate) fn cure(missing: Capability) -> &'static str {
         }
         Capability::Rate => "sudo modprobe sch_tbf",
         Capability::LinkDown => "sudo apt-get install iproute2",
-        Capability::Descriptors => "sudo apt-get install util-linux",
+        Capability::Limits => "sudo apt-get install util-linux",
         Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
         Capability::Clock => "sudo apt-get install libfaketime",
         _ => "sudo apt-get install nftables, on a kernel with nf_tables",

@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) const SLOW_DISK: Strain = Strain::SlowDisk { by: Duration::from_millis(50) };
 
 /// One for lists.
+pub(super) const SLOW_CPU: Strain = Strain::SlowCpu { percent: 20 };
+
+/// One for lists.
 pub(super) const CLOCK: Strain = Strain::Clock { ahead_s: 3600 };
 
 #[async_trait(?Send)]
@@ -30,6 +33,8 @@ impl Fault for Strain {
     fn name(&self) -> &'static str {
         match self {
             Self::NoDescriptors => "no-descriptors",
+            Self::NoMemory => "no-memory",
+            Self::SlowCpu { .. } => "slow-cpu",
             Self::FullDisk => "full-disk",
             Self::ReadOnlyDisk => "read-only-disk",
             Self::FailingFsync => "failing-fsync",
@@ -41,6 +46,8 @@ impl Fault for Strain {
     fn summary(&self) -> &'static str {
         match self {
             Self::NoDescriptors => "Processes can open no file and accept no connection any more.",
+            Self::NoMemory => "Processes get no more memory from the kernel.",
+            Self::SlowCpu { .. } => "Processes may run for a part of each 100 ms only.",
             Self::FullDisk => "No room is left on the disks that processes have their data on.",
             Self::ReadOnlyDisk => "Writing to logs fails, as on a disk that became read-only.",
             Self::FailingFsync => "fsync fails with an I/O error.",
@@ -51,7 +58,8 @@ impl Fault for Strain {
 
     fn needs(&self) -> &'static [Capability] {
         match self {
-            Self::NoDescriptors => &[Capability::Descriptors, Capability::Start],
+            Self::NoDescriptors | Self::NoMemory => &[Capability::Limits, Capability::Start],
+            Self::SlowCpu { .. } => &[Capability::Signal],
             Self::FullDisk => &[Capability::Disk, Capability::Start],
             Self::ReadOnlyDisk | Self::FailingFsync => &[Capability::Syscalls, Capability::Start],
             Self::SlowDisk { .. } => &[Capability::Syscalls],

@@ -22,7 +22,8 @@ pub(super) struct Command {
     pub(super) dump_path: Option<PathBuf>,
 }
 
-/// A server process that was started, running or not.
+/// A server process that was started, running or not; a handle on it.
+#[derive(Clone)]
 pub(super) struct Server {
     pid: i32,
     end: watch::Receiver<Option<String>>,

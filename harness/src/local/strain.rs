@@ -1,8 +1,9 @@
 //! What a process is made short of, each kind by the mechanism of its own file.
 
 mod clock;
-mod descriptors;
+mod cpu;
 mod disk;
+mod limits;
 mod syscalls;
 
 use std::io;
@@ -14,6 +15,8 @@ use super::LocalCluster;
 use crate::failure::Failure;
 
 pub(crate) use clock::Clocks;
+pub(super) use cpu::Brakes;
+use limits::Resource;
 pub(super) use syscalls::Tracers;
 pub(crate) use syscalls::try_tracer;
 
@@ -24,7 +27,9 @@ impl LocalCluster {
     /// When it does not run, or the mechanism fails.
     pub async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), Failure> {
         let strained = match strain {
-            Strain::NoDescriptors => self.no_descriptors(process).await,
+            Strain::NoDescriptors => self.limit(process, Resource::Descriptors).await,
+            Strain::NoMemory => self.limit(process, Resource::Memory).await,
+            Strain::SlowCpu { percent } => self.slow_down(process, *percent),
             Strain::FullDisk => self.fill_disk(process),
             Strain::ReadOnlyDisk | Strain::FailingFsync | Strain::SlowDisk { .. } => {
                 self.tamper(process, strain)
@@ -40,7 +45,9 @@ impl LocalCluster {
     /// When the mechanism fails.
     pub async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), Failure> {
         let relieved = match strain {
-            Strain::NoDescriptors => self.descriptors_again(process).await,
+            Strain::NoDescriptors => self.end_limit(process, Resource::Descriptors).await,
+            Strain::NoMemory => self.end_limit(process, Resource::Memory).await,
+            Strain::SlowCpu { .. } => self.full_speed(process),
             Strain::FullDisk => self.empty_disk(process),
             Strain::ReadOnlyDisk | Strain::FailingFsync | Strain::SlowDisk { .. } => {
                 self.end_tampering(process, strain).await
@@ -56,7 +63,9 @@ impl LocalCluster {
     /// When it cannot be looked at.
     pub async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, Failure> {
         let seen = match strain {
-            Strain::NoDescriptors => self.descriptors(process).await,
+            Strain::NoDescriptors => self.limited(process, Resource::Descriptors),
+            Strain::NoMemory => self.limited(process, Resource::Memory),
+            Strain::SlowCpu { .. } => Ok(self.speed(process)),
             Strain::FullDisk => self.room_on_disk(process),
             Strain::ReadOnlyDisk | Strain::FailingFsync | Strain::SlowDisk { .. } => {
                 self.tampering(process, strain)

@@ -2,8 +2,10 @@
 
 use super::*;
 
-const STRAINS: [(&str, bool); 7] = [
+const STRAINS: [(&str, bool); 9] = [
     ("'no-descriptors'", true),
+    ("'no-memory'", false),
+    ("{slow-cpu = {percent = 20}}", false),
     ("'full-disk'", true),
     ("'read-only-disk'", true),
     ("'failing-fsync'", true),

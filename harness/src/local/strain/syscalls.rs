@@ -54,7 +54,7 @@ fn injection(strain: &Strain) -> Option<(&'static str, String, bool)> {
             let delay = by.as_micros();
             Some(("slow", format!("{WRITES},{SYNCS}:delay_enter={delay}"), true))
         }
-        Strain::NoDescriptors | Strain::FullDisk | Strain::Clock { .. } => None,
+        _ => None,
     }
 }
 
