@@ -61,6 +61,9 @@ pub struct Degraded {
 }
 
 impl Percent {
+    /// A tenth.
+    pub const TEN: Self = Self(10);
+
     /// A share; none beyond 1 to 100.
     pub const fn new(percent: u8) -> Option<Self> {
         if percent >= 1 && percent <= 100 { Some(Self(percent)) } else { None }

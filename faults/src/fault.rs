@@ -137,7 +137,7 @@ pub enum FaultSpec {
 }
 
 impl FaultSpec {
-    /// Every fault of the catalogue, in the order of lists.
+    /// Every fault of the catalogue, with an example of what it is given, in the order of lists.
     pub const ALL: &[Self] = &[
         Self::Kill,
         Self::Terminate,
@@ -146,7 +146,11 @@ impl FaultSpec {
         Self::Restart,
         Self::Cut(cut::EXAMPLE),
         Self::LinkDown,
-        Self::Degrade(degrade::EXAMPLE),
+        Self::Degrade(degrade::EXAMPLES[0]),
+        Self::Degrade(degrade::EXAMPLES[1]),
+        Self::Degrade(degrade::EXAMPLES[2]),
+        Self::Degrade(degrade::EXAMPLES[3]),
+        Self::Degrade(degrade::EXAMPLES[4]),
         Self::MoveLeaders,
         Self::Reassign,
         Self::RemoveBroker,

@@ -1,7 +1,9 @@
 //! What this machine lacks for a run, and the cure.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
+use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
 use crate::provision;
@@ -47,7 +49,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     let mut checks = vec![java(), kafka(source), tool("iproute2", "ip", Health::Bad)];
     checks.push(tool("nftables", "nft", Health::Poor));
     checks.extend(Mode::ALL.map(mode));
-    checks.push(links());
+    checks.push(faults());
     checks.extend([memory(), disk(), cores(), archives(source)]);
     checks
 }
@@ -128,22 +130,29 @@ fn mode(mode: Mode) -> DoctorCheck {
     }
 }
 
-/// What can be done to the links between nodes, in the best mode.
-fn links() -> DoctorCheck {
-    let name = "faults of links";
-    let tried = sandbox::choose(None)
-        .map(|mode| sandbox::LINKS.map(|link| (link, sandbox::probe_links(mode, link))));
-    let missing: Vec<_> = tried
+/// Which faults the best mode can do.
+fn faults() -> DoctorCheck {
+    let name = "faults";
+    let Ok(mode) = sandbox::choose(None) else {
+        return check(name, Health::Poor, "there is no mode to do them in", None);
+    };
+    let all = FaultSpec::ALL.iter().flat_map(|spec| spec.fault().needs());
+    let missing: Vec<_> = all
+        .collect::<BTreeSet<_>>()
         .into_iter()
-        .flatten()
-        .filter_map(|(link, tried)| tried.err().map(|why| (link, why)))
+        .filter_map(|need| Some((*need, run::missing(mode, *need)?)))
         .collect();
     let Some((first, why)) = missing.first() else {
-        return check(name, Health::Good, "all can be had", None);
+        return check(name, Health::Good, "all can be done", None);
     };
-    let names: Vec<_> = missing.iter().map(|(link, _)| format!("{link:?}")).collect();
-    let detail = format!("not to be had: {} ({why})", names.join(", "));
-    check(name, Health::Poor, detail, Some(run::cure(*first).to_owned()))
+    let lacks = |spec: &&FaultSpec| {
+        spec.fault().needs().iter().any(|need| missing.iter().any(|(lacking, _)| lacking == need))
+    };
+    let names: BTreeSet<_> =
+        FaultSpec::ALL.iter().filter(lacks).map(|spec| spec.fault().name()).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let detail = format!("cannot be done: {} ({why})", names.join(", "));
+    check(name, Health::Poor, detail, Some(run::cure(mode, *first).to_owned()))
 }
 
 fn memory() -> DoctorCheck {

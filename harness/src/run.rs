@@ -62,7 +62,7 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 /// # Errors
 /// A usage failure that names what is missing and why.
 pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failure> {
-    let (name, has) = (&plan.name, mode.capabilities());
+    let name = &plan.name;
     if plan.nodes() > nodes {
         return Err(Failure::usage(format!(
             "plan `{name}` means something on {} nodes or more, and there are {nodes}",
@@ -70,26 +70,24 @@ pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failur
         )));
     }
     for need in plan.needs() {
-        if !has.contains(&need) {
-            return Err(Failure::usage(format!(
-                "plan `{name}` needs the capability {need:?}, which {mode} lack"
-            ))
-            .with_cure("`kbench doctor` says what is missing for namespaces"));
+        if let Some(why) = missing(mode, need) {
+            let what = format!("plan `{name}` needs the capability {need:?}, which");
+            return Err(Failure::usage(format!("{what} is not to be had here: {why}"))
+                .with_cure(cure(mode, need)));
         }
-        probe(mode, need).map_err(|why| {
-            let what = format!("plan `{name}` needs the capability {need:?}");
-            Failure::usage(format!("{what}, which is not to be had here: {why}"))
-                .with_cure(cure(need))
-        })?;
     }
     Ok(())
 }
 
-/// Whether this machine has what a capability of `mode` takes.
-///
-/// # Errors
-/// Why not.
-pub(crate) fn probe(mode: Mode, need: Capability) -> Result<(), String> {
+/// Why a capability cannot be had in `mode` on this machine; none when it can.
+pub(crate) fn missing(mode: Mode, need: Capability) -> Option<String> {
+    if !mode.capabilities().contains(&need) {
+        return Some(format!("{mode} lack it"));
+    }
+    probe(mode, need).err()
+}
+
+fn probe(mode: Mode, need: Capability) -> Result<(), String> {
     match need {
         Capability::Signal
         | Capability::Start
@@ -112,7 +110,10 @@ pub(crate) fn probe(mode: Mode, need: Capability) -> Result<(), String> {
 }
 
 /// What to do about a capability that is missing.
-pub(crate) fn cure(missing: Capability) -> &'static str {
+pub(crate) fn cure(mode: Mode, missing: Capability) -> &'static str {
+    if !mode.capabilities().contains(&missing) {
+        return "`kbench doctor` says what is missing for namespaces";
+    }
     match missing {
         Capability::Delay | Capability::Reorder => {
             "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"

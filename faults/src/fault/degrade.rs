@@ -14,11 +14,14 @@ use crate::degrade::{Condition, Degradation, Delay, Percent};
 use crate::port::{Capability, Cluster, PortError, Process};
 use crate::undo::Undo;
 
-/// One for lists.
-pub(super) const EXAMPLE: Condition = match Percent::new(10) {
-    Some(percent) => Condition::Loss(percent),
-    None => Condition::Rate(1),
-};
+/// One of each for lists.
+pub(super) const EXAMPLES: [Condition; 5] = [
+    Condition::Loss(Percent::TEN),
+    Condition::Rate(100_000),
+    Condition::Delay(Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) }),
+    Condition::Duplicate(Percent::TEN),
+    Condition::Reorder(Percent::TEN),
+];
 
 /// How long traffic may take to show the effect: even a node that only follows gets heartbeats.
 const SHOWN_LIMIT: Duration = Duration::from_secs(3);

@@ -1,5 +1,6 @@
 //! `kbench list`: what is shipped, and the recorded runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -10,7 +11,9 @@ use workloads::WorkloadSpec;
 
 use super::ListArgs;
 use crate::failure::Failure;
+use crate::run;
 use crate::rundir::RunDir;
+use crate::sandbox;
 use crate::spec::Spec;
 use crate::topology::Topology;
 
@@ -37,7 +40,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
         What::Plans => specs::<Plan>(),
         What::Clusters => specs::<Topology>(),
         What::Claims => claims()?,
-        What::Faults => fault_rows(),
+        What::Faults => fault_rows()?,
         What::Runs => runs(args),
     };
     let mut table = Table::new();
@@ -76,12 +79,25 @@ fn claims() -> Result<Rows, Failure> {
     Ok((vec!["CLAIM", "TESTED BY STEP", "SENTENCE"], rows))
 }
 
-fn fault_rows() -> Rows {
-    let rows = FaultSpec::ALL
-        .iter()
-        .map(|spec| vec![spec.fault().name().to_owned(), spec.fault().summary().to_owned()])
-        .collect();
-    (vec!["FAULT", "DESCRIPTION"], rows)
+/// Each fault, and whether the best mode of this machine can do it.
+fn fault_rows() -> Result<Rows, Failure> {
+    let mode = sandbox::choose(None).map_err(|error| Failure::infrastructure(error.to_string()))?;
+    let needs: BTreeSet<_> =
+        FaultSpec::ALL.iter().flat_map(|spec| spec.fault().needs().to_vec()).collect();
+    let missing: BTreeMap<_, _> =
+        needs.into_iter().filter_map(|need| Some((need, run::missing(mode, need)?))).collect();
+    let row = |spec: &FaultSpec| {
+        let fault = spec.fault();
+        let why = fault.needs().iter().find_map(|need| missing.get(need));
+        let here = why.map_or("yes".to_owned(), |why| format!("no: {why}"));
+        let written = toml::Value::try_from(spec).map(|value| value.to_string());
+        let written = written.unwrap_or_default();
+        vec![fault.name().to_owned(), written, here, fault.summary().to_owned()]
+    };
+    Ok((
+        vec!["FAULT", "IN A PLAN", "HERE", "DESCRIPTION"],
+        FaultSpec::ALL.iter().map(row).collect(),
+    ))
 }
 
 fn runs(args: &ListArgs) -> Rows {
