@@ -17,11 +17,13 @@ mod remove_broker;
 mod restart;
 mod strain;
 mod terminate;
+mod upgrade;
 
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
 pub(crate) use strain::relieved;
+pub use upgrade::Upgrade;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -118,6 +120,8 @@ pub enum FaultSpec {
     Reassign,
     /// Replicas are moved, then SIGTERM.
     RemoveBroker,
+    /// SIGTERM, and a start from another version.
+    Upgrade(Upgrade),
     /// File descriptors run out.
     NoDescriptors,
     /// Memory runs out.
@@ -154,6 +158,7 @@ impl FaultSpec {
         Self::MoveLeaders,
         Self::Reassign,
         Self::RemoveBroker,
+        Self::Upgrade(upgrade::EXAMPLE),
         Self::NoDescriptors,
         Self::NoMemory,
         Self::SlowCpu(strain::SLOW_CPU),
@@ -178,6 +183,7 @@ impl FaultSpec {
             Self::MoveLeaders => &move_leaders::MoveLeaders,
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
+            Self::Upgrade(upgrade) => upgrade,
             Self::NoDescriptors => &Strain::NoDescriptors,
             Self::NoMemory => &Strain::NoMemory,
             Self::FullDisk => &Strain::FullDisk,

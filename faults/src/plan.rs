@@ -194,6 +194,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
+    ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),
     ("crash-loop", include_str!("../plans/crash-loop.toml")),
     ("mayhem", include_str!("../plans/mayhem.toml")),
     ("session-expired", include_str!("../plans/session-expired.toml")),
@@ -289,6 +290,17 @@ impl Plan {
     pub fn needs(&self) -> BTreeSet<Capability> {
         let drawn = self.mix.iter().flat_map(Mix::needs);
         self.steps.iter().flat_map(Step::needs).chain(drawn).collect()
+    }
+
+    /// The versions of Kafka that it starts brokers from.
+    pub fn versions(&self) -> BTreeSet<&str> {
+        let drawn = self.mix.iter().flat_map(|mix| &mix.candidates).map(|one| &one.fault);
+        let faults = self.steps.iter().map(|step| &step.fault).chain(drawn);
+        let versions = faults.filter_map(|fault| match fault {
+            FaultSpec::Upgrade(upgrade) => Some(&*upgrade.to),
+            _ => None,
+        });
+        versions.collect()
     }
 
     /// How many nodes a cluster must have for this plan.

@@ -39,6 +39,8 @@ pub enum Capability {
     Duplicate,
     /// Let packets overtake others.
     Reorder,
+    /// Start brokers from another version of Kafka.
+    Upgrade,
     /// Limit what the kernel gives to processes.
     Limits,
     /// Take the room on processes' disks.
@@ -252,6 +254,12 @@ pub trait Cluster {
 
     /// What shows whether `process` is under the strain; one that has ended is under none.
     async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError>;
+
+    /// Starts `process` from another version of Kafka from its next start on.
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError>;
+
+    /// The version of Kafka that `process` said it is when it last started.
+    async fn version(&self, process: &Process) -> Result<String, PortError>;
 
     /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
     /// confirmed it.

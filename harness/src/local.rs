@@ -49,6 +49,8 @@ pub struct Setup<'a> {
     pub topology: &'a Topology,
     /// The jars.
     pub kafka: &'a Kafka,
+    /// Those of other versions that the plan starts brokers from.
+    pub others: Vec<Kafka>,
     /// How nodes are isolated.
     pub mode: Mode,
     /// Tells clusters on one host apart in loopback mode: the trial's number.
@@ -67,6 +69,9 @@ pub struct Setup<'a> {
 pub struct LocalCluster {
     topology: Topology,
     kafka: Kafka,
+    /// Other versions that brokers can be started from, and who is.
+    others: Vec<Kafka>,
+    upgraded: RefCell<BTreeMap<Process, Kafka>>,
     network: Network,
     /// Of each node that has a network of its own, where there is an `nft`.
     nft: BTreeMap<String, Nft>,
@@ -104,6 +109,8 @@ impl LocalCluster {
         let mut cluster = Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
+            others: setup.others,
+            upgraded: RefCell::default(),
             nft: network.rules(&nodes).map_err(no_network)?,
             network,
             data: setup.data,
@@ -207,6 +214,39 @@ impl LocalCluster {
             self.spawn(process)?;
         }
         self.accepts(process).await
+    }
+
+    /// Lets a process be started from another version from now on.
+    ///
+    /// # Errors
+    /// When there is no such version.
+    pub fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure> {
+        let all = std::iter::once(&self.kafka).chain(&self.others);
+        let kafka = all.into_iter().find(|kafka| kafka.version == version).ok_or_else(|| {
+            Failure::infrastructure(format!("Kafka {version} is not there to start {process} from"))
+        })?;
+        self.upgraded.borrow_mut().insert(process.clone(), kafka.clone());
+        Ok(())
+    }
+
+    /// The version that a process wrote down when it last started.
+    ///
+    /// # Errors
+    /// When its log cannot be read, or does not say.
+    pub fn version(&self, process: &Process) -> Result<String, Failure> {
+        let log = std::fs::read_to_string(self.log_path(process)).map_err(|error| {
+            Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
+        })?;
+        let said = log.lines().rev().find_map(|line| line.split_once("Kafka version: "));
+        let version = said.and_then(|(_, rest)| rest.split_whitespace().next());
+        version.map(str::to_owned).ok_or_else(|| {
+            Failure::infrastructure(format!("the log of {process} does not name a version"))
+        })
+    }
+
+    /// The jars that a process is started from.
+    fn kafka_of(&self, process: &Process) -> Kafka {
+        self.upgraded.borrow().get(process).unwrap_or(&self.kafka).clone()
     }
 
     /// Sends a signal; returns when it is sent.

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use faults::plan::Plan;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
@@ -70,6 +71,15 @@ pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
     let archives = Archives::of(&jars, &version, &java);
     archives.sweep();
     Ok(Kafka { jars, version, zookeeper_version, java, archives })
+}
+
+/// Makes the other versions available that a plan starts brokers from.
+///
+/// # Errors
+/// As [`provide`].
+pub fn of_plan(plan: Option<&Plan>) -> Result<Vec<Kafka>, Failure> {
+    let versions = plan.map(Plan::versions).unwrap_or_default();
+    versions.into_iter().map(|version| provide(&KafkaSource::Version(version.into()))).collect()
 }
 
 fn without_zookeeper(source: &KafkaSource) -> Failure {

@@ -93,6 +93,7 @@ fn probe(mode: Mode, need: Capability) -> Result<(), String> {
         | Capability::Start
         | Capability::MoveLeaders
         | Capability::ExpireSession
+        | Capability::Upgrade
         | Capability::Disk => Ok(()),
         Capability::Cut
         | Capability::LinkDown
@@ -134,6 +135,7 @@ pub(crate) fn cure(mode: Mode, missing: Capability) -> &'static str {
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir)?;
     let kafka = provision::provide(&spec.kafka)?;
+    provision::of_plan(spec.plan.as_ref())?;
     eprintln!(
         "kbench {}: workload {}, {}, Apache Kafka {} in {}, seed {}",
         env!("CARGO_PKG_VERSION"),

@@ -197,6 +197,20 @@ async fn what_is_restarted_runs_under_another_pid() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_upgraded_says_which_version_it_is() {
+    for deaf in [false, true] {
+        let mut world = World::new();
+        world.deaf = deaf;
+        let step = "fault = {upgrade = {to = '3.9.2'}}\ntarget = 'brokers'\nhold = '1s'\n\
+                    rolling = true";
+        let outcome = carry_out(&plan(step), &world).await.unwrap();
+        assert_eq!(outcome.steps.len(), 3);
+        assert!((0..3).all(|index| injection(&outcome, index).proven != deaf));
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_session_is_shown_by_the_registration() {
     for deaf in [false, true] {
         let mut world = World::new();

@@ -91,11 +91,13 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
     let mut command = tokio::process::Command::new("java");
     command.args([format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)]);
     command.args(&server.jvm);
-    let archives = &cluster.kafka.archives;
-    let existing = archives.existing(process.role);
+    let kafka = cluster.kafka_of(process);
+    let existing = kafka.archives.existing(process.role);
     let dump_path = match &existing {
-        Some(_) => None,
-        None => Some(archives.dump_path(process.role, &process.node)?),
+        None if kafka == cluster.kafka => {
+            Some(kafka.archives.dump_path(process.role, &process.node)?)
+        }
+        _ => None,
     };
     if let Some(archive) = &existing {
         command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
@@ -113,7 +115,7 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", cluster.logs().display(), process.node))
         .arg(format!("-Dlog4j.configuration=file:{}", cluster.logs().join(LOG4J_FILE).display()))
         .arg("-cp")
-        .arg(format!("{}/*", cluster.kafka.jars.display()))
+        .arg(format!("{}/*", kafka.jars.display()))
         .arg(main)
         .arg(cluster.config_path(process));
     command.envs(cluster.clock_environment(process));

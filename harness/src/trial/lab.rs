@@ -54,6 +54,7 @@ impl Lab {
             logs: files.join("logs"),
             recorder: Arc::clone(recorder),
             clocks: clocks(spec)?,
+            others: provision::of_plan(spec.plan.as_ref())?,
         })
         .await?;
         let brokers: BTreeMap<BrokerId, _> = cluster

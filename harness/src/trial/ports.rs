@@ -134,6 +134,14 @@ impl Cluster for Lab {
         Ok(())
     }
 
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
+        self.cluster.set_version(process, version).map_err(port)
+    }
+
+    async fn version(&self, process: &Process) -> Result<String, PortError> {
+        self.cluster.version(process).map_err(port)
+    }
+
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
         self.cluster.strain(process, strain).await.map_err(port)
     }

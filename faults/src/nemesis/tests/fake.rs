@@ -78,6 +78,7 @@ struct State {
     links_down: BTreeSet<String>,
     degraded: Vec<Degradation>,
     strained: Vec<(Process, Strain)>,
+    versions: BTreeMap<Process, String>,
     /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
@@ -128,6 +129,7 @@ impl World {
             links_down: BTreeSet::new(),
             degraded: vec![],
             strained: vec![],
+            versions: BTreeMap::new(),
             mute: false,
         };
         Self {

@@ -230,6 +230,24 @@ impl Cluster for World {
         self.call(format!("start {process}"), act).await
     }
 
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
+        let act = async || {
+            if !self.deaf {
+                self.state.borrow_mut().versions.insert(process.clone(), version.to_owned());
+            }
+            Ok(())
+        };
+        self.call(format!("set version of {process}"), act).await
+    }
+
+    async fn version(&self, process: &Process) -> Result<String, PortError> {
+        let act = async || {
+            let version = self.state.borrow().versions.get(process).cloned();
+            Ok(version.unwrap_or_else(|| "3.9.1".to_owned()))
+        };
+        self.call(format!("version of {process}"), act).await
+    }
+
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
         let act = async || {
             let undo = Undo::Relieve { process: process.clone(), strain: *strain };
