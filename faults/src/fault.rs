@@ -9,6 +9,7 @@ mod degrade;
 mod expire_session;
 mod kill;
 mod link_down;
+mod member;
 mod move_leaders;
 mod pause;
 mod probe;
@@ -22,6 +23,7 @@ mod upgrade;
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
+pub(crate) use member::group_restored;
 pub(crate) use strain::relieved;
 pub use upgrade::Upgrade;
 
@@ -36,7 +38,8 @@ use tokio::time::{Instant, sleep};
 use crate::cut::CutSpec;
 use crate::degrade::Condition;
 use crate::port::{
-    Capability, Cluster, Partition, PartitionView, PortError, Process, ProcessState, Signal,
+    Capability, Cluster, GroupChange, Partition, PartitionView, PortError, Process, ProcessState,
+    Signal,
 };
 use crate::strain::Strain;
 use crate::undo::{Undo, VIEW_INTERVAL};
@@ -66,6 +69,11 @@ pub trait Fault {
     /// Whether its victims stay away until it is undone.
     fn takes_away(&self) -> bool {
         true
+    }
+
+    /// Whether it strikes clients of the load, and has no target among the servers.
+    fn of_clients(&self) -> bool {
+        false
     }
 
     /// What its victims are without while it lasts.
@@ -122,6 +130,12 @@ pub enum FaultSpec {
     RemoveBroker,
     /// SIGTERM, and a start from another version.
     Upgrade(Upgrade),
+    /// A member leaves the consumer group.
+    ConsumerLeaves,
+    /// A member joins the consumer group.
+    ConsumerJoins,
+    /// A member of the consumer group does not poll.
+    ConsumerStalls,
     /// File descriptors run out.
     NoDescriptors,
     /// Memory runs out.
@@ -159,6 +173,9 @@ impl FaultSpec {
         Self::Reassign,
         Self::RemoveBroker,
         Self::Upgrade(upgrade::EXAMPLE),
+        Self::ConsumerLeaves,
+        Self::ConsumerJoins,
+        Self::ConsumerStalls,
         Self::NoDescriptors,
         Self::NoMemory,
         Self::SlowCpu(strain::SLOW_CPU),
@@ -184,6 +201,9 @@ impl FaultSpec {
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
             Self::Upgrade(upgrade) => upgrade,
+            Self::ConsumerLeaves => &GroupChange::Leave,
+            Self::ConsumerJoins => &GroupChange::Join,
+            Self::ConsumerStalls => &GroupChange::Stall,
             Self::NoDescriptors => &Strain::NoDescriptors,
             Self::NoMemory => &Strain::NoMemory,
             Self::FullDisk => &Strain::FullDisk,

@@ -222,6 +222,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("duplicated-packets", include_str!("../plans/duplicated-packets.toml")),
     ("reordered-packets", include_str!("../plans/reordered-packets.toml")),
     ("low-bandwidth", include_str!("../plans/low-bandwidth.toml")),
+    ("consumers", include_str!("../plans/consumers.toml")),
     ("full-disk", include_str!("../plans/full-disk.toml")),
     ("failing-disk", include_str!("../plans/failing-disk.toml")),
     ("slow-disk", include_str!("../plans/slow-disk.toml")),
@@ -340,6 +341,11 @@ impl Step {
         check_name("id", &self.id)?;
         let step = format!("step \"{}\"", self.id);
         match (&self.target, self.targets.len()) {
+            (None, 0) if self.fault.fault().of_clients() => {}
+            (_, _) if self.fault.fault().of_clients() => {
+                let name = self.fault.fault().name();
+                return Err(format!("{step}: `{name}` strikes clients, and has no `target`"));
+            }
             (Some(_), 0) | (None, 1..) => {}
             (None, 0) => return Err(format!("{step} needs a `target`, or several `targets`")),
             (Some(_), _) => return Err(format!("{step}: give `target` or `targets`, not both")),

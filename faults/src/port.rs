@@ -39,6 +39,8 @@ pub enum Capability {
     Duplicate,
     /// Let packets overtake others.
     Reorder,
+    /// Change the members of the load's consumer group.
+    Group,
     /// Start brokers from another version of Kafka.
     Upgrade,
     /// Limit what the kernel gives to processes.
@@ -135,6 +137,17 @@ pub enum ZkMode {
     Leader,
     /// It follows.
     Follower,
+}
+
+/// What is done to the members of the load's consumer group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupChange {
+    /// One leaves.
+    Leave,
+    /// One more joins.
+    Join,
+    /// One stops polling, and stays connected.
+    Stall,
 }
 
 /// A topic and the number of a partition.
@@ -260,6 +273,16 @@ pub trait Cluster {
 
     /// The version of Kafka that `process` said it is when it last started.
     async fn version(&self, process: &Process) -> Result<String, PortError>;
+
+    /// Changes the members of the load's consumer group; returns when that is under way.
+    async fn change_group(&self, change: GroupChange) -> Result<(), PortError>;
+
+    /// Gives the group as many members as it started with, all polling. Nothing happens where it is so.
+    async fn restore_group(&self) -> Result<(), PortError>;
+
+    /// What shows whether the group is changed so, by the word of its coordinator and by what its members
+    /// read; without a change, whether it is as it started.
+    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError>;
 
     /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
     /// confirmed it.

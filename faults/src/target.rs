@@ -235,6 +235,9 @@ impl Target {
 
 /// Targets as they are written in reports.
 pub(crate) fn in_words(targets: &[Target]) -> String {
+    if targets.is_empty() {
+        return "the load's clients".to_owned();
+    }
     targets.iter().map(Target::to_string).collect::<Vec<_>>().join(" + ")
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
-use crate::fault::{Evidence, lifted, links_up, relieved, restored, time_to_end};
+use crate::fault::{Evidence, group_restored, lifted, links_up, relieved, restored, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 use crate::strain::Strain;
 
@@ -77,6 +77,8 @@ pub enum Undo {
         /// Of what.
         strain: Strain,
     },
+    /// Give the load's consumer group the members that it started with.
+    RestoreGroup,
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
     /// Give partitions back the replicas and leaders that the cluster started with: what a fault
@@ -103,6 +105,7 @@ impl fmt::Display for Undo {
             Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
             Self::Restore { degradation } => write!(f, "end the {degradation}"),
             Self::Relieve { process, strain } => write!(f, "relieve {process} of its {strain}"),
+            Self::RestoreGroup => write!(f, "restore the consumer group"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
             Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
         }
@@ -125,7 +128,7 @@ impl Undo {
             | Self::Relieve { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
-            Self::RestoreLeaders | Self::RestoreAssignment => false,
+            Self::RestoreGroup | Self::RestoreLeaders | Self::RestoreAssignment => false,
         }
     }
 
@@ -160,6 +163,11 @@ impl Undo {
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::Relieve { process, strain } => relieve(process, strain, cluster).await,
+            Self::RestoreGroup => {
+                cluster.restore_group().await?;
+                let evidence = group_restored(cluster).await;
+                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+            }
             Self::RestoreLeaders | Self::RestoreAssignment => {
                 restore_leaders(cluster, conductor).await
             }

@@ -93,6 +93,7 @@ fn probe(mode: Mode, need: Capability) -> Result<(), String> {
         | Capability::Start
         | Capability::MoveLeaders
         | Capability::ExpireSession
+        | Capability::Group
         | Capability::Upgrade
         | Capability::Disk => Ok(()),
         Capability::Cut

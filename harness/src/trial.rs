@@ -149,7 +149,9 @@ impl Trial {
         self.stage(Stage::Baseline);
         interrupt.sleep(self.spec.workload.phases.baseline).await;
         let load = Rc::new(RefCell::new(load));
+        lab.load.replace(Some(Rc::clone(&load)));
         let hurt = self.hurt(lab, &load, interrupt).await;
+        lab.load.take();
         let load = Rc::into_inner(load)
             .map(RefCell::into_inner)
             .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;

@@ -27,6 +27,9 @@ use crate::outcome::code_of;
 use crate::record;
 use crate::settings::{self, Settings};
 
+/// How often a member that does not poll looks whether it is to.
+const STALLED: Duration = Duration::from_millis(20);
+
 /// Longest poll: how late a member may notice that it is to leave.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -54,6 +57,7 @@ pub(crate) struct Group {
 
 /// A thread that is a member, under one number after the other.
 pub(crate) struct Member {
+    number: AtomicU32,
     control: Arc<Control>,
     thread: JoinHandle<Result<(), LoadError>>,
 }
@@ -63,6 +67,8 @@ struct Control {
     /// One more than the number under which to join anew; 0 for no wish.
     replacement: AtomicU32,
     leaving: AtomicBool,
+    /// It does not poll, and stays connected.
+    stalled: AtomicBool,
     /// A leaving member reads until the lag is drained or this has passed.
     deadline: Mutex<Option<Instant>>,
 }
@@ -77,12 +83,28 @@ impl Member {
             .name(format!("consumer-{number}"))
             .spawn(move || attend(first, &own).inspect_err(|e| live.fail(e.to_string())))
             .map_err(|source| LoadError::Thread { client: name_of(number), source })?;
-        Ok(Self { control, thread })
+        Ok(Self { number: AtomicU32::new(number.into()), control, thread })
     }
 
     /// Lets the member leave without a last commit, and a new one, `number`, join.
     pub(crate) fn replace(&self, number: u16) {
+        self.number.store(number.into(), Relaxed);
         self.control.replacement.store(u32::from(number) + 1, Relaxed);
+    }
+
+    /// The number under which it is a member, or is about to be.
+    pub(crate) fn number(&self) -> u16 {
+        self.number.load(Relaxed) as u16
+    }
+
+    /// Lets the member stop polling, or poll again.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.control.stalled.store(stalled, Relaxed);
+    }
+
+    /// Whether it was told not to poll.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.control.stalled.load(Relaxed)
     }
 
     /// Lets the member leave when the lag is drained, at `deadline` at the latest.
@@ -122,6 +144,10 @@ fn attend(first: Session, control: &Control) -> Result<(), LoadError> {
             }
             if let Some(number) = control.replacement() {
                 break Some(number);
+            }
+            if control.stalled.load(Relaxed) {
+                std::thread::sleep(STALLED);
+                continue;
             }
             session.turn()?;
         };

@@ -103,6 +103,8 @@ struct Clients {
     producer: Option<Producer>,
     probe: Option<Producer>,
     members: Vec<Member>,
+    /// Those that left before the others.
+    former: Vec<Member>,
     reader: Option<Reader>,
     seconds: Option<JoinHandle<()>>,
 }
@@ -336,13 +338,79 @@ impl Load {
         number
     }
 
-    /// Whether member `number` reads a partition, or need not: there are more members than
-    /// partitions, or no group.
+    /// Lets one member of the group leave at once, without a last commit; the others take over.
+    pub fn remove_consumer(&mut self) {
+        if let Some(member) = self.clients.members.pop() {
+            member.leave(Instant::now());
+            self.clients.former.push(member);
+        }
+    }
+
+    /// Lets one more member join the group. Without a group nothing happens.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn add_consumer(&mut self) -> Result<(), LoadError> {
+        if let Some(group) = &self.group {
+            self.clients.members.push(Member::start(group, self.next_member)?);
+            self.next_member += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets one member of the group that reads a partition stop polling. It stays connected, and is
+    /// missed only after `max.poll.interval.ms`.
+    pub fn stall_consumer(&self) {
+        let reads = |member: &&Member| !self.read_by(member.number()).is_empty();
+        if let Some(member) = self.clients.members.iter().find(reads) {
+            member.stall(true);
+        }
+    }
+
+    /// Gives the group as many members as it started with, all polling.
+    ///
+    /// # Errors
+    /// When a member cannot be started.
+    pub fn restore_consumers(&mut self) -> Result<(), LoadError> {
+        self.clients.members.iter().for_each(|member| member.stall(false));
+        let wanted = self.group.as_ref().map_or(0, |group| usize::from(group.members));
+        while self.clients.members.len() > wanted {
+            self.remove_consumer();
+        }
+        while self.clients.members.len() < wanted {
+            self.add_consumer()?;
+        }
+        Ok(())
+    }
+
+    /// How many members the group is to have now, and how many it started with.
+    pub fn consumers(&self) -> (usize, usize) {
+        let started = self.group.as_ref().map_or(0, |group| usize::from(group.members));
+        (self.clients.members.len(), started)
+    }
+
+    /// Partitions that a member which does not poll was last seen to read.
+    pub fn stalled_partitions(&self) -> Vec<u32> {
+        let stalled = self.clients.members.iter().filter(|member| member.is_stalled());
+        stalled.flat_map(|member| self.read_by(member.number())).collect()
+    }
+
+    /// Whether a member was told not to poll.
+    pub fn is_stalled(&self) -> bool {
+        self.clients.members.iter().any(Member::is_stalled)
+    }
+
+    fn read_by(&self, number: u16) -> Vec<u32> {
+        (0..self.live.partitions()).filter(|p| self.live.owner(*p) == Some(number)).collect()
+    }
+
+    /// Whether member `number` reads a partition, or need not: it has left, there are more members
+    /// than partitions, or no group.
     pub fn has_joined(&self, number: u16) -> bool {
         let partitions = self.live.partitions();
-        self.clients.members.is_empty()
+        self.clients.members.iter().all(|member| member.number() != number)
             || self.clients.members.len() > partitions as usize
-            || (0..partitions).any(|partition| self.live.owner(partition) == Some(number))
+            || !self.read_by(number).is_empty()
     }
 
     /// Ends the load: open sends may take up to `limit` ([`STOP_LIMIT`] is a good one), and the
@@ -392,7 +460,7 @@ impl Clients {
         self.members.iter().for_each(|member| member.leave(deadline));
         self.reader.iter().for_each(Reader::stop);
         let mut ended = Ok(());
-        for member in self.members.drain(..) {
+        for member in self.members.drain(..).chain(self.former.drain(..)) {
             ended = ended.and(member.join());
         }
         let reader = self.reader.take().map_or(Ok(()), Reader::join);

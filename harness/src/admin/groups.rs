@@ -1,18 +1,37 @@
-//! Consumer groups: who coordinates one.
+//! Consumer groups: who coordinates one, and what its coordinator says of it.
 
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::select_ok;
-use kafka_protocol::messages::FindCoordinatorRequest;
+use kafka_protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest, GroupId};
 use kafka_protocol::protocol::StrBytes;
 use results::event::BrokerId;
 use tokio::time::timeout;
 
-use super::Admin;
+use super::{Admin, AdminError, check};
 
 /// Version of FindCoordinator that is used: the last that asks for one group.
 const VERSION: i16 = 2;
+
+/// Version of DescribeGroups that is used.
+const DESCRIBE_VERSION: i16 = 0;
+
+/// What a coordinator says of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its state, by Kafka's own name.
+    pub state: String,
+    /// How many members it has.
+    pub members: usize,
+}
+
+impl Group {
+    /// Whether every member has its partitions, and no rebalance is under way.
+    pub fn is_stable(&self) -> bool {
+        self.state == "Stable"
+    }
+}
 
 /// Limit for an answer: any broker that is well knows it in milliseconds.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -37,5 +56,25 @@ impl Admin {
             return None;
         }
         select_ok(asked).await.ok().map(|(coordinator, _)| coordinator)
+    }
+
+    /// What the coordinator of a consumer group says of it.
+    ///
+    /// # Errors
+    /// When there is no coordinator, or it does not answer.
+    pub async fn group(&self, group: &str) -> Result<Group, AdminError> {
+        let what = || format!("describe the group {group}");
+        let coordinator = self.coordinator(group).await;
+        let coordinator =
+            coordinator.ok_or_else(|| AdminError::new(what(), "nobody says who coordinates it"))?;
+        let id = GroupId(StrBytes::from_string(group.to_owned()));
+        let request = DescribeGroupsRequest::default().with_groups(vec![id]);
+        let answer = timeout(LIMIT, self.ask(coordinator, DESCRIBE_VERSION, &request)).await;
+        let answer = answer.map_err(|late| AdminError::new(what(), late))?;
+        let answer = answer.map_err(|error| AdminError::new(what(), error))?;
+        let described = answer.groups.into_iter().next();
+        let described = described.ok_or_else(|| AdminError::new(what(), "an empty answer"))?;
+        check(what(), described.error_code, None)?;
+        Ok(Group { state: described.group_state.to_string(), members: described.members.len() })
     }
 }

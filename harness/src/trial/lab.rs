@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use faults::port::Capability;
 use results::event::{BrokerId, Role};
+use workloads::Load;
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, Assignment, NewTopic};
@@ -31,6 +33,8 @@ pub(super) struct Lab {
     pub(super) original: Assignment,
     /// The consumer group of the load, if it has one.
     pub(super) group: Option<String>,
+    /// The load while faults may strike its clients.
+    pub(super) load: RefCell<Option<Rc<RefCell<Load>>>>,
     observer: RefCell<Option<Arc<Observer>>>,
     recorder: Arc<Recorder>,
 }
@@ -82,6 +86,7 @@ impl Lab {
             mode: spec.mode,
             original: assignment(&topics),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
+            load: RefCell::default(),
             observer: RefCell::new(Some(Arc::new(observer))),
             recorder: Arc::clone(recorder),
         })
@@ -93,6 +98,11 @@ impl Lab {
             .borrow()
             .clone()
             .ok_or_else(|| Failure::infrastructure("the observer has been stopped"))
+    }
+
+    /// The load, while faults may strike its clients.
+    pub(super) fn load(&self) -> Result<Rc<RefCell<Load>>, Failure> {
+        self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("no load runs"))
     }
 
     /// Ids of the brokers.

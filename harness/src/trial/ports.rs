@@ -1,15 +1,20 @@
 //! The cluster as faults act on it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service};
 use faults::degrade::{Degradation, Degraded};
-use faults::port::{Capability, Cluster, PortError, Process, ProcessState, Signal, View, ZkMode};
+use faults::port::{
+    Capability, Cluster, GroupChange, PortError, Process, ProcessState, Signal, View, ZkMode,
+};
 use faults::strain::{Strain, Strained};
 use results::event::{BrokerId, Role};
 use tokio::time::{Instant, sleep};
+use workloads::Load;
 
 use super::lab::Lab;
 use crate::admin::Assignment;
@@ -24,6 +29,35 @@ const LOOK: Duration = Duration::from_millis(20);
 
 fn port(error: impl ToString) -> PortError {
     PortError(error.to_string())
+}
+
+/// How long a member is watched that is not to read.
+const STALL_SHOWN: Duration = Duration::from_millis(500);
+
+/// Whether nothing is read from the partitions of a member that was told not to poll, while records are
+/// acked there.
+async fn stalled(load: &Rc<RefCell<Load>>) -> Strained {
+    let partitions = load.borrow().stalled_partitions();
+    let live = load.borrow().live();
+    let offsets = || -> Vec<_> {
+        let of = |p: &u32| (live.consumed_offset(*p), live.acked_offset(*p));
+        partitions.iter().map(of).collect()
+    };
+    let before = offsets();
+    sleep(STALL_SHOWN).await;
+    let after = offsets();
+    let still = |((read, acked), (read_then, acked_then)): (&(_, _), &(_, _))| {
+        read == read_then && acked < acked_then
+    };
+    let in_force = !before.is_empty() && before.iter().zip(&after).all(still);
+    let numbers: Vec<_> = partitions.iter().map(u32::to_string).collect();
+    let line = format!(
+        "a member that reads partition {} read {} for {} ms while records were acked there",
+        numbers.join(" and "),
+        if in_force { "nothing" } else { "something" },
+        STALL_SHOWN.as_millis()
+    );
+    Strained { line, in_force }
 }
 
 #[async_trait(?Send)]
@@ -140,6 +174,41 @@ impl Cluster for Lab {
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {
         self.cluster.version(process).map_err(port)
+    }
+
+    async fn change_group(&self, change: GroupChange) -> Result<(), PortError> {
+        let load = self.load().map_err(port)?;
+        match change {
+            GroupChange::Leave => load.borrow_mut().remove_consumer(),
+            GroupChange::Join => load.borrow_mut().add_consumer().map_err(port)?,
+            GroupChange::Stall => load.borrow().stall_consumer(),
+        }
+        Ok(())
+    }
+
+    async fn restore_group(&self) -> Result<(), PortError> {
+        self.load().map_err(port)?.borrow_mut().restore_consumers().map_err(port)
+    }
+
+    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError> {
+        let load = self.load().map_err(port)?;
+        if change == Some(GroupChange::Stall) {
+            return Ok(stalled(&load).await);
+        }
+        let (wanted, started) = load.borrow().consumers();
+        let group = self.group.as_deref().ok_or_else(|| port("the load has no consumer group"))?;
+        let described = self.admin.group(group).await.map_err(port)?;
+        let line = format!(
+            "group {group} is {} with {} members, {started} at the start",
+            described.state, described.members
+        );
+        let as_asked = match change {
+            Some(GroupChange::Leave) => wanted < started,
+            Some(GroupChange::Join) => wanted > started,
+            Some(GroupChange::Stall) | None => wanted == started && !load.borrow().is_stalled(),
+        };
+        let in_force = as_asked && described.is_stable() && described.members == wanted;
+        Ok(Strained { line, in_force })
     }
 
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {

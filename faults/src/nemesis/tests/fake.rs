@@ -23,7 +23,7 @@ use super::*;
 use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
-use crate::port::{PartitionView, Process, ProcessState, View, ZkMode};
+use crate::port::{GroupChange, PartitionView, Process, ProcessState, View, ZkMode};
 use crate::strain::Strain;
 
 /// What happens at the call with a chosen number.
@@ -79,6 +79,7 @@ struct State {
     degraded: Vec<Degradation>,
     strained: Vec<(Process, Strain)>,
     versions: BTreeMap<Process, String>,
+    group: Option<GroupChange>,
     /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
@@ -130,6 +131,7 @@ impl World {
             degraded: vec![],
             strained: vec![],
             versions: BTreeMap::new(),
+            group: None,
             mute: false,
         };
         Self {
@@ -191,6 +193,11 @@ impl World {
         self.state.borrow().degraded.clone()
     }
 
+    /// How the consumer group is changed.
+    pub(super) fn group(&self) -> Option<GroupChange> {
+        self.state.borrow().group
+    }
+
     /// The processes that are under a strain.
     pub(super) fn strains(&self) -> Vec<(Process, Strain)> {
         self.state.borrow().strained.clone()
@@ -234,7 +241,8 @@ impl World {
             | Undo::Resume { process }
             | Undo::AwaitUp { process }
             | Undo::Relieve { process, .. } => Some(process),
-            Undo::RestoreLeaders
+            Undo::RestoreGroup
+            | Undo::RestoreLeaders
             | Undo::RestoreAssignment
             | Undo::Uncut { .. }
             | Undo::LinkUp { .. }

@@ -47,6 +47,27 @@ async fn who_has_nothing_to_move_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_consumer_group_is_changed_and_as_before_in_the_end() {
+    for fault in ["consumer-leaves", "consumer-joins", "consumer-stalls"] {
+        for deaf in [false, true] {
+            let mut world = World::new();
+            world.deaf = deaf;
+            let step = format!("fault = '{fault}'\nhold = '5s'");
+            let outcome = carry_out(&plan(&step), &world).await.unwrap();
+            assert_eq!(injection(&outcome, 0).proven, !deaf, "{fault}");
+            assert!(injection(&outcome, 0).resolved.is_empty());
+            assert!(world.group().is_none() && world.on_disk().is_empty(), "{fault}");
+        }
+        let aimed = format!(
+            "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nfault = '{fault}'\n\
+             target = 'controller'\nhold = '5s'"
+        );
+        let error = Plan::parse(&aimed).unwrap_err().to_string();
+        assert!(error.contains("has no `target`"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broker_is_drained_before_it_leaves() {
     let world = World::new();
     carry_out(&step("remove-broker", "{broker = 1}"), &world).await.unwrap();

@@ -50,6 +50,8 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Relieve { process, strain };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
+        let undone = world.group().is_none() || world.on_disk().contains(&Undo::RestoreGroup);
+        assert!(undone, "the consumer group forgotten: {ended:?}");
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
@@ -70,6 +72,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
         assert!(world.links_down().is_empty() && world.strains().is_empty());
+        assert!(world.group().is_none());
         assert!(world.replicas_are_restored());
         calls
     })
@@ -84,9 +87,18 @@ fn struck_after_interruption(world: &World) -> bool {
     };
     let trace = world.trace.borrow();
     let strikes = |line: &String| {
-        ["signal", "cut", "take down", "degrade ", "move replicas", "strain", "fault-injecting"]
-            .iter()
-            .any(|strike| line.starts_with(strike))
+        [
+            "signal",
+            "cut",
+            "take down",
+            "degrade ",
+            "move replicas",
+            "strain",
+            "change group",
+            "fault-injecting",
+        ]
+        .iter()
+        .any(|strike| line.starts_with(strike))
     };
     // Calls count from 1; an injection under way is finished, not left half done.
     let under_way = trace.get(call - 1).is_some_and(strikes);

@@ -248,6 +248,33 @@ impl Cluster for World {
         self.call(format!("version of {process}"), act).await
     }
 
+    async fn change_group(&self, change: GroupChange) -> Result<(), PortError> {
+        let act = async || {
+            assert!(self.on_disk().contains(&Undo::RestoreGroup), "the group changed without undo");
+            if !self.deaf {
+                self.state.borrow_mut().group = Some(change);
+            }
+            Ok(())
+        };
+        self.call("change group".into(), act).await
+    }
+
+    async fn restore_group(&self) -> Result<(), PortError> {
+        let act = async || {
+            self.state.borrow_mut().group = None;
+            Ok(())
+        };
+        self.call("restore group".into(), act).await
+    }
+
+    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError> {
+        let act = async || {
+            let group = self.group();
+            Ok(Strained { line: format!("{group:?}"), in_force: group == change })
+        };
+        self.call("look at group".into(), act).await
+    }
+
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
         let act = async || {
             let undo = Undo::Relieve { process: process.clone(), strain: *strain };
