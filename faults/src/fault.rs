@@ -12,6 +12,7 @@ mod link_down;
 mod member;
 mod move_leaders;
 mod pause;
+mod power_loss;
 mod probe;
 mod reassign;
 mod remove_broker;
@@ -130,6 +131,8 @@ pub enum FaultSpec {
     RemoveBroker,
     /// SIGTERM, and a start from another version.
     Upgrade(Upgrade),
+    /// The power fails.
+    PowerLoss,
     /// A member leaves the consumer group.
     ConsumerLeaves,
     /// A member joins the consumer group.
@@ -173,6 +176,7 @@ impl FaultSpec {
         Self::Reassign,
         Self::RemoveBroker,
         Self::Upgrade(upgrade::EXAMPLE),
+        Self::PowerLoss,
         Self::ConsumerLeaves,
         Self::ConsumerJoins,
         Self::ConsumerStalls,
@@ -201,6 +205,7 @@ impl FaultSpec {
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
             Self::Upgrade(upgrade) => upgrade,
+            Self::PowerLoss => &power_loss::PowerLoss,
             Self::ConsumerLeaves => &GroupChange::Leave,
             Self::ConsumerJoins => &GroupChange::Join,
             Self::ConsumerStalls => &GroupChange::Stall,

@@ -223,6 +223,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("reordered-packets", include_str!("../plans/reordered-packets.toml")),
     ("low-bandwidth", include_str!("../plans/low-bandwidth.toml")),
     ("consumers", include_str!("../plans/consumers.toml")),
+    ("power-loss", include_str!("../plans/power-loss.toml")),
     ("full-disk", include_str!("../plans/full-disk.toml")),
     ("failing-disk", include_str!("../plans/failing-disk.toml")),
     ("slow-disk", include_str!("../plans/slow-disk.toml")),

@@ -150,6 +150,22 @@ pub enum GroupChange {
     Stall,
 }
 
+/// What a broker lost of its logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Bytes of records.
+    pub bytes: u64,
+    /// Logs that lost any.
+    pub logs: usize,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, logs } = self;
+        write!(f, "{bytes} bytes that were not flushed are gone, of {logs} logs")
+    }
+}
+
 /// A topic and the number of a partition.
 pub type Partition = (String, i32);
 
@@ -283,6 +299,9 @@ pub trait Cluster {
     /// What shows whether the group is changed so, by the word of its coordinator and by what its members
     /// read; without a change, whether it is as it started.
     async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError>;
+
+    /// Takes from a broker that has ended what it had not flushed; what that was.
+    async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError>;
 
     /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
     /// confirmed it.

@@ -8,6 +8,7 @@ mod config;
 mod cut;
 mod degrade;
 mod link;
+mod power;
 mod process;
 mod queue;
 mod ready;

@@ -211,6 +211,19 @@ async fn what_is_upgraded_says_which_version_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn power_is_lost_with_what_was_not_flushed() {
+    let world = World::new();
+    let step = "fault = 'power-loss'\ntarget = {broker = 1}\nhold = '5s'";
+    let outcome = carry_out(&plan(step), &world).await.unwrap();
+    assert!(injection(&outcome, 0).proven);
+    assert!(world.down().is_empty() && world.on_disk().is_empty());
+    let mut world = World::new();
+    world.deaf = true;
+    let outcome = carry_out(&plan(step), &world).await.unwrap();
+    assert!(!injection(&outcome, 0).proven, "it runs on, and loses nothing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_session_is_shown_by_the_registration() {
     for deaf in [false, true] {
         let mut world = World::new();

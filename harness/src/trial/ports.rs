@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service};
 use faults::degrade::{Degradation, Degraded};
 use faults::port::{
-    Capability, Cluster, GroupChange, PortError, Process, ProcessState, Signal, View, ZkMode,
+    Capability, Cluster, GroupChange, Lost, PortError, Process, ProcessState, Signal, View, ZkMode,
 };
 use faults::strain::{Strain, Strained};
 use results::event::{BrokerId, Role};
@@ -209,6 +209,10 @@ impl Cluster for Lab {
         };
         let in_force = as_asked && described.is_stable() && described.members == wanted;
         Ok(Strained { line, in_force })
+    }
+
+    async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
+        self.cluster.lose_unflushed(process).map_err(port)
     }
 
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {

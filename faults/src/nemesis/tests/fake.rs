@@ -23,7 +23,7 @@ use super::*;
 use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
-use crate::port::{GroupChange, PartitionView, Process, ProcessState, View, ZkMode};
+use crate::port::{GroupChange, Lost, PartitionView, Process, ProcessState, View, ZkMode};
 use crate::strain::Strain;
 
 /// What happens at the call with a chosen number.

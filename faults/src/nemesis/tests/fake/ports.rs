@@ -275,6 +275,15 @@ impl Cluster for World {
         self.call("look at group".into(), act).await
     }
 
+    async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
+        let act = async || {
+            let runs = self.state.borrow().processes[process].1;
+            assert!(!runs, "{process} runs and loses what it writes");
+            Ok(Lost { bytes: if self.haunted { 0 } else { 1000 }, logs: 3 })
+        };
+        self.call(format!("lose what {process} did not flush"), act).await
+    }
+
     async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
         let act = async || {
             let undo = Undo::Relieve { process: process.clone(), strain: *strain };
