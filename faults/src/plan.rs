@@ -262,6 +262,19 @@ impl Plan {
             checked.map_err(here)?;
             ids.push(&step.id);
         }
+        for pair in written.step.windows(2) {
+            let [before, step] = pair else { continue };
+            let overlaps = step.get_ref().start.is_some();
+            let until_heal =
+                |step: &&Spanned<Step>| step.get_ref().expect == Expectation::OutageUntilHeal;
+            if let Some(step) = [before, step].into_iter().find(until_heal).filter(|_| overlaps) {
+                return Err(at(step.span())(format!(
+                    "step \"{}\": `expect = \"outage-until-heal\"` cannot be judged beside other \
+                     faults, any of which may be what keeps clients waiting",
+                    step.get_ref().id
+                )));
+            }
+        }
         Ok(Self {
             name: written.name.into_inner(),
             description: written.description,

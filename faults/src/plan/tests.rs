@@ -92,6 +92,11 @@ fn a_plan_that_makes_no_sense_is_refused() {
          expect = 'outage-until-heal'",
         "needs `hold`",
     );
+    bad(
+        "target = 'controller'\nhold = '9s'\nexpect = 'outage-until-heal'\n\
+         [[step]]\nid = 'b'\nfault = 'kill'\ntarget = {broker = 1}\nhold = '1s'\nstart = {at = '1s'}",
+        "step \"a\": `expect = \"outage-until-heal\"` cannot be judged beside other",
+    );
     let flapping = "target = 'controller'\nhold = '1s'\nflapping = {on = '1s', off = '1s'}";
     bad(flapping, "`kill` cannot come and go");
     bad(
