@@ -112,7 +112,9 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         // temporary folder: none of the former, the latter beside the data.
         .arg("-XX:-UsePerfData")
         .arg(format!("-Djava.io.tmpdir={}", cluster.temporary().display()))
+        // What one that crashes has to say, it says in the run's directory.
         .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", cluster.logs().display(), process.node))
+        .arg(format!("-XX:ReplayDataFile={}/replay_{}.log", cluster.logs().display(), process.node))
         .arg(format!("-Dlog4j.configuration=file:{}", cluster.logs().join(LOG4J_FILE).display()))
         .arg("-cp")
         .arg(format!("{}/*", kafka.jars.display()))
