@@ -182,11 +182,15 @@ pub(crate) async fn start(
     signal: Signal,
     cluster: &dyn Cluster,
 ) -> Result<Undone, PortError> {
-    if cluster.state(process).await? == (ProcessState::Running { pid: old_pid }) {
-        // Where it was never struck, or hangs, what it looks like then decides.
-        drop(cluster.ended(process, time_to_end(signal)).await);
+    let mut state = cluster.state(process).await?;
+    if state == (ProcessState::Running { pid: old_pid }) {
+        state = match cluster.ended(process, time_to_end(signal)).await {
+            Ok(state) => state,
+            // It was never struck, or it hangs: what it looks like now decides.
+            Err(_) => cluster.state(process).await?,
+        };
     }
-    revive(process, cluster).await
+    revive(process, state, cluster).await
 }
 
 /// Takes a strain off a process, starts it if it gave up, and waits until it is up.
@@ -197,19 +201,23 @@ async fn relieve(
 ) -> Result<Undone, PortError> {
     cluster.relieve(process, strain).await?;
     let relieved = relieved(process, strain, cluster).await;
-    let mut undone = revive(process, cluster).await?;
+    let mut undone = revive(process, cluster.state(process).await?, cluster).await?;
     // What gives up may take a moment to do so.
     if strain.is_fatal() && !undone.evidence.proven {
-        undone = revive(process, cluster).await?;
+        undone = revive(process, cluster.state(process).await?, cluster).await?;
     }
     undone.evidence = Evidence::all([relieved, undone.evidence]);
     Ok(undone)
 }
 
 /// Starts a process if it has ended, and waits until it is up.
-async fn revive(process: &Process, cluster: &dyn Cluster) -> Result<Undone, PortError> {
+async fn revive(
+    process: &Process,
+    state: ProcessState,
+    cluster: &dyn Cluster,
+) -> Result<Undone, PortError> {
     let mut waited_for_session = Duration::ZERO;
-    if matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
+    if matches!(state, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
             waited_for_session = await_unregistered(process.id, cluster).await?;
         }

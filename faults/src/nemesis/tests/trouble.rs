@@ -95,6 +95,7 @@ fn struck_after_interruption(world: &World) -> bool {
             "move replicas",
             "strain",
             "change group",
+            "set version",
             "fault-injecting",
         ]
         .iter()
