@@ -4,12 +4,12 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
+mod client;
 mod cut;
 mod degrade;
 mod expire_session;
 mod kill;
 mod link_down;
-mod member;
 mod move_leaders;
 mod pause;
 mod power_loss;
@@ -21,10 +21,10 @@ mod strain;
 mod terminate;
 mod upgrade;
 
+pub(crate) use client::clients_restored;
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
-pub(crate) use member::group_restored;
 pub(crate) use strain::relieved;
 pub use upgrade::Upgrade;
 
@@ -39,7 +39,7 @@ use tokio::time::{Instant, sleep};
 use crate::cut::CutSpec;
 use crate::degrade::Condition;
 use crate::port::{
-    Capability, Cluster, GroupChange, Partition, PartitionView, PortError, Process, ProcessState,
+    Capability, ClientChange, Cluster, Partition, PartitionView, PortError, Process, ProcessState,
     Signal,
 };
 use crate::strain::Strain;
@@ -139,6 +139,10 @@ pub enum FaultSpec {
     ConsumerJoins,
     /// A member of the consumer group does not poll.
     ConsumerStalls,
+    /// SIGKILL to a consumer.
+    KillConsumer,
+    /// SIGKILL to a producer.
+    KillProducer,
     /// File descriptors run out.
     NoDescriptors,
     /// Memory runs out.
@@ -180,6 +184,8 @@ impl FaultSpec {
         Self::ConsumerLeaves,
         Self::ConsumerJoins,
         Self::ConsumerStalls,
+        Self::KillConsumer,
+        Self::KillProducer,
         Self::NoDescriptors,
         Self::NoMemory,
         Self::SlowCpu(strain::SLOW_CPU),
@@ -206,9 +212,11 @@ impl FaultSpec {
             Self::RemoveBroker => &remove_broker::RemoveBroker,
             Self::Upgrade(upgrade) => upgrade,
             Self::PowerLoss => &power_loss::PowerLoss,
-            Self::ConsumerLeaves => &GroupChange::Leave,
-            Self::ConsumerJoins => &GroupChange::Join,
-            Self::ConsumerStalls => &GroupChange::Stall,
+            Self::ConsumerLeaves => &ClientChange::Leave,
+            Self::ConsumerJoins => &ClientChange::Join,
+            Self::ConsumerStalls => &ClientChange::Stall,
+            Self::KillConsumer => &ClientChange::KillConsumer,
+            Self::KillProducer => &ClientChange::KillProducer,
             Self::NoDescriptors => &Strain::NoDescriptors,
             Self::NoMemory => &Strain::NoMemory,
             Self::FullDisk => &Strain::FullDisk,

@@ -222,6 +222,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("duplicated-packets", include_str!("../plans/duplicated-packets.toml")),
     ("reordered-packets", include_str!("../plans/reordered-packets.toml")),
     ("low-bandwidth", include_str!("../plans/low-bandwidth.toml")),
+    ("clients-killed", include_str!("../plans/clients-killed.toml")),
     ("consumers", include_str!("../plans/consumers.toml")),
     ("power-loss", include_str!("../plans/power-loss.toml")),
     ("full-disk", include_str!("../plans/full-disk.toml")),

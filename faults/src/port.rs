@@ -40,7 +40,9 @@ pub enum Capability {
     /// Let packets overtake others.
     Reorder,
     /// Change the members of the load's consumer group.
-    Group,
+    Clients,
+    /// Kill clients of the load, in processes of their own.
+    Workers,
     /// Start brokers from another version of Kafka.
     Upgrade,
     /// Limit what the kernel gives to processes.
@@ -139,15 +141,19 @@ pub enum ZkMode {
     Follower,
 }
 
-/// What is done to the members of the load's consumer group.
+/// What is done to clients of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupChange {
-    /// One leaves.
+pub enum ClientChange {
+    /// A member of the consumer group leaves.
     Leave,
-    /// One more joins.
+    /// One more member joins.
     Join,
-    /// One stops polling, and stays connected.
+    /// A member stops polling, and stays connected.
     Stall,
+    /// The process of a member is killed.
+    KillConsumer,
+    /// The process of a producer is killed.
+    KillProducer,
 }
 
 /// What a broker lost of its logs.
@@ -290,15 +296,15 @@ pub trait Cluster {
     /// The version of Kafka that `process` said it is when it last started.
     async fn version(&self, process: &Process) -> Result<String, PortError>;
 
-    /// Changes the members of the load's consumer group; returns when that is under way.
-    async fn change_group(&self, change: GroupChange) -> Result<(), PortError>;
+    /// Changes the clients of the load; returns when that is under way, or a killed one has ended.
+    async fn change_clients(&self, change: ClientChange) -> Result<(), PortError>;
 
-    /// Gives the group as many members as it started with, all polling. Nothing happens where it is so.
-    async fn restore_group(&self) -> Result<(), PortError>;
+    /// Gives the load the clients that it started with, all at work. Nothing happens where it is so.
+    async fn restore_clients(&self) -> Result<(), PortError>;
 
-    /// What shows whether the group is changed so, by the word of its coordinator and by what its members
-    /// read; without a change, whether it is as it started.
-    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError>;
+    /// What shows whether the clients are changed so: the word of the group's coordinator, what its
+    /// members read, how a killed process ended. Without a change, whether they are as they started.
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError>;
 
     /// Takes from a broker that has ended what it had not flushed; what that was.
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError>;

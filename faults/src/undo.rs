@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
-use crate::fault::{Evidence, group_restored, lifted, links_up, relieved, restored, time_to_end};
+use crate::fault::{Evidence, clients_restored, lifted, links_up, relieved, restored, time_to_end};
 use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
 use crate::strain::Strain;
 
@@ -77,8 +77,8 @@ pub enum Undo {
         /// Of what.
         strain: Strain,
     },
-    /// Give the load's consumer group the members that it started with.
-    RestoreGroup,
+    /// Give the load the clients that it started with.
+    RestoreClients,
     /// Give partitions back the replica order and leaders that the cluster started with.
     RestoreLeaders,
     /// Give partitions back the replicas and leaders that the cluster started with: what a fault
@@ -105,7 +105,7 @@ impl fmt::Display for Undo {
             Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
             Self::Restore { degradation } => write!(f, "end the {degradation}"),
             Self::Relieve { process, strain } => write!(f, "relieve {process} of its {strain}"),
-            Self::RestoreGroup => write!(f, "restore the consumer group"),
+            Self::RestoreClients => write!(f, "restore the clients of the load"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
             Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
         }
@@ -128,7 +128,7 @@ impl Undo {
             | Self::Relieve { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
-            Self::RestoreGroup | Self::RestoreLeaders | Self::RestoreAssignment => false,
+            Self::RestoreClients | Self::RestoreLeaders | Self::RestoreAssignment => false,
         }
     }
 
@@ -163,9 +163,9 @@ impl Undo {
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::Relieve { process, strain } => relieve(process, strain, cluster).await,
-            Self::RestoreGroup => {
-                cluster.restore_group().await?;
-                let evidence = group_restored(cluster).await;
+            Self::RestoreClients => {
+                cluster.restore_clients().await?;
+                let evidence = clients_restored(cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::RestoreLeaders | Self::RestoreAssignment => {

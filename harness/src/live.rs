@@ -151,8 +151,10 @@ impl Trial {
                     .then(|| format!("{fault_id}: waiting for a steady cluster"))
             }
             EventKind::FaultInjecting { fault_id, fault, target, resolved, .. } => {
-                self.fault = Some(format!("{fault_id}: {fault} {}", resolved.join(", ")));
-                Some(format!("{fault_id}: {fault} {target} = {}", resolved.join(", ")))
+                let resolved = resolved.join(", ");
+                self.fault = Some(format!("{fault_id}: {fault} {resolved}"));
+                let equals = if resolved.is_empty() { "" } else { " = " };
+                Some(format!("{fault_id}: {fault} {target}{equals}{resolved}"))
             }
             EventKind::FaultInjected { fault_id, proven: false, .. } => {
                 Some(format!("{fault_id}: UNPROVEN, nothing shows that it took effect"))

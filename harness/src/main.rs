@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         (Some(trial::SUBCOMMAND), [run, number]) => {
             trial::main(Path::new(run), number.to_str().and_then(|n| n.parse().ok()).unwrap_or(1))
         }
+        (Some(trial::WORKER), _) => trial::worker_main(),
         _ => cli::main(),
     }
 }

@@ -93,7 +93,8 @@ fn probe(mode: Mode, need: Capability) -> Result<(), String> {
         | Capability::Start
         | Capability::MoveLeaders
         | Capability::ExpireSession
-        | Capability::Group
+        | Capability::Clients
+        | Capability::Workers
         | Capability::Upgrade
         | Capability::Disk => Ok(()),
         Capability::Cut
@@ -233,7 +234,11 @@ fn load_trial(number: u32, dir: &Path) -> Result<(Trial, Option<String>), String
     if let (Some(text), false) = (&failed, history_dir.is_dir()) {
         return Err(text.clone());
     }
-    let history = History::load(&history_dir).map_err(|error| error.to_string())?;
+    let mut history = History::load(&history_dir).map_err(|error| error.to_string())?;
+    history.killed(events.iter().filter_map(|event| match &event.kind {
+        EventKind::ClientKilled { client } => Some(client.as_str()),
+        _ => None,
+    }));
     // Written when the cluster is up; a trial cut short before has none, and nothing is assumed.
     let environment: Environment = std::fs::read(dir.join("environment.json"))
         .ok()

@@ -73,7 +73,8 @@ impl Mode {
             Capability::MoveLeaders,
             Capability::ExpireSession,
         ]);
-        all.extend([Capability::Group, Capability::Upgrade, Capability::Limits, Capability::Clock]);
+        all.extend([Capability::Clients, Capability::Workers, Capability::Upgrade]);
+        all.extend([Capability::Limits, Capability::Clock]);
         if self.has_namespaces() {
             all.extend(LINKS);
             // Room: the data lies on mounts of its own. System calls: who attaches to a process that

@@ -12,14 +12,15 @@ mod ports;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use faults::ledger::Ledger;
 use faults::nemesis;
-use faults::port::Conductor;
+use faults::port::{Capability, Conductor};
+use nix::sys::signal::Signal;
 use results::clock::RunClock;
 use results::event::{EventKind, Stage};
 use workloads::{Load, LoadContext, LoadError};
@@ -27,6 +28,7 @@ use workloads::{Load, LoadContext, LoadError};
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
+use crate::sandbox::die_with_parent;
 use crate::spec::RunSpec;
 use conductor::TrialConductor;
 use interrupt::Interrupt;
@@ -34,6 +36,9 @@ use lab::Lab;
 
 /// The hidden subcommand under which a sandbox starts its trial.
 pub const SUBCOMMAND: &str = "__trial";
+
+/// The hidden subcommand under which a trial starts clients that may be killed.
+pub const WORKER: &str = "__worker";
 
 /// Topic of the acks=1 probe; it gets the main topic's assignment.
 const PROBE_TOPIC: &str = "kbench-probe";
@@ -53,14 +58,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
 pub fn main(run_dir: &Path, number: u32) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,zookeeper_client=warn".into()),
-        )
-        .init();
+    log_to_stderr();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,6 +74,31 @@ pub fn main(run_dir: &Path, number: u32) -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Is a client of a trial's load in a process of its own.
+pub fn worker_main() -> ExitCode {
+    log_to_stderr();
+    workloads::worker::main()
+}
+
+/// The command that starts [`worker_main`]. The worker ends with the thread that starts it.
+fn worker() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(WORKER);
+    die_with_parent(&mut command, Signal::SIGKILL, false);
+    command
+}
+
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,zookeeper_client=warn".into()),
+        )
+        .init();
 }
 
 async fn trial(run_dir: &Path, number: u32) -> Result<(), Failure> {
@@ -161,6 +184,8 @@ impl Trial {
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {
+        let plan = self.spec.plan.as_ref();
+        let kills = plan.is_some_and(|plan| plan.needs().contains(&Capability::Workers));
         let topic = self.spec.cluster.main_topic();
         let recorder = Arc::clone(&self.recorder);
         Load::start(
@@ -175,6 +200,7 @@ impl Trial {
                 history_dir: self.files.join("history"),
                 clock: self.recorder.clock(),
                 seed: self.spec.seed,
+                worker: kills.then_some(worker),
                 on_second: Box::new(move |at, second| recorder.at(at, EventKind::Second(second))),
             },
         )

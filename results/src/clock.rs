@@ -65,6 +65,11 @@ impl RunClock {
         Self { start: Instant::now(), wall_at_start: SystemTime::now() }
     }
 
+    /// A clock that another process of this host started at `start`.
+    pub fn started_at(start: Instant) -> Self {
+        Self { start, wall_at_start: SystemTime::now() - start.elapsed() }
+    }
+
     /// Time since the clock started.
     pub fn now(&self) -> RunTime {
         RunTime(self.start.elapsed().as_nanos() as u64)

@@ -278,6 +278,11 @@ pub enum EventKind {
         /// Id of the new consumer.
         consumer: u16,
     },
+    /// The process of a client of the load was killed on purpose.
+    ClientKilled {
+        /// Name of its stream in the history, which may just stop.
+        client: String,
+    },
     /// Figures of one second of load, for the live view and the per-second log.
     Second(Second),
     /// Cost of watching, over the whole trial.

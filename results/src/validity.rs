@@ -128,15 +128,21 @@ fn complete(history: &History) -> Check {
         .streams
         .iter()
         .filter_map(|stream| match &stream.ending {
-            Ending::Complete => None,
-            Ending::Truncated { at_byte, what } => {
+            Ending::Complete | Ending::Killed => None,
+            Ending::Truncated { at_byte, what, .. } => {
                 Some(format!("stream {} breaks off at byte {at_byte}: {what}", stream.name))
             }
         })
         .collect();
     let examined = history.streams.len() as u64;
     if cut.is_empty() && examined > 0 {
-        return check(NAME, Verdict::Valid, examined, "every stream is complete".to_owned());
+        let killed = history.streams.iter().filter(|stream| stream.ending == Ending::Killed);
+        let killed: Vec<&str> = killed.map(|stream| stream.name.as_str()).collect();
+        let note = match &*killed {
+            [] => "every stream is complete".to_owned(),
+            _ => format!("complete but for what was killed on purpose: {}", killed.join(", ")),
+        };
+        return check(NAME, Verdict::Valid, examined, note);
     }
     let note = if cut.is_empty() { "there is no history".to_owned() } else { cut.join("; ") };
     Check { count: cut.len() as u64, ..check(NAME, Verdict::Unknown, examined, note) }

@@ -184,7 +184,7 @@ fn a_truncated_stream_says_where_and_how_much_was_read() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let history = History::load(&history_dir).unwrap();
-    let Ending::Truncated { at_byte, what } = &history.streams[0].ending else { panic!() };
+    let Ending::Truncated { at_byte, what, .. } = &history.streams[0].ending else { panic!() };
     assert_eq!(
         what,
         &format!(

@@ -1,4 +1,4 @@
-//! The consumer group: each member on a thread of its own, committing what it has processed.
+//! The consumer group: each member on a thread (or in a process) of its own, committing what it has processed.
 //!
 //! Commits are explicit, asynchronous and at intervals; the broker's answer to each goes into the
 //! history. A member that leaves makes no last commit, so that whoever takes over re-reads a
@@ -9,6 +9,7 @@ mod commit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,12 +21,14 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use results::clock::RunClock;
 use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
+use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::outcome::code_of;
 use crate::record;
 use crate::settings::{self, Settings};
+use crate::worker::{Killed, Order, Task, Worker};
 
 /// How often a member that does not poll looks whether it is to.
 const STALLED: Duration = Duration::from_millis(20);
@@ -37,11 +40,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// so that it answers unless it dies right then.
 const COMMITTED_LIMIT: Duration = Duration::from_secs(5);
 
-/// Time between two writes of the history's buffer to its file.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-
-/// What all members share.
-pub(crate) struct Group {
+/// What a group is made of, wherever its members run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GroupSetup {
     /// How many members it starts with.
     pub(crate) members: u16,
     pub(crate) settings: Settings,
@@ -50,20 +51,66 @@ pub(crate) struct Group {
     pub(crate) run: u64,
     pub(crate) topic: String,
     pub(crate) partitions: u32,
-    pub(crate) clock: RunClock,
     pub(crate) history_dir: PathBuf,
-    pub(crate) live: Arc<Live>,
 }
 
-/// A thread that is a member, under one number after the other.
+/// What the members in one process share.
+pub(crate) struct Group {
+    pub(crate) setup: GroupSetup,
+    pub(crate) clock: RunClock,
+    pub(crate) watch: Arc<dyn Watch>,
+}
+
+/// Whom members tell what they do.
+pub(crate) trait Watch: Send + Sync {
+    fn assigned(&self, partition: i32, member: u16);
+    fn revoked(&self, partition: i32, member: u16);
+    fn polled(&self, partition: i32, offset: i64);
+    /// Whether everything that was acked has been read.
+    fn drained(&self) -> bool;
+    /// A member ended before its time.
+    fn failed(&self, error: &LoadError);
+}
+
+impl Watch for Live {
+    fn assigned(&self, partition: i32, member: u16) {
+        self.assigned(partition, member);
+    }
+
+    fn revoked(&self, partition: i32, member: u16) {
+        self.revoked(partition, member);
+    }
+
+    fn polled(&self, partition: i32, offset: i64) {
+        self.polled(partition, offset);
+    }
+
+    fn drained(&self) -> bool {
+        self.lag() == 0
+    }
+
+    fn failed(&self, error: &LoadError) {
+        self.fail(error.to_string());
+    }
+}
+
+/// A member, under one number after the other.
 pub(crate) struct Member {
     number: AtomicU32,
     control: Arc<Control>,
-    thread: JoinHandle<Result<(), LoadError>>,
+    watch: Arc<dyn Watch>,
+    seat: Seat,
 }
 
+/// Where a member runs.
+enum Seat {
+    Thread(JoinHandle<Result<(), LoadError>>),
+    Worker(Worker),
+}
+
+/// What a member's thread is told.
 #[derive(Default)]
-struct Control {
+pub(crate) struct Control {
     /// One more than the number under which to join anew; 0 for no wish.
     replacement: AtomicU32,
     leaving: AtomicBool,
@@ -74,22 +121,42 @@ struct Control {
 }
 
 impl Member {
+    /// Starts a member on a thread of this process.
     pub(crate) fn start(group: &Arc<Group>, number: u16) -> Result<Self, LoadError> {
         let control = Arc::new(Control::default());
-        let first = Session::open(Arc::clone(group), number)?;
+        let session = Session::open(Arc::clone(group), number)?;
         let own = Arc::clone(&control);
-        let live = Arc::clone(&group.live);
+        let watch = Arc::clone(&group.watch);
         let thread = std::thread::Builder::new()
             .name(format!("consumer-{number}"))
-            .spawn(move || attend(first, &own).inspect_err(|e| live.fail(e.to_string())))
+            .spawn(move || attend(session, &own).inspect_err(|error| watch.failed(error)))
             .map_err(|source| LoadError::Thread { client: name_of(number), source })?;
-        Ok(Self { number: AtomicU32::new(number.into()), control, thread })
+        Ok(Self::new(number, control, group, Seat::Thread(thread)))
+    }
+
+    /// Starts a member in a process of its own, which `command` starts.
+    pub(crate) fn start_worker(
+        group: &Arc<Group>,
+        number: u16,
+        command: Command,
+    ) -> Result<Self, LoadError> {
+        let task = Task::Member { number, group: group.setup.clone() };
+        let watch = Arc::clone(&group.watch);
+        let worker = Worker::start(command, name_of(number), task, group.clock, watch)?;
+        Ok(Self::new(number, Arc::default(), group, Seat::Worker(worker)))
+    }
+
+    fn new(number: u16, control: Arc<Control>, group: &Group, seat: Seat) -> Self {
+        Self { number: AtomicU32::new(number.into()), control, watch: group.watch.clone(), seat }
     }
 
     /// Lets the member leave without a last commit, and a new one, `number`, join.
     pub(crate) fn replace(&self, number: u16) {
         self.number.store(number.into(), Relaxed);
-        self.control.replacement.store(u32::from(number) + 1, Relaxed);
+        match &self.seat {
+            Seat::Thread(_) => self.control.replace(number),
+            Seat::Worker(worker) => worker.tell(Order::Replace { number }),
+        }
     }
 
     /// The number under which it is a member, or is about to be.
@@ -99,7 +166,10 @@ impl Member {
 
     /// Lets the member stop polling, or poll again.
     pub(crate) fn stall(&self, stalled: bool) {
-        self.control.stalled.store(stalled, Relaxed);
+        self.control.stall(stalled);
+        if let Seat::Worker(worker) = &self.seat {
+            worker.tell(Order::Stall { stalled });
+        }
     }
 
     /// Whether it was told not to poll.
@@ -107,26 +177,66 @@ impl Member {
         self.control.stalled.load(Relaxed)
     }
 
-    /// Lets the member leave when the lag is drained, at `deadline` at the latest.
-    pub(crate) fn leave(&self, deadline: Instant) {
-        let mut until = self.control.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = Some(deadline);
-        self.control.leaving.store(true, Relaxed);
+    /// Whether it runs in a process of its own.
+    pub(crate) fn is_worker(&self) -> bool {
+        matches!(self.seat, Seat::Worker(_))
     }
 
-    /// Waits for the thread, which was told to leave.
+    /// Kills the process of a member that has one of its own.
+    pub(crate) fn kill(self) -> Result<Killed, LoadError> {
+        let client = name_of(self.number());
+        match self.seat {
+            Seat::Worker(worker) => Ok(Killed { client, ..worker.kill()? }),
+            Seat::Thread(_) => Err(LoadError::NoWorker { client }),
+        }
+    }
+
+    /// Lets the member leave when the lag is drained, at `deadline` at the latest.
+    pub(crate) fn leave(&self, deadline: Instant) {
+        self.control.leave(deadline);
+        if let Seat::Worker(worker) = &self.seat
+            && deadline <= Instant::now()
+        {
+            worker.end();
+        }
+    }
+
+    /// Waits until the member, which was told to leave, has left.
     pub(crate) fn join(self) -> Result<(), LoadError> {
-        self.thread.join().unwrap_or_else(|_| Err(LoadError::Ended("a consumer panicked".into())))
+        match self.seat {
+            Seat::Thread(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(LoadError::Ended("a consumer panicked".into()))),
+            Seat::Worker(worker) => {
+                while !self.control.must_leave(&*self.watch) {
+                    std::thread::sleep(STALLED);
+                }
+                worker.join()
+            }
+        }
     }
 }
 
 impl Control {
-    fn must_leave(&self, live: &Live) -> bool {
+    pub(crate) fn replace(&self, number: u16) {
+        self.replacement.store(u32::from(number) + 1, Relaxed);
+    }
+
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
+    }
+
+    pub(crate) fn leave(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        self.leaving.store(true, Relaxed);
+    }
+
+    fn must_leave(&self, watch: &dyn Watch) -> bool {
         if !self.leaving.load(Relaxed) {
             return false;
         }
         let until = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        live.lag() == 0 || until.is_none_or(|deadline| Instant::now() >= deadline)
+        watch.drained() || until.is_none_or(|deadline| Instant::now() >= deadline)
     }
 
     fn replacement(&self) -> Option<u16> {
@@ -134,12 +244,13 @@ impl Control {
     }
 }
 
-fn attend(first: Session, control: &Control) -> Result<(), LoadError> {
+/// Is a member, under one number after the other, until it is told to leave.
+pub(crate) fn attend(first: Session, control: &Control) -> Result<(), LoadError> {
     let mut session = first;
     loop {
         let group = Arc::clone(&session.group);
         let replacement = loop {
-            if control.must_leave(&group.live) {
+            if control.must_leave(&*group.watch) {
                 break None;
             }
             if let Some(number) = control.replacement() {
@@ -164,7 +275,7 @@ fn name_of(number: u16) -> String {
 }
 
 /// One membership, from joining to leaving.
-struct Session {
+pub(crate) struct Session {
     group: Arc<Group>,
     name: String,
     consumer: BaseConsumer<Answers>,
@@ -175,38 +286,36 @@ struct Session {
     /// the older one after the newer was accepted, and the committed offset goes back.
     committing: bool,
     next_commit: Instant,
-    next_flush: Instant,
 }
 
 impl Session {
-    fn open(group: Arc<Group>, number: u16) -> Result<Self, LoadError> {
+    pub(crate) fn open(group: Arc<Group>, number: u16) -> Result<Self, LoadError> {
         let name = name_of(number);
+        let setup = &group.setup;
         let header = StreamHeader {
-            run: group.run,
-            topic: group.topic.clone(),
-            partitions: group.partitions,
-            client: Client::GroupConsumer { consumer: number, group: group.group.clone() },
+            run: setup.run,
+            topic: setup.topic.clone(),
+            partitions: setup.partitions,
+            client: Client::GroupConsumer { consumer: number, group: setup.group.clone() },
         };
         let answers = Answers {
             clock: group.clock,
             number,
-            live: Arc::clone(&group.live),
+            watch: Arc::clone(&group.watch),
             new: Mutex::default(),
         };
-        let consumer: BaseConsumer<Answers> = settings::config(&group.settings, &name)
+        let consumer: BaseConsumer<Answers> = settings::config(&setup.settings, &name)
             .create_with_context(answers)
             .map_err(|source| LoadError::Client { client: name.clone(), source })?;
-        let stream = StreamWriter::create(&group.history_dir, &name, &header)
+        let stream = StreamWriter::create(&setup.history_dir, &name, &header)
             .map_err(|source| LoadError::History { client: name.clone(), source })?;
-        consumer.subscribe(&[&group.topic]).map_err(|source| LoadError::Request {
+        consumer.subscribe(&[&setup.topic]).map_err(|source| LoadError::Request {
             client: name.clone(),
             what: "subscribe",
             source,
         })?;
-        let now = Instant::now();
         Ok(Self {
-            next_commit: now + group.commit_interval,
-            next_flush: now + FLUSH_EVERY,
+            next_commit: Instant::now() + setup.commit_interval,
             processed: BTreeMap::new(),
             committing: false,
             group,
@@ -230,17 +339,18 @@ impl Session {
         self.record_answers()?;
         if let Some(poll) = poll {
             self.processed.insert(poll.partition, poll.offset + 1);
-            self.group.live.polled(poll.partition, poll.offset);
+            self.group.watch.polled(poll.partition, poll.offset);
             self.push(&Entry::Poll(poll))?;
         }
         let now = Instant::now();
-        if now >= self.next_commit && !self.committing {
-            self.next_commit = now + self.group.commit_interval;
-            self.commit();
-        }
-        if now >= self.next_flush {
-            self.next_flush = now + FLUSH_EVERY;
+        if now >= self.next_commit {
+            self.next_commit = now + self.group.setup.commit_interval;
+            // What a commit says was read is on file first: whoever is killed has committed nothing
+            // that the history does not know.
             self.stream.flush().map_err(|source| self.failed(source))?;
+            if !self.committing {
+                self.commit();
+            }
         }
         Ok(())
     }
@@ -250,7 +360,7 @@ impl Session {
             at: self.group.clock.now(),
             partition: message.partition(),
             offset: message.offset(),
-            record: record::decode(message.payload(), self.group.run),
+            record: record::decode(message.payload(), self.group.setup.run),
         }
     }
 
@@ -258,10 +368,10 @@ impl Session {
         if self.processed.is_empty() {
             return;
         }
+        let topic = &self.group.setup.topic;
         let mut offsets = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.processed) {
-            let added =
-                offsets.add_partition_offset(&self.group.topic, partition, Offset::Offset(offset));
+            let added = offsets.add_partition_offset(topic, partition, Offset::Offset(offset));
             debug_assert!(added.is_ok(), "an offset that was read is one that can be committed");
         }
         // A commit that is not even accepted for sending has no answer; the next one follows.
@@ -308,7 +418,7 @@ impl Session {
 struct Answers {
     clock: RunClock,
     number: u16,
-    live: Arc<Live>,
+    watch: Arc<dyn Watch>,
     new: Mutex<Vec<Entry>>,
 }
 
@@ -335,7 +445,7 @@ impl Answers {
                 Some(Offset::Offset(offset)) => Some(offset),
                 _ => None,
             };
-            self.live.assigned(partition, self.number);
+            self.watch.assigned(partition, self.number);
             self.push(Entry::Assigned { partition, at, committed });
         }
     }
@@ -350,7 +460,7 @@ impl ConsumerContext for Answers {
             Rebalance::Revoke(partitions) => {
                 let at = self.clock.now();
                 for element in partitions.elements() {
-                    self.live.revoked(element.partition(), self.number);
+                    self.watch.revoked(element.partition(), self.number);
                     self.push(Entry::Revoked { partition: element.partition(), at });
                 }
             }

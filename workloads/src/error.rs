@@ -50,6 +50,20 @@ pub enum LoadError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// The process of a client could not be started, or not be spoken with.
+    #[error("cannot start the process of the {client}: {source}")]
+    Process {
+        /// Which client.
+        client: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A client was to be killed that has no process of its own, or none any more.
+    #[error("the {client} does not run in a process of its own")]
+    NoWorker {
+        /// Which client.
+        client: String,
+    },
     /// The history could not be written.
     #[error("cannot write the history of the {client}: {source}")]
     History {

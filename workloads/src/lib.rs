@@ -23,6 +23,7 @@ mod seconds;
 mod settings;
 mod spec;
 mod wake;
+pub mod worker;
 
 pub use drain::{DrainSummary, drain};
 pub use error::LoadError;

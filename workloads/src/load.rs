@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use results::clock::{RunClock, RunTime};
 use results::event::Second;
 use results::history::LoadRole;
 
-use crate::consumer::{Group, Member};
+use crate::consumer::{Group, GroupSetup, Member, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::probe::{ReadProbe, Reader};
@@ -24,12 +25,19 @@ use crate::seconds::Seconds;
 use crate::settings::{self, Settings};
 use crate::spec::{Acks, Compression, ProbeSpec, ProducerSpec, WorkloadSpec};
 use crate::wake::process_cpu_s;
+use crate::worker::{Killed, Task, Worker};
 
 /// Number of the main producer.
 const MAIN: u16 = 0;
 
 /// Number of the probe producer.
 const PROBE: u16 = 1;
+
+/// Number of the producer in a process of its own.
+const WORKER: u16 = 2;
+
+/// Its records a second: enough that some are always under way, too few to be felt.
+const WORKER_RATE: u64 = 100;
 
 /// How long `stop` lets open sends complete unless the caller knows better: past that, a cluster
 /// that was healed is not acking any more.
@@ -55,6 +63,9 @@ pub struct LoadContext {
     pub clock: RunClock,
     /// Decides the filling of the records.
     pub seed: u64,
+    /// Makes the command that runs [`worker::main`](crate::worker::main). With it, one member of the
+    /// group and a small producer besides run in processes of their own, which can be killed.
+    pub worker: Option<fn() -> Command>,
     /// Receives the figures of each second at its end, on a thread of its own.
     pub on_second: Box<dyn Fn(RunTime, Second) + Send>,
 }
@@ -92,6 +103,9 @@ pub struct Load {
     probed: Option<Arc<Live>>,
     settings: Settings,
     clients: Clients,
+    worker: Option<fn() -> Command>,
+    /// What the producer in a process of its own is made of, the next time that it starts.
+    worker_producer: Option<SenderSetup>,
     group: Option<Arc<Group>>,
     next_member: u16,
     started: RunTime,
@@ -102,6 +116,8 @@ pub struct Load {
 struct Clients {
     producer: Option<Producer>,
     probe: Option<Producer>,
+    /// The producer in a process of its own.
+    worker: Option<Worker>,
     members: Vec<Member>,
     /// Those that left before the others.
     former: Vec<Member>,
@@ -125,16 +141,20 @@ impl Load {
             probed: None,
             settings,
             clients: Clients::default(),
+            worker: ctx.worker,
+            worker_producer: None,
             group: None,
             next_member: 0,
             started: ctx.clock.now(),
             cpu_before_s: process_cpu_s(),
         };
         load.prepare_group(spec, &ctx);
+        load.prepare_worker_producer(spec, &ctx);
         if let (Some(probe), Some(topic)) = (&spec.probe, &ctx.probe_topic) {
             load.start_probe(probe, topic, &ctx)?;
         }
         load.start_producer(spec, ctx, rate)?;
+        load.start_worker_producer()?;
         Ok(load)
     }
 
@@ -142,7 +162,7 @@ impl Load {
         let Some(consumers) = &spec.consumers else {
             return;
         };
-        self.group = Some(Arc::new(Group {
+        let setup = GroupSetup {
             members: consumers.members,
             settings: settings::member(consumers, &ctx.bootstrap),
             group: consumers.group.clone(),
@@ -150,24 +170,54 @@ impl Load {
             run: ctx.run,
             topic: ctx.topic.clone(),
             partitions: ctx.partitions,
-            clock: ctx.clock,
             history_dir: ctx.history_dir.clone(),
-            live: Arc::clone(&self.live),
-        }));
+        };
+        let watch: Arc<dyn Watch> = Arc::<Live>::clone(&self.live);
+        self.group = Some(Arc::new(Group { setup, clock: ctx.clock, watch }));
+    }
+
+    fn prepare_worker_producer(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) {
+        self.worker_producer = self.worker.map(|_| {
+            let (producer, bytes) = (&spec.producer, spec.load.record_bytes);
+            SenderSetup {
+                run: ctx.run,
+                topic: ctx.topic.clone(),
+                partitions: ctx.partitions,
+                producer: WORKER,
+                incarnation: 0,
+                role: LoadRole::Worker,
+                acks: producer.acks,
+                idempotent: producer.idempotence,
+                settings: settings::producer(producer, &ctx.bootstrap, WORKER_RATE, bytes),
+                keys: spec.load.keys,
+                record_bytes: bytes,
+                seed: ctx.seed,
+                history_dir: ctx.history_dir.clone(),
+            }
+        });
+    }
+
+    /// Starts the producer in a process of its own, if there is to be one. Nothing happens when it runs.
+    fn start_worker_producer(&mut self) -> Result<(), LoadError> {
+        let (Some(command), Some(setup)) = (self.worker, &mut self.worker_producer) else {
+            return Ok(());
+        };
+        if self.clients.worker.is_none() {
+            let task = Task::Producer { setup: setup.clone(), rate: WORKER_RATE };
+            let live: Arc<dyn Watch> = Arc::<Live>::clone(&self.live);
+            let worker = Worker::start(command(), setup.name(), task, self.clock, live)?;
+            self.clients.worker = Some(worker);
+            setup.incarnation += 1;
+        }
+        Ok(())
     }
 
     /// Lets the consumer group join, once. Apart from the producers, because the first member of a
     /// cluster's first group makes the brokers create the 150 replicas of the offsets topic: for
     /// about a second they do little else.
     pub fn start_group(&mut self) -> Result<(), LoadError> {
-        let Some(group) = &self.group else {
-            return Ok(());
-        };
-        for number in self.next_member..group.members {
-            self.clients.members.push(Member::start(group, number)?);
-        }
-        self.next_member = self.next_member.max(group.members);
-        Ok(())
+        let members = self.consumers().1 as u16;
+        (self.next_member..members).try_for_each(|_| self.add_consumer())
     }
 
     fn start_probe(
@@ -188,22 +238,21 @@ impl Load {
         self.probed = Some(Arc::clone(&probed));
         let setup = SenderSetup {
             run: ctx.run,
-            topic,
+            topic: topic.into(),
             partitions: ctx.partitions,
             producer: PROBE,
+            incarnation: 0,
             role: LoadRole::Probe,
             acks: producer.acks,
             idempotent: producer.idempotence,
-            settings: &settings,
+            settings,
             keys: ctx.partitions * KEYS_OF_PROBE,
             record_bytes: probe.record_bytes,
             seed: ctx.seed,
-            clock: ctx.clock,
-            history_dir: &ctx.history_dir,
+            history_dir: ctx.history_dir.clone(),
         };
-        let failures = Arc::clone(&self.live);
-        self.clients.probe =
-            Some(Producer::start(setup, rate, Arc::clone(&probed), failures, None)?);
+        let (live, failures) = (Arc::clone(&probed), Arc::clone(&self.live));
+        self.clients.probe = Some(Producer::start(setup, ctx.clock, rate, live, failures, None)?);
         let Some(interval) = probe.read_interval else {
             return Ok(());
         };
@@ -238,22 +287,23 @@ impl Load {
         );
         let setup = SenderSetup {
             run: ctx.run,
-            topic: &ctx.topic,
+            topic: ctx.topic,
             partitions: ctx.partitions,
             producer: MAIN,
+            incarnation: 0,
             role: LoadRole::Main,
             acks: spec.producer.acks,
             idempotent: spec.producer.idempotence,
-            settings: &self.settings,
+            settings: self.settings.clone(),
             keys: spec.load.keys,
             record_bytes: spec.load.record_bytes,
             seed: ctx.seed,
-            clock: ctx.clock,
-            history_dir: &ctx.history_dir,
+            history_dir: ctx.history_dir,
         };
         let seconds = Seconds::new(ctx.clock.now(), out);
         let (live, failures) = (Arc::clone(&self.live), Arc::clone(&self.live));
-        self.clients.producer = Some(Producer::start(setup, rate, live, failures, Some(seconds))?);
+        let producer = Producer::start(setup, ctx.clock, rate, live, failures, Some(seconds))?;
+        self.clients.producer = Some(producer);
         Ok(())
     }
 
@@ -295,7 +345,7 @@ impl Load {
     }
 
     fn unread(&self, live: &Live) -> Option<String> {
-        let group = &self.group.as_ref()?.group;
+        let group = &self.group.as_ref()?.setup.group;
         let list = listed(live, |p| live.owner(p).is_none())?;
         Some(format!("no member of group {group} reads partition {list}"))
     }
@@ -351,11 +401,60 @@ impl Load {
     /// # Errors
     /// When it cannot be started.
     pub fn add_consumer(&mut self) -> Result<(), LoadError> {
-        if let Some(group) = &self.group {
-            self.clients.members.push(Member::start(group, self.next_member)?);
-            self.next_member += 1;
-        }
+        let Some(group) = &self.group else {
+            return Ok(());
+        };
+        let number = self.next_member;
+        let in_worker = self.clients.members.iter().any(Member::is_worker);
+        let member = match self.worker.filter(|_| !in_worker) {
+            Some(command) => Member::start_worker(group, number, command())?,
+            None => Member::start(group, number)?,
+        };
+        self.clients.members.push(member);
+        self.next_member += 1;
         Ok(())
+    }
+
+    /// Kills the process of the group's member that has one of its own; returns when it has ended.
+    ///
+    /// # Errors
+    /// When no member has a process of its own, or it cannot be killed.
+    pub fn kill_consumer(&mut self) -> Result<Killed, LoadError> {
+        let members = &mut self.clients.members;
+        let at = members.iter().position(Member::is_worker);
+        let member = at.map(|at| members.remove(at));
+        member.ok_or_else(|| LoadError::NoWorker { client: "consumer".to_owned() })?.kill()
+    }
+
+    /// Kills the process of the producer that has one of its own; returns when it has ended.
+    ///
+    /// # Errors
+    /// When there is none, it has not had a record of every partition acked yet, or it cannot be killed.
+    pub fn kill_producer(&mut self) -> Result<Killed, LoadError> {
+        let worker = self.clients.worker.take_if(|worker| worker.has_acked());
+        worker.ok_or_else(|| LoadError::NoWorker { client: "producer".to_owned() })?.kill()
+    }
+
+    /// Starts what was killed or removed again: the group has as many members as it started with, all
+    /// polling, and the producer with a process of its own runs.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn restore_clients(&mut self) -> Result<(), LoadError> {
+        self.restore_consumers()?;
+        self.start_worker_producer()
+    }
+
+    /// What the producer with a process of its own has come to, for people, and whether it works; none
+    /// when there is to be no such producer.
+    pub fn worker_producer(&self) -> Option<(String, bool)> {
+        self.worker_producer.as_ref()?;
+        let Some(worker) = &self.clients.worker else {
+            return Some(("no producer runs in a process of its own".to_owned(), false));
+        };
+        let acked = worker.has_acked();
+        let says = if acked { "every partition has" } else { "not every partition has" };
+        Some((format!("{} (pid {}): {says} acked a record", worker.client(), worker.pid()), acked))
     }
 
     /// Lets one member of the group that reads a partition stop polling. It stays connected, and is
@@ -367,13 +466,9 @@ impl Load {
         }
     }
 
-    /// Gives the group as many members as it started with, all polling.
-    ///
-    /// # Errors
-    /// When a member cannot be started.
-    pub fn restore_consumers(&mut self) -> Result<(), LoadError> {
+    fn restore_consumers(&mut self) -> Result<(), LoadError> {
         self.clients.members.iter().for_each(|member| member.stall(false));
-        let wanted = self.group.as_ref().map_or(0, |group| usize::from(group.members));
+        let wanted = self.consumers().1;
         while self.clients.members.len() > wanted {
             self.remove_consumer();
         }
@@ -385,7 +480,7 @@ impl Load {
 
     /// How many members the group is to have now, and how many it started with.
     pub fn consumers(&self) -> (usize, usize) {
-        let started = self.group.as_ref().map_or(0, |group| usize::from(group.members));
+        let started = self.group.as_ref().map_or(0, |group| usize::from(group.setup.members));
         (self.clients.members.len(), started)
     }
 
@@ -402,6 +497,11 @@ impl Load {
 
     fn read_by(&self, number: u16) -> Vec<u32> {
         (0..self.live.partitions()).filter(|p| self.live.owner(*p) == Some(number)).collect()
+    }
+
+    /// Whether every member reads a partition, or need not.
+    pub fn all_joined(&self) -> bool {
+        self.clients.members.iter().all(|member| self.has_joined(member.number()))
     }
 
     /// Whether member `number` reads a partition, or need not: it has left, there are more members
@@ -454,6 +554,7 @@ impl Clients {
     fn stop(&mut self, limit: Duration) -> Result<(Produced, Produced), LoadError> {
         let deadline = Instant::now() + limit;
         self.producers().for_each(|producer| producer.control().stop(deadline));
+        self.worker.iter().for_each(Worker::end);
         let main = self.producer.take().map_or(Ok(Produced::default()), Producer::join);
         let probe = self.probe.take().map_or(Ok(Produced::default()), Producer::join);
         let deadline = Instant::now() + limit;
@@ -463,13 +564,17 @@ impl Clients {
         for member in self.members.drain(..).chain(self.former.drain(..)) {
             ended = ended.and(member.join());
         }
+        let worker = self.worker.take().map_or(Ok(()), |worker| {
+            // Without time for outcomes, there is none for an end in good order.
+            if limit.is_zero() { worker.kill().map(drop) } else { worker.join() }
+        });
         let reader = self.reader.take().map_or(Ok(()), Reader::join);
         // It ends by itself, now that the producer's end of the channel is gone.
         let seconds = self.seconds.take().map_or(Ok(()), |thread| {
             thread.join().map_err(|_| LoadError::Ended("the receiver of seconds panicked".into()))
         });
         let produced = (main?, probe?);
-        ended.and(reader).and(seconds).map(|()| produced)
+        ended.and(worker).and(reader).and(seconds).map(|()| produced)
     }
 }
 

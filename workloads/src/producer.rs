@@ -109,7 +109,8 @@ impl Producer {
     /// Starts a producer of `rate` records a second, which keeps `live` and tells `failures` when
     /// it ends early. `seconds` receives its per-second figures.
     pub(crate) fn start(
-        setup: SenderSetup<'_>,
+        setup: SenderSetup,
+        clock: RunClock,
         rate: u64,
         live: Arc<Live>,
         failures: Arc<Live>,
@@ -118,9 +119,8 @@ impl Producer {
         let name = setup.name();
         let refused = |source| LoadError::Thread { client: name.clone(), source };
         let control = Arc::new(Control::new().map_err(refused)?);
-        let clock = setup.clock;
         let role = setup.role;
-        let sender = Sender::new(setup, Arc::clone(&live))?;
+        let sender = Sender::new(setup, clock, Arc::clone(&live))?;
         let task = Task { clock, control: Arc::clone(&control), live, sender, seconds };
         let thread = std::thread::Builder::new()
             .name(thread_name(role).into())
@@ -141,7 +141,7 @@ impl Producer {
 
 fn thread_name(role: LoadRole) -> &'static str {
     match role {
-        LoadRole::Main => "producer",
+        LoadRole::Main | LoadRole::Worker => "producer",
         LoadRole::Probe => "probe-producer",
     }
 }

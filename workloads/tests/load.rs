@@ -4,14 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a failing step is a failing test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use results::check::CheckContext;
 use results::clock::{RunClock, RunTime};
 use results::event::Second;
 use results::history::{Client, Ending, Entry, History, LoadRole, Observed, Outcome, Send, Stream};
+use results::verdict::Verdict;
 use workloads::{Load, LoadContext, LoadError, WorkloadSpec, drain, shipped};
 
 const TOPIC: &str = "user-events";
@@ -25,6 +28,7 @@ struct Lab {
     cluster: MockCluster<'static, DefaultProducerContext>,
     clock: RunClock,
     dir: tempfile::TempDir,
+    worker: Option<fn() -> Command>,
 }
 
 impl Lab {
@@ -33,7 +37,7 @@ impl Lab {
         cluster.create_topic(TOPIC, 3, 3).unwrap();
         cluster.create_topic(PROBES, 3, 3).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Self { cluster, clock: RunClock::start(), dir }
+        Self { cluster, clock: RunClock::start(), dir, worker: None }
     }
 
     fn start(&self, spec: &WorkloadSpec) -> (Load, Receiver<(RunTime, Second)>) {
@@ -48,6 +52,7 @@ impl Lab {
             history_dir: self.dir.path().into(),
             clock: self.clock,
             seed: 7,
+            worker: self.worker,
             on_second: Box::new(move |at, second| drop(out.send((at, second)))),
         };
         let mut load = Load::start(spec, context).unwrap();
@@ -89,6 +94,24 @@ fn wait(lab: &Lab, seconds: &Receiver<(RunTime, Second)>, n: u64) -> Vec<Second>
         if at >= until {
             return ended;
         }
+    }
+}
+
+/// Waits until `met`, with an end and a word of why it is not.
+fn await_that(
+    lab: &Lab,
+    seconds: &Receiver<(RunTime, Second)>,
+    load: &Load,
+    met: &dyn Fn(&Load) -> bool,
+) {
+    let deadline = lab.clock.now().plus(LIMIT);
+    while !met(load) {
+        let live = load.live();
+        let owners: Vec<_> = (0..3).map(|p| live.owner(p)).collect();
+        assert_eq!(live.failure(), None);
+        let producer = load.worker_producer();
+        assert!(lab.clock.now() < deadline, "partitions are read by {owners:?}, {producer:?}");
+        wait(lab, seconds, 1);
     }
 }
 
@@ -342,6 +365,7 @@ fn a_wrong_setting_and_too_few_keys_are_refused_at_the_start() {
             history_dir: tempfile::tempdir().unwrap().path().into(),
             clock: lab.clock,
             seed: 7,
+            worker: None,
             on_second: Box::new(|_, _| ()),
         };
         let started = Load::start(&spec(&[(from, to)]), context);
@@ -362,4 +386,52 @@ fn a_drain_that_cannot_finish_says_how_far_it_came() {
     assert!(!drained.complete);
     let unread = |e: &&Entry| matches!(e, Entry::Drained { reached: 0, end_offset: 1.., .. });
     assert_eq!(lab.history()["drain"].entries.iter().filter(unread).count(), 3);
+}
+
+/// The worker process of the test below, which starts this very program to run it.
+#[test]
+#[ignore = "a process of another test"]
+fn worker() {
+    let code = workloads::worker::main();
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+}
+
+#[test]
+fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
+    let mut lab = Lab::new();
+    lab.worker = Some(|| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "worker"]).stderr(Stdio::inherit());
+        command
+    });
+    let (mut load, seconds) = lab.start(&spec(&[]));
+    load.wait_warm(LIMIT).unwrap();
+    let works = |load: &Load| load.worker_producer().is_some_and(|(_, works)| works);
+    await_that(&lab, &seconds, &load, &works);
+    wait(&lab, &seconds, 2);
+    let read_by_worker = |load: &Load| (0..3).any(|p| load.live().owner(p) == Some(0));
+    assert!(read_by_worker(&load), "member 0 has a process of its own, and reads");
+    let producer = load.kill_producer().unwrap();
+    let consumer = load.kill_consumer().unwrap();
+    assert_eq!((&*producer.client, &*consumer.client), ("worker-producer-2-0", "consumer-0"));
+    assert!(producer.how.contains("signal: 9") && consumer.how.contains("signal: 9"));
+    assert!(!works(&load));
+    assert!(matches!(load.kill_consumer(), Err(LoadError::NoWorker { .. })));
+    assert_eq!(load.live().failure(), None, "it was asked for");
+    load.restore_clients().unwrap();
+    await_that(&lab, &seconds, &load, &|load| works(load) && !read_by_worker(load));
+    load.stop(LIMIT).unwrap();
+    let bootstrap = lab.cluster.bootstrap_servers();
+    assert!(drain(&bootstrap, TOPIC, 3, RUN, lab.dir.path(), lab.clock, LIMIT).unwrap().complete);
+
+    let streams = lab.history();
+    let cut = |name: &&str| matches!(streams[*name].ending, Ending::Truncated { stops: true, .. });
+    let names = ["worker-producer-2-0", "consumer-0"];
+    assert!(names.iter().all(cut) && !cut(&"worker-producer-2-1") && !cut(&"consumer-3"));
+    assert!(sends(&streams[names[0]]).len() > 100, "it had outcomes before it was killed");
+    let mut history = History::load(lab.dir.path()).unwrap();
+    history.killed(names);
+    for check in results::check::all(&history, &CheckContext::default()) {
+        assert_eq!(check.verdict, Verdict::Valid, "{check:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use faults::port::Capability;
 use results::event::{BrokerId, Role};
-use workloads::Load;
+use workloads::{Load, worker::Killed};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, Assignment, NewTopic};
@@ -35,8 +35,10 @@ pub(super) struct Lab {
     pub(super) group: Option<String>,
     /// The load while faults may strike its clients.
     pub(super) load: RefCell<Option<Rc<RefCell<Load>>>>,
+    /// The client of the load that was killed last.
+    pub(super) killed: RefCell<Option<Killed>>,
     observer: RefCell<Option<Arc<Observer>>>,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
 }
 
 impl Lab {
@@ -87,6 +89,7 @@ impl Lab {
             original: assignment(&topics),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             load: RefCell::default(),
+            killed: RefCell::default(),
             observer: RefCell::new(Some(Arc::new(observer))),
             recorder: Arc::clone(recorder),
         })

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service};
 use faults::degrade::{Degradation, Degraded};
 use faults::port::{
-    Capability, Cluster, GroupChange, Lost, PortError, Process, ProcessState, Signal, View, ZkMode,
+    Capability, ClientChange, Cluster, Lost, PortError, Process, ProcessState, Signal, View, ZkMode,
 };
 use faults::strain::{Strain, Strained};
-use results::event::{BrokerId, Role};
+use results::event::{BrokerId, EventKind, Role};
 use tokio::time::{Instant, sleep};
 use workloads::Load;
 
@@ -58,6 +58,30 @@ async fn stalled(load: &Rc<RefCell<Load>>) -> Strained {
         STALL_SHOWN.as_millis()
     );
     Strained { line, in_force }
+}
+
+impl Lab {
+    /// Whether the group has the members that it is to have, by the word of its coordinator.
+    async fn group_is(
+        &self,
+        load: &Rc<RefCell<Load>>,
+        change: Option<ClientChange>,
+    ) -> Result<Strained, PortError> {
+        let (wanted, started) = load.borrow().consumers();
+        let group = self.group.as_deref().ok_or_else(|| port("the load has no consumer group"))?;
+        let described = self.admin.group(group).await.map_err(port)?;
+        let line = format!(
+            "group {group} is {} with {} members, {started} at the start",
+            described.state, described.members
+        );
+        let as_asked = match change {
+            Some(ClientChange::Leave) => wanted < started,
+            Some(ClientChange::Join) => wanted > started,
+            _ => wanted == started && !load.borrow().is_stalled() && load.borrow().all_joined(),
+        };
+        let in_force = as_asked && described.is_stable() && described.members == wanted;
+        Ok(Strained { line, in_force })
+    }
 }
 
 #[async_trait(?Send)]
@@ -176,39 +200,52 @@ impl Cluster for Lab {
         self.cluster.version(process).map_err(port)
     }
 
-    async fn change_group(&self, change: GroupChange) -> Result<(), PortError> {
+    async fn change_clients(&self, change: ClientChange) -> Result<(), PortError> {
         let load = self.load().map_err(port)?;
-        match change {
-            GroupChange::Leave => load.borrow_mut().remove_consumer(),
-            GroupChange::Join => load.borrow_mut().add_consumer().map_err(port)?,
-            GroupChange::Stall => load.borrow().stall_consumer(),
-        }
+        let mut load = load.borrow_mut();
+        let killed = match change {
+            ClientChange::Leave => {
+                load.remove_consumer();
+                return Ok(());
+            }
+            ClientChange::Join => return load.add_consumer().map_err(port),
+            ClientChange::Stall => {
+                load.stall_consumer();
+                return Ok(());
+            }
+            ClientChange::KillConsumer => load.kill_consumer(),
+            ClientChange::KillProducer => load.kill_producer(),
+        };
+        let killed = killed.map_err(port)?;
+        self.recorder.now(EventKind::ClientKilled { client: killed.client.clone() });
+        self.killed.replace(Some(killed));
         Ok(())
     }
 
-    async fn restore_group(&self) -> Result<(), PortError> {
-        self.load().map_err(port)?.borrow_mut().restore_consumers().map_err(port)
+    async fn restore_clients(&self) -> Result<(), PortError> {
+        self.load().map_err(port)?.borrow_mut().restore_clients().map_err(port)
     }
 
-    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError> {
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError> {
         let load = self.load().map_err(port)?;
-        if change == Some(GroupChange::Stall) {
-            return Ok(stalled(&load).await);
+        match change {
+            Some(ClientChange::Stall) => Ok(stalled(&load).await),
+            Some(ClientChange::KillConsumer | ClientChange::KillProducer) => {
+                let killed = self.killed.borrow();
+                let killed = killed.as_ref().ok_or_else(|| port("nothing was killed"))?;
+                let line = format!("{} ended: {}", killed.client, killed.how);
+                Ok(Strained { line, in_force: killed.by_signal })
+            }
+            Some(ClientChange::Leave | ClientChange::Join) => self.group_is(&load, change).await,
+            None => {
+                let group = self.group_is(&load, change).await?;
+                let Some((line, works)) = load.borrow().worker_producer() else {
+                    return Ok(group);
+                };
+                let line = format!("{}; {line}", group.line);
+                Ok(Strained { line, in_force: group.in_force && works })
+            }
         }
-        let (wanted, started) = load.borrow().consumers();
-        let group = self.group.as_deref().ok_or_else(|| port("the load has no consumer group"))?;
-        let described = self.admin.group(group).await.map_err(port)?;
-        let line = format!(
-            "group {group} is {} with {} members, {started} at the start",
-            described.state, described.members
-        );
-        let as_asked = match change {
-            Some(GroupChange::Leave) => wanted < started,
-            Some(GroupChange::Join) => wanted > started,
-            Some(GroupChange::Stall) | None => wanted == started && !load.borrow().is_stalled(),
-        };
-        let in_force = as_asked && described.is_stable() && described.members == wanted;
-        Ok(Strained { line, in_force })
     }
 
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {

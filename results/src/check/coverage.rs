@@ -21,7 +21,7 @@ pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         }
     }
     for log in index.partitions.values() {
-        let late = log.acked().filter(|(writer, send, _)| writer.main && log.came_late(send));
+        let late = log.acked().filter(|(writer, send, _)| writer.of_load && log.came_late(send));
         for (writer, send, offset) in late {
             finding.found(Weight::Doubtful, || Anomaly {
                 topic: log.topic,

@@ -50,9 +50,10 @@ pub(super) struct Writer<'a> {
     pub(super) incarnation: u16,
     pub(super) acks_all: bool,
     pub(super) idempotent: bool,
-    pub(super) main: bool,
-    /// Whether every send of it is known.
-    pub(super) complete: bool,
+    /// Whether it is of the load, and not a probe.
+    pub(super) of_load: bool,
+    /// Whether every send of it is known; of one that was killed, what was open then is not.
+    pub(super) ending: &'a Ending,
     /// By sequence.
     pub(super) sends: Vec<&'a Send>,
 }
@@ -123,7 +124,11 @@ impl<'a> LogIndex<'a> {
     fn add(&mut self, stream: &'a Stream) {
         let topic = &*stream.header.topic;
         for partition in 0..stream.header.partitions {
-            self.log(topic, partition as Partition);
+            let log = self.log(topic, partition as Partition);
+            // It may have sent what it did not live to write down.
+            if stream.ending == Ending::Killed {
+                log.writer(stream);
+            }
         }
         for entry in &stream.entries {
             match (entry, &stream.header.client) {
@@ -151,7 +156,7 @@ impl<'a> LogIndex<'a> {
             self.streams.iter().filter(move |stream| wanted(&stream.header.client)).filter_map(
                 |stream| match &stream.ending {
                     Ending::Truncated { what, .. } => Some(what.clone()),
-                    Ending::Complete => None,
+                    Ending::Complete | Ending::Killed => None,
                 },
             )
         };
@@ -181,10 +186,17 @@ impl<'a> PartitionLog<'a> {
     }
 
     fn add_send(&mut self, stream: &'a Stream, send: &'a Send) {
+        if let Some(writer) = self.writer(stream) {
+            writer.sends.push(send);
+        }
+    }
+
+    /// The producer's life that wrote this stream; none when no producer did.
+    fn writer(&mut self, stream: &'a Stream) -> Option<&mut Writer<'a>> {
         let Client::Producer { producer, incarnation, acks, idempotent, role } =
             stream.header.client
         else {
-            return;
+            return None;
         };
         let known =
             |writer: &Writer<'_>| (writer.producer, writer.incarnation) == (producer, incarnation);
@@ -194,13 +206,13 @@ impl<'a> PartitionLog<'a> {
                 incarnation,
                 acks_all: acks == -1,
                 idempotent,
-                main: role == LoadRole::Main,
-                complete: stream.is_complete(),
+                of_load: role != LoadRole::Probe,
+                ending: &stream.ending,
                 sends: Vec::new(),
             });
             self.writers.len() - 1
         });
-        self.writers[at].sends.push(send);
+        self.writers.get_mut(at)
     }
 
     /// Sorts everything, and moves what the drain read again from `log` to `others`.

@@ -47,7 +47,7 @@ fn each_ack(
     judge: impl Fn(&PartitionLog<'_>, &str, i64, Fate) -> Option<String>,
 ) {
     for log in index.partitions.values() {
-        for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.main) {
+        for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.of_load) {
             let fate = fate(log, writer, send, offset);
             if matches!(fate, Fate::NotRead) {
                 continue;

@@ -3,7 +3,7 @@
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
 use super::words::{name, observed, reader};
-use crate::history::{Observed, Outcome, Poll};
+use crate::history::{Ending, Observed, Outcome, Poll};
 
 /// `duplicate`: see the table in [`check`](super).
 pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
@@ -83,8 +83,12 @@ fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
             Some((Weight::Violation, why))
         }
         None => {
-            let known = writer.is_none_or(|writer| writer.complete);
-            let weight = if known { Weight::Violation } else { Weight::Doubtful };
+            let weight = match writer.map(|writer| writer.ending) {
+                // It was under way when its producer was killed: as an open send, it may be there.
+                Some(Ending::Killed) => return None,
+                Some(Ending::Truncated { .. }) => Weight::Doubtful,
+                Some(Ending::Complete) | None => Weight::Violation,
+            };
             Some((weight, "which has no send in the history".to_owned()))
         }
     }

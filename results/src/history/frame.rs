@@ -50,7 +50,9 @@ fn checksum(kind: u8, length: [u8; 4], payload: &[u8]) -> u32 {
 pub(super) enum Next {
     /// A whole frame with a correct checksum.
     Frame { kind: u8, payload: Vec<u8> },
-    /// No whole frame: what is wrong, to be read after the file's name.
+    /// No whole frame, because the file stops there: to be read after the file's name.
+    Stop(&'static str),
+    /// No whole frame, because it is damaged: likewise.
     Damage(&'static str),
 }
 
@@ -77,21 +79,21 @@ impl<R: Read> Frames<R> {
     pub(super) fn next(&mut self) -> io::Result<Next> {
         const MIDDLE: &str = "ends in the middle of a block";
         if self.at_end() {
-            return Ok(Next::Damage("ends without its end mark"));
+            return Ok(Next::Stop("ends without its end mark"));
         }
         let mut prefix = [0; PREFIX];
         if !self.fill(&mut prefix)? {
-            return Ok(Next::Damage(MIDDLE));
+            return Ok(Next::Stop(MIDDLE));
         }
         let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = prefix;
         let length = [l0, l1, l2, l3];
         let bytes = u64::from(u32::from_le_bytes(length));
         if bytes > self.size.saturating_sub(self.at + PREFIX as u64) {
-            return Ok(Next::Damage(MIDDLE));
+            return Ok(Next::Stop(MIDDLE));
         }
         let mut payload = vec![0; bytes as usize];
         if !self.fill(&mut payload)? {
-            return Ok(Next::Damage(MIDDLE));
+            return Ok(Next::Stop(MIDDLE));
         }
         if checksum(kind, length, &payload) != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Ok(Next::Damage("is damaged (wrong checksum) in the block"));

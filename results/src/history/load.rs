@@ -41,7 +41,12 @@ pub enum Ending {
         at_byte: u64,
         /// What is wrong, in a sentence for people.
         what: String,
+        /// Whether the file just stops there; otherwise it was damaged.
+        stops: bool,
     },
+    /// It just stops, because the client's process was killed on purpose: what the client had under
+    /// way is not known, and nobody else's fault.
+    Killed,
 }
 
 impl History {
@@ -65,6 +70,17 @@ impl History {
         let streams = paths.iter().map(|path| Stream::load(path)).collect::<Result<_, _>>()?;
         Ok(Self { streams })
     }
+
+    /// The streams with these names may just stop: their clients were killed on purpose.
+    pub fn killed<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
+                if matches!(stream.ending, Ending::Truncated { stops: true, .. }) {
+                    stream.ending = Ending::Killed;
+                }
+            }
+        }
+    }
 }
 
 impl Stream {
@@ -81,7 +97,8 @@ impl Stream {
         entries.shrink_to_fit();
         let ending = match damage {
             None => Ending::Complete,
-            Some(what) => Ending::Truncated {
+            Some((what, stops)) => Ending::Truncated {
+                stops,
                 at_byte: frames.at,
                 what: format!(
                     "{} {what} at byte {}; {} entries before it were read",
@@ -144,15 +161,16 @@ fn read_header<R: Read>(frames: &mut Frames<R>, path: &Path) -> Result<StreamHea
             postcard::from_bytes(&payload).map_err(|_| damaged("it cannot be decoded"))
         }
         Next::Frame { .. } => Err(damaged("there is none")),
-        Next::Damage(_) => Err(damaged("it ends there, or its checksum is wrong")),
+        Next::Stop(_) | Next::Damage(_) => Err(damaged("it ends there, or its checksum is wrong")),
     }
 }
 
-/// Reads blocks up to the end mark; says what is wrong when it is not reached.
+/// Reads blocks up to the end mark; says what is wrong when it is not reached, and whether the file
+/// just stops.
 fn read_blocks<R: Read>(
     frames: &mut Frames<R>,
     entries: &mut Vec<Entry>,
-) -> io::Result<Option<&'static str>> {
+) -> io::Result<Option<(&'static str, bool)>> {
     loop {
         let at = frames.at;
         let wrong = match frames.next()? {
@@ -164,15 +182,16 @@ fn read_blocks<R: Read>(
                 if payload != (entries.len() as u64).to_le_bytes() {
                     "counts another number of entries in its end mark"
                 } else if !frames.at_end() {
-                    return Ok(Some("goes on behind its end mark"));
+                    return Ok(Some(("goes on behind its end mark", false)));
                 } else {
                     return Ok(None);
                 }
             }
             Next::Frame { .. } => "has a block of a kind that is not known",
+            Next::Stop(what) => return Ok(Some((what, true))),
             Next::Damage(what) => what,
         };
         frames.at = at;
-        return Ok(Some(wrong));
+        return Ok(Some((wrong, false)));
     }
 }

@@ -133,7 +133,9 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
             Client::Producer { role: LoadRole::Main, .. } => StreamKind::Main,
             Client::Producer { role: LoadRole::Probe, .. } => StreamKind::Probe,
             Client::ReadProbe => StreamKind::Reads,
-            Client::GroupConsumer { .. } | Client::Drain => continue,
+            Client::Producer { role: LoadRole::Worker, .. }
+            | Client::GroupConsumer { .. }
+            | Client::Drain => continue,
         };
         for entry in &stream.entries {
             let (partition, operation) = match entry {

@@ -30,7 +30,7 @@ fn streams<'a>(history: &'a mut History, prefix: &'a str) -> impl Iterator<Item 
 fn truncate(history: &mut History, prefix: &str) {
     for stream in streams(history, prefix) {
         let what = format!("history/{}.kbh ends in the middle of a block", stream.name);
-        stream.ending = Ending::Truncated { at_byte: 10, what };
+        stream.ending = Ending::Truncated { at_byte: 10, what, stops: true };
     }
 }
 
@@ -219,4 +219,39 @@ fn a_group_that_never_commits_leaves_commits_unknown() {
 #[test]
 fn an_empty_history_is_unknown_in_everything() {
     assert_eq!(with_verdict(&History::default(), Verdict::Unknown).len(), 15);
+}
+
+#[test]
+fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_be() {
+    let mut history = eventful();
+    let killed = streams(&mut history, "producer").next().unwrap();
+    let name = killed.name.clone();
+    // The last that it knew of; what came after is in the log without a send.
+    let forgotten = killed.entries.split_off(killed.entries.len() / 2);
+    assert!(forgotten.iter().any(|entry| matches!(entry, Entry::Send(_))));
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Invalid, "nobody was killed");
+    truncate(&mut history, &name);
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Unknown, "its history is cut");
+    history.killed([name.as_str()]);
+    for check in checks(&history) {
+        assert_eq!(check.verdict, Verdict::Valid, "{check:?}");
+    }
+    let mut lost = mutant("drop an acked record from the log");
+    truncate(&mut lost, "");
+    lost.streams.iter_mut().for_each(|stream| stream.ending = Ending::Killed);
+    assert_eq!(named(&lost, "lost").verdict, Verdict::Invalid);
+}
+
+#[test]
+fn a_killed_client_excuses_no_damage() {
+    let mut history = eventful();
+    truncate(&mut history, "producer");
+    for stream in streams(&mut history, "producer") {
+        if let Ending::Truncated { stops, .. } = &mut stream.ending {
+            *stops = false;
+        }
+    }
+    let names: Vec<String> = history.streams.iter().map(|stream| stream.name.clone()).collect();
+    history.killed(names.iter().map(String::as_str));
+    assert_eq!(named(&history, "lost").verdict, Verdict::Unknown);
 }

@@ -3,7 +3,7 @@
 //! Every record that the client took has a slot until its outcome is in the history; what is left
 //! at the end is written as indeterminate. So the history holds every record that may be in a log.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use results::clock::{RunClock, RunTime};
 use results::history::{
     Client, Entry, LoadRole, Outcome, RecordId, Send, StreamHeader, StreamWriter,
 };
+use serde::{Deserialize, Serialize};
 
 use super::Produced;
 use crate::error::LoadError;
@@ -30,40 +31,44 @@ use crate::spec::Acks;
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
 
-/// What a sender is made of.
-pub(crate) struct SenderSetup<'a> {
+/// What a sender is made of, wherever it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SenderSetup {
     pub(crate) run: u64,
-    pub(crate) topic: &'a str,
+    pub(crate) topic: String,
     pub(crate) partitions: u32,
     pub(crate) producer: u16,
+    /// Life of the producer: restarts count up.
+    pub(crate) incarnation: u16,
     pub(crate) role: LoadRole,
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
-    pub(crate) settings: &'a Settings,
+    pub(crate) settings: Settings,
     pub(crate) keys: u32,
     pub(crate) record_bytes: usize,
     pub(crate) seed: u64,
-    pub(crate) clock: RunClock,
-    pub(crate) history_dir: &'a Path,
+    pub(crate) history_dir: PathBuf,
 }
 
-impl SenderSetup<'_> {
+impl SenderSetup {
     /// Name of the client in errors, of its stream and of its connections.
     pub(crate) fn name(&self) -> String {
+        let Self { producer, incarnation, .. } = self;
         match self.role {
-            LoadRole::Main => format!("producer-{}", self.producer),
-            LoadRole::Probe => format!("probe-producer-{}", self.producer),
+            LoadRole::Main => format!("producer-{producer}"),
+            LoadRole::Probe => format!("probe-producer-{producer}"),
+            LoadRole::Worker => format!("worker-producer-{producer}-{incarnation}"),
         }
     }
 
     fn header(&self) -> StreamHeader {
         StreamHeader {
             run: self.run,
-            topic: self.topic.into(),
+            topic: self.topic.clone(),
             partitions: self.partitions,
             client: Client::Producer {
                 producer: self.producer,
-                incarnation: INCARNATION,
+                incarnation: self.incarnation,
                 acks: self.acks.number(),
                 idempotent: self.idempotent,
                 role: self.role,
@@ -71,9 +76,6 @@ impl SenderSetup<'_> {
         }
     }
 }
-
-/// A producer lives once in a run so far; restarts of it would count up.
-const INCARNATION: u16 = 0;
 
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,9 @@ pub(crate) struct Sender {
     clock: RunClock,
     run: u64,
     producer: u16,
+    incarnation: u16,
+    /// Whether each outcome is written to the file at once: the process may be killed.
+    prompt: bool,
     topic: String,
     client: BaseProducer<Reports>,
     stream: StreamWriter,
@@ -105,22 +110,28 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(setup: SenderSetup<'_>, live: Arc<Live>) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        setup: SenderSetup,
+        clock: RunClock,
+        live: Arc<Live>,
+    ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = Keys::new(setup.keys, setup.partitions)
             .map_err(|partition| LoadError::Keys { keys: setup.keys, partition })?;
-        let reports = Reports { clock: setup.clock, new: Mutex::default() };
-        let client = settings::config(setup.settings, &name)
+        let reports = Reports { clock, new: Mutex::default() };
+        let client = settings::config(&setup.settings, &name)
             .create_with_context(reports)
             .map_err(|source| LoadError::Client { client: name.clone(), source })?;
-        let stream = StreamWriter::create(setup.history_dir, &name, &setup.header())
+        let stream = StreamWriter::create(&setup.history_dir, &name, &setup.header())
             .map_err(|source| LoadError::History { client: name.clone(), source })?;
         Ok(Self {
             name,
-            clock: setup.clock,
+            clock,
             run: setup.run,
             producer: setup.producer,
-            topic: setup.topic.into(),
+            incarnation: setup.incarnation,
+            prompt: setup.role == LoadRole::Worker,
+            topic: setup.topic,
             client,
             stream,
             live,
@@ -170,7 +181,7 @@ impl Sender {
         let (key, key_name) = self.keys.turn(partition);
         let id = RecordId {
             producer: self.producer,
-            incarnation: INCARNATION,
+            incarnation: self.incarnation,
             partition: partition as i32,
             sequence: self.next_sequence[partition],
             key,
@@ -221,10 +232,12 @@ impl Sender {
 
     /// Records the outcomes that were reported since the last call.
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
-        for report in self.client.context().take() {
+        let reports = self.client.context().take();
+        let flush = self.prompt && !reports.is_empty();
+        for report in reports {
             self.end(report, seconds.as_deref_mut())?;
         }
-        Ok(())
+        if flush { self.flush() } else { Ok(()) }
     }
 
     fn end(&mut self, report: Report, seconds: Option<&mut Seconds>) -> Result<(), LoadError> {

@@ -23,7 +23,7 @@ use super::*;
 use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
-use crate::port::{GroupChange, Lost, PartitionView, Process, ProcessState, View, ZkMode};
+use crate::port::{ClientChange, Lost, PartitionView, Process, ProcessState, View, ZkMode};
 use crate::strain::Strain;
 
 /// What happens at the call with a chosen number.
@@ -79,7 +79,7 @@ struct State {
     degraded: Vec<Degradation>,
     strained: Vec<(Process, Strain)>,
     versions: BTreeMap<Process, String>,
-    group: Option<GroupChange>,
+    group: Option<ClientChange>,
     /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
@@ -194,7 +194,7 @@ impl World {
     }
 
     /// How the consumer group is changed.
-    pub(super) fn group(&self) -> Option<GroupChange> {
+    pub(super) fn group(&self) -> Option<ClientChange> {
         self.state.borrow().group
     }
 
@@ -241,7 +241,7 @@ impl World {
             | Undo::Resume { process }
             | Undo::AwaitUp { process }
             | Undo::Relieve { process, .. } => Some(process),
-            Undo::RestoreGroup
+            Undo::RestoreClients
             | Undo::RestoreLeaders
             | Undo::RestoreAssignment
             | Undo::Uncut { .. }

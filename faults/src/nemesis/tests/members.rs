@@ -48,7 +48,9 @@ async fn who_has_nothing_to_move_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn the_consumer_group_is_changed_and_as_before_in_the_end() {
-    for fault in ["consumer-leaves", "consumer-joins", "consumer-stalls"] {
+    for fault in
+        ["consumer-leaves", "consumer-joins", "consumer-stalls", "kill-consumer", "kill-producer"]
+    {
         for deaf in [false, true] {
             let mut world = World::new();
             world.deaf = deaf;

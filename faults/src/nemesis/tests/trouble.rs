@@ -50,7 +50,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Relieve { process, strain };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
-        let undone = world.group().is_none() || world.on_disk().contains(&Undo::RestoreGroup);
+        let undone = world.group().is_none() || world.on_disk().contains(&Undo::RestoreClients);
         assert!(undone, "the consumer group forgotten: {ended:?}");
         match ended {
             Some(Ok(outcome)) => {

@@ -90,12 +90,16 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
         (false, _) => paint("UNPROVEN", Tone::Bad, colours),
     };
+    // Clients are no target that is resolved to processes of the cluster.
+    let resolved = match &*fault.resolved {
+        [] => String::new(),
+        resolved => format!(" = {}", resolved.join(", ")),
+    };
     let headline = format!(
-        "{}: {} {} = {}, at {} s; {proof}",
+        "{}: {} {}{resolved}, at {} s; {proof}",
         fault.id,
         fault.fault,
         fault.target,
-        fault.resolved.join(", "),
         seconds(fault.injected_s)
     );
     line(out, "");

@@ -248,9 +248,12 @@ impl Cluster for World {
         self.call(format!("version of {process}"), act).await
     }
 
-    async fn change_group(&self, change: GroupChange) -> Result<(), PortError> {
+    async fn change_clients(&self, change: ClientChange) -> Result<(), PortError> {
         let act = async || {
-            assert!(self.on_disk().contains(&Undo::RestoreGroup), "the group changed without undo");
+            assert!(
+                self.on_disk().contains(&Undo::RestoreClients),
+                "the group changed without undo"
+            );
             if !self.deaf {
                 self.state.borrow_mut().group = Some(change);
             }
@@ -259,7 +262,7 @@ impl Cluster for World {
         self.call("change group".into(), act).await
     }
 
-    async fn restore_group(&self) -> Result<(), PortError> {
+    async fn restore_clients(&self) -> Result<(), PortError> {
         let act = async || {
             self.state.borrow_mut().group = None;
             Ok(())
@@ -267,7 +270,7 @@ impl Cluster for World {
         self.call("restore group".into(), act).await
     }
 
-    async fn group_is(&self, change: Option<GroupChange>) -> Result<Strained, PortError> {
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError> {
         let act = async || {
             let group = self.group();
             Ok(Strained { line: format!("{group:?}"), in_force: group == change })

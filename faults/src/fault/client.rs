@@ -1,7 +1,8 @@
-//! The load's consumer group: a member leaves, one more joins, or one stops polling.
+//! Clients of the load: a consumer leaves, joins, stops polling or is killed, or a producer is killed.
 //!
 //! Nothing is done to the cluster, so these faults have no target; the group's coordinator is asked what
-//! became of it. Undone, the group has as many members as it started with, and all of them poll.
+//! became of the group, and the operating system of a killed process. Undone, the load has the clients
+//! that it started with.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim};
-use crate::port::{Capability, Cluster, GroupChange, PortError};
+use crate::port::{Capability, ClientChange, Cluster, PortError};
 use crate::strain::Strained;
 use crate::undo::Undo;
 
@@ -20,12 +21,14 @@ const SHOWN_LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[async_trait(?Send)]
-impl Fault for GroupChange {
+impl Fault for ClientChange {
     fn name(&self) -> &'static str {
         match self {
             Self::Leave => "consumer-leaves",
             Self::Join => "consumer-joins",
             Self::Stall => "consumer-stalls",
+            Self::KillConsumer => "kill-consumer",
+            Self::KillProducer => "kill-producer",
         }
     }
 
@@ -38,11 +41,20 @@ impl Fault for GroupChange {
             Self::Stall => {
                 "A member of the load's consumer group stops polling but stays connected."
             }
+            Self::KillConsumer => {
+                "SIGKILL to the process of a consumer; undone, another one joins the group."
+            }
+            Self::KillProducer => {
+                "SIGKILL to the process of a producer; undone, another one sends in its place."
+            }
         }
     }
 
     fn needs(&self) -> &'static [Capability] {
-        &[Capability::Group]
+        match self {
+            Self::Leave | Self::Join | Self::Stall => &[Capability::Clients],
+            Self::KillConsumer | Self::KillProducer => &[Capability::Clients, Capability::Workers],
+        }
     }
 
     fn of_clients(&self) -> bool {
@@ -58,11 +70,11 @@ impl Fault for GroupChange {
     }
 
     fn undo(&self, _: &[Victim]) -> Vec<Undo> {
-        vec![Undo::RestoreGroup]
+        vec![Undo::RestoreClients]
     }
 
     async fn inject(&self, _: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.change_group(*self).await
+        cluster.change_clients(*self).await
     }
 
     async fn evidence(&self, _: &[Victim], cluster: &dyn Cluster) -> Evidence {
@@ -70,15 +82,15 @@ impl Fault for GroupChange {
     }
 }
 
-/// Evidence that the group is as it started.
-pub(crate) async fn group_restored(cluster: &dyn Cluster) -> Evidence {
+/// Evidence that the clients are as they started.
+pub(crate) async fn clients_restored(cluster: &dyn Cluster) -> Evidence {
     seen(None, cluster).await
 }
 
-async fn seen(change: Option<GroupChange>, cluster: &dyn Cluster) -> Evidence {
+async fn seen(change: Option<ClientChange>, cluster: &dyn Cluster) -> Evidence {
     let began = Instant::now();
     loop {
-        let (line, shown) = match cluster.group_is(change).await {
+        let (line, shown) = match cluster.clients_are(change).await {
             Ok(Strained { line, in_force }) => (line, in_force),
             Err(error) => (error.to_string(), false),
         };
