@@ -7,6 +7,7 @@
 mod client;
 mod cut;
 mod degrade;
+mod early_restart;
 mod expire_session;
 mod kill;
 mod link_down;
@@ -117,6 +118,8 @@ pub enum FaultSpec {
     ExpireSession,
     /// SIGKILL and a start.
     Restart,
+    /// SIGKILL and a start that comes too early.
+    EarlyRestart,
     /// Traffic is taken away.
     Cut(CutSpec),
     /// The link is down.
@@ -169,6 +172,7 @@ impl FaultSpec {
         Self::Pause,
         Self::ExpireSession,
         Self::Restart,
+        Self::EarlyRestart,
         Self::Cut(cut::EXAMPLE),
         Self::LinkDown,
         Self::Degrade(degrade::EXAMPLES[0]),
@@ -204,6 +208,7 @@ impl FaultSpec {
             Self::Pause => &pause::Pause,
             Self::ExpireSession => &expire_session::ExpireSession,
             Self::Restart => &restart::Restart,
+            Self::EarlyRestart => &early_restart::EarlyRestart,
             Self::Cut(cut) => cut,
             Self::LinkDown => &link_down::LinkDown,
             Self::Degrade(condition) => condition,

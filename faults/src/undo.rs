@@ -202,16 +202,28 @@ async fn relieve(
     cluster.relieve(process, strain).await?;
     let relieved = relieved(process, strain, cluster).await;
     let mut undone = revive(process, cluster.state(process).await?, cluster).await?;
-    // What gives up may take a moment to do so.
-    if strain.is_fatal() && !undone.evidence.proven {
-        undone = revive(process, cluster.state(process).await?, cluster).await?;
-    }
     undone.evidence = Evidence::all([relieved, undone.evidence]);
     Ok(undone)
 }
 
 /// Starts a process if it has ended, and waits until it is up.
 async fn revive(
+    process: &Process,
+    state: ProcessState,
+    cluster: &dyn Cluster,
+) -> Result<Undone, PortError> {
+    let undone = revive_once(process, state, cluster).await?;
+    if undone.evidence.proven {
+        return Ok(undone);
+    }
+    // One that was about to give up may have taken a moment to do so.
+    match cluster.state(process).await? {
+        state @ ProcessState::Gone { .. } => revive_once(process, state, cluster).await,
+        _ => Ok(undone),
+    }
+}
+
+async fn revive_once(
     process: &Process,
     state: ProcessState,
     cluster: &dyn Cluster,

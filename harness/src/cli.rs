@@ -76,8 +76,9 @@ struct RunArgs {
     /// Fault plan: a shipped name (`kbench list plans`), a TOML file, or `none`
     #[arg(long, value_name = "PLAN|FILE|none", default_value = "failover")]
     faults: String,
-    /// Cluster: `local` (the guide's three machines) or a TOML file
-    #[arg(long, value_name = "local|FILE", default_value = "local")]
+    /// Cluster: `local` (the guide's three machines), a shipped name (`kbench list clusters`), or a
+    /// TOML file
+    #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
     /// Number of trials, each on a fresh cluster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]

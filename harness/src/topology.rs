@@ -86,7 +86,10 @@ impl Spec for Topology {
     const KIND: &'static str = "cluster";
 
     fn shipped() -> &'static [(&'static str, &'static str)] {
-        &[("guide", include_str!("../clusters/guide.toml"))]
+        &[
+            ("guide", include_str!("../clusters/guide.toml")),
+            ("four-nodes", include_str!("../clusters/four-nodes.toml")),
+        ]
     }
 
     fn parse(text: &str) -> Result<Self, Mistake> {

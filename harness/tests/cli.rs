@@ -107,6 +107,7 @@ fn lists_name_everything_that_is_shipped() {
         ("faults", "kill"),
         ("claims", "controller-failover"),
         ("clusters", "guide"),
+        ("clusters", "four-nodes"),
     ] {
         let (code, stdout, stderr) = output(kbench().args(["list", what]));
         assert_eq!(code, 0, "{stderr}");

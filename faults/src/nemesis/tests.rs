@@ -25,6 +25,11 @@ fn shipped(name: &str) -> Plan {
     Plan::parse(text).unwrap().drawn(1)
 }
 
+/// The shipped plans that mean something on three nodes.
+fn all_shipped() -> Vec<Plan> {
+    SHIPPED.iter().map(|(name, _)| shipped(name)).filter(|plan| plan.nodes() <= 3).collect()
+}
+
 fn plan(step: &str) -> Plan {
     Plan::parse(&format!("name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\n{step}")).unwrap()
 }
@@ -86,9 +91,8 @@ async fn the_controller_alone_is_killed_and_everything_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn every_shipped_plan_is_carried_out_and_leaves_nothing() {
-    for (name, _) in SHIPPED {
-        let world = World::new();
-        let plan = shipped(name);
+    for plan in all_shipped() {
+        let (world, name) = (World::new(), &plan.name);
         let outcome = carry_out(&plan, &world).await.unwrap();
         assert!(outcome.steps.len() >= plan.steps.len());
         for (index, round) in outcome.steps.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{SHORT_SESSION, events, exit_code, folder, json, latest, start, stderr};
+use super::{events, exit_code, folder, json, latest, start, stderr};
 
 /// Limit for one plan: the longest shipped ones hold several faults for a minute each.
 const PLAN: Duration = Duration::from_secs(600);
@@ -25,11 +25,11 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<String>,
 }
 
-/// Carries out `plan` with a session time-out of 6 s and `more` arguments, and judges the faults,
+/// Carries out `plan` with `more` arguments, and judges the faults,
 /// not the machine: a run that its own schedule lag made invalid still counts.
 pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
     let out = folder();
-    let mut arguments = vec!["--workload", "smoke", "--faults", plan, "--set", SHORT_SESSION];
+    let mut arguments = vec!["--workload", "smoke", "--faults", plan];
     arguments.extend(more);
     let code = exit_code(&mut start(out.path(), &arguments), PLAN, out.path());
     let mut outcome = Outcome::default();

@@ -331,11 +331,13 @@ impl World {
         if state.processes[process].1 {
             return Ok(());
         }
-        if process.role == Role::Broker && state.registered.contains_key(&process.id) {
-            return Err(PortError(format!("{process}: NodeExistsException")));
-        }
         let pid = state.next_pid;
         state.next_pid += 1;
+        if process.role == Role::Broker && state.registered.contains_key(&process.id) {
+            // It gives up.
+            state.processes.insert(process.clone(), (pid, false));
+            return Err(PortError(format!("{process}: NodeExistsException")));
+        }
         state.processes.insert(process.clone(), (pid, true));
         if process.role == Role::Broker {
             state.registered.insert(process.id, None);
