@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use faults::plan::Plan;
+use faults::port::Capability;
 use results::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
@@ -114,6 +115,16 @@ pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
         "none" => None,
         name => Some(load(name, &changes)?),
     };
+    if let Some(plan) = &plan
+        && workload.consumers.is_none()
+        && plan.needs().contains(&Capability::Clients)
+    {
+        return Err(Failure::usage(format!(
+            "plan `{}` strikes consumers, and workload `{}` has none",
+            plan.name, workload.name
+        ))
+        .with_cure("a workload with a table [consumers]"));
+    }
     set::all_used(&changes, plan.is_some())?;
     let claims = claims_for(plan.as_ref())?;
     Ok(Resolved { workload, plan, cluster, claims })

@@ -56,6 +56,17 @@ fn damage_that_a_plan_does_not_mean_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn consumers_that_are_not_there_cannot_be_struck() {
+    let smoke = workloads::shipped().iter().find(|(n, _)| *n == "smoke").expect("shipped").1;
+    let at = |part: &str| smoke.find(part).expect("a table of the spec");
+    let without = [&smoke[..at("[consumers]")], &smoke[at("[probe]")..]].concat();
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = write(dir.path(), "without.toml", &without);
+    let arguments = ["--workload", &*file, "--faults", "consumers"];
+    refused(&arguments, 2, &["plan `consumers` strikes consumers", "[consumers]"]);
+}
+
+#[test]
 fn a_typo_in_a_spec_is_shown_where_it_is_with_what_is_allowed() {
     let dir = tempfile::tempdir().expect("a folder");
     let shipped = workloads::shipped().iter().find(|(n, _)| *n == "smoke").expect("shipped").1;
