@@ -17,18 +17,28 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use results::clock::RunClock;
 use serde::{Deserialize, Serialize};
 
 use crate::consumer::{GroupSetup, Watch};
 use crate::error::LoadError;
+use crate::load::STOP_LIMIT;
 use crate::producer::SenderSetup;
 
 pub use process::main;
+
+/// Limit for a worker to end that was told to: its open sends may take [`STOP_LIMIT`], and a consumer
+/// waits for its coordinator.
+const END_LIMIT: Duration = STOP_LIMIT.saturating_mul(2);
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a worker is to be.
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,6 +167,15 @@ impl Worker {
     /// Ends it in good order, and waits for that.
     pub(crate) fn join(self) -> Result<(), LoadError> {
         self.end();
+        let deadline = Instant::now() + END_LIMIT;
+        while !self.thread.is_finished() {
+            if Instant::now() >= deadline {
+                let (client, limit) = (self.client.clone(), END_LIMIT.as_secs());
+                self.kill()?;
+                return Err(LoadError::Ended(format!("{client} did not end within {limit} s")));
+            }
+            std::thread::sleep(LOOK);
+        }
         self.ended().map(drop)
     }
 
@@ -202,6 +221,10 @@ impl State {
             }
         }
         let failed = |source| LoadError::Process { client: client.to_owned(), source };
+        // Not under the lock: one that told its last and does not end must be killed still.
+        let pid = Pid::from_raw(self.child().id() as i32);
+        let ended = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        ended.map_err(|errno| failed(errno.into()))?;
         let status = self.child().wait().map_err(failed)?;
         if status.success() || self.killed.load(Relaxed) {
             return Ok(status);
@@ -225,7 +248,7 @@ fn monotonic_ns() -> std::io::Result<i64> {
 /// The run's clock, of which zero is known by the kernel's.
 fn clock_of(zero_ns: i64) -> std::io::Result<RunClock> {
     let (now, since) = (Instant::now(), monotonic_ns()?.saturating_sub(zero_ns));
-    let since = std::time::Duration::from_nanos(since.max(0) as u64);
+    let since = Duration::from_nanos(since.max(0) as u64);
     now.checked_sub(since)
         .map(RunClock::started_at)
         .ok_or_else(|| std::io::Error::other("the run began before the kernel's clock"))
@@ -238,7 +261,7 @@ mod tests {
     #[test]
     fn the_clock_is_the_parent_s() {
         let clock = RunClock::start();
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         let zero = monotonic_ns().unwrap() - clock.now().0 as i64;
         let theirs = clock_of(zero).unwrap();
         let (before, at, after) = (clock.now(), theirs.now(), clock.now());
