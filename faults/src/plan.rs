@@ -198,6 +198,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("crash-loop", include_str!("../plans/crash-loop.toml")),
     ("mayhem", include_str!("../plans/mayhem.toml")),
     ("session-expired", include_str!("../plans/session-expired.toml")),
+    ("leader-paused", include_str!("../plans/leader-paused.toml")),
+    ("controller-and-zk-leader", include_str!("../plans/controller-and-zk-leader.toml")),
     ("zk-server-killed", include_str!("../plans/zk-server-killed.toml")),
     ("zk-quorum-lost", include_str!("../plans/zk-quorum-lost.toml")),
     ("zk-all-killed", include_str!("../plans/zk-all-killed.toml")),
