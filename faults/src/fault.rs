@@ -279,22 +279,31 @@ pub struct Evidence {
     pub lines: Vec<String>,
     /// Whether it proves the effect. False until something was seen.
     pub proven: bool,
+    /// When the last of it was the case: as soon as it was seen, and for a silence as soon as the question
+    /// was asked that got no answer.
+    pub at: Option<Instant>,
 }
 
 impl Evidence {
     /// Evidence of one observation.
     pub fn of(line: impl Into<String>, proven: bool) -> Self {
-        Self { lines: vec![line.into()], proven }
+        Self { lines: vec![line.into()], proven, at: Some(Instant::now()) }
+    }
+
+    /// The same, if what it shows was so at `asked` already.
+    pub fn asked(self, asked: Instant) -> Self {
+        Self { at: Some(asked), ..self }
     }
 
     /// Evidence of several effects: it proves all of them, or it proves nothing.
     pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut whole = Self { lines: vec![], proven: true };
+        let mut whole = Self { lines: vec![], proven: true, at: None };
         let mut parts = parts.into_iter().peekable();
         whole.proven = parts.peek().is_some();
         for part in parts {
             whole.lines.extend(part.lines);
             whole.proven &= part.proven;
+            whole.at = whole.at.max(part.at);
         }
         whole
     }
@@ -342,9 +351,10 @@ async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evid
 
 /// Evidence that nothing answers on the port of `victim`.
 async fn silent(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+    let asked = Instant::now();
     let silent = !cluster.answers(&victim.process).await;
     let says = if silent { "does not answer on its port" } else { "still answers on its port" };
-    Evidence::of(format!("{victim} {says}"), silent)
+    Evidence::of(format!("{victim} {says}"), silent).asked(asked)
 }
 
 /// Evidence that the operating system says that `victim` has ended.
@@ -421,6 +431,16 @@ mod tests {
         assert!(!Evidence::all([]).proven);
         assert!(Evidence::all([Evidence::of("a", true), Evidence::of("b", true)]).proven);
         let doubtful = Evidence::all([Evidence::of("a", false), Evidence::of("b", true)]);
-        assert_eq!(doubtful, Evidence { lines: vec!["a".into(), "b".into()], proven: false });
+        assert_eq!((doubtful.lines, doubtful.proven), (vec!["a".into(), "b".into()], false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn evidence_is_as_late_as_its_last_part_and_a_silence_began_when_it_was_asked() {
+        let asked = Instant::now();
+        sleep(Duration::from_millis(250)).await;
+        let silence = Evidence::of("silent", true).asked(asked);
+        let gone = Evidence::of("gone", true);
+        assert_eq!(silence.at, Some(asked));
+        assert_eq!(Evidence::all([gone, silence]).at, Some(asked + Duration::from_millis(250)));
     }
 }

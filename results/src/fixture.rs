@@ -122,7 +122,10 @@ impl Fixture {
             },
         );
         let evidence = vec!["process gone: signal 9".to_owned()];
-        self.at(s + 0.01, EventKind::FaultInjected { fault_id, evidence, proven: true });
+        let (took_s, shown_s) = (Some(0.0004), Some(0.009));
+        let injected =
+            EventKind::FaultInjected { fault_id, evidence, proven: true, took_s, shown_s };
+        self.at(s + 0.01, injected);
     }
 
     /// Registrations of `brokers` go at `gone`; the cluster reacts 20 ms later, metadata 50 ms after

@@ -149,6 +149,10 @@ pub struct FaultReport {
     pub proven: bool,
     /// Whether the evidence proves that it was undone.
     pub heal_proven: bool,
+    /// Seconds from the decision until the injection was done; none where it was not recorded.
+    pub took_s: Option<f64>,
+    /// Seconds from the decision until all that the evidence shows was the case.
+    pub shown_s: Option<f64>,
     /// Whether everything recovered while the fault lasted.
     pub recovered: Option<bool>,
     /// Seconds for which kbench waited for a stale registration before the restart.

@@ -40,6 +40,10 @@ pub struct FaultSpan {
     pub heal_evidence: Vec<String>,
     /// Whether that evidence proves it.
     pub heal_proven: bool,
+    /// Seconds from `injecting` until the injection was done.
+    pub took_s: Option<f64>,
+    /// Seconds from `injecting` until all that the evidence shows was the case.
+    pub shown_s: Option<f64>,
     /// Seconds for which kbench waited for a stale registration, from `healing` on.
     pub waited_for_session_s: f64,
     /// End of the fault's window: the next injection, or the end of the load.
@@ -220,6 +224,8 @@ impl<'a> Timeline<'a> {
                         healed: None,
                         heal_evidence: Vec::new(),
                         heal_proven: false,
+                        took_s: None,
+                        shown_s: None,
                         waited_for_session_s: 0.0,
                         window_end: load_end.max(event.at),
                     });
@@ -238,10 +244,11 @@ impl<'a> Timeline<'a> {
 
     fn complete_fault(&mut self, at: RunTime, kind: &EventKind) {
         match kind {
-            EventKind::FaultInjected { fault_id, evidence, proven } => {
+            EventKind::FaultInjected { fault_id, evidence, proven, took_s, shown_s } => {
                 if let Some(span) = self.span_mut(fault_id) {
                     span.evidence = evidence.clone();
                     span.proven = *proven;
+                    (span.took_s, span.shown_s) = (*took_s, *shown_s);
                 }
             }
             EventKind::FaultRecovered { fault_id, recovered, expected } => {

@@ -97,7 +97,7 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let nodes = nodes(cluster);
     let probes = probe(cluster, elections(cut), |_| true).await.into_iter();
     let (silenced, spared): (Vec<_>, Vec<_>) =
-        probes.partition(|(path, _)| is_silenced(path, cut, &nodes));
+        probes.partition(|probe| is_silenced(&probe.path, cut, &nodes));
     let spared = telling(spared, Some(cut), cluster).await;
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| passes(cut, reach));

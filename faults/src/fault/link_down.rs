@@ -67,7 +67,7 @@ impl Fault for LinkDown {
         let nodes = nodes_of(victims);
         let probes = probe(cluster, false, |_| true).await.into_iter();
         let (silenced, spared): (Vec<_>, Vec<_>) =
-            probes.partition(|(path, _)| path.leaves(&nodes));
+            probes.partition(|probe| probe.path.leaves(&nodes));
         let spared = telling(spared, None, cluster).await;
         Evidence::all([
             told("the links that are down", &silenced, |reach| reach != Reach::Answered),

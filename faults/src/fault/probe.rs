@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use results::event::Role;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Evidence;
 use crate::cut::{Cut, Origin, Reach, Service};
@@ -35,6 +35,14 @@ impl Path {
     }
 }
 
+/// A connection that was tried.
+pub(super) struct Probe {
+    pub(super) path: Path,
+    pub(super) reach: Reach,
+    /// When it was begun: what became of it tells of the link at that moment.
+    asked: Instant,
+}
+
 /// Between the starts of two probes: dozens at once would take the load's threads off their cores for
 /// milliseconds. All together they still begin well within 100 ms of the injection.
 const APART: Duration = Duration::from_millis(2);
@@ -45,7 +53,7 @@ pub(super) async fn probe(
     cluster: &dyn Cluster,
     elections: bool,
     which: impl Fn(&Path) -> bool,
-) -> Vec<(Path, Reach)> {
+) -> Vec<Probe> {
     let origins = || nodes(cluster).into_iter().map(Origin::Node);
     let mut paths = vec![];
     for to in cluster.processes() {
@@ -61,8 +69,9 @@ pub(super) async fn probe(
     let paths = paths.into_iter().filter(|path| which(path));
     join_all((0..).zip(paths).map(async |(number, path)| {
         sleep(APART * number).await;
+        let asked = Instant::now();
         let reach = cluster.reaches(&path.from, &path.to, path.service).await;
-        (path, reach)
+        Probe { path, reach, asked }
     }))
     .await
 }
@@ -70,21 +79,22 @@ pub(super) async fn probe(
 /// Those of the probes that tell something of the links: not the ones that got no answer because
 /// another fault than `cut` took the way or the process.
 pub(super) async fn telling(
-    probes: Vec<(Path, Reach)>,
+    probes: Vec<Probe>,
     cut: Option<&Cut>,
     cluster: &dyn Cluster,
-) -> Vec<(Path, Reach)> {
+) -> Vec<Probe> {
     let nodes = nodes(cluster);
     let others: Vec<_> = cluster.cuts().into_iter().filter(|other| Some(other) != cut).collect();
     let mut telling = vec![];
-    for (path, reach) in probes {
+    for probe in probes {
+        let path = &probe.path;
         let cut_off = |other: &Cut| other.silences(&nodes, &path.from, &path.to, path.service);
-        let excused = reach != Reach::Answered
+        let excused = probe.reach != Reach::Answered
             && (others.iter().any(cut_off)
                 || !runs(&path.to, cluster).await
-                || is_down(&path, cluster).await);
+                || is_down(path, cluster).await);
         if !excused {
-            telling.push((path, reach));
+            telling.push(probe);
         }
     }
     telling
@@ -122,10 +132,10 @@ pub(super) fn passes(reach: Reach) -> bool {
 /// The probes of `links` in a line; proven when there are any, and all are `as_they_should`.
 pub(super) fn told(
     links: &str,
-    probes: &[(Path, Reach)],
+    probes: &[Probe],
     as_they_should: impl Fn(Reach) -> bool,
 ) -> Evidence {
-    let count = |reach| probes.iter().filter(|(_, seen)| *seen == reach).count();
+    let count = |reach| probes.iter().filter(|probe| probe.reach == reach).count();
     let counts: Vec<_> = [Reach::Answered, Reach::Refused, Reach::Unanswered]
         .into_iter()
         .filter(|reach| count(*reach) > 0)
@@ -133,12 +143,16 @@ pub(super) fn told(
         .collect();
     let wrong: Vec<_> = probes
         .iter()
-        .filter(|(_, reach)| !as_they_should(*reach))
-        .map(|(path, reach)| format!("{} to {} {}", path.from, path.to, reach.as_str()))
+        .filter(|probe| !as_they_should(probe.reach))
+        .map(|Probe { path, reach, .. }| format!("{} to {} {}", path.from, path.to, reach.as_str()))
         .collect();
     let mut line = format!("{} probes on {links}: {}", probes.len(), counts.join(", "));
     if !wrong.is_empty() {
         line.push_str(&format!(" ({})", wrong.join("; ")));
     }
-    Evidence::of(line, wrong.is_empty() && !probes.is_empty())
+    let evidence = Evidence::of(line, wrong.is_empty() && !probes.is_empty());
+    match probes.iter().map(|probe| probe.asked).max() {
+        Some(asked) => evidence.asked(asked),
+        None => evidence,
+    }
 }

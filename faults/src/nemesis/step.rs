@@ -246,13 +246,22 @@ impl Stepper<'_, '_> {
             brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
         });
         self.run.injects(&self.id);
+        let decided = Instant::now();
         let injected = fault.inject(victims, self.cluster()).await;
+        let took = decided.elapsed();
         let evidence = match &injected {
             Ok(()) => fault.evidence(victims, self.cluster()).await,
             Err(error) => Evidence::of(error.to_string(), false),
         };
         let (fault_id, proven) = (self.id.clone(), evidence.proven);
-        self.record(EventKind::FaultInjected { fault_id, evidence: evidence.lines, proven });
+        let shown = evidence.at.map(|at| at.saturating_duration_since(decided));
+        self.record(EventKind::FaultInjected {
+            fault_id,
+            evidence: evidence.lines,
+            proven,
+            took_s: Some(took.as_secs_f64()),
+            shown_s: shown.map(|shown| shown.as_secs_f64()),
+        });
         injected.map_err(|e| self.failed("inject the fault", e))?;
         self.run.injected(self.step);
         Ok(proven)

@@ -61,7 +61,8 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
         "STEP",
         "FAULT",
         "EVIDENCE",
-        "WITHIN",
+        "DONE IN",
+        "SHOWN BY",
         "FELT BY CLIENTS",
         "HEALED IN",
     ]);
@@ -99,6 +100,9 @@ fn expects_anything(run: &Path) -> bool {
 
 fn row(plan: &str, fault: &Value, report: &Value, run: &Path) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let milliseconds = |value: &Value| {
+        value.as_f64().map_or("-".to_owned(), |seconds| format!("{:.1} ms", seconds * 1e3))
+    };
     let id = &fault["id"];
     let at = |kind: &str| {
         let events = events(run);
@@ -129,7 +133,8 @@ fn row(plan: &str, fault: &Value, report: &Value, run: &Path) -> Vec<String> {
         text(id),
         text(&fault["fault"]),
         text(&fault["evidence"][0]),
-        between("fault-injecting", "fault-injected"),
+        milliseconds(&fault["took_s"]),
+        milliseconds(&fault["shown_s"]),
         felt,
         between("fault-healing", "fault-healed"),
     ]

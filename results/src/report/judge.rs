@@ -207,6 +207,8 @@ impl Parts {
                 evidence: evidence.cloned().collect(),
                 proven: fault.proven,
                 heal_proven: fault.heal_proven,
+                took_s: fault.took_s,
+                shown_s: fault.shown_s,
                 recovered: fault.recovered,
                 waited_for_session_s: fault.waited_for_session_s,
                 controller: controller.clone(),

@@ -96,11 +96,12 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         resolved => format!(" = {}", resolved.join(", ")),
     };
     let headline = format!(
-        "{}: {} {}{resolved}, at {} s; {proof}",
+        "{}: {} {}{resolved}, at {} s{}; {proof}",
         fault.id,
         fault.fault,
         fault.target,
-        seconds(fault.injected_s)
+        seconds(fault.injected_s),
+        promptness(fault)
     );
     line(out, "");
     wrapped(out, " ", "   ", &headline);
@@ -129,6 +130,16 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         );
     }
     partitions(out, report, fault, colours);
+}
+
+/// How soon after the decision it was done and in effect.
+fn promptness(fault: &FaultReport) -> String {
+    match (fault.took_s, fault.shown_s) {
+        (Some(took), Some(shown)) => {
+            format!(" (done in {:.1} ms, shown by {:.0} ms)", took * 1e3, shown * 1e3)
+        }
+        _ => String::new(),
+    }
 }
 
 fn hurt_main_load(report: &Report, fault: &FaultReport) -> bool {
