@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::Instant;
 
@@ -33,6 +33,40 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
     }
 }
 
+/// Faults that are one signal, or one transaction of rules.
+const PROMPT: [&str; 4] = ["kill", "pause", "cut", "link-down"];
+
+/// From the decision until one of them is done, in seconds, in the median: one of them on a busy core may
+/// take longer.
+const DONE_LIMIT: f64 = 0.005;
+
+/// From the decision until it is shown to be in effect, in seconds, in the median.
+const SHOWN_LIMIT: f64 = 0.1;
+
+/// Prints how soon faults were done and in effect; what is wrong with that.
+fn promptness(outcomes: &[Outcome]) -> Vec<String> {
+    let mut faults: BTreeMap<&str, Vec<[f64; 2]>> = BTreeMap::new();
+    for (name, seconds) in outcomes.iter().flat_map(|outcome| &outcome.prompt) {
+        faults.entry(name).or_default().push(*seconds);
+    }
+    let mut late = vec![];
+    eprintln!("\nFrom the decision, in ms: median (max)");
+    for (name, seconds) in faults {
+        let [done, shown] = [0, 1].map(|which| {
+            let mut sorted: Vec<_> = seconds.iter().map(|both| both[which]).collect();
+            sorted.sort_by(f64::total_cmp);
+            [sorted[sorted.len() / 2], sorted[sorted.len() - 1]]
+        });
+        let ms = |[median, max]: [f64; 2]| format!("{:.1} ({:.1})", median * 1e3, max * 1e3);
+        let line = format!("{name}, n={}: done {}, shown {}", seconds.len(), ms(done), ms(shown));
+        eprintln!("{line}");
+        if PROMPT.contains(&name) && (done[0] > DONE_LIMIT || shown[0] > SHOWN_LIMIT) {
+            late.push(line);
+        }
+    }
+    late
+}
+
 /// `KBENCH_PLANS` restricts the suite to some plans, separated by blanks.
 #[test]
 #[ignore = "starts a real cluster for each shipped plan: up to an hour"]
@@ -56,8 +90,10 @@ fn every_fault_takes_effect_meets_its_expectation_and_is_undone() {
         }
     }
     eprintln!("\n{}", table(&outcomes));
+    let late = promptness(&outcomes);
     let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
     assert!(failures.is_empty(), "{failures:#?}");
+    assert!(late.is_empty(), "{late:#?}");
     if asked.is_empty() {
         let seen: BTreeSet<String> =
             outcomes.into_iter().flat_map(|outcome| outcome.faults).collect();

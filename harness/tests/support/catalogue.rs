@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     pub(crate) faults: Vec<String>,
     /// One row a fault.
     rows: Vec<Vec<String>>,
+    /// How soon after the decision each fault was done, and shown to be in effect, in seconds.
+    pub(crate) prompt: Vec<(String, [f64; 2])>,
     /// Why the plan does not count as passed.
     pub(crate) failures: Vec<String>,
 }
@@ -43,6 +45,8 @@ pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
     judge(plan, &report, &run, &mut outcome);
     for fault in report["faults"].as_array().into_iter().flatten() {
         outcome.rows.push(row(plan, fault, &report, &run));
+        let seconds = ["took_s", "shown_s"].map(|key| fault[key].as_f64().unwrap_or(f64::INFINITY));
+        outcome.prompt.extend(fault["fault"].as_str().map(|name| (name.to_owned(), seconds)));
         if fault["proven"] == true && fault["heal_proven"] == true {
             outcome.faults.extend(fault["fault"].as_str().map(str::to_owned));
         } else {
