@@ -17,7 +17,7 @@ use crate::undo::Undo;
 const COUNTED_LIMIT: Duration = Duration::from_millis(500);
 
 /// How often the counters are read meanwhile.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One for lists: a node away from all others.
 pub(super) const EXAMPLE: CutSpec =

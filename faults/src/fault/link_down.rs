@@ -65,6 +65,8 @@ impl Fault for LinkDown {
 
     async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
         let nodes = nodes_of(victims);
+        // Before the probes, of which one that gets no answer takes long.
+        let down = links(&nodes, false, cluster).await;
         let probes = probe(cluster, false, |_| true).await.into_iter();
         let (silenced, spared): (Vec<_>, Vec<_>) =
             probes.partition(|probe| probe.path.leaves(&nodes));
@@ -72,7 +74,7 @@ impl Fault for LinkDown {
         Evidence::all([
             told("the links that are down", &silenced, |reach| reach != Reach::Answered),
             told("the other links", &spared, passes),
-            links(&nodes, false, cluster).await,
+            down,
         ])
     }
 }

@@ -2,38 +2,43 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use faults::cut::Origin;
 use faults::port::Process;
-use serde_json::Value;
+use futures::StreamExt as _;
+use rtnetlink::packet_route::link::{LinkAttribute, State};
+use rtnetlink::{Handle, LinkUnspec};
 
 use super::LocalCluster;
 use crate::failure::Failure;
-use crate::sandbox::{Network, inside, tool};
+use crate::sandbox::{Network, inside};
 
 /// Limit for a connection whose way is measured.
 const ROUND_TRIP_LIMIT: Duration = Duration::from_secs(3);
 
 impl LocalCluster {
-    /// Takes links down, or up; all at one stroke of `ip`.
+    /// Takes links down, or up.
     ///
     /// # Errors
-    /// When a node has no link of its own, or `ip` refuses.
+    /// When a node has no link of its own, or the kernel refuses.
     pub async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), Failure> {
-        let to = if up { "up" } else { "down" };
         let began = Instant::now();
         let set = async {
-            let mut batch = String::new();
+            let kernel = netlink()?;
             for node in nodes {
-                batch.push_str(&format!("link set {} {to}\n", self.link(node)?));
+                let link = LinkUnspec::new_with_name(&self.link(node)?);
+                let link = if up { link.up() } else { link.down() };
+                kernel.link().set(link.build()).execute().await.map_err(io::Error::other)?;
             }
-            inside(None, move || tool("ip", &["-batch", "-"], &batch)).await
+            Ok::<_, io::Error>(())
         };
         let set = set.await;
         tracing::info!(?nodes, up, us = began.elapsed().as_micros(), "links are set");
-        set.map(drop).map_err(|error| {
+        set.map_err(|error| {
             let links = nodes.join(" and ");
+            let to = if up { "up" } else { "down" };
             Failure::infrastructure(format!("the link of {links} cannot be taken {to}: {error}"))
         })
     }
@@ -41,13 +46,14 @@ impl LocalCluster {
     /// Whether the link of a node is up.
     ///
     /// # Errors
-    /// When it has none of its own, or `ip` does not say.
+    /// When it has none of its own, or the kernel does not say.
     pub async fn link_is_up(&self, node: &str) -> Result<bool, Failure> {
         let up = async {
-            let link = self.link(node)?;
-            let list = inside(None, move || tool("ip", &["-j", "link", "show", &link], "")).await?;
-            let list: Value = serde_json::from_str(&list)?;
-            Ok::<_, io::Error>(list[0]["operstate"] == "UP")
+            let kernel = netlink()?;
+            let mut links = pin!(kernel.link().get().match_name(self.link(node)?).execute());
+            let link = links.next().await.ok_or_else(|| io::Error::other("no answer"))?;
+            let link = link.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(link.attributes.contains(&LinkAttribute::OperState(State::Up)))
         };
         up.await.map_err(|error| {
             Failure::infrastructure(format!("the link of {node} cannot be looked at: {error}"))
@@ -77,4 +83,13 @@ impl LocalCluster {
         };
         inside(namespace, connect).await.ok()
     }
+}
+
+/// The kernel's account of links, to read and to change: to start `ip` takes longer than a link may
+/// take to go down.
+fn netlink() -> io::Result<Handle> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    // Ends with the last handle.
+    tokio::spawn(connection);
+    Ok(handle)
 }
