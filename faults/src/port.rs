@@ -296,6 +296,9 @@ pub trait Cluster {
     /// The version of Kafka that `process` said it is when it last started.
     async fn version(&self, process: &Process) -> Result<String, PortError>;
 
+    /// Whether a broker said that it cannot register because `session` holds its id.
+    async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError>;
+
     /// Changes the clients of the load; returns when that is under way, or a killed one has ended.
     async fn change_clients(&self, change: ClientChange) -> Result<(), PortError>;
 

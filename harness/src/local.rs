@@ -235,13 +235,27 @@ impl LocalCluster {
     /// # Errors
     /// When its log cannot be read, or does not say.
     pub fn version(&self, process: &Process) -> Result<String, Failure> {
-        let log = std::fs::read_to_string(self.log_path(process)).map_err(|error| {
-            Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
-        })?;
+        let log = self.log(process)?;
         let said = log.lines().rev().find_map(|line| line.split_once("Kafka version: "));
         let version = said.and_then(|(_, rest)| rest.split_whitespace().next());
         version.map(str::to_owned).ok_or_else(|| {
             Failure::infrastructure(format!("the log of {process} does not name a version"))
+        })
+    }
+
+    /// Whether a broker said that it cannot register because `session` holds its id: what
+    /// `CheckedEphemeral` of Kafka's `KafkaZkClient` says of a node that exists.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
+        let owned = format!("owner '{session:#x}' does not match current session");
+        Ok(self.log(process)?.lines().any(|line| line.contains(&owned)))
+    }
+
+    fn log(&self, process: &Process) -> Result<String, Failure> {
+        std::fs::read_to_string(self.log_path(process)).map_err(|error| {
+            Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
         })
     }
 

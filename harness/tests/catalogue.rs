@@ -33,7 +33,7 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
     }
 }
 
-/// Faults that are one signal, or one transaction of rules.
+/// Faults that are one signal, one transaction of rules or one request to the kernel a victim.
 const PROMPT: [&str; 4] = ["kill", "pause", "cut", "link-down"];
 
 /// From the decision until one of them is done, in seconds, in the median: one of them on a busy core may
@@ -82,7 +82,8 @@ fn every_fault_takes_effect_meets_its_expectation_and_is_undone() {
             let outcome = carry_out(plan, arguments);
             let ok = if outcome.failures.is_empty() { "ok" } else { "FAILED" };
             let (number, of, seconds) = (number + 1, plans.len(), began.elapsed().as_secs());
-            eprintln!("{number}/{of} {plan}: {ok} after {seconds} s");
+            let what = format!("{plan} {}", arguments.join(" "));
+            eprintln!("{number}/{of} {}: {ok} after {seconds} s", what.trim_end());
             for failure in &outcome.failures {
                 eprintln!("  {failure}");
             }

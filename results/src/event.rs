@@ -232,11 +232,11 @@ pub enum EventKind {
         evidence: Vec<String>,
         /// Whether the evidence proves the effect.
         proven: bool,
-        /// Seconds from the decision, the event before, until the injection was done.
+        /// Seconds from the decision, the event before, until the injection was done; none when it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         took_s: Option<f64>,
         /// Seconds from the decision until all that the evidence shows was the case; a question that
-        /// got no answer counts from when it was asked.
+        /// got no answer counts from when it was asked. None when it proves nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shown_s: Option<f64>,
     },

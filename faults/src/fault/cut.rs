@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::join;
+use futures::future::join3;
 use tokio::time::{Instant, sleep};
 
 use super::probe::{Path, nodes, probe, telling, told};
@@ -13,7 +13,7 @@ use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
 use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
 
-/// Probes are begun at once; the last of a large cluster's is on its way after a few hundred milliseconds.
+/// The last probe of a large cluster is on its way after a few hundred milliseconds.
 const COUNTED_LIMIT: Duration = Duration::from_millis(500);
 
 /// How often the counters are read meanwhile.
@@ -104,12 +104,14 @@ impl Fault for CutSpec {
 /// of its nodes have taken packets away.
 async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
     let nodes = nodes(cluster);
+    let cut_off = |path: &Path| is_silenced(path, cut, &nodes);
     // Side by side: the probes themselves are traffic, and one that gets no answer takes long.
-    let (probes, counted) =
-        join(probe(cluster, elections(cut), |_| true), counted(cut, &nodes, cluster)).await;
-    let probes = probes.into_iter();
-    let (silenced, spared): (Vec<_>, Vec<_>) =
-        probes.partition(|probe| is_silenced(&probe.path, cut, &nodes));
+    let (silenced, spared, counted) = join3(
+        probe(cluster, elections(cut), cut_off),
+        probe(cluster, elections(cut), |path| !cut_off(path)),
+        counted(cut, &nodes, cluster),
+    )
+    .await;
     let spared = telling(spared, Some(cut), cluster).await;
     let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| passes(cut, reach));
@@ -120,6 +122,7 @@ async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
 async fn counted(cut: &Cut, nodes: &BTreeSet<String>, cluster: &dyn Cluster) -> Evidence {
     let began = Instant::now();
     loop {
+        let last = began.elapsed() >= COUNTED_LIMIT;
         let evidence = match cluster.taken(cut).await {
             Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
             Ok(taken) => Evidence::all(cut.ends(nodes).keys().map(|node| match taken.get(node) {
@@ -127,7 +130,7 @@ async fn counted(cut: &Cut, nodes: &BTreeSet<String>, cluster: &dyn Cluster) -> 
                 None => Evidence::of(format!("{node} has no rule of the cut"), false),
             })),
         };
-        if evidence.proven || began.elapsed() >= COUNTED_LIMIT {
+        if evidence.proven || last {
             return evidence;
         }
         sleep(LOOK).await;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 
 use super::{Evidence, Fault, Victim, signal_all, start_again, time_to_end};
 use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
@@ -39,29 +40,25 @@ impl Fault for EarlyRestart {
 
     async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
         signal_all(victims, Signal::Kill, cluster).await?;
-        for victim in victims {
+        let start = async |victim: &Victim| {
             cluster.ended(&victim.process, time_to_end(Signal::Kill)).await?;
             // That this fails is what is wanted. It may also seem to work: the broker listens before
             // it registers.
             drop(cluster.start(&victim.process).await);
-        }
-        Ok(())
+            Ok(())
+        };
+        join_all(victims.iter().map(start)).await.into_iter().collect()
     }
 
     async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let mut parts = vec![];
-        for victim in victims {
-            parts.push(gave_up(victim, cluster).await);
-            parts.push(never_registered(victim, cluster).await);
-        }
-        Evidence::all(parts)
+        Evidence::all(join_all(victims.iter().map(|victim| gave_up(victim, cluster))).await)
     }
 }
 
-/// Evidence that a victim was started and ended by itself.
+/// Evidence that a victim was started, found its id taken by the session of before, and ended.
 async fn gave_up(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
     let before = victim.pid;
-    match cluster.ended(&victim.process, GIVES_UP_LIMIT).await {
+    let ended = match cluster.ended(&victim.process, GIVES_UP_LIMIT).await {
         Ok(ProcessState::Gone { pid, how }) if pid != before => {
             let line = format!("{victim} was started again as pid {pid}, before {before}: {how}");
             Evidence::of(line, true)
@@ -73,22 +70,23 @@ async fn gave_up(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
             Evidence::of(format!("{victim} runs as pid {pid}: it was not refused"), false)
         }
         Err(error) => Evidence::of(format!("{victim} was not seen to give up: {error}"), false),
-    }
+    };
+    Evidence::all([ended, refused(victim, cluster).await])
 }
 
-/// Evidence that nobody but the victim's former life was registered under its id.
-async fn never_registered(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
-    match cluster.view().await {
-        Ok(view) => match view.sessions.get(&victim.process.id) {
-            Some(session) if Some(*session) != victim.session => {
-                Evidence::of(format!("{victim} was registered again"), false)
-            }
-            Some(_) => {
-                let line = format!("{victim} is still registered by its session of before");
-                Evidence::of(line, true)
-            }
-            None => Evidence::of(format!("{victim} never registered again"), true),
-        },
+/// Evidence that it said itself what it gave up for.
+async fn refused(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+    let Some(session) = victim.session else {
+        return Evidence::of(format!("{victim} had no session before"), false);
+    };
+    match cluster.refused(&victim.process, session).await {
+        Ok(true) => {
+            Evidence::of(format!("{victim} found its id taken by session {session:#x}"), true)
+        }
+        Ok(false) => {
+            let line = format!("{victim} did not say that session {session:#x} has its id");
+            Evidence::of(line, false)
+        }
         Err(error) => Evidence::of(error.to_string(), false),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join;
 use tokio::time::{Instant, sleep};
 
 use super::probe::{passes, probe, telling, told};
@@ -67,9 +68,11 @@ impl Fault for LinkDown {
         let nodes = nodes_of(victims);
         // Before the probes, of which one that gets no answer takes long.
         let down = links(&nodes, false, cluster).await;
-        let probes = probe(cluster, false, |_| true).await.into_iter();
-        let (silenced, spared): (Vec<_>, Vec<_>) =
-            probes.partition(|probe| probe.path.leaves(&nodes));
+        let (silenced, spared) = join(
+            probe(cluster, false, |path| path.leaves(&nodes)),
+            probe(cluster, false, |path| !path.leaves(&nodes)),
+        )
+        .await;
         let spared = telling(spared, None, cluster).await;
         Evidence::all([
             told("the links that are down", &silenced, |reach| reach != Reach::Answered),

@@ -39,8 +39,8 @@ impl Path {
 pub(super) struct Probe {
     pub(super) path: Path,
     pub(super) reach: Reach,
-    /// When it was begun: what became of it tells of the link at that moment.
-    asked: Instant,
+    /// The moment of the link that it tells of: its answer's, or when it was begun and got none.
+    at: Instant,
 }
 
 /// Between the starts of two probes: dozens at once would take the load's threads off their cores for
@@ -71,7 +71,8 @@ pub(super) async fn probe(
         sleep(APART * number).await;
         let asked = Instant::now();
         let reach = cluster.reaches(&path.from, &path.to, path.service).await;
-        Probe { path, reach, asked }
+        let at = if reach == Reach::Unanswered { asked } else { Instant::now() };
+        Probe { path, reach, at }
     }))
     .await
 }
@@ -151,8 +152,8 @@ pub(super) fn told(
         line.push_str(&format!(" ({})", wrong.join("; ")));
     }
     let evidence = Evidence::of(line, wrong.is_empty() && !probes.is_empty());
-    match probes.iter().map(|probe| probe.asked).max() {
-        Some(asked) => evidence.asked(asked),
+    match probes.iter().map(|probe| probe.at).max() {
+        Some(at) => evidence.asked(at),
         None => evidence,
     }
 }

@@ -259,8 +259,8 @@ impl Stepper<'_, '_> {
             fault_id,
             evidence: evidence.lines,
             proven,
-            took_s: Some(took.as_secs_f64()),
-            shown_s: shown.map(|shown| shown.as_secs_f64()),
+            took_s: injected.is_ok().then_some(took.as_secs_f64()),
+            shown_s: shown.filter(|_| proven).map(|shown| shown.as_secs_f64()),
         });
         injected.map_err(|e| self.failed("inject the fault", e))?;
         self.run.injected(self.step);

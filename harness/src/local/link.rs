@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use faults::cut::Origin;
 use faults::port::Process;
 use futures::StreamExt as _;
-use rtnetlink::packet_route::link::{LinkAttribute, State};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State};
 use rtnetlink::{Handle, LinkUnspec};
 
 use super::LocalCluster;
@@ -28,9 +28,14 @@ impl LocalCluster {
         let set = async {
             let kernel = netlink()?;
             for node in nodes {
-                let link = LinkUnspec::new_with_name(&self.link(node)?);
+                let name = self.link(node)?;
+                let link = LinkUnspec::new_with_name(&name);
                 let link = if up { link.up() } else { link.down() };
                 kernel.link().set(link.build()).execute().await.map_err(io::Error::other)?;
+                // That it was done is not among the answers.
+                if link_of(&kernel, name).await?.header.flags.contains(LinkFlags::Up) != up {
+                    return Err(io::Error::other("the kernel left it as it was"));
+                }
             }
             Ok::<_, io::Error>(())
         };
@@ -49,10 +54,7 @@ impl LocalCluster {
     /// When it has none of its own, or the kernel does not say.
     pub async fn link_is_up(&self, node: &str) -> Result<bool, Failure> {
         let up = async {
-            let kernel = netlink()?;
-            let mut links = pin!(kernel.link().get().match_name(self.link(node)?).execute());
-            let link = links.next().await.ok_or_else(|| io::Error::other("no answer"))?;
-            let link = link.map_err(io::Error::other)?;
+            let link = link_of(&netlink()?, self.link(node)?).await?;
             Ok::<_, io::Error>(link.attributes.contains(&LinkAttribute::OperState(State::Up)))
         };
         up.await.map_err(|error| {
@@ -92,4 +94,11 @@ fn netlink() -> io::Result<Handle> {
     // Ends with the last handle.
     tokio::spawn(connection);
     Ok(handle)
+}
+
+/// What the kernel says of a link.
+async fn link_of(kernel: &Handle, name: String) -> io::Result<LinkMessage> {
+    let mut links = pin!(kernel.link().get().match_name(name).execute());
+    let link = links.next().await.ok_or_else(|| io::Error::other("no answer"))?;
+    link.map_err(io::Error::other)
 }

@@ -200,6 +200,10 @@ impl Cluster for Lab {
         self.cluster.version(process).map_err(port)
     }
 
+    async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
+        self.cluster.refused(process, session).map_err(port)
+    }
+
     async fn change_clients(&self, change: ClientChange) -> Result<(), PortError> {
         let load = self.load().map_err(port)?;
         let mut load = load.borrow_mut();

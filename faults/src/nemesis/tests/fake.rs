@@ -80,6 +80,8 @@ struct State {
     strained: Vec<(Process, Strain)>,
     versions: BTreeMap<Process, String>,
     group: Option<ClientChange>,
+    /// Brokers that found their id taken, and by which session.
+    refused: BTreeSet<(BrokerId, i64)>,
     /// Whether a cut struck a leader and leaves it registered: nobody takes over.
     mute: bool,
 }
@@ -132,6 +134,7 @@ impl World {
             strained: vec![],
             versions: BTreeMap::new(),
             group: None,
+            refused: BTreeSet::new(),
             mute: false,
         };
         Self {
@@ -335,6 +338,8 @@ impl World {
         state.next_pid += 1;
         if process.role == Role::Broker && state.registered.contains_key(&process.id) {
             // It gives up.
+            let session = state.sessions[&process.id];
+            state.refused.insert((process.id, session));
             state.processes.insert(process.clone(), (pid, false));
             return Err(PortError(format!("{process}: NodeExistsException")));
         }

@@ -1,5 +1,6 @@
 //! Leaders and replicas that are moved, and a broker that leaves.
 
+use super::fake::Trouble;
 use super::*;
 
 const FAULTS: [&str; 3] = ["move-leaders", "reassign", "remove-broker"];
@@ -77,4 +78,28 @@ async fn a_broker_is_drained_before_it_leaves() {
     let at = |wanted: &str| trace.iter().position(|line| line.starts_with(wanted)).unwrap();
     assert!(at("move replicas away from 1") < at("signal broker 1"), "{trace:?}");
     assert!(at("start broker 1") < at("restore leaders"), "{trace:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_restart_that_was_not_refused_is_unproven() {
+    // The registration that goes before the start, and the start that is none.
+    for (session, trouble, proven) in [
+        (Duration::from_secs(15), None, true),
+        (Duration::ZERO, None, false),
+        (Duration::from_secs(15), Some(Trouble::Fail), false),
+    ] {
+        let early = step("early-restart", "{broker = 1}");
+        let calls = |world: &World| {
+            let trace = world.trace.borrow();
+            1 + trace.iter().position(|call| call.starts_with("start ")).unwrap()
+        };
+        let untroubled = World::new();
+        carry_out(&early, &untroubled).await.unwrap();
+        let mut world = World::new();
+        world.session = session;
+        world.trouble.replace(trouble.map(|it| (calls(&untroubled), it)).into_iter().collect());
+        let outcome = carry_out(&early, &world).await.unwrap();
+        assert_eq!(injection(&outcome, 0).proven, proven, "{:?}", injection(&outcome, 0));
+        assert!(world.down().is_empty() && world.on_disk().is_empty());
+    }
 }

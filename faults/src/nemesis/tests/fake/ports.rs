@@ -248,6 +248,11 @@ impl Cluster for World {
         self.call(format!("version of {process}"), act).await
     }
 
+    async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
+        let act = async || Ok(self.state.borrow().refused.contains(&(process.id, session)));
+        self.call(format!("refused {process}"), act).await
+    }
+
     async fn change_clients(&self, change: ClientChange) -> Result<(), PortError> {
         let act = async || {
             assert!(
