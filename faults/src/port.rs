@@ -39,7 +39,7 @@ pub enum Capability {
     Duplicate,
     /// Let packets overtake others.
     Reorder,
-    /// Change the members of the load's consumer group.
+    /// Change the load's consumers.
     Clients,
     /// Kill clients of the load, in processes of their own.
     Workers,

@@ -236,7 +236,9 @@ fn load_trial(number: u32, dir: &Path) -> Result<(Trial, Option<String>), String
     }
     let mut history = History::load(&history_dir).map_err(|error| error.to_string())?;
     history.killed(events.iter().filter_map(|event| match &event.kind {
-        EventKind::ClientKilled { client } => Some(client.as_str()),
+        EventKind::ClientKilled { client, history_bytes } => {
+            Some((client.as_str(), *history_bytes))
+        }
         _ => None,
     }));
     // Written when the cluster is up; a trial cut short before has none, and nothing is assumed.

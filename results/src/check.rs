@@ -13,7 +13,7 @@
 //! | `offset-mismatch` | L holds another record at the offset of the ack, or the record at another one | invalid with acks=all, else counted |
 //! | `divergent-read` | two reads of one offset gave different records; live reads against the drain included | invalid |
 //! | `duplicate` | same producer, life and sequence at two offsets of L | invalid with idempotence, else counted |
-//! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | invalid; unknown when its producer's stream is truncated |
+//! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | invalid; unknown when its producer's stream is truncated, nothing when its producer was killed |
 //! | `failed-visible` | send that failed for certain, present in L | invalid |
 //! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | invalid with idempotence, else counted |
 //! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | invalid |

@@ -289,6 +289,8 @@ pub enum EventKind {
     ClientKilled {
         /// Name of its stream in the history, which may just stop.
         client: String,
+        /// Size of that stream when the process had ended.
+        history_bytes: u64,
     },
     /// Figures of one second of load, for the live view and the per-second log.
     Second(Second),

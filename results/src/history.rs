@@ -19,7 +19,7 @@ mod write;
 
 pub use error::HistoryError;
 pub use load::{Ending, History, Stream};
-pub use write::StreamWriter;
+pub use write::{StreamWriter, stream_path};
 
 /// Number of a partition within its topic.
 pub type Partition = i32;

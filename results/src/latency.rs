@@ -10,11 +10,13 @@
 
 pub mod interval_log;
 
+use std::collections::BTreeSet;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::RunTime;
-use crate::history::{Client, Entry, LoadRole, Observed, Outcome, Send};
+use crate::history::{Client, Entry, LoadRole, Observed, Outcome, Poll, Send};
 use crate::history::{History, Stream};
 use crate::timeline::Timeline;
 
@@ -225,21 +227,25 @@ pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load
     load
 }
 
-/// Due time and arrival of each record of the main topic that a consumer group got.
+/// Due time and arrival of each record of the main load that a consumer group got.
 fn deliveries(history: &History) -> impl Iterator<Item = (RunTime, RunTime)> {
-    let main = history.streams.iter().find(|s| is_main(s)).map(|s| s.header.topic.as_str());
-    let of_main = move |stream: &&Stream| {
-        matches!(stream.header.client, Client::GroupConsumer { .. })
-            && main.is_some_and(|topic| stream.header.topic == topic)
-    };
-    history.streams.iter().filter(of_main).flat_map(|stream| {
-        stream.entries.iter().filter_map(|entry| match entry {
-            Entry::Poll(poll) => match poll.record {
-                Observed::Record(record) => Some((record.due, poll.at)),
-                Observed::OtherRun { .. } | Observed::Corrupt => None,
-            },
+    let mains: BTreeSet<u16> = history
+        .streams
+        .iter()
+        .filter_map(|stream| match stream.header.client {
+            Client::Producer { producer, role: LoadRole::Main, .. } => Some(producer),
             _ => None,
         })
+        .collect();
+    let groups = history
+        .streams
+        .iter()
+        .filter(|stream| matches!(stream.header.client, Client::GroupConsumer { .. }));
+    groups.flat_map(|stream| &stream.entries).filter_map(move |entry| match entry {
+        Entry::Poll(Poll { at, record: Observed::Record(record), .. }) => {
+            mains.contains(&record.producer).then_some((record.due, *at))
+        }
+        _ => None,
     })
 }
 

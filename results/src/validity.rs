@@ -92,7 +92,7 @@ fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
     let producer = producer_cpu_s / over_s / producers as f64;
     let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
     let note = format!(
-        "a producing thread used {:.0} % of a core, all clients {:.0} % of {} cores",
+        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {} cores",
         producer * 100.0,
         clients * 100.0,
         cores.max(1)

@@ -28,7 +28,7 @@ use crate::live::Live;
 use crate::outcome::code_of;
 use crate::record;
 use crate::settings::{self, Settings};
-use crate::worker::{Killed, Order, Task, Worker};
+use crate::worker::{Order, Task, Worker};
 
 /// How often a member that does not poll looks whether it is to.
 const STALLED: Duration = Duration::from_millis(20);
@@ -182,11 +182,16 @@ impl Member {
         matches!(self.seat, Seat::Worker(_))
     }
 
-    /// Kills the process of a member that has one of its own.
-    pub(crate) fn kill(self) -> Result<Killed, LoadError> {
-        let client = name_of(self.number());
+    /// Its name, and that of its stream in the history.
+    pub(crate) fn client(&self) -> String {
+        name_of(self.number())
+    }
+
+    /// Kills the process of a member that has one of its own; how it ended, for people.
+    pub(crate) fn kill(self) -> Result<String, LoadError> {
+        let client = self.client();
         match self.seat {
-            Seat::Worker(worker) => Ok(Killed { client, ..worker.kill()? }),
+            Seat::Worker(worker) => worker.kill(),
             Seat::Thread(_) => Err(LoadError::NoWorker { client }),
         }
     }

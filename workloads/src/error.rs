@@ -50,16 +50,16 @@ pub enum LoadError {
         /// The system's words.
         source: std::io::Error,
     },
-    /// The process of a client could not be started, or not be spoken with.
-    #[error("cannot start the process of the {client}: {source}")]
+    /// The process of a client could not be started, spoken with or killed.
+    #[error("the process of the {client} fails: {source}")]
     Process {
         /// Which client.
         client: String,
         /// The system's words.
         source: std::io::Error,
     },
-    /// A client was to be killed that has no process of its own, or none any more.
-    #[error("the {client} does not run in a process of its own")]
+    /// A client was to be killed that has no process of its own, none any more, or none at work yet.
+    #[error("no {client} is at work in a process of its own")]
     NoWorker {
         /// Which client.
         client: String,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use results::clock::{RunClock, RunTime};
 use results::event::Second;
-use results::history::LoadRole;
+use results::history::{LoadRole, stream_path};
 
 use crate::consumer::{Group, GroupSetup, Member, Watch};
 use crate::error::LoadError;
@@ -107,6 +107,7 @@ pub struct Load {
     /// What the producer in a process of its own is made of, the next time that it starts.
     worker_producer: Option<SenderSetup>,
     group: Option<Arc<Group>>,
+    history_dir: PathBuf,
     next_member: u16,
     started: RunTime,
     cpu_before_s: f64,
@@ -144,6 +145,7 @@ impl Load {
             worker: ctx.worker,
             worker_producer: None,
             group: None,
+            history_dir: ctx.history_dir.clone(),
             next_member: 0,
             started: ctx.clock.now(),
             cpu_before_s: process_cpu_s(),
@@ -423,7 +425,10 @@ impl Load {
         let members = &mut self.clients.members;
         let at = members.iter().position(Member::is_worker);
         let member = at.map(|at| members.remove(at));
-        member.ok_or_else(|| LoadError::NoWorker { client: "consumer".to_owned() })?.kill()
+        let member = member.ok_or_else(|| LoadError::NoWorker { client: "consumer".to_owned() })?;
+        let client = member.client();
+        let how = member.kill()?;
+        Ok(self.killed(client, how))
     }
 
     /// Kills the process of the producer that has one of its own; returns when it has ended.
@@ -432,7 +437,17 @@ impl Load {
     /// When there is none, it has not had a record of every partition acked yet, or it cannot be killed.
     pub fn kill_producer(&mut self) -> Result<Killed, LoadError> {
         let worker = self.clients.worker.take_if(|worker| worker.has_acked());
-        worker.ok_or_else(|| LoadError::NoWorker { client: "producer".to_owned() })?.kill()
+        let worker = worker.ok_or_else(|| LoadError::NoWorker { client: "producer".to_owned() })?;
+        let client = worker.client().to_owned();
+        let how = worker.kill()?;
+        Ok(self.killed(client, how))
+    }
+
+    fn killed(&self, client: String, how: String) -> Killed {
+        let written = stream_path(&self.history_dir, &client).metadata();
+        // One that was killed before it wrote anything has no stream.
+        let history_bytes = written.map_or(0, |written| written.len());
+        Killed { client, how, history_bytes }
     }
 
     /// Starts what was killed or removed again: the group has as many members as it started with, all
@@ -562,10 +577,11 @@ impl Clients {
         self.reader.iter().for_each(Reader::stop);
         let mut ended = Ok(());
         for member in self.members.drain(..).chain(self.former.drain(..)) {
-            ended = ended.and(member.join());
+            // Without time for outcomes, there is none for an end in good order.
+            let killed = limit.is_zero() && member.is_worker();
+            ended = ended.and(if killed { member.kill().map(drop) } else { member.join() });
         }
         let worker = self.worker.take().map_or(Ok(()), |worker| {
-            // Without time for outcomes, there is none for an end in good order.
             if limit.is_zero() { worker.kill().map(drop) } else { worker.join() }
         });
         let reader = self.reader.take().map_or(Ok(()), Reader::join);

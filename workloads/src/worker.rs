@@ -37,6 +37,12 @@ pub use process::main;
 /// waits for its coordinator.
 const END_LIMIT: Duration = STOP_LIMIT.saturating_mul(2);
 
+/// Two readings of a clock that are no further apart have no stall between them.
+const TOGETHER_NS: i64 = 20_000;
+
+/// So often two clocks are tried to be read at once.
+const READS: usize = 10_000;
+
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -90,8 +96,8 @@ pub struct Killed {
     pub client: String,
     /// How the process ended, for people.
     pub how: String,
-    /// Whether it was SIGKILL that ended it.
-    pub by_signal: bool,
+    /// Size of its stream when it had ended.
+    pub history_bytes: u64,
 }
 
 /// A worker, as its parent holds it.
@@ -129,7 +135,8 @@ impl Worker {
             killed: AtomicBool::new(false),
             acked: AtomicBool::new(false),
         });
-        let zero_ns = monotonic_ns().map_err(failed)? - clock.now().0 as i64;
+        let (now, at_ns) = together(|| clock.now()).map_err(failed)?;
+        let zero_ns = at_ns - now.0 as i64;
         write(&mut link, &Assignment { task, zero_ns }).map_err(failed)?;
         let (own, name) = (Arc::clone(&state), client.clone());
         let thread = std::thread::Builder::new()
@@ -179,17 +186,17 @@ impl Worker {
         self.ended().map(drop)
     }
 
-    /// Kills it; how it ended.
-    pub(crate) fn kill(self) -> Result<Killed, LoadError> {
+    /// Kills it; how it ended, for people. To end in another way than by that is an error.
+    pub(crate) fn kill(self) -> Result<String, LoadError> {
         let failed = |source| LoadError::Process { client: self.client.clone(), source };
         self.state.killed.store(true, Relaxed);
         self.state.child().kill().map_err(failed)?;
         let (pid, client) = (self.pid(), self.client.clone());
-        self.ended().map(|status| Killed {
-            client,
-            how: format!("pid {pid}, {status}"),
-            by_signal: status.signal() == Some(libc::SIGKILL),
-        })
+        let status = self.ended()?;
+        if status.signal() != Some(libc::SIGKILL) {
+            return Err(LoadError::Ended(format!("{client} ended by itself: {status}")));
+        }
+        Ok(format!("pid {pid}, {status}"))
     }
 
     fn ended(self) -> Result<ExitStatus, LoadError> {
@@ -226,7 +233,8 @@ impl State {
         let ended = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
         ended.map_err(|errno| failed(errno.into()))?;
         let status = self.child().wait().map_err(failed)?;
-        if status.success() || self.killed.load(Relaxed) {
+        let killed = self.killed.load(Relaxed) && status.signal() == Some(libc::SIGKILL);
+        if status.success() || killed {
             return Ok(status);
         }
         Err(LoadError::Ended(format!("{client} ended: {status}; kbench.log may say why")))
@@ -245,10 +253,23 @@ fn monotonic_ns() -> std::io::Result<i64> {
     Ok(now.tv_sec() * 1_000_000_000 + now.tv_nsec())
 }
 
+/// Reads a clock and the kernel's as if at once: a stall between the two would make a worker's times
+/// late, and what it sent after an ack of another client would seem to come before.
+fn together<T>(read: impl Fn() -> T) -> std::io::Result<(T, i64)> {
+    for _ in 0..READS {
+        let before = monotonic_ns()?;
+        let read = read();
+        if monotonic_ns()? - before <= TOGETHER_NS {
+            return Ok((read, before));
+        }
+    }
+    Err(std::io::Error::other("two clocks cannot be read at once"))
+}
+
 /// The run's clock, of which zero is known by the kernel's.
 fn clock_of(zero_ns: i64) -> std::io::Result<RunClock> {
-    let (now, since) = (Instant::now(), monotonic_ns()?.saturating_sub(zero_ns));
-    let since = Duration::from_nanos(since.max(0) as u64);
+    let (now, at_ns) = together(Instant::now)?;
+    let since = Duration::from_nanos(at_ns.saturating_sub(zero_ns).max(0) as u64);
     now.checked_sub(since)
         .map(RunClock::started_at)
         .ok_or_else(|| std::io::Error::other("the run began before the kernel's clock"))
@@ -262,10 +283,9 @@ mod tests {
     fn the_clock_is_the_parent_s() {
         let clock = RunClock::start();
         std::thread::sleep(Duration::from_millis(20));
-        let zero = monotonic_ns().unwrap() - clock.now().0 as i64;
-        let theirs = clock_of(zero).unwrap();
+        let (now, at_ns) = together(|| clock.now()).unwrap();
+        let theirs = clock_of(at_ns - now.0 as i64).unwrap();
         let (before, at, after) = (clock.now(), theirs.now(), clock.now());
-        // Two readings of a clock are not one: a stall of the machine lies between them.
-        assert!(at.secs_since(before) > -0.005 && after.secs_since(at) > -0.005);
+        assert!(at.secs_since(before) > -0.0001 && after.secs_since(at) > -0.0001);
     }
 }

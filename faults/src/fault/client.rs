@@ -53,7 +53,8 @@ impl Fault for ClientChange {
     fn needs(&self) -> &'static [Capability] {
         match self {
             Self::Leave | Self::Join | Self::Stall => &[Capability::Clients],
-            Self::KillConsumer | Self::KillProducer => &[Capability::Clients, Capability::Workers],
+            Self::KillConsumer => &[Capability::Clients, Capability::Workers],
+            Self::KillProducer => &[Capability::Workers],
         }
     }
 

@@ -48,6 +48,11 @@ impl Progress {
         let mut struck = self.struck.iter().filter(|(round, _)| self.in_force.contains(*round));
         struck.any(|(_, processes)| processes.contains(process))
     }
+
+    fn is_in_force_on_clients(&self) -> bool {
+        let mut struck = self.struck.iter().filter(|(round, _)| self.in_force.contains(*round));
+        struck.any(|(_, processes)| processes.is_empty())
+    }
 }
 
 /// When a step came how far; none where it did not.
@@ -332,6 +337,12 @@ impl<'a> Run<'a> {
     /// Waits until no fault is in force on `process`.
     pub(super) async fn left_alone(&self, process: &Process) -> Result<(), Stop> {
         let left = self.wait_for(|progress| (!progress.is_in_force_on(process)).then_some(()));
+        self.unless_stopped(left).await
+    }
+
+    /// Waits until no fault of clients is in force: each of them is undone by all of them being restored.
+    pub(super) async fn clients_left_alone(&self) -> Result<(), Stop> {
+        let left = self.wait_for(|progress| (!progress.is_in_force_on_clients()).then_some(()));
         self.unless_stopped(left).await
     }
 

@@ -178,6 +178,9 @@ impl Stepper<'_, '_> {
     async fn aim(&self, mut named: Named) -> Result<Vec<Victim>, Stop> {
         loop {
             self.run.strikes(&self.id, &named.processes);
+            if self.step.fault.fault().of_clients() {
+                self.run.clients_left_alone().await?;
+            }
             match self.victims(&named).await? {
                 Ok(victims) => match self.done_already(&victims) {
                     None => return Ok(victims),

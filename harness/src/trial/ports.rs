@@ -221,7 +221,8 @@ impl Cluster for Lab {
             ClientChange::KillProducer => load.kill_producer(),
         };
         let killed = killed.map_err(port)?;
-        self.recorder.now(EventKind::ClientKilled { client: killed.client.clone() });
+        let (client, history_bytes) = (killed.client.clone(), killed.history_bytes);
+        self.recorder.now(EventKind::ClientKilled { client, history_bytes });
         self.killed.replace(Some(killed));
         Ok(())
     }
@@ -238,16 +239,22 @@ impl Cluster for Lab {
                 let killed = self.killed.borrow();
                 let killed = killed.as_ref().ok_or_else(|| port("nothing was killed"))?;
                 let line = format!("{} ended: {}", killed.client, killed.how);
-                Ok(Strained { line, in_force: killed.by_signal })
+                Ok(Strained { line, in_force: true })
             }
             Some(ClientChange::Leave | ClientChange::Join) => self.group_is(&load, change).await,
             None => {
-                let group = self.group_is(&load, change).await?;
-                let Some((line, works)) = load.borrow().worker_producer() else {
-                    return Ok(group);
-                };
-                let line = format!("{}; {line}", group.line);
-                Ok(Strained { line, in_force: group.in_force && works })
+                let mut lines = vec![];
+                let mut restored = true;
+                if self.group.is_some() {
+                    let group = self.group_is(&load, change).await?;
+                    restored &= group.in_force;
+                    lines.push(group.line);
+                }
+                if let Some((line, works)) = load.borrow().worker_producer() {
+                    restored &= works;
+                    lines.push(line);
+                }
+                Ok(Strained { line: lines.join("; "), in_force: restored })
             }
         }
     }

@@ -126,7 +126,7 @@ impl<'a> LogIndex<'a> {
         for partition in 0..stream.header.partitions {
             let log = self.log(topic, partition as Partition);
             // It may have sent what it did not live to write down.
-            if stream.ending == Ending::Killed {
+            if stream.ending != Ending::Complete {
                 log.writer(stream);
             }
         }

@@ -40,7 +40,7 @@ fn weight(writer: &Writer<'_>) -> Weight {
     if writer.acks_all { Weight::Violation } else { Weight::Counted }
 }
 
-/// Calls `judge` for every ack of the main load whose fate is known; it returns what is wrong.
+/// Calls `judge` for every ack of the load whose fate is known; it returns what is wrong.
 fn each_ack(
     index: &LogIndex<'_>,
     finding: &mut Finding<'_>,

@@ -25,6 +25,9 @@ pub(super) const BLOCK: u8 = 2;
 /// Kind of the last frame; it holds the number of entries in the file.
 pub(super) const END: u8 = 3;
 
+/// No payload is longer; the writer stays far below.
+const MAX_PAYLOAD_BYTES: u64 = 2 * 1024 * 1024;
+
 /// Bytes of a frame before its payload.
 const PREFIX: usize = 9;
 
@@ -88,6 +91,9 @@ impl<R: Read> Frames<R> {
         let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = prefix;
         let length = [l0, l1, l2, l3];
         let bytes = u64::from(u32::from_le_bytes(length));
+        if bytes > MAX_PAYLOAD_BYTES {
+            return Ok(Next::Damage("is damaged (no block is that long) in the block"));
+        }
         if bytes > self.size.saturating_sub(self.at + PREFIX as u64) {
             return Ok(Next::Stop(MIDDLE));
         }

@@ -41,8 +41,8 @@ pub enum Ending {
         at_byte: u64,
         /// What is wrong, in a sentence for people.
         what: String,
-        /// Whether the file just stops there; otherwise it was damaged.
-        stops: bool,
+        /// Size of a file that just stops there, in bytes; none when it was damaged.
+        size: Option<u64>,
     },
     /// It just stops, because the client's process was killed on purpose: what the client had under
     /// way is not known, and nobody else's fault.
@@ -71,11 +71,12 @@ impl History {
         Ok(Self { streams })
     }
 
-    /// The streams with these names may just stop: their clients were killed on purpose.
-    pub fn killed<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        for name in names {
+    /// The streams with these names may just stop, at the size that they had when their clients were
+    /// killed on purpose: what is missing now that was there then is damage.
+    pub fn killed<'a>(&mut self, clients: impl IntoIterator<Item = (&'a str, u64)>) {
+        for (name, bytes) in clients {
             for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
-                if matches!(stream.ending, Ending::Truncated { stops: true, .. }) {
+                if matches!(stream.ending, Ending::Truncated { size, .. } if size == Some(bytes)) {
                     stream.ending = Ending::Killed;
                 }
             }
@@ -98,7 +99,7 @@ impl Stream {
         let ending = match damage {
             None => Ending::Complete,
             Some((what, stops)) => Ending::Truncated {
-                stops,
+                size: stops.then_some(size),
                 at_byte: frames.at,
                 what: format!(
                     "{} {what} at byte {}; {} entries before it were read",

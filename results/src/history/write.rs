@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 use super::codec::{BLOCK_BYTES, Encoder};
 use super::{Entry, HistoryError, StreamHeader, frame};
 
+/// The file of the stream `name` in the directory `dir`.
+pub fn stream_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.kbh"))
+}
+
 /// Writes one stream, `<dir>/<name>.kbh`. One thread owns it.
 ///
 /// Dropped without [`finish`](Self::finish), it writes what it holds if it can, and no end mark:
@@ -41,7 +46,7 @@ impl StreamWriter {
             move |source| HistoryError::Io { action, path, source }
         };
         fs::create_dir_all(dir).map_err(io("create the directory", dir))?;
-        let path = dir.join(format!("{name}.kbh"));
+        let path = stream_path(dir, name);
         let mut file = File::create_new(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => HistoryError::Exists { path: path.clone() },
             _ => io("create", &path)(error),

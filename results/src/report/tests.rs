@@ -187,7 +187,7 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
 
     let mut cut = three_faults(1).trial();
     let what = "half a frame".to_owned();
-    cut.history.streams[0].ending = Ending::Truncated { at_byte: 9, what, stops: true };
+    cut.history.streams[0].ending = Ending::Truncated { at_byte: 9, what, size: Some(9) };
     let truncated = report_of(vec![cut]);
     assert_eq!(truncated.verdict, Verdict::Unknown);
 

@@ -27,10 +27,13 @@ fn streams<'a>(history: &'a mut History, prefix: &'a str) -> impl Iterator<Item 
     history.streams.iter_mut().filter(move |stream| stream.name.starts_with(prefix))
 }
 
+/// Size of a stream's file that is cut.
+const CUT: u64 = 12;
+
 fn truncate(history: &mut History, prefix: &str) {
     for stream in streams(history, prefix) {
         let what = format!("history/{}.kbh ends in the middle of a block", stream.name);
-        stream.ending = Ending::Truncated { at_byte: 10, what, stops: true };
+        stream.ending = Ending::Truncated { at_byte: 10, what, size: Some(CUT) };
     }
 }
 
@@ -232,7 +235,9 @@ fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_
     assert_eq!(named(&history, "phantom").verdict, Verdict::Invalid, "nobody was killed");
     truncate(&mut history, &name);
     assert_eq!(named(&history, "phantom").verdict, Verdict::Unknown, "its history is cut");
-    history.killed([name.as_str()]);
+    history.killed([(name.as_str(), CUT + 1)]);
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Unknown, "more was there at the kill");
+    history.killed([(name.as_str(), CUT)]);
     for check in checks(&history) {
         assert_eq!(check.verdict, Verdict::Valid, "{check:?}");
     }
@@ -247,11 +252,11 @@ fn a_killed_client_excuses_no_damage() {
     let mut history = eventful();
     truncate(&mut history, "producer");
     for stream in streams(&mut history, "producer") {
-        if let Ending::Truncated { stops, .. } = &mut stream.ending {
-            *stops = false;
+        if let Ending::Truncated { size, .. } = &mut stream.ending {
+            *size = None;
         }
     }
     let names: Vec<String> = history.streams.iter().map(|stream| stream.name.clone()).collect();
-    history.killed(names.iter().map(String::as_str));
+    history.killed(names.iter().map(|name| (name.as_str(), CUT)));
     assert_eq!(named(&history, "lost").verdict, Verdict::Unknown);
 }

@@ -1,7 +1,8 @@
 //! The client of a producing thread, and the record of each of its sends from produce to outcome.
 //!
 //! Every record that the client took has a slot until its outcome is in the history; what is left
-//! at the end is written as indeterminate. So the history holds every record that may be in a log.
+//! at the end is written as indeterminate. So the history holds every record that may be in a log, unless
+//! the process is killed.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -17,11 +17,20 @@ use crate::live::Live;
 use crate::load::STOP_LIMIT;
 use crate::producer::{Producer, SenderSetup};
 
+/// Exit code after a panic, as Rust's own.
+const PANICKED: i32 = 101;
+
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Is a worker, from the first line on stdin to the end of its parent's side.
 pub fn main() -> ExitCode {
+    let said = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        said(panic);
+        // The other threads would go on as if nothing had happened.
+        std::process::exit(PANICKED);
+    }));
     let failed = |source| LoadError::Process { client: "worker".to_owned(), source };
     let outcome = link().map_err(failed).and_then(serve);
     match outcome {

@@ -58,6 +58,23 @@ async fn steps_overlap_and_heal_in_their_own_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_of_clients_waits_for_the_one_before() {
+    // Each heal restores all clients: the first one to heal would end the others too.
+    let world = World::new();
+    let plan = steps(
+        "",
+        &[
+            "fault = 'consumer-stalls'\nhold = '20s'",
+            "fault = 'kill-producer'\nhold = '5s'\nstart = {at = '3s'}",
+        ],
+    );
+    carry_out(&plan, &world).await.unwrap();
+    assert_eq!(at(&world, "fault-healing", "a"), 20.0);
+    assert!(at(&world, "fault-injecting", "b") >= 20.0);
+    assert!(world.group().is_none() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_heal_that_needs_another_one_waits_for_it() {
     // The broker's registration cannot expire before ZooKeeper is back.
     let world = World::new();
