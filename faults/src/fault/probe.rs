@@ -69,12 +69,16 @@ pub(super) async fn probe(
     let paths = paths.into_iter().filter(|path| which(path));
     join_all((0..).zip(paths).map(async |(number, path)| {
         sleep(APART * number).await;
-        let asked = Instant::now();
-        let reach = cluster.reaches(&path.from, &path.to, path.service).await;
-        let at = if reach == Reach::Unanswered { asked } else { Instant::now() };
-        Probe { path, reach, at }
+        ask(path, cluster).await
     }))
     .await
+}
+
+async fn ask(path: Path, cluster: &dyn Cluster) -> Probe {
+    let asked = Instant::now();
+    let reach = cluster.reaches(&path.from, &path.to, path.service).await;
+    let at = if reach == Reach::Unanswered { asked } else { Instant::now() };
+    Probe { path, reach, at }
 }
 
 /// Those of the probes that tell something of the links: not the ones that got no answer because
@@ -84,21 +88,30 @@ pub(super) async fn telling(
     cut: Option<&Cut>,
     cluster: &dyn Cluster,
 ) -> Vec<Probe> {
-    let nodes = nodes(cluster);
-    let others: Vec<_> = cluster.cuts().into_iter().filter(|other| Some(other) != cut).collect();
-    let mut telling = vec![];
-    for probe in probes {
-        let path = &probe.path;
-        let cut_off = |other: &Cut| other.silences(&nodes, &path.from, &path.to, path.service);
-        let excused = probe.reach != Reach::Answered
-            && (others.iter().any(cut_off)
-                || !runs(&path.to, cluster).await
-                || is_down(path, cluster).await);
-        if !excused {
-            telling.push(probe);
+    let asked_again = probes.into_iter().map(async |probe| {
+        if probe.reach == Reach::Answered {
+            return Some(probe);
         }
-    }
-    telling
+        if hindered(&probe.path, cut, cluster).await {
+            return None;
+        }
+        // What was in its way when it was asked may have been undone since.
+        let again = ask(probe.path, cluster).await;
+        let tells = again.reach == Reach::Answered || !hindered(&again.path, cut, cluster).await;
+        tells.then_some(again)
+    });
+    join_all(asked_again).await.into_iter().flatten().collect()
+}
+
+/// Whether another fault than `cut` is in the way now.
+async fn hindered(path: &Path, cut: Option<&Cut>, cluster: &dyn Cluster) -> bool {
+    let nodes = nodes(cluster);
+    let cut_off = |other: &Cut| {
+        Some(other) != cut && other.silences(&nodes, &path.from, &path.to, path.service)
+    };
+    cluster.cuts().iter().any(cut_off)
+        || !runs(&path.to, cluster).await
+        || is_down(path, cluster).await
 }
 
 /// Whether a process runs; one that nobody can tell of is taken to.

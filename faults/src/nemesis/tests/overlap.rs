@@ -75,6 +75,22 @@ async fn a_change_of_clients_waits_for_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_way_that_opens_while_a_probe_waits_on_it_does_not_tell_of_another_fault() {
+    let world = World::new();
+    let plan = steps(
+        "",
+        &[
+            "fault = {cut = {from = 'other-nodes'}}\ntarget = {broker = 1}\nhold = '5s'",
+            "fault = {degrade = {loss = 20}}\ntarget = 'brokers'\nhold = '3900ms'\n\
+             start = {injected = {step = 'a', delay = '1s'}}",
+        ],
+    );
+    carry_out(&plan, &world).await.unwrap();
+    assert_eq!(at(&world, "fault-healing", "b"), 5.0, "just before the cut is healed");
+    assert!(world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_heal_that_needs_another_one_waits_for_it() {
     // The broker's registration cannot expire before ZooKeeper is back.
     let world = World::new();

@@ -212,7 +212,11 @@ impl Cluster for World {
         };
         let down = self.links_down();
         cut |= from != to.node && (down.iter().any(|node| *node == from || *node == to.node));
-        if self.haunted || !cut { Reach::Answered } else { Reach::Unanswered }
+        if self.haunted || !cut {
+            return Reach::Answered;
+        }
+        sleep(Duration::from_millis(250)).await;
+        Reach::Unanswered
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
