@@ -47,6 +47,9 @@ pub struct Plan {
     /// Damage that is meant; without these words the guard refuses it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allows: BTreeSet<Damage>,
+    /// Anomalies of the log that are counted and shown, and make no run invalid.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub anomalies: BTreeSet<Anomaly>,
     /// Most faults in force at once; a step that is due waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<usize>,
@@ -66,6 +69,24 @@ pub enum Damage {
     QuorumLoss,
     /// Every replica of a partition may lose data.
     DataLoss,
+}
+
+/// What a plan may expect to be seen although the producer's settings promise otherwise. None of those
+/// that a claim is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anomaly {
+    /// A record of an idempotent producer is in the log twice.
+    Duplicate,
+}
+
+impl Anomaly {
+    /// Name of the check that counts it.
+    pub fn check(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+        }
+    }
 }
 
 /// One fault of a plan: prepared, injected, awaited, healed.
@@ -181,6 +202,8 @@ struct Written {
     description: String,
     #[serde(default)]
     allows: BTreeSet<Damage>,
+    #[serde(default)]
+    anomalies: BTreeSet<Anomaly>,
     at_once: Option<usize>,
     #[serde(default)]
     step: Vec<Spanned<Step>>,
@@ -284,6 +307,7 @@ impl Plan {
             name: written.name.into_inner(),
             description: written.description,
             allows: written.allows,
+            anomalies: written.anomalies,
             at_once: written.at_once,
             steps: written.step.into_iter().map(Spanned::into_inner).collect(),
             mix: written.mix.map(Spanned::into_inner),

@@ -188,7 +188,7 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
     let mut trials = Vec::new();
     let mut problems = Vec::new();
     for number in 1..=spec.trials {
-        match load_trial(number, &dir.trial(number, spec.trials)) {
+        match load_trial(number, &dir.trial(number, spec.trials), spec.plan.as_ref()) {
             Ok((trial, cut)) => {
                 trials.push(trial);
                 problems.extend(cut.map(|cut| format!("trial {number}: {cut}")));
@@ -224,7 +224,11 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
     Ok(Judged { report, trials })
 }
 
-fn load_trial(number: u32, dir: &Path) -> Result<(Trial, Option<String>), String> {
+fn load_trial(
+    number: u32,
+    dir: &Path,
+    plan: Option<&Plan>,
+) -> Result<(Trial, Option<String>), String> {
     let (events, cut) = log::read(&dir.join("events.jsonl")).map_err(|e| e.to_string())?;
     let failed = events.iter().find_map(|event| match &event.kind {
         EventKind::TrialFailed { text, .. } => Some(text.clone()),
@@ -246,7 +250,12 @@ fn load_trial(number: u32, dir: &Path) -> Result<(Trial, Option<String>), String
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let context = CheckContext { faults: active_faults(&events), drain_expected: true };
+    let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.check());
+    let context = CheckContext {
+        faults: active_faults(&events),
+        drain_expected: true,
+        allowed: allowed.collect(),
+    };
     let checks = check::all(&history, &context);
     Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
 }

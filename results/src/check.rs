@@ -54,6 +54,7 @@
 //! (with `groups`) is built once and shared; `finding` collects what a checker finds, `words` name
 //! it.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::clock::RunTime;
@@ -82,6 +83,8 @@ pub struct CheckContext {
     /// Whether the run came as far as its drain. Without a drain much is unknown; this decides
     /// only which reason is given.
     pub drain_expected: bool,
+    /// Names of checks whose violations the plan allows: they are counted, and shown.
+    pub allowed: BTreeSet<&'static str>,
 }
 
 /// A fault and the time from its injection to the end of its undoing.
@@ -156,7 +159,7 @@ pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
 
 fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check {
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let mut finding = Finding::new(&context.faults);
+        let mut finding = Finding::new(&context.faults, context.allowed.contains(checker.name));
         if index.partitions.is_empty() {
             finding.doubt("the history holds no stream of a producer of the main load");
         } else {

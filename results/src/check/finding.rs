@@ -33,6 +33,8 @@ pub(super) struct Anomaly<'a> {
 /// Collects what one checker finds.
 pub(super) struct Finding<'c> {
     faults: &'c [ActiveFault],
+    /// Whether the plan allows what is found: then a violation is counted, not judged.
+    allowed: bool,
     counts: [u64; 3],
     examined: u64,
     doubts: Vec<String>,
@@ -42,9 +44,10 @@ pub(super) struct Finding<'c> {
 }
 
 impl<'c> Finding<'c> {
-    pub(super) fn new(faults: &'c [ActiveFault]) -> Self {
+    pub(super) fn new(faults: &'c [ActiveFault], allowed: bool) -> Self {
         Self {
             faults,
+            allowed,
             counts: [0; 3],
             examined: 0,
             doubts: Vec::new(),
@@ -72,6 +75,10 @@ impl<'c> Finding<'c> {
 
     /// Counts an anomaly; describes it if a witness is still wanted.
     pub(super) fn found<'a>(&mut self, weight: Weight, anomaly: impl FnOnce() -> Anomaly<'a>) {
+        let weight = match weight {
+            Weight::Violation if self.allowed => Weight::Counted,
+            weight => weight,
+        };
         let count = &mut self.counts[weight as usize];
         *count += 1;
         if *count > WITNESSES as u64 {
@@ -93,10 +100,12 @@ impl<'c> Finding<'c> {
     pub(super) fn into_check(mut self, name: &str) -> Check {
         let [violations, doubtful, counted] = self.counts;
         if counted > 0 {
-            self.notes.push(format!(
-                "{counted} counted, not judged: the producer's settings (acks, idempotence) do not \
-                 promise otherwise"
-            ));
+            let why = if self.allowed {
+                "the plan allows it (anomalies)"
+            } else {
+                "the producer's settings (acks, idempotence) do not promise otherwise"
+            };
+            self.notes.push(format!("{counted} counted, not judged: {why}"));
         }
         let nothing = self.examined == 0 && !self.none_due;
         if nothing && self.doubts.is_empty() {

@@ -142,7 +142,7 @@ fn without_any_drain_nothing_about_the_log_is_valid() {
         "unseen",
     ];
     assert_eq!(unknown, of_the_log);
-    let context = CheckContext { faults: Vec::new(), drain_expected: false };
+    let context = CheckContext::default();
     let note = check::all(&history, &context)[0].note.clone().unwrap();
     assert!(note.contains("the run ended before user-events partition 0 was drained"), "{note}");
 }
@@ -245,6 +245,25 @@ fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_
     truncate(&mut lost, "");
     lost.streams.iter_mut().for_each(|stream| stream.ending = Ending::Killed);
     assert_eq!(named(&lost, "lost").verdict, Verdict::Invalid);
+}
+
+#[test]
+fn what_a_plan_allows_is_counted_and_nothing_else_is() {
+    let context = |allowed: &[&'static str]| CheckContext {
+        drain_expected: true,
+        allowed: allowed.iter().copied().collect(),
+        ..CheckContext::default()
+    };
+    let twice = mutant("append a record again");
+    let check = |allowed: &[&'static str]| {
+        let checks = check::all(&twice, &context(allowed));
+        checks.into_iter().find(|check| check.name == "duplicate").unwrap()
+    };
+    assert_eq!(check(&[]).verdict, Verdict::Invalid);
+    assert_eq!(check(&["phantom"]).verdict, Verdict::Invalid);
+    let counted = check(&["duplicate"]);
+    assert_eq!((counted.verdict, counted.count > 0), (Verdict::Valid, true));
+    assert!(counted.note.unwrap().contains("the plan allows it") && !counted.witnesses.is_empty());
 }
 
 #[test]

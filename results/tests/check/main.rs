@@ -15,7 +15,7 @@ use results::verdict::{Check, Verdict};
 
 /// All checks of a history of which nothing is known beside it.
 fn checks(history: &History) -> Vec<Check> {
-    check::all(history, &CheckContext { faults: Vec::new(), drain_expected: true })
+    check::all(history, &CheckContext { drain_expected: true, ..CheckContext::default() })
 }
 
 /// Names of the checks with this verdict.
