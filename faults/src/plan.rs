@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use results::check::NEW_EPOCH;
 pub use results::expectation::Expectation;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -76,15 +77,17 @@ pub enum Damage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anomaly {
-    /// A record of an idempotent producer is in the log twice.
-    Duplicate,
+    /// A record of an idempotent producer is in the log again, written in a new epoch of the producer:
+    /// librdkafka begins one when a broker says that a sequence number was skipped, and then sends again
+    /// what may be in the log (its issue 4953).
+    DuplicateInNewEpoch,
 }
 
 impl Anomaly {
-    /// Name of the check that counts it.
-    pub fn check(self) -> &'static str {
+    /// Its name, as the checks know it.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Duplicate => "duplicate",
+            Self::DuplicateInNewEpoch => NEW_EPOCH,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Requests that change the cluster go to its controller. Everything that changes something waits
 //! until the change is visible, within a limit.
 
+mod batches;
 mod configs;
 mod groups;
 mod leaders;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::wire::Connection;
 
+pub use batches::Batches;
 pub use leaders::Assignment;
 pub use topics::NewTopic;
 

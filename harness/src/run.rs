@@ -250,7 +250,7 @@ fn load_trial(
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.check());
+    let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.as_str());
     let context = CheckContext {
         faults: active_faults(&events),
         drain_expected: true,

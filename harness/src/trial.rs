@@ -23,8 +23,11 @@ use faults::port::{Capability, Conductor};
 use nix::sys::signal::Signal;
 use results::clock::RunClock;
 use results::event::{EventKind, Stage};
+use results::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use tokio::time::Instant;
 use workloads::{Load, LoadContext, LoadError};
 
+use crate::admin::Batches;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
@@ -55,6 +58,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Limit for reading every partition: 36 k records a second were measured, so this is 2 M records.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Limit for reading the headers of every partition's batches; some 200 MB of log take a second.
+const BATCHES_LIMIT: Duration = Duration::from_secs(20);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
 pub fn main(run_dir: &Path, number: u32) -> ExitCode {
@@ -180,7 +186,8 @@ impl Trial {
             .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;
         self.stop_load(load).await?;
         hurt?;
-        self.drain(lab).await
+        self.drain(lab).await?;
+        self.read_batch_headers(lab).await
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {
@@ -269,6 +276,36 @@ impl Trial {
         })
         .await
         .map(drop)
+    }
+
+    /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and
+    /// excuses nothing.
+    async fn read_batch_headers(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
+        let topic = self.spec.cluster.main_topic();
+        let partitions = topic.assignment.len() as u32;
+        let header = StreamHeader {
+            run: self.spec.run_number,
+            topic: topic.name.clone(),
+            partitions,
+            client: Client::BatchHeaders,
+        };
+        let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
+        let history = self.files.join("history");
+        let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
+        let deadline = Instant::now() + BATCHES_LIMIT;
+        for partition in 0..partitions as i32 {
+            let batches = lab.admin.batches(&topic.name, partition, deadline).await;
+            let batches = batches.unwrap_or_else(|error| {
+                tracing::warn!(%error, "who wrote the batches is not known");
+                vec![]
+            });
+            let at = self.recorder.clock().now();
+            for Batches { first, end, epoch } in batches {
+                let entry = Entry::Batches { partition, first, end, epoch, at };
+                stream.push(&entry).map_err(failed)?;
+            }
+        }
+        stream.finish().map_err(failed)
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `lost-tail` | acked record nowhere in L, its offset at or beyond the end offset (truncation) | invalid with acks=all, else counted |
 //! | `offset-mismatch` | L holds another record at the offset of the ack, or the record at another one | invalid with acks=all, else counted |
 //! | `divergent-read` | two reads of one offset gave different records; live reads against the drain included | invalid |
-//! | `duplicate` | same producer, life and sequence at two offsets of L | invalid with idempotence, else counted |
+//! | `duplicate` | same producer, life and sequence at two offsets of L | invalid with idempotence, else counted; counted also when the plan allows [`NEW_EPOCH`] and that is what it is |
 //! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | invalid; unknown when its producer's stream is truncated, nothing when its producer was killed |
 //! | `failed-visible` | send that failed for certain, present in L | invalid |
 //! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | invalid with idempotence, else counted |
@@ -43,7 +43,9 @@
 //!   it is compared with the same consumer's commits only.
 //! - The drain is to begin after the last send's outcome is known. An ack that came later is
 //!   `unseen`, never `lost-tail`: the end offset may have been asked for before it.
-//! - Duplicates are not split by producer epoch: the history does not know epochs.
+//! - A duplicate in one producer epoch is a broker's failure; one in a new epoch is the client's, since
+//!   brokers tell repeated batches apart within an epoch only. The witness says which, by the headers of
+//!   the log's batches. Where the log does not tell, it is not taken to be the client's.
 //!
 //! # How certain
 //! A checker whose evidence is incomplete (no drain, drain cut short, truncated stream) may still
@@ -83,9 +85,12 @@ pub struct CheckContext {
     /// Whether the run came as far as its drain. Without a drain much is unknown; this decides
     /// only which reason is given.
     pub drain_expected: bool,
-    /// Names of checks whose violations the plan allows: they are counted, and shown.
+    /// Names of anomalies that the plan allows: they are counted, and shown.
     pub allowed: BTreeSet<&'static str>,
 }
+
+/// Name of the anomaly that a record is in the log again, written in a new epoch of its producer.
+pub const NEW_EPOCH: &str = "duplicate-in-new-epoch";
 
 /// A fault and the time from its injection to the end of its undoing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +164,7 @@ pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
 
 fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check {
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let mut finding = Finding::new(&context.faults, context.allowed.contains(checker.name));
+        let mut finding = Finding::new(&context.faults, &context.allowed);
         if index.partitions.is_empty() {
             finding.doubt("the history holds no stream of a producer of the main load");
         } else {

@@ -64,6 +64,8 @@ pub enum Client {
     ReadProbe,
     /// The fresh consumer that reads every partition from offset 0 after healing.
     Drain,
+    /// The headers of the log's batches, read after the drain: [`Entry::Batches`].
+    BatchHeaders,
 }
 
 /// What a producer is for.
@@ -132,6 +134,30 @@ pub enum Entry {
         /// When.
         at: RunTime,
     },
+    /// Successive batches of the log that a producer wrote in one epoch.
+    Batches {
+        /// Partition.
+        partition: Partition,
+        /// Offset of the first record.
+        first: i64,
+        /// Offset after the last record.
+        end: i64,
+        /// Who wrote them.
+        epoch: ProducerEpoch,
+        /// When their headers were read.
+        at: RunTime,
+    },
+}
+
+/// Within one, a broker tells a batch that is sent again from a new one; -1 and -1 without idempotence.
+///
+/// A client without a transactional id that begins anew gets another id (KIP-360).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerEpoch {
+    /// The producer id that a broker gave the client.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
 }
 
 /// A send and how it ended.

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use results::clock::RunTime;
 use results::history::{
-    Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Outcome, Poll, RecordId,
-    Send, StreamHeader, StreamWriter,
+    Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Outcome, Poll, ProducerEpoch,
+    RecordId, Send, StreamHeader, StreamWriter,
 };
 
 fn header() -> StreamHeader {
@@ -92,6 +92,15 @@ fn entry() -> impl Strategy<Value = Entry> {
                 partition,
                 end_offset,
                 reached,
+                at
+            }
+        ),
+        1 => (any::<(i32, i64, i64, i64, i16)>(), time()).prop_map(
+            |((partition, first, end, id, epoch), at)| Entry::Batches {
+                partition,
+                first,
+                end,
+                epoch: ProducerEpoch { id, epoch },
                 at
             }
         ),

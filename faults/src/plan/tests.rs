@@ -64,7 +64,7 @@ fn a_typo_in_the_timing_is_found_with_what_is_allowed() {
     wrong(format!("{step}repeat = {{ count = 2 }}"), "count", "`times`, `during`, `pause`");
     let head = "name = 'p'\ndescription = 'd'\n";
     wrong(format!("{head}alows = []"), "alows", "`allows`");
-    wrong(format!("{head}anomalies = ['lost']"), "'lost'", "`duplicate`");
+    wrong(format!("{head}anomalies = ['lost']"), "'lost'", "`duplicate-in-new-epoch`");
     wrong(format!("{head}allows = ['chaos']"), "'chaos'", "`quorum-loss` or `data-loss`");
     let mix = format!("{head}[mix]\nduration = '9s'\nquiet = '1s'\n");
     wrong(format!("{mix}noise = 1"), "noise", "`at_once`");

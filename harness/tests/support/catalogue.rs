@@ -29,22 +29,32 @@ pub(crate) struct Outcome {
 
 /// Carries out `plan` with `more` arguments, and judges the faults,
 /// not the machine: a run that its own schedule lag made invalid still counts.
+/// The run is kept when the plan did not pass: its logs tell why.
 pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
     let out = folder();
+    let mut outcome = Outcome::default();
     let mut arguments = vec!["--workload", "smoke", "--faults", plan];
     arguments.extend(more);
     let code = exit_code(&mut start(out.path(), &arguments), PLAN, out.path());
-    let mut outcome = Outcome::default();
-    if ![0, 1, 3].contains(&code) {
+    if [0, 1, 3].contains(&code) {
+        look_at(plan, &latest(out.path()), &mut outcome);
+    } else {
         let text = stderr(out.path());
         outcome.failures.push(format!("{plan}: exit code {code}\n{text}"));
-        return outcome;
     }
-    let run = latest(out.path());
+    if !outcome.failures.is_empty() {
+        let kept = out.keep();
+        outcome.failures.push(format!("{plan}: its run is kept in {}", kept.display()));
+    }
+    outcome
+}
+
+/// Judges the run of a plan, and collects what the table shows of it.
+fn look_at(plan: &str, run: &Path, outcome: &mut Outcome) {
     let report = json(&run.join("report.json"));
-    judge(plan, &report, &run, &mut outcome);
+    judge(plan, &report, run, outcome);
     for fault in report["faults"].as_array().into_iter().flatten() {
-        outcome.rows.push(row(plan, fault, &report, &run));
+        outcome.rows.push(row(plan, fault, &report, run));
         let seconds = ["took_s", "shown_s"].map(|key| fault[key].as_f64().unwrap_or(f64::INFINITY));
         outcome.prompt.extend(fault["fault"].as_str().map(|name| (name.to_owned(), seconds)));
         if fault["proven"] == true && fault["heal_proven"] == true {
@@ -53,7 +63,6 @@ pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
             outcome.failures.push(format!("{plan}: not proven: {fault}"));
         }
     }
-    outcome
 }
 
 /// The outcomes as a table for people.

@@ -3,6 +3,8 @@
 //! Invariant: *valid* needs something examined (or a reason why there was nothing), no violation
 //! and no doubt.
 
+use std::collections::BTreeSet;
+
 use super::ActiveFault;
 use crate::clock::RunTime;
 use crate::verdict::{Check, Verdict, Witness};
@@ -17,6 +19,8 @@ pub(super) enum Weight {
     Violation,
     /// It may be one; the evidence is incomplete.
     Doubtful,
+    /// The plan allows it: counted and shown.
+    Allowed,
     /// Nothing was promised: counted and shown.
     Counted,
 }
@@ -33,9 +37,9 @@ pub(super) struct Anomaly<'a> {
 /// Collects what one checker finds.
 pub(super) struct Finding<'c> {
     faults: &'c [ActiveFault],
-    /// Whether the plan allows what is found: then a violation is counted, not judged.
-    allowed: bool,
-    counts: [u64; 3],
+    /// Names of the anomalies that the plan allows.
+    allowed: &'c BTreeSet<&'static str>,
+    counts: [u64; 4],
     examined: u64,
     doubts: Vec<String>,
     notes: Vec<String>,
@@ -44,17 +48,22 @@ pub(super) struct Finding<'c> {
 }
 
 impl<'c> Finding<'c> {
-    pub(super) fn new(faults: &'c [ActiveFault], allowed: bool) -> Self {
+    pub(super) fn new(faults: &'c [ActiveFault], allowed: &'c BTreeSet<&'static str>) -> Self {
         Self {
             faults,
             allowed,
-            counts: [0; 3],
+            counts: [0; 4],
             examined: 0,
             doubts: Vec::new(),
             notes: Vec::new(),
             none_due: false,
             witnesses: Vec::new(),
         }
+    }
+
+    /// What a violation means that the plan may allow by the name of `anomaly`.
+    pub(super) fn unless_allowed(&self, anomaly: &str) -> Weight {
+        if self.allowed.contains(anomaly) { Weight::Allowed } else { Weight::Violation }
     }
 
     /// `n` more things were looked at.
@@ -75,10 +84,6 @@ impl<'c> Finding<'c> {
 
     /// Counts an anomaly; describes it if a witness is still wanted.
     pub(super) fn found<'a>(&mut self, weight: Weight, anomaly: impl FnOnce() -> Anomaly<'a>) {
-        let weight = match weight {
-            Weight::Violation if self.allowed => Weight::Counted,
-            weight => weight,
-        };
         let count = &mut self.counts[weight as usize];
         *count += 1;
         if *count > WITNESSES as u64 {
@@ -98,14 +103,14 @@ impl<'c> Finding<'c> {
     }
 
     pub(super) fn into_check(mut self, name: &str) -> Check {
-        let [violations, doubtful, counted] = self.counts;
-        if counted > 0 {
-            let why = if self.allowed {
-                "the plan allows it (anomalies)"
-            } else {
-                "the producer's settings (acks, idempotence) do not promise otherwise"
-            };
-            self.notes.push(format!("{counted} counted, not judged: {why}"));
+        let [violations, doubtful, allowed, counted] = self.counts;
+        for (count, why) in [
+            (allowed, "the plan allows it (anomalies)"),
+            (counted, "the producer's settings (acks, idempotence) do not promise otherwise"),
+        ] {
+            if count > 0 {
+                self.notes.push(format!("{count} counted, not judged: {why}"));
+            }
         }
         let nothing = self.examined == 0 && !self.none_due;
         if nothing && self.doubts.is_empty() {
@@ -126,7 +131,7 @@ impl<'c> Finding<'c> {
         Check {
             name: name.to_owned(),
             verdict,
-            count: violations + doubtful + counted,
+            count: self.counts.iter().sum(),
             examined: self.examined,
             note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
             witnesses: self.witnesses.into_iter().take(WITNESSES).map(|(_, w)| w).collect(),

@@ -10,8 +10,8 @@ use super::Evidence;
 use super::groups::GroupPartition;
 use crate::clock::RunTime;
 use crate::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Partition, Poll, RecordId, Send,
-    Stream,
+    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Partition, Poll, ProducerEpoch,
+    RecordId, Send, Stream,
 };
 
 /// The judged part of a history.
@@ -42,6 +42,8 @@ pub(super) struct PartitionLog<'a> {
     pub(super) writers: Vec<Writer<'a>>,
     /// How the drain ended, if it did.
     pub(super) drained: Option<Drained>,
+    /// In which epochs which offsets were written, by offset: from the first, before the end.
+    epochs: Vec<(i64, i64, ProducerEpoch)>,
 }
 
 /// One life of a producer, in one partition.
@@ -145,6 +147,9 @@ impl<'a> LogIndex<'a> {
                 (&Entry::Drained { partition, end_offset, reached, at }, Client::Drain) => {
                     self.log(topic, partition).drained = Some(Drained { end_offset, reached, at });
                 }
+                (&Entry::Batches { partition, first, end, epoch, .. }, Client::BatchHeaders) => {
+                    self.log(topic, partition).epochs.push((first, end, epoch));
+                }
                 _ => {}
             }
         }
@@ -182,6 +187,7 @@ impl<'a> PartitionLog<'a> {
             others: Vec::new(),
             writers: Vec::new(),
             drained: None,
+            epochs: Vec::new(),
         }
     }
 
@@ -227,6 +233,7 @@ impl<'a> PartitionLog<'a> {
             same
         });
         self.others.sort_by_key(|read| (read.poll.offset, read.poll.at));
+        self.epochs.sort_by_key(|&(first, ..)| first);
         for writer in &mut self.writers {
             writer.sends.sort_by_key(|send| send.sequence);
         }
@@ -275,6 +282,13 @@ impl<'a> PartitionLog<'a> {
     pub(super) fn at(&self, offset: i64) -> Option<&'a Poll> {
         let at = self.log.binary_search_by_key(&offset, |poll| poll.offset).ok()?;
         Some(self.log[at])
+    }
+
+    /// The producer epoch in which the record at `offset` was written, if that is known.
+    pub(super) fn epoch_at(&self, offset: i64) -> Option<ProducerEpoch> {
+        let after = self.epochs.partition_point(|&(first, ..)| first <= offset);
+        let &(_, end, epoch) = self.epochs.get(after.checked_sub(1)?)?;
+        (offset < end).then_some(epoch)
     }
 
     /// L's entries from `from` up to and without `to`.

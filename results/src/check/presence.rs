@@ -1,5 +1,6 @@
 //! Records in the log that should be there once, or not at all.
 
+use super::NEW_EPOCH;
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
 use super::words::{name, observed, reader};
@@ -16,15 +17,24 @@ pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 continue;
             };
             finding.examined(1);
-            let weight = if writer.idempotent { Weight::Violation } else { Weight::Counted };
             for &(_, again) in more {
+                let (violation, epochs) = match (log.epoch_at(first), log.epoch_at(again)) {
+                    (Some(one), Some(other)) if one == other => {
+                        (Weight::Violation, "in the same producer epoch")
+                    }
+                    (Some(_), Some(_)) => {
+                        (finding.unless_allowed(NEW_EPOCH), "in a new producer epoch")
+                    }
+                    _ => (Weight::Violation, "in a producer epoch that is not known"),
+                };
+                let weight = if writer.idempotent { violation } else { Weight::Counted };
                 finding.found(weight, || Anomaly {
                     topic: log.topic,
                     partition: log.partition,
                     offset: Some(again),
                     at: log.sent_at(id),
                     what: format!(
-                        "{} is at offset {first} and again at offset {again}",
+                        "{} is at offset {first} and again at offset {again}, {epochs}",
                         name((id.producer, id.incarnation, id.sequence))
                     ),
                 });

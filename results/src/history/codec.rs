@@ -53,6 +53,7 @@ const COMMIT: u8 = 12;
 const COMMIT_ERROR: u8 = 13;
 const READ: u8 = 14;
 const DRAINED: u8 = 15;
+const BATCHES: u8 = 16;
 
 /// What the entries before in the block make likely.
 #[derive(Debug, Default)]

@@ -135,7 +135,8 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
             Client::ReadProbe => StreamKind::Reads,
             Client::Producer { role: LoadRole::Worker, .. }
             | Client::GroupConsumer { .. }
-            | Client::Drain => continue,
+            | Client::Drain
+            | Client::BatchHeaders => continue,
         };
         for entry in &stream.entries {
             let (partition, operation) = match entry {

@@ -1,11 +1,14 @@
 //! What the settings promise decides the verdict, and missing evidence never ends *valid*.
 
 use results::check::{self, CheckContext};
-use results::history::{Client, Ending, Entry, History, LoadRole, Stream};
+use results::clock::RunTime;
+use results::history::{
+    Client, Ending, Entry, History, LoadRole, ProducerEpoch, Stream, StreamHeader,
+};
 use results::verdict::Verdict;
 
 use super::mutate::MUTATORS;
-use super::world::eventful;
+use super::world::{TOPIC, eventful};
 use super::{checks, named, with_verdict};
 
 fn mutant(what: &str) -> History {
@@ -247,23 +250,58 @@ fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_
     assert_eq!(named(&lost, "lost").verdict, Verdict::Invalid);
 }
 
+/// The log's batches, as if one epoch had written those before `again` and another what follows.
+fn batches(again: i64, [before, after]: [ProducerEpoch; 2], partitions: u32) -> Stream {
+    let at = RunTime(1);
+    let header =
+        StreamHeader { run: 77, topic: TOPIC.to_owned(), partitions, client: Client::BatchHeaders };
+    let of =
+        |partition| {
+            [(0, again, before), (again, i64::MAX, after)]
+                .map(|(first, end, epoch)| Entry::Batches { partition, first, end, epoch, at })
+        };
+    Stream {
+        name: "batches".to_owned(),
+        header,
+        entries: (0..partitions as i32).flat_map(of).collect(),
+        ending: Ending::Complete,
+    }
+}
+
 #[test]
-fn what_a_plan_allows_is_counted_and_nothing_else_is() {
-    let context = |allowed: &[&'static str]| CheckContext {
-        drain_expected: true,
-        allowed: allowed.iter().copied().collect(),
-        ..CheckContext::default()
-    };
+fn a_plan_may_allow_duplicates_in_a_new_epoch_and_no_others() {
     let twice = mutant("append a record again");
-    let check = |allowed: &[&'static str]| {
-        let checks = check::all(&twice, &context(allowed));
-        checks.into_iter().find(|check| check.name == "duplicate").unwrap()
+    let again = named(&twice, "duplicate").witnesses[0].offset.unwrap();
+    let judged = |epochs: Option<[(i64, i16); 2]>, allowed: &[&'static str]| {
+        let mut history = twice.clone();
+        let partitions = history.streams[0].header.partitions;
+        history.streams.extend(epochs.map(|epochs| {
+            batches(again, epochs.map(|(id, epoch)| ProducerEpoch { id, epoch }), partitions)
+        }));
+        let context = CheckContext {
+            drain_expected: true,
+            allowed: allowed.iter().copied().collect(),
+            ..CheckContext::default()
+        };
+        let checks = check::all(&history, &context);
+        let check = checks.into_iter().find(|check| check.name == "duplicate").unwrap();
+        (check.verdict, check.witnesses[0].what.clone(), check.note.unwrap_or_default())
     };
-    assert_eq!(check(&[]).verdict, Verdict::Invalid);
-    assert_eq!(check(&["phantom"]).verdict, Verdict::Invalid);
-    let counted = check(&["duplicate"]);
-    assert_eq!((counted.verdict, counted.count > 0), (Verdict::Valid, true));
-    assert!(counted.note.unwrap().contains("the plan allows it") && !counted.witnesses.is_empty());
+    let [same, epoch, id] = [[(7, 0), (7, 0)], [(7, 0), (7, 1)], [(7, 0), (8, 0)]];
+    for (epochs, words) in [
+        (None, "in a producer epoch that is not known"),
+        (Some(same), "in the same producer epoch"),
+        (Some(epoch), "in a new producer epoch"),
+        (Some(id), "in a new producer epoch"),
+    ] {
+        let (verdict, what, _) = judged(epochs, &["duplicate"]);
+        assert_eq!(verdict, Verdict::Invalid);
+        assert!(what.ends_with(words), "{what}");
+        let (verdict, _, note) = judged(epochs, &[check::NEW_EPOCH]);
+        let excused = words.contains("new");
+        assert_eq!(verdict, if excused { Verdict::Valid } else { Verdict::Invalid }, "{words}");
+        assert_eq!(note.contains("the plan allows it"), excused, "{note}");
+    }
 }
 
 #[test]

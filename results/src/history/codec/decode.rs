@@ -1,9 +1,9 @@
 //! Blocks to entries. Whatever the bytes are, nothing here panics.
 
-use super::super::{Entry, Observed, Outcome, Partition, Poll, RecordId, Send};
+use super::super::{Entry, Observed, Outcome, Partition, Poll, ProducerEpoch, RecordId, Send};
 use super::{
-    ACKED, ASSIGNED, ASSIGNED_COMMITTED, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED, FAILED,
-    Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
+    ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
+    FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
 };
 use crate::clock::RunTime;
 
@@ -71,6 +71,14 @@ impl Decoder<'_> {
                 let end_offset = self.offset(partition)?;
                 let reached = end_offset.wrapping_add(unzigzag(self.get(Column::Other)?));
                 Entry::Drained { partition, end_offset, reached, at }
+            }
+            BATCHES => {
+                let first = self.offset(partition)?;
+                let end = first.wrapping_add(unzigzag(self.get(Column::Other)?));
+                let id = unzigzag(self.get(Column::Other)?);
+                let epoch = unzigzag(self.get(Column::Other)?);
+                let epoch = i16::try_from(epoch).map_err(|_| Malformed)?;
+                Entry::Batches { partition, first, end, epoch: ProducerEpoch { id, epoch }, at }
             }
             _ => return Err(Malformed),
         })

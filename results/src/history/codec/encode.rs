@@ -2,8 +2,8 @@
 
 use super::super::{Entry, Observed, Outcome, Partition, Poll, Send};
 use super::{
-    ACKED, ASSIGNED, ASSIGNED_COMMITTED, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED, FAILED,
-    INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
+    ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
+    FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
 };
 use crate::clock::RunTime;
 
@@ -67,6 +67,13 @@ impl Encoder {
                 self.begin(DRAINED, partition, at);
                 self.offset(partition, end_offset);
                 self.put(Column::Other, zigzag(reached.wrapping_sub(end_offset)));
+            }
+            Entry::Batches { partition, first, end, epoch, at } => {
+                self.begin(BATCHES, partition, at);
+                self.offset(partition, first);
+                for number in [end.wrapping_sub(first), epoch.id, epoch.epoch.into()] {
+                    self.put(Column::Other, zigzag(number));
+                }
             }
         }
     }
