@@ -59,7 +59,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 /// Limit for reading every partition: 36 k records a second were measured, so this is 2 M records.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Limit for reading the headers of every partition's batches; some 200 MB of log take a second.
+/// Limit for reading the headers of every partition's batches: 28 MB took 20 ms.
 const BATCHES_LIMIT: Duration = Duration::from_secs(20);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
