@@ -5,10 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use results::history::{Entry, History};
 use serde_json::Value;
 use support::*;
 
@@ -50,6 +52,7 @@ fn the_three_claims_are_judged_and_judged_again_alike() {
     phases_add_up(&report);
     load_is_as_asked(&report, &run);
     time_stamps_agree(&run);
+    producer_epochs_are_known(&run);
     every_file_is_there(&run);
     judged_again(&run, out.path(), &report);
     a_cut_history_is_unknown(&run, out.path());
@@ -173,6 +176,25 @@ fn time_stamps_agree(run: &Path) {
             assert!(since >= -0.001, "elected {since} s before the registration was gone: {event}");
         }
     }
+}
+
+/// Of every record it is known in which producer epoch it was written.
+fn producer_epochs_are_known(run: &Path) {
+    let history = History::load(&run.join("history")).expect("a history");
+    let (mut known, mut ends) = (BTreeMap::from([(0, 0), (1, 0), (2, 0)]), BTreeMap::new());
+    for entry in history.streams.iter().flat_map(|stream| &stream.entries) {
+        match *entry {
+            Entry::Batches { partition, first, end, epoch, .. } => {
+                assert!(epoch.id >= 0 && epoch.epoch >= 0, "{epoch:?} is not idempotent");
+                assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
+            }
+            Entry::Drained { partition, end_offset, .. } => {
+                ends.insert(partition, end_offset);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(known, ends);
 }
 
 fn every_file_is_there(run: &Path) {

@@ -46,6 +46,23 @@ fn injection(outcome: &NemesisOutcome, index: usize) -> &Injection {
     }
 }
 
+/// The evidence of the one injection, and of its healing.
+fn evidence(world: &World) -> (Vec<String>, Vec<String>) {
+    let events = world.events.borrow();
+    let of = |get: fn(&EventKind) -> Option<&Vec<String>>| {
+        events.iter().find_map(|event| get(&event.kind)).cloned().unwrap()
+    };
+    let injected = of(|kind| match kind {
+        EventKind::FaultInjected { evidence, .. } => Some(evidence),
+        _ => None,
+    });
+    let healed = of(|kind| match kind {
+        EventKind::FaultHealed { evidence, .. } => Some(evidence),
+        _ => None,
+    });
+    (injected, healed)
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_controller_alone_is_killed_and_everything_is_put_back() {
     let world = World::new();

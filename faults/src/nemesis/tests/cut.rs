@@ -5,20 +5,6 @@ use crate::cut::{By, Cut, CutSpec, Side, Way};
 
 const CUT: &str = "fault = {cut = {from = 'zookeeper'}}\ntarget = {broker = 1}\nhold = '5s'";
 
-/// The evidence of the one injection, and of its healing.
-fn evidence(world: &World) -> (Vec<String>, Vec<String>) {
-    let events = world.events.borrow();
-    let injected = events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultInjected { evidence, .. } => Some(evidence.clone()),
-        _ => None,
-    });
-    let healed = events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultHealed { evidence, .. } => Some(evidence.clone()),
-        _ => None,
-    });
-    (injected.unwrap(), healed.unwrap())
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_cut_is_proven_by_probes_and_counters_and_so_is_its_end() {
     let world = World::new();

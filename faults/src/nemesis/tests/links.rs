@@ -2,20 +2,6 @@
 
 use super::*;
 
-/// The evidence of the one injection, and of its healing.
-fn evidence(world: &World) -> (Vec<String>, Vec<String>) {
-    let events = world.events.borrow();
-    let injected = events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultInjected { evidence, .. } => Some(evidence.clone()),
-        _ => None,
-    });
-    let healed = events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultHealed { evidence, .. } => Some(evidence.clone()),
-        _ => None,
-    });
-    (injected.unwrap(), healed.unwrap())
-}
-
 const DOWN: &str = "fault = 'link-down'\ntarget = {node = 'cpu-node1'}\nhold = '10s'";
 
 #[tokio::test(start_paused = true)]
