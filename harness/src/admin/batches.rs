@@ -97,12 +97,16 @@ async fn fetch(
     }
 }
 
-/// Appends the whole batches in `records`, one run for those of one epoch; false when there are none.
+/// Appends the whole batches in `records`, one run for those of one epoch; false when none is new.
+///
+/// Of a compacted batch only the records that are left are counted: it may be sent again.
 fn append(batches: &mut Vec<Batches>, mut records: Bytes) -> io::Result<bool> {
     let whole = whole_batches(&records);
     records.truncate(whole);
     let headers = RecordBatchDecoder::decode_batch_info(&mut records).map_err(io::Error::other)?;
-    for header in &headers {
+    let reached = batches.last().map_or(0, |run| run.end);
+    let new = headers.iter().filter(|header| header.min_offset >= reached);
+    for header in new {
         let epoch = ProducerEpoch { id: header.producer_id, epoch: header.producer_epoch };
         let first = header.min_offset;
         let end = first + i64::from(header.record_count);
@@ -111,7 +115,7 @@ fn append(batches: &mut Vec<Batches>, mut records: Bytes) -> io::Result<bool> {
             _ => batches.push(Batches { first, end, epoch }),
         }
     }
-    Ok(!headers.is_empty())
+    Ok(batches.last().is_some_and(|run| run.end > reached))
 }
 
 /// Length of the whole batches in `records`: a broker cuts what it sends wherever the limit is.
@@ -175,6 +179,8 @@ mod tests {
         let all = [run(0, 5, 7, 0), run(5, 6, 7, 1), run(6, 10, 8, 0)];
         let mut batches = vec![];
         assert!(append(&mut batches, log.clone().freeze()).unwrap());
+        assert_eq!(batches, all);
+        assert!(!append(&mut batches, log.clone().freeze()).unwrap(), "all of it is known");
         assert_eq!(batches, all);
         for cut in 0..log.len() {
             let mut batches = vec![];

@@ -157,3 +157,22 @@ fn words(status: std::process::ExitStatus) -> String {
         (None, None) => "unknown".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_victim_steps_back() {
+        let mut victim = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = victim.id() as i32;
+        // SAFETY: it takes a number and returns one.
+        let policy = || unsafe { libc::sched_getscheduler(pid) };
+        assert_eq!(policy(), libc::SCHED_OTHER);
+        step_back(pid);
+        let after = policy();
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        assert_eq!(after, libc::SCHED_BATCH);
+    }
+}
