@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use results::event::Role;
+use results::record::event::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::port::Process;

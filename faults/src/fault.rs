@@ -11,6 +11,7 @@ mod early_restart;
 mod expire_session;
 mod kill;
 mod link_down;
+mod machine;
 mod move_leaders;
 mod pause;
 mod power_loss;
@@ -18,7 +19,6 @@ mod probe;
 mod reassign;
 mod remove_broker;
 mod restart;
-mod strain;
 mod terminate;
 mod upgrade;
 
@@ -26,7 +26,7 @@ pub(crate) use client::clients_restored;
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
-pub(crate) use strain::relieved;
+pub(crate) use machine::repaired;
 pub use upgrade::Upgrade;
 
 use std::collections::BTreeMap;
@@ -39,11 +39,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::cut::CutSpec;
 use crate::degrade::Condition;
+use crate::machine::Impairment;
 use crate::port::{
     Capability, ClientChange, Cluster, Partition, PartitionView, PortError, Process, ProcessState,
     Signal,
 };
-use crate::strain::Strain;
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// Something bad that can be done to processes, and undone.
@@ -151,7 +151,7 @@ pub enum FaultSpec {
     /// Memory runs out.
     NoMemory,
     /// The CPU is slow.
-    SlowCpu(#[serde(with = "crate::strain::slow_cpu")] Strain),
+    SlowCpu(#[serde(with = "crate::machine::slow_cpu")] Impairment),
     /// The disk is full.
     FullDisk,
     /// The disk is read-only.
@@ -159,9 +159,9 @@ pub enum FaultSpec {
     /// fsync fails.
     FailingFsync,
     /// The disk is slow.
-    SlowDisk(#[serde(with = "crate::strain::slow_disk")] Strain),
+    SlowDisk(#[serde(with = "crate::machine::slow_disk")] Impairment),
     /// The clock is wrong.
-    Clock(#[serde(with = "crate::strain::clock")] Strain),
+    Clock(#[serde(with = "crate::machine::clock")] Impairment),
 }
 
 impl FaultSpec {
@@ -192,12 +192,12 @@ impl FaultSpec {
         Self::KillProducer,
         Self::NoDescriptors,
         Self::NoMemory,
-        Self::SlowCpu(strain::SLOW_CPU),
+        Self::SlowCpu(machine::SLOW_CPU),
         Self::FullDisk,
         Self::ReadOnlyDisk,
         Self::FailingFsync,
-        Self::SlowDisk(strain::SLOW_DISK),
-        Self::Clock(strain::CLOCK),
+        Self::SlowDisk(machine::SLOW_DISK),
+        Self::Clock(machine::CLOCK),
     ];
 
     /// What carries it out.
@@ -222,12 +222,14 @@ impl FaultSpec {
             Self::ConsumerStalls => &ClientChange::Stall,
             Self::KillConsumer => &ClientChange::KillConsumer,
             Self::KillProducer => &ClientChange::KillProducer,
-            Self::NoDescriptors => &Strain::NoDescriptors,
-            Self::NoMemory => &Strain::NoMemory,
-            Self::FullDisk => &Strain::FullDisk,
-            Self::ReadOnlyDisk => &Strain::ReadOnlyDisk,
-            Self::FailingFsync => &Strain::FailingFsync,
-            Self::SlowCpu(strain) | Self::SlowDisk(strain) | Self::Clock(strain) => strain,
+            Self::NoDescriptors => &Impairment::NoDescriptors,
+            Self::NoMemory => &Impairment::NoMemory,
+            Self::FullDisk => &Impairment::FullDisk,
+            Self::ReadOnlyDisk => &Impairment::ReadOnlyDisk,
+            Self::FailingFsync => &Impairment::FailingFsync,
+            Self::SlowCpu(impairment) | Self::SlowDisk(impairment) | Self::Clock(impairment) => {
+                impairment
+            }
         }
     }
 }

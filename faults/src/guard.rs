@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use results::event::Role;
+use results::record::event::Role;
 
 use crate::fault::{FaultSpec, Risk};
 use crate::plan::{Damage, Lasts, Plan, Start, Step};

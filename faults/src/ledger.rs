@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use results::clock::RunTime;
+use results::record::clock::RunTime;
 use serde::{Deserialize, Serialize};
 
 use crate::undo::Undo;
@@ -185,7 +185,7 @@ fn read(bytes: &[u8]) -> Read {
 mod tests {
     use super::*;
     use crate::port::{Process, Signal};
-    use results::event::Role;
+    use results::record::event::Role;
 
     fn start(id: i32) -> Undo {
         let process = Process { node: format!("node{id}"), role: Role::Broker, id };

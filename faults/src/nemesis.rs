@@ -17,7 +17,7 @@ use std::fmt;
 
 use crate::ledger::{Ledger, LedgerError, Outstanding};
 use crate::plan::Plan;
-use crate::port::{Cluster, Conductor, PortError};
+use crate::port::{Cluster, PortError, RunControl};
 
 use group::Run;
 pub use heal::heal_all;
@@ -116,7 +116,7 @@ impl fmt::Display for NemesisError {
 #[derive(Clone, Copy)]
 struct Nemesis<'a> {
     cluster: &'a dyn Cluster,
-    conductor: &'a dyn Conductor,
+    run_control: &'a dyn RunControl,
     /// Borrowed for one line at a time: steps that overlap share it.
     ledger: &'a RefCell<&'a mut Ledger>,
 }
@@ -127,12 +127,12 @@ struct Nemesis<'a> {
 pub async fn run(
     plan: &Plan,
     cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
+    run_control: &dyn RunControl,
     ledger: &mut Ledger,
     seed: u64,
 ) -> Result<NemesisOutcome, NemesisError> {
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { cluster, conductor, ledger: &ledger };
+    let nemesis = Nemesis { cluster, run_control, ledger: &ledger };
     let run = Run::new(nemesis, plan, seed);
     let (mut index, mut reason) = (0, None);
     for group in plan.groups() {
@@ -148,7 +148,7 @@ pub async fn run(
     // A second attempt at what did not heal, and whatever an earlier run left in this ledger.
     failures.extend(heal_outstanding(nemesis).await);
     verdict(failures, nemesis)?;
-    Ok(NemesisOutcome { steps, interrupted: conductor.interrupted() })
+    Ok(NemesisOutcome { steps, interrupted: run_control.interrupted() })
 }
 
 const INTERRUPTED: &str = "the run was interrupted";

@@ -23,8 +23,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use results::check::NEW_EPOCH;
-pub use results::expectation::Expectation;
+use results::judge::check::NEW_EPOCH;
+pub use results::judge::expectation::Expectation;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 

@@ -5,13 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use results::clock::RunTime;
-use results::event::{BrokerId, EventKind, Role};
+use results::record::clock::RunTime;
+pub use results::record::event::Process;
+use results::record::event::{BrokerId, EventKind};
 use serde::{Deserialize, Serialize};
 
 use crate::cut::{Cut, Origin, Reach, Service};
 use crate::degrade::{Degradation, Degraded};
-use crate::strain::{Strain, Strained};
+use crate::machine::{Impairment, Observation};
 
 /// Something that a cluster can let faults do. A plan that needs more is refused before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,24 +54,6 @@ pub enum Capability {
     Syscalls,
     /// Set the clock of processes.
     Clock,
-}
-
-/// One server process of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Process {
-    /// Node that it runs on.
-    pub node: String,
-    /// Broker or ZooKeeper.
-    pub role: Role,
-    /// Its `broker.id` or ZooKeeper `myid`.
-    pub id: BrokerId,
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.role.as_str(), self.id, self.node)
-    }
 }
 
 /// Signals that faults send.
@@ -281,14 +264,18 @@ pub trait Cluster {
     /// process dies.
     async fn start(&self, process: &Process) -> Result<(), PortError>;
 
-    /// Puts a strain on `process`, which runs; returns when that is done, without looking.
-    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError>;
+    /// Puts an impairment on `process`, which runs; returns when that is done, without looking.
+    async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError>;
 
-    /// Takes the strain off `process`. Nothing happens where there is none.
-    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError>;
+    /// Takes the impairment off `process`. Nothing happens where there is none.
+    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError>;
 
-    /// What shows whether `process` is under the strain; one that has ended is under none.
-    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError>;
+    /// What shows whether `process` is under the impairment; one that has ended is under none.
+    async fn impaired(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Observation, PortError>;
 
     /// Starts `process` from another version of Kafka from its next start on.
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError>;
@@ -307,7 +294,7 @@ pub trait Cluster {
 
     /// What shows whether the clients are changed so: the word of the group's coordinator, what its
     /// members read, how a killed process ended. Without a change, whether they are as they started.
-    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError>;
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Observation, PortError>;
 
     /// Takes from a broker that has ended what it had not flushed; what that was.
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError>;
@@ -334,7 +321,7 @@ pub trait Cluster {
 ///
 /// The nemesis drops the future of a wait when the user interrupts it.
 #[async_trait(?Send)]
-pub trait Conductor {
+pub trait RunControl {
     /// The run's time.
     fn now(&self) -> RunTime;
 

@@ -10,7 +10,7 @@ mod zookeeper;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use results::event::{BrokerId, Role};
+use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::port::{PartitionView, Process, View};

@@ -7,15 +7,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use results::event::{BrokerId, Role};
+use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
-use crate::fault::{Evidence, clients_restored, lifted, links_up, relieved, restored, time_to_end};
-use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, Signal};
-use crate::strain::Strain;
+use crate::fault::{Evidence, clients_restored, lifted, links_up, repaired, restored, time_to_end};
+use crate::machine::Impairment;
+use crate::port::{Cluster, PortError, Process, ProcessState, RunControl, Signal};
 
 /// How often ZooKeeper is asked whether a registration is still there.
 pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
@@ -70,12 +70,12 @@ pub enum Undo {
         /// How.
         degradation: Degradation,
     },
-    /// Take off what was to strain a process, and start the process if it gave up.
-    Relieve {
+    /// Take off what was to impairment a process, and start the process if it gave up.
+    Repair {
         /// The process.
         process: Process,
         /// Of what.
-        strain: Strain,
+        impairment: Impairment,
     },
     /// Give the load the clients that it started with.
     RestoreClients,
@@ -104,7 +104,9 @@ impl fmt::Display for Undo {
             Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
             Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
             Self::Restore { degradation } => write!(f, "end the {degradation}"),
-            Self::Relieve { process, strain } => write!(f, "relieve {process} of its {strain}"),
+            Self::Repair { process, impairment } => {
+                write!(f, "repair {process} of its {impairment}")
+            }
             Self::RestoreClients => write!(f, "restore the clients of the load"),
             Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
             Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
@@ -125,7 +127,7 @@ impl Undo {
             Self::StartProcess { process, .. }
             | Self::Resume { process }
             | Self::AwaitUp { process }
-            | Self::Relieve { process, .. } => process.role == Role::Zookeeper,
+            | Self::Repair { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
             Self::RestoreClients | Self::RestoreLeaders | Self::RestoreAssignment => false,
@@ -136,7 +138,7 @@ impl Undo {
     pub async fn carry_out(
         &self,
         cluster: &dyn Cluster,
-        conductor: &dyn Conductor,
+        run_control: &dyn RunControl,
     ) -> Result<Undone, PortError> {
         match self {
             Self::StartProcess { process, pid, signal } => {
@@ -162,14 +164,14 @@ impl Undo {
                 let evidence = restored(degradation, cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
-            Self::Relieve { process, strain } => relieve(process, strain, cluster).await,
+            Self::Repair { process, impairment } => repair(process, impairment, cluster).await,
             Self::RestoreClients => {
                 cluster.restore_clients().await?;
                 let evidence = clients_restored(cluster).await;
                 Ok(Undone { evidence, waited_for_session: Duration::ZERO })
             }
             Self::RestoreLeaders | Self::RestoreAssignment => {
-                restore_leaders(cluster, conductor).await
+                restore_leaders(cluster, run_control).await
             }
         }
     }
@@ -193,16 +195,16 @@ pub(crate) async fn start(
     revive(process, state, cluster).await
 }
 
-/// Takes a strain off a process, starts it if it gave up, and waits until it is up.
-async fn relieve(
+/// Takes an impairment off a process, starts it if it gave up, and waits until it is up.
+async fn repair(
     process: &Process,
-    strain: &Strain,
+    impairment: &Impairment,
     cluster: &dyn Cluster,
 ) -> Result<Undone, PortError> {
-    cluster.relieve(process, strain).await?;
-    let relieved = relieved(process, strain, cluster).await;
+    cluster.repair(process, impairment).await?;
+    let repaired = repaired(process, impairment, cluster).await;
     let mut undone = revive(process, cluster.state(process).await?, cluster).await?;
-    undone.evidence = Evidence::all([relieved, undone.evidence]);
+    undone.evidence = Evidence::all([repaired, undone.evidence]);
     Ok(undone)
 }
 
@@ -309,9 +311,9 @@ async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortEr
 
 async fn restore_leaders(
     cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
+    run_control: &dyn RunControl,
 ) -> Result<Undone, PortError> {
-    let in_sync = conductor.steady(IN_SYNC_LIMIT).await;
+    let in_sync = run_control.steady(IN_SYNC_LIMIT).await;
     // Tried in any case: most partitions may be able to follow.
     match (cluster.restore_leaders().await, in_sync) {
         (Ok(()), _) => Ok(Undone {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
-use results::event::BrokerId;
+use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
 use crate::wire::Connection;

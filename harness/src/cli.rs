@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
-use crate::sandbox::Mode;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -6,9 +6,9 @@ use std::process::Command;
 use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
+use crate::cluster::local::sandbox::{self, Mode};
 use crate::provision;
 use crate::run;
-use crate::sandbox::{self, Mode};
 use crate::spec::KafkaSource;
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.

@@ -4,17 +4,16 @@
 
 pub mod admin;
 pub mod cli;
+pub mod cluster;
 pub mod doctor;
 pub mod failure;
 pub mod heal;
 pub mod live;
-pub mod local;
 pub mod observe;
 pub mod provision;
 pub mod recorder;
 pub mod run;
 pub mod rundir;
-pub mod sandbox;
 mod session;
 pub mod spec;
 pub mod topology;

@@ -8,8 +8,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use results::clock::RunTime;
-use results::event::{Event, EventKind, Second, Stage};
+use results::record::clock::RunTime;
+use results::record::event::{Event, EventKind, Second, Stage};
 
 /// How often a plain log says how the load does.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use kbench::{cli, sandbox, trial};
+use kbench::cluster::local::sandbox;
+use kbench::{cli, trial};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use faults::port::View;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use results::event::{BrokerId, EventKind};
+use results::record::event::{BrokerId, EventKind};
 use tokio::sync::{oneshot, watch};
 
 use crate::failure::Failure;

@@ -14,8 +14,8 @@ use faults::plan::Plan;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
+use crate::cluster::local::sandbox::die_with_parent;
 use crate::failure::Failure;
-use crate::sandbox::die_with_parent;
 use crate::spec::KafkaSource;
 
 pub use archive::Archives;

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-use results::clock::{RunClock, RunTime};
-use results::event::log::EventLog;
-use results::event::{Event, EventKind};
+use results::record::clock::{RunClock, RunTime};
+use results::record::event::log::EventLog;
+use results::record::event::{Event, EventKind};
 
 use crate::failure::Failure;
 

@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use faults::plan::Plan;
 use faults::port::Capability;
-use results::check::{self, ActiveFault, CheckContext};
-use results::environment::Environment;
-use results::event::{Event, EventKind, log};
-use results::history::History;
+use results::judge::check::{self, ActiveFault, CheckContext};
+use results::record::environment::Environment;
+use results::record::event::{Event, EventKind, log};
+use results::record::history::History;
 use results::report::{self, Report, RunMeta, Trial};
 
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::local::{self, Clocks};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
-use crate::local::{self, Clocks};
 use crate::provision;
 use crate::rundir::RunDir;
-use crate::sandbox::{self, Mode};
 use crate::spec::RunSpec;
 
 /// A judged run: the report, and the records that it was made of.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use faults::plan::Plan;
 use faults::port::Capability;
-use results::claim::Claim;
+use results::judge::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
+use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
-use crate::sandbox::Mode;
 use crate::topology::Topology;
 
 pub use lookup::{Mistake, Spec, load};
@@ -132,7 +132,7 @@ pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
 
 /// The guide's claims, less those whose scenario is not in the plan.
 fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
-    let mut claims = results::claim::guide()
+    let mut claims = results::judge::claim::guide()
         .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
     claims.retain(|claim| {
         claim.scenario.is_empty()

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use faults::guard::Stakes;
 use faults::port::Process;
-use results::event::{BrokerId, Role};
+use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Mistake, Spec};

@@ -4,11 +4,11 @@
 //! Runs on one thread (see the sandbox: processes end with the thread that spawned them); clients
 //! and observers have threads of their own.
 
-mod conductor;
 mod environment;
 mod interrupt;
 mod lab;
 mod ports;
+mod run_control;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -19,23 +19,23 @@ use std::time::Duration;
 
 use faults::ledger::Ledger;
 use faults::nemesis;
-use faults::port::{Capability, Conductor};
+use faults::port::{Capability, RunControl};
 use nix::sys::signal::Signal;
-use results::clock::RunClock;
-use results::event::{EventKind, Stage};
-use results::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use results::record::clock::RunClock;
+use results::record::event::{EventKind, Stage};
+use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 use tokio::time::Instant;
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::admin::Batches;
+use crate::cluster::local::sandbox::die_with_parent;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
-use crate::sandbox::die_with_parent;
 use crate::spec::RunSpec;
-use conductor::TrialConductor;
 use interrupt::Interrupt;
 use lab::Lab;
+use run_control::TrialRunControl;
 
 /// The hidden subcommand under which a sandbox starts its trial.
 pub const SUBCOMMAND: &str = "__trial";
@@ -163,7 +163,7 @@ impl Trial {
         &self,
         lab: &Rc<Lab>,
         interrupt: &Rc<Interrupt>,
-        started: results::clock::RunTime,
+        started: results::record::clock::RunTime,
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
         load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
@@ -228,17 +228,17 @@ impl Trial {
         self.stage(Stage::Faults);
         let observer = lab.observer()?;
         observer.set_fast(true);
-        let conductor =
-            TrialConductor::new(lab, load, self.per_second(), interrupt, &self.recorder);
+        let run_control =
+            TrialRunControl::new(lab, load, self.per_second(), interrupt, &self.recorder);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
-            nemesis::run(plan, lab.as_ref(), &conductor, &mut ledger, self.spec.seed).await;
+            nemesis::run(plan, lab.as_ref(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
         let outcome = outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()));
         // The last fault's recovery is watched to its end, as those of the others were. If it does
         // not come, the figures say so.
-        if outcome.is_ok() && !interrupt.raised() && conductor.steady(LAST_LIMIT).await.is_err() {
+        if outcome.is_ok() && !interrupt.raised() && run_control.steady(LAST_LIMIT).await.is_err() {
             tracing::warn!("the cluster is not steady after the last fault");
         }
         observer.set_fast(false);

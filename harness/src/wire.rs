@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::sandbox::observers_end;
+use crate::cluster::local::sandbox::observers_end;
 
 /// Largest answer that is believed: metadata of a few hundred partitions is some 10 kB.
 const MOST_BYTES: usize = 64 << 20;

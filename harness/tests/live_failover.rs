@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use results::history::{Entry, History};
+use results::record::history::{Entry, History};
 use serde_json::Value;
 use support::*;
 

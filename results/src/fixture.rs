@@ -4,13 +4,13 @@
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
-use crate::clock::RunTime;
-use crate::environment::{Environment, Settings};
-use crate::event::{BrokerId, Event, EventKind, Stage};
-use crate::history::*;
-use crate::history::{Ending, History, Stream};
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::clock::RunTime;
+use crate::record::environment::{Environment, Settings};
+use crate::record::event::{BrokerId, Event, EventKind, Stage};
+use crate::record::history::*;
+use crate::record::history::{Ending, History, Stream};
 use crate::report::{RunMeta, Trial};
-use crate::verdict::{Check, Verdict};
 
 /// Topic of the main load.
 pub(crate) const TOPIC: &str = "user-events";

@@ -16,13 +16,13 @@ pub mod text;
 
 use serde::{Deserialize, Serialize};
 
-use crate::claim::ClaimResult;
-use crate::environment::Environment;
-use crate::event::{Event, Stage};
-use crate::history::History;
-use crate::latency::Percentiles;
-use crate::recovery::{ControllerFailover, PartitionRecovery};
-use crate::verdict::{Check, Verdict};
+use crate::judge::claim::ClaimResult;
+use crate::judge::latency::Percentiles;
+use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::environment::Environment;
+use crate::record::event::{Event, Stage};
+use crate::record::history::History;
 
 pub use judge::judge;
 

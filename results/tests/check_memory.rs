@@ -8,13 +8,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use results::check::{self, CheckContext};
-use results::clock::RunTime;
-use results::history::{
+use results::judge::check::{self, CheckContext};
+use results::judge::verdict::Verdict;
+use results::record::clock::RunTime;
+use results::record::history::{
     Client, Entry, History, LoadRole, Observed, Outcome, Poll, RecordId, Send, StreamHeader,
     StreamWriter,
 };
-use results::verdict::Verdict;
 
 /// Counts what is allocated now, and the most that ever was.
 struct Counting;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use results::clock::RunTime;
-use results::history::{
+use results::record::clock::RunTime;
+use results::record::history::{
     Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Outcome, Poll, ProducerEpoch,
     RecordId, Send, StreamHeader, StreamWriter,
 };

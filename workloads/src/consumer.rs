@@ -19,8 +19,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use results::clock::RunClock;
-use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
+use results::record::clock::RunClock;
+use results::record::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;

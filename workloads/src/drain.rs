@@ -10,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use results::clock::{RunClock, RunTime};
-use results::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
+use results::record::clock::{RunClock, RunTime};
+use results::record::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
 
 use crate::error::LoadError;
 use crate::record;

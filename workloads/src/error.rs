@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
-use results::history::HistoryError;
+use results::record::history::HistoryError;
 
 /// The load (or the drain) could not start, or ended before its time.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use results::clock::RunTime;
-use results::recovery::DELAYED;
+use results::judge::recovery::DELAYED;
+use results::record::clock::RunTime;
 
 /// Figures of the load, kept by its clients while they run.
 #[derive(Debug)]

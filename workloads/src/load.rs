@@ -12,9 +12,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use results::clock::{RunClock, RunTime};
-use results::event::Second;
-use results::history::{LoadRole, stream_path};
+use results::record::clock::{RunClock, RunTime};
+use results::record::event::Second;
+use results::record::history::{LoadRole, stream_path};
 
 use crate::consumer::{Group, GroupSetup, Member, Watch};
 use crate::error::LoadError;

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys::rd_kafka_msg_status_t::{self as Status, RD_KAFKA_MSG_STATUS_NOT_PERSISTED};
-use results::history::Outcome;
+use results::record::history::Outcome;
 
 /// The code of an outcome that no error explains: open at the end, or acked without an offset.
 pub(crate) const NO_ERROR: i32 = 0;

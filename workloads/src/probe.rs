@@ -15,8 +15,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
-use results::clock::{RunClock, RunTime};
-use results::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use results::record::clock::{RunClock, RunTime};
+use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 
 use crate::error::LoadError;
 use crate::live::Live;

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use results::clock::{RunClock, RunTime};
-use results::history::LoadRole;
+use results::record::clock::{RunClock, RunTime};
+use results::record::history::LoadRole;
 
 use sender::Given;
 pub(crate) use sender::{Sender, SenderSetup};

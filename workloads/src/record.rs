@@ -3,8 +3,8 @@
 //!
 //! A record that any bit of was changed decodes as [`Observed::Corrupt`], never as another record.
 
-use results::clock::RunTime;
-use results::history::{Observed, RecordId};
+use results::record::clock::RunTime;
+use results::record::history::{Observed, RecordId};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// First bytes of every record; the digit is the version of this layout.

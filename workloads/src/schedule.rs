@@ -3,7 +3,7 @@
 //! Send `i` is due at `start + i * 1e9 / rate`. No interval is ever rounded and added up, so that
 //! the schedule does not drift, whatever the rate. It never looks at what was really sent.
 
-use results::clock::RunTime;
+use results::record::clock::RunTime;
 
 const SECOND: u128 = 1_000_000_000;
 

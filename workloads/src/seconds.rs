@@ -7,9 +7,9 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use results::clock::RunTime;
-use results::event::Second;
-use results::history::{Outcome, Send};
+use results::record::clock::RunTime;
+use results::record::event::Second;
+use results::record::history::{Outcome, Send};
 
 use crate::live::Live;
 

@@ -23,7 +23,7 @@ use nix::libc;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use results::clock::RunClock;
+use results::record::clock::RunClock;
 use serde::{Deserialize, Serialize};
 
 use crate::consumer::{GroupSetup, Watch};

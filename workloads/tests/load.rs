@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use results::check::CheckContext;
-use results::clock::{RunClock, RunTime};
-use results::event::Second;
-use results::history::{Client, Ending, Entry, History, LoadRole, Observed, Outcome, Send, Stream};
-use results::verdict::Verdict;
+use results::judge::check::CheckContext;
+use results::judge::verdict::Verdict;
+use results::record::clock::{RunClock, RunTime};
+use results::record::event::Second;
+use results::record::history::{
+    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Send, Stream,
+};
 use workloads::{Load, LoadContext, LoadError, WorkloadSpec, drain, shipped};
 
 const TOPIC: &str = "user-events";
@@ -432,7 +434,7 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     assert!(sends(&streams[names[0]]).len() > 100, "it had outcomes before it was killed");
     let mut history = History::load(lab.dir.path()).unwrap();
     history.killed([&producer, &consumer].map(|one| (&*one.client, one.history_bytes)));
-    for check in results::check::all(&history, &CheckContext::default()) {
+    for check in results::judge::check::all(&history, &CheckContext::default()) {
         assert_eq!(check.verdict, Verdict::Valid, "{check:?}");
     }
 }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim};
+use crate::machine::Observation;
 use crate::port::{Capability, ClientChange, Cluster, PortError};
-use crate::strain::Strained;
 use crate::undo::Undo;
 
 /// A rebalance waits for every member to rejoin, at the latest until their sessions expire.
@@ -92,7 +92,7 @@ async fn seen(change: Option<ClientChange>, cluster: &dyn Cluster) -> Evidence {
     let began = Instant::now();
     loop {
         let (line, shown) = match cluster.clients_are(change).await {
-            Ok(Strained { line, in_force }) => (line, in_force),
+            Ok(Observation { line, in_force }) => (line, in_force),
             Err(error) => (error.to_string(), false),
         };
         if shown || began.elapsed() >= SHOWN_LIMIT {

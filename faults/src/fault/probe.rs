@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use results::event::Role;
+use results::record::event::Role;
 use tokio::time::{Instant, sleep};
 
 use super::Evidence;

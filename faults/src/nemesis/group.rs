@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::join_all;
-use results::event::EventKind;
+use results::record::event::EventKind;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
 
     /// Why no more faults are injected; none when they are.
     fn ends(&self) -> Option<String> {
-        if self.nemesis.conductor.interrupted() {
+        if self.nemesis.run_control.interrupted() {
             return Some(INTERRUPTED.to_owned());
         }
         self.progress.borrow().stop.clone()
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
 
     /// Whether the user or a failure stops the plan.
     pub(super) fn stopped(&self) -> bool {
-        self.nemesis.conductor.interrupted() || self.progress.borrow().stop.is_some()
+        self.nemesis.run_control.interrupted() || self.progress.borrow().stop.is_some()
     }
 
     /// A step, from its start to the end of its last round.
@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
         let reason = reason.to_owned();
         let end = StepEnd::Skipped(reason.clone());
         self.outcomes.borrow_mut().insert(place, StepOutcome { id: fault_id.clone(), end });
-        let conductor = self.nemesis.conductor;
-        conductor.record(conductor.now(), EventKind::FaultSkipped { fault_id, reason });
+        let run_control = self.nemesis.run_control;
+        run_control.record(run_control.now(), EventKind::FaultSkipped { fault_id, reason });
     }
 }

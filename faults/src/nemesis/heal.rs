@@ -8,22 +8,22 @@
 use std::cell::RefCell;
 
 use futures::future::join_all;
-use results::event::EventKind;
+use results::record::event::EventKind;
 
 use super::{Failure, Nemesis, NemesisError};
 use crate::fault::Evidence;
 use crate::ledger::{Entry, Ledger};
-use crate::port::{Cluster, Conductor};
+use crate::port::{Cluster, RunControl};
 use crate::undo::Undone;
 
 /// Undoes everything that `ledger` lists. An error says what failed and what is left.
 pub async fn heal_all(
     cluster: &dyn Cluster,
-    conductor: &dyn Conductor,
+    run_control: &dyn RunControl,
     ledger: &mut Ledger,
 ) -> Result<(), NemesisError> {
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { cluster, conductor, ledger: &ledger };
+    let nemesis = Nemesis { cluster, run_control, ledger: &ledger };
     verdict(heal_outstanding(nemesis).await, nemesis)
 }
 
@@ -67,8 +67,9 @@ pub(super) async fn heal_fault(
     if entries.is_empty() {
         return vec![];
     }
-    let Nemesis { conductor, .. } = nemesis;
-    conductor.record(conductor.now(), EventKind::FaultHealing { fault_id: fault_id.to_owned() });
+    let Nemesis { run_control, .. } = nemesis;
+    run_control
+        .record(run_control.now(), EventKind::FaultHealing { fault_id: fault_id.to_owned() });
     let mut undone: Vec<Undone> = vec![];
     let mut failures = vec![];
     loop {
@@ -95,7 +96,7 @@ pub(super) async fn heal_fault(
             proven: evidence.proven,
             waited_for_session_s: waited.unwrap_or_default().as_secs_f64(),
         };
-        conductor.record(conductor.now(), healed);
+        run_control.record(run_control.now(), healed);
         return failures;
     }
 }
@@ -120,8 +121,8 @@ async fn undo_all(
     nemesis: Nemesis<'_>,
     failures: &mut Vec<Failure>,
 ) -> Vec<Undone> {
-    let Nemesis { cluster, conductor, ledger } = nemesis;
-    let carried_out = entries.iter().map(|entry| entry.undo.carry_out(cluster, conductor));
+    let Nemesis { cluster, run_control, ledger } = nemesis;
+    let carried_out = entries.iter().map(|entry| entry.undo.carry_out(cluster, run_control));
     let mut shown = vec![];
     for (entry, undone) in entries.iter().zip(join_all(carried_out).await) {
         let undone = undone.unwrap_or_else(|error| Undone {
@@ -129,7 +130,7 @@ async fn undo_all(
             ..Undone::default()
         });
         if undone.evidence.proven {
-            let written = ledger.borrow_mut().done(entry.id, conductor.now());
+            let written = ledger.borrow_mut().done(entry.id, run_control.now());
             failures.extend(written.err().map(Failure::Ledger));
         } else {
             let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use results::event::{BrokerId, EventKind, Role};
+use results::record::event::{BrokerId, EventKind, Role};
 use tokio::time::{Instant, sleep};
 
 use super::group::Run;
@@ -15,7 +15,7 @@ use super::{Failure, Injection};
 use crate::fault::{Evidence, Victim};
 use crate::ledger::LedgerError;
 use crate::plan::{Lasts, Prepare, Step};
-use crate::port::{Cluster, Conductor, PortError, Process, ProcessState, View};
+use crate::port::{Cluster, PortError, Process, ProcessState, RunControl, View};
 use crate::target::{Target, in_words, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
@@ -92,7 +92,7 @@ impl Stepper<'_, '_> {
     pub(super) async fn steady(&self) -> Result<(), Stop> {
         let fault_id = self.id.clone();
         self.record(EventKind::AwaitingSteady { fault_id });
-        let steady = self.run.unless_stopped(self.conductor().steady(STEADY_LIMIT)).await?;
+        let steady = self.run.unless_stopped(self.run_control().steady(STEADY_LIMIT)).await?;
         steady.map_err(|missing| Stop::Unsteady(missing.to_string()))?;
         self.record(EventKind::Steady);
         Ok(())
@@ -282,7 +282,7 @@ impl Stepper<'_, '_> {
                 recovered = &mut lasting => return Ok(recovered),
                 () = sleep(rest) => {}
             }
-            if self.conductor().interrupted() {
+            if self.run_control().interrupted() {
                 return Ok(lasting.await);
             }
             // Never left half done: the undo follows.
@@ -301,11 +301,11 @@ impl Stepper<'_, '_> {
     /// interrupted.
     async fn lasting(&self, victims: &[Victim]) -> Option<bool> {
         // Records due from now on cannot be acked by a broker that is gone.
-        let (since, began) = (self.conductor().now(), Instant::now());
+        let (since, began) = (self.run_control().now(), Instant::now());
         let lasts = self.step.lasts();
         let away = victims.iter().filter(|_| self.step.fault.fault().takes_away());
         let without: Vec<_> = away.map(|victim| victim.process.clone()).collect();
-        let recovered = self.conductor().recovered(since, &without, lasts.limit());
+        let recovered = self.run_control().recovered(since, &without, lasts.limit());
         let recovered = self.run.unless_stopped(recovered).await.ok()?;
         let fault_id = self.id.clone();
         let expected = Some(self.step.expect);
@@ -323,19 +323,19 @@ impl Stepper<'_, '_> {
     /// Writes to the ledger what will have to be undone.
     fn plan(&self, undo: Undo) -> Result<(), LedgerError> {
         let nemesis = self.run.nemesis;
-        nemesis.ledger.borrow_mut().plan(&self.id, nemesis.conductor.now(), undo).map(drop)
+        nemesis.ledger.borrow_mut().plan(&self.id, nemesis.run_control.now(), undo).map(drop)
     }
 
     fn cluster(&self) -> &dyn Cluster {
         self.run.nemesis.cluster
     }
 
-    fn conductor(&self) -> &dyn Conductor {
-        self.run.nemesis.conductor
+    fn run_control(&self) -> &dyn RunControl {
+        self.run.nemesis.run_control
     }
 
     fn record(&self, event: EventKind) {
-        self.conductor().record(self.conductor().now(), event);
+        self.run_control().record(self.run_control().now(), event);
     }
 
     fn failed(&self, action: &'static str, source: PortError) -> Stop {

@@ -3,16 +3,16 @@
 mod cut;
 mod fake;
 mod links;
+mod machine;
 mod members;
 mod overlap;
-mod strain;
 mod trouble;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use results::event::{BrokerId, EventKind, Role};
+use results::record::event::{BrokerId, EventKind, Role};
 
 use super::*;
 use crate::plan::{Expectation, SHIPPED, Step};
@@ -137,7 +137,8 @@ async fn two_brokers_are_struck_together_and_held() {
     assert!(trace[first + 1].starts_with("signal"), "nothing between the signals: {trace:?}");
     let at = |name: &str| {
         let events = world.events.borrow();
-        let named = |e: &&results::event::Event| serde_json::to_value(e).unwrap()["event"] == name;
+        let named =
+            |e: &&results::record::event::Event| serde_json::to_value(e).unwrap()["event"] == name;
         events.iter().find(named).unwrap().at.as_secs_f64()
     };
     let held = at("fault-healing") - at("fault-injected");

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use results::clock::RunTime;
-use results::event::{Event, EventKind};
+use results::record::clock::RunTime;
+use results::record::event::{Event, EventKind};
 
 use super::{Plan, Prepare, Start, Step};
 use crate::port::Process;

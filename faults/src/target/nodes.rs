@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use results::event::Role;
+use results::record::event::Role;
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, controller, list, pick};
@@ -85,7 +85,7 @@ fn choose(
 
 #[cfg(test)]
 mod tests {
-    use results::event::{BrokerId, Role};
+    use results::record::event::{BrokerId, Role};
 
     use super::*;
     use crate::target::Target;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use results::event::Role;
+use results::record::event::Role;
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, list, pick};

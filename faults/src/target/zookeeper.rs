@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use results::event::{BrokerId, Role};
+use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, list, pick};

@@ -7,7 +7,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest};
 use kafka_protocol::records::RecordBatchDecoder;
-use results::history::ProducerEpoch;
+use results::record::history::ProducerEpoch;
 use tokio::time::Instant;
 
 use super::{ANSWER_LIMIT, Admin, AdminError, CALL_LIMIT, topic_name};

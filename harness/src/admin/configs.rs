@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::protocol::StrBytes;
-use results::event::BrokerId;
+use results::record::event::BrokerId;
 
 use super::{Admin, AdminError, check};
 

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::select_ok;
 use kafka_protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest, GroupId};
 use kafka_protocol::protocol::StrBytes;
-use results::event::BrokerId;
+use results::record::event::BrokerId;
 use tokio::time::timeout;
 
 use super::{Admin, AdminError, check};

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, BrokerId as WireBroker, ElectLeadersRequest,
     ListPartitionReassignmentsRequest,
 };
-use results::event::BrokerId;
+use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
 use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};

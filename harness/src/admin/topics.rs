@@ -7,7 +7,7 @@ use kafka_protocol::messages::create_topics_request::{
 };
 use kafka_protocol::messages::{BrokerId as WireBroker, CreateTopicsRequest};
 use kafka_protocol::protocol::StrBytes;
-use results::event::BrokerId;
+use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
 use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};

@@ -10,10 +10,10 @@ use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
 use super::ListArgs;
+use crate::cluster::local::sandbox;
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::sandbox;
 use crate::spec::Spec;
 use crate::topology::Topology;
 
@@ -67,7 +67,7 @@ fn specs<T: Spec>() -> Rows {
 }
 
 fn claims() -> Result<Rows, Failure> {
-    let claims = results::claim::guide()
+    let claims = results::judge::claim::guide()
         .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
     let rows = claims
         .into_iter()

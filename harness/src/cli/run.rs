@@ -9,10 +9,10 @@ use faults::plan::{self, Plan};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Cli, Command, Format, ReplayArgs, RunArgs, judge};
+use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::sandbox::{self, Mode};
 use crate::spec::{self, KafkaSource, Request, RunSpec};
 use crate::topology::Topology;
 
@@ -125,7 +125,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     };
     let recorded = spec.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
     let events = of.trial(number, spec.trials).join("events.jsonl");
-    let (events, _) = results::event::log::read(&events).map_err(|error| cannot(&error))?;
+    let (events, _) = results::record::event::log::read(&events).map_err(|error| cannot(&error))?;
     let plan = plan::replay(recorded, &events, &spec.cluster.processes())
         .map_err(|error| cannot(&error))?;
     guarded(&plan, &spec.cluster, args.yes_hurt_this_cluster.as_deref())?;

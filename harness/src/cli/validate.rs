@@ -41,7 +41,7 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
     } else if table.contains_key("node") {
         parse::<Topology>(&name, &text)
     } else if table.contains_key("claim") {
-        results::claim::parse(&name, &text)
+        results::judge::claim::parse(&name, &text)
             .map_err(|error| Failure::spec(&name, &text, &error.message, Some(error.span)))?;
         Ok("set of claims")
     } else {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use results::clock::{RunClock, RunTime};
-use results::event::{EventKind, Role};
+use results::record::clock::{RunClock, RunTime};
+use results::record::event::{EventKind, Role};
 
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
 const MARKS: [(&str, &str); 10] = [

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataResponse;
-use results::clock::RunTime;
-use results::event::{BrokerId, EventKind};
+use results::record::clock::RunTime;
+use results::record::event::{BrokerId, EventKind};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use faults::port::PartitionView;
-use results::clock::RunTime;
-use results::event::{BrokerId, EventKind};
+use results::record::clock::RunTime;
+use results::record::event::{BrokerId, EventKind};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use results::event::Role;
+use results::record::event::Role;
 
 /// A dump untouched for this long is nobody's: dumping is given up after 40 s.
 const UNFINISHED_FOR: Duration = Duration::from_secs(600);

@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use results::event::{Event, EventKind};
+use results::record::event::{Event, EventKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::Failure;
 use crate::heal::{DATA_DIR, LabRecord};
 use crate::live::Live;
 use crate::rundir::RunDir;
-use crate::sandbox::{self, SandboxChild};
 use crate::spec::RunSpec;
 
 /// Last lines of a trial's own messages that are shown when it ends without a word.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use results::environment::{Environment, Settings};
-use results::event::{EventKind, Role};
+use results::record::environment::{Environment, Settings};
+use results::record::event::{EventKind, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use workloads::Load;

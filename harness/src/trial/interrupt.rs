@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use results::event::EventKind;
+use results::record::event::EventKind;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 

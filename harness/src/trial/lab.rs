@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use faults::port::Capability;
-use results::event::{BrokerId, Role};
+use results::record::event::{BrokerId, Role};
 use workloads::{Load, worker::Killed};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, Assignment, NewTopic};
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::local::{Clocks, LocalCluster, Setup};
 use crate::failure::Failure;
-use crate::local::{Clocks, LocalCluster, Setup};
 use crate::observe::{Observer, Watched, logs};
 use crate::provision::{self, Kafka};
 use crate::recorder::Recorder;
-use crate::sandbox::{self, Mode};
 use crate::spec::RunSpec;
 
 /// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.

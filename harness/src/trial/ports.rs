@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service};
 use faults::degrade::{Degradation, Degraded};
+use faults::machine::{Impairment, Observation};
 use faults::port::{
     Capability, ClientChange, Cluster, Lost, PortError, Process, ProcessState, Signal, View, ZkMode,
 };
-use faults::strain::{Strain, Strained};
-use results::event::{BrokerId, EventKind, Role};
+use results::record::event::{BrokerId, EventKind, Role};
 use tokio::time::{Instant, sleep};
 use workloads::Load;
 
@@ -36,7 +36,7 @@ const STALL_SHOWN: Duration = Duration::from_millis(500);
 
 /// Whether nothing is read from the partitions of a member that was told not to poll, while records are
 /// acked there.
-async fn stalled(load: &Rc<RefCell<Load>>) -> Strained {
+async fn stalled(load: &Rc<RefCell<Load>>) -> Observation {
     let partitions = load.borrow().stalled_partitions();
     let live = load.borrow().live();
     let offsets = || -> Vec<_> {
@@ -57,7 +57,7 @@ async fn stalled(load: &Rc<RefCell<Load>>) -> Strained {
         if in_force { "nothing" } else { "something" },
         STALL_SHOWN.as_millis()
     );
-    Strained { line, in_force }
+    Observation { line, in_force }
 }
 
 impl Lab {
@@ -66,7 +66,7 @@ impl Lab {
         &self,
         load: &Rc<RefCell<Load>>,
         change: Option<ClientChange>,
-    ) -> Result<Strained, PortError> {
+    ) -> Result<Observation, PortError> {
         let (wanted, started) = load.borrow().consumers();
         let group = self.group.as_deref().ok_or_else(|| port("the load has no consumer group"))?;
         let described = self.admin.group(group).await.map_err(port)?;
@@ -80,7 +80,7 @@ impl Lab {
             _ => wanted == started && !load.borrow().is_stalled() && load.borrow().all_joined(),
         };
         let in_force = as_asked && described.is_stable() && described.members == wanted;
-        Ok(Strained { line, in_force })
+        Ok(Observation { line, in_force })
     }
 }
 
@@ -231,7 +231,7 @@ impl Cluster for Lab {
         self.load().map_err(port)?.borrow_mut().restore_clients().map_err(port)
     }
 
-    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError> {
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Observation, PortError> {
         let load = self.load().map_err(port)?;
         match change {
             Some(ClientChange::Stall) => Ok(stalled(&load).await),
@@ -239,7 +239,7 @@ impl Cluster for Lab {
                 let killed = self.killed.borrow();
                 let killed = killed.as_ref().ok_or_else(|| port("nothing was killed"))?;
                 let line = format!("{} ended: {}", killed.client, killed.how);
-                Ok(Strained { line, in_force: true })
+                Ok(Observation { line, in_force: true })
             }
             Some(ClientChange::Leave | ClientChange::Join) => self.group_is(&load, change).await,
             None => {
@@ -254,7 +254,7 @@ impl Cluster for Lab {
                     restored &= works;
                     lines.push(line);
                 }
-                Ok(Strained { line: lines.join("; "), in_force: restored })
+                Ok(Observation { line: lines.join("; "), in_force: restored })
             }
         }
     }
@@ -263,16 +263,20 @@ impl Cluster for Lab {
         self.cluster.lose_unflushed(process).map_err(port)
     }
 
-    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
-        self.cluster.strain(process, strain).await.map_err(port)
+    async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
+        self.cluster.impair(process, impairment).await.map_err(port)
     }
 
-    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
-        self.cluster.relieve(process, strain).await.map_err(port)
+    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
+        self.cluster.repair(process, impairment).await.map_err(port)
     }
 
-    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError> {
-        self.cluster.strained(process, strain).await.map_err(port)
+    async fn impaired(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Observation, PortError> {
+        self.cluster.impaired(process, impairment).await.map_err(port)
     }
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {

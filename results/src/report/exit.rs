@@ -1,7 +1,7 @@
 //! From a report to kbench's exit code. Codes 2 (usage) and 4 (infrastructure) are never a report's.
 
-use crate::claim::Outcome;
-use crate::verdict::Verdict;
+use crate::judge::claim::Outcome;
+use crate::judge::verdict::Verdict;
 
 use super::Report;
 
@@ -16,7 +16,7 @@ pub fn code(report: &Report, strict: bool) -> u8 {
         strict && report.claims.iter().any(|claim| claim.tested && claim.outcome == outcome)
     };
     match report.verdict {
-        Verdict::Invalid => FAILED,
+        Verdict::Violated => FAILED,
         _ if claimed(Outcome::Refuted) => FAILED,
         Verdict::Unknown | Verdict::InvalidRun => UNKNOWN,
         Verdict::Valid if claimed(Outcome::Undecided) => UNKNOWN,

@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::event::Event;
-use crate::history::History;
-use crate::latency::interval_log;
+use crate::judge::latency::interval_log;
+use crate::record::event::Event;
+use crate::record::history::History;
 
 use super::{Report, Trial, csv, junit};
 

@@ -1,14 +1,14 @@
 //! Makes the report from recorded data. Pure: the same data give the same report.
 
-use crate::claim::{self, Claim, TrialFacts, resumed};
-use crate::event::EventKind;
-use crate::expectation;
-use crate::history::{Client, LoadRole};
-use crate::latency::{self, Histograms, Load, percentiles};
-use crate::recovery::{self, Recovery, phases};
-use crate::timeline::Timeline;
-use crate::validity;
-use crate::verdict::{Check, Verdict};
+use crate::judge::claim::{self, Claim, TrialFacts, resumed};
+use crate::judge::expectation;
+use crate::judge::latency::{self, Histograms, Load, percentiles};
+use crate::judge::recovery::{self, Recovery, phases};
+use crate::judge::timeline::Timeline;
+use crate::judge::validity;
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::event::EventKind;
+use crate::record::history::{Client, LoadRole};
 
 use super::*;
 
@@ -252,7 +252,11 @@ fn acks_all(history: &History) -> bool {
 }
 
 fn time(trial: u32, timeline: &Timeline) -> TimeReport {
-    let stage = |(stage, begin, end): (Stage, crate::clock::RunTime, crate::clock::RunTime)| {
+    let stage = |(stage, begin, end): (
+        Stage,
+        crate::record::clock::RunTime,
+        crate::record::clock::RunTime,
+    )| {
         StageTime { stage: stage.as_str().to_owned(), seconds: end.secs_since(begin) }
     };
     let detection = timeline.faults.iter().filter_map(|fault| {

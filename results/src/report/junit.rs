@@ -9,8 +9,8 @@ use quick_junit::{
     NonSuccessKind, Report as JunitReport, SerializeError, TestCase, TestCaseStatus,
 };
 
-use crate::claim::{ClaimResult, Outcome};
-use crate::verdict::{Check, Verdict};
+use crate::judge::claim::{ClaimResult, Outcome};
+use crate::judge::verdict::{Check, Verdict};
 
 use super::Report;
 
@@ -32,7 +32,7 @@ fn check_case(check: &Check) -> TestCase {
         Verdict::Unknown | Verdict::InvalidRun => {
             skipped(&format!("{}: {note}", check.verdict.as_str()))
         }
-        Verdict::Invalid => {
+        Verdict::Violated => {
             let witnesses: Vec<&str> = check.witnesses.iter().map(|w| w.what.as_str()).collect();
             failure(&format!("{} found", check.count), &witnesses.join("\n"))
         }

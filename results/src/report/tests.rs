@@ -1,11 +1,11 @@
 //! Whole synthetic runs, judged and rendered.
 
 use super::*;
-use crate::claim::{self, Outcome};
-use crate::event::EventKind;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
-use crate::history::Ending;
-use crate::recovery::StreamKind;
+use crate::judge::claim::{self, Outcome};
+use crate::judge::recovery::StreamKind;
+use crate::record::event::EventKind;
+use crate::record::history::Ending;
 
 fn report_of(trials: Vec<Trial>) -> Report {
     let run = fixture::run(trials.len() as u32);
@@ -21,7 +21,7 @@ fn row<'a>(
     fault: &str,
     stream: StreamKind,
     partition: i32,
-) -> &'a crate::recovery::PartitionRecovery {
+) -> &'a crate::judge::recovery::PartitionRecovery {
     let mut rows = report.recovery.iter();
     rows.find(|r| r.fault == fault && r.stream == stream && r.partition == partition).unwrap()
 }
@@ -78,7 +78,7 @@ fn figures_are_those_that_were_built_in() {
     let other = row(&report, "leader", StreamKind::Probe, 0);
     assert_eq!((other.led, other.interrupted), (Some(false), false));
     assert!(other.unavailable_s < 0.01);
-    assert_eq!(other.phases_s, crate::recovery::Phases::default());
+    assert_eq!(other.phases_s, crate::judge::recovery::Phases::default());
     let led_read = row(&report, "leader", StreamKind::Reads, 1);
     assert!((led_read.unavailable_s - 16.3).abs() < 0.15, "{}", led_read.unavailable_s);
 
@@ -198,10 +198,10 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
 #[test]
 fn a_violated_guarantee_is_invalid_and_refutes_its_claim() {
     let mut f = three_faults(1);
-    f.checks[0].verdict = Verdict::Invalid;
+    f.checks[0].verdict = Verdict::Violated;
     f.checks[0].count = 2;
     let report = report_of(vec![f.trial()]);
-    assert_eq!((report.verdict, report.exit_code), (Verdict::Invalid, 1));
+    assert_eq!((report.verdict, report.exit_code), (Verdict::Violated, 1));
     assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Refuted);
     let xml = junit::render(&report).unwrap();
     assert_eq!(xml.matches("<failure").count(), 1, "{xml}");

@@ -11,8 +11,8 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
 };
 
-use crate::recovery::Phases;
-use crate::verdict::Verdict;
+use crate::judge::recovery::Phases;
+use crate::judge::verdict::Verdict;
 
 use super::Report;
 
@@ -65,7 +65,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     let tone = match report.verdict {
         Verdict::Valid => Tone::Good,
         Verdict::Unknown | Verdict::InvalidRun => Tone::Doubt,
-        Verdict::Invalid => Tone::Bad,
+        Verdict::Violated => Tone::Bad,
     };
     let verdict = paint(report.verdict.as_str(), tone, colours);
     line(out, &format!("kbench {}  verdict: {verdict}", report.run_id));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use results::check::{self, ActiveFault, CheckContext};
-use results::clock::RunTime;
-use results::verdict::Verdict;
+use results::judge::check::{self, ActiveFault, CheckContext};
+use results::judge::verdict::Verdict;
+use results::record::clock::RunTime;
 
 use super::good::good_history;
 use super::mutate::MUTATORS;
@@ -24,7 +24,7 @@ fn each_mutant_of_an_eventful_history_is_found_by_its_checker_alone() {
                 continue;
             }
             applied += 1;
-            assert_eq!(with_verdict(&history, Verdict::Invalid), [name], "{what}, pick {pick}");
+            assert_eq!(with_verdict(&history, Verdict::Violated), [name], "{what}, pick {pick}");
             let check = named(&history, name);
             assert!(check.count > 0 && !check.witnesses.is_empty() && check.witnesses.len() <= 5);
         }
@@ -44,7 +44,7 @@ fn each_mutant_of_any_good_history_is_found_by_its_checker_alone() {
             let mut bad = history.clone();
             if mutate(&mut bad, pick.index(1000)) {
                 *applied.entry(what).or_default() += 1;
-                assert_eq!(with_verdict(&bad, Verdict::Invalid), [name], "{what}: {bad:#?}");
+                assert_eq!(with_verdict(&bad, Verdict::Violated), [name], "{what}: {bad:#?}");
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What the settings promise decides the verdict, and missing evidence never ends *valid*.
 
-use results::check::{self, CheckContext};
-use results::clock::RunTime;
-use results::history::{
+use results::judge::check::{self, CheckContext};
+use results::judge::verdict::Verdict;
+use results::record::clock::RunTime;
+use results::record::history::{
     Client, Ending, Entry, History, LoadRole, ProducerEpoch, Stream, StreamHeader,
 };
-use results::verdict::Verdict;
 
 use super::mutate::MUTATORS;
 use super::world::{TOPIC, eventful};
@@ -78,7 +78,7 @@ fn a_probes_acks_are_not_judged() {
             *role = LoadRole::Probe;
         }
     }
-    assert!(with_verdict(&history, Verdict::Invalid).is_empty());
+    assert!(with_verdict(&history, Verdict::Violated).is_empty());
     let check = named(&history, "lost");
     assert_eq!((check.verdict, check.count), (Verdict::Unknown, 0), "{check:?}");
 
@@ -105,7 +105,7 @@ fn a_drain_that_did_not_end_is_unseen_and_leaves_losses_unknown() {
             }
         }
     }
-    assert!(with_verdict(&history, Verdict::Invalid).is_empty());
+    assert!(with_verdict(&history, Verdict::Violated).is_empty());
     let check = named(&history, "unseen");
     assert_eq!((check.verdict, check.count), (Verdict::Unknown, 1));
     assert_eq!(
@@ -160,7 +160,7 @@ fn an_ack_that_came_after_the_drain_began_is_unseen_and_not_lost() {
             }
         }
     }
-    assert_eq!(with_verdict(&history, Verdict::Invalid), [""; 0]);
+    assert_eq!(with_verdict(&history, Verdict::Violated), [""; 0]);
     let check = named(&history, "unseen");
     assert_eq!(check.verdict, Verdict::Unknown);
     assert!(check.witnesses[0].what.contains("was acked after the drain"), "{check:?}");
@@ -175,7 +175,7 @@ fn a_truncated_stream_is_unseen_and_casts_doubt_where_it_matters() {
     ] {
         let mut history = eventful();
         truncate(&mut history, prefix);
-        assert!(with_verdict(&history, Verdict::Invalid).is_empty(), "{prefix}");
+        assert!(with_verdict(&history, Verdict::Violated).is_empty(), "{prefix}");
         for name in ["unseen", doubted] {
             let check = named(&history, name);
             assert_eq!(check.verdict, Verdict::Unknown, "{prefix}: {check:?}");
@@ -191,7 +191,7 @@ fn a_record_whose_send_may_have_been_cut_off_is_no_phantom_for_certain() {
     for producer in streams(&mut history, "producer-0") {
         producer.entries.truncate(30);
     }
-    assert_eq!(named(&history, "phantom").verdict, Verdict::Invalid);
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Violated);
     truncate(&mut history, "producer-0");
     let check = named(&history, "phantom");
     assert_eq!(check.verdict, Verdict::Unknown);
@@ -235,7 +235,7 @@ fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_
     // The last that it knew of; what came after is in the log without a send.
     let forgotten = killed.entries.split_off(killed.entries.len() / 2);
     assert!(forgotten.iter().any(|entry| matches!(entry, Entry::Send(_))));
-    assert_eq!(named(&history, "phantom").verdict, Verdict::Invalid, "nobody was killed");
+    assert_eq!(named(&history, "phantom").verdict, Verdict::Violated, "nobody was killed");
     truncate(&mut history, &name);
     assert_eq!(named(&history, "phantom").verdict, Verdict::Unknown, "its history is cut");
     history.killed([(name.as_str(), CUT + 1)]);
@@ -247,7 +247,7 @@ fn what_a_killed_producer_had_under_way_may_be_there_and_what_it_was_acked_must_
     let mut lost = mutant("drop an acked record from the log");
     truncate(&mut lost, "");
     lost.streams.iter_mut().for_each(|stream| stream.ending = Ending::Killed);
-    assert_eq!(named(&lost, "lost").verdict, Verdict::Invalid);
+    assert_eq!(named(&lost, "lost").verdict, Verdict::Violated);
 }
 
 /// The log's batches, as if one epoch had written those before `again` and another what follows.
@@ -295,11 +295,11 @@ fn a_plan_may_allow_duplicates_in_a_new_epoch_and_no_others() {
         (Some(id), "in a new producer epoch"),
     ] {
         let (verdict, what, _) = judged(epochs, &["duplicate"]);
-        assert_eq!(verdict, Verdict::Invalid);
+        assert_eq!(verdict, Verdict::Violated);
         assert!(what.ends_with(words), "{what}");
         let (verdict, _, note) = judged(epochs, &[check::NEW_EPOCH]);
         let excused = words.contains("new");
-        assert_eq!(verdict, if excused { Verdict::Valid } else { Verdict::Invalid }, "{words}");
+        assert_eq!(verdict, if excused { Verdict::Valid } else { Verdict::Violated }, "{words}");
         assert_eq!(note.contains("the plan allows it"), excused, "{note}");
     }
 }

@@ -9,9 +9,9 @@ mod good;
 mod mutate;
 mod world;
 
-use results::check::{self, CheckContext};
-use results::history::History;
-use results::verdict::{Check, Verdict};
+use results::judge::check::{self, CheckContext};
+use results::judge::verdict::{Check, Verdict};
+use results::record::history::History;
 
 /// All checks of a history of which nothing is known beside it.
 fn checks(history: &History) -> Vec<Check> {

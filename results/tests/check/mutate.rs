@@ -3,7 +3,7 @@
 //! A mutator changes what every witness of the same fact saw, so that only the one contradiction
 //! is left. It picks its place by `pick`, and returns false when the history offers none.
 
-use results::history::History;
+use results::record::history::History;
 
 mod group;
 mod log;

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use results::clock::RunTime;
-use results::history::{
+use results::record::clock::RunTime;
+use results::record::history::{
     Client, Ending, Entry, History, LoadRole, Observed, Outcome, Poll, RecordId, Send, Stream,
     StreamHeader,
 };

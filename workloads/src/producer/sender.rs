@@ -13,8 +13,8 @@ use rdkafka::ClientContext;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
-use results::clock::{RunClock, RunTime};
-use results::history::{
+use results::record::clock::{RunClock, RunTime};
+use results::record::history::{
     Client, Entry, LoadRole, Outcome, RecordId, Send, StreamHeader, StreamWriter,
 };
 use serde::{Deserialize, Serialize};

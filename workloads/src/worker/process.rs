@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use results::clock::RunClock;
+use results::record::clock::RunClock;
 
 use super::{Assignment, Order, Task, Told, clock_of, write};
 use crate::consumer::{Control, Group, GroupSetup, Session, Watch, attend};

@@ -12,8 +12,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use results::clock::RunTime;
-use results::event::Event;
+use results::record::clock::RunTime;
+use results::record::event::Event;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -23,8 +23,8 @@ use super::*;
 use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
+use crate::machine::Impairment;
 use crate::port::{ClientChange, Lost, PartitionView, Process, ProcessState, View, ZkMode};
-use crate::strain::Strain;
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ struct State {
     /// Nodes whose link is down.
     links_down: BTreeSet<String>,
     degraded: Vec<Degradation>,
-    strained: Vec<(Process, Strain)>,
+    impaired: Vec<(Process, Impairment)>,
     versions: BTreeMap<Process, String>,
     group: Option<ClientChange>,
     /// Brokers that found their id taken, and by which session.
@@ -131,7 +131,7 @@ impl World {
             cuts: vec![],
             links_down: BTreeSet::new(),
             degraded: vec![],
-            strained: vec![],
+            impaired: vec![],
             versions: BTreeMap::new(),
             group: None,
             refused: BTreeSet::new(),
@@ -201,9 +201,9 @@ impl World {
         self.state.borrow().group
     }
 
-    /// The processes that are under a strain.
-    pub(super) fn strains(&self) -> Vec<(Process, Strain)> {
-        self.state.borrow().strained.clone()
+    /// The processes that are under an impairment.
+    pub(super) fn impairments(&self) -> Vec<(Process, Impairment)> {
+        self.state.borrow().impaired.clone()
     }
 
     /// Brokers of these nodes are lost to ZooKeeper from now on, or back.
@@ -243,7 +243,7 @@ impl World {
             Undo::StartProcess { process, .. }
             | Undo::Resume { process }
             | Undo::AwaitUp { process }
-            | Undo::Relieve { process, .. } => Some(process),
+            | Undo::Repair { process, .. } => Some(process),
             Undo::RestoreClients
             | Undo::RestoreLeaders
             | Undo::RestoreAssignment

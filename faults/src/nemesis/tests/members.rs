@@ -19,7 +19,7 @@ async fn what_was_moved_is_shown_and_put_back() {
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.layout_is_restored(), "{fault}");
         let events = world.events.borrow();
-        let healed = |e: &results::event::Event| {
+        let healed = |e: &results::record::event::Event| {
             matches!(e.kind, EventKind::FaultHealed { proven: true, .. })
         };
         assert!(events.iter().any(healed), "{fault}");

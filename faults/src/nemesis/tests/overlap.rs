@@ -20,7 +20,7 @@ fn steps(head: &str, steps: &[&str]) -> Plan {
 fn at(world: &World, event: &str, fault: &str) -> f64 {
     let events = world.events.borrow();
     let time = |event: &str, fault: Option<&str>| {
-        let is_it = |e: &&results::event::Event| {
+        let is_it = |e: &&results::record::event::Event| {
             let json = serde_json::to_value(e).unwrap();
             json["event"] == event && fault.is_none_or(|fault| json["fault_id"] == fault)
         };

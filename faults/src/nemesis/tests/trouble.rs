@@ -46,8 +46,8 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             let undo = Undo::Restore { degradation };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
-        for (process, strain) in world.strains() {
-            let undo = Undo::Relieve { process, strain };
+        for (process, impairment) in world.impairments() {
+            let undo = Undo::Repair { process, impairment };
             assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
         }
         let undone = world.group().is_none() || world.on_disk().contains(&Undo::RestoreClients);
@@ -71,7 +71,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         heal_all(&world, &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
-        assert!(world.links_down().is_empty() && world.strains().is_empty());
+        assert!(world.links_down().is_empty() && world.impairments().is_empty());
         assert!(world.group().is_none());
         assert!(world.replicas_are_restored());
         calls
@@ -93,7 +93,7 @@ fn struck_after_interruption(world: &World) -> bool {
             "take down",
             "degrade ",
             "move replicas",
-            "strain",
+            "impair",
             "change group",
             "set version",
             "fault-injecting",

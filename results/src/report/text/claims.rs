@@ -2,7 +2,7 @@
 
 use comfy_table::Cell;
 
-use crate::claim::{ClaimResult, Measured, Outcome};
+use crate::judge::claim::{ClaimResult, Measured, Outcome};
 
 use super::super::Report;
 use super::{Tone, bullet, cell, phase_cells, seconds, section, show, table};

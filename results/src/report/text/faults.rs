@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use comfy_table::Cell;
 
-use crate::recovery::{ControllerFailover, PartitionRecovery, StreamKind};
+use crate::judge::recovery::{ControllerFailover, PartitionRecovery, StreamKind};
 
 use super::super::{FaultReport, Report};
 use super::{

@@ -1,7 +1,7 @@
 //! Checks, load, and where the time went.
 
-use crate::latency::Percentiles;
-use crate::verdict::{Check, Verdict};
+use crate::judge::latency::Percentiles;
+use crate::judge::verdict::{Check, Verdict};
 
 use super::super::{ObserverReport, Population, Report};
 use super::{Tone, bullet, cell, number, section, show, table};
@@ -13,7 +13,7 @@ pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
         let tone = match check.verdict {
             Verdict::Valid => Tone::Good,
             Verdict::Unknown | Verdict::InvalidRun => Tone::Doubt,
-            Verdict::Invalid => Tone::Bad,
+            Verdict::Violated => Tone::Bad,
         };
         rows.add_row(vec![
             cell(&check.name, Tone::Plain, colours),

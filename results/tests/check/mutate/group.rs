@@ -1,7 +1,7 @@
 //! Spoiling what a group's members read and commit.
 
-use results::clock::RunTime;
-use results::history::{Client, Entry, History, Poll};
+use results::record::clock::RunTime;
+use results::record::history::{Client, Entry, History, Poll};
 
 use super::log::{drain, log, pick_of};
 

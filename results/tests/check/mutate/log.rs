@@ -1,6 +1,8 @@
 //! Spoiling what is in the log, what acks named, and what everybody read.
 
-use results::history::{Client, Entry, History, Observed, Outcome, Poll, RecordId, Send, Stream};
+use results::record::history::{
+    Client, Entry, History, Observed, Outcome, Poll, RecordId, Send, Stream,
+};
 
 /// Every entry, to be changed.
 fn entries(history: &mut History) -> impl Iterator<Item = &mut Entry> {

@@ -1,7 +1,7 @@
 //! The ports of the cluster in memory.
 
 use super::*;
-use crate::strain::Strained;
+use crate::machine::Observation;
 
 #[async_trait(?Send)]
 impl Cluster for World {
@@ -279,10 +279,10 @@ impl Cluster for World {
         self.call("restore group".into(), act).await
     }
 
-    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Strained, PortError> {
+    async fn clients_are(&self, change: Option<ClientChange>) -> Result<Observation, PortError> {
         let act = async || {
             let group = self.group();
-            Ok(Strained { line: format!("{group:?}"), in_force: group == change })
+            Ok(Observation { line: format!("{group:?}"), in_force: group == change })
         };
         self.call("look at group".into(), act).await
     }
@@ -296,14 +296,14 @@ impl Cluster for World {
         self.call(format!("lose what {process} did not flush"), act).await
     }
 
-    async fn strain(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+    async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let act = async || {
-            let undo = Undo::Relieve { process: process.clone(), strain: *strain };
-            assert!(self.on_disk().contains(&undo), "{process} was strained without undo");
+            let undo = Undo::Repair { process: process.clone(), impairment: *impairment };
+            assert!(self.on_disk().contains(&undo), "{process} was impaired without undo");
             if self.deaf {
                 return Ok(());
             }
-            if strain.is_fatal() {
+            if impairment.is_fatal() {
                 let expires = Instant::now() + self.session;
                 let mut state = self.state.borrow_mut();
                 state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
@@ -311,28 +311,32 @@ impl Cluster for World {
                     state.registered.insert(process.id, Some(expires));
                 }
             }
-            self.state.borrow_mut().strained.push((process.clone(), *strain));
+            self.state.borrow_mut().impaired.push((process.clone(), *impairment));
             Ok(())
         };
-        self.call(format!("strain {process}"), act).await
+        self.call(format!("impair {process}"), act).await
     }
 
-    async fn relieve(&self, process: &Process, strain: &Strain) -> Result<(), PortError> {
+    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let act = async || {
             let mut state = self.state.borrow_mut();
-            state.strained.retain(|(who, what)| who != process || what != strain);
+            state.impaired.retain(|(who, what)| who != process || what != impairment);
             Ok(())
         };
-        self.call(format!("relieve {process}"), act).await
+        self.call(format!("repair {process}"), act).await
     }
 
-    async fn strained(&self, process: &Process, strain: &Strain) -> Result<Strained, PortError> {
+    async fn impaired(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Observation, PortError> {
         let act = async || {
-            let in_force = self.strains().contains(&(process.clone(), *strain));
-            let line = format!("{strain}: {in_force}");
-            Ok(Strained { line, in_force })
+            let in_force = self.impairments().contains(&(process.clone(), *impairment));
+            let line = format!("{impairment}: {in_force}");
+            Ok(Observation { line, in_force })
         };
-        self.call(format!("look for the strain of {process}"), act).await
+        self.call(format!("look for the impairment of {process}"), act).await
     }
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {
@@ -408,7 +412,7 @@ impl Cluster for World {
 }
 
 #[async_trait(?Send)]
-impl Conductor for World {
+impl RunControl for World {
     fn now(&self) -> RunTime {
         RunTime(self.began.elapsed().as_nanos() as u64)
     }

@@ -1,0 +1,134 @@
+//! Something that the machine of a process withholds from it: file descriptors, room or obedience of
+//! the disk, the right time. Undone, what gave up on account of it is started again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::{Evidence, Fault, Risk, Victim};
+use crate::machine::{Impairment, Observation};
+use crate::port::{Capability, Cluster, PortError, Process};
+use crate::undo::Undo;
+
+/// What an impairment does shows when the process next asks for what it lacks: at the latest when a broker
+/// writes its checkpoints, every 5 s.
+const SHOWN_LIMIT: Duration = Duration::from_secs(15);
+
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// One for lists.
+pub(super) const SLOW_DISK: Impairment = Impairment::SlowDisk { by: Duration::from_millis(50) };
+
+/// One for lists.
+pub(super) const SLOW_CPU: Impairment = Impairment::SlowCpu { percent: 20 };
+
+/// One for lists.
+pub(super) const CLOCK: Impairment = Impairment::Clock { ahead_s: 3600 };
+
+#[async_trait(?Send)]
+impl Fault for Impairment {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::NoDescriptors => "no-descriptors",
+            Self::NoMemory => "no-memory",
+            Self::SlowCpu { .. } => "slow-cpu",
+            Self::FullDisk => "full-disk",
+            Self::ReadOnlyDisk => "read-only-disk",
+            Self::FailingFsync => "failing-fsync",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::Clock { .. } => "clock",
+        }
+    }
+
+    fn summary(&self) -> &'static str {
+        match self {
+            Self::NoDescriptors => "Processes can open no file and accept no connection any more.",
+            Self::NoMemory => "Processes get no more memory from the kernel.",
+            Self::SlowCpu { .. } => "Processes may run for a part of each 100 ms only.",
+            Self::FullDisk => "No room is left on the disks that processes have their data on.",
+            Self::ReadOnlyDisk => "Writing to logs fails, as on a disk that became read-only.",
+            Self::FailingFsync => "fsync fails with an I/O error.",
+            Self::SlowDisk { .. } => "Writes to logs and fsync take longer by a given time.",
+            Self::Clock { .. } => "The wall clock of processes jumps ahead or back.",
+        }
+    }
+
+    fn needs(&self) -> &'static [Capability] {
+        match self {
+            Self::NoDescriptors | Self::NoMemory => &[Capability::Limits, Capability::Start],
+            Self::SlowCpu { .. } => &[Capability::Signal],
+            Self::FullDisk => &[Capability::Disk, Capability::Start],
+            Self::ReadOnlyDisk | Self::FailingFsync => &[Capability::Syscalls, Capability::Start],
+            Self::SlowDisk { .. } => &[Capability::Syscalls],
+            Self::Clock { .. } => &[Capability::Clock],
+        }
+    }
+
+    fn unregisters(&self) -> bool {
+        self.is_fatal()
+    }
+
+    fn takes_away(&self) -> bool {
+        self.is_fatal()
+    }
+
+    fn risk(&self) -> Risk {
+        if self.is_fatal() { Risk::Process } else { Risk::None }
+    }
+
+    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
+        let undo = |v: &Victim| Undo::Repair { process: v.process.clone(), impairment: *self };
+        victims.iter().map(undo).collect()
+    }
+
+    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        let impairments = victims.iter().map(|victim| cluster.impair(&victim.process, self));
+        join_all(impairments).await.into_iter().collect()
+    }
+
+    fn flaps(&self) -> bool {
+        !self.is_fatal()
+    }
+
+    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
+        let reliefs = victims.iter().map(|victim| cluster.repair(&victim.process, self));
+        join_all(reliefs).await.into_iter().collect()
+    }
+
+    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+        let looks = victims.iter().map(|victim| seen(&victim.process, self, true, cluster));
+        Evidence::all(join_all(looks).await)
+    }
+}
+
+/// Evidence that a process is under an impairment, or that it is not, as soon as it can be had.
+async fn seen(
+    process: &Process,
+    impairment: &Impairment,
+    wanted: bool,
+    cluster: &dyn Cluster,
+) -> Evidence {
+    let began = Instant::now();
+    loop {
+        let (line, shown) = match cluster.impaired(process, impairment).await {
+            Ok(Observation { line, in_force }) => (line, in_force == wanted),
+            Err(error) => (error.to_string(), false),
+        };
+        if shown || began.elapsed() >= SHOWN_LIMIT {
+            return Evidence::of(format!("{process}: {line}"), shown);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Evidence that nothing of an impairment is left.
+pub(crate) async fn repaired(
+    process: &Process,
+    impairment: &Impairment,
+    cluster: &dyn Cluster,
+) -> Evidence {
+    seen(process, impairment, false, cluster).await
+}

@@ -1,0 +1,183 @@
+//! What the machine of a process may withhold from it: data that faults, undos and clusters share.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a process is short of, or what fails it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Impairment {
+    /// It can open no file and accept no connection: its limit of file descriptors is below what
+    /// it has open.
+    NoDescriptors,
+    /// The kernel gives it no more memory: its limit of address space is below what it has.
+    NoMemory,
+    /// It may run for so many percent of the time, and is stopped in between.
+    SlowCpu {
+        /// How many.
+        percent: u8,
+    },
+    /// No room is left where its data is.
+    FullDisk,
+    /// Writing to its logs fails with EROFS.
+    ReadOnlyDisk,
+    /// fsync and fdatasync fail with EIO.
+    FailingFsync,
+    /// Each write to its logs, and each fsync, takes so much longer.
+    SlowDisk {
+        /// How much.
+        #[serde(with = "humantime_serde")]
+        by: Duration,
+    },
+    /// Its wall clock is wrong; the monotonic clock is not.
+    Clock {
+        /// So many seconds ahead; behind when negative.
+        ahead_s: i64,
+    },
+}
+
+impl Impairment {
+    /// Whether a server gives up on account of it. A broker does so as soon as its only log
+    /// directory fails, and it writes a checkpoint there every 5 s.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::NoDescriptors | Self::FullDisk | Self::ReadOnlyDisk | Self::FailingFsync => true,
+            Self::NoMemory | Self::SlowCpu { .. } | Self::SlowDisk { .. } | Self::Clock { .. } => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Impairment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDescriptors => write!(f, "lack of file descriptors"),
+            Self::NoMemory => write!(f, "lack of memory"),
+            Self::SlowCpu { percent } => write!(f, "CPU limit of {percent} %"),
+            Self::FullDisk => write!(f, "lack of room on the disk"),
+            Self::ReadOnlyDisk => write!(f, "read-only disk"),
+            Self::FailingFsync => write!(f, "failing fsync"),
+            Self::SlowDisk { by } => write!(f, "disk slower by {} ms", by.as_millis()),
+            Self::Clock { ahead_s } if *ahead_s < 0 => write!(f, "clock {} s behind", -ahead_s),
+            Self::Clock { ahead_s } => write!(f, "clock {ahead_s} s ahead"),
+        }
+    }
+}
+
+/// What was seen of an impairment on a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// What, for people.
+    pub line: String,
+    /// Whether it shows that the impairment is in force; otherwise, that it is not.
+    pub in_force: bool,
+}
+
+/// How plans write [`Impairment::SlowDisk`]: `{ by = "50ms" }`.
+pub(crate) mod slow_disk {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+
+    use super::Impairment;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        #[serde(with = "humantime_serde")]
+        by: Duration,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        impairment: &Impairment,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match impairment {
+            Impairment::SlowDisk { by } => Written { by: *by }.serialize(to),
+            other => Err(ser::Error::custom(other)),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
+        Written::deserialize(from).map(|Written { by }| Impairment::SlowDisk { by })
+    }
+}
+
+/// How plans write [`Impairment::Clock`]: `{ ahead = "1h" }` or `{ behind = "10m" }`.
+pub(crate) mod clock {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use super::Impairment;
+
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+        ahead: Option<Duration>,
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+        behind: Option<Duration>,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        impairment: &Impairment,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Impairment::Clock { ahead_s } = impairment else {
+            return Err(ser::Error::custom(impairment));
+        };
+        let by = Some(Duration::from_secs(ahead_s.unsigned_abs()));
+        if *ahead_s < 0 {
+            Written { behind: by, ahead: None }.serialize(to)
+        } else {
+            Written { ahead: by, behind: None }.serialize(to)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
+        let seconds = |by: Duration| i64::try_from(by.as_secs()).map_err(de::Error::custom);
+        let ahead_s = match Written::deserialize(from)? {
+            Written { ahead: Some(by), behind: None } => seconds(by)?,
+            Written { ahead: None, behind: Some(by) } => -seconds(by)?,
+            _ => return Err(de::Error::custom("a clock is either `ahead` or `behind`")),
+        };
+        if ahead_s == 0 {
+            return Err(de::Error::custom("a clock jumps by a second or more"));
+        }
+        Ok(Impairment::Clock { ahead_s })
+    }
+}
+
+/// How plans write [`Impairment::SlowCpu`]: `{ percent = 20 }`.
+pub(crate) mod slow_cpu {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use super::Impairment;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        percent: u8,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        impairment: &Impairment,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match impairment {
+            Impairment::SlowCpu { percent } => Written { percent: *percent }.serialize(to),
+            other => Err(ser::Error::custom(other)),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
+        match Written::deserialize(from)? {
+            Written { percent: percent @ 1..=90 } => Ok(Impairment::SlowCpu { percent }),
+            Written { .. } => Err(de::Error::custom("`percent` is from 1 to 90")),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Clusters behind the ports, one folder a backend.
+
+pub mod local;

@@ -1,0 +1,160 @@
+//! When a server is up, and what to say when it is not.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use faults::port::{Process, ZkMode};
+use results::record::event::Role;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::admin::{METADATA_VERSION, metadata_request};
+use crate::cluster::local::sandbox::Mode;
+use crate::failure::Failure;
+use crate::topology::PEER_PORTS;
+use crate::wire::Connection;
+
+/// Limit for all JVMs to be up: 7 s were measured on two idle cores, without archives.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often a server is asked; readiness is late by at most this.
+const ASK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Limit for one question to a server on the same machine.
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+
+/// Lines of a log shown when a server does not come up.
+const TAIL_LINES: usize = 15;
+
+/// Waits until a server serves; false when the limit passed first.
+pub(super) async fn serves(role: Role, address: SocketAddr) -> bool {
+    let deadline = Instant::now() + START_LIMIT;
+    while Instant::now() < deadline {
+        let up = match role {
+            Role::Broker => connects(address).await,
+            Role::Zookeeper => zookeeper_mode(address).await.is_some(),
+        };
+        if up {
+            return true;
+        }
+        sleep(ASK_INTERVAL).await;
+    }
+    false
+}
+
+/// Whether a connection is accepted.
+async fn connects(address: SocketAddr) -> bool {
+    matches!(timeout(ASK_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+/// Whether a server answers a request; a ZooKeeper server without a quorum does as well.
+pub(super) async fn answers(role: Role, address: SocketAddr) -> bool {
+    match role {
+        Role::Broker => {
+            let ask = async {
+                let mut connection = Connection::open(address, ASK_LIMIT).await?;
+                connection.call(METADATA_VERSION, &metadata_request(&[]), ASK_LIMIT).await
+            };
+            ask.await.is_ok()
+        }
+        Role::Zookeeper => srvr(address).await.is_some_and(|answer| !answer.is_empty()),
+    }
+}
+
+/// The part of a ZooKeeper server in its quorum, by its own word; none when it has joined none.
+pub(super) async fn zookeeper_mode(address: SocketAddr) -> Option<ZkMode> {
+    let answer = srvr(address).await?;
+    match answer.lines().find_map(|line| line.strip_prefix("Mode: "))?.trim() {
+        "leader" | "standalone" => Some(ZkMode::Leader),
+        _ => Some(ZkMode::Follower),
+    }
+}
+
+/// A ZooKeeper server's answer to `srvr`.
+async fn srvr(address: SocketAddr) -> Option<String> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"srvr").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    timeout(ASK_LIMIT, ask).await.ok()?.ok()
+}
+
+/// Refuses to start on a port that somebody else listens on; namespaces are our own.
+pub(super) fn ports_are_free(mode: Mode, role: Role, client: SocketAddr) -> Result<(), Failure> {
+    if mode.has_namespaces() {
+        return Ok(());
+    }
+    let peers: &[u16] = if role == Role::Zookeeper { &PEER_PORTS } else { &[] };
+    let peers = peers.iter().map(|port| SocketAddr::new(client.ip(), *port));
+    std::iter::once(client).chain(peers).try_for_each(port_is_free)
+}
+
+fn port_is_free(address: SocketAddr) -> Result<(), Failure> {
+    TcpListener::bind(address).map(drop).map_err(|error| {
+        Failure::infrastructure(format!("the cluster needs {address}, which is taken: {error}"))
+            .with_cure(
+                "end what listens there (`ss -ltnp` names it), or choose other ports: \
+                 --set cluster.broker.port=19092 --set cluster.zookeeper.port=12181",
+            )
+    })
+}
+
+pub(super) fn died(process: &Process, how: &str, log: &Path) -> Failure {
+    Failure::infrastructure(format!("{process} ended while starting ({how}){}", tail(log)))
+        .with_cure(format!("its whole log: {}", log.display()))
+}
+
+pub(super) fn too_slow(process: &Process, log: &Path) -> Failure {
+    Failure::infrastructure(format!(
+        "{process} was not up within {} s{}",
+        START_LIMIT.as_secs(),
+        tail(log)
+    ))
+    .with_cure(format!("its whole log: {}", log.display()))
+}
+
+/// What a log ends with, as the end of a message. A server that gives up logs why, then many lines
+/// about how it shuts down: the first line of the last error is where the story begins.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    relevant(&text).map(|line| format!("\n  {line}")).collect()
+}
+
+fn relevant(text: &str) -> impl Iterator<Item = &str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_error = |line: &&str| line.contains("] ERROR ") || line.contains("] FATAL ");
+    let last = lines.len().saturating_sub(TAIL_LINES);
+    let from = lines.iter().position(is_error).map_or(last, |error| error.min(last));
+    lines.into_iter().skip(from).take(TAIL_LINES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_begins_where_the_trouble_began() {
+        let quiet: String = (0..40).map(|n| format!("[t] INFO line {n}\n")).collect();
+        let shown: Vec<&str> = relevant(&quiet).collect();
+        assert_eq!((shown.len(), shown[14]), (15, "[t] INFO line 39"));
+        let failed = format!("[t] INFO up\n[t] ERROR no such host\n  at Main\n{quiet}");
+        let shown: Vec<&str> = relevant(&failed).collect();
+        assert_eq!((shown.len(), shown[0]), (15, "[t] ERROR no such host"));
+        assert_eq!(relevant("").count(), 0);
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_the_cure() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        assert!(ports_are_free(Mode::UserNamespaces, Role::Broker, address).is_ok());
+        let failure = ports_are_free(Mode::Loopback, Role::Broker, address).unwrap_err();
+        assert!(failure.text().contains(&address.to_string()), "{}", failure.text());
+        assert!(failure.cure().unwrap().contains("--set cluster.broker.port"));
+    }
+}

@@ -1,0 +1,116 @@
+//! Room for the servers: memory for the JVMs, and a place of limited size for their data.
+//!
+//! With namespaces the data lies in memory that vanishes with the sandbox's mounts; otherwise in a
+//! folder on disk. Too little of either is refused before anything starts: a cluster that runs out
+//! of room half-way through says nothing about Kafka.
+
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::statvfs::statvfs;
+
+use crate::cluster::local::sandbox::Mode;
+use crate::doctor::available_memory_mb;
+use crate::failure::Failure;
+use crate::topology::Topology;
+
+/// Memory of a JVM beside its heap: the six JVMs of the guide's cluster (1920 MiB of heap at
+/// most) took 1.35 GB, of which metaspace, code and threads were about 100 MiB each.
+const JVM_MB: u64 = 100;
+
+/// Least room for data: a default run writes 150 s x 1000 x 1 KiB to three replicas, 440 MiB.
+const LEAST_DATA_MB: u64 = 512;
+
+/// Memory left to the rest of the machine.
+const SPARE_MB: u64 = 256;
+
+/// Memory that the JVMs of a cluster may take, in MiB.
+fn jvms_mb(topology: &Topology) -> u64 {
+    let heap = |process: &faults::port::Process| match process.role {
+        results::record::event::Role::Broker => topology.broker.heap_mb,
+        results::record::event::Role::Zookeeper => topology.zookeeper.heap_mb,
+    };
+    topology.processes().iter().map(|process| u64::from(heap(process)) + JVM_MB).sum()
+}
+
+/// Makes the place for the servers' data. With namespaces each process has a mount of its own, of the
+/// size in bytes that is returned; memory is taken as it is used.
+pub(super) fn make(
+    mode: Mode,
+    topology: &Topology,
+    data: &Path,
+    of_processes: &[PathBuf],
+) -> Result<Option<u64>, Failure> {
+    std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
+    let memory =
+        Room { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
+    if mode.has_namespaces() {
+        let left_mb = memory.left_for_data()?;
+        let options = format!("mode=700,size={left_mb}m");
+        for place in std::iter::once(data).chain(of_processes.iter().map(PathBuf::as_path)) {
+            std::fs::create_dir_all(place).map_err(|error| cannot(place, error))?;
+            let (tmpfs, options) = (Some("tmpfs"), Some(options.as_str()));
+            mount(tmpfs, place, tmpfs, MsFlags::empty(), options)
+                .map_err(|error| cannot(place, error.into()))?;
+        }
+        return Ok(Some(left_mb * 1024 * 1024));
+    }
+    let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
+    let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
+    Room { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
+}
+
+fn cannot(data: &Path, error: std::io::Error) -> Failure {
+    Failure::infrastructure(format!("no place for the data, {}: {error}", data.display()))
+}
+
+/// What there is of something, and what is needed of it beside data.
+struct Room {
+    what: &'static str,
+    free_mb: u64,
+    needs_mb: u64,
+}
+
+impl Room {
+    /// What is left for data, in MiB.
+    fn left_for_data(&self) -> Result<u64, Failure> {
+        let Self { what, free_mb, needs_mb } = self;
+        let left = free_mb.saturating_sub(needs_mb + SPARE_MB);
+        if left >= LEAST_DATA_MB {
+            return Ok(left);
+        }
+        let all = needs_mb + SPARE_MB + LEAST_DATA_MB;
+        Err(Failure::infrastructure(format!(
+            "the cluster needs {all} MiB of {what}, {free_mb} MiB are free"
+        ))
+        .with_cure(match *what {
+            "disk" => "free some, or put the runs on another disk: --out DIR",
+            _ => {
+                "end other programs, run fewer trials at a time (--parallel), or give the \
+                  brokers less: --set cluster.broker.heap_mb=256"
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Spec;
+
+    #[test]
+    fn the_guide_s_cluster_needs_its_heaps_and_more() {
+        let topology = Topology::parse(Topology::shipped()[0].1).unwrap();
+        assert_eq!(jvms_mb(&topology), 3 * (512 + 100) + 3 * (128 + 100));
+    }
+
+    #[test]
+    fn too_little_is_refused_with_figures_and_cure() {
+        let room = |free_mb| Room { what: "memory", free_mb, needs_mb: 2520 };
+        assert_eq!(room(2520 + 256 + 512).left_for_data().unwrap(), 512);
+        let failure = room(3287).left_for_data().unwrap_err();
+        assert_eq!(failure.text(), "the cluster needs 3288 MiB of memory, 3287 MiB are free");
+        assert!(failure.cure().unwrap().contains("heap_mb"));
+        assert!(room(0).left_for_data().is_err());
+    }
+}

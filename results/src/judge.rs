@@ -1,0 +1,15 @@
+//! What the recorded data mean.
+//!
+//! [`check`]: the checkers. [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`],
+//! [`claim`]: figures and claims. [`expectation`]: whether a fault did what its plan says.
+//! [`verdict`]: the words of a judgement.
+
+pub mod check;
+pub mod claim;
+pub mod expectation;
+pub mod latency;
+pub mod predict;
+pub mod recovery;
+pub mod timeline;
+pub mod validity;
+pub mod verdict;

@@ -1,0 +1,222 @@
+//! The checkers: what a history says about Kafka's promises. Pure, and repeatable at will.
+//!
+//! # Against what is judged
+//! The contract: *a committed record is not lost as long as one in-sync replica stays alive at all
+//! times*; an idempotent producer's records appear once and in order; a consumer group resumes at
+//! the offset that it committed last. For each partition, **L** is the log as a fresh consumer (the
+//! *drain*) reads it from offset 0 to the end offset, after everything injected is undone.
+//!
+//! | name | definition | verdict |
+//! |---|---|---|
+//! | `lost` | acked record, its offset below the drained end, nowhere in L | violated with acks=all, else counted |
+//! | `lost-tail` | acked record nowhere in L, its offset at or beyond the end offset (truncation) | violated with acks=all, else counted |
+//! | `offset-mismatch` | L holds another record at the offset of the ack, or the record at another one | violated with acks=all, else counted |
+//! | `divergent-read` | two reads of one offset gave different records; live reads against the drain included | violated |
+//! | `duplicate` | same producer, life and sequence at two offsets of L | violated with idempotence, else counted; counted also when the plan allows [`NEW_EPOCH`] and that is what it is |
+//! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | violated; unknown when its producer's stream is truncated, nothing when its producer was killed |
+//! | `failed-visible` | send that failed for certain, present in L | violated |
+//! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | violated with idempotence, else counted |
+//! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | violated |
+//! | `corrupt` | record in L or in a poll whose checksum does not match | violated |
+//! | `poll-skip` | within one assignment, a consumer passes over a record that L holds | violated |
+//! | `poll-regress` | within one assignment, a consumer (or the drain) goes back or stands still | violated |
+//! | `commit-regress` | accepted commit, or the committed offset found at an assignment, below a commit accepted before | violated |
+//! | `commit-skip` | a group starts a partition behind its committed offset, or behind everything that its members have read, and passes over records that L holds | violated |
+//! | `unseen` | part of the history or of the log is missing | unknown |
+//!
+//! # What is judged, and what is deliberately not
+//! - Only topics that a producer of the main load writes to. Probe topics (acks=1) are not drained;
+//!   a probe's acks are never judged, only figures are taken from them.
+//! - Three outcomes: acked, certainly failed, indeterminate. An indeterminate send may be in L or
+//!   not; both are fine. It must still be in order, unique and uncorrupted.
+//! - With acks other than all, an ack promises nothing once the leader dies: absence and mismatch
+//!   are counted and shown, the verdict stays. Such acks bound no `order-realtime` either.
+//! - `lost` says that the record is gone. Whether an in-sync replica stayed alive all the while is
+//!   for the reader of the ISR timeline; a witness names the fault that was active at its ack.
+//! - A record that is corrupt in L at the offset of its ack is `corrupt`, not `lost`.
+//! - Absence and gaps are measured against L: offsets that L does not hold either (markers of
+//!   transactions, compaction) are no skips. A gap in the drain itself is `lost` if it was acked.
+//! - A group that starts *before* its committed offset reads records again; that is what
+//!   at-least-once means and is not judged. A first start without a committed offset depends on
+//!   `auto.offset.reset` and is not judged either.
+//! - A commit's answer that comes after the partition was revoked may have waited in the client;
+//!   it is compared with the same consumer's commits only.
+//! - The drain is to begin after the last send's outcome is known. An ack that came later is
+//!   `unseen`, never `lost-tail`: the end offset may have been asked for before it.
+//! - A duplicate in one producer epoch is a broker's failure; one in a new epoch is the client's, since
+//!   brokers tell repeated batches apart within an epoch only. The witness says which, by the headers of
+//!   the log's batches. Where the log does not tell, it is not taken to be the client's.
+//!
+//! # How certain
+//! A checker whose evidence is incomplete (no drain, drain cut short, truncated stream) may still
+//! find violations, but never ends *valid*: its verdict is *unknown*. So it is when it had nothing
+//! to look at although it should have. A checker that panics is *unknown*, too.
+//!
+//! One file for each family: `loss`, `presence`, `order`, `reads`, `consumers`, `coverage`; `index`
+//! (with `groups`) is built once and shared; `finding` collects what a checker finds, `words` name
+//! it.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::clock::RunTime;
+use crate::record::history::History;
+
+mod consumers;
+mod coverage;
+mod finding;
+mod groups;
+mod index;
+mod loss;
+mod order;
+mod presence;
+mod reads;
+mod words;
+
+use finding::Finding;
+use index::LogIndex;
+
+/// What the checkers need to know beside the history.
+#[derive(Debug, Clone, Default)]
+pub struct CheckContext {
+    /// When which fault was active; witnesses name it.
+    pub faults: Vec<ActiveFault>,
+    /// Whether the run came as far as its drain. Without a drain much is unknown; this decides
+    /// only which reason is given.
+    pub drain_expected: bool,
+    /// Names of anomalies that the plan allows: they are counted, and shown.
+    pub allowed: BTreeSet<&'static str>,
+}
+
+/// Name of the anomaly that a record is in the log again, written in a new epoch of its producer.
+pub const NEW_EPOCH: &str = "duplicate-in-new-epoch";
+
+/// A fault and the time from its injection to the end of its undoing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveFault {
+    /// Id of the step in the plan.
+    pub id: String,
+    /// When its injection began.
+    pub from: RunTime,
+    /// When its undoing had ended.
+    pub to: RunTime,
+}
+
+/// Part of a history that a checker needs in full to end *valid*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// Every producer's stream.
+    Sends,
+    /// The drain of every partition that was written to.
+    Log,
+    /// Every group member's stream.
+    Group,
+}
+
+/// One checker of the table.
+struct Checker {
+    name: &'static str,
+    needs: &'static [Evidence],
+    judge: fn(&LogIndex<'_>, &mut Finding<'_>),
+}
+
+const fn checker(
+    name: &'static str,
+    needs: &'static [Evidence],
+    judge: fn(&LogIndex<'_>, &mut Finding<'_>),
+) -> Checker {
+    Checker { name, needs, judge }
+}
+
+const CHECKERS: [Checker; 15] = {
+    use Evidence::{Group, Log, Sends};
+    [
+        checker("lost", &[Sends, Log], loss::lost),
+        checker("lost-tail", &[Sends, Log], loss::lost_tail),
+        checker("offset-mismatch", &[Sends, Log], loss::offset_mismatch),
+        checker("divergent-read", &[Log, Group], reads::divergent),
+        checker("duplicate", &[Sends, Log], presence::duplicate),
+        checker("phantom", &[Sends, Log], presence::phantom),
+        checker("failed-visible", &[Sends, Log], presence::failed_visible),
+        checker("order-producer", &[Sends, Log], order::producer),
+        checker("order-realtime", &[Sends, Log], order::realtime),
+        checker("corrupt", &[Log], reads::corrupt),
+        checker("poll-skip", &[Group], consumers::poll_skip),
+        checker("poll-regress", &[Group], consumers::poll_regress),
+        checker("commit-regress", &[Group], consumers::commit_regress),
+        checker("commit-skip", &[Group], consumers::commit_skip),
+        checker("unseen", &[], coverage::unseen),
+    ]
+};
+
+/// Runs every checker, in the order of the table above.
+pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
+    let index = catch_unwind(AssertUnwindSafe(|| LogIndex::new(history, context.drain_expected)));
+    CHECKERS
+        .iter()
+        .map(|checker| match &index {
+            Ok(index) => run(checker, index, context),
+            Err(_) => crashed(checker.name, "the index of the history could not be built"),
+        })
+        .collect()
+}
+
+fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check {
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let mut finding = Finding::new(&context.faults, &context.allowed);
+        if index.partitions.is_empty() {
+            finding.doubt("the history holds no stream of a producer of the main load");
+        } else {
+            for &evidence in checker.needs {
+                index.missing(evidence).iter().for_each(|missing| finding.doubt(missing));
+            }
+            (checker.judge)(index, &mut finding);
+        }
+        finding.into_check(checker.name)
+    }));
+    judged.unwrap_or_else(|_| crashed(checker.name, "the checker itself failed"))
+}
+
+fn crashed(name: &str, what: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        verdict: Verdict::Unknown,
+        count: 0,
+        examined: 0,
+        note: Some(format!("not judged: {what}; this is a defect of kbench")),
+        witnesses: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::history::{Client, Ending, LoadRole, Stream, StreamHeader};
+
+    #[test]
+    fn a_checker_that_panics_is_unknown_and_says_so() {
+        let client = Client::Producer {
+            producer: 0,
+            incarnation: 0,
+            acks: -1,
+            idempotent: true,
+            role: LoadRole::Main,
+        };
+        let stream = Stream {
+            name: "producer-0".to_owned(),
+            header: StreamHeader { run: 1, topic: "t".to_owned(), partitions: 1, client },
+            entries: Vec::new(),
+            ending: Ending::Complete,
+        };
+        let history = History { streams: vec![stream] };
+        let index = LogIndex::new(&history, true);
+        let broken = checker("broken", &[], |_, _| panic!("on purpose"));
+        let check = run(&broken, &index, &CheckContext::default());
+        assert_eq!(check.verdict, Verdict::Unknown);
+        assert_eq!(
+            check.note.as_deref(),
+            Some("not judged: the checker itself failed; this is a defect of kbench")
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! What consumers read in sequence, and where groups resume.
+
+use std::collections::HashMap;
+
+use super::finding::{Anomaly, Finding, Weight};
+use super::groups::{Assignment, Commit, GroupPartition};
+use super::index::LogIndex;
+use crate::record::history::{Client, Entry, Partition, Poll, Stream};
+
+const NO_GROUP: &str = "no consumer group";
+
+/// Calls `judge` for every two consecutive polls of one partition within one assignment.
+fn each_step<'a>(
+    stream: &'a Stream,
+    finding: &mut Finding<'_>,
+    mut judge: impl FnMut(&mut Finding<'_>, &'a Poll, &'a Poll),
+) {
+    let mut last: HashMap<Partition, &Poll> = HashMap::new();
+    for entry in &stream.entries {
+        match entry {
+            Entry::Poll(poll) => {
+                finding.examined(1);
+                if let Some(before) = last.insert(poll.partition, poll) {
+                    judge(finding, before, poll);
+                }
+            }
+            Entry::Assigned { partition, .. } | Entry::Revoked { partition, .. } => {
+                last.remove(partition);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The reader's name in a sentence, if the stream is a reader's.
+fn reader(stream: &Stream) -> Option<String> {
+    match &stream.header.client {
+        Client::GroupConsumer { consumer, group } => {
+            Some(format!("consumer {consumer} of group {group}"))
+        }
+        Client::Drain => Some("the drain".to_owned()),
+        _ => None,
+    }
+}
+
+fn is_group(stream: &Stream) -> bool {
+    matches!(stream.header.client, Client::GroupConsumer { .. })
+}
+
+/// `poll-skip`: see the table in [`check`](super).
+pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for stream in index.streams.iter().filter(|stream| is_group(stream)) {
+        let topic = &*stream.header.topic;
+        each_step(stream, finding, |finding, before, poll| {
+            let Some(log) = index.partition(topic, poll.partition) else {
+                return;
+            };
+            let passed = log.records_between(before.offset.saturating_add(1), poll.offset);
+            if passed > 0 {
+                finding.found(Weight::Violation, || Anomaly {
+                    topic,
+                    partition: poll.partition,
+                    offset: Some(poll.offset),
+                    at: Some(poll.at),
+                    what: format!(
+                        "{} read offset {} next after {}; records passed over: {passed}",
+                        reader(stream).unwrap_or_default(),
+                        poll.offset,
+                        before.offset
+                    ),
+                });
+            }
+        });
+    }
+    if !index.has_group {
+        finding.none_due(NO_GROUP);
+    }
+}
+
+/// `poll-regress`: see the table in [`check`](super).
+pub(super) fn poll_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for stream in &index.streams {
+        let Some(reader) = reader(stream) else {
+            continue;
+        };
+        each_step(stream, finding, |finding, before, poll| {
+            if poll.offset <= before.offset {
+                finding.found(Weight::Violation, || Anomaly {
+                    topic: &stream.header.topic,
+                    partition: poll.partition,
+                    offset: Some(poll.offset),
+                    at: Some(poll.at),
+                    what: format!(
+                        "{reader} read offset {} next after {}",
+                        poll.offset, before.offset
+                    ),
+                });
+            }
+        });
+    }
+    if !index.has_group {
+        finding.none_due("no consumer group; only the drain was looked at");
+    }
+}
+
+/// Says so when there is no commit to judge by.
+fn count_commits(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    if !index.has_group {
+        finding.none_due(NO_GROUP);
+    } else if index.groups.iter().all(|group| group.commits.is_empty()) {
+        finding.doubt("no commit of the group was accepted");
+    }
+}
+
+/// `commit-regress`: see the table in [`check`](super).
+pub(super) fn commit_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    count_commits(index, finding);
+    for group in &index.groups {
+        finding.examined(group.commits.len() + group.assignments.len());
+        let mut commits = group.commits.iter().peekable();
+        let mut highest = None;
+        for assignment in &group.assignments {
+            while let Some(commit) = commits.next_if(|commit| commit.at < assignment.at) {
+                judge_commit(group, finding, &mut highest, commit);
+            }
+            judge_resumption(group, finding, &mut highest, assignment);
+        }
+        commits.for_each(|commit| judge_commit(group, finding, &mut highest, commit));
+    }
+}
+
+/// A commit against the highest one accepted before it. A regress becomes the new bound, so that
+/// it is counted once.
+fn judge_commit<'a>(
+    group: &GroupPartition<'_>,
+    finding: &mut Finding<'_>,
+    highest: &mut Option<&'a Commit>,
+    commit: &'a Commit,
+) {
+    let Some(bound) = highest.filter(|bound| commit.offset < bound.offset) else {
+        *highest = Some(commit);
+        return;
+    };
+    if !commit.held && commit.consumer != bound.consumer {
+        return;
+    }
+    finding.found(Weight::Violation, || Anomaly {
+        topic: group.topic,
+        partition: group.partition,
+        offset: Some(commit.offset),
+        at: Some(commit.at),
+        what: format!(
+            "group {}: the commit of offset {} by consumer {} was accepted {:.6} s after that of \
+             offset {} by consumer {}",
+            group.group,
+            commit.offset,
+            commit.consumer,
+            commit.at.secs_since(bound.at),
+            bound.offset,
+            bound.consumer
+        ),
+    });
+    *highest = Some(commit);
+}
+
+/// The committed offset that an assignment found, against the highest commit accepted before.
+fn judge_resumption(
+    group: &GroupPartition<'_>,
+    finding: &mut Finding<'_>,
+    highest: &mut Option<&Commit>,
+    assignment: &Assignment<'_>,
+) {
+    let Some(bound) = *highest else { return };
+    if assignment.committed.is_some_and(|committed| committed >= bound.offset) {
+        return;
+    }
+    finding.found(Weight::Violation, || Anomaly {
+        topic: group.topic,
+        partition: group.partition,
+        offset: assignment.committed,
+        at: Some(assignment.at),
+        what: format!(
+            "group {}: consumer {} found {} when it was assigned the partition; the commit of \
+             offset {} by consumer {} had been accepted {:.6} s before",
+            group.group,
+            assignment.consumer,
+            assignment
+                .committed
+                .map_or("no committed offset".to_owned(), |o| format!("committed offset {o}")),
+            bound.offset,
+            bound.consumer,
+            assignment.at.secs_since(bound.at)
+        ),
+    });
+    // What follows is measured from the next commit on.
+    *highest = None;
+}
+
+/// `commit-skip`: see the table in [`check`](super).
+pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    count_commits(index, finding);
+    for group in &index.groups {
+        let Some(log) = index.partition(group.topic, group.partition) else {
+            continue;
+        };
+        finding.examined(group.assignments.len());
+        let mut polls = group.polls.iter().peekable();
+        // The offset behind everything that the group has read so far.
+        let mut read_to = None;
+        for assignment in &group.assignments {
+            while let Some(&(_, offset)) = polls.next_if(|&&(at, _)| at < assignment.at) {
+                read_to = read_to.max(Some(offset.saturating_add(1)));
+            }
+            let what = start_behind(log, assignment, read_to)
+                .or_else(|| committed_behind(log, assignment, read_to));
+            if let Some(what) = what {
+                finding.found(Weight::Violation, || Anomaly {
+                    topic: group.topic,
+                    partition: group.partition,
+                    offset: assignment.first.map(|poll| poll.offset).or(assignment.committed),
+                    at: Some(assignment.at),
+                    what: format!("group {}: consumer {} {what}", group.group, assignment.consumer),
+                });
+            }
+        }
+    }
+}
+
+/// The first record read lies behind the offset at which the group had to resume.
+fn start_behind(
+    log: &super::index::PartitionLog<'_>,
+    assignment: &Assignment<'_>,
+    read_to: Option<i64>,
+) -> Option<String> {
+    let first = assignment.first?.offset;
+    let (due, why) = match (assignment.committed, read_to) {
+        (Some(committed), _) => (committed, "was committed"),
+        (None, Some(read_to)) => (read_to, "is where the group had stopped reading"),
+        (None, None) => return None,
+    };
+    let passed = log.records_between(due, first);
+    (passed > 0).then(|| {
+        format!("started at offset {first} although {due} {why}; records passed over: {passed}")
+    })
+}
+
+/// The committed offset lies behind everything that any member has read.
+fn committed_behind(
+    log: &super::index::PartitionLog<'_>,
+    assignment: &Assignment<'_>,
+    read_to: Option<i64>,
+) -> Option<String> {
+    let committed = assignment.committed?;
+    let read_to = read_to.unwrap_or(0);
+    let passed = log.records_between(read_to, committed);
+    (passed > 0).then(|| {
+        format!(
+            "found committed offset {committed}, but the group had read no further than below \
+             offset {read_to}; records passed over: {passed}"
+        )
+    })
+}

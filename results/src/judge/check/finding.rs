@@ -1,0 +1,140 @@
+//! What one checker has found so far, and the verdict that follows.
+//!
+//! Invariant: *valid* needs something examined (or a reason why there was nothing), no violation
+//! and no doubt.
+
+use std::collections::BTreeSet;
+
+use super::ActiveFault;
+use crate::judge::verdict::{Check, Verdict, Witness};
+use crate::record::clock::RunTime;
+
+/// Witnesses kept for a check: enough to see a pattern, few enough to read.
+const WITNESSES: usize = 5;
+
+/// What an anomaly means for the verdict; the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// A guarantee was violated.
+    Violation,
+    /// It may be one; the evidence is incomplete.
+    Doubtful,
+    /// The plan allows it: counted and shown.
+    Allowed,
+    /// Nothing was promised: counted and shown.
+    Counted,
+}
+
+/// One anomaly, before it is turned into a [`Witness`].
+pub(super) struct Anomaly<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: Option<i64>,
+    pub(super) at: Option<RunTime>,
+    pub(super) what: String,
+}
+
+/// Collects what one checker finds.
+pub(super) struct Finding<'c> {
+    faults: &'c [ActiveFault],
+    /// Names of the anomalies that the plan allows.
+    allowed: &'c BTreeSet<&'static str>,
+    counts: [u64; 4],
+    examined: u64,
+    doubts: Vec<String>,
+    notes: Vec<String>,
+    none_due: bool,
+    witnesses: Vec<(Weight, Witness)>,
+}
+
+impl<'c> Finding<'c> {
+    pub(super) fn new(faults: &'c [ActiveFault], allowed: &'c BTreeSet<&'static str>) -> Self {
+        Self {
+            faults,
+            allowed,
+            counts: [0; 4],
+            examined: 0,
+            doubts: Vec::new(),
+            notes: Vec::new(),
+            none_due: false,
+            witnesses: Vec::new(),
+        }
+    }
+
+    /// What a violation means that the plan may allow by the name of `anomaly`.
+    pub(super) fn unless_allowed(&self, anomaly: &str) -> Weight {
+        if self.allowed.contains(anomaly) { Weight::Allowed } else { Weight::Violation }
+    }
+
+    /// `n` more things were looked at.
+    pub(super) fn examined(&mut self, n: usize) {
+        self.examined += n as u64;
+    }
+
+    /// Something is missing that the verdict *valid* needs.
+    pub(super) fn doubt(&mut self, why: &str) {
+        self.doubts.push(why.to_owned());
+    }
+
+    /// There is nothing to examine, and that is all right.
+    pub(super) fn none_due(&mut self, why: &str) {
+        self.none_due = true;
+        self.notes.push(why.to_owned());
+    }
+
+    /// Counts an anomaly; describes it if a witness is still wanted.
+    pub(super) fn found<'a>(&mut self, weight: Weight, anomaly: impl FnOnce() -> Anomaly<'a>) {
+        let count = &mut self.counts[weight as usize];
+        *count += 1;
+        if *count > WITNESSES as u64 {
+            return;
+        }
+        let Anomaly { topic, partition, offset, at, what } = anomaly();
+        let active = |at| self.faults.iter().rfind(|fault| fault.from <= at && at <= fault.to);
+        let witness = Witness {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+            at_s: at.map(RunTime::as_secs_f64),
+            what,
+            during: at.and_then(active).map(|fault| fault.id.clone()),
+        };
+        self.witnesses.push((weight, witness));
+    }
+
+    pub(super) fn into_check(mut self, name: &str) -> Check {
+        let [violations, doubtful, allowed, counted] = self.counts;
+        for (count, why) in [
+            (allowed, "the plan allows it (anomalies)"),
+            (counted, "the producer's settings (acks, idempotence) do not promise otherwise"),
+        ] {
+            if count > 0 {
+                self.notes.push(format!("{count} counted, not judged: {why}"));
+            }
+        }
+        let nothing = self.examined == 0 && !self.none_due;
+        if nothing && self.doubts.is_empty() {
+            self.doubts.push("there was nothing to examine".to_owned());
+        }
+        let verdict = if violations > 0 {
+            Verdict::Violated
+        } else if doubtful > 0 || !self.doubts.is_empty() {
+            Verdict::Unknown
+        } else {
+            Verdict::Valid
+        };
+        if !self.doubts.is_empty() {
+            let extent = if self.examined == 0 { "not checked" } else { "not checked in full" };
+            self.notes.insert(0, format!("{extent}: {}", self.doubts.join("; ")));
+        }
+        self.witnesses.sort_by_key(|&(weight, _)| weight);
+        Check {
+            name: name.to_owned(),
+            verdict,
+            count: self.counts.iter().sum(),
+            examined: self.examined,
+            note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
+            witnesses: self.witnesses.into_iter().take(WITNESSES).map(|(_, w)| w).collect(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Acked records that L does not hold where, or at all, as the ack said.
+
+use super::finding::{Anomaly, Finding, Weight};
+use super::index::{LogIndex, PartitionLog, Writer};
+use super::words::{name, observed};
+use crate::record::history::{Observed, Send};
+
+/// Where an acked record is.
+enum Fate {
+    /// At the offset of its ack (or what is there cannot be read, and is judged as corrupt).
+    AsAcked,
+    /// Only at this other offset.
+    Elsewhere(i64),
+    /// Nowhere, although the drain has passed the offset of its ack.
+    Absent,
+    /// Nowhere, and the log ends before the offset of its ack.
+    BeyondEnd,
+    /// Not known: the drain did not come as far, or had begun before the ack.
+    NotRead,
+}
+
+fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -> Fate {
+    let copies = log.copies(writer.identity(send));
+    let illegible = log.at(offset).is_some_and(|poll| poll.record == Observed::Corrupt);
+    if illegible || copies.iter().any(|&(_, at)| at == offset) {
+        Fate::AsAcked
+    } else if let Some(&(_, at)) = copies.first() {
+        Fate::Elsewhere(at)
+    } else if log.drained.is_some_and(|drained| offset >= drained.end_offset) {
+        if log.came_late(send) { Fate::NotRead } else { Fate::BeyondEnd }
+    } else if offset < log.covered() {
+        Fate::Absent
+    } else {
+        Fate::NotRead
+    }
+}
+
+/// What a missing record means depends on what its ack promised.
+fn weight(writer: &Writer<'_>) -> Weight {
+    if writer.acks_all { Weight::Violation } else { Weight::Counted }
+}
+
+/// Calls `judge` for every ack of the load whose fate is known; it returns what is wrong.
+fn each_ack(
+    index: &LogIndex<'_>,
+    finding: &mut Finding<'_>,
+    judge: impl Fn(&PartitionLog<'_>, &str, i64, Fate) -> Option<String>,
+) {
+    for log in index.partitions.values() {
+        for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.of_load) {
+            let fate = fate(log, writer, send, offset);
+            if matches!(fate, Fate::NotRead) {
+                continue;
+            }
+            finding.examined(1);
+            if matches!(fate, Fate::AsAcked) {
+                continue;
+            }
+            let record = name(writer.identity(send));
+            if let Some(what) = judge(log, &record, offset, fate) {
+                finding.found(weight(writer), || Anomaly {
+                    topic: log.topic,
+                    partition: log.partition,
+                    offset: Some(offset),
+                    at: Some(send.done),
+                    what,
+                });
+            }
+        }
+    }
+}
+
+/// `lost`: see the table in [`check`](super).
+pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    each_ack(index, finding, |log, record, offset, fate| {
+        let Fate::Absent = fate else { return None };
+        let before = log.between(i64::MIN, offset).last().map(|poll| poll.offset);
+        let at = log.at(offset).map(|poll| poll.offset);
+        let after = log.between(offset.saturating_add(1), i64::MAX).first().map(|poll| poll.offset);
+        let near: Vec<_> =
+            [before, at, after].into_iter().flatten().map(|o| o.to_string()).collect();
+        let near = match near.split_last() {
+            None => "nothing at all".to_owned(),
+            Some((only, [])) => format!("offset {only}"),
+            Some((last, others)) => format!("offsets {} and {last}", others.join(", ")),
+        };
+        Some(format!("acked {record} at offset {offset} is absent; the drain read {near}"))
+    });
+}
+
+/// `lost-tail`: see the table in [`check`](super).
+pub(super) fn lost_tail(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    each_ack(index, finding, |log, record, offset, fate| {
+        let Fate::BeyondEnd = fate else { return None };
+        let end = log.drained.map_or(0, |drained| drained.end_offset);
+        Some(format!("acked {record} at offset {offset} is absent; the log ends at offset {end}"))
+    });
+}
+
+/// `offset-mismatch`: see the table in [`check`](super).
+pub(super) fn offset_mismatch(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    each_ack(index, finding, |log, record, offset, fate| {
+        let there = log.at(offset).map(|poll| observed(&poll.record));
+        match (fate, there) {
+            (Fate::Elsewhere(found), there) => {
+                let there = there.unwrap_or_else(|| "nothing".to_owned());
+                Some(format!(
+                    "{record} was acked at offset {offset} and is at offset {found}; the drain \
+                     read {there} at offset {offset}"
+                ))
+            }
+            (Fate::Absent, Some(there)) => {
+                Some(format!("{record} was acked at offset {offset}; the drain read {there} there"))
+            }
+            _ => None,
+        }
+    });
+}

@@ -1,0 +1,116 @@
+//! The order of records in a partition: that of each producer, and that of real time.
+
+use super::finding::{Anomaly, Finding, Weight};
+use super::index::{LogIndex, PartitionLog, Writer};
+use super::words::name;
+use crate::record::history::{Observed, Outcome, RecordId, Send};
+
+/// `order-producer`: see the table in [`check`](super).
+pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for log in index.partitions.values() {
+        // Of each writer, the highest sequence so far and its offset.
+        let mut highest: Vec<(&RecordId, i64)> = Vec::new();
+        for poll in &log.log {
+            let Observed::Record(id) = &poll.record else {
+                continue;
+            };
+            let Some(writer) = log.writer_of(id) else {
+                continue;
+            };
+            if id.partition != log.partition {
+                continue;
+            }
+            finding.examined(1);
+            let same = |(other, _): &&mut (&RecordId, i64)| {
+                (other.producer, other.incarnation) == (id.producer, id.incarnation)
+            };
+            let Some(top) = highest.iter_mut().find(same) else {
+                highest.push((id, poll.offset));
+                continue;
+            };
+            let record = (id.producer, id.incarnation, id.sequence);
+            let (sequence, offset) = (top.0.sequence, top.1);
+            if id.sequence >= sequence {
+                *top = (id, poll.offset);
+            } else if log.copies(record).first().is_some_and(|&(_, at)| at == poll.offset) {
+                let weight = if writer.idempotent { Weight::Violation } else { Weight::Counted };
+                finding.found(weight, || Anomaly {
+                    topic: log.topic,
+                    partition: log.partition,
+                    offset: Some(poll.offset),
+                    at: log.sent_at(id),
+                    what: format!(
+                        "{} is at offset {}, after sequence {sequence} at offset {offset}",
+                        name(record),
+                        poll.offset
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// A send with a place in the log.
+struct Placed<'i, 'a> {
+    writer: &'i Writer<'a>,
+    send: &'a Send,
+    offset: i64,
+}
+
+/// `order-realtime`: see the table in [`check`](super).
+///
+/// One sweep over the sends in the order in which they began, beside the acks in the order in
+/// which they came; the highest offset acked so far is the bound.
+pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for log in index.partitions.values() {
+        let mut begun = placed(log);
+        begun.sort_by_key(|placed| placed.send.sent);
+        finding.examined(begun.len());
+        let mut acked: Vec<&Placed<'_, '_>> = begun
+            .iter()
+            .filter(|placed| matches!(placed.send.outcome, Outcome::Acked { .. }))
+            .collect();
+        acked.sort_by_key(|placed| placed.send.done);
+        let mut acks = acked.into_iter().peekable();
+        let mut highest: Option<&Placed<'_, '_>> = None;
+        for placed in &begun {
+            while let Some(ack) = acks.next_if(|ack| ack.send.done < placed.send.sent) {
+                if highest.is_none_or(|highest| ack.offset > highest.offset) {
+                    highest = Some(ack);
+                }
+            }
+            if let Some(bound) = highest.filter(|bound| placed.offset <= bound.offset) {
+                finding.found(Weight::Violation, || Anomaly {
+                    topic: log.topic,
+                    partition: log.partition,
+                    offset: Some(placed.offset),
+                    at: Some(placed.send.sent),
+                    what: format!(
+                        "{} is at offset {}, but was sent {:.6} s after {} had been acked at \
+                         offset {}",
+                        name(placed.writer.identity(placed.send)),
+                        placed.offset,
+                        placed.send.sent.secs_since(bound.send.done),
+                        name(bound.writer.identity(bound.send)),
+                        bound.offset
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// The sends with acks=all that have a place: the one that the ack named, else L's first copy.
+fn placed<'i, 'a>(log: &'i PartitionLog<'a>) -> Vec<Placed<'i, 'a>> {
+    let mut all = Vec::new();
+    for writer in log.writers.iter().filter(|writer| writer.acks_all) {
+        for &send in &writer.sends {
+            let offset = match send.outcome {
+                Outcome::Acked { offset } => Some(offset),
+                _ => log.copies(writer.identity(send)).first().map(|&(_, offset)| offset),
+            };
+            all.extend(offset.map(|offset| Placed { writer, send, offset }));
+        }
+    }
+    all
+}

@@ -1,0 +1,137 @@
+//! Records in the log that should be there once, or not at all.
+
+use super::NEW_EPOCH;
+use super::finding::{Anomaly, Finding, Weight};
+use super::index::{LogIndex, PartitionLog};
+use super::words::{name, observed, reader};
+use crate::record::history::{Ending, Observed, Outcome, Poll};
+
+/// `duplicate`: see the table in [`check`](super).
+pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for log in index.partitions.values() {
+        for copies in log.copied() {
+            let &[(id, first), ref more @ ..] = copies else {
+                continue;
+            };
+            let Some(writer) = log.writer_of(id) else {
+                continue;
+            };
+            finding.examined(1);
+            for &(_, again) in more {
+                let (violation, epochs) = match (log.epoch_at(first), log.epoch_at(again)) {
+                    (Some(one), Some(other)) if one == other => {
+                        (Weight::Violation, "in the same producer epoch")
+                    }
+                    (Some(_), Some(_)) => {
+                        (finding.unless_allowed(NEW_EPOCH), "in a new producer epoch")
+                    }
+                    _ => (Weight::Violation, "in a producer epoch that is not known"),
+                };
+                let weight = if writer.idempotent { violation } else { Weight::Counted };
+                finding.found(weight, || Anomaly {
+                    topic: log.topic,
+                    partition: log.partition,
+                    offset: Some(again),
+                    at: log.sent_at(id),
+                    what: format!(
+                        "{} is at offset {first} and again at offset {again}, {epochs}",
+                        name((id.producer, id.incarnation, id.sequence))
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// `phantom`: see the table in [`check`](super).
+pub(super) fn phantom(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    for log in index.partitions.values() {
+        let drained = log.log.iter().map(|&poll| (poll, None));
+        let live = log
+            .others
+            .iter()
+            .map(|read| (read.poll, read.consumer))
+            .filter(|(poll, _)| log.at(poll.offset).is_none_or(|l| l.record != poll.record));
+        for (poll, consumer) in drained.chain(live) {
+            finding.examined(1);
+            if let Some((weight, why)) = never_sent(log, poll) {
+                finding.found(weight, || Anomaly {
+                    topic: log.topic,
+                    partition: log.partition,
+                    offset: Some(poll.offset),
+                    at: Some(poll.at),
+                    what: format!(
+                        "{} read {} at offset {}, {why}",
+                        reader(consumer),
+                        observed(&poll.record),
+                        poll.offset
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// Why this record cannot have come from this run's producers; none if it can.
+fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
+    let id = match &poll.record {
+        Observed::Record(id) => id,
+        Observed::OtherRun { .. } => {
+            return Some((Weight::Violation, "which is not this run".to_owned()));
+        }
+        Observed::Corrupt => return None,
+    };
+    if id.partition != log.partition {
+        let why = format!("which was sent to partition {}", id.partition);
+        return Some((Weight::Violation, why));
+    }
+    let writer = log.writer_of(id);
+    match writer.and_then(|writer| writer.send(id.sequence)) {
+        Some(send) if (send.key, send.due) == (id.key, id.due) => None,
+        Some(_) => {
+            let why = "which was sent with another key or due time".to_owned();
+            Some((Weight::Violation, why))
+        }
+        None => {
+            let weight = match writer.map(|writer| writer.ending) {
+                // It was under way when its producer was killed: as an open send, it may be there.
+                Some(Ending::Killed) => return None,
+                Some(Ending::Truncated { .. }) => Weight::Doubtful,
+                Some(Ending::Complete) | None => Weight::Violation,
+            };
+            Some((weight, "which has no send in the history".to_owned()))
+        }
+    }
+}
+
+/// `failed-visible`: see the table in [`check`](super).
+pub(super) fn failed_visible(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    let mut failed = 0;
+    for log in index.partitions.values() {
+        for writer in &log.writers {
+            for send in &writer.sends {
+                let Outcome::Failed { code } = send.outcome else {
+                    continue;
+                };
+                failed += 1;
+                let record = writer.identity(send);
+                if let Some(&(_, offset)) = log.copies(record).first() {
+                    finding.found(Weight::Violation, || Anomaly {
+                        topic: log.topic,
+                        partition: log.partition,
+                        offset: Some(offset),
+                        at: Some(send.done),
+                        what: format!(
+                            "{} failed for certain (error {code}) and is at offset {offset}",
+                            name(record)
+                        ),
+                    });
+                }
+            }
+        }
+    }
+    finding.examined(failed);
+    if failed == 0 {
+        finding.none_due("no send failed for certain");
+    }
+}

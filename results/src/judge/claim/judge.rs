@@ -1,0 +1,362 @@
+//! Judges a claim over all trials.
+//!
+//! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included;
+//! *undecided* when any trial is unusable (interrupted, invalid, its fault unproven, its step
+//! missing), a censored trial has not passed the bound, or there are too few; else *holds*. Below
+//! the lower bound it holds and is marked faster than stated. A guarantee: *refuted* when any check
+//! found a violation, even in a run that is otherwise worth little; *undecided* when anything could
+//! not be checked in full or nothing was looked at; else *holds*.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::recovery::{Phases, Recovery};
+use crate::judge::timeline::FaultSpan;
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::environment::Environment;
+
+use super::kept::Kept;
+use super::measure::{Figure, figure, proven_step};
+use super::resume::Resumed;
+use super::{Claim, Metric};
+
+/// What judging needs to know of one trial.
+#[derive(Debug, Clone)]
+pub struct TrialFacts {
+    /// Number of the trial, from 1.
+    pub number: u32,
+    /// Where it ran.
+    pub environment: Environment,
+    /// Why nothing that it measured counts: interrupted, or invalid as a run.
+    pub unusable: Option<String>,
+    /// Faults that were injected.
+    pub faults: Vec<FaultSpan>,
+    /// Steps that were not carried out, and why.
+    pub skipped: Vec<(String, String)>,
+    /// Recovery figures.
+    pub recovery: Recovery,
+    /// Checks of the history.
+    pub checks: Vec<Check>,
+    /// Whether all producers of the main load used acks=all.
+    pub acks_all: bool,
+    /// What replaced consumers showed.
+    pub(crate) resumed: Resumed,
+}
+
+/// How a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every trial is within it.
+    Holds,
+    /// At least one trial is beyond it.
+    Refuted,
+    /// The trials do not say.
+    Undecided,
+}
+
+impl Outcome {
+    /// The outcome as it is written in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Refuted => "refuted",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// The distribution of a claim's figure over the usable trials.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Measured {
+    /// Usable trials.
+    pub n: usize,
+    /// Shortest, in seconds.
+    pub min: Option<f64>,
+    /// Median.
+    pub median: Option<f64>,
+    /// Longest.
+    pub max: Option<f64>,
+    /// Trials in which what was measured did not end; their figures are lower bounds.
+    pub censored: usize,
+}
+
+/// A claim and its judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ClaimResult {
+    /// Id of the claim.
+    pub id: String,
+    /// The sentence.
+    pub text: String,
+    /// Where it is written.
+    pub source: String,
+    /// Shortest and longest time stated; none for guarantees.
+    pub stated_s: Option<[f64; 2]>,
+    /// Interval predicted from the settings in force, over all trials; none without a formula.
+    pub predicted_s: Option<[f64; 2]>,
+    /// How the prediction comes about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formula: Option<String>,
+    /// What was measured; none for guarantees.
+    pub measured_s: Option<Measured>,
+    /// Phases of the median trial (the lower of the two middle ones).
+    pub phases_s: Option<Phases>,
+    /// Judgement.
+    pub outcome: Outcome,
+    /// Whether it holds with a trial below the lower bound.
+    pub faster_than_stated: bool,
+    /// Whether a trial lies outside the predicted interval: a finding of its own.
+    pub outside_prediction: bool,
+    /// Whether the run's plan has what tests the claim.
+    pub tested: bool,
+    /// The judgement in words.
+    pub reason: String,
+}
+
+/// Judges one claim over all trials.
+pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
+    let mut result = ClaimResult {
+        id: claim.id.clone(),
+        text: claim.text.clone(),
+        source: claim.source.clone(),
+        stated_s: claim.stated_s,
+        predicted_s: None,
+        formula: None,
+        measured_s: None,
+        phases_s: None,
+        outcome: Outcome::Undecided,
+        faster_than_stated: false,
+        outside_prediction: false,
+        tested: tested(claim, trials),
+        reason: String::new(),
+    };
+    match claim.stated_s {
+        Some(stated) => judge_time(claim, stated, trials, &mut result),
+        None => judge_guarantee(claim, trials, &mut result),
+    }
+    let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
+    if result.outcome == Outcome::Undecided && !result.tested && all_usable {
+        let steps = claim.scenario.join("\", \"");
+        result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"");
+    }
+    result
+}
+
+fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {
+    claim.scenario.iter().all(|step| {
+        trials.iter().any(|trial| {
+            trial.faults.iter().any(|f| f.id == *step)
+                || trial.skipped.iter().any(|(id, _)| id == step)
+        })
+    })
+}
+
+fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: &mut ClaimResult) {
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut reasons = BTreeSet::new();
+    for trial in trials {
+        match usable_figure(claim, trial) {
+            Ok(figure) => figures.push(figure),
+            Err(reason) => {
+                reasons.insert(in_trial(trial, trials, &reason));
+            }
+        }
+    }
+    figures.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    describe(&figures, out);
+    let beyond = figures.iter().filter(|f| f.seconds > high).count();
+    let open = figures.iter().filter(|f| f.censored).count();
+    (out.outcome, out.reason) = if beyond > 0 {
+        let how = format!("{beyond} of {} trials took longer than {high} s", figures.len());
+        (Outcome::Refuted, how)
+    } else if !reasons.is_empty() {
+        (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
+    } else if open > 0 {
+        let how = format!("{open} of {} trials ended before recovery did", figures.len());
+        (Outcome::Undecided, how)
+    } else if figures.len() < claim.min_trials.max(1) as usize {
+        let how = format!("{} of {} trials that it needs", figures.len(), claim.min_trials);
+        (Outcome::Undecided, how)
+    } else {
+        out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
+        (Outcome::Holds, format!("{} of {} trials within it", figures.len(), figures.len()))
+    };
+}
+
+/// The worst figure over the claim's steps.
+fn usable_figure(claim: &Claim, trial: &TrialFacts) -> Result<Figure, String> {
+    if let Some(reason) = &trial.unusable {
+        return Err(reason.clone());
+    }
+    let mut worst: Option<Figure> = None;
+    for step in &claim.scenario {
+        let figure = figure(trial, &claim.metric, step)?;
+        if worst.as_ref().is_none_or(|w| w.seconds < figure.seconds) {
+            let censored = figure.censored || worst.is_some_and(|w| w.censored);
+            worst = Some(Figure { censored, ..figure });
+        } else if figure.censored
+            && let Some(worst) = &mut worst
+        {
+            worst.censored = true;
+        }
+    }
+    worst.ok_or_else(|| "the claim names no step".to_owned())
+}
+
+fn describe(figures: &[Figure], out: &mut ClaimResult) {
+    let n = figures.len();
+    let seconds = |index: usize| figures.get(index).map(|f| f.seconds);
+    let median = match n {
+        0 => None,
+        n if n % 2 == 1 => seconds(n / 2),
+        n => seconds(n / 2 - 1).zip(seconds(n / 2)).map(|(a, b)| (a + b) / 2.0),
+    };
+    out.measured_s = Some(Measured {
+        n,
+        min: seconds(0),
+        median,
+        max: seconds(n.saturating_sub(1)),
+        censored: figures.iter().filter(|f| f.censored).count(),
+    });
+    out.phases_s = figures.get(n.saturating_sub(1) / 2).map(|f| f.phases);
+    for figure in figures {
+        let Some(prediction) = &figure.prediction else {
+            continue;
+        };
+        let [low, high] = prediction.interval_s;
+        let [l, h] = out.predicted_s.unwrap_or([low, high]);
+        out.predicted_s = Some([l.min(low), h.max(high)]);
+        out.formula = Some(prediction.formula.clone());
+        out.outside_prediction |= prediction.excludes(figure.seconds, figure.censored);
+    }
+}
+
+fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {
+    let mut violated = Vec::new();
+    let mut open = BTreeSet::new();
+    let mut kept: Option<Kept> = None;
+    let mut usable = 0;
+    for trial in trials {
+        let finding = guarantee(claim, trial);
+        match (finding, steps_proven(claim, trial)) {
+            (Finding::Violated(what), _) => violated.push(in_trial(trial, trials, &what)),
+            (Finding::Open(why), _) | (Finding::Kept(_), Err(why)) => {
+                open.insert(in_trial(trial, trials, &why));
+            }
+            (Finding::Kept(what), Ok(())) => {
+                usable += 1;
+                kept = Some(kept.map_or(what, |before| before.and(what)));
+            }
+        }
+    }
+    (out.outcome, out.reason) = if !violated.is_empty() {
+        (Outcome::Refuted, violated.join("; "))
+    } else if !open.is_empty() {
+        (Outcome::Undecided, open.into_iter().collect::<Vec<_>>().join("; "))
+    } else if usable < claim.min_trials.max(1) {
+        (Outcome::Undecided, format!("{usable} of {} trials that it needs", claim.min_trials))
+    } else {
+        (Outcome::Holds, kept.map(|kept| kept.to_string()).unwrap_or_default())
+    };
+}
+
+fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
+    if let Some(reason) = &trial.unusable {
+        return Err(reason.clone());
+    }
+    let all = trial.faults.iter().map(|fault| &fault.id);
+    let steps: Vec<&String> =
+        if claim.scenario.is_empty() { all.collect() } else { claim.scenario.iter().collect() };
+    steps.into_iter().try_for_each(|step| proven_step(trial, step).map(|_| ()))
+}
+
+enum Finding {
+    Violated(String),
+    Open(String),
+    Kept(Kept),
+}
+
+fn guarantee(claim: &Claim, trial: &TrialFacts) -> Finding {
+    match &claim.metric {
+        Metric::Checks(names) => checks(names, trial),
+        Metric::ChecksAcksAll(_) if !trial.acks_all => {
+            Finding::Open("the main load does not use acks=all".to_owned())
+        }
+        Metric::ChecksAcksAll(names) => checks(names, trial),
+        Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
+        Metric::ResumeAtCommitted(names) => resume(names, trial),
+        Metric::ControllerFailover
+        | Metric::UnavailabilityLed
+        | Metric::UnavailabilityNotLed(_) => Finding::Open("no bound is stated".to_owned()),
+    }
+}
+
+fn checks(names: &[String], trial: &TrialFacts) -> Finding {
+    let mut examined = 0;
+    let mut open = None;
+    for name in names {
+        let of_name: Vec<&Check> = trial.checks.iter().filter(|c| c.name == *name).collect();
+        if of_name.is_empty() {
+            open = Some(format!("check \"{name}\" was not made"));
+        }
+        for check in of_name {
+            match check.verdict {
+                Verdict::Violated => {
+                    let found = format!("check \"{name}\" found {}", check.count);
+                    return Finding::Violated(found);
+                }
+                Verdict::Valid if check.examined > 0 => examined += check.examined,
+                Verdict::Valid => open = Some(format!("check \"{name}\" had nothing to look at")),
+                Verdict::Unknown | Verdict::InvalidRun => {
+                    let note = check.note.as_deref().unwrap_or("could not be made in full");
+                    open = Some(format!("check \"{name}\": {note}"));
+                }
+            }
+        }
+    }
+    open.map_or(Finding::Kept(Kept::Examined(examined)), Finding::Open)
+}
+
+fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
+    let mut fewest = usize::MAX;
+    for step in &claim.scenario {
+        let rows = trial.recovery.partitions.iter();
+        for row in rows.filter(|row| row.fault == *step && row.topic == trial.main_topic()) {
+            let Some(live) = row.min_live_isr else {
+                return Finding::Open(format!("the ISR during step \"{step}\" was not seen"));
+            };
+            fewest = fewest.min(live);
+        }
+    }
+    match fewest {
+        usize::MAX => Finding::Open("no partition was seen during these steps".to_owned()),
+        n if n < wanted => Finding::Violated(format!("an ISR had {n} live members")),
+        n => Finding::Kept(Kept::Copies(n)),
+    }
+}
+
+fn resume(names: &[String], trial: &TrialFacts) -> Finding {
+    let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
+    match checks(names, trial) {
+        Finding::Kept(_) if elsewhere > 0 => Finding::Violated(format!(
+            "{elsewhere} partitions did not start at the committed offset"
+        )),
+        Finding::Kept(_) if restarted == 0 => Finding::Open("no consumer was replaced".to_owned()),
+        Finding::Kept(_) if at_committed == 0 => {
+            Finding::Open("no replaced consumer was seen to resume".to_owned())
+        }
+        Finding::Kept(_) => Finding::Kept(Kept::Resumed(at_committed)),
+        other => other,
+    }
+}
+
+impl TrialFacts {
+    fn main_topic(&self) -> &str {
+        &self.environment.settings.topic
+    }
+}
+
+fn in_trial(trial: &TrialFacts, trials: &[TrialFacts], text: &str) -> String {
+    if trials.len() == 1 { text.to_owned() } else { format!("trial {}: {text}", trial.number) }
+}

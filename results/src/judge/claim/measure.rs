@@ -1,0 +1,119 @@
+//! The figure of one claim in one trial, or the reason why the trial gives none.
+
+use crate::judge::predict::{self, Prediction};
+use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
+use crate::judge::timeline::FaultSpan;
+
+use super::{Metric, Service, TrialFacts};
+
+/// One trial's figure.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Figure {
+    /// Seconds; a lower bound when censored.
+    pub(super) seconds: f64,
+    /// Whether what was measured did not end before the data did.
+    pub(super) censored: bool,
+    /// Where the time went.
+    pub(super) phases: Phases,
+    /// What the settings in force predict.
+    pub(super) prediction: Option<Prediction>,
+}
+
+/// The fault `step` of `trial`, if it was injected and proven.
+pub(super) fn proven_step<'a>(trial: &'a TrialFacts, step: &str) -> Result<&'a FaultSpan, String> {
+    if let Some((_, reason)) = trial.skipped.iter().find(|(id, _)| id == step) {
+        return Err(format!("step \"{step}\" was skipped: {reason}"));
+    }
+    let Some(fault) = trial.faults.iter().find(|fault| fault.id == step) else {
+        return Err(format!("step \"{step}\" was not carried out"));
+    };
+    if !fault.proven {
+        return Err(format!("nothing proves that the fault of step \"{step}\" took effect"));
+    }
+    Ok(fault)
+}
+
+/// The figure of a time metric for one step of a trial.
+pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<Figure, String> {
+    let fault = proven_step(trial, step)?;
+    let settings = &trial.environment.settings;
+    match metric {
+        Metric::ControllerFailover => {
+            let position = trial.faults.iter().position(|f| f.id == step);
+            let failover = position
+                .and_then(|n| trial.recovery.controllers.get(n))
+                .and_then(Option::as_ref)
+                .ok_or_else(|| format!("step \"{step}\" did not take the controller away"))?;
+            Ok(Figure {
+                seconds: failover.failover_s,
+                censored: failover.censored,
+                phases: failover.phases,
+                prediction: predict::controller_failover(settings, &fault.fault),
+            })
+        }
+        Metric::UnavailabilityLed => {
+            let rows = rows(trial, step, StreamKind::Main, true)?;
+            Ok(worst(&rows, predict::partition_recovery(settings, fault)))
+        }
+        Metric::UnavailabilityNotLed(Service::AcksAll) => {
+            if !trial.acks_all {
+                return Err("the main load does not use acks=all".to_owned());
+            }
+            let rows = rows(trial, step, StreamKind::Main, false)?;
+            // A dead member of the ISR holds up acks=all as a dead leader does. Where every broker
+            // has a copy, that is every partition.
+            let everywhere = settings.replication_factor == settings.brokers;
+            let prediction = predict::partition_recovery(settings, fault).filter(|_| everywhere);
+            Ok(worst(&rows, prediction))
+        }
+        Metric::UnavailabilityNotLed(Service::Acks1) => {
+            let rows = rows(trial, step, StreamKind::Probe, false)?;
+            Ok(worst(&rows, Some(predict::undisturbed())))
+        }
+        Metric::UnavailabilityNotLed(Service::Reads) => {
+            let rows = rows(trial, step, StreamKind::Reads, false)?;
+            Ok(worst(&rows, Some(predict::undisturbed())))
+        }
+        Metric::Checks(_)
+        | Metric::ChecksAcksAll(_)
+        | Metric::MinIsrCopies(_)
+        | Metric::ResumeAtCommitted(_) => Err("not a time".to_owned()),
+    }
+}
+
+fn rows<'a>(
+    trial: &'a TrialFacts,
+    step: &str,
+    stream: StreamKind,
+    led: bool,
+) -> Result<Vec<&'a PartitionRecovery>, String> {
+    let of_step: Vec<_> = trial
+        .recovery
+        .partitions
+        .iter()
+        .filter(|row| row.fault == step && row.stream == stream)
+        .collect();
+    if of_step.is_empty() {
+        return Err(format!("no figures of the {} stream for step \"{step}\"", stream.as_str()));
+    }
+    if of_step.iter().any(|row| row.led.is_none()) {
+        return Err(format!("who led which partition at step \"{step}\" was not seen"));
+    }
+    let wanted: Vec<_> = of_step.into_iter().filter(|row| row.led == Some(led)).collect();
+    if wanted.is_empty() {
+        let which = if led { "no partition" } else { "every partition" };
+        return Err(format!("the dead broker of step \"{step}\" led {which}"));
+    }
+    Ok(wanted)
+}
+
+/// The partition that was away longest stands for the trial.
+fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure {
+    let longest = rows.iter().max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s));
+    Figure {
+        seconds: longest.map_or(0.0, |row| row.unavailable_s),
+        censored: rows.iter().any(|row| row.censored),
+        phases: longest.map(|row| row.phases_s).unwrap_or_default(),
+        prediction,
+    }
+}

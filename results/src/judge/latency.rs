@@ -1,0 +1,284 @@
+//! Latency histograms of the main load, from the history.
+//!
+//! Response = ack - due (the answer), service = ack - sent, schedule lag = sent - due, end to end =
+//! consumed - due. All in microseconds, HDR with 3 digits, saturating at one hour. Warm-up counts
+//! nowhere. Histograms are merged, percentiles never averaged. End to end counts every delivery to
+//! the group, redeliveries after a rebalance included.
+//!
+//! Two populations beside the whole: the steady load, and the load from a fault's preparation to
+//! the steady cluster after it. A send belongs to the second when any part of its life does.
+
+pub mod interval_log;
+
+use std::collections::BTreeSet;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::judge::timeline::Timeline;
+use crate::record::clock::RunTime;
+use crate::record::history::{Client, Entry, LoadRole, Observed, Outcome, Poll, Send};
+use crate::record::history::{History, Stream};
+
+/// Longest latency that a histogram tells apart: one hour, in microseconds.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// A percentile needs this many samples beyond it to mean something: p99.9 needs 10 000 samples,
+/// p99 1 000, p90 100, the median 20.
+const SAMPLES_BEYOND: f64 = 10.0;
+
+/// Percentiles of one histogram, in microseconds; none without enough samples.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: Option<u64>,
+    /// 90th percentile.
+    pub p90: Option<u64>,
+    /// 99th percentile.
+    pub p99: Option<u64>,
+    /// 99.9th percentile.
+    pub p999: Option<u64>,
+    /// Longest; none without samples.
+    pub max: Option<u64>,
+    /// Samples.
+    pub n: u64,
+}
+
+/// One histogram of each kind.
+#[derive(Debug, Clone)]
+pub struct Histograms {
+    /// Ack - due.
+    pub response: Histogram<u64>,
+    /// Ack - sent.
+    pub service: Histogram<u64>,
+    /// Sent - due.
+    pub schedule_lag: Histogram<u64>,
+    /// Consumed - due.
+    pub end_to_end: Histogram<u64>,
+}
+
+/// What the main load did in one trial, or in all when merged.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Sends handed to the client, without warm-up.
+    pub sent: u64,
+    /// Of these, acked.
+    pub acked: u64,
+    /// Of these, certainly not in the log.
+    pub failed: u64,
+    /// Of these, perhaps in the log.
+    pub indeterminate: u64,
+    /// Records that the group got.
+    pub consumed: u64,
+    /// Seconds from the first due time to the last hand-over, summed over trials.
+    pub seconds: f64,
+    /// All of the load.
+    pub all: Histograms,
+    /// The steady load.
+    pub baseline: Histograms,
+    /// The load around faults.
+    pub faults: Histograms,
+}
+
+/// A new histogram of this crate's precision.
+pub fn histogram() -> Histogram<u64> {
+    #[expect(
+        clippy::expect_used,
+        reason = "constants within the documented limits: 1, 2 * 1, 0..=5"
+    )]
+    Histogram::new_with_bounds(1, LONGEST_US, 3).expect("valid bounds")
+}
+
+/// Percentiles of `histogram`, those that its samples support.
+pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+    let n = histogram.len();
+    let at = |quantile: f64| {
+        // A little less than the product, which floating point may put just below the whole.
+        let enough = n as f64 * (1.0 - quantile) >= SAMPLES_BEYOND - 1e-6;
+        enough.then(|| histogram.value_at_quantile(quantile))
+    };
+    Percentiles {
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: (n > 0).then(|| histogram.max()),
+        n,
+    }
+}
+
+impl Histograms {
+    fn new() -> Self {
+        Self {
+            response: histogram(),
+            service: histogram(),
+            schedule_lag: histogram(),
+            end_to_end: histogram(),
+        }
+    }
+
+    fn record(&mut self, send: &Send) {
+        record(&mut self.schedule_lag, send.due, send.sent);
+        if matches!(send.outcome, Outcome::Acked { .. }) {
+            record(&mut self.response, send.due, send.done);
+            record(&mut self.service, send.sent, send.done);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.response, &other.response),
+            (&mut self.service, &other.service),
+            (&mut self.schedule_lag, &other.schedule_lag),
+            (&mut self.end_to_end, &other.end_to_end),
+        ];
+        for (mine, theirs) in pairs {
+            #[expect(clippy::expect_used, reason = "both come from `histogram()`: same bounds")]
+            mine.add(theirs).expect("same bounds");
+        }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            sent: 0,
+            acked: 0,
+            failed: 0,
+            indeterminate: 0,
+            consumed: 0,
+            seconds: 0.0,
+            all: Histograms::new(),
+            baseline: Histograms::new(),
+            faults: Histograms::new(),
+        }
+    }
+}
+
+impl Load {
+    /// Adds another trial's load to this one.
+    pub fn merge(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.acked += other.acked;
+        self.failed += other.failed;
+        self.indeterminate += other.indeterminate;
+        self.consumed += other.consumed;
+        self.seconds += other.seconds;
+        self.all.merge(&other.all);
+        self.baseline.merge(&other.baseline);
+        self.faults.merge(&other.faults);
+    }
+
+    /// Sends a second that were handed to the client.
+    pub fn achieved_per_s(&self) -> f64 {
+        if self.seconds > 0.0 { self.sent as f64 / self.seconds } else { 0.0 }
+    }
+}
+
+/// The main load's sends that count for figures.
+pub(crate) fn main_sends(history: &History) -> impl Iterator<Item = &Send> {
+    history.streams.iter().filter(|stream| is_main(stream)).flat_map(|stream| {
+        stream.entries.iter().filter_map(|entry| match entry {
+            Entry::Send(send) if !send.warm_up => Some(send),
+            _ => None,
+        })
+    })
+}
+
+fn is_main(stream: &Stream) -> bool {
+    matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
+}
+
+/// Measures the main load of one trial; `asked_per_s` closes the last interval of the schedule.
+pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load {
+    let mut load = Load::default();
+    let disturbed = timeline.disturbed();
+    let touches = |from: RunTime, to: RunTime| {
+        disturbed.iter().any(|(begin, end)| from < *end && to >= *begin)
+    };
+    let mut first_due = RunTime(u64::MAX);
+    let mut last_sent = RunTime(0);
+    for send in main_sends(history) {
+        load.sent += 1;
+        match send.outcome {
+            Outcome::Acked { .. } => load.acked += 1,
+            Outcome::Failed { .. } => load.failed += 1,
+            Outcome::Indeterminate { .. } => load.indeterminate += 1,
+        }
+        load.all.record(send);
+        let disturbed = touches(send.due, send.done);
+        let population = if disturbed { &mut load.faults } else { &mut load.baseline };
+        population.record(send);
+        first_due = first_due.min(send.due);
+        last_sent = last_sent.max(send.sent);
+    }
+    if load.sent > 0 {
+        let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
+        load.seconds = last_sent.secs_since(first_due).max(0.0) + interval;
+    }
+    for (due, at) in deliveries(history).filter(|(due, _)| *due >= first_due) {
+        load.consumed += 1;
+        record(&mut load.all.end_to_end, due, at);
+        let population = if touches(due, at) { &mut load.faults } else { &mut load.baseline };
+        record(&mut population.end_to_end, due, at);
+    }
+    load
+}
+
+/// Due time and arrival of each record of the main load that a consumer group got.
+fn deliveries(history: &History) -> impl Iterator<Item = (RunTime, RunTime)> {
+    let mains: BTreeSet<u16> = history
+        .streams
+        .iter()
+        .filter_map(|stream| match stream.header.client {
+            Client::Producer { producer, role: LoadRole::Main, .. } => Some(producer),
+            _ => None,
+        })
+        .collect();
+    let groups = history
+        .streams
+        .iter()
+        .filter(|stream| matches!(stream.header.client, Client::GroupConsumer { .. }));
+    groups.flat_map(|stream| &stream.entries).filter_map(move |entry| match entry {
+        Entry::Poll(Poll { at, record: Observed::Record(record), .. }) => {
+            mains.contains(&record.producer).then_some((record.due, *at))
+        }
+        _ => None,
+    })
+}
+
+fn record(histogram: &mut Histogram<u64>, from: RunTime, to: RunTime) {
+    histogram.saturating_record(to.since(from).as_micros() as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_without_enough_samples_is_none() {
+        let mut h = histogram();
+        for value in 1..=999 {
+            h.record(value).unwrap();
+        }
+        let few = percentiles(&h);
+        assert_eq!((few.p50, few.p90.is_some(), few.p99, few.n), (Some(500), true, None, 999));
+        h.record(1000).unwrap();
+        assert_eq!(percentiles(&h).p99, Some(990));
+        assert_eq!(percentiles(&histogram()), Percentiles::default());
+    }
+
+    #[test]
+    fn merged_histograms_hold_both_tails() {
+        let (mut a, mut b) = (Load::default(), Load::default());
+        for _ in 0..1000 {
+            a.all.response.record(1_000).unwrap();
+            b.all.response.record(100_000).unwrap();
+        }
+        a.merge(&b);
+        // The average of the two 99th percentiles would be 50 ms.
+        assert_eq!(percentiles(&a.all.response).p99.map(|v| v / 1000), Some(100));
+    }
+}

@@ -1,0 +1,370 @@
+//! What each fault did to each partition: how long it was unavailable, and where the time went.
+//!
+//! Seconds are counted from the injection unless a name says otherwise. For every partition, and
+//! each of the main load, the acks=1 probe and the read probe:
+//!
+//! - `total_s` is the longest gap (see [`gap`]) that was there between injection and healing. A send
+//!   that was in flight at the injection belongs to the fault; of one that was late already, the
+//!   time from [`DELAYED`] before the injection on. Gaps that began after kbench started
+//!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`.
+//! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
+//!   it could restart the broker. That is not Kafka's recovery:
+//!   `unavailable_s = total_s - kbench_wait_s`.
+//! - `heal_s` is the rest of the gap after healing began; not 0 only when the partition came back
+//!   (or did not) after the restart. The phases split what lies before:
+//!   `unavailable_s = detect + elect + metadata + client + heal_s + phase_residual_s`.
+//! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
+//!   it has no phases.
+
+pub mod controller;
+pub mod gap;
+pub mod phases;
+pub mod throughput;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::timeline::{FaultSpan, Timeline};
+use crate::record::clock::RunTime;
+use crate::record::environment::Environment;
+use crate::record::event::Event;
+use crate::record::history::History;
+use crate::record::history::{Client, Entry, Observed};
+
+pub use controller::ControllerFailover;
+pub use gap::{DELAYED, Gap};
+pub use phases::Phases;
+
+use gap::Operations;
+use throughput::Acks;
+
+/// Which clients a figure is from.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamKind {
+    /// The main load.
+    Main,
+    /// The acks=1 producer on a topic of its own.
+    Probe,
+    /// The client that reads old records.
+    Reads,
+}
+
+impl StreamKind {
+    /// The name as it is written in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Probe => "probe",
+            Self::Reads => "reads",
+        }
+    }
+}
+
+/// What one fault did to one partition, as one kind of client saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PartitionRecovery {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Id of the fault.
+    pub fault: String,
+    /// Which clients saw it.
+    pub stream: StreamKind,
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Whether a broker that the fault took away led it at the injection; none when not known.
+    pub led: Option<bool>,
+    /// From the injection to the first send that failed or stayed without outcome.
+    pub first_error_s: Option<f64>,
+    /// Unavailability without kbench's own wait; a lower bound when censored.
+    pub unavailable_s: f64,
+    /// Whether anything was delayed or failed. If not, `unavailable_s` is the longest response.
+    pub interrupted: bool,
+    /// Whether the gap did not end before the data did.
+    pub censored: bool,
+    /// Length of the gap as the client saw it.
+    pub total_s: f64,
+    /// Part of the gap in which kbench waited for a stale registration.
+    pub kbench_wait_s: f64,
+    /// Part of the gap after healing began, without that wait.
+    pub heal_s: f64,
+    /// Whether the partition came back only after kbench began to heal.
+    pub ended_after_heal: bool,
+    /// From the injection to the answer that ended the gap; none when nothing was interrupted.
+    pub first_ack_s: Option<f64>,
+    /// Where the time went.
+    pub phases_s: Phases,
+    /// What the phases and `heal_s` do not explain of `unavailable_s`.
+    pub phase_residual_s: f64,
+    /// The longest gap that began after kbench started to heal.
+    pub after_heal_gap_s: Option<f64>,
+    /// Until the main load's throughput was back (of all partitions).
+    pub throughput_restored_s: Option<f64>,
+    /// Until the ISR, once it had shrunk, was full again.
+    pub isr_full_s: Option<f64>,
+    /// Until the group consumed the first record that was due after the injection.
+    pub consumed_s: Option<f64>,
+    /// Smallest ISR in ZooKeeper during the fault.
+    pub min_isr: Option<usize>,
+    /// Smallest number of ISR members that were alive during the fault.
+    pub min_live_isr: Option<usize>,
+    /// What was not seen, or needs saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// All recovery figures of one trial.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recovery {
+    /// One row a fault, stream and partition.
+    pub partitions: Vec<PartitionRecovery>,
+    /// Controller failovers by position of the fault; none when it did not take the controller.
+    pub controllers: Vec<Option<ControllerFailover>>,
+    /// Acks a second on the healthy cluster, where it was measured.
+    pub steady_per_s: Option<f64>,
+}
+
+/// Measures every fault of a trial.
+pub fn measure(
+    trial: u32,
+    environment: &Environment,
+    events: &[Event],
+    history: &History,
+) -> Recovery {
+    let timeline = Timeline::new(events);
+    let operations = gap::operations(history, timeline.load_end);
+    let acks = Acks::new(&operations, &timeline);
+    let consumed = consumed(history);
+    let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
+    let gaps: Vec<Vec<Gap>> = operations.values().map(Operations::gaps).collect();
+    for fault in &timeline.faults {
+        recovery.controllers.push(controller::failover(&timeline, fault));
+        let restored = acks.restored_s(fault);
+        for ((key, list), gaps) in operations.iter().zip(&gaps) {
+            let (kind, topic, partition) = key;
+            let measured = Measured { timeline: &timeline, fault, topic, partition: *partition };
+            let Some(mut row) = measured.row(*kind, list, gaps) else {
+                continue;
+            };
+            row.trial = trial;
+            if *kind == StreamKind::Main {
+                row.throughput_restored_s = restored;
+                row.consumed_s = measured.consumed_s(&consumed);
+            }
+            measured.isr(&mut row, environment.settings.replication_factor as usize);
+            say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
+            recovery.partitions.push(row);
+        }
+    }
+    recovery
+}
+
+/// One fault and one partition.
+struct Measured<'a> {
+    timeline: &'a Timeline<'a>,
+    fault: &'a FaultSpan,
+    topic: &'a str,
+    partition: i32,
+}
+
+impl Measured<'_> {
+    /// None when the client asked nothing of the partition in the fault's window.
+    fn row(
+        &self,
+        stream: StreamKind,
+        operations: &Operations,
+        gaps: &[Gap],
+    ) -> Option<PartitionRecovery> {
+        let fault = self.fault;
+        let longest_response = operations.longest_response(fault.injecting, fault.window_end);
+        let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
+        let own_until = healing.max(fault.injecting);
+        let own = gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until);
+        let gap = longest(own.map(|g| Gap { start: g.start.max(self.in_flight_since()), ..*g }));
+        if longest_response.is_none() && gap.is_none() {
+            return None;
+        }
+        let (later_until, next) = self.next_fault();
+        let later = gaps.iter().filter(|g| {
+            healing <= g.start && g.start < next && !(g.start >= later_until && g.end > next)
+        });
+        let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
+        let quiet = operations.longest_response(fault.injecting, healing).unwrap_or_default();
+        let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
+        let errors = operations.list.iter().filter(|o| !o.ok && o.done >= fault.injecting);
+        let first_error =
+            errors.filter(|o| o.due < fault.window_end && stream != StreamKind::Reads);
+        let mut row = PartitionRecovery {
+            trial: 0,
+            fault: fault.id.clone(),
+            stream,
+            topic: self.topic.to_owned(),
+            partition: self.partition,
+            led: state.filter(|s| s.leader >= 0).map(|s| fault.brokers.contains(&s.leader)),
+            first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
+            unavailable_s: quiet.as_secs_f64(),
+            interrupted: false,
+            censored: false,
+            total_s: quiet.as_secs_f64(),
+            kbench_wait_s: 0.0,
+            heal_s: 0.0,
+            ended_after_heal: false,
+            first_ack_s: None,
+            phases_s: Phases::default(),
+            phase_residual_s: 0.0,
+            after_heal_gap_s: after_heal.map(|g| g.seconds()),
+            throughput_restored_s: None,
+            isr_full_s: None,
+            consumed_s: None,
+            min_isr: None,
+            min_live_isr: None,
+            note: None,
+        };
+        if let Some(gap) = gap {
+            self.explain(gap, &mut row);
+        }
+        Some(row)
+    }
+
+    /// A send in flight at the injection is the fault's, as far as it was not late already.
+    fn in_flight_since(&self) -> RunTime {
+        RunTime(self.fault.injecting.0.saturating_sub(DELAYED.as_nanos() as u64))
+    }
+
+    /// Since when sends in flight are the next fault's, and when that was injected; without a next
+    /// one, the end of this one's window.
+    fn next_fault(&self) -> (RunTime, RunTime) {
+        let mut later = self.timeline.faults.iter().filter(|f| f.injecting > self.fault.injecting);
+        match later.next() {
+            Some(next) => (Measured { fault: next, ..*self }.in_flight_since(), next.injecting),
+            None => (self.fault.window_end, self.fault.window_end),
+        }
+    }
+
+    fn explain(&self, gap: Gap, row: &mut PartitionRecovery) {
+        let fault = self.fault;
+        let healing = fault.healing.unwrap_or(RunTime(u64::MAX));
+        let waited = healing.plus(Duration::from_secs_f64(fault.waited_for_session_s.max(0.0)));
+        let overlap = |from: RunTime, to: RunTime| {
+            gap.end.min(to).secs_since(gap.start.max(from).min(gap.end.min(to))).max(0.0)
+        };
+        let after_heal = overlap(healing, RunTime(u64::MAX));
+        row.interrupted = true;
+        row.censored = gap.censored;
+        row.total_s = gap.seconds();
+        row.kbench_wait_s = overlap(healing, waited);
+        row.heal_s = after_heal - row.kbench_wait_s;
+        row.ended_after_heal = after_heal > 0.0;
+        row.unavailable_s = row.total_s - row.kbench_wait_s;
+        row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
+        let anchors = phases::anchors(self.timeline, fault, self.topic, self.partition);
+        let end = gap.end.min(healing);
+        let (phases, remarks) = phases::split(gap.start, end, &anchors);
+        row.phases_s = phases;
+        row.phase_residual_s = row.unavailable_s - row.heal_s - row.phases_s.sum();
+        let mut notes = anchors.notes;
+        notes.extend(remarks);
+        if gap.start == self.in_flight_since() {
+            notes.push("a send was late already when the fault was injected".to_owned());
+        }
+        if row.ended_after_heal {
+            let how = if gap.censored { "did not come back" } else { "came back only" };
+            notes.push(format!("{how} after kbench began to heal"));
+        }
+        if row.kbench_wait_s >= 0.05 {
+            notes.push(format!(
+                "{:.1} s of kbench's wait for a stale registration are not counted",
+                row.kbench_wait_s
+            ));
+        }
+        row.note = (!notes.is_empty()).then(|| notes.join("; "));
+    }
+
+    fn isr(&self, row: &mut PartitionRecovery, replication_factor: usize) {
+        let fault = self.fault;
+        let held = self.timeline.state_at(self.topic, self.partition, fault.injecting);
+        let later = self.timeline.states(self.topic, self.partition);
+        let changes: Vec<_> =
+            later.filter(|s| s.at > fault.injecting && s.at < fault.window_end).collect();
+        let states = || held.iter().chain(&changes);
+        row.min_isr = states().map(|s| s.isr.len()).min();
+        row.min_live_isr = states()
+            .map(|s| {
+                let at = s.at.max(fault.injecting);
+                s.isr.iter().filter(|b| !self.timeline.is_dead(fault, **b, at)).count()
+            })
+            .min();
+        let full = held.map_or(0, |s| s.isr.len()).max(replication_factor);
+        let shrunk = changes.iter().position(|s| s.isr.len() < full);
+        row.isr_full_s = shrunk
+            .and_then(|first| changes[first..].iter().find(|s| s.isr.len() >= full))
+            .map(|s| self.since_injection(s.at));
+    }
+
+    fn consumed_s(&self, consumed: &Consumed) -> Option<f64> {
+        let polls = consumed.get(&(self.topic.to_owned(), self.partition))?;
+        let window = polls.iter().filter(|(due, _)| self.fault.contains(*due));
+        window.map(|(_, at)| *at).min().map(|at| self.since_injection(at))
+    }
+
+    fn since_injection(&self, at: RunTime) -> f64 {
+        at.secs_since(self.fault.injecting)
+    }
+}
+
+/// The longest of some gaps. A censored one is longer than any that ended: its length is but a
+/// lower bound.
+fn longest(gaps: impl Iterator<Item = Gap>) -> Option<Gap> {
+    gaps.max_by_key(|g| (g.censored, g.end.since(g.start)))
+}
+
+/// Why acks=all waited for a restart: the copies left were too few.
+fn say_too_few_copies(row: &mut PartitionRecovery, min_insync_replicas: Option<u32>) {
+    let (Some(live), Some(wanted)) = (row.min_live_isr, min_insync_replicas) else {
+        return;
+    };
+    if row.stream == StreamKind::Main && row.ended_after_heal && live < wanted as usize {
+        let why = format!(
+            "{live} live in-sync copies, min.insync.replicas is {wanted}: acks=all is refused until \
+             a broker restarts"
+        );
+        row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
+    }
+}
+
+/// Due time and arrival of every record that a consumer group got, by topic and partition.
+type Consumed = BTreeMap<(String, i32), Vec<(RunTime, RunTime)>>;
+
+fn consumed(history: &History) -> Consumed {
+    let mut consumed = Consumed::new();
+    for stream in &history.streams {
+        if !matches!(stream.header.client, Client::GroupConsumer { .. }) {
+            continue;
+        }
+        for entry in &stream.entries {
+            if let Entry::Poll(poll) = entry
+                && let Observed::Record(record) = poll.record
+            {
+                let key = (stream.header.topic.clone(), poll.partition);
+                consumed.entry(key).or_default().push((record.due, poll.at));
+            }
+        }
+    }
+    consumed
+}

@@ -1,0 +1,212 @@
+//! Whether the run itself is worth anything: did the generator keep up, did the clients disturb
+//! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
+//! neither a pass nor Kafka's failure.
+
+use crate::judge::latency::Load;
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::event::{Event, EventKind};
+use crate::record::history::{Client, LoadRole};
+use crate::record::history::{Ending, History};
+
+/// Least part of the asked rate that must have been handed to the client.
+const ACHIEVED: f64 = 0.99;
+/// The schedule lag's p99 may be this part of the response's p99.
+const LAG_SHARE: f64 = 0.10;
+/// A lag p99 up to here is never condemned. Lag adds to the response time one to one, so a latency
+/// p99 is overstated, never understated, by at most 1 ms. Without this floor a healthy p99 of 2 ms
+/// would condemn 0.25 ms of scheduler noise on a two-core machine.
+const LAG_FLOOR_US: u64 = 1_000;
+/// The same with faults: such a run judges times in seconds, and a lag below the 10 ms by which its
+/// time-keeping may err changes none of them. Its steady load lasts seconds, where one stall of the
+/// machine by 0.1 s is a p99 of some milliseconds.
+const LAG_FLOOR_WITH_FAULTS_US: u64 = 10_000;
+/// Part of its CPU that a client may use. `LoadEnded` covers the whole load, fault windows included:
+/// retries only raise it, so the check errs to the strict side.
+const CPU: f64 = 0.80;
+
+/// Judges a trial as a measurement, apart from [`schedule_lag`]. `cores` is what it could use.
+pub fn judge(
+    load: &Load,
+    asked_per_s: f64,
+    cores: u32,
+    events: &[Event],
+    history: &History,
+) -> Vec<Check> {
+    vec![rate(load, asked_per_s), cpu(events, cores, history), queue(events), complete(history)]
+}
+
+fn rate(load: &Load, asked_per_s: f64) -> Check {
+    const NAME: &str = "generator-rate";
+    if load.sent == 0 || asked_per_s <= 0.0 {
+        return check(NAME, Verdict::Unknown, load.sent, "no load after the warm-up".to_owned());
+    }
+    let achieved = load.achieved_per_s();
+    let note = format!("{achieved:.1} of {asked_per_s:.1} records/s were handed to the client");
+    let enough = achieved / asked_per_s >= ACHIEVED;
+    check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, load.sent, note)
+}
+
+/// Judges the schedule lag of all trials' load together, as its latencies are reported: one stall of
+/// 0.1 s is already more than 1 % of a single short baseline.
+pub fn schedule_lag(load: &Load) -> Check {
+    const NAME: &str = "schedule-lag";
+    let (lag, response) = (&load.baseline.schedule_lag, &load.baseline.response);
+    if lag.is_empty() || response.is_empty() {
+        let note = "no steady load outside of fault windows".to_owned();
+        return check(NAME, Verdict::Unknown, 0, note);
+    }
+    let lag_p99 = lag.value_at_quantile(0.99);
+    let response_p99 = response.value_at_quantile(0.99);
+    let with_faults = !load.faults.schedule_lag.is_empty();
+    let floor = if with_faults { LAG_FLOOR_WITH_FAULTS_US } else { LAG_FLOOR_US };
+    let allowed = ((response_p99 as f64 * LAG_SHARE) as u64).max(floor);
+    let ms = |us: u64| us as f64 / 1e3;
+    let note = format!(
+        "steady load: lag p99 {:.2} ms, response p99 {:.2} ms, allowed {:.2} ms",
+        ms(lag_p99),
+        ms(response_p99),
+        ms(allowed)
+    );
+    let verdict = if lag_p99 <= allowed { Verdict::Valid } else { Verdict::InvalidRun };
+    check(NAME, verdict, lag.len(), note)
+}
+
+fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
+    const NAME: &str = "client-cpu";
+    let ended = events.iter().find_map(|event| match event.kind {
+        EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, .. } if over_s > 0.0 => {
+            Some((producer_cpu_s, clients_cpu_s, over_s))
+        }
+        _ => None,
+    });
+    let Some((producer_cpu_s, clients_cpu_s, over_s)) = ended else {
+        return check(
+            NAME,
+            Verdict::Unknown,
+            0,
+            "the clients' CPU time was not recorded".to_owned(),
+        );
+    };
+    let is_main = |c: &Client| matches!(c, Client::Producer { role: LoadRole::Main, .. });
+    let producers = history.streams.iter().filter(|s| is_main(&s.header.client)).count().max(1);
+    let producer = producer_cpu_s / over_s / producers as f64;
+    let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
+    let note = format!(
+        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {} cores",
+        producer * 100.0,
+        clients * 100.0,
+        cores.max(1)
+    );
+    let fine = producer <= CPU && clients <= CPU;
+    check(NAME, if fine { Verdict::Valid } else { Verdict::InvalidRun }, 1, note)
+}
+
+fn queue(events: &[Event]) -> Check {
+    const NAME: &str = "client-queue";
+    let full = events.iter().find_map(|event| match event.kind {
+        EventKind::LoadEnded { queue_full, .. } => Some(queue_full),
+        _ => None,
+    });
+    match full {
+        None => {
+            let note = "how often the client's queue was full was not recorded".to_owned();
+            check(NAME, Verdict::Unknown, 0, note)
+        }
+        Some(0) => check(NAME, Verdict::Valid, 1, "never full".to_owned()),
+        Some(times) => {
+            let note = "the client's queue was full: sends waited in kbench, not in Kafka; raise \
+                        queue.buffering.max.messages or lower the rate"
+                .to_owned();
+            Check { count: times, ..check(NAME, Verdict::InvalidRun, 1, note) }
+        }
+    }
+}
+
+fn complete(history: &History) -> Check {
+    const NAME: &str = "history-complete";
+    let cut: Vec<String> = history
+        .streams
+        .iter()
+        .filter_map(|stream| match &stream.ending {
+            Ending::Complete | Ending::Killed => None,
+            Ending::Truncated { at_byte, what, .. } => {
+                Some(format!("stream {} breaks off at byte {at_byte}: {what}", stream.name))
+            }
+        })
+        .collect();
+    let examined = history.streams.len() as u64;
+    if cut.is_empty() && examined > 0 {
+        let killed = history.streams.iter().filter(|stream| stream.ending == Ending::Killed);
+        let killed: Vec<&str> = killed.map(|stream| stream.name.as_str()).collect();
+        let note = match &*killed {
+            [] => "every stream is complete".to_owned(),
+            _ => format!("complete but for what was killed on purpose: {}", killed.join(", ")),
+        };
+        return check(NAME, Verdict::Valid, examined, note);
+    }
+    let note = if cut.is_empty() { "there is no history".to_owned() } else { cut.join("; ") };
+    Check { count: cut.len() as u64, ..check(NAME, Verdict::Unknown, examined, note) }
+}
+
+fn check(name: &str, verdict: Verdict, examined: u64, note: String) -> Check {
+    let count = u64::from(verdict == Verdict::InvalidRun);
+    Check { name: name.to_owned(), verdict, count, examined, note: Some(note), witnesses: vec![] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::clock::RunTime;
+
+    fn load(lag_us: u64, response_us: u64) -> Load {
+        let mut load = Load { sent: 1000, seconds: 1.0, ..Load::default() };
+        for _ in 0..1000 {
+            load.baseline.schedule_lag.record(lag_us).unwrap();
+            load.baseline.response.record(response_us).unwrap();
+        }
+        load
+    }
+
+    #[test]
+    fn a_generator_that_falls_behind_makes_the_run_invalid() {
+        assert_eq!(rate(&load(1, 1), 1000.0).verdict, Verdict::Valid);
+        assert_eq!(rate(&load(1, 1), 1011.0).verdict, Verdict::InvalidRun);
+        assert_eq!(rate(&Load::default(), 1000.0).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn lag_is_judged_against_the_response_with_a_floor() {
+        assert_eq!(schedule_lag(&load(250, 2_000)).verdict, Verdict::Valid);
+        assert_eq!(schedule_lag(&load(1_500, 2_000)).verdict, Verdict::InvalidRun);
+        assert_eq!(schedule_lag(&load(1_500, 20_000)).verdict, Verdict::Valid);
+
+        let with_faults = |lag_us| {
+            let mut load = load(lag_us, 20_000);
+            load.faults.schedule_lag.record(1).unwrap();
+            schedule_lag(&load).verdict
+        };
+        assert_eq!(with_faults(9_000), Verdict::Valid);
+        assert_eq!(with_faults(11_000), Verdict::InvalidRun);
+    }
+
+    #[test]
+    fn busy_clients_and_full_queues_are_told() {
+        let ended = |cpu: f64, queue_full| {
+            vec![Event {
+                at: RunTime(1),
+                kind: EventKind::LoadEnded {
+                    producer_cpu_s: cpu,
+                    clients_cpu_s: cpu,
+                    over_s: 10.0,
+                    queue_full,
+                },
+            }]
+        };
+        let history = History::default();
+        assert_eq!(cpu(&ended(7.9, 0), 2, &history).verdict, Verdict::Valid);
+        assert_eq!(cpu(&ended(8.1, 0), 2, &history).verdict, Verdict::InvalidRun);
+        assert_eq!(cpu(&[], 2, &history).verdict, Verdict::Unknown);
+        let full = queue(&ended(1.0, 3));
+        assert_eq!((full.verdict, full.count), (Verdict::InvalidRun, 3));
+    }
+}

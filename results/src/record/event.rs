@@ -1,0 +1,380 @@
+//! What happened to the cluster and to the run, as a stream of events on the run's clock.
+//!
+//! `events.jsonl` holds one [`Event`] a line, in the order in which they were recorded; that order
+//! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
+//! times and the report are all views of this stream and of the client history.
+
+pub mod log;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::expectation::Expectation;
+use crate::record::clock::RunTime;
+
+/// A broker's `broker.id`.
+pub type BrokerId = i32;
+
+/// One thing that happened, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened (or was first seen), on the run's clock.
+    pub at: RunTime,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// The stages of a trial, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// JVMs are starting, topics are created, the first record of each partition is acked.
+    Starting,
+    /// Load runs, tagged as warm-up; its latencies count nowhere.
+    WarmingUp,
+    /// Load runs on a healthy cluster.
+    Baseline,
+    /// Load runs, the nemesis injects faults.
+    Faults,
+    /// Everything injected is undone.
+    Healing,
+    /// Load has ended; outstanding sends complete, a fresh consumer reads every partition.
+    Draining,
+    /// The cluster is being stopped.
+    Stopping,
+}
+
+/// Whether a process is the broker or the ZooKeeper server of its node.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A Kafka broker.
+    Broker,
+    /// A ZooKeeper server.
+    Zookeeper,
+}
+
+impl Role {
+    /// The role's name as it is written in specs and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Zookeeper => "zookeeper",
+        }
+    }
+}
+
+/// One server process of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Node that it runs on.
+    pub node: String,
+    /// Broker or ZooKeeper.
+    pub role: Role,
+    /// Its `broker.id` or ZooKeeper `myid`.
+    pub id: BrokerId,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.role.as_str(), self.id, self.node)
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// First event of a trial.
+    TrialStarted {
+        /// The run that the trial belongs to.
+        run_id: String,
+        /// Number of the trial, from 1.
+        trial: u32,
+        /// Wall clock (Unix milliseconds) at zero of the run's clock.
+        wall_at_start_ms: i64,
+    },
+    /// A stage of the trial began.
+    Stage {
+        /// Which.
+        stage: Stage,
+    },
+    /// A process of the cluster was started.
+    ProcessStarted {
+        /// Node.
+        node: String,
+        /// Broker or ZooKeeper.
+        role: Role,
+        /// Process id as kbench sees it.
+        pid: i32,
+    },
+    /// A process of the cluster ended.
+    ProcessEnded {
+        /// Node.
+        node: String,
+        /// Broker or ZooKeeper.
+        role: Role,
+        /// Process id as kbench sees it.
+        pid: i32,
+        /// How, for people: "signal 9", "exit 1".
+        how: String,
+    },
+    /// Every condition of readiness is met.
+    ClusterReady {
+        /// Seconds since the first JVM was started.
+        took_s: f64,
+    },
+    /// `/controller` vanished from ZooKeeper.
+    ControllerGone,
+    /// `/controller` was created or read: this broker is the controller.
+    ControllerElected {
+        /// Its id.
+        broker: BrokerId,
+        /// Creation time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        ctime_ms: i64,
+    },
+    /// `/controller_epoch` has this value.
+    ControllerEpoch {
+        /// The epoch.
+        epoch: i32,
+    },
+    /// `/brokers/ids/N` was created or read.
+    BrokerRegistered {
+        /// N.
+        broker: BrokerId,
+        /// ZooKeeper session that owns the znode.
+        session: i64,
+        /// Creation time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        ctime_ms: i64,
+    },
+    /// `/brokers/ids/N` vanished from ZooKeeper.
+    BrokerGone {
+        /// N.
+        broker: BrokerId,
+    },
+    /// `/brokers/topics/T/partitions/P/state` has this value.
+    PartitionState {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Leader, or -1.
+        leader: BrokerId,
+        /// Leader epoch.
+        leader_epoch: i32,
+        /// In-sync replicas.
+        isr: Vec<BrokerId>,
+        /// Modification time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        mtime_ms: i64,
+    },
+    /// A live broker's answer to a metadata request changed for this partition.
+    MetadataSeen {
+        /// The broker that answered.
+        observer: BrokerId,
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Leader, or -1.
+        leader: BrokerId,
+        /// Leader epoch.
+        leader_epoch: i32,
+        /// In-sync replicas.
+        isr: Vec<BrokerId>,
+    },
+    /// A live broker's answer to a metadata request names another controller than before.
+    ControllerSeen {
+        /// The broker that answered.
+        observer: BrokerId,
+        /// The controller that it names, or -1.
+        controller: BrokerId,
+    },
+    /// A broker does not answer metadata requests (any more).
+    ObserverLost {
+        /// The broker that was asked.
+        observer: BrokerId,
+        /// Why.
+        error: String,
+    },
+    /// A line of a server's log that marks a step of a recovery.
+    LogMark {
+        /// Node.
+        node: String,
+        /// Broker or ZooKeeper.
+        role: Role,
+        /// Which mark, e.g. "controller-elected".
+        mark: String,
+        /// The log line's own time stamp (Unix milliseconds).
+        wall_ms: i64,
+        /// The line.
+        line: String,
+    },
+    /// The nemesis waits for the cluster to be steady before the next step.
+    AwaitingSteady {
+        /// Id of the step that waits.
+        fault_id: String,
+    },
+    /// The cluster is steady: ISR full, consumers' lag drained.
+    Steady,
+    /// The undo is in the ledger; the injection begins now.
+    FaultInjecting {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// Name of the fault, e.g. "kill".
+        fault: String,
+        /// Target as written in the plan.
+        target: String,
+        /// What the target was resolved to, e.g. "broker 2 (cpu-node2)".
+        resolved: Vec<String>,
+        /// Brokers that the fault takes away.
+        brokers: Vec<BrokerId>,
+    },
+    /// The injection is done, with evidence that it took effect.
+    FaultInjected {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// What shows that it took effect. Empty: unproven.
+        evidence: Vec<String>,
+        /// Whether the evidence proves the effect.
+        proven: bool,
+        /// Seconds from the decision, the event before, until the injection was done; none when it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_s: Option<f64>,
+        /// Seconds from the decision until all that the evidence shows was the case; a question that
+        /// got no answer counts from when it was asked. None when it proves nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown_s: Option<f64>,
+    },
+    /// The fault comes or goes while it lasts.
+    FaultFlapped {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// Whether it is there from now on.
+        on: bool,
+    },
+    /// Clients and cluster have recovered as far as they can while the fault lasts.
+    FaultRecovered {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// False when the deadline passed first.
+        recovered: bool,
+        /// What the plan expects of the cluster while the fault lasts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Expectation>,
+    },
+    /// The undo begins (waiting for stale registrations included).
+    FaultHealing {
+        /// Id of the step in the plan.
+        fault_id: String,
+    },
+    /// The undo is done, with evidence.
+    FaultHealed {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// What shows that it is undone. Empty: unproven.
+        evidence: Vec<String>,
+        /// Whether the evidence proves it.
+        proven: bool,
+        /// Seconds spent waiting for a stale ZooKeeper registration to expire.
+        waited_for_session_s: f64,
+    },
+    /// A step of the plan was not carried out.
+    FaultSkipped {
+        /// Id of the step in the plan.
+        fault_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// A member of the consumer group was replaced on purpose, to see where it resumes.
+    ConsumerRestarted {
+        /// Id of the new consumer.
+        consumer: u16,
+    },
+    /// The process of a client of the load was killed on purpose.
+    ClientKilled {
+        /// Name of its stream in the history, which may just stop.
+        client: String,
+        /// Size of that stream when the process had ended.
+        history_bytes: u64,
+    },
+    /// Figures of one second of load, for the live view and the per-second log.
+    Second(Second),
+    /// Cost of watching, over the whole trial.
+    ObserverCost {
+        /// Metadata requests sent to all brokers.
+        requests: u64,
+        /// Bytes received in answers.
+        bytes: u64,
+        /// CPU time of the observing thread, in seconds.
+        cpu_s: f64,
+        /// Seconds over which this was counted.
+        over_s: f64,
+    },
+    /// The load has ended: what the clients cost and where they were held up.
+    LoadEnded {
+        /// CPU time of the producing threads, in seconds.
+        producer_cpu_s: f64,
+        /// CPU time of all client threads of kbench, librdkafka's included, in seconds.
+        clients_cpu_s: f64,
+        /// Seconds over which this was counted.
+        over_s: f64,
+        /// How often the client's queue refused a record because it was full.
+        queue_full: u64,
+    },
+    /// Something went wrong that makes (part of) the run worth less; told in the report.
+    Problem {
+        /// What, and what it means.
+        text: String,
+    },
+    /// The trial could not be carried out.
+    TrialFailed {
+        /// What failed, on what, why.
+        text: String,
+        /// What the user can do about it, when we know.
+        cure: Option<String>,
+    },
+    /// The run was interrupted (Ctrl-C, SIGTERM).
+    Interrupted,
+    /// Last event of a trial that came to its end.
+    TrialEnded,
+}
+
+/// Figures of one second of load.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Second {
+    /// Sends that were due in this second.
+    pub due: u64,
+    /// Sends handed to the client.
+    pub sent: u64,
+    /// Sends acked.
+    pub acked: u64,
+    /// Sends failed or indeterminate.
+    pub failed: u64,
+    /// Records consumed by the group.
+    pub consumed: u64,
+    /// Sends neither acked nor failed yet.
+    pub outstanding: u64,
+    /// Median response time of this second's acks, microseconds; none without acks.
+    pub response_p50_us: Option<u64>,
+    /// 99th percentile of response time of this second's acks, microseconds; none without acks.
+    pub response_p99_us: Option<u64>,
+    /// Highest response time of this second's acks, microseconds; none without acks.
+    pub response_max_us: Option<u64>,
+    /// 99th percentile of schedule lag of this second's sends, microseconds.
+    pub schedule_lag_p99_us: Option<u64>,
+}
