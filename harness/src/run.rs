@@ -251,11 +251,7 @@ fn load_trial(
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.as_str());
-    let context = CheckContext {
-        faults: active_faults(&events),
-        drain_expected: true,
-        allowed: allowed.collect(),
-    };
+    let context = CheckContext { faults: active_faults(&events), allowed: allowed.collect() };
     let checks = check::all(&history, &context);
     Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
 }

@@ -53,8 +53,7 @@ fn an_hour_at_1000_records_a_second_is_judged_in_less_than_1500_mb() {
     let before = NOW.load(Relaxed);
     let history = History::load(dir.path()).unwrap();
     let loaded = PEAK.load(Relaxed) - before;
-    let checks =
-        check::all(&history, &CheckContext { drain_expected: true, ..CheckContext::default() });
+    let checks = check::all(&history, &CheckContext::default());
     let judged = PEAK.load(Relaxed) - before;
     for check in checks {
         assert!(check.verdict == Verdict::Valid, "{check:?}");

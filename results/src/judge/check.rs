@@ -82,9 +82,6 @@ use index::LogIndex;
 pub struct CheckContext {
     /// When which fault was active; witnesses name it.
     pub faults: Vec<ActiveFault>,
-    /// Whether the run came as far as its drain. Without a drain much is unknown; this decides
-    /// only which reason is given.
-    pub drain_expected: bool,
     /// Names of anomalies that the plan allows: they are counted, and shown.
     pub allowed: BTreeSet<&'static str>,
 }
@@ -117,42 +114,50 @@ enum Evidence {
 /// One checker of the table.
 struct Checker {
     name: &'static str,
+    /// What it counts as examined, in the plural.
+    examines: &'static str,
     needs: &'static [Evidence],
     judge: fn(&LogIndex<'_>, &mut Finding<'_>),
 }
 
 const fn checker(
     name: &'static str,
+    examines: &'static str,
     needs: &'static [Evidence],
     judge: fn(&LogIndex<'_>, &mut Finding<'_>),
 ) -> Checker {
-    Checker { name, needs, judge }
+    Checker { name, examines, needs, judge }
+}
+
+/// What the check of this name counts as examined, in the plural: "records".
+pub fn examines(check: &str) -> &'static str {
+    CHECKERS.iter().find(|checker| checker.name == check).map_or("things", |it| it.examines)
 }
 
 const CHECKERS: [Checker; 15] = {
     use Evidence::{Group, Log, Sends};
     [
-        checker("lost", &[Sends, Log], loss::lost),
-        checker("lost-tail", &[Sends, Log], loss::lost_tail),
-        checker("offset-mismatch", &[Sends, Log], loss::offset_mismatch),
-        checker("divergent-read", &[Log, Group], reads::divergent),
-        checker("duplicate", &[Sends, Log], presence::duplicate),
-        checker("phantom", &[Sends, Log], presence::phantom),
-        checker("failed-visible", &[Sends, Log], presence::failed_visible),
-        checker("order-producer", &[Sends, Log], order::producer),
-        checker("order-realtime", &[Sends, Log], order::realtime),
-        checker("corrupt", &[Log], reads::corrupt),
-        checker("poll-skip", &[Group], consumers::poll_skip),
-        checker("poll-regress", &[Group], consumers::poll_regress),
-        checker("commit-regress", &[Group], consumers::commit_regress),
-        checker("commit-skip", &[Group], consumers::commit_skip),
-        checker("unseen", &[], coverage::unseen),
+        checker("lost", "records", &[Sends, Log], loss::lost),
+        checker("lost-tail", "records", &[Sends, Log], loss::lost_tail),
+        checker("offset-mismatch", "records", &[Sends, Log], loss::offset_mismatch),
+        checker("divergent-read", "reads", &[Log, Group], reads::divergent),
+        checker("duplicate", "records", &[Sends, Log], presence::duplicate),
+        checker("phantom", "records", &[Sends, Log], presence::phantom),
+        checker("failed-visible", "failed sends", &[Sends, Log], presence::failed_visible),
+        checker("order-producer", "records", &[Sends, Log], order::producer),
+        checker("order-realtime", "records", &[Sends, Log], order::realtime),
+        checker("corrupt", "records and reads", &[Log], reads::corrupt),
+        checker("poll-skip", "reads", &[Group], consumers::poll_skip),
+        checker("poll-regress", "reads", &[Group], consumers::poll_regress),
+        checker("commit-regress", "commits and assignments", &[Group], consumers::commit_regress),
+        checker("commit-skip", "assignments", &[Group], consumers::commit_skip),
+        checker("unseen", "partitions and streams", &[], coverage::unseen),
     ]
 };
 
 /// Runs every checker, in the order of the table above.
 pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
-    let index = catch_unwind(AssertUnwindSafe(|| LogIndex::new(history, context.drain_expected)));
+    let index = catch_unwind(AssertUnwindSafe(|| LogIndex::new(history)));
     CHECKERS
         .iter()
         .map(|checker| match &index {
@@ -210,8 +215,8 @@ mod tests {
             ending: Ending::Complete,
         };
         let history = History { streams: vec![stream] };
-        let index = LogIndex::new(&history, true);
-        let broken = checker("broken", &[], |_, _| panic!("on purpose"));
+        let index = LogIndex::new(&history);
+        let broken = checker("broken", "records", &[], |_, _| panic!("on purpose"));
         let check = run(&broken, &index, &CheckContext::default());
         assert_eq!(check.verdict, Verdict::Unknown);
         assert_eq!(

@@ -4,8 +4,9 @@
 //! one thread: a producer's, a consumer's, the drain's. The order of entries in a stream is the
 //! order in which that client saw them.
 //!
-//! [`StreamWriter`] writes a stream while the run goes; [`History::load`] reads all of them back,
-//! and says of each whether it is [complete](Ending). Nothing here deletes or repairs a file.
+//! [`StreamWriter`] writes a stream while the run goes. A [`Source`] reads streams back, and says of
+//! each whether it is [complete](Ending): [`Files`] block by block, [`History`] from memory. Nothing
+//! else reads entries, and nothing here deletes or repairs a file.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +14,16 @@ use crate::record::clock::RunTime;
 
 mod codec;
 mod error;
+mod files;
 mod frame;
-mod load;
+mod memory;
+mod source;
 mod write;
 
 pub use error::HistoryError;
-pub use load::{Ending, History, Stream};
+pub use files::Files;
+pub use memory::{History, Stream};
+pub use source::{Block, Blocks, Ending, Source, StreamRef};
 pub use write::{StreamWriter, stream_path};
 
 /// Number of a partition within its topic.

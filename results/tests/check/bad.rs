@@ -80,7 +80,7 @@ fn a_witness_names_the_fault_that_was_active() {
         to: RunTime::from_secs_f64(to),
     };
     let during = |faults| {
-        let context = CheckContext { faults, drain_expected: true, ..CheckContext::default() };
+        let context = CheckContext { faults, ..CheckContext::default() };
         check::all(&history, &context)[0].witnesses[0].during.clone()
     };
     let before = fault("controller", 0.0, at / 2.0);

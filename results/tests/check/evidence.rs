@@ -278,11 +278,8 @@ fn a_plan_may_allow_duplicates_in_a_new_epoch_and_no_others() {
         history.streams.extend(epochs.map(|epochs| {
             batches(again, epochs.map(|(id, epoch)| ProducerEpoch { id, epoch }), partitions)
         }));
-        let context = CheckContext {
-            drain_expected: true,
-            allowed: allowed.iter().copied().collect(),
-            ..CheckContext::default()
-        };
+        let context =
+            CheckContext { allowed: allowed.iter().copied().collect(), ..CheckContext::default() };
         let checks = check::all(&history, &context);
         let check = checks.into_iter().find(|check| check.name == "duplicate").unwrap();
         (check.verdict, check.witnesses[0].what.clone(), check.note.unwrap_or_default())

@@ -15,7 +15,7 @@ use results::record::history::History;
 
 /// All checks of a history of which nothing is known beside it.
 fn checks(history: &History) -> Vec<Check> {
-    check::all(history, &CheckContext { drain_expected: true, ..CheckContext::default() })
+    check::all(history, &CheckContext::default())
 }
 
 /// Names of the checks with this verdict.

@@ -9,7 +9,7 @@ use crate::record::history::Ending;
 pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
         finding.examined(1);
-        if let Some(what) = log.undrained(index.drain_expected) {
+        if let Some(what) = index.undrained(log) {
             let reached = log.drained.map(|drained| drained.reached);
             finding.found(Weight::Doubtful, || Anomaly {
                 topic: log.topic,

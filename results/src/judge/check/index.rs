@@ -24,8 +24,6 @@ pub(super) struct LogIndex<'a> {
     pub(super) streams: Vec<&'a Stream>,
     /// Whether a consumer group read a judged topic.
     pub(super) has_group: bool,
-    /// Whether the run came as far as its drain.
-    pub(super) drain_expected: bool,
 }
 
 /// One partition: what was sent to it and what was read from it.
@@ -81,7 +79,7 @@ pub(super) fn identity(id: &RecordId) -> (u16, u16, u64) {
 }
 
 impl<'a> LogIndex<'a> {
-    pub(super) fn new(history: &'a History, drain_expected: bool) -> Self {
+    pub(super) fn new(history: &'a History) -> Self {
         let is_main = |stream: &&Stream| {
             matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
         };
@@ -99,7 +97,6 @@ impl<'a> LogIndex<'a> {
                 .iter()
                 .any(|stream| matches!(stream.header.client, Client::GroupConsumer { .. })),
             streams,
-            drain_expected,
         };
         for stream in index.streams.clone() {
             index.add(stream);
@@ -155,6 +152,28 @@ impl<'a> LogIndex<'a> {
         }
     }
 
+    /// Why a partition's L is not the whole log, if it is not.
+    pub(super) fn undrained(&self, log: &PartitionLog<'_>) -> Option<String> {
+        let place = format!("{} partition {}", log.topic, log.partition);
+        match log.drained {
+            Some(Drained { end_offset, reached, .. }) if reached < end_offset => {
+                Some(format!("the drain of {place} ended at offset {reached} of {end_offset}"))
+            }
+            Some(_) => None,
+            None if log.writers.is_empty() => None,
+            None if self.drain_began(log.topic) => {
+                Some(format!("the drain of {place} did not end"))
+            }
+            None => Some(format!("the run ended before {place} was drained")),
+        }
+    }
+
+    /// Whether the run came as far as the topic's drain.
+    fn drain_began(&self, topic: &str) -> bool {
+        let mut headers = self.streams.iter().map(|stream| &stream.header);
+        headers.any(|header| header.client == Client::Drain && header.topic == topic)
+    }
+
     /// What of this evidence is missing, in sentences for people.
     pub(super) fn missing(&self, evidence: Evidence) -> Vec<String> {
         let truncated = |wanted: fn(&Client) -> bool| {
@@ -169,9 +188,7 @@ impl<'a> LogIndex<'a> {
             Evidence::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
             Evidence::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
             Evidence::Log => truncated(|c| matches!(c, Client::Drain))
-                .chain(
-                    self.partitions.values().filter_map(|log| log.undrained(self.drain_expected)),
-                )
+                .chain(self.partitions.values().filter_map(|log| self.undrained(log)))
                 .collect(),
         }
     }
@@ -262,20 +279,6 @@ impl<'a> PartitionLog<'a> {
         let ended = self.drained.map(|drained| drained.at);
         let began = self.log.first().map(|poll| poll.at).or(ended);
         began.is_some_and(|began| send.done >= began)
-    }
-
-    /// Why L is not the whole log, if it is not.
-    pub(super) fn undrained(&self, drain_expected: bool) -> Option<String> {
-        let place = format!("{} partition {}", self.topic, self.partition);
-        match self.drained {
-            Some(Drained { end_offset, reached, .. }) if reached < end_offset => {
-                Some(format!("the drain of {place} ended at offset {reached} of {end_offset}"))
-            }
-            Some(_) => None,
-            None if self.writers.is_empty() => None,
-            None if drain_expected => Some(format!("the drain of {place} did not end")),
-            None => Some(format!("the run ended before {place} was drained")),
-        }
     }
 
     /// What L holds at `offset`.

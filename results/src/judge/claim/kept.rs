@@ -1,12 +1,16 @@
 //! What shows that a guarantee was kept.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+/// How much was examined, by what it is called ("records").
+pub(super) type Examined = BTreeMap<&'static str, u64>;
+
 /// What shows that a guarantee was kept, over one trial or several.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Kept {
-    /// This much was looked at.
-    Examined(u64),
+    /// This much was looked at, each thing counted once.
+    Examined(Examined),
     /// The fewest live ISR members.
     Copies(usize),
     /// Partitions that replaced consumers resumed at the committed offset.
@@ -17,7 +21,10 @@ impl Kept {
     /// Both, of the same guarantee in two trials.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Examined(a), Self::Examined(b)) => Self::Examined(a + b),
+            (Self::Examined(mut a), Self::Examined(b)) => {
+                b.into_iter().for_each(|(what, n)| *a.entry(what).or_default() += n);
+                Self::Examined(a)
+            }
             (Self::Copies(a), Self::Copies(b)) => Self::Copies(a.min(b)),
             (Self::Resumed(a), Self::Resumed(b)) => Self::Resumed(a + b),
             (kept, _) => kept,
@@ -28,7 +35,11 @@ impl Kept {
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Examined(n) => write!(f, "{n} examined, none wrong"),
+            Self::Examined(examined) => {
+                let counted: Vec<String> =
+                    examined.iter().map(|(what, n)| format!("{n} {what}")).collect();
+                write!(f, "{} examined, none wrong", counted.join(", "))
+            }
             Self::Copies(n) => write!(f, "at least {n} live ISR members"),
             Self::Resumed(n) => {
                 write!(f, "replaced consumers resumed {n} partitions at the commit")
