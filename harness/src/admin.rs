@@ -10,9 +10,8 @@ mod leaders;
 mod producers;
 mod topics;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -21,6 +20,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
+use crate::membership::Membership;
 use crate::wire::Connection;
 
 pub use batches::Batches;
@@ -59,13 +59,18 @@ impl AdminError {
 /// Asks brokers for changes.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    brokers: BTreeMap<BrokerId, SocketAddr>,
+    members: Arc<Membership>,
 }
 
 impl Admin {
-    /// For a cluster with these brokers.
-    pub fn new(brokers: BTreeMap<BrokerId, SocketAddr>) -> Self {
-        Self { brokers }
+    /// For a cluster of these members.
+    pub fn new(members: Arc<Membership>) -> Self {
+        Self { members }
+    }
+
+    /// Ids of the brokers that belong to the cluster now.
+    fn brokers(&self) -> Vec<BrokerId> {
+        self.members.brokers().into_keys().collect()
     }
 
     /// Asks one broker.
@@ -75,8 +80,8 @@ impl Admin {
         version: i16,
         request: &R,
     ) -> io::Result<R::Response> {
-        let address = self
-            .brokers
+        let brokers = self.members.brokers();
+        let address = brokers
             .get(&broker)
             .ok_or_else(|| io::Error::other(format!("there is no broker {broker}")))?;
         let mut connection = Connection::open(*address, CALL_LIMIT).await?;
@@ -92,11 +97,12 @@ impl Admin {
     async fn controller(&self) -> Result<BrokerId, AdminError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
         loop {
-            for broker in self.brokers.keys() {
+            let brokers = self.brokers();
+            for broker in &brokers {
                 // A broker that does not answer is not the one to ask.
                 if let Ok(metadata) = self.metadata(*broker, &[]).await {
                     let controller = metadata.controller_id.0;
-                    if self.brokers.contains_key(&controller) {
+                    if brokers.contains(&controller) {
                         return Ok(controller);
                     }
                 }

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod failure;
 pub mod heal;
 pub mod live;
+pub mod membership;
 pub mod observe;
 pub mod provision;
 pub mod recorder;

@@ -65,9 +65,9 @@ impl Admin {
         let metadata = metadata.map_err(|error| AdminError::new(what(), error))?;
         let mut partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
         let led = partitions.find(|led| led.partition_index == partition);
-        let address = led.and_then(|led| self.brokers.get(&led.leader_id.0));
+        let address = led.and_then(|led| self.members.brokers().remove(&led.leader_id.0));
         let address = address.ok_or_else(|| AdminError::new(what(), "there is none"))?;
-        let connection = Connection::open(*address, CALL_LIMIT).await;
+        let connection = Connection::open(address, CALL_LIMIT).await;
         connection.map_err(|error| AdminError::new(what(), error))
     }
 }

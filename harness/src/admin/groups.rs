@@ -47,10 +47,8 @@ impl Admin {
             let answer = timeout(LIMIT, self.ask(broker, VERSION, &request)).await.ok()?.ok()?;
             (answer.error_code == 0).then_some(answer.node_id.0)
         };
-        let asked = self
-            .brokers
-            .keys()
-            .map(|broker| one(*broker).map(|answer| answer.ok_or(())).boxed_local());
+        let brokers = self.brokers().into_iter();
+        let asked = brokers.map(|broker| one(broker).map(|answer| answer.ok_or(())).boxed_local());
         let asked: Vec<_> = asked.collect();
         if asked.is_empty() {
             return None;

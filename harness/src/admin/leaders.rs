@@ -194,35 +194,34 @@ impl Admin {
     }
 
     /// Waits until every broker names the first replica of each partition as its leader.
-    async fn await_led(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    pub(super) async fn await_led(&self, assignment: &Assignment) -> Result<(), AdminError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
-        let topics = topics_of(assignment);
-        for broker in self.brokers.keys() {
-            loop {
-                let metadata = self.metadata(*broker, &topics).await;
-                let led = metadata.is_ok_and(|metadata| {
-                    metadata.topics.iter().all(|topic| {
-                        let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
-                        topic.partitions.iter().all(|partition| {
-                            let key = (name.to_owned(), partition.partition_index);
-                            let wanted = assignment.get(&key).and_then(|r| r.first());
-                            wanted.is_none_or(|leader| *leader == partition.leader_id.0)
-                        })
-                    })
-                });
-                if led {
-                    break;
-                }
+        for broker in self.brokers() {
+            while !self.knows_leaders(broker, assignment).await {
                 if Instant::now() >= deadline {
-                    return Err(AdminError::new(
-                        "move leadership",
-                        format!("broker {broker} does not name the new leaders"),
-                    ));
+                    let topics = topics_of(assignment).join(", ");
+                    let why = format!("broker {broker} does not name the new leaders");
+                    return Err(AdminError::new(format!("leaders of {topics}"), why));
                 }
                 sleep(LOOK).await;
             }
         }
         Ok(())
+    }
+
+    /// Whether a broker names the first replica of each of these partitions as its leader.
+    async fn knows_leaders(&self, broker: BrokerId, assignment: &Assignment) -> bool {
+        let Ok(metadata) = self.metadata(broker, &topics_of(assignment)).await else {
+            return false;
+        };
+        let named = metadata.topics.iter().flat_map(|topic| {
+            let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
+            topic.partitions.iter().map(move |p| ((name, p.partition_index), p.leader_id.0))
+        });
+        let named: BTreeMap<_, _> = named.collect();
+        assignment.iter().all(|((topic, partition), replicas)| {
+            named.get(&(topic.as_str(), *partition)) == replicas.first()
+        })
     }
 }
 

@@ -18,8 +18,8 @@ impl Admin {
     pub async fn await_producer_ids(&self) -> Result<(), AdminError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
         let request = InitProducerIdRequest::default().with_transactional_id(None);
-        for broker in self.brokers.keys() {
-            while self.ask(*broker, VERSION, &request).await.is_ok_and(|a| a.error_code != 0) {
+        for broker in self.brokers() {
+            while self.ask(broker, VERSION, &request).await.is_ok_and(|a| a.error_code != 0) {
                 if Instant::now() >= deadline {
                     let what = format!("broker {broker}");
                     return Err(AdminError::new(what, "hands out no producer ids"));

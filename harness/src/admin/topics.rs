@@ -1,19 +1,27 @@
-//! Creating topics.
+//! Creating topics, and adding partitions to them.
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
-use kafka_protocol::messages::{BrokerId as WireBroker, CreateTopicsRequest};
+use kafka_protocol::messages::{
+    BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
-use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, AdminError, Assignment, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
+
+/// Version of CreatePartitions that is used.
+const PARTITIONS_VERSION: i16 = 1;
 
 /// A topic to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,51 +58,63 @@ impl Admin {
     /// Waits until every broker knows every broker.
     async fn await_brokers(&self) -> Result<(), AdminError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
-        for broker in self.brokers.keys() {
+        let brokers = self.brokers();
+        for broker in brokers.iter().copied() {
             loop {
-                let known = self.metadata(*broker, &[]).await.map_or(0, |m| m.brokers.len());
-                if known == self.brokers.len() {
+                let known = self.metadata(broker, &[]).await.map_or(0, |m| m.brokers.len());
+                if known == brokers.len() {
                     break;
                 }
                 if Instant::now() >= deadline {
                     return Err(AdminError::new(
                         format!("broker {broker}"),
-                        format!("knows {known} of {} brokers", self.brokers.len()),
+                        format!("knows {known} of {} brokers", brokers.len()),
                     ));
                 }
                 sleep(LOOK).await;
             }
         }
         Ok(())
+    }
+
+    /// Adds partitions to a topic that has `before` of them, and waits until every broker names the
+    /// preferred leader of each.
+    ///
+    /// # Errors
+    /// When the controller refuses, or a broker does not learn of it in time.
+    pub async fn create_partitions(
+        &self,
+        topic: &str,
+        before: u32,
+        replicas: &[Vec<BrokerId>],
+    ) -> Result<(), AdminError> {
+        let count = before as i32 + replicas.len() as i32;
+        let assignments = replicas.iter().map(|replicas| {
+            CreatePartitionsAssignment::default().with_broker_ids(wire_brokers(replicas))
+        });
+        let wanted = CreatePartitionsTopic::default()
+            .with_name(topic_name(topic))
+            .with_count(count)
+            .with_assignments(Some(assignments.collect()));
+        let request = CreatePartitionsRequest::default()
+            .with_topics(vec![wanted])
+            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
+        let what = format!("add partitions to topic {topic}");
+        let answer = self.ask_controller(&what, PARTITIONS_VERSION, &request).await?;
+        for result in &answer.results {
+            check(&what, result.error_code, result.error_message.as_ref())?;
+        }
+        let led: Assignment = (before as i32..)
+            .zip(replicas)
+            .map(|(p, r)| ((topic.to_owned(), p), r.clone()))
+            .collect();
+        self.await_led(&led).await
     }
 
     async fn await_leaders(&self, topic: &NewTopic) -> Result<(), AdminError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
-        for broker in self.brokers.keys() {
-            while !self.knows_leaders(*broker, topic).await {
-                if Instant::now() >= deadline {
-                    return Err(AdminError::new(
-                        format!("topic {}", topic.name),
-                        format!("broker {broker} does not know its leaders"),
-                    ));
-                }
-                sleep(LOOK).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn knows_leaders(&self, broker: BrokerId, topic: &NewTopic) -> bool {
-        let Ok(metadata) = self.metadata(broker, &[&topic.name]).await else { return false };
-        let Some(found) = metadata.topics.first() else { return false };
-        found.partitions.len() == topic.assignment.len()
-            && found.partitions.iter().all(|partition| {
-                topic
-                    .assignment
-                    .get(partition.partition_index as usize)
-                    .and_then(|replicas| replicas.first())
-                    == Some(&partition.leader_id.0)
-            })
+        let each = (0..).zip(&topic.assignment);
+        let led = each.map(|(p, replicas)| ((topic.name.clone(), p), replicas.clone())).collect();
+        self.await_led(&led).await
     }
 }
 
@@ -104,7 +124,7 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
         .map(|(partition, replicas)| {
             CreatableReplicaAssignment::default()
                 .with_partition_index(partition)
-                .with_broker_ids(replicas.iter().map(|broker| WireBroker(*broker)).collect())
+                .with_broker_ids(wire_brokers(replicas))
         })
         .collect();
     let configs = topic
@@ -123,4 +143,8 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
         .with_replication_factor(-1)
         .with_assignments(assignments)
         .with_configs(configs)
+}
+
+fn wire_brokers(replicas: &[BrokerId]) -> Vec<WireBroker> {
+    replicas.iter().map(|broker| WireBroker(*broker)).collect()
 }

@@ -14,8 +14,9 @@ const SESSION: Duration = Duration::from_secs(4);
 /// Limit for opening the session.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Opens a session with an ephemeral znode, and forsakes it. Nothing depends on whether it works.
-pub(super) fn rehearse(zookeeper: String) {
+/// Opens a session with an ephemeral znode, and keeps it alive no longer. Nothing depends on whether
+/// it works.
+pub(super) fn expire_one_session(zookeeper: String) {
     let open = async move {
         let connect = Client::connector().with_session_timeout(SESSION).connect(&zookeeper);
         let client = connect.await.map_err(|error| error.to_string())?;
@@ -37,7 +38,7 @@ pub(super) fn rehearse(zookeeper: String) {
             tracing::warn!(%error, "no session to let expire");
         }
     };
-    let thread = std::thread::Builder::new().name("rehearsal".to_owned()).spawn(work);
+    let thread = std::thread::Builder::new().name("first-expiry".to_owned()).spawn(work);
     if let Err(error) = thread {
         tracing::warn!(%error, "no session to let expire");
     }

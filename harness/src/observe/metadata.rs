@@ -12,7 +12,7 @@ use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Shared;
+use super::thread::Shared;
 use crate::admin::{METADATA_VERSION, metadata_request};
 use crate::wire::Connection;
 
@@ -76,7 +76,8 @@ async fn ask(
         Some(open) => open,
         None => connection.insert(Connection::open(address, ANSWER_LIMIT).await?),
     };
-    let topics: Vec<&str> = shared.watched.topics.iter().map(String::as_str).collect();
+    let topics = shared.watched.members.topics();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let before = open.received();
     let answer = open.call(METADATA_VERSION, &metadata_request(&topics), ANSWER_LIMIT).await?;
     shared.requests.fetch_add(1, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use faults::port::PartitionView;
+use faults::port::{PartitionView, View};
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind};
 use serde_json::Value;
@@ -18,7 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState, Stat, WatchedEvent};
 
-use super::Shared;
+use super::thread::{Shared, Watching};
+use super::{Observer, Watched, expiry};
+use crate::failure::Failure;
+use crate::membership::Membership;
 
 /// Limit for one call: without quorum a read blocks until the session expires.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -29,8 +32,52 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The observer's own session time-out.
 const SESSION: Duration = Duration::from_secs(10);
 
+/// Follows a cluster whose metadata are in ZooKeeper.
+pub struct ZookeeperObserver(Watching);
+
+impl ZookeeperObserver {
+    /// Starts watching; returns when ZooKeeper has been read once.
+    ///
+    /// # Errors
+    /// An infrastructure failure when ZooKeeper does not answer in time.
+    pub async fn start(watched: Watched) -> Result<Self, Failure> {
+        expiry::expire_one_session(connect_string(&watched.members));
+        Ok(Self(Watching::start(watched, "ZooKeeper", watch).await?))
+    }
+}
+
+impl Observer for ZookeeperObserver {
+    fn sees(&self) -> bool {
+        self.0.shared.sees.load(Ordering::Relaxed)
+    }
+
+    fn view(&self) -> View {
+        self.0.shared.view().clone()
+    }
+
+    fn watch_metadata(&self) {
+        self.0.shared.metadata.store(true, Ordering::Relaxed);
+        self.0.shared.fast.send_replace(false);
+    }
+
+    fn set_fast(&self, fast: bool) {
+        self.0.shared.fast.send_replace(fast);
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// `host:port` of every ZooKeeper server, separated by commas. A client tries them in order, and a
+/// fresh ensemble is led by the highest id: its word comes a few milliseconds before its followers'.
+fn connect_string(members: &Membership) -> String {
+    let addresses = members.zookeepers().into_values().rev().map(|address| address.to_string());
+    addresses.collect::<Vec<_>>().join(",")
+}
+
 /// Watches until the observer ends. `ready` is told when everything has been read once.
-pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
+async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
         let why = match session(&shared, &mut ready).await {
@@ -51,8 +98,8 @@ pub(super) async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
 
 /// One session, to its end.
 async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Result<(), String> {
-    let connect =
-        Client::connector().with_session_timeout(SESSION).connect(&shared.watched.zookeeper);
+    let servers = connect_string(&shared.watched.members);
+    let connect = Client::connector().with_session_timeout(SESSION).connect(&servers);
     let client = limited(connect).await?;
     let mut watcher = limited(client.watch("/", AddWatchMode::PersistentRecursive)).await?;
     let (sender, mut notifications) = mpsc::unbounded_channel::<(RunTime, WatchedEvent)>();

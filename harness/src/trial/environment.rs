@@ -68,7 +68,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     let failed = |error: crate::admin::AdminError| Failure::infrastructure(error.to_string());
     let topic = spec.cluster.main_topic();
     let mut configs = Vec::new();
-    for broker in lab.brokers() {
+    for broker in lab.members.brokers().into_keys() {
         configs.push((broker, lab.admin.broker_config(broker).await.map_err(failed)?));
     }
     let Some((first, config)) = configs.first() else {
@@ -88,10 +88,10 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     Ok(Settings {
         zk_session_timeout_ms: agreed(recorder, "ZooKeeper session time-out", negotiated(lab)),
         zk_tick_ms: agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
-        zk_servers: processes(lab, Role::Zookeeper),
-        brokers: processes(lab, Role::Broker),
+        zk_servers: lab.members.zookeepers().len() as u32,
+        brokers: lab.members.brokers().len() as u32,
         topic: topic.name.clone(),
-        partitions: topic.assignment.len() as u32,
+        partitions: lab.members.partitions(&topic.name),
         replication_factor: topic.assignment.first().map_or(0, Vec::len) as u32,
         min_insync_replicas: number(&topic_config, "min.insync.replicas").map(|n| n as u32),
         unclean_leader_election: topic_config
@@ -124,16 +124,16 @@ fn agreed(recorder: &Recorder, what: &str, values: Vec<Option<u64>>) -> Option<u
 
 /// Session time-outs as granted to each broker, from their logs.
 fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
-    let brokers = lab.cluster.processes().into_iter().filter(|p| p.role == Role::Broker);
+    let brokers = lab.members.processes().into_iter().filter(|p| p.role == Role::Broker);
     brokers.map(|broker| logs::negotiated_timeout_ms(&lab.cluster.log_path(&broker))).collect()
 }
 
 /// `tickTime` of each ZooKeeper server, by its own word.
 async fn ticks(lab: &Lab) -> Vec<Option<u64>> {
     let mut ticks = Vec::new();
-    for server in lab.cluster.processes().into_iter().filter(|p| p.role == Role::Zookeeper) {
+    for server in lab.members.zookeepers().into_values() {
         let ask = async {
-            let mut stream = TcpStream::connect(lab.cluster.address(&server)).await?;
+            let mut stream = TcpStream::connect(server).await?;
             stream.write_all(b"conf").await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
@@ -145,10 +145,6 @@ async fn ticks(lab: &Lab) -> Vec<Option<u64>> {
         }));
     }
     ticks
-}
-
-fn processes(lab: &Lab, role: Role) -> u32 {
-    lab.cluster.processes().iter().filter(|process| process.role == role).count() as u32
 }
 
 fn read(path: &str) -> String {

@@ -1,21 +1,21 @@
 //! The cluster of a trial with everything that looks at it: servers, observer, topics.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use faults::port::Capability;
-use results::record::event::{BrokerId, Role};
 use workloads::{Load, worker::Killed};
 
 use super::PROBE_TOPIC;
-use crate::admin::{Admin, Assignment, NewTopic};
+use crate::admin::{Admin, NewTopic};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::local::{Clocks, LocalCluster, Setup};
 use crate::failure::Failure;
-use crate::observe::{Observer, Watched, logs};
+use crate::membership::{Member, Membership};
+use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
@@ -29,15 +29,14 @@ pub(super) struct Lab {
     pub(super) kafka: Kafka,
     pub(super) admin: Admin,
     pub(super) mode: Mode,
-    /// Replica order that the topics of the load were created with.
-    pub(super) original: Assignment,
     /// The consumer group of the load, if it has one.
     pub(super) group: Option<String>,
     /// The load while faults may strike its clients.
     pub(super) load: RefCell<Option<Rc<RefCell<Load>>>>,
     /// The client of the load that was killed last.
     pub(super) killed: RefCell<Option<Killed>>,
-    observer: RefCell<Option<Arc<Observer>>>,
+    pub(super) members: Arc<Membership>,
+    observer: RefCell<Option<Rc<dyn Observer>>>,
     pub(super) recorder: Arc<Recorder>,
 }
 
@@ -63,21 +62,14 @@ impl Lab {
             others: provision::of_plan(spec.plan.as_ref())?,
         })
         .await?;
-        let brokers: BTreeMap<BrokerId, _> = cluster
-            .processes()
-            .iter()
-            .filter(|process| process.role == Role::Broker)
-            .map(|process| (process.id, cluster.address(process)))
-            .collect();
         let topics = topics(spec);
-        let observer = Observer::start(Watched {
-            zookeeper: leader_first(&cluster),
-            brokers: brokers.clone(),
-            topics: topics.iter().map(|topic| topic.name.clone()).collect(),
-            recorder: Arc::clone(recorder),
-        })
-        .await?;
-        let admin = Admin::new(brokers);
+        let members = Arc::new(members(&cluster));
+        for topic in &topics {
+            members.add_topic(&topic.name, &topic.assignment);
+        }
+        let watched = Watched { members: Arc::clone(&members), recorder: Arc::clone(recorder) };
+        let observer = ZookeeperObserver::start(watched).await?;
+        let admin = Admin::new(Arc::clone(&members));
         tokio::try_join!(admin.create_topics(&topics), admin.await_producer_ids())
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         observer.watch_metadata();
@@ -86,17 +78,17 @@ impl Lab {
             kafka,
             admin,
             mode: spec.mode,
-            original: assignment(&topics),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             load: RefCell::default(),
             killed: RefCell::default(),
-            observer: RefCell::new(Some(Arc::new(observer))),
+            members,
+            observer: RefCell::new(Some(Rc::new(observer))),
             recorder: Arc::clone(recorder),
         })
     }
 
     /// The observer. There is one until the lab is stopped.
-    pub(super) fn observer(&self) -> Result<Arc<Observer>, Failure> {
+    pub(super) fn observer(&self) -> Result<Rc<dyn Observer>, Failure> {
         self.observer
             .borrow()
             .clone()
@@ -108,14 +100,9 @@ impl Lab {
         self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("no load runs"))
     }
 
-    /// Ids of the brokers.
-    pub(super) fn brokers(&self) -> BTreeSet<BrokerId> {
-        self.cluster.processes().iter().filter(|p| p.role == Role::Broker).map(|p| p.id).collect()
-    }
-
     /// Stops observer and servers, then takes the marks from the servers' logs.
     pub(super) async fn stop(&self, dump_archives: bool) -> Result<(), Failure> {
-        if let Some(observer) = self.observer.take().and_then(Arc::into_inner) {
+        if let Some(observer) = self.observer.take() {
             observer.stop();
         }
         let stopped = self.cluster.stop(dump_archives).await;
@@ -130,15 +117,12 @@ impl Lab {
     }
 }
 
-/// Address of every ZooKeeper server, separated by commas. A client tries them in order, and a fresh
-/// ensemble is led by the highest id: its word comes a few milliseconds before its followers'.
-fn leader_first(cluster: &LocalCluster) -> String {
-    let mut servers = cluster.processes();
-    servers.retain(|process| process.role == Role::Zookeeper);
-    servers.sort_by_key(|process| std::cmp::Reverse(process.id));
-    let addresses: Vec<String> =
-        servers.iter().map(|process| cluster.address(process).to_string()).collect();
-    addresses.join(",")
+/// Every server process of the cluster with its address.
+fn members(cluster: &LocalCluster) -> Membership {
+    let processes = cluster.processes().into_iter();
+    Membership::new(
+        processes.map(|process| Member { address: cluster.address(&process), process }).collect(),
+    )
 }
 
 /// Where the servers' data goes.
@@ -170,15 +154,4 @@ fn topics(spec: &RunSpec) -> Vec<NewTopic> {
         config: BTreeMap::new(),
     });
     main.chain(probe).collect()
-}
-
-fn assignment(topics: &[NewTopic]) -> Assignment {
-    topics
-        .iter()
-        .flat_map(|topic| {
-            (0..)
-                .zip(&topic.assignment)
-                .map(|(partition, replicas)| ((topic.name.clone(), partition), replicas.clone()))
-        })
-        .collect()
 }

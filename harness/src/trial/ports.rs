@@ -91,7 +91,7 @@ impl Cluster for Lab {
     }
 
     fn processes(&self) -> Vec<Process> {
-        self.cluster.processes()
+        self.members.processes()
     }
 
     async fn view(&self) -> Result<View, PortError> {
@@ -290,8 +290,9 @@ impl Cluster for Lab {
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let view = self.observer().map_err(port)?.view();
+        let placed = self.members.assignment();
         let led = view.partitions.into_iter().filter(|(partition, state)| {
-            state.leader == Some(broker) && self.original.contains_key(partition)
+            state.leader == Some(broker) && placed.contains_key(partition)
         });
         let moved: Assignment = led
             .map(|(partition, state)| {
@@ -311,9 +312,10 @@ impl Cluster for Lab {
         /// A partition that is left with a single replica is hurt in another way.
         const LEAST_REPLICAS: usize = 2;
         let view = self.observer().map_err(port)?.view();
+        let placed = self.members.assignment();
         let mut moved = Assignment::new();
         for (partition, state) in view.partitions {
-            if !self.original.contains_key(&partition) || !state.replicas.contains(&broker) {
+            if !placed.contains_key(&partition) || !state.replicas.contains(&broker) {
                 continue;
             }
             let spare = view.brokers.iter().find(|id| !state.replicas.contains(id));
@@ -331,6 +333,6 @@ impl Cluster for Lab {
     }
 
     async fn restore_leaders(&self) -> Result<(), PortError> {
-        self.admin.lead(&self.original).await.map_err(port)
+        self.admin.lead(&self.members.assignment()).await.map_err(port)
     }
 }

@@ -1,13 +1,12 @@
 //! What the nemesis asks of the trial: when is the cluster steady, when has it recovered.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Cluster, PortError, Process, RunControl, View};
+use faults::port::{Cluster, PortError, Process, RunControl};
 use results::judge::recovery::DELAYED;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, Role};
@@ -84,7 +83,7 @@ impl TrialRunControl {
         if !observer.sees() {
             return Some("the observer has no session with ZooKeeper".to_owned());
         }
-        let unsteady = self.cluster_unsteady(&observer.view());
+        let unsteady = self.lab.members.missing(&observer.view());
         if self.interrupt.raised() {
             // To heal, the cluster is enough; nothing is to be measured any more.
             return unsteady;
@@ -109,35 +108,12 @@ impl TrialRunControl {
         (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
     }
 
-    fn cluster_unsteady(&self, view: &View) -> Option<String> {
-        let expected: BTreeSet<BrokerId> = self.lab.brokers();
-        if let Some(absent) = expected.difference(&view.brokers).next() {
-            return Some(format!("broker {absent} is not registered"));
-        }
-        if view.controller.is_none() {
-            return Some("there is no controller".to_owned());
-        }
-        view.partitions.iter().find_map(|((topic, partition), state)| {
-            if state.leader.is_none() {
-                Some(format!("{topic}-{partition} has no leader"))
-            } else if state.isr.len() < state.replicas.len() {
-                Some(format!(
-                    "{topic}-{partition} has {} of {} replicas in sync",
-                    state.isr.len(),
-                    state.replicas.len()
-                ))
-            } else {
-                None
-            }
-        })
-    }
-
     /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
     async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
         let serving = self.lab.zookeeper_modes().await;
-        let servers = self.lab.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        let servers = self.lab.members.zookeepers();
         servers
-            .map(|server| server.id)
+            .into_keys()
             .find(|id| !without.contains(id) && !serving.contains_key(id))
             .map(|id| format!("ZooKeeper server {id} does not serve"))
     }

@@ -1,0 +1,170 @@
+//! The thread that an observer watches on, and what its tasks share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use faults::port::View;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use results::record::event::{BrokerId, EventKind};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle as Task, spawn_local};
+
+use super::{Watched, metadata};
+use crate::failure::Failure;
+
+/// Limit for the first complete view; the servers serve when the observer is started.
+const FIRST_VIEW_LIMIT: Duration = Duration::from_secs(20);
+
+/// What the tasks of an observer share.
+pub(super) struct Shared {
+    pub(super) watched: Watched,
+    view: Mutex<View>,
+    pub(super) fast: watch::Sender<bool>,
+    /// Whether the brokers are asked for their metadata.
+    pub(super) metadata: AtomicBool,
+    /// Whether the view follows the metadata plane; if not, it is what was seen last.
+    pub(super) sees: AtomicBool,
+    pub(super) requests: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn view(&self) -> MutexGuard<'_, View> {
+        // Updates are single assignments: a panic leaves nothing half done.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that watches. Dropping it ends the thread.
+pub(super) struct Watching {
+    pub(super) shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+    started: Instant,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<f64>,
+}
+
+impl Watching {
+    /// Starts a thread that runs `plane` and asks every broker; returns when `plane` has told its
+    /// sender that everything was read once. `source` names the plane in the error.
+    ///
+    /// # Errors
+    /// An infrastructure failure when there is no thread, or the plane does not answer in time.
+    pub(super) async fn start<P, F>(
+        watched: Watched,
+        source: &str,
+        plane: P,
+    ) -> Result<Self, Failure>
+    where
+        P: FnOnce(Arc<Shared>, oneshot::Sender<()>) -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let topic = watched.members.topics().into_iter().next().unwrap_or_default();
+        let shared = Arc::new(Shared {
+            watched,
+            view: Mutex::new(View { topic, ..View::default() }),
+            fast: watch::channel(false).0,
+            metadata: AtomicBool::new(false),
+            sees: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let inner = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("observer".to_owned())
+            .spawn(move || observe(inner, |shared| plane(shared, ready), stopped))
+            .map_err(|error| Failure::infrastructure(format!("no observer thread: {error}")))?;
+        let running = Mutex::new(Some(Running { stop, thread }));
+        let watching = Self { shared, running, started: Instant::now() };
+        match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
+            Ok(Ok(())) => Ok(watching),
+            _ => Err(Failure::infrastructure(format!("the observer could not read {source}"))),
+        }
+    }
+
+    /// Ends the watching and records what it cost, once.
+    pub(super) fn stop(&self) {
+        let over_s = self.started.elapsed().as_secs_f64();
+        if let Some(cpu_s) = self.end() {
+            self.shared.watched.recorder.now(EventKind::ObserverCost {
+                requests: self.shared.requests.load(Ordering::Relaxed),
+                bytes: self.shared.bytes.load(Ordering::Relaxed),
+                cpu_s,
+                over_s,
+            });
+        }
+    }
+
+    /// Ends the thread; its CPU seconds, the first time.
+    fn end(&self) -> Option<f64> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // A thread that has ended by itself listens no more.
+        running.stop.send(()).ok();
+        running.thread.join().ok()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The observer's thread; returns its CPU seconds.
+fn observe<F: Future<Output = ()> + 'static>(
+    shared: Arc<Shared>,
+    plane: impl FnOnce(Arc<Shared>) -> F,
+    stopped: oneshot::Receiver<()>,
+) -> f64 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime for the observer");
+            return 0.0;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    runtime.block_on(local.run_until(async {
+        spawn_local(plane(Arc::clone(&shared)));
+        spawn_local(ask_members(shared));
+        // Stopped on purpose or by dropping: both end the tasks.
+        drop(stopped.await);
+    }));
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0.0, |usage| {
+        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
+    })
+}
+
+/// Asks every broker that belongs to the cluster, for as long as it does.
+async fn ask_members(shared: Arc<Shared>) {
+    let mut changes = shared.watched.members.changes();
+    let mut asked: BTreeMap<BrokerId, Task<()>> = BTreeMap::new();
+    loop {
+        changes.mark_unchanged();
+        let brokers = shared.watched.members.brokers();
+        asked.retain(|broker, task| {
+            let stays = brokers.contains_key(broker);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for (broker, address) in brokers {
+            asked.entry(broker).or_insert_with(|| {
+                spawn_local(metadata::watch(Arc::clone(&shared), broker, address))
+            });
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
