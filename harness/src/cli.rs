@@ -13,6 +13,7 @@ mod validate;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cluster::local::sandbox::Mode;
@@ -25,6 +26,9 @@ Exit codes:
   2  wrong usage or specification
   3  unknown: interrupted, undecided, or the run itself was invalid
   4  infrastructure: the cluster did not start, a tool is missing";
+
+/// Largest seed: a resolved spec is TOML, whose integers are signed.
+const MOST_SEED: u64 = i64::MAX as u64;
 
 /// Chaos and benchmarking test harness for Apache Kafka.
 #[derive(Parser)]
@@ -87,13 +91,14 @@ struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     parallel: u32,
     /// Seed of everything that is drawn at random; drawn itself when absent
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_SEED))]
     seed: Option<u64>,
     /// Length of the load when no faults are injected, e.g. `60s` (default: the workload's)
     #[arg(long, value_name = "T")]
     duration: Option<humantime::Duration>,
-    /// Change one value of a specification, e.g.
-    /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated)
+    /// Change one value of a specification, e.g. `workload.producer.acks=1` or
+    /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated; of two for one
+    /// key the later wins)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Version of Apache Kafka (default: the cluster's)
@@ -103,7 +108,7 @@ struct RunArgs {
     #[arg(long, value_name = "DIR")]
     kafka_home: Option<PathBuf>,
     /// How the local cluster is isolated (default: the best that this machine allows)
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = mode())]
     mode: Option<Mode>,
     /// Folder in which the run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
@@ -117,6 +122,18 @@ struct RunArgs {
     /// Name of the cluster, to let a plan hurt one that kbench did not make
     #[arg(long, value_name = "NAME")]
     yes_hurt_this_cluster: Option<String>,
+}
+
+fn mode() -> impl TypedValueParser<Value = Mode> {
+    let values = Mode::ALL.map(|mode| {
+        PossibleValue::new(mode.as_str()).help(match mode {
+            Mode::UserNamespaces => "Namespaces of the user's own; needs no privilege",
+            Mode::RootNamespaces => "Namespaces made by real root",
+            Mode::Loopback => "Plain processes on loopback addresses; no network faults",
+        })
+    });
+    let known = |text: String| Mode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    PossibleValuesParser::new(values).try_map(move |text| known(text).ok_or("no such mode"))
 }
 
 #[derive(Args)]
@@ -202,7 +219,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Replay(args) => run::replay(&args),
+        Command::Replay(args) => run::replay(args),
         Command::Check(args) => judge::check(&args),
         Command::Report(args) => judge::report(&args),
         Command::Heal(args) => heal::heal(&args),
@@ -216,3 +233,6 @@ pub fn main() -> ExitCode {
         failure.exit_code()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,10 @@ use std::process::Command;
 use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
+use crate::cluster::local::capability;
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::provision;
-use crate::run;
-use crate::spec::KafkaSource;
+use crate::procfs::available_memory_mb;
+use crate::provision::{self, KafkaSource};
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;
@@ -140,7 +140,7 @@ fn faults() -> DoctorCheck {
     let missing: Vec<_> = all
         .collect::<BTreeSet<_>>()
         .into_iter()
-        .filter_map(|need| Some((*need, run::missing(mode, *need)?)))
+        .filter_map(|need| Some((*need, capability::missing(mode, *need)?)))
         .collect();
     let Some((first, why)) = missing.first() else {
         return check(name, Health::Good, "all can be done", None);
@@ -152,7 +152,7 @@ fn faults() -> DoctorCheck {
         FaultSpec::ALL.iter().filter(lacks).map(|spec| spec.fault().name()).collect();
     let names: Vec<_> = names.into_iter().collect();
     let detail = format!("cannot be done: {} ({why})", names.join(", "));
-    check(name, Health::Poor, detail, Some(run::cure(mode, *first).to_owned()))
+    check(name, Health::Poor, detail, Some(capability::cure(mode, *first).to_owned()))
 }
 
 fn memory() -> DoctorCheck {
@@ -206,15 +206,5 @@ fn archives(source: &KafkaSource) -> DoctorCheck {
         return check(name, Health::Good, "there", None);
     }
     let detail = "none yet: the first run makes them, and starts about 2 s slower";
-    check(name, Health::Poor, detail, Some("kbench doctor --prepare".to_owned()))
-}
-
-/// Memory that programs can still get, in MiB; 0 when the kernel does not say.
-pub fn available_memory_mb() -> u64 {
-    std::fs::read_to_string("/proc/meminfo")
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(0, |kib| kib / 1024)
+    check(name, Health::Poor, detail, Some("`kbench doctor --prepare`".to_owned()))
 }

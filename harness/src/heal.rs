@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::procfs::{boot_id, started_ticks};
 use crate::rundir::RunDir;
 
 /// File in a trial's directory that says which process holds its sandbox.
@@ -126,16 +127,6 @@ fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
             Err(Failure::infrastructure(format!("{} cannot be removed: {error}", data.display())))
         }
     }
-}
-
-fn started_ticks(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name, in parentheses, may hold spaces: count fields after it.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 #[cfg(test)]

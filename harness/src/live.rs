@@ -20,6 +20,7 @@ pub struct Live {
     trials: BTreeMap<u32, Trial>,
     many: bool,
     topic: String,
+    consumed: bool,
 }
 
 /// What is known of one trial.
@@ -41,14 +42,15 @@ struct Trial {
 }
 
 impl Live {
-    /// A view of `trials` trials whose load goes to `topic`; on a terminal unless told otherwise.
-    pub fn new(trials: u32, topic: &str) -> Self {
+    /// A view of `trials` trials whose load goes to `topic`, where consumers read it or nobody does.
+    pub fn new(trials: u32, topic: &str, consumed: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self {
             bars: terminal.then(MultiProgress::new),
             trials: BTreeMap::new(),
             many: trials > 1,
             topic: topic.to_owned(),
+            consumed,
         }
     }
 
@@ -72,7 +74,7 @@ impl Live {
         let line = trial.take(event, &self.topic);
         let plain = trial.bar.is_none();
         let due = plain && trial.plain_due();
-        let status = trial.status();
+        let status = trial.status(self.consumed);
         if let Some(bar) = &trial.bar {
             bar.set_message(if many {
                 format!("trial {number}  {status}")
@@ -191,7 +193,7 @@ impl Trial {
     }
 
     /// One line that says where the trial stands.
-    fn status(&self) -> String {
+    fn status(&self, consumed: bool) -> String {
         let stage = self.stage.map_or("preparing", stage_word);
         let p99 = self
             .second
@@ -199,10 +201,15 @@ impl Trial {
             .map_or("p99 -".to_owned(), |us| format!("p99 {:.1} ms", us as f64 / 1e3));
         let controller = self.controller.map_or("none".to_owned(), |broker| broker.to_string());
         let leaders: Vec<String> = self.leaders.values().map(|leader| leader.to_string()).collect();
+        // Nobody lags where nobody reads.
+        let lag = if consumed {
+            format!("  lag {}", self.acked.saturating_sub(self.consumed))
+        } else {
+            String::new()
+        };
         let mut line = format!(
-            "{stage}  {} msg/s  {p99}  lag {}  controller {controller}  leaders {}",
+            "{stage}  {} msg/s  {p99}{lag}  controller {controller}  leaders {}",
             self.second.acked,
-            self.acked.saturating_sub(self.consumed),
             leaders.join(" "),
         );
         if let Some(fault) = &self.fault {
@@ -234,5 +241,21 @@ fn stage_line(stage: Stage) -> &'static str {
         Stage::Healing => "healing",
         Stage::Draining => "reading every partition from its start",
         Stage::Stopping => "stopping the cluster",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_shown_where_somebody_reads() {
+        let second = Second { acked: 7, ..Second::default() };
+        let event = Event { at: RunTime(1_000_000_000), kind: EventKind::Second(second) };
+        let mut trial = Trial::default();
+        trial.take(&event, "t");
+        let (read, unread) = (trial.status(true), trial.status(false));
+        assert_eq!(read, "preparing  7 msg/s  p99 -  lag 7  controller none  leaders ");
+        assert!(!unread.contains("lag"), "{unread}");
     }
 }

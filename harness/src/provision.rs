@@ -13,10 +13,10 @@ use std::process::Command;
 use faults::plan::Plan;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::local::sandbox::die_with_parent;
 use crate::failure::Failure;
-use crate::spec::KafkaSource;
 
 pub use archive::Archives;
 
@@ -25,6 +25,16 @@ const LEAST_JAVA: u32 = 11;
 
 /// What the names of folders begin with that Maven is still copying jars into.
 const UNFINISHED: &str = ".fetching-";
+
+/// Where Kafka's jars come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KafkaSource {
+    /// This version, through Maven, from the cache when it is there.
+    Version(String),
+    /// An installation of the user's own.
+    Home(PathBuf),
+}
 
 /// Kafka, ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]

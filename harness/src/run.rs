@@ -10,15 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use faults::plan::Plan;
-use faults::port::Capability;
 use results::judge::check::{self, ActiveFault, CheckContext};
 use results::record::environment::Environment;
 use results::record::event::{Event, EventKind, log};
 use results::record::history::History;
 use results::report::{self, Report, RunMeta, Trial};
 
-use crate::cluster::local::sandbox::{self, Mode};
-use crate::cluster::local::{self, Clocks};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::provision;
@@ -55,79 +52,6 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     std::fs::write(&path, text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })
-}
-
-/// Refuses a plan that needs more than the mode can do, or more nodes than there are.
-///
-/// # Errors
-/// A usage failure that names what is missing and why.
-pub fn refuse_beyond(mode: Mode, plan: &Plan, nodes: usize) -> Result<(), Failure> {
-    let name = &plan.name;
-    if plan.nodes() > nodes {
-        return Err(Failure::usage(format!(
-            "plan `{name}` means something on {} nodes or more, and there are {nodes}",
-            plan.nodes()
-        )));
-    }
-    for need in plan.needs() {
-        if let Some(why) = missing(mode, need) {
-            let what = format!("plan `{name}` needs the capability {need:?}, which");
-            return Err(Failure::usage(format!("{what} is not to be had here: {why}"))
-                .with_cure(cure(mode, need)));
-        }
-    }
-    Ok(())
-}
-
-/// Why a capability cannot be had in `mode` on this machine; none when it can.
-pub(crate) fn missing(mode: Mode, need: Capability) -> Option<String> {
-    if !mode.capabilities().contains(&need) {
-        return Some(format!("{mode} lack it"));
-    }
-    probe(mode, need).err()
-}
-
-fn probe(mode: Mode, need: Capability) -> Result<(), String> {
-    match need {
-        Capability::Signal
-        | Capability::Start
-        | Capability::MoveLeaders
-        | Capability::ExpireSession
-        | Capability::Clients
-        | Capability::Workers
-        | Capability::Upgrade
-        | Capability::Disk => Ok(()),
-        Capability::Cut
-        | Capability::LinkDown
-        | Capability::Loss
-        | Capability::Rate
-        | Capability::Delay
-        | Capability::Duplicate
-        | Capability::Reorder => sandbox::probe_links(mode, need),
-        Capability::Limits => {
-            sandbox::tool_path("prlimit").map(drop).map_err(|error| error.to_string())
-        }
-        Capability::Syscalls => local::try_tracer().map_err(|error| error.to_string()),
-        Capability::Clock => Clocks::find().map(drop).map_err(|error| error.to_string()),
-    }
-}
-
-/// What to do about a capability that is missing.
-pub(crate) fn cure(mode: Mode, missing: Capability) -> &'static str {
-    if !mode.capabilities().contains(&missing) {
-        return "`kbench doctor` says what is missing for namespaces";
-    }
-    match missing {
-        Capability::Delay | Capability::Reorder => {
-            "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"
-        }
-        Capability::Rate => "sudo modprobe sch_tbf",
-        Capability::LinkDown => "sudo apt-get install iproute2",
-        Capability::Limits => "sudo apt-get install util-linux",
-        Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
-        Capability::Clock => "sudo apt-get install libfaketime",
-        _ => "sudo apt-get install nftables, on a kernel with nf_tables",
-    }
 }
 
 /// Carries out every trial of the spec.

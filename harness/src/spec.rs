@@ -1,35 +1,26 @@
-//! What a run is asked to do: names, files and `--set` resolved once, into one [`RunSpec`].
+//! What a run is asked to do: a [`Request`], with its names, files and `--set`, is resolved once, into
+//! one [`RunSpec`]; or the `RunSpec` of a recorded run is repeated. Knows nothing of the command line.
 //!
 //! The resolved spec is saved as `spec.toml` before anything starts; trials, `check` and `report`
 //! read that file and nothing else.
 
 mod lookup;
+mod replay;
+mod request;
 mod set;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use faults::plan::Plan;
-use faults::port::Capability;
 use results::judge::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
 use crate::cluster::local::sandbox::Mode;
-use crate::failure::Failure;
+use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
 pub use lookup::{Mistake, Spec, load};
-
-/// Where Kafka's jars come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KafkaSource {
-    /// This version, through Maven, from the cache when it is there.
-    Version(String),
-    /// An installation of the user's own.
-    Home(PathBuf),
-}
+pub use replay::replay;
+pub use request::{Asked, Request};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,78 +57,4 @@ pub struct RunSpec {
     pub cluster: Topology,
     /// The claims that this plan can test.
     pub claims: Vec<Claim>,
-}
-
-/// What the user asked for, before names are resolved.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// `--workload`.
-    pub workload: String,
-    /// `--faults`.
-    pub faults: String,
-    /// `--cluster`.
-    pub cluster: String,
-    /// `--set`, in order.
-    pub set: Vec<String>,
-    /// `--duration`.
-    pub duration: Option<Duration>,
-}
-
-/// The three specifications of a run, resolved.
-#[derive(Debug, Clone)]
-pub struct Resolved {
-    /// The load.
-    pub workload: WorkloadSpec,
-    /// The faults; none for load alone.
-    pub plan: Option<Plan>,
-    /// The cluster.
-    pub cluster: Topology,
-    /// The claims that this plan can test.
-    pub claims: Vec<Claim>,
-}
-
-/// Resolves names, files and `--set`.
-///
-/// # Errors
-/// Usage failures: an unknown name (the nearest are suggested), a mistake in a file (with its
-/// place), a `--set` that names nothing, impossible values.
-pub fn resolve(request: &Request) -> Result<Resolved, Failure> {
-    let changes = set::parse(&request.set)?;
-    let mut workload: WorkloadSpec = load(&request.workload, &changes)?;
-    if let Some(duration) = request.duration {
-        workload.phases.duration = duration;
-    }
-    let cluster: Topology = match request.cluster.as_str() {
-        "local" => load("guide", &changes)?,
-        name => load(name, &changes)?,
-    };
-    let plan: Option<Plan> = match request.faults.as_str() {
-        "none" => None,
-        name => Some(load(name, &changes)?),
-    };
-    if let Some(plan) = &plan
-        && workload.consumers.is_none()
-        && plan.needs().contains(&Capability::Clients)
-    {
-        return Err(Failure::usage(format!(
-            "plan `{}` strikes consumers, and workload `{}` has none",
-            plan.name, workload.name
-        ))
-        .with_cure("a workload with a table [consumers]"));
-    }
-    set::all_used(&changes, plan.is_some())?;
-    let claims = claims_for(plan.as_ref())?;
-    Ok(Resolved { workload, plan, cluster, claims })
-}
-
-/// The guide's claims, less those whose scenario is not in the plan.
-fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
-    let mut claims = results::judge::claim::guide()
-        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
-    claims.retain(|claim| {
-        claim.scenario.is_empty()
-            || plan
-                .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
-    });
-    Ok(claims)
 }

@@ -3,13 +3,12 @@
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use faults::guard::Stakes;
 use faults::port::Process;
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
-
-use crate::spec::{Mistake, Spec};
 
 pub use rules::PEER_PORTS;
 
@@ -82,25 +81,36 @@ pub struct Topic {
     pub config: BTreeMap<String, String>,
 }
 
-impl Spec for Topology {
-    const KIND: &'static str = "cluster";
+/// The clusters that come with kbench: name and TOML text.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("guide", include_str!("../clusters/guide.toml")),
+    ("four-nodes", include_str!("../clusters/four-nodes.toml")),
+];
 
-    fn shipped() -> &'static [(&'static str, &'static str)] {
-        &[
-            ("guide", include_str!("../clusters/guide.toml")),
-            ("four-nodes", include_str!("../clusters/four-nodes.toml")),
-        ]
-    }
-
-    fn parse(text: &str) -> Result<Self, Mistake> {
-        let topology: Self = toml::from_str(text)
-            .map_err(|error| (error.message().trim().to_owned(), error.span()))?;
-        rules::check(&topology).map_err(|message| (message, None))?;
-        Ok(topology)
-    }
+/// A cluster that cannot be: why, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TopologyError {
+    /// What is wrong, and what is allowed.
+    pub message: String,
+    /// Bytes of the text that are wrong, where they are known.
+    pub span: Option<Range<usize>>,
 }
 
 impl Topology {
+    /// Reads a cluster and checks it.
+    ///
+    /// # Errors
+    /// What is not TOML, not a cluster, or cannot work.
+    pub fn parse(text: &str) -> Result<Self, TopologyError> {
+        let topology: Self = toml::from_str(text).map_err(|error| TopologyError {
+            message: error.message().trim().to_owned(),
+            span: error.span(),
+        })?;
+        rules::check(&topology).map_err(|message| TopologyError { message, span: None })?;
+        Ok(topology)
+    }
+
     /// The topic of the main load. A parsed topology has one.
     #[expect(clippy::indexing_slicing, reason = "validated: there is at least one topic")]
     pub fn main_topic(&self) -> &Topic {
@@ -158,7 +168,7 @@ mod tests {
     use super::*;
 
     fn guide() -> &'static str {
-        Topology::shipped()[0].1
+        SHIPPED[0].1
     }
 
     #[test]

@@ -25,6 +25,7 @@ use results::record::clock::RunClock;
 use results::record::event::{EventKind, Stage};
 use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::admin::Batches;
@@ -97,19 +98,27 @@ fn worker() -> Command {
 }
 
 fn log_to_stderr() {
+    const DEFAULT: &str = "info,zookeeper_client=warn";
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT.to_owned());
+    let filter = EnvFilter::try_new(&asked);
+    let refused = filter.as_ref().err().map(ToString::to_string);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,zookeeper_client=warn".into()),
-        )
+        .with_env_filter(filter.unwrap_or_else(|_| DEFAULT.into()))
         .init();
+    if let Some(error) = refused {
+        tracing::warn!(asked, error, "RUST_LOG is no filter; the default is used");
+    }
 }
 
 async fn trial(run_dir: &Path, number: u32) -> Result<(), Failure> {
     let dir = RunDir::find(run_dir, Path::new("."))?;
     let spec = dir.spec()?;
+    if number > spec.trials {
+        let (name, trials) = (dir.name(), spec.trials);
+        return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
+    }
     let files = dir.trial(number, spec.trials);
     let clock = RunClock::start();
     let recorder = Arc::new(Recorder::create(&files, clock)?);

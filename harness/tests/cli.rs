@@ -85,8 +85,40 @@ fn impossible_values_are_refused_by_name() {
     refused(&["--set", "workload.load.rate.per_second=0"], 2, &["per_second", "1000000"]);
     refused(&["--set", "workload.load.record_bytes=3"], 2, &["record_bytes"]);
     refused(&["--set", "rate=3"], 2, &["workload., plan., cluster."]);
+    refused(&["--set", "workload.producer.acks=2"], 2, &["workload.producer.acks=2", "`all`, `1`"]);
     refused(&["--trials", "0"], 2, &["--trials"]);
+    refused(&["--duration", "0s"], 2, &["--duration: phases.duration", "at least \"1s\""]);
+    refused(&["--seed", "9223372036854775808"], 2, &["--seed", "9223372036854775807"]);
+    refused(&["--mode", "docker"], 2, &["--mode", "user-namespaces", "loopback"]);
     refused(&["--faults", "none", "--set", "plan.name=x"], 2, &["no plan"]);
+}
+
+/// kbench starts itself by these: what is malformed is refused, and nothing assumed in its place.
+#[test]
+fn hidden_commands_refuse_what_is_malformed() {
+    for (arguments, wanted) in [
+        (&["__trial", "run"][..], "RUN NUMBER"),
+        (&["__trial", "run", "one"], "RUN NUMBER"),
+        (&["__trial", "run", "0"], "RUN NUMBER"),
+        (&["__trial", "run", "-1"], "RUN NUMBER"),
+        (&["__trial", "run", "1", "2"], "RUN NUMBER"),
+        (&["__sandbox"], "MODE COMMAND"),
+        (&["__sandbox", "loopback"], "MODE COMMAND"),
+        (&["__sandbox", "moon", "__try", "link"], "MODE COMMAND"),
+        (&["__try"], "CAPABILITY"),
+        (&["__try", "moon"], "CAPABILITY"),
+        (&["__try", "link", "link"], "CAPABILITY"),
+        (&["__worker", "1"], "without arguments"),
+        (&["__nothing"], "unrecognized"),
+    ] {
+        let (code, stdout, stderr) = output(kbench().args(arguments));
+        assert_eq!((code, &*stdout), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(wanted) && stderr.contains(arguments[0]), "{stderr}");
+    }
+    // A run that is not there is told from arguments that are none.
+    let (code, _, stderr) = output(kbench().args(["__trial", "/nowhere", "1"]));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("no recorded run /nowhere"), "{stderr}");
 }
 
 #[test]

@@ -10,9 +10,8 @@ use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
 use super::ListArgs;
-use crate::cluster::local::sandbox;
+use crate::cluster::local::{capability, sandbox};
 use crate::failure::Failure;
-use crate::run;
 use crate::rundir::RunDir;
 use crate::spec::Spec;
 use crate::topology::Topology;
@@ -84,8 +83,10 @@ fn fault_rows() -> Result<Rows, Failure> {
     let mode = sandbox::choose(None).map_err(|error| Failure::infrastructure(error.to_string()))?;
     let needs: BTreeSet<_> =
         FaultSpec::ALL.iter().flat_map(|spec| spec.fault().needs().to_vec()).collect();
-    let missing: BTreeMap<_, _> =
-        needs.into_iter().filter_map(|need| Some((need, run::missing(mode, need)?))).collect();
+    let missing: BTreeMap<_, _> = needs
+        .into_iter()
+        .filter_map(|need| Some((need, capability::missing(mode, need)?)))
+        .collect();
     let row = |spec: &FaultSpec| {
         let fault = spec.fault();
         let why = fault.needs().iter().find_map(|need| missing.get(need));

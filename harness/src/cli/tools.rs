@@ -7,11 +7,19 @@ use clap::CommandFactory;
 use super::{Cli, DoctorArgs};
 use crate::doctor::{self, Health};
 use crate::failure::Failure;
-use crate::provision;
-use crate::spec::KafkaSource;
+use crate::provision::{self, KafkaSource};
+use crate::spec;
+use crate::topology::Topology;
 
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let source = super::run::kafka_source(args.kafka_version.clone(), args.kafka_home.clone())?;
+    let source = match super::run::kafka_source(args.kafka_version.clone(), args.kafka_home.clone())
+    {
+        Some(source) => source,
+        None => {
+            let guide: Topology = spec::load("guide", &[])?;
+            KafkaSource::Version(guide.kafka.version)
+        }
+    };
     let mut worst = Health::Good;
     for check in doctor::checks(&source) {
         let word = match check.health {

@@ -4,6 +4,7 @@
 //! ends them should kbench end. Settings are written out in full to the servers' own files, which
 //! stay in the trial's `logs/`. What a cluster is doing is not known here: see `observe`.
 
+pub mod capability;
 mod config;
 mod cut;
 mod degrade;

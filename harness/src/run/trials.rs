@@ -56,7 +56,11 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let mut coordinator = Coordinator {
         spec,
         dir,
-        live: Live::new(spec.trials, &spec.cluster.main_topic().name),
+        live: Live::new(
+            spec.trials,
+            &spec.cluster.main_topic().name,
+            spec.workload.consumers.is_some(),
+        ),
         sender,
         running: BTreeMap::new(),
         next: 1,
@@ -162,7 +166,7 @@ impl Coordinator<'_> {
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
                 .with_cure(format!(
                     "processes, namespaces and data of the local cluster ended with it; \
-                     `kbench heal {run}` verifies that, `kbench check {run}` judges what there is"
+                     `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"
                 )));
         }
         self.interrupted = true;

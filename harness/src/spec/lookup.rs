@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use faults::plan::Plan;
+use serde::de::DeserializeOwned;
 use workloads::{SpecError, WorkloadSpec};
 
 use super::set::{self, Change};
 use crate::failure::Failure;
+use crate::topology::{self, Topology};
 
 /// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
 const ALIKE: f64 = 0.75;
@@ -16,7 +18,7 @@ const ALIKE: f64 = 0.75;
 pub type Mistake = (String, Option<Range<usize>>);
 
 /// A kind of specification: shipped by name, or a user's file.
-pub trait Spec: Sized {
+pub trait Spec: DeserializeOwned {
     /// Its name in messages, and as first segment of a `--set` key.
     const KIND: &'static str;
 
@@ -61,6 +63,18 @@ impl Spec for Plan {
     }
 }
 
+impl Spec for Topology {
+    const KIND: &'static str = "cluster";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        topology::SHIPPED
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        Self::parse(text).map_err(|error| (error.message, error.span))
+    }
+}
+
 /// Loads a specification by shipped name or from a file, with `--set` changes applied.
 ///
 /// # Errors
@@ -74,12 +88,10 @@ pub fn load<T: Spec>(name: &str, changes: &[Change]) -> Result<T, Failure> {
     if mine.is_empty() {
         return Ok(unchanged);
     }
-    let mut table: toml::Table = text.parse().map_err(|error| wrong(mistake(&error)))?;
-    for change in &mine {
-        set::apply(&mut table, change)?;
-    }
+    let table: toml::Table = text.parse().map_err(|error| wrong(mistake(&error)))?;
+    let table = set::apply::<T>(table, &mine)?;
     T::parse(&table.to_string()).map_err(|(message, _)| {
-        let sets: Vec<&str> = mine.iter().map(|change| change.text()).collect();
+        let sets: Vec<String> = mine.iter().map(|change| change.text()).collect();
         Failure::usage(format!("{origin} with --set {}: {message}", sets.join(" --set ")))
     })
 }

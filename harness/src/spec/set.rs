@@ -1,127 +1,107 @@
 //! `--set KEY=VALUE`: one value of a specification changed from the command line.
 //!
-//! The first segment of the key says which specification: `workload`, `plan` or `cluster`. Below a
-//! table named `settings` or `config` the rest of the key is one name, so that the servers' own
-//! dotted settings are written as they are:
-//! `cluster.broker.settings.zookeeper.session.timeout.ms=6000`. A member of a list goes by its `id`
-//! or `name`: `plan.step.controller.recover_within=90s`.
+//! The first segment of a key says which specification: `workload`, `plan` or `cluster`. The others
+//! go down its tables; a member of a list goes by its `id` or `name`
+//! (`plan.step.controller.recover_within=90s`), where it has neither by its number, from 1. Below a
+//! table named `settings` or `config` the rest of the key is one name, so that the servers' own dotted
+//! settings are written as they are: `cluster.broker.settings.zookeeper.session.timeout.ms=6000`.
+//!
+//! A value has the type of its key: what is written is read as TOML and as plain text, and what the
+//! specification takes is meant. No table of types stands here; the types' own `Deserialize` decides.
+//! Changes apply in order: of two for one key the later wins. What is absent: taking a key away.
 
+mod apply;
+mod change;
+
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::failure::Failure;
-
-/// Tables whose keys are names of servers' settings, dots included.
-const OPAQUE: [&str; 2] = ["settings", "config"];
-
-/// One `--set`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    text: String,
-    path: Vec<String>,
-    value: Value,
-}
-
-impl Change {
-    /// Which specification it changes.
-    pub fn kind(&self) -> &str {
-        self.path.first().map_or("", String::as_str)
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
+use apply::{Insertion, Way, insert};
+pub(super) use change::Change;
 
 /// Parses all `--set` arguments.
 ///
 /// # Errors
 /// A usage failure for one that is not `KEY=VALUE`, or whose key names no specification.
 pub(super) fn parse(arguments: &[String]) -> Result<Vec<Change>, Failure> {
-    arguments.iter().map(|argument| parse_one(argument)).collect()
+    arguments.iter().map(|argument| Change::parse(argument)).collect()
 }
 
-fn parse_one(argument: &str) -> Result<Change, Failure> {
-    let (key, value) = argument
-        .split_once('=')
-        .ok_or_else(|| Failure::usage(format!("--set {argument}: expected KEY=VALUE")))?;
-    let path = split(key.trim());
-    let known = ["workload", "plan", "cluster"];
-    if path.len() < 2 || !known.contains(&path[0].as_str()) {
-        return Err(Failure::usage(format!("--set {argument}: a key begins with one of: {}", {
-            known.map(|k| format!("{k}.")).join(", ")
-        }))
-        .with_cure("for example --set cluster.broker.settings.zookeeper.session.timeout.ms=6000"));
-    }
-    Ok(Change { text: argument.to_owned(), path, value: value_of(value.trim()) })
-}
-
-/// Splits a key at its dots, up to and including an opaque table; the rest is one name.
-fn split(key: &str) -> Vec<String> {
-    let mut path = Vec::new();
-    let mut rest = key;
-    while let Some((head, tail)) = rest.split_once('.') {
-        path.push(head.to_owned());
-        rest = tail;
-        if OPAQUE.contains(&head) {
-            break;
-        }
-    }
-    path.push(rest.to_owned());
-    path
-}
-
-/// A TOML value when it reads as one, else the text itself.
-fn value_of(text: &str) -> Value {
-    format!("v = {text}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut table| table.remove("v"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-/// Applies a change to the specification's table.
+/// Applies the changes to the text's table, each with the type that `T` has for its key. Whether the
+/// values make sense together is for `T`'s own rules to say, afterwards.
 ///
 /// # Errors
-/// A usage failure when the key goes through something that is not a table, or names no member of
-/// a list.
-pub(super) fn apply(table: &mut Table, change: &Change) -> Result<(), Failure> {
-    let (last, parents) = match change.path.split_last() {
-        Some((last, parents)) if !parents.is_empty() => (last, &parents[1..]),
-        _ => return Err(Failure::usage(format!("--set {}: no key", change.text))),
-    };
-    let wrong = |what: String| Failure::usage(format!("--set {}: {what}", change.text));
-    let mut at = table;
-    let mut rest = parents.iter();
-    while let Some(segment) = rest.next() {
-        let below = at.entry(segment.clone()).or_insert_with(|| Value::Table(Table::new()));
-        at = match below {
-            Value::Table(table) => table,
-            Value::Array(list) => {
-                let names: Vec<&str> = list.iter().filter_map(name_of).collect();
-                let names = format!("`{segment}` is a list of: {}", names.join(", "));
-                let wanted = rest.next().ok_or_else(|| wrong(names.clone()))?;
-                let member = list.iter_mut().find(|member| name_of(member) == Some(wanted));
-                member.and_then(Value::as_table_mut).ok_or_else(|| wrong(names))?
+/// A usage failure that names the key, the value, and what `T` takes there.
+pub(super) fn apply<T: DeserializeOwned>(
+    mut table: Table,
+    changes: &[&Change],
+) -> Result<Table, Failure> {
+    let mut rest = changes.to_vec();
+    while let Some(change) = rest.first().copied() {
+        let first = insert(&mut table.clone(), change, Value::Boolean(false), Way::Beside)
+            .map_err(|why| change.refused(&why))?;
+        // A table that is made by several changes can be read only with all of them.
+        let together: Vec<&Change> = match &first {
+            Insertion { created: Some(prefix), .. } => {
+                rest.iter().copied().filter(|other| other.is_below(prefix)).collect()
             }
-            _ => return Err(wrong(format!("`{segment}` is not a table"))),
+            _ => vec![change],
         };
+        rest.retain(|other| !together.iter().any(|done| std::ptr::eq(*done, *other)));
+        table = fit::<T>(&table, &together).map_err(|why| refused(&together, &first, &why))?;
     }
-    // A server's settings are text to us, whatever they look like.
-    let value = match (&change.value, parents.last()) {
-        (Value::String(_), _) => change.value.clone(),
-        (value, Some(parent)) if OPAQUE.contains(&parent.as_str()) => {
-            Value::String(value.to_string())
-        }
-        (value, _) => value.clone(),
-    };
-    at.insert(last.clone(), value);
-    Ok(())
+    Ok(table)
 }
 
-/// What a member of a list is called.
-fn name_of(member: &Value) -> Option<&str> {
-    ["id", "name"].iter().find_map(|key| member.get(key)?.as_str())
+/// The first of the ways to read and to place the values which `T` takes; else why it takes none.
+fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table, Refusal> {
+    let Some((change, rest)) = changes.split_first() else {
+        let read: Result<T, _> = Value::Table(table.clone()).try_into();
+        return read.map(|_| table.clone()).map_err(|error| Refusal(message(&error)));
+    };
+    let mut refusals = vec![];
+    for way in [Way::Beside, Way::Instead] {
+        for value in change.readings() {
+            let mut changed = table.clone();
+            if let Err(why) = insert(&mut changed, change, value, way) {
+                refusals.push(Refusal(why));
+                continue;
+            }
+            match fit::<T>(&changed, rest) {
+                Ok(fits) => return Ok(fits),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+    }
+    // Of the last way, which names variants where the first says that there are two. What is said of
+    // a text names the alternatives too; but where a number was, a number is what is missing.
+    let was_text = insert(&mut table.clone(), change, Value::Boolean(false), Way::Beside)
+        .is_ok_and(|insertion| insertion.before.is_none_or(|value| value.is_str()));
+    let of_last_way = refusals.len().saturating_sub(change.readings().len());
+    let telling = if was_text { refusals.pop() } else { refusals.into_iter().nth(of_last_way) };
+    Err(telling.unwrap_or_else(|| Refusal("it cannot be read".to_owned())))
+}
+
+/// Why a specification does not take a value.
+struct Refusal(String);
+
+/// What an error says, without its place: the text that it would point into is nobody's.
+fn message(error: &toml::de::Error) -> String {
+    error.message().trim().replace('\n', ": ")
+}
+
+fn refused(changes: &[&Change], first: &Insertion, Refusal(why): &Refusal) -> Failure {
+    let keys: Vec<String> = changes.iter().map(|change| format!("`{}`", change.text())).collect();
+    let failure = Failure::usage(format!("--set {}: {why}", keys.join(", ")));
+    match (&first.before, &first.created) {
+        (Some(before), _) => failure.with_cure(format!("without --set it is {before}")),
+        (None, Some(created)) if why.starts_with("missing field") => failure.with_cure(format!(
+            "`{created}` is not there yet: set all that it needs, or all at once by \
+             --set '{created}={{ ... }}'"
+        )),
+        _ => failure,
+    }
 }
 
 /// Refuses a change of the plan in a run without one.
@@ -130,54 +110,10 @@ fn name_of(member: &Value) -> Option<&str> {
 /// A usage failure that names the change.
 pub(super) fn all_used(changes: &[Change], with_plan: bool) -> Result<(), Failure> {
     match changes.iter().find(|change| change.kind() == "plan" && !with_plan) {
-        Some(change) => Err(Failure::usage(format!("--set {}: the run has no plan", change.text))),
+        Some(change) => Err(change.refused("the run has no plan")),
         None => Ok(()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change(text: &str) -> Change {
-        parse_one(text).unwrap()
-    }
-
-    #[test]
-    fn server_settings_keep_their_dots() {
-        let mut table = Table::new();
-        apply(&mut table, &change("cluster.broker.settings.zookeeper.session.timeout.ms=6000"))
-            .unwrap();
-        assert_eq!(
-            table["broker"]["settings"]["zookeeper.session.timeout.ms"],
-            Value::String("6000".into())
-        );
-    }
-
-    #[test]
-    fn values_are_toml_or_text() {
-        let mut table: Table = "[load]\nkeys = 1".parse().unwrap();
-        apply(&mut table, &change("workload.load.keys=5")).unwrap();
-        apply(&mut table, &change("workload.phases.warm_up=3s")).unwrap();
-        assert_eq!(table["load"]["keys"], Value::Integer(5));
-        assert_eq!(table["phases"]["warm_up"], Value::String("3s".into()));
-    }
-
-    #[test]
-    fn a_member_of_a_list_goes_by_its_name() {
-        let mut table: Table = "[[step]]\nid = \"a\"\n[[step]]\nid = \"b\"".parse().unwrap();
-        apply(&mut table, &change("plan.step.b.hold=15s")).unwrap();
-        assert_eq!(table["step"][1]["hold"], Value::String("15s".into()));
-        assert!(table["step"][0].get("hold").is_none());
-        let unknown = apply(&mut table, &change("plan.step.c.hold=15s")).unwrap_err();
-        assert!(unknown.text().contains("a list of: a, b"), "{}", unknown.text());
-        assert!(apply(&mut table, &change("plan.step.hold=15s")).is_err());
-    }
-
-    #[test]
-    fn what_names_no_specification_is_refused() {
-        assert!(parse_one("rate=5").is_err());
-        assert!(parse_one("broker.rate=5").is_err());
-        assert!(parse_one("workload.rate").is_err());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! session time-out that ZooKeeper clamps) is an experiment, and the settings in force are read
 //! back from the running servers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Server, Topic, Topology};
 
@@ -28,10 +28,24 @@ const FACTORS: [(&str, Option<usize>); 3] = [
     ("transaction.state.log.replication.factor", None),
 ];
 
+/// Settings of brokers that kbench itself goes by: what is no number could not be gone by, and no broker
+/// would start with it.
+const READ_BROKER: [&str; 5] = [
+    "zookeeper.session.timeout.ms",
+    "min.insync.replicas",
+    "offsets.topic.replication.factor",
+    "default.replication.factor",
+    "transaction.state.log.replication.factor",
+];
+
 /// Refuses what cannot work.
 pub(super) fn check(topology: &Topology) -> Result<(), String> {
     nodes(topology)?;
     servers(topology)?;
+    numbers("broker.settings", &topology.broker.settings, &READ_BROKER)?;
+    for Topic { name, config, .. } in &topology.topic {
+        numbers(&format!("topic {name}, config"), config, &["min.insync.replicas"])?;
+    }
     replication(topology)?;
     let names: BTreeSet<&str> = topology.topic.iter().map(|topic| topic.name.as_str()).collect();
     if names.is_empty() {
@@ -102,6 +116,15 @@ fn servers(topology: &Topology) -> Result<(), String> {
     Ok(())
 }
 
+fn numbers(table: &str, settings: &BTreeMap<String, String>, keys: &[&str]) -> Result<(), String> {
+    for key in keys {
+        if let Some(value) = settings.get(*key).filter(|value| value.parse::<u32>().is_err()) {
+            return Err(format!("{table}: `{key}` is `{value}`, not a whole number"));
+        }
+    }
+    Ok(())
+}
+
 fn replication(topology: &Topology) -> Result<(), String> {
     let brokers = topology.brokers().len();
     let set = |key: &str| topology.broker.settings.get(key).and_then(|value| value.parse().ok());
@@ -161,11 +184,11 @@ fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Spec;
+    use crate::topology::SHIPPED;
 
     #[test]
     fn what_cannot_work_is_refused_in_words() {
-        let guide = Topology::shipped()[0].1;
+        let guide = SHIPPED[0].1;
         for (from, to, words) in [
             ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
             ("[1, 2, 3],", "[1, 1, 3],", "different brokers"),
@@ -184,6 +207,11 @@ mod tests {
             ("tickTime", "\"server.1\"", "`server.1` follows from the nodes"),
             ("default.replication.factor", "log.dirs", "`log.dirs` follows"),
             (
+                "timeout.ms\" = \"18000\"",
+                "timeout.ms\" = \"18s\"",
+                "`zookeeper.session.timeout.ms` is `18s`, not a whole number",
+            ),
+            (
                 "offsets.topic.replication.factor\" = \"3\"",
                 "offsets.topic.replication.factor\" = \"4\"",
                 "is 4, but there are 3 brokers",
@@ -201,11 +229,13 @@ mod tests {
         ] {
             let text = guide.replacen(from, to, 1);
             assert_ne!(text, guide, "{from} is not in the guide's cluster");
-            let (message, _) = Topology::parse(&text).expect_err(to);
+            let message = Topology::parse(&text).expect_err(to).message;
             assert!(message.contains(words), "{to}: {message}");
         }
         let twice = format!("{guide}\n[[topic]]\nname = \"user-events\"\nassignment = [[1]]\n");
-        assert!(Topology::parse(&twice).unwrap_err().0.contains("topics need names of their own"));
+        assert!(
+            Topology::parse(&twice).unwrap_err().message.contains("topics need names of their own")
+        );
     }
 
     #[test]
@@ -219,7 +249,10 @@ mod tests {
         assert_eq!(Topology::parse(small).unwrap().processes().len(), 2);
         let unset = small.replace("'offsets.topic.replication.factor' = '1'", "");
         assert!(
-            Topology::parse(&unset).unwrap_err().0.contains("offsets.topic.replication.factor")
+            Topology::parse(&unset)
+                .unwrap_err()
+                .message
+                .contains("offsets.topic.replication.factor")
         );
     }
 }

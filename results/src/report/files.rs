@@ -25,7 +25,7 @@ pub const LATENCY_HLOG: &str = "latency.hlog";
 /// A file of the report could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write {path}: {source}; what the run recorded is untouched: free space or permit writing there, then `kbench check` writes the report again"
+    "cannot write {path}: {source}; what the run recorded is untouched: free space or permit writing there, then `kbench report` writes the report again"
 )]
 pub struct WriteError {
     /// The file.

@@ -10,8 +10,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::statvfs;
 
 use crate::cluster::local::sandbox::Mode;
-use crate::doctor::available_memory_mb;
 use crate::failure::Failure;
+use crate::procfs::available_memory_mb;
 use crate::topology::Topology;
 
 /// Memory of a JVM beside its heap: the six JVMs of the guide's cluster (1920 MiB of heap at
@@ -96,11 +96,11 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Spec;
+    use crate::topology::SHIPPED;
 
     #[test]
     fn the_guide_s_cluster_needs_its_heaps_and_more() {
-        let topology = Topology::parse(Topology::shipped()[0].1).unwrap();
+        let topology = Topology::parse(SHIPPED[0].1).unwrap();
         assert_eq!(jvms_mb(&topology), 3 * (512 + 100) + 3 * (128 + 100));
     }
 

@@ -42,16 +42,14 @@ pub const LINKS: [Capability; 7] = [
 ];
 
 /// How a local cluster is isolated from the host, best first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Namespaces of the user's own; needs no privilege
+    /// Namespaces of the user's own; needs no privilege.
     UserNamespaces,
-    /// Namespaces made by real root
+    /// Namespaces made by real root.
     RootNamespaces,
-    /// Plain processes on loopback addresses; no network faults
+    /// Plain processes on loopback addresses; no network faults.
     Loopback,
 }
 

@@ -72,12 +72,19 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     };
     let parts = [("steady", load.baseline), ("around faults", load.faults), ("all", all)];
     for (part, population) in parts {
+        if part == "around faults" && report.faults.is_empty() {
+            continue;
+        }
         for (name, p) in [
             ("response", population.latency_us),
             ("service", population.service_us),
             ("schedule lag", population.schedule_lag_us),
             ("end to end", population.end_to_end_us),
         ] {
+            if name == "end to end" && all.end_to_end_us.n == 0 {
+                // Nobody read.
+                continue;
+            }
             let mut cells = vec![cell(&format!("{part}: {name}"), Tone::Plain, colours)];
             cells.extend(percentile_row(&p).map(|text| number(&text, colours)));
             rows.add_row(cells);
@@ -104,6 +111,9 @@ pub(super) fn time(out: &mut String, report: &Report) {
         let stages: Vec<String> =
             time.stages.iter().map(|s| format!("{} {:.1}", s.stage, s.seconds)).collect();
         bullet(out, &format!("{trial}{total:.1} s: {}", stages.join(", ")));
+        if report.faults.is_empty() {
+            continue;
+        }
         bullet(
             out,
             &format!(

@@ -20,6 +20,7 @@ use nix::unistd::{ForkResult, Pid, fork, getgid, getuid};
 
 use super::Mode;
 use super::spawn::die_with_parent;
+use crate::procfs;
 
 /// The hidden subcommand under which kbench starts itself as a sandbox.
 pub const SUBCOMMAND: &str = "__sandbox";
@@ -33,20 +34,14 @@ const CANNOT: u8 = 4;
 /// Why there is no sandbox: which step failed.
 type Step<T> = Result<T, (&'static str, io::Error)>;
 
-/// Runs `kbench ARGUMENTS` in a sandbox; called by `main` before anything else.
-pub fn main(arguments: &[OsString]) -> ExitCode {
-    let Some((mode, command)) = arguments.split_first() else {
-        eprintln!("{SUBCOMMAND} is not for users");
-        return ExitCode::from(2);
-    };
-    let mode = Mode::ALL.into_iter().find(|known| mode == known.as_str());
+/// Runs `kbench COMMAND` in a sandbox; called by `main` before anything else.
+pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
     let outcome = match mode {
-        Some(Mode::Loopback) => loopback(command),
-        Some(mode) => enter(mode, command),
-        None => Err(("know the mode", io::Error::from(io::ErrorKind::InvalidInput))),
+        Mode::Loopback => loopback(command),
+        mode => enter(mode, command),
     };
     // Left only when the trial could not remove it itself.
-    if let (Some(Mode::Loopback), Some(data)) = (mode, std::env::var_os(DATA)) {
+    if let (Mode::Loopback, Some(data)) = (mode, std::env::var_os(DATA)) {
         remove_data(Path::new(&data));
     }
     match outcome {
@@ -74,18 +69,10 @@ fn loopback(command: &[OsString]) -> Step<ExitCode> {
     }
 }
 
-/// Our children, by the parent that each process names in field 4 of its `stat`.
+/// Our children.
 fn children() -> Vec<Pid> {
-    let own = nix::unistd::getpid().to_string();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
-            (parent == own).then_some(Pid::from_raw(pid))
-        })
-        .collect()
+    let own = nix::unistd::getpid().as_raw();
+    procfs::processes().filter(|pid| procfs::parent(*pid) == Some(own)).map(Pid::from_raw).collect()
 }
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
@@ -245,14 +232,13 @@ pub const TRY: &str = "__try";
 /// To be tried: a link.
 pub(super) const LINK: &str = "link";
 
-/// What the sandbox runs when it is only tried.
-pub fn try_main(what: &[OsString]) -> ExitCode {
-    let name = what.first().and_then(|name| name.to_str()).unwrap_or(LINK);
-    match super::probe::try_named(name) {
+/// What the sandbox runs when it is only tried; `None` when nothing is tried by this name.
+pub fn try_main(name: &str) -> Option<ExitCode> {
+    Some(match super::probe::try_named(name)? {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(CANNOT)
         }
-    }
+    })
 }

@@ -70,16 +70,20 @@ pub fn probe_links(mode: Mode, capability: Capability) -> Result<(), String> {
     try_namespaces(mode, &format!("{capability:?}"))
 }
 
-/// What to try for `name`; called inside the namespaces.
-pub(super) fn try_named(name: &str) -> io::Result<()> {
-    match LINKS.into_iter().find(|capability| format!("{capability:?}") == name) {
-        Some(Capability::Cut) => try_rules(CUT),
-        Some(Capability::Loss) => try_rules(LOSS),
-        Some(Capability::Duplicate) => try_rules(DUPLICATE),
-        Some(Capability::Rate) => shape::try_rate(),
-        Some(Capability::Delay | Capability::Reorder) => shape::try_delay(),
-        _ => try_link(),
+/// Tries what goes by `name`, if anything does; called inside the namespaces.
+pub(super) fn try_named(name: &str) -> Option<io::Result<()>> {
+    if name == LINK {
+        return Some(try_link());
     }
+    let capability = LINKS.into_iter().find(|one| format!("{one:?}") == name)?;
+    Some(match capability {
+        Capability::Cut => try_rules(CUT),
+        Capability::Loss => try_rules(LOSS),
+        Capability::Duplicate => try_rules(DUPLICATE),
+        Capability::Rate => shape::try_rate(),
+        Capability::Delay | Capability::Reorder => shape::try_delay(),
+        _ => try_link(),
+    })
 }
 
 /// Says every word that cuts are made of.

@@ -1,0 +1,66 @@
+//! The subcommands under which kbench starts itself: not for users, and in no help.
+//!
+//! Their arguments are read here, before the command line: a sandbox must be made before there is any
+//! thread. What is malformed is refused like other wrong usage; nothing is assumed in its place.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::failure::Failure;
+use crate::trial;
+
+/// Is what the first argument says, when that is a hidden subcommand.
+pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
+    let (name, rest) = arguments.split_first()?;
+    let outcome = match name.to_str()? {
+        // First of all, before any thread exists: see the sandbox.
+        sandbox::SUBCOMMAND => {
+            sandbox_of(rest).map(|(mode, command)| sandbox::init_main(mode, command))
+        }
+        sandbox::TRY => sandbox_try(rest),
+        trial::SUBCOMMAND => trial_of(rest).map(|(run, number)| trial::main(run, number)),
+        trial::WORKER => worker(rest),
+        _ => return None,
+    };
+    Some(outcome.unwrap_or_else(|wanted| {
+        let name = name.display();
+        let given: Vec<_> = rest.iter().map(|one| one.to_string_lossy()).collect();
+        let failure = Failure::usage(format!("{name} cannot be {name} {}", given.join(" ")))
+            .with_cure(format!("kbench starts itself so, users do not: {name} {wanted}"));
+        failure.print();
+        failure.exit_code()
+    }))
+}
+
+/// What a subcommand's arguments should be.
+type Wanted = &'static str;
+
+fn sandbox_of(arguments: &[OsString]) -> Result<(Mode, &[OsString]), Wanted> {
+    const WANTED: Wanted = "MODE COMMAND...";
+    let (mode, command) = arguments.split_first().ok_or(WANTED)?;
+    let mode = Mode::ALL.into_iter().find(|known| mode == known.as_str()).ok_or(WANTED)?;
+    if command.is_empty() { Err(WANTED) } else { Ok((mode, command)) }
+}
+
+fn sandbox_try(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    const WANTED: Wanted = "CAPABILITY";
+    match arguments {
+        [name] => name.to_str().and_then(sandbox::try_main).ok_or(WANTED),
+        _ => Err(WANTED),
+    }
+}
+
+fn trial_of(arguments: &[OsString]) -> Result<(&Path, u32), Wanted> {
+    const WANTED: Wanted = "RUN NUMBER, from 1";
+    let number = |text: &OsStr| text.to_str()?.parse().ok().filter(|number| *number > 0);
+    match arguments {
+        [run, text] => Ok((Path::new(run), number(text).ok_or(WANTED)?)),
+        _ => Err(WANTED),
+    }
+}
+
+fn worker(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    if arguments.is_empty() { Ok(trial::worker_main()) } else { Err("without arguments") }
+}

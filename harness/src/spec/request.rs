@@ -1,0 +1,178 @@
+//! What a user asks for, resolved into a [`RunSpec`]: names looked up, defaults taken, what cannot work
+//! or must not be done refused, before anything starts.
+
+use std::time::Duration;
+
+use faults::guard;
+use faults::plan::Plan;
+use faults::port::Capability;
+use jiff::{Timestamp, tz::TimeZone};
+use results::judge::claim::Claim;
+use workloads::WorkloadSpec;
+
+use super::{RunSpec, load, set};
+use crate::cluster::local::capability;
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::failure::Failure;
+use crate::provision::KafkaSource;
+use crate::topology::Topology;
+
+/// What the user asked for, before names are resolved.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Name or file of the workload.
+    pub workload: String,
+    /// Name or file of the plan, or `none`.
+    pub faults: String,
+    /// Name or file of the cluster, or `local`.
+    pub cluster: String,
+    /// Changes of single values, `KEY=VALUE`, in order.
+    pub set: Vec<String>,
+    /// Length of the load without faults, when it is not the workload's.
+    pub duration: Option<Duration>,
+    /// Number of trials, 1 or more.
+    pub trials: u32,
+    /// How many of them at the same time, 1 or more.
+    pub parallel: u32,
+    /// Seed of everything drawn at random; drawn itself when absent.
+    pub seed: Option<u64>,
+    /// Whether a refuted claim fails the run.
+    pub strict: bool,
+    /// How the cluster is isolated; the best that this machine allows when absent.
+    pub mode: Option<Mode>,
+    /// Where Kafka comes from; the cluster's version when absent.
+    pub kafka: Option<KafkaSource>,
+    /// Who asked, and how.
+    pub asked: Asked,
+}
+
+/// Who asked for a run, and how: recorded with it, or needed for leave.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The command line, for repeating the run.
+    pub command: String,
+    /// Name of the cluster that may be hurt although kbench did not make it.
+    pub hurt: Option<String>,
+}
+
+impl Request {
+    /// Resolves names, files, changes and defaults.
+    ///
+    /// # Errors
+    /// Usage failures: an unknown name (the nearest are suggested), a mistake in a file (with its
+    /// place), a change that does not fit, impossible values, a plan that the cluster cannot carry
+    /// out, or one whose damage nobody meant. An infrastructure failure when the mode that was asked
+    /// for is not to be had.
+    pub fn resolve(self) -> Result<RunSpec, Failure> {
+        let changes = set::parse(&self.set)?;
+        let mut workload: WorkloadSpec = load(&self.workload, &changes)?;
+        if let Some(duration) = self.duration {
+            workload.phases.duration = duration;
+            workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
+        }
+        let cluster: Topology = match self.cluster.as_str() {
+            "local" => load("guide", &changes)?,
+            name => load(name, &changes)?,
+        };
+        let plan: Option<Plan> = match self.faults.as_str() {
+            "none" => None,
+            name => Some(load(name, &changes)?),
+        };
+        set::all_used(&changes, plan.is_some())?;
+        let random = fresh_number();
+        // Fits TOML's signed integers.
+        let seed = self.seed.unwrap_or(random >> 1);
+        let claims = claims_for(plan.as_ref())?;
+        let plan = plan.map(|plan| plan.drawn(seed));
+        let mode = sandbox::choose(self.mode)
+            .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+        if let Some(plan) = &plan {
+            fits(plan, &workload)?;
+            permitted(plan, &cluster, mode, &self.asked)?;
+        }
+        let kafka = self.kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
+        let (run_id, started) = name_of_run(&workload.name, random);
+        Ok(RunSpec {
+            run_id,
+            run_number: random,
+            command: self.asked.command,
+            started,
+            replays: None,
+            seed,
+            trials: self.trials,
+            parallel: self.parallel.min(self.trials),
+            strict: self.strict,
+            mode,
+            kafka,
+            workload,
+            plan,
+            cluster,
+            claims,
+        })
+    }
+}
+
+/// Refuses a plan that strikes clients which the load does not have.
+fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
+    if workload.consumers.is_some() || !plan.needs().contains(&Capability::Clients) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "plan `{}` strikes consumers, and workload `{}` has none",
+        plan.name, workload.name
+    ))
+    .with_cure("a workload with a table [consumers]"))
+}
+
+/// Refuses a plan that may do damage which nobody asked for, that means nothing on so few nodes, or
+/// that needs what the mode cannot do.
+pub(super) fn permitted(
+    plan: &Plan,
+    cluster: &Topology,
+    mode: Mode,
+    asked: &Asked,
+) -> Result<(), Failure> {
+    guard::check(plan, &cluster.stakes(), asked.hurt.as_deref())
+        .map_err(|refusal| Failure::usage(refusal.why).with_cure(refusal.cure))?;
+    let (name, nodes) = (&plan.name, cluster.node.len());
+    if plan.nodes() > nodes {
+        return Err(Failure::usage(format!(
+            "plan `{name}` means something on {} nodes or more, and there are {nodes}",
+            plan.nodes()
+        )));
+    }
+    for need in plan.needs() {
+        if let Some(why) = capability::missing(mode, need) {
+            let what = format!("plan `{name}` needs the capability {need:?}, which");
+            return Err(Failure::usage(format!("{what} is not to be had here: {why}"))
+                .with_cure(capability::cure(mode, need)));
+        }
+    }
+    Ok(())
+}
+
+/// The guide's claims, less those whose scenario is not in the plan.
+fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
+    let mut claims = results::judge::claim::guide()
+        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
+    claims.retain(|claim| {
+        claim.scenario.is_empty()
+            || plan
+                .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
+    });
+    Ok(claims)
+}
+
+/// Name of a new run, and when it began (RFC 3339).
+pub(super) fn name_of_run(workload: &str, random: u64) -> (String, String) {
+    let utc = Timestamp::now().to_zoned(TimeZone::UTC);
+    let time = utc.strftime("%Y%m%dT%H%M%SZ");
+    let name = format!("{time}-{workload}-{:04x}", random & 0xffff);
+    (name, utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A number that no other run has: 63 bits of the random keys that hash maps are given.
+pub(super) fn fresh_number() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() >> 1
+}
