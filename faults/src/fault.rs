@@ -34,6 +34,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use results::record::event::Effect;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -63,25 +64,8 @@ pub trait Fault {
         1
     }
 
-    /// Whether ZooKeeper is to drop the brokers that it strikes, so that others take over.
-    fn unregisters(&self) -> bool {
-        true
-    }
-
-    /// Whether its victims stay away until it is undone.
-    fn takes_away(&self) -> bool {
-        true
-    }
-
-    /// Whether it strikes clients of the load, and has no target among the servers.
-    fn of_clients(&self) -> bool {
-        false
-    }
-
-    /// What its victims are without while it lasts.
-    fn risk(&self) -> Risk {
-        if self.takes_away() { Risk::Process } else { Risk::None }
-    }
+    /// What it takes away, how that is detected, and what it risks.
+    fn effect(&self) -> Effect;
 
     /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
     fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
@@ -232,19 +216,6 @@ impl FaultSpec {
             }
         }
     }
-}
-
-/// What a fault may cost, at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Risk {
-    /// Its victims go on.
-    None,
-    /// Its victims do not serve while it lasts.
-    Process,
-    /// Nor does anything else on their nodes.
-    Node,
-    /// Its victims do not serve, and lose data that only other replicas can give back.
-    Data,
 }
 
 /// A process that is about to be struck, as it was when the target was resolved.
@@ -415,6 +386,12 @@ fn start_again(victims: &[Victim], signal: Signal) -> Vec<Undo> {
 
 #[cfg(test)]
 mod tests {
+    use results::judge::predict;
+    use results::judge::span::FaultSpans;
+    use results::record::clock::RunTime;
+    use results::record::environment::Settings;
+    use results::record::event::{Event, EventKind, ProcessEnd, Role};
+
     use super::*;
 
     #[test]
@@ -425,6 +402,59 @@ mod tests {
             let table = in_plans.as_object().and_then(|table| table.keys().next());
             let name = table.map(String::as_str).or(in_plans.as_str());
             assert_eq!(name, Some(spec.fault().name()));
+        }
+    }
+
+    /// What is predicted from the settings for a broker that a fault strikes, and that ends of it, if
+    /// it does, after 3 s: the interval of its detection, and whether its partitions' is known.
+    fn predicted(spec: &FaultSpec) -> (Option<[f64; 2]>, bool) {
+        let broker = Process { node: "n".into(), role: Role::Broker, id: 1 };
+        let effect = spec.fault().effect();
+        let injecting = EventKind::FaultInjecting {
+            fault_id: "a".into(),
+            fault: "whatever its name".into(),
+            target: "broker(1)".into(),
+            victims: if effect.is_of_clients() { vec![] } else { vec![broker.clone()] },
+            effect,
+        };
+        let end = ProcessEnd::Exit(1);
+        let ended = EventKind::ProcessEnded { process: broker, pid: 1, end };
+        let at = |seconds, kind| Event { at: RunTime::from_secs_f64(seconds), kind };
+        let events = [at(10.0, injecting), at(13.0, ended)];
+        let span = FaultSpans::new(&events, RunTime::from_secs_f64(60.0)).faults.remove(0);
+        let settings = Settings {
+            zk_session_timeout_ms: Some(6000),
+            zk_tick_ms: Some(2000),
+            zk_servers: 1,
+            brokers: 3,
+            replication_factor: 3,
+            min_insync_replicas: Some(2),
+            ..Settings::default()
+        };
+        let detection = predict::detection(&settings, &span).map(|p| p.interval_s);
+        (detection, predict::partition_recovery(&settings, &span).is_some())
+    }
+
+    #[test]
+    fn each_fault_gets_the_prediction_of_its_effect() {
+        let (killed, gave_up, stopped) = ([4.0, 8.0], [7.0, 11.0], [0.0, 5.0]);
+        for spec in FaultSpec::ALL {
+            let name = spec.fault().name();
+            let expected = match name {
+                "kill" | "restart" | "early-restart" | "power-loss" => (Some(killed), true),
+                "no-descriptors" | "no-memory" | "full-disk" | "read-only-disk"
+                | "failing-fsync" => (Some(gave_up), true),
+                "terminate" | "remove-broker" | "upgrade" => (Some(stopped), true),
+                // Its clients wait for a time-out of their own.
+                "pause" => (Some(killed), false),
+                "expire-session" | "cut" | "link-down" | "degrade" | "move-leaders"
+                | "reassign" | "consumer-leaves" | "consumer-joins" | "consumer-stalls"
+                | "kill-consumer" | "kill-producer" | "slow-cpu" | "slow-disk" | "clock" => {
+                    (None, false)
+                }
+                other => panic!("{other} is a new fault: say what is predicted for it"),
+            };
+            assert_eq!(predicted(spec), expected, "{name}");
         }
     }
 

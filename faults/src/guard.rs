@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use results::record::event::Role;
+use results::record::event::{Risk, Role};
 
-use crate::fault::{FaultSpec, Risk};
+use crate::fault::FaultSpec;
 use crate::plan::{Damage, Lasts, Plan, Start, Step};
 use crate::port::Process;
 use crate::target::Target;
@@ -144,7 +144,7 @@ impl Toll {
             brokers += more_brokers;
             zookeepers += more_zookeepers;
         }
-        let (zookeepers, losing) = match fault.fault().risk() {
+        let (zookeepers, losing) = match fault.fault().effect().risk {
             Risk::None => (0, 0),
             Risk::Process => (zookeepers, 0),
             // Each victim is a node of its own at most, and takes the server beside it along.

@@ -17,7 +17,7 @@ use std::fmt;
 
 use crate::ledger::{Ledger, LedgerError, Outstanding};
 use crate::plan::Plan;
-use crate::port::{Cluster, PortError, RunControl};
+use crate::port::{Cluster, PortError, Process, RunControl};
 
 use group::Run;
 pub use heal::heal_all;
@@ -53,8 +53,8 @@ pub enum StepEnd {
 /// A fault that was injected and healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injection {
-    /// What the target was resolved to.
-    pub resolved: Vec<String>,
+    /// The processes that were struck.
+    pub victims: Vec<Process>,
     /// Whether evidence proves that it took effect.
     pub proven: bool,
     /// Whether the cluster recovered while the fault lasted; none when that was cut short.

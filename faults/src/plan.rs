@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use results::judge::check::NEW_EPOCH;
-pub use results::judge::expectation::Expectation;
+pub use results::record::event::Expectation;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -387,8 +387,8 @@ impl Step {
         check_name("id", &self.id)?;
         let step = format!("step \"{}\"", self.id);
         match (&self.target, self.targets.len()) {
-            (None, 0) if self.fault.fault().of_clients() => {}
-            (_, _) if self.fault.fault().of_clients() => {
+            (None, 0) if self.fault.fault().effect().is_of_clients() => {}
+            (_, _) if self.fault.fault().effect().is_of_clients() => {
                 let name = self.fault.fault().name();
                 return Err(format!("{step}: `{name}` strikes clients, and has no `target`"));
             }

@@ -8,8 +8,9 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
-use results::record::event::{Event, EventKind, Second, Stage};
+use results::record::event::{Event, EventKind, Process, Second, Stage};
 
 /// How often a plain log says how the load does.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ struct Trial {
     consumed: u64,
     controller: Option<i32>,
     leaders: BTreeMap<i32, i32>,
-    fault: Option<String>,
+    faults: FaultSpans,
     /// The fault whose steady cluster is awaited: said once, though it is awaited again when the
     /// plan has prepared the cluster.
     awaiting: Option<String>,
@@ -112,6 +113,7 @@ impl Trial {
     /// Takes in an event; returns the line that it deserves, if any.
     fn take(&mut self, event: &Event, topic: &str) -> Option<String> {
         self.at = self.at.max(event.at);
+        self.faults.take(event);
         match &event.kind {
             EventKind::Stage { stage } => {
                 self.stage = Some(*stage);
@@ -128,7 +130,8 @@ impl Trial {
             }
             EventKind::ControllerElected { broker, .. } => {
                 self.controller = Some(*broker);
-                self.fault.as_ref().map(|_| format!("controller is broker {broker}"))
+                let hurt = self.faults.in_force().next().is_some();
+                hurt.then(|| format!("controller is broker {broker}"))
             }
             EventKind::ControllerGone => {
                 self.controller = None;
@@ -152,11 +155,10 @@ impl Trial {
                 (before.as_ref() != Some(fault_id))
                     .then(|| format!("{fault_id}: waiting for a steady cluster"))
             }
-            EventKind::FaultInjecting { fault_id, fault, target, resolved, .. } => {
-                let resolved = resolved.join(", ");
-                self.fault = Some(format!("{fault_id}: {fault} {resolved}"));
-                let equals = if resolved.is_empty() { "" } else { " = " };
-                Some(format!("{fault_id}: {fault} {target}{equals}{resolved}"))
+            EventKind::FaultInjecting { fault_id, fault, target, victims, .. } => {
+                let victims = listed(victims);
+                let equals = if victims.is_empty() { "" } else { " = " };
+                Some(format!("{fault_id}: {fault} {target}{equals}{victims}"))
             }
             EventKind::FaultInjected { fault_id, proven: false, .. } => {
                 Some(format!("{fault_id}: UNPROVEN, nothing shows that it took effect"))
@@ -167,7 +169,6 @@ impl Trial {
             )),
             EventKind::FaultHealing { fault_id } => Some(format!("{fault_id}: healing")),
             EventKind::FaultHealed { fault_id, proven, .. } => {
-                self.fault = None;
                 let word = if *proven { "healed" } else { "NOT healed" };
                 Some(format!("{fault_id}: {word}"))
             }
@@ -212,12 +213,15 @@ impl Trial {
             self.second.acked,
             leaders.join(" "),
         );
-        if let Some(fault) = &self.fault {
-            line.push_str("  ");
-            line.push_str(fault);
+        for fault in self.faults.in_force() {
+            line.push_str(&format!("  {}: {} {}", fault.id, fault.fault, listed(&fault.victims)));
         }
         line
     }
+}
+
+fn listed(victims: &[Process]) -> String {
+    victims.iter().map(Process::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn stage_word(stage: Stage) -> &'static str {

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use faults::plan::Plan;
-use results::judge::check::{self, ActiveFault, CheckContext};
+use results::judge::check::{self, CheckContext};
+use results::judge::timeline::Timeline;
 use results::record::environment::Environment;
-use results::record::event::{Event, EventKind, log};
+use results::record::event::{EventKind, log};
 use results::record::history::History;
 use results::report::{self, Report, RunMeta, Trial};
 
@@ -175,27 +176,8 @@ fn load_trial(
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.as_str());
-    let context = CheckContext { faults: active_faults(&events), allowed: allowed.collect() };
+    let faults = Timeline::new(&events).faults;
+    let context = CheckContext { faults, allowed: allowed.collect() };
     let checks = check::all(&history, &context);
     Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
-}
-
-/// When each fault was about: from the injection to the heal, or to the end of the record.
-fn active_faults(events: &[Event]) -> Vec<ActiveFault> {
-    let end = events.iter().map(|event| event.at).max().unwrap_or_default();
-    let mut faults: Vec<ActiveFault> = Vec::new();
-    for event in events {
-        match &event.kind {
-            EventKind::FaultInjecting { fault_id, .. } => {
-                faults.push(ActiveFault { id: fault_id.clone(), from: event.at, to: end });
-            }
-            EventKind::FaultHealed { fault_id, .. } => {
-                if let Some(fault) = faults.iter_mut().rev().find(|fault| fault.id == *fault_id) {
-                    fault.to = event.at;
-                }
-            }
-            _ => {}
-        }
-    }
-    faults
 }

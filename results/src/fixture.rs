@@ -7,7 +7,9 @@
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
-use crate::record::event::{BrokerId, Event, EventKind, Stage};
+use crate::record::event::{
+    BrokerId, Detection, Effect, Event, EventKind, Process, Risk, Role, Stage, Takes,
+};
 use crate::record::history::*;
 use crate::record::history::{Ending, History, Stream};
 use crate::report::{RunMeta, Trial};
@@ -36,6 +38,15 @@ pub(crate) struct Fixture {
     epoch: i32,
     /// Checks that the trial comes with.
     pub(crate) checks: Vec<Check>,
+}
+
+/// The effect of a kill.
+pub(crate) const KILL: Effect =
+    Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk: Risk::Process };
+
+/// A broker of the cluster.
+pub(crate) fn broker(id: BrokerId) -> Process {
+    Process { node: format!("node{id}"), role: Role::Broker, id }
 }
 
 pub(crate) fn at(seconds: f64) -> RunTime {
@@ -117,8 +128,8 @@ impl Fixture {
                 fault_id: fault_id.clone(),
                 fault: "kill".to_owned(),
                 target: id.to_owned(),
-                resolved: brokers.iter().map(|b| format!("broker {b}")).collect(),
-                brokers: brokers.to_vec(),
+                victims: brokers.iter().map(|id| broker(*id)).collect(),
+                effect: KILL,
             },
         );
         let evidence = vec!["process gone: signal 9".to_owned()];

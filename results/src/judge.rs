@@ -1,8 +1,8 @@
 //! What the recorded data mean.
 //!
-//! [`check`]: the checkers. [`timeline`], [`recovery`], [`predict`], [`latency`], [`validity`],
-//! [`claim`]: figures and claims. [`expectation`]: whether a fault did what its plan says.
-//! [`verdict`]: the words of a judgement.
+//! [`check`]: the checkers. [`span`], [`timeline`]: the events, read. [`recovery`], [`predict`],
+//! [`latency`], [`validity`], [`claim`]: figures and claims. [`expectation`]: whether a fault did
+//! what its plan says. [`verdict`]: the words of a judgement.
 
 pub mod check;
 pub mod claim;
@@ -10,6 +10,7 @@ pub mod expectation;
 pub mod latency;
 pub mod predict;
 pub mod recovery;
+pub mod span;
 pub mod timeline;
 pub mod validity;
 pub mod verdict;

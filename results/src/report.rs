@@ -21,7 +21,7 @@ use crate::judge::latency::Percentiles;
 use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
-use crate::record::event::{Event, Stage};
+use crate::record::event::{Effect, Event, Process, Stage};
 use crate::record::history::History;
 
 pub use judge::judge;
@@ -131,14 +131,16 @@ pub struct Report {
 pub struct FaultReport {
     /// Number of the trial.
     pub trial: u32,
-    /// Id of the step in the plan.
+    /// Id of the round: the step's in the plan, with a number if it has several.
     pub id: String,
     /// Name of the fault.
     pub fault: String,
     /// Target as written in the plan.
     pub target: String,
-    /// What the target was resolved to.
-    pub resolved: Vec<String>,
+    /// The processes that it struck; none when it struck clients.
+    pub victims: Vec<Process>,
+    /// What it does to them.
+    pub effect: Effect,
     /// When it was injected, in seconds on the trial's clock.
     pub injected_s: f64,
     /// When it was healed; none when it was not.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim};
@@ -58,16 +59,12 @@ impl Fault for ClientChange {
         }
     }
 
-    fn of_clients(&self) -> bool {
-        true
-    }
-
-    fn unregisters(&self) -> bool {
-        false
-    }
-
-    fn takes_away(&self) -> bool {
-        false
+    fn effect(&self) -> Effect {
+        let detection = match self {
+            Self::Stall | Self::KillConsumer => Detection::Timeout,
+            Self::Leave | Self::Join | Self::KillProducer => Detection::Nothing,
+        };
+        Effect { takes: Takes::Clients, detection, risk: Risk::None }
     }
 
     fn undo(&self, _: &[Victim]) -> Vec<Undo> {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join3;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
 use super::probe::{Path, nodes, probe, telling, told};
-use super::{Evidence, Fault, Risk, Victim};
+use super::{Evidence, Fault, Victim};
 use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
 use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
@@ -55,28 +56,18 @@ impl Fault for CutSpec {
         }
     }
 
-    fn takes_away(&self) -> bool {
-        self.unregisters() || self.from == Side::Ensemble
-    }
-
-    fn unregisters(&self) -> bool {
-        match self.from {
-            Side::OtherNodes | Side::Zookeeper => true,
-            Side::Nodes(_)
-            | Side::AcrossBridge
-            | Side::NonNeighbours
-            | Side::Ensemble
-            | Side::Brokers
-            | Side::Clients => false,
-        }
-    }
-
-    fn risk(&self) -> Risk {
-        match self.from {
-            Side::OtherNodes | Side::Nodes(_) | Side::NonNeighbours | Side::Ensemble => Risk::Node,
+    fn effect(&self) -> Effect {
+        let (takes, detection, risk) = match self.from {
+            Side::OtherNodes => (Takes::Nodes, Detection::SessionExpiry, Risk::Node),
+            Side::Zookeeper => (Takes::Zookeeper, Detection::SessionExpiry, Risk::None),
+            Side::Ensemble => (Takes::Ensemble, Detection::Timeout, Risk::Node),
+            Side::Nodes(_) | Side::NonNeighbours => (Takes::Links, Detection::Timeout, Risk::Node),
             // ZooKeeper's servers keep their links with each other, or with those of the bridge.
-            Side::AcrossBridge | Side::Zookeeper | Side::Brokers | Side::Clients => Risk::None,
-        }
+            Side::AcrossBridge | Side::Brokers | Side::Clients => {
+                (Takes::Links, Detection::Timeout, Risk::None)
+            }
+        };
+        Effect { takes, detection, risk }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

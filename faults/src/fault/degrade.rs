@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::Effect;
 use tokio::time::{Instant, sleep};
 
 use super::link_down::nodes_of;
@@ -58,12 +59,8 @@ impl Fault for Condition {
         }
     }
 
-    fn unregisters(&self) -> bool {
-        false
-    }
-
-    fn takes_away(&self) -> bool {
-        false
+    fn effect(&self) -> Effect {
+        Effect::NONE
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

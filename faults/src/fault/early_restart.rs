@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Evidence, Fault, Victim, signal_all, start_again, time_to_end};
 use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
@@ -32,6 +33,10 @@ impl Fault for EarlyRestart {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::Signal, Capability::Start]
+    }
+
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim};
@@ -31,8 +32,12 @@ impl Fault for ExpireSession {
         &[Capability::ExpireSession]
     }
 
-    fn takes_away(&self) -> bool {
-        false
+    fn effect(&self) -> Effect {
+        Effect {
+            takes: Takes::Registrations,
+            detection: Detection::SessionClosed,
+            risk: Risk::None,
+        }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -1,6 +1,7 @@
 //! SIGKILL: processes end at once; their ZooKeeper sessions live on until they expire.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, Signal};
@@ -22,6 +23,10 @@ impl Fault for Kill {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::Signal, Capability::Start]
+    }
+
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
 use super::probe::{passes, probe, telling, told};
-use super::{Evidence, Fault, Risk, Victim};
+use super::{Evidence, Fault, Victim};
 use crate::cut::Reach;
 use crate::port::{Capability, Cluster, PortError};
 use crate::undo::Undo;
@@ -44,8 +45,8 @@ impl Fault for LinkDown {
         &[Capability::LinkDown]
     }
 
-    fn risk(&self) -> Risk {
-        Risk::Node
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Nodes, detection: Detection::SessionExpiry, risk: Risk::Node }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
-use super::{Evidence, Fault, Risk, Victim};
+use super::{Evidence, Fault, Victim};
 use crate::machine::{Impairment, Observation};
 use crate::port::{Capability, Cluster, PortError, Process};
 use crate::undo::Undo;
@@ -67,16 +68,13 @@ impl Fault for Impairment {
         }
     }
 
-    fn unregisters(&self) -> bool {
-        self.is_fatal()
-    }
-
-    fn takes_away(&self) -> bool {
-        self.is_fatal()
-    }
-
-    fn risk(&self) -> Risk {
-        if self.is_fatal() { Risk::Process } else { Risk::None }
+    fn effect(&self) -> Effect {
+        let takes = match self {
+            Self::NoMemory => Takes::PerhapsProcesses,
+            fatal if fatal.is_fatal() => Takes::ProcessesInTime,
+            _ => return Effect::NONE,
+        };
+        Effect { takes, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -1,6 +1,7 @@
 //! A broker hands over every partition of the load that it leads; it runs on and keeps its replicas.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Evidence, Fault, Victim, replicas_now};
 use crate::port::{Capability, Cluster, PartitionView, PortError};
@@ -24,12 +25,8 @@ impl Fault for MoveLeaders {
         &[Capability::MoveLeaders]
     }
 
-    fn unregisters(&self) -> bool {
-        false
-    }
-
-    fn takes_away(&self) -> bool {
-        false
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Leadership, detection: Detection::Nothing, risk: Risk::None }
     }
 
     fn undo(&self, _: &[Victim]) -> Vec<Undo> {

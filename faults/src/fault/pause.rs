@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use tokio::time::{Instant, sleep};
 
 use super::{Evidence, Fault, Victim, signal_all, silent};
@@ -32,6 +33,10 @@ impl Fault for Pause {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::Signal]
+    }
+
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Answers, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -5,8 +5,9 @@
 //! copied from the other replicas what it lost.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Risk, Victim, gone, signal_all, start_again};
+use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, Signal};
 use crate::undo::Undo;
 
@@ -28,8 +29,8 @@ impl Fault for PowerLoss {
         &[Capability::Signal, Capability::Start, Capability::Disk]
     }
 
-    fn risk(&self) -> Risk {
-        Risk::Data
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk: Risk::Data }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

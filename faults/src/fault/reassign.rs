@@ -4,6 +4,7 @@
 //! partition does with one replica less. Undone, the broker copies what it missed under load.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Evidence, Fault, Victim, replicas_now};
 use crate::port::{Capability, Cluster, PartitionView, PortError};
@@ -27,12 +28,8 @@ impl Fault for Reassign {
         &[Capability::MoveLeaders]
     }
 
-    fn unregisters(&self) -> bool {
-        false
-    }
-
-    fn takes_away(&self) -> bool {
-        false
+    fn effect(&self) -> Effect {
+        Effect { takes: Takes::Replicas, detection: Detection::Nothing, risk: Risk::None }
     }
 
     fn undo(&self, _: &[Victim]) -> Vec<Undo> {

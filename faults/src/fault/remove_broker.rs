@@ -2,6 +2,7 @@
 //! then it shuts down. Undone, it joins again and gets its replicas back.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::reassign::{move_away, moved_away};
 use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
@@ -24,6 +25,14 @@ impl Fault for RemoveBroker {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::MoveLeaders, Capability::Signal, Capability::Start]
+    }
+
+    fn effect(&self) -> Effect {
+        Effect {
+            takes: Takes::Processes,
+            detection: Detection::ControlledShutdown,
+            risk: Risk::Process,
+        }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

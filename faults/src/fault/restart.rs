@@ -5,8 +5,9 @@
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Risk, Victim, signal_all, start_again};
+use super::{Evidence, Fault, Victim, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
 use crate::undo::{self, Undo};
 
@@ -28,12 +29,12 @@ impl Fault for Restart {
         &[Capability::Signal, Capability::Start]
     }
 
-    fn takes_away(&self) -> bool {
-        false
-    }
-
-    fn risk(&self) -> Risk {
-        Risk::Process
+    fn effect(&self) -> Effect {
+        Effect {
+            takes: Takes::ProcessesForARestart,
+            detection: Detection::SessionExpiry,
+            risk: Risk::Process,
+        }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

@@ -2,6 +2,7 @@
 //! server just ends.
 
 use async_trait::async_trait;
+use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, Signal};
@@ -23,6 +24,14 @@ impl Fault for Terminate {
 
     fn needs(&self) -> &'static [Capability] {
         &[Capability::Signal, Capability::Start]
+    }
+
+    fn effect(&self) -> Effect {
+        Effect {
+            takes: Takes::Processes,
+            detection: Detection::ControlledShutdown,
+            risk: Risk::Process,
+        }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

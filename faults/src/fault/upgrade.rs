@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use results::record::event::{Detection, Effect, Risk, Takes};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Fault, Risk, Victim, signal_all, start_again};
+use super::{Evidence, Fault, Victim, signal_all, start_again};
 use crate::port::{Capability, Cluster, PortError, Signal};
 use crate::undo::{self, Undo};
 
@@ -38,12 +39,12 @@ impl Fault for Upgrade {
         &[Capability::Signal, Capability::Start, Capability::Upgrade]
     }
 
-    fn takes_away(&self) -> bool {
-        false
-    }
-
-    fn risk(&self) -> Risk {
-        Risk::Process
+    fn effect(&self) -> Effect {
+        Effect {
+            takes: Takes::ProcessesForARestart,
+            detection: Detection::ControlledShutdown,
+            risk: Risk::Process,
+        }
     }
 
     fn undo(&self, victims: &[Victim]) -> Vec<Undo> {

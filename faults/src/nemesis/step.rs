@@ -76,11 +76,7 @@ impl Stepper<'_, '_> {
         let victims = self.prepare().await?;
         let proven = self.inject(&victims).await?;
         let recovered = self.last(&victims).await?;
-        Ok(Injection {
-            resolved: victims.iter().map(Victim::to_string).collect(),
-            proven,
-            recovered,
-        })
+        Ok(Injection { victims: processes(&victims), proven, recovered })
     }
 
     /// The processes that the targets name now.
@@ -178,7 +174,7 @@ impl Stepper<'_, '_> {
     async fn aim(&self, mut named: Named) -> Result<Vec<Victim>, Stop> {
         loop {
             self.run.strikes(&self.id, &named.processes);
-            if self.step.fault.fault().of_clients() {
+            if self.step.fault.fault().effect().is_of_clients() {
                 self.run.clients_left_alone().await?;
             }
             match self.victims(&named).await? {
@@ -245,8 +241,8 @@ impl Stepper<'_, '_> {
             fault_id: self.id.clone(),
             fault: fault.name().to_owned(),
             target: in_words(&self.targets),
-            resolved: victims.iter().map(Victim::to_string).collect(),
-            brokers: if fault.unregisters() { brokers_of(victims) } else { vec![] },
+            victims: processes(victims),
+            effect: fault.effect(),
         });
         self.run.injects(&self.id);
         let decided = Instant::now();
@@ -293,7 +289,7 @@ impl Stepper<'_, '_> {
             };
             on = !on;
             flapped.map_err(|e| self.failed("let the fault come and go", e))?;
-            self.record(EventKind::FaultFlapped { fault_id: self.step.id.clone(), on });
+            self.record(EventKind::FaultFlapped { fault_id: self.id.clone(), on });
         }
     }
 
@@ -303,8 +299,8 @@ impl Stepper<'_, '_> {
         // Records due from now on cannot be acked by a broker that is gone.
         let (since, began) = (self.run_control().now(), Instant::now());
         let lasts = self.step.lasts();
-        let away = victims.iter().filter(|_| self.step.fault.fault().takes_away());
-        let without: Vec<_> = away.map(|victim| victim.process.clone()).collect();
+        let away = self.step.fault.fault().effect().lasts();
+        let without = if away { processes(victims) } else { vec![] };
         let recovered = self.run_control().recovered(since, &without, lasts.limit());
         let recovered = self.run.unless_stopped(recovered).await.ok()?;
         let fault_id = self.id.clone();
@@ -347,6 +343,6 @@ fn brokers(processes: &[Process]) -> Vec<BrokerId> {
     processes.iter().filter(|p| p.role == Role::Broker).map(|p| p.id).collect()
 }
 
-fn brokers_of(victims: &[Victim]) -> Vec<BrokerId> {
-    brokers(&victims.iter().map(|victim| victim.process.clone()).collect::<Vec<_>>())
+fn processes(victims: &[Victim]) -> Vec<Process> {
+    victims.iter().map(|victim| victim.process.clone()).collect()
 }

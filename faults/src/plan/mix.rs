@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use results::judge::expectation::Expectation;
+use results::record::event::Expectation;
 use serde::{Deserialize, Serialize};
 
 use super::{Prepare, Start, Step};

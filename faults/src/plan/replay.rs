@@ -4,9 +4,9 @@
 //! cluster again and are prepared again, since that is part of what happened; all others begin as
 //! long after the step before them that did so (or after the first steady moment) as they did then.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
 use results::record::event::{Event, EventKind};
 
@@ -19,39 +19,29 @@ use crate::target::Target;
 #[error("{0}")]
 pub struct NotReplayable(String);
 
-/// When things happened to one fault.
-#[derive(Default)]
-struct Span {
-    injected: Option<RunTime>,
-    healing: Option<RunTime>,
-}
-
 /// The faults that `events` record of a run of `plan`, as a plan of concrete steps.
 pub fn replay(plan: &Plan, events: &[Event], processes: &[Process]) -> Result<Plan, NotReplayable> {
-    let spans = spans(events);
     let end = events.iter().map(|event| event.at).max().unwrap_or_default();
     let mut zero = events.iter().find(|e| e.kind == EventKind::Steady).map(|e| e.at);
     let mut steps = vec![];
-    for event in events {
-        let EventKind::FaultInjecting { fault_id, resolved, .. } = &event.kind else { continue };
-        let original = original(plan, fault_id).ok_or_else(|| {
-            NotReplayable(format!("the plan \"{}\" has no step \"{fault_id}\"", plan.name))
+    for span in FaultSpans::new(events, end).faults {
+        let original = original(plan, &span.id).ok_or_else(|| {
+            NotReplayable(format!("the plan \"{}\" has no step \"{}\"", plan.name, span.id))
         })?;
-        let targets = resolved.iter().map(|name| concrete(name, processes));
+        let targets = span.victims.iter().map(|victim| concrete(victim, processes));
         let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
-        let span = &spans[fault_id.as_str()];
-        let injected = span.injected.unwrap_or(event.at);
-        let prepared = original.prepare != Prepare::None && fault_id == &original.round_id(1);
+        let injected = span.injected.unwrap_or(span.injecting);
+        let prepared = original.prepare != Prepare::None && span.id == original.round_id(1);
         let start = match zero.filter(|_| !prepared) {
             None => {
-                zero = Some(event.at);
+                zero = Some(span.injecting);
                 None
             }
-            Some(zero) => Some(Start::At(between(zero, event.at))),
+            Some(zero) => Some(Start::At(between(zero, span.injecting))),
         };
         let hold = between(injected, span.healing.unwrap_or(end)).max(Duration::from_millis(1));
         steps.push(Step {
-            id: fault_id.clone(),
+            id: span.id,
             target: None,
             targets,
             prepare: if start.is_none() { original.prepare } else { Prepare::None },
@@ -78,30 +68,11 @@ fn original<'a>(plan: &'a Plan, round: &str) -> Option<&'a Step> {
     plan.steps.iter().find(|step| step.round_id(number) == round)
 }
 
-fn concrete(name: &str, processes: &[Process]) -> Result<Target, NotReplayable> {
-    let process = processes.iter().find(|process| process.to_string() == name);
-    let process =
-        process.ok_or_else(|| NotReplayable(format!("the cluster of its spec has no {name}")))?;
-    Ok(Target::of(process))
-}
-
-fn spans(events: &[Event]) -> BTreeMap<&str, Span> {
-    let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
-    for event in events {
-        match &event.kind {
-            EventKind::FaultInjecting { fault_id, .. } => {
-                spans.entry(fault_id).or_default();
-            }
-            EventKind::FaultInjected { fault_id, .. } => {
-                spans.entry(fault_id).or_default().injected = Some(event.at);
-            }
-            EventKind::FaultHealing { fault_id } => {
-                spans.entry(fault_id).or_default().healing = Some(event.at);
-            }
-            _ => {}
-        }
+fn concrete(victim: &Process, processes: &[Process]) -> Result<Target, NotReplayable> {
+    if !processes.contains(victim) {
+        return Err(NotReplayable(format!("the cluster of its spec has no {victim}")));
     }
-    spans
+    Ok(Target::of(victim))
 }
 
 /// In whole milliseconds, so that the plan is read by people as well.

@@ -373,11 +373,7 @@ impl LocalCluster {
             Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
                 .map_err(cannot)?;
         let (process, pid) = (process.clone(), server.pid());
-        self.recorder.now(EventKind::ProcessStarted {
-            node: process.node.clone(),
-            role: process.role,
-            pid,
-        });
+        self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
         if let Some(former) = self.servers.borrow_mut().insert(process, server) {
             former.discard_dump();
         }

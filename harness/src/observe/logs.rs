@@ -7,20 +7,20 @@ use std::path::Path;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::{EventKind, Role};
+use results::record::event::{EventKind, LogMark, Process};
 
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
-const MARKS: [(&str, &str); 10] = [
-    ("successfully elected as the controller", "controller-elected"),
-    ("is no longer the controller", "controller-lost"),
-    ("Broker failure callback for", "broker-failure"),
-    ("Shrinking ISR from", "isr-shrunk"),
-    ("ISR updated to", "isr-updated"),
-    ("started (kafka.server.KafkaServer)", "broker-started"),
-    ("Expiring session", "session-expired"),
-    ("Deleting ephemeral node /brokers/ids/", "registration-deleted"),
-    ("LEADING - LEADER ELECTION TOOK", "zookeeper-leading"),
-    ("Session establishment complete", "session-established"),
+const MARKS: [(&str, LogMark); 10] = [
+    ("successfully elected as the controller", LogMark::ControllerElected),
+    ("is no longer the controller", LogMark::ControllerLost),
+    ("Broker failure callback for", LogMark::BrokerFailure),
+    ("Shrinking ISR from", LogMark::IsrShrunk),
+    ("ISR updated to", LogMark::IsrUpdated),
+    ("started (kafka.server.KafkaServer)", LogMark::BrokerStarted),
+    ("Expiring session", LogMark::SessionExpired),
+    ("Deleting ephemeral node /brokers/ids/", LogMark::RegistrationDeleted),
+    ("LEADING - LEADER ELECTION TOOK", LogMark::ZookeeperLeading),
+    ("Session establishment complete", LogMark::SessionEstablished),
 ];
 
 /// Reads the marks of one server's log.
@@ -29,8 +29,7 @@ const MARKS: [(&str, &str); 10] = [
 /// When the file cannot be read.
 pub fn marks(
     log: &Path,
-    node: &str,
-    role: Role,
+    process: &Process,
     clock: RunClock,
 ) -> std::io::Result<Vec<(RunTime, EventKind)>> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
@@ -38,9 +37,8 @@ pub fn marks(
         let (_, mark) = MARKS.iter().find(|(text, _)| line.contains(text))?;
         let wall_ms = time_of(line)?;
         let kind = EventKind::LogMark {
-            node: node.to_owned(),
-            role,
-            mark: (*mark).to_owned(),
+            process: process.clone(),
+            mark: *mark,
             wall_ms,
             line: line.to_owned(),
         };
@@ -68,6 +66,8 @@ fn time_of(line: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use results::record::event::Role;
+
     use super::*;
 
     const LINE: &str = "[1970-01-01 00:01:00,250] INFO [Controller id=2] 2 successfully elected as \
@@ -84,10 +84,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("broker.log");
         std::fs::write(&log, format!("[x] nothing\n{LINE}\nat some.Class\n")).unwrap();
-        let marks = marks(&log, "n", Role::Broker, RunClock::start()).unwrap();
+        let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
+        let marks = marks(&log, &broker, RunClock::start()).unwrap();
         assert_eq!(marks.len(), 1);
-        assert!(matches!(&marks[0].1, EventKind::LogMark { mark, wall_ms: 60_250, .. }
-            if mark == "controller-elected"));
+        let elected = EventKind::LogMark {
+            process: broker,
+            mark: LogMark::ControllerElected,
+            wall_ms: 60_250,
+            line: LINE.to_owned(),
+        };
+        assert_eq!(marks[0].1, elected);
     }
 
     #[test]

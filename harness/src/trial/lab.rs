@@ -108,7 +108,7 @@ impl Lab {
         let stopped = self.cluster.stop(dump_archives).await;
         for process in self.cluster.processes() {
             let log = self.cluster.log_path(&process);
-            match logs::marks(&log, &process.node, process.role, self.recorder.clock()) {
+            match logs::marks(&log, &process, self.recorder.clock()) {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
                 Err(error) => tracing::warn!(%error, log = %log.display(), "no marks"),
             }

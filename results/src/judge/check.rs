@@ -59,8 +59,8 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
-use crate::record::clock::RunTime;
 use crate::record::history::History;
 
 mod consumers;
@@ -80,25 +80,14 @@ use index::LogIndex;
 /// What the checkers need to know beside the history.
 #[derive(Debug, Clone, Default)]
 pub struct CheckContext {
-    /// When which fault was active; witnesses name it.
-    pub faults: Vec<ActiveFault>,
+    /// The faults; a witness names the one that was in force.
+    pub faults: Vec<FaultSpan>,
     /// Names of anomalies that the plan allows: they are counted, and shown.
     pub allowed: BTreeSet<&'static str>,
 }
 
 /// Name of the anomaly that a record is in the log again, written in a new epoch of its producer.
 pub const NEW_EPOCH: &str = "duplicate-in-new-epoch";
-
-/// A fault and the time from its injection to the end of its undoing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActiveFault {
-    /// Id of the step in the plan.
-    pub id: String,
-    /// When its injection began.
-    pub from: RunTime,
-    /// When its undoing had ended.
-    pub to: RunTime,
-}
 
 /// Part of a history that a checker needs in full to end *valid*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

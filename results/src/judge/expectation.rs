@@ -5,28 +5,10 @@
 //! is one too. What is absent: faults without proof, and those that were cut short. They are told
 //! elsewhere, and nothing is concluded from them.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
 use crate::judge::recovery::{PartitionRecovery, StreamKind};
-use crate::judge::timeline::FaultSpan;
+use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
-
-/// What the cluster is expected to do while a fault lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expectation {
-    /// Every partition of the load acks again.
-    #[default]
-    Recovery,
-    /// Not every partition acks again before the fault is healed.
-    OutageUntilHeal,
-    /// No partition is unavailable for longer than this, to any client.
-    GapsBelow(#[serde(with = "humantime_serde")] Duration),
-    /// It may do what it likes: nothing is judged.
-    Anything,
-}
+use crate::record::event::Expectation;
 
 /// Judges the faults of a trial; nothing when no plan expects anything of them.
 pub(crate) fn judge(faults: &[FaultSpan], rows: &[PartitionRecovery]) -> Option<Check> {
@@ -97,6 +79,8 @@ fn instead(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::fixture::three_faults;
     use crate::judge::recovery;

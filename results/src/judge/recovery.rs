@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::timeline::{FaultSpan, Timeline};
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::environment::Environment;
 use crate::record::event::Event;
@@ -216,7 +217,7 @@ impl Measured<'_> {
             stream,
             topic: self.topic.to_owned(),
             partition: self.partition,
-            led: state.filter(|s| s.leader >= 0).map(|s| fault.brokers.contains(&s.leader)),
+            led: state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader)),
             first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
             unavailable_s: quiet.as_secs_f64(),
             interrupted: false,

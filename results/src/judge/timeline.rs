@@ -5,57 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge::expectation::Expectation;
+use crate::judge::span::{FaultSpan, FaultSpans};
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, Event, EventKind, Stage};
-
-/// One fault, from its injection to its healing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FaultSpan {
-    /// Id of the step in the plan.
-    pub id: String,
-    /// Name of the fault, e.g. "kill".
-    pub fault: String,
-    /// Target as written in the plan.
-    pub target: String,
-    /// What the target was resolved to.
-    pub resolved: Vec<String>,
-    /// Brokers that the fault takes away.
-    pub brokers: Vec<BrokerId>,
-    /// When the injection began: zero of every figure of this fault.
-    pub injecting: RunTime,
-    /// Evidence that it took effect.
-    pub evidence: Vec<String>,
-    /// Whether that evidence proves it.
-    pub proven: bool,
-    /// Whether clients and cluster recovered while the fault lasted; none when it was not said.
-    pub recovered: Option<bool>,
-    /// What the plan expects of the cluster meanwhile; none when it was not said.
-    pub expected: Option<Expectation>,
-    /// When the undo began.
-    pub healing: Option<RunTime>,
-    /// When the undo was done.
-    pub healed: Option<RunTime>,
-    /// Evidence that it is undone.
-    pub heal_evidence: Vec<String>,
-    /// Whether that evidence proves it.
-    pub heal_proven: bool,
-    /// Seconds from `injecting` until the injection was done.
-    pub took_s: Option<f64>,
-    /// Seconds from `injecting` until all that the evidence shows was the case.
-    pub shown_s: Option<f64>,
-    /// Seconds for which kbench waited for a stale registration, from `healing` on.
-    pub waited_for_session_s: f64,
-    /// End of the fault's window: the next injection, or the end of the load.
-    pub window_end: RunTime,
-}
-
-impl FaultSpan {
-    /// Whether `at` lies in the fault's window.
-    pub fn contains(&self, at: RunTime) -> bool {
-        self.injecting <= at && at < self.window_end
-    }
-}
 
 /// One state of a partition, as ZooKeeper or a broker's metadata has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,16 +44,15 @@ impl<'a> Timeline<'a> {
         let mut ordered: Vec<&Event> = events.iter().collect();
         ordered.sort_by_key(|event| event.at);
         let load_end = load_end(&ordered);
-        let mut timeline = Self {
-            faults: Vec::new(),
-            skipped: Vec::new(),
+        let FaultSpans { faults, skipped } = FaultSpans::new(ordered.iter().copied(), load_end);
+        Self {
+            faults,
+            skipped,
             load_end,
             interrupted: ordered.iter().any(|e| e.kind == EventKind::Interrupted),
             ended: ordered.iter().any(|e| e.kind == EventKind::TrialEnded),
             events: ordered,
-        };
-        timeline.find_faults();
-        timeline
+        }
     }
 
     /// Events in order of time.
@@ -163,7 +114,7 @@ impl<'a> Timeline<'a> {
 
     /// Whether `broker`, taken away by `fault`, is not registered anew at `at`.
     pub fn is_dead(&self, fault: &FaultSpan, broker: BrokerId, at: RunTime) -> bool {
-        fault.brokers.contains(&broker)
+        fault.loses(broker)
             && !self.from(fault.injecting).take_while(|e| e.at <= at).any(
                 |e| matches!(e.kind, EventKind::BrokerRegistered { broker: b, .. } if b == broker),
             )
@@ -199,79 +150,6 @@ impl<'a> Timeline<'a> {
                 (begin, steady.unwrap_or(RunTime(u64::MAX)).min(fault.window_end))
             })
             .collect()
-    }
-
-    fn find_faults(&mut self) {
-        let load_end = self.load_end;
-        for event in self.events.clone() {
-            match &event.kind {
-                EventKind::FaultInjecting { fault_id, fault, target, resolved, brokers } => {
-                    if let Some(previous) = self.faults.last_mut() {
-                        previous.window_end = event.at;
-                    }
-                    self.faults.push(FaultSpan {
-                        id: fault_id.clone(),
-                        fault: fault.clone(),
-                        target: target.clone(),
-                        resolved: resolved.clone(),
-                        brokers: brokers.clone(),
-                        injecting: event.at,
-                        evidence: Vec::new(),
-                        proven: false,
-                        recovered: None,
-                        expected: None,
-                        healing: None,
-                        healed: None,
-                        heal_evidence: Vec::new(),
-                        heal_proven: false,
-                        took_s: None,
-                        shown_s: None,
-                        waited_for_session_s: 0.0,
-                        window_end: load_end.max(event.at),
-                    });
-                }
-                EventKind::FaultSkipped { fault_id, reason } => {
-                    self.skipped.push((fault_id.clone(), reason.clone()));
-                }
-                kind => self.complete_fault(event.at, kind),
-            }
-        }
-    }
-
-    fn span_mut(&mut self, id: &str) -> Option<&mut FaultSpan> {
-        self.faults.iter_mut().rev().find(|fault| fault.id == id)
-    }
-
-    fn complete_fault(&mut self, at: RunTime, kind: &EventKind) {
-        match kind {
-            EventKind::FaultInjected { fault_id, evidence, proven, took_s, shown_s } => {
-                if let Some(span) = self.span_mut(fault_id) {
-                    span.evidence = evidence.clone();
-                    span.proven = *proven;
-                    (span.took_s, span.shown_s) = (*took_s, *shown_s);
-                }
-            }
-            EventKind::FaultRecovered { fault_id, recovered, expected } => {
-                if let Some(span) = self.span_mut(fault_id) {
-                    span.recovered = Some(*recovered);
-                    span.expected = *expected;
-                }
-            }
-            EventKind::FaultHealing { fault_id } => {
-                if let Some(span) = self.span_mut(fault_id) {
-                    span.healing = span.healing.or(Some(at));
-                }
-            }
-            EventKind::FaultHealed { fault_id, evidence, proven, waited_for_session_s } => {
-                if let Some(span) = self.span_mut(fault_id) {
-                    span.healed = Some(at);
-                    span.heal_evidence = evidence.clone();
-                    span.heal_proven = *proven;
-                    span.waited_for_session_s = *waited_for_session_s;
-                }
-            }
-            _ => {}
-        }
     }
 }
 

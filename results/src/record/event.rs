@@ -4,14 +4,18 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
+mod effect;
+mod expectation;
 pub mod log;
-
-use std::fmt;
+mod process;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::expectation::Expectation;
 use crate::record::clock::RunTime;
+
+pub use effect::{Detection, Effect, Risk, Takes};
+pub use expectation::Expectation;
+pub use process::{LogMark, Process, ProcessEnd, Role};
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;
@@ -46,59 +50,9 @@ pub enum Stage {
     Stopping,
 }
 
-/// Whether a process is the broker or the ZooKeeper server of its node.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// A Kafka broker.
-    Broker,
-    /// A ZooKeeper server.
-    Zookeeper,
-}
-
-impl Role {
-    /// The role's name as it is written in specs and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Broker => "broker",
-            Self::Zookeeper => "zookeeper",
-        }
-    }
-}
-
-/// One server process of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Process {
-    /// Node that it runs on.
-    pub node: String,
-    /// Broker or ZooKeeper.
-    pub role: Role,
-    /// Its `broker.id` or ZooKeeper `myid`.
-    pub id: BrokerId,
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.role.as_str(), self.id, self.node)
-    }
-}
-
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum EventKind {
     /// First event of a trial.
     TrialStarted {
@@ -116,23 +70,19 @@ pub enum EventKind {
     },
     /// A process of the cluster was started.
     ProcessStarted {
-        /// Node.
-        node: String,
-        /// Broker or ZooKeeper.
-        role: Role,
+        /// Which.
+        process: Process,
         /// Process id as kbench sees it.
         pid: i32,
     },
     /// A process of the cluster ended.
     ProcessEnded {
-        /// Node.
-        node: String,
-        /// Broker or ZooKeeper.
-        role: Role,
+        /// Which.
+        process: Process,
         /// Process id as kbench sees it.
         pid: i32,
-        /// How, for people: "signal 9", "exit 1".
-        how: String,
+        /// How.
+        end: ProcessEnd,
     },
     /// Every condition of readiness is met.
     ClusterReady {
@@ -213,12 +163,10 @@ pub enum EventKind {
     },
     /// A line of a server's log that marks a step of a recovery.
     LogMark {
-        /// Node.
-        node: String,
-        /// Broker or ZooKeeper.
-        role: Role,
-        /// Which mark, e.g. "controller-elected".
-        mark: String,
+        /// Whose log.
+        process: Process,
+        /// What it marks.
+        mark: LogMark,
         /// The log line's own time stamp (Unix milliseconds).
         wall_ms: i64,
         /// The line.
@@ -226,27 +174,27 @@ pub enum EventKind {
     },
     /// The nemesis waits for the cluster to be steady before the next step.
     AwaitingSteady {
-        /// Id of the step that waits.
+        /// Id of the round that waits.
         fault_id: String,
     },
     /// The cluster is steady: ISR full, consumers' lag drained.
     Steady,
     /// The undo is in the ledger; the injection begins now.
     FaultInjecting {
-        /// Id of the step in the plan.
+        /// Id of the round: the step's in the plan, with a number if it has several.
         fault_id: String,
         /// Name of the fault, e.g. "kill".
         fault: String,
         /// Target as written in the plan.
         target: String,
-        /// What the target was resolved to, e.g. "broker 2 (cpu-node2)".
-        resolved: Vec<String>,
-        /// Brokers that the fault takes away.
-        brokers: Vec<BrokerId>,
+        /// The processes that it strikes; none when it strikes clients.
+        victims: Vec<Process>,
+        /// What it does to them.
+        effect: Effect,
     },
     /// The injection is done, with evidence that it took effect.
     FaultInjected {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
         /// What shows that it took effect. Empty: unproven.
         evidence: Vec<String>,
@@ -262,14 +210,14 @@ pub enum EventKind {
     },
     /// The fault comes or goes while it lasts.
     FaultFlapped {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
         /// Whether it is there from now on.
         on: bool,
     },
     /// Clients and cluster have recovered as far as they can while the fault lasts.
     FaultRecovered {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
         /// False when the deadline passed first.
         recovered: bool,
@@ -279,12 +227,12 @@ pub enum EventKind {
     },
     /// The undo begins (waiting for stale registrations included).
     FaultHealing {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
     },
     /// The undo is done, with evidence.
     FaultHealed {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
         /// What shows that it is undone. Empty: unproven.
         evidence: Vec<String>,
@@ -295,7 +243,7 @@ pub enum EventKind {
     },
     /// A step of the plan was not carried out.
     FaultSkipped {
-        /// Id of the step in the plan.
+        /// Id of the round.
         fault_id: String,
         /// Why.
         reason: String,

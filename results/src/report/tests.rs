@@ -353,7 +353,7 @@ fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
     has(&json["load"], &["indeterminate", "consumed", "bytes", "service_us", "schedule_lag_us"]);
     has(&json["load"]["latency_us"], &["p50", "p90", "p99", "p999", "max", "n"]);
     has(&json["checks"][0], &["name", "verdict", "count", "witnesses"]);
-    let fault = ["id", "fault", "target", "resolved", "injected_s", "healed_s", "evidence"];
+    let fault = ["id", "fault", "target", "victims", "injected_s", "healed_s", "evidence"];
     has(&json["faults"][0], &fault);
     has(&json["claims"][0], &["id", "text", "source", "stated_s", "predicted_s", "outcome"]);
     has(&json["claims"][0]["measured_s"], &["n", "min", "median", "max", "censored"]);

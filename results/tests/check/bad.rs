@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use results::judge::check::{self, ActiveFault, CheckContext};
+use results::judge::check::{self, CheckContext};
+use results::judge::span::{FaultSpan, FaultSpans};
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
+use results::record::event::{Effect, Event, EventKind};
 
 use super::good::good_history;
 use super::mutate::MUTATORS;
@@ -68,17 +70,33 @@ fn witnesses_read_well() {
     insta::assert_snapshot!(text);
 }
 
+/// A fault that was in force from `from` to `to`, in seconds.
+fn fault(id: &str, from: f64, to: f64) -> FaultSpan {
+    let fault_id = id.to_owned();
+    let injecting = EventKind::FaultInjecting {
+        fault_id: fault_id.clone(),
+        fault: "degrade".to_owned(),
+        target: "brokers".to_owned(),
+        victims: vec![],
+        effect: Effect::NONE,
+    };
+    let healed = EventKind::FaultHealed {
+        fault_id,
+        evidence: vec![],
+        proven: true,
+        waited_for_session_s: 0.0,
+    };
+    let at = |seconds, kind| Event { at: RunTime::from_secs_f64(seconds), kind };
+    let events = [at(from, injecting), at(to, healed)];
+    FaultSpans::new(&events, RunTime::from_secs_f64(to)).faults.remove(0)
+}
+
 #[test]
-fn a_witness_names_the_fault_that_was_active() {
+fn a_witness_names_the_fault_that_was_in_force() {
     let mut history = eventful();
     let (_, _, drop_acked) = MUTATORS[0];
     assert!(drop_acked(&mut history, 17));
     let at = named(&history, "lost").witnesses[0].at_s.unwrap();
-    let fault = |id: &str, from: f64, to: f64| ActiveFault {
-        id: id.to_owned(),
-        from: RunTime::from_secs_f64(from),
-        to: RunTime::from_secs_f64(to),
-    };
     let during = |faults| {
         let context = CheckContext { faults, ..CheckContext::default() };
         check::all(&history, &context)[0].witnesses[0].during.clone()

@@ -58,7 +58,7 @@ async fn the_consumer_group_is_changed_and_as_before_in_the_end() {
             let step = format!("fault = '{fault}'\nhold = '5s'");
             let outcome = carry_out(&plan(&step), &world).await.unwrap();
             assert_eq!(injection(&outcome, 0).proven, !deaf, "{fault}");
-            assert!(injection(&outcome, 0).resolved.is_empty());
+            assert!(injection(&outcome, 0).victims.is_empty());
             assert!(world.group().is_none() && world.on_disk().is_empty(), "{fault}");
         }
         let aimed = format!(

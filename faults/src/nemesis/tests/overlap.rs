@@ -134,9 +134,9 @@ async fn rolling_takes_one_process_after_the_other() {
     let world = World::new();
     let rolling = "fault = 'terminate'\ntarget = 'brokers'\nrolling = true\nhold = '3s'";
     let outcome = carry_out(&steps("", &[rolling]), &world).await.unwrap();
-    let resolved: Vec<_> = (0..3).flat_map(|i| injection(&outcome, i).resolved.clone()).collect();
+    let victims: Vec<_> = (0..3).flat_map(|i| names(injection(&outcome, i))).collect();
     assert_eq!(
-        resolved,
+        victims,
         ["broker 1 (cpu-node1)", "broker 2 (cpu-node2)", "broker 3 (worker-node3)"]
     );
     for (before, round) in [("a-1", "a-2"), ("a-2", "a-3")] {
@@ -196,7 +196,7 @@ async fn what_was_recorded_is_repeated_at_its_times_on_its_processes() {
     for index in 0..first.steps.len() {
         let id = &first.steps[index].id;
         assert_eq!(*id, second.steps[index].id);
-        assert_eq!(injection(&first, index).resolved, injection(&second, index).resolved);
+        assert_eq!(injection(&first, index).victims, injection(&second, index).victims);
         for event in ["fault-injecting", "fault-healing"] {
             let (then, now) = (at(&world, event, id), at(&again, event, id));
             assert!((then - now).abs() <= 1.0, "{event} of {id}: {then} and {now}");

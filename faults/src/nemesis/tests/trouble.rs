@@ -55,6 +55,11 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         match ended {
             Some(Ok(outcome)) => {
                 assert!(world.on_disk().is_empty(), "{outcome:?}");
+                for event in world.events.borrow().iter() {
+                    let json = serde_json::to_value(event).unwrap();
+                    let of_round = |id: &str| outcome.steps.iter().any(|round| round.id == id);
+                    assert!(json["fault_id"].as_str().is_none_or(of_round), "{json}: {outcome:?}");
+                }
                 assert!(outcome.steps.len() >= plan.steps.len(), "{outcome:?}");
                 assert_eq!(outcome.interrupted, world.interrupted.get());
             }

@@ -10,7 +10,7 @@ use faults::port::{Process, ProcessState, Signal};
 use nix::libc;
 use nix::sys::signal::{Signal as OsSignal, kill};
 use nix::unistd::Pid;
-use results::record::event::EventKind;
+use results::record::event::{EventKind, ProcessEnd};
 use tokio::sync::watch;
 
 use crate::recorder::Recorder;
@@ -27,12 +27,12 @@ pub(super) struct Command {
 #[derive(Clone)]
 pub(super) struct Server {
     pid: i32,
-    end: watch::Receiver<Option<String>>,
+    end: watch::Receiver<Option<ProcessEnd>>,
     dump_path: Option<PathBuf>,
 }
 
 /// Waits for the end of a process without borrowing it.
-pub(super) struct Waiter(watch::Receiver<Option<String>>);
+pub(super) struct Waiter(watch::Receiver<Option<ProcessEnd>>);
 
 impl Server {
     /// Starts a process whose output is appended to `log`; its end is recorded the moment that the
@@ -55,18 +55,13 @@ impl Server {
         let (sender, end) = watch::channel(None);
         let process = process.clone();
         tokio::task::spawn_local(async move {
-            let how = match child.wait().await {
-                Ok(status) => words(status),
-                Err(error) => format!("unknown: {error}"),
+            let end = match child.wait().await {
+                Ok(status) => end_of(status),
+                Err(error) => ProcessEnd::Unknown(error.to_string()),
             };
-            recorder.now(EventKind::ProcessEnded {
-                node: process.node,
-                role: process.role,
-                pid,
-                how: how.clone(),
-            });
+            recorder.now(EventKind::ProcessEnded { process, pid, end: end.clone() });
             // Nobody waits for it any more when this fails.
-            drop(sender.send(Some(how)));
+            drop(sender.send(Some(end)));
         });
         Ok(Self { pid, end, dump_path })
     }
@@ -94,7 +89,7 @@ impl Server {
         match self.end.borrow().as_ref() {
             None if stands_still(self.pid) => ProcessState::Paused { pid: self.pid },
             None => ProcessState::Running { pid: self.pid },
-            Some(how) => ProcessState::Gone { pid: self.pid, how: how.clone() },
+            Some(end) => ProcessState::Gone { pid: self.pid, how: end.to_string() },
         }
     }
 
@@ -121,12 +116,10 @@ impl Server {
 }
 
 impl Waiter {
-    /// Waits until the process has ended; how, in words.
-    pub(super) async fn ended(mut self) -> String {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
-            Err(_) => "unknown: nobody watches it any more".to_owned(),
-        }
+    /// Waits until the process has ended; how.
+    pub(super) async fn ended(mut self) -> ProcessEnd {
+        let end = self.0.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        end.unwrap_or_else(|| ProcessEnd::Unknown("nobody watches it any more".to_owned()))
     }
 }
 
@@ -149,12 +142,12 @@ fn stands_still(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
-fn words(status: std::process::ExitStatus) -> String {
+fn end_of(status: std::process::ExitStatus) -> ProcessEnd {
     use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal}"),
-        (None, Some(code)) => format!("exit {code}"),
-        (None, None) => "unknown".to_owned(),
+        (Some(signal), _) => ProcessEnd::Signal(signal),
+        (None, Some(code)) => ProcessEnd::Exit(code),
+        (None, None) => ProcessEnd::Unknown(status.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use faults::port::{Process, ZkMode};
-use results::record::event::Role;
+use results::record::event::{ProcessEnd, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -104,7 +104,7 @@ fn port_is_free(address: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn died(process: &Process, how: &str, log: &Path) -> Failure {
+pub(super) fn died(process: &Process, how: &ProcessEnd, log: &Path) -> Failure {
     Failure::infrastructure(format!("{process} ended while starting ({how}){}", tail(log)))
         .with_cure(format!("its whole log: {}", log.display()))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ActiveFault;
+use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict, Witness};
 use crate::record::clock::RunTime;
 
@@ -36,7 +36,7 @@ pub(super) struct Anomaly<'a> {
 
 /// Collects what one checker finds.
 pub(super) struct Finding<'c> {
-    faults: &'c [ActiveFault],
+    faults: &'c [FaultSpan],
     /// Names of the anomalies that the plan allows.
     allowed: &'c BTreeSet<&'static str>,
     counts: [u64; 4],
@@ -48,7 +48,7 @@ pub(super) struct Finding<'c> {
 }
 
 impl<'c> Finding<'c> {
-    pub(super) fn new(faults: &'c [ActiveFault], allowed: &'c BTreeSet<&'static str>) -> Self {
+    pub(super) fn new(faults: &'c [FaultSpan], allowed: &'c BTreeSet<&'static str>) -> Self {
         Self {
             faults,
             allowed,
@@ -90,7 +90,7 @@ impl<'c> Finding<'c> {
             return;
         }
         let Anomaly { topic, partition, offset, at, what } = anomaly();
-        let active = |at| self.faults.iter().rfind(|fault| fault.from <= at && at <= fault.to);
+        let active = |at| self.faults.iter().rfind(|fault| fault.in_force(at));
         let witness = Witness {
             topic: topic.to_owned(),
             partition,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::check;
 use crate::judge::recovery::{Phases, Recovery};
-use crate::judge::timeline::FaultSpan;
+use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 

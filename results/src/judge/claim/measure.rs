@@ -2,7 +2,7 @@
 
 use crate::judge::predict::{self, Prediction};
 use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
-use crate::judge::timeline::FaultSpan;
+use crate::judge::span::FaultSpan;
 
 use super::{Metric, Service, TrialFacts};
 
@@ -48,7 +48,7 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
                 seconds: failover.failover_s,
                 censored: failover.censored,
                 phases: failover.phases,
-                prediction: predict::controller_failover(settings, &fault.fault),
+                prediction: predict::detection(settings, fault),
             })
         }
         Metric::UnavailabilityLed => {
@@ -68,11 +68,11 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
         }
         Metric::UnavailabilityNotLed(Service::Acks1) => {
             let rows = rows(trial, step, StreamKind::Probe, false)?;
-            Ok(worst(&rows, Some(predict::undisturbed())))
+            Ok(worst(&rows, predict::undisturbed(fault)))
         }
         Metric::UnavailabilityNotLed(Service::Reads) => {
             let rows = rows(trial, step, StreamKind::Reads, false)?;
-            Ok(worst(&rows, Some(predict::undisturbed())))
+            Ok(worst(&rows, predict::undisturbed(fault)))
         }
         Metric::Checks(_)
         | Metric::ChecksAcksAll(_)

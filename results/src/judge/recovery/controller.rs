@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::timeline::{FaultSpan, Timeline};
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, EventKind};
 
@@ -35,7 +36,7 @@ pub struct ControllerFailover {
 /// The controller failover of `fault`; none when it did not take the controller away.
 pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFailover> {
     let from = controller_at(timeline, fault.injecting)?;
-    if !fault.brokers.contains(&from) {
+    if !fault.loses(from) {
         return None;
     }
     let before = timeline.events().take_while(|e| e.at <= fault.injecting).filter_map(epoch).last();
@@ -43,9 +44,7 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
     let after = window().filter_map(epoch).find(|epoch| before.is_none_or(|b| *epoch > b));
     let seen_epoch = window().any(|e| epoch(e).is_some());
     let elected = window().find_map(|e| match e.kind {
-        EventKind::ControllerElected { broker, .. } if !fault.brokers.contains(&broker) => {
-            Some((e.at, broker))
-        }
+        EventKind::ControllerElected { broker, .. } if !fault.loses(broker) => Some((e.at, broker)),
         _ => None,
     });
     let mut notes = Vec::new();
@@ -111,7 +110,7 @@ fn phases(
         phases.elect = Some(elected_at.secs_since(gone));
     }
     let mut live = timeline.registered_at(fault.injecting);
-    live.retain(|broker| !fault.brokers.contains(broker));
+    live.retain(|broker| !fault.loses(*broker));
     let seen = live.iter().map(|broker| {
         let said = EventKind::ControllerSeen { observer: *broker, controller: new };
         timeline.from(fault.injecting).find(|e| e.kind == said).map(|e| e.at)

@@ -8,7 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::timeline::{FaultSpan, PartitionAt, Timeline};
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::{PartitionAt, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, EventKind};
 
@@ -99,8 +100,8 @@ pub fn anchors(timeline: &Timeline, fault: &FaultSpan, topic: &str, partition: i
 /// When the last of the fault's brokers lost its registration.
 pub fn all_gone(timeline: &Timeline, fault: &FaultSpan) -> Result<RunTime, String> {
     let mut last = None;
-    for broker in &fault.brokers {
-        let Some(gone) = timeline.gone_since(*broker, fault.injecting) else {
+    for broker in fault.lost_brokers() {
+        let Some(gone) = timeline.gone_since(broker, fault.injecting) else {
             return Err(format!("the registration of broker {broker} was not seen to go"));
         };
         last = last.max(Some(gone));
@@ -137,7 +138,7 @@ fn metadata_seen(
         })
     };
     let mut live = timeline.registered_at(fault.injecting);
-    live.retain(|broker| !fault.brokers.contains(broker));
+    live.retain(|broker| !fault.loses(*broker));
     let seen: Vec<Option<RunTime>> = live.iter().map(|broker| seen_by(*broker)).collect();
     if !seen.is_empty() && seen.iter().all(Option::is_some) {
         return Ok((seen.into_iter().flatten().max().unwrap_or(elected.at), None));

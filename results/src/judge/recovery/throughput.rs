@@ -5,7 +5,8 @@
 //! Counted from the history, main load only. Seconds begin at the injection, not at whole seconds
 //! of the clock. Within a fault's window only: the next fault is another story.
 
-use crate::judge::timeline::{FaultSpan, Timeline};
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::Stage;
 

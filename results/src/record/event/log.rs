@@ -144,7 +144,14 @@ mod tests {
         assert_eq!(read_back, events()[..2]);
         assert!(truncation.unwrap().contains("line 3 breaks off"));
 
-        std::fs::write(&path, b"{\"at\":1,\"event\":\"nonsense\"}\n{}\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("events.jsonl:1:"));
+        for broken in [
+            r#"{"at":1,"event":"nonsense"}"#,
+            r#"{"at":1,"event":"stage","stage":"baseline","more":1}"#,
+            r#"{"at":1,"event":"controller-gone","at":2}"#,
+        ] {
+            std::fs::write(&path, format!("{broken}\n{{}}\n")).unwrap();
+            let error = read(&path).expect_err(broken).to_string();
+            assert!(error.contains("events.jsonl:1:"), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use comfy_table::Cell;
 
 use crate::judge::recovery::{ControllerFailover, PartitionRecovery, StreamKind};
+use crate::record::event::{Process, Role};
 
 use super::super::{FaultReport, Report};
 use super::{
@@ -36,7 +37,7 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
 /// Several trials: a line a fault, with the worst partition of each kind of client.
 fn all(out: &mut String, report: &Report, colours: bool) {
     let header =
-        ["trial", "fault", "broker", "proof", "controller", "main", "probe", "reads", "full"];
+        ["trial", "fault", "victims", "proof", "controller", "main", "probe", "reads", "full"];
     let mut shown = table(&header, colours);
     for fault in &report.faults {
         let controller = fault
@@ -47,7 +48,7 @@ fn all(out: &mut String, report: &Report, colours: bool) {
         let mut cells = vec![
             cell(&fault.trial.to_string(), Tone::Plain, colours),
             cell(&fault.id, Tone::Plain, colours),
-            cell(&fault.resolved.join(", ").replace("broker ", ""), Tone::Plain, colours),
+            cell(&ids(&fault.victims), Tone::Plain, colours),
             proof(fault, colours),
             cell(&controller.unwrap_or_default(), Tone::Plain, colours),
         ];
@@ -65,6 +66,15 @@ fn all(out: &mut String, report: &Report, colours: bool) {
     }
     show(out, &shown);
     bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
+}
+
+/// The struck brokers by their ids; other servers with their role.
+fn ids(victims: &[Process]) -> String {
+    let id = |victim: &Process| match victim.role {
+        Role::Broker => victim.id.to_string(),
+        Role::Zookeeper => format!("zookeeper {}", victim.id),
+    };
+    victims.iter().map(id).collect::<Vec<_>>().join(", ")
 }
 
 fn proof(fault: &FaultReport, colours: bool) -> Cell {
@@ -90,16 +100,14 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         (true, false) => paint("proven, NOT PROVEN TO BE HEALED", Tone::Bad, colours),
         (false, _) => paint("UNPROVEN", Tone::Bad, colours),
     };
-    // Clients are no target that is resolved to processes of the cluster.
-    let resolved = match &*fault.resolved {
-        [] => String::new(),
-        resolved => format!(" = {}", resolved.join(", ")),
-    };
+    let victims: Vec<_> = fault.victims.iter().map(Process::to_string).collect();
+    let equals = if victims.is_empty() { "" } else { " = " };
     let headline = format!(
-        "{}: {} {}{resolved}, at {} s{}; {proof}",
+        "{}: {} {}{equals}{}, at {} s{}; {proof}",
         fault.id,
         fault.fault,
         fault.target,
+        victims.join(", "),
         seconds(fault.injected_s),
         promptness(fault)
     );
