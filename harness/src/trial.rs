@@ -86,7 +86,7 @@ pub fn main(run_dir: &Path, number: u32) -> ExitCode {
 /// Is a client of a trial's load in a process of its own.
 pub fn worker_main() -> ExitCode {
     log_to_stderr();
-    workloads::worker::main()
+    workloads::worker_main()
 }
 
 /// The command that starts [`worker_main`]. The worker ends with the thread that starts it.

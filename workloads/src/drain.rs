@@ -16,6 +16,7 @@ use results::record::history::{Client, Entry, HistoryError, Poll, StreamHeader, 
 use crate::error::LoadError;
 use crate::record;
 use crate::settings;
+use crate::until::until;
 
 const NAME: &str = "drain";
 
@@ -77,17 +78,19 @@ fn end_offset(
     partition: i32,
     deadline: Instant,
 ) -> Option<i64> {
-    loop {
+    let mut found = None;
+    until(deadline.saturating_duration_since(Instant::now()), Duration::ZERO, || {
         match consumer.fetch_watermarks(topic, partition, END_OFFSET_LIMIT) {
-            Ok((_, end)) => return Some(end),
-            Err(error) => tracing::warn!(partition, %error, "end offset"),
+            Ok((_, end)) => found = Some(end),
+            // Polling serves the client's log; it waits here, and no partition is assigned yet.
+            Err(error) => {
+                tracing::warn!(partition, %error, "end offset");
+                drop(consumer.poll(POLL));
+            }
         }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        // Polling serves the client's log; it waits here, and no partition is assigned yet.
-        drop(consumer.poll(POLL));
-    }
+        found.is_some()
+    });
+    found
 }
 
 struct Drain {

@@ -8,7 +8,7 @@ use results::record::history::HistoryError;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// librdkafka refused a client.
-    #[error("cannot make the {client}: {source}; a name under [producer.settings] may be wrong")]
+    #[error("cannot make the {client}: {source}; a name under its settings may be wrong")]
     Client {
         /// Which client.
         client: String,
@@ -60,9 +60,15 @@ pub enum LoadError {
     },
     /// A client was to be killed that has no process of its own, none any more, or none at work yet.
     #[error("no {client} is at work in a process of its own")]
-    NoWorker {
+    NoProcess {
         /// Which client.
         client: String,
+    },
+    /// The rate of a producer was to change that the load does not have.
+    #[error("the load has no producer `{name}`; the main one is called `main`")]
+    NoProducer {
+        /// The name.
+        name: String,
     },
     /// The history could not be written.
     #[error("cannot write the history of the {client}: {source}")]

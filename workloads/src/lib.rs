@@ -2,36 +2,35 @@
 //! drain. Everything that the clients see goes into the history of `results`.
 //!
 //! - [`WorkloadSpec`] says what to send; [`shipped`] ones are embedded.
-//! - [`Load`] runs it; [`Live`] is the load as it stands now. [`drain`] reads it all back.
+//! - [`Load`] runs it, as a list of clients; [`Live`] is the load as it stands now. [`drain`] reads
+//!   it all back.
 //! - [`record`] is the layout of what is sent.
+//! - [`worker_main`] is what a client in a process of its own runs.
 //!
 //! Knows Kafka's clients and the history; knows no cluster, no fault, no runtime.
 
-mod consumer;
+mod client;
 mod drain;
 mod error;
-mod keys;
 mod live;
 mod load;
-mod outcome;
 mod poll;
-mod probe;
-mod producer;
 pub mod record;
-mod schedule;
-mod seconds;
+mod seat;
 mod settings;
 mod spec;
+mod until;
 mod wake;
-pub mod worker;
 
+pub use client::ClientKind;
 pub use drain::{DrainSummary, drain};
 pub use error::LoadError;
 pub use live::Live;
-pub use load::{Load, LoadContext, LoadSummary, STOP_LIMIT};
+pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, STOP_LIMIT};
+pub use seat::worker_main;
 pub use spec::{
-    Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
-    SpecError, WorkloadSpec, shipped,
+    Acks, Compression, ConsumersSpec, LoadSpec, NamedGroupSpec, NamedProducerSpec, PhasesSpec,
+    ProbeSpec, ProducerSpec, Rate, ReaderSpec, SpecError, WorkloadSpec, shipped,
 };
 
 /// Version of librdkafka that the clients are built on.

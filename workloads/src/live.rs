@@ -1,19 +1,26 @@
-//! The load as it stands now: lock-free figures that the clients keep and anybody may read.
+//! The load as it stands now: figures that the clients keep and anybody may read, without waiting
+//! for each other (the one lock is written to when a partition is new).
 //!
 //! A view for steering (is it warm, has it recovered, is the lag drained) and for the screen.
 //! Nothing is judged from it: judgements read the history.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use results::judge::recovery::DELAYED;
 use results::record::clock::RunTime;
 
-/// Figures of the load, kept by its clients while they run.
+/// Figures of the load on one topic, kept by its clients while they run.
 #[derive(Debug)]
 pub struct Live {
-    partitions: Vec<PartitionLive>,
+    /// Number of partitions that the topic is to have.
+    count: AtomicU32,
+    /// At least those; a member of a group may be assigned one before the load is told of it.
+    partitions: RwLock<Vec<PartitionLive>>,
+    /// Ids of the groups that read it; the main one first.
+    groups: Vec<String>,
+    /// Records that the main group consumed.
     consumed: AtomicU64,
     /// When a send last ended late or without an ack; 0 for never.
     last_trouble: AtomicU64,
@@ -23,33 +30,40 @@ pub struct Live {
     turned: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct PartitionLive {
     /// One more than the highest due time acked; 0 before the first ack.
     acked_due: AtomicU64,
     /// Offset behind the highest one acked.
     acked_end: AtomicI64,
+    /// When the latest read that was answered was asked for; 0 before the first.
+    read_asked: AtomicU64,
+    /// By group.
+    groups: Vec<GroupLive>,
+}
+
+#[derive(Debug, Default)]
+struct GroupLive {
     /// Offset behind the highest one consumed.
     consumed_end: AtomicI64,
-    outstanding: AtomicU64,
     /// One more than the number of the member that reads it; 0 for nobody.
     owner: AtomicU32,
-    /// When the latest read that was answered was asked for; 0 before the first. Read probe only.
-    read_asked: AtomicU64,
+}
+
+impl PartitionLive {
+    fn new(groups: usize) -> Self {
+        Self { groups: (0..groups).map(|_| GroupLive::default()).collect(), ..Self::default() }
+    }
 }
 
 impl Live {
-    pub(crate) fn new(partitions: u32) -> Self {
-        let fresh = || PartitionLive {
-            acked_due: AtomicU64::new(0),
-            acked_end: AtomicI64::new(0),
-            consumed_end: AtomicI64::new(0),
-            outstanding: AtomicU64::new(0),
-            owner: AtomicU32::new(0),
-            read_asked: AtomicU64::new(0),
-        };
+    /// Of a topic with so many partitions, which these groups read.
+    pub(crate) fn new(partitions: u32, groups: &[String]) -> Self {
+        let list = (0..partitions).map(|_| PartitionLive::new(groups.len())).collect();
         Self {
-            partitions: (0..partitions).map(|_| fresh()).collect(),
+            count: AtomicU32::new(partitions),
+            partitions: RwLock::new(list),
+            groups: groups.to_vec(),
             consumed: AtomicU64::new(0),
             last_trouble: AtomicU64::new(0),
             failure: Mutex::new(None),
@@ -57,14 +71,14 @@ impl Live {
         }
     }
 
-    /// Number of partitions of the main topic.
+    /// Number of partitions of the topic.
     pub fn partitions(&self) -> u32 {
-        self.partitions.len() as u32
+        self.count.load(Relaxed)
     }
 
-    /// Highest due time of an acked record of `partition`; none before the first ack.
+    /// Highest due time of an acked record of `partition`; `None` before the first ack.
     pub fn last_acked_due(&self, partition: u32) -> Option<RunTime> {
-        let plus_one = self.at(partition)?.acked_due.load(Relaxed);
+        let plus_one = self.at(partition, |p| p.acked_due.load(Relaxed))?;
         plus_one.checked_sub(1).map(RunTime)
     }
 
@@ -75,7 +89,8 @@ impl Live {
 
     /// Whether every partition has answered a read that was asked for after `since`.
     pub(crate) fn read_since(&self, since: RunTime) -> bool {
-        self.partitions.iter().all(|p| p.read_asked.load(Relaxed) > since.0)
+        let read = |p: &PartitionLive| p.read_asked.load(Relaxed) > since.0;
+        (0..self.partitions()).all(|p| self.at(p, read).unwrap_or(false))
     }
 
     /// When a send last ended without an ack, or later than [`DELAYED`] after it was due.
@@ -85,33 +100,47 @@ impl Live {
 
     /// Highest offset acked in `partition`.
     pub fn acked_offset(&self, partition: u32) -> Option<i64> {
-        self.at(partition).map(|p| p.acked_end.load(Relaxed) - 1).filter(|offset| *offset >= 0)
+        self.at(partition, |p| p.acked_end.load(Relaxed) - 1).filter(|offset| *offset >= 0)
     }
 
-    /// Highest offset that the group consumed in `partition`.
+    /// Highest offset that the main group consumed in `partition`.
     pub fn consumed_offset(&self, partition: u32) -> Option<i64> {
-        self.at(partition).map(|p| p.consumed_end.load(Relaxed) - 1).filter(|offset| *offset >= 0)
+        let end = self.at(partition, |p| Some(p.groups.first()?.consumed_end.load(Relaxed)))??;
+        Some(end - 1).filter(|offset| *offset >= 0)
     }
 
-    /// Sends to `partition` that are neither acked nor failed yet.
-    pub fn outstanding(&self, partition: u32) -> u64 {
-        self.at(partition).map_or(0, |p| p.outstanding.load(Relaxed))
-    }
-
-    /// Acked records that the group has not consumed yet, over all partitions.
+    /// Acked records that a group has not consumed yet, over all partitions, of the group that is
+    /// furthest behind; 0 when no group reads.
     pub fn lag(&self) -> u64 {
-        let of = |p: &PartitionLive| p.acked_end.load(Relaxed) - p.consumed_end.load(Relaxed);
-        self.partitions.iter().map(|p| of(p).max(0) as u64).sum()
+        let list = self.read_lock();
+        let of_group = |group: usize| {
+            let behind = |p: &PartitionLive| {
+                p.acked_end.load(Relaxed) - p.groups[group].consumed_end.load(Relaxed)
+            };
+            list.iter().map(|p| behind(p).max(0) as u64).sum()
+        };
+        (0..self.groups.len()).map(of_group).max().unwrap_or(0)
     }
 
-    /// Records consumed so far by all members, re-read ones counted again.
+    /// Records consumed so far by all members of the main group, re-read ones counted again.
     pub fn consumed(&self) -> u64 {
         self.consumed.load(Relaxed)
     }
 
-    /// The member of the group that reads `partition`.
+    /// The member of the main group that reads `partition`.
     pub fn owner(&self, partition: u32) -> Option<u16> {
-        self.at(partition)?.owner.load(Relaxed).checked_sub(1).map(|member| member as u16)
+        self.owner_in(0, partition)
+    }
+
+    /// The member of a group that reads `partition`.
+    pub(crate) fn owner_in(&self, group: usize, partition: u32) -> Option<u16> {
+        let plus_one = self.at(partition, |p| Some(p.groups.get(group)?.owner.load(Relaxed)))??;
+        plus_one.checked_sub(1).map(|member| member as u16)
+    }
+
+    /// Ids of the groups, the main one first.
+    pub(crate) fn groups(&self) -> &[String] {
+        &self.groups
     }
 
     /// What ended a client before its time; the load is worth nothing from then on.
@@ -119,61 +148,87 @@ impl Live {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn at(&self, partition: u32) -> Option<&PartitionLive> {
-        self.partitions.get(partition as usize)
+    fn read_lock(&self) -> RwLockReadGuard<'_, Vec<PartitionLive>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn signed(&self, partition: i32) -> Option<&PartitionLive> {
-        self.at(u32::try_from(partition).ok()?)
+    fn at<T>(&self, partition: u32, look: impl FnOnce(&PartitionLive) -> T) -> Option<T> {
+        self.read_lock().get(partition as usize).map(look)
     }
 
-    pub(crate) fn sent(&self, partition: i32) {
-        if let Some(p) = self.signed(partition) {
-            p.outstanding.fetch_add(1, Relaxed);
+    /// As `at`, for what Kafka's clients name: there may be more partitions than the load knows of.
+    fn keep(&self, partition: i32, mut note: impl FnMut(&PartitionLive)) {
+        let Ok(partition) = u32::try_from(partition) else {
+            return;
+        };
+        if self.at(partition, &mut note).is_none() {
+            self.extend(partition + 1);
+            self.at(partition, note);
         }
+    }
+
+    fn extend(&self, partitions: u32) {
+        let mut list = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+        let len = list.len().max(partitions as usize);
+        list.resize_with(len, || PartitionLive::new(self.groups.len()));
+    }
+
+    /// The topic has so many partitions now; no fewer than before.
+    pub(crate) fn grow(&self, partitions: u32) {
+        self.extend(partitions);
+        self.count.fetch_max(partitions, Relaxed);
     }
 
     /// A send that was due at `due` has ended at `at`; `acked` is the offset of an acked one.
     pub(crate) fn done(&self, partition: i32, due: RunTime, at: RunTime, acked: Option<i64>) {
-        let Some(p) = self.signed(partition) else {
-            return;
-        };
-        p.outstanding.fetch_sub(1, Relaxed);
         if acked.is_none() || at.since(due) > DELAYED {
             self.last_trouble.fetch_max(at.0, Relaxed);
         }
         let Some(offset) = acked else { return };
-        p.acked_end.fetch_max(offset + 1, Relaxed);
-        if p.acked_due.fetch_max(due.0 + 1, Relaxed) == 0 {
+        let mut first = false;
+        self.keep(partition, |p| {
+            p.acked_end.fetch_max(offset + 1, Relaxed);
+            first = p.acked_due.fetch_max(due.0 + 1, Relaxed) == 0;
+        });
+        if first {
             self.turn();
         }
     }
 
     pub(crate) fn read(&self, partition: i32, asked: RunTime) {
-        if let Some(p) = self.signed(partition) {
+        self.keep(partition, |p| {
             p.read_asked.fetch_max(asked.0, Relaxed);
-        }
+        });
     }
 
-    pub(crate) fn polled(&self, partition: i32, offset: i64) {
-        self.consumed.fetch_add(1, Relaxed);
-        if let Some(p) = self.signed(partition) {
-            p.consumed_end.fetch_max(offset + 1, Relaxed);
+    pub(crate) fn polled(&self, group: usize, partition: i32, offset: i64) {
+        if group == 0 {
+            self.consumed.fetch_add(1, Relaxed);
         }
+        self.keep(partition, |p| {
+            if let Some(group) = p.groups.get(group) {
+                group.consumed_end.fetch_max(offset + 1, Relaxed);
+            }
+        });
     }
 
-    pub(crate) fn assigned(&self, partition: i32, member: u16) {
-        if let Some(p) = self.signed(partition) {
-            p.owner.store(u32::from(member) + 1, Relaxed);
-            self.turn();
-        }
+    pub(crate) fn assigned(&self, group: usize, partition: i32, member: u16) {
+        self.keep(partition, |p| {
+            if let Some(group) = p.groups.get(group) {
+                group.owner.store(u32::from(member) + 1, Relaxed);
+            }
+        });
+        self.turn();
     }
 
-    pub(crate) fn revoked(&self, partition: i32, member: u16) {
-        if let Some(p) = self.signed(partition) {
-            // Another member may own it already: a revocation is sometimes told late.
-            p.owner.compare_exchange(u32::from(member) + 1, 0, Relaxed, Relaxed).ok();
-        }
+    pub(crate) fn revoked(&self, group: usize, partition: i32, member: u16) {
+        self.keep(partition, |p| {
+            if let Some(group) = p.groups.get(group) {
+                let own = u32::from(member) + 1;
+                // Another member may own it already: a revocation is sometimes told late.
+                group.owner.compare_exchange(own, 0, Relaxed, Relaxed).ok();
+            }
+        });
     }
 
     pub(crate) fn fail(&self, text: String) {
@@ -214,19 +269,22 @@ impl Live {
 mod tests {
     use super::*;
 
+    fn live(partitions: u32, groups: usize) -> Live {
+        let groups: Vec<_> = (0..groups).map(|n| format!("group-{n}")).collect();
+        Live::new(partitions, &groups)
+    }
+
     #[test]
     fn lag_is_what_is_acked_and_not_consumed() {
-        let live = Live::new(2);
+        let live = live(2, 1);
         assert_eq!((live.lag(), live.acked_offset(0), live.last_acked_due(0)), (0, None, None));
-        live.sent(0);
-        live.sent(0);
         live.done(0, RunTime(7), RunTime(8), Some(4));
-        assert_eq!((live.outstanding(0), live.lag(), live.acked_offset(0)), (1, 5, Some(4)));
+        assert_eq!((live.lag(), live.acked_offset(0)), (5, Some(4)));
         live.done(0, RunTime(6), RunTime(9), None);
-        assert_eq!((live.outstanding(0), live.last_acked_due(0)), (0, Some(RunTime(7))));
+        assert_eq!(live.last_acked_due(0), Some(RunTime(7)));
         assert_eq!(live.last_trouble(), RunTime(9), "a send without an ack is trouble");
-        live.polled(0, 3);
-        live.polled(0, 1);
+        live.polled(0, 0, 3);
+        live.polled(0, 0, 1);
         assert_eq!((live.lag(), live.consumed()), (1, 2), "a re-read does not move the lag");
         assert!(!live.acked_since(RunTime(0)), "partition 1 has no ack");
         live.done(1, RunTime(9), RunTime(9).plus(DELAYED), Some(0));
@@ -235,19 +293,45 @@ mod tests {
     }
 
     #[test]
+    fn the_lag_is_that_of_the_group_furthest_behind_and_none_without_groups() {
+        let (two, none) = (live(1, 2), live(1, 0));
+        for live in [&two, &none] {
+            live.done(0, RunTime(7), RunTime(8), Some(9));
+            live.polled(0, 0, 9);
+        }
+        assert_eq!((two.lag(), two.consumed_offset(0)), (10, Some(9)));
+        two.polled(1, 0, 7);
+        assert_eq!((two.lag(), two.consumed()), (2, 1), "what others read is not the main group's");
+        assert_eq!((none.lag(), none.consumed_offset(0)), (0, None));
+    }
+
+    #[test]
     fn a_late_revocation_does_not_take_a_partition_from_its_new_owner() {
-        let live = Live::new(1);
-        live.assigned(0, 1);
-        live.assigned(0, 2);
-        live.revoked(0, 1);
+        let live = live(1, 1);
+        live.assigned(0, 0, 1);
+        live.assigned(0, 0, 2);
+        live.revoked(0, 0, 1);
         assert_eq!(live.owner(0), Some(2));
-        live.revoked(0, 2);
+        live.revoked(0, 0, 2);
         assert_eq!(live.owner(0), None);
     }
 
     #[test]
+    fn what_is_told_of_a_partition_before_it_counts_is_kept() {
+        let live = live(1, 1);
+        live.assigned(0, 2, 7);
+        assert_eq!((live.partitions(), live.owner(2)), (1, Some(7)));
+        live.done(0, RunTime(5), RunTime(5), Some(0));
+        assert!(live.acked_since(RunTime(0)));
+        live.grow(3);
+        live.grow(2);
+        assert_eq!((live.partitions(), live.owner(2), live.owner(1)), (3, Some(7), None));
+        assert!(!live.acked_since(RunTime(0)), "the new partitions are to ack as well");
+    }
+
+    #[test]
     fn a_failure_ends_a_wait_at_once() {
-        let live = Live::new(1);
+        let live = live(1, 1);
         let start = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| live.fail("disk full".into()));

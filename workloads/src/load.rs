@@ -1,43 +1,45 @@
-//! One load on one cluster: all its clients, started together and stopped in order.
+//! One load on one cluster: a list of clients, started together, watched, and stopped in order.
 //!
-//! Order of stopping: the producers first, so that what they sent has an outcome; then the group,
-//! when it has read what was acked; then the read probe. Dropping a [`Load`] ends every thread too,
+//! What the clients are comes from the workload (`list`), what happens to them while they run is in
+//! `members`. Nothing here knows one kind from another, but for the main producer, whose figures the
+//! load has, and the groups, which are counted by their members.
+//!
+//! Order of stopping: those that write first, so that what they sent has an outcome; then, when the
+//! groups have read what was acked, those that read. Dropping a [`Load`] ends every client too,
 //! without waiting for outcomes.
 
+mod list;
+mod members;
+mod running;
+
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::Second;
-use results::record::history::{LoadRole, stream_path};
+use results::record::history::LoadRole;
 
-use crate::consumer::{Group, GroupSetup, Member, Watch};
+use crate::client::producer::seconds::Seconds;
+use crate::client::{ClientSetup, Counts, ToClient};
 use crate::error::LoadError;
 use crate::live::Live;
-use crate::probe::{ReadProbe, Reader};
-use crate::producer::{Produced, Producer, SenderSetup};
-use crate::seconds::Seconds;
-use crate::settings::{self, Settings};
-use crate::spec::{Acks, Compression, ProbeSpec, ProducerSpec, WorkloadSpec};
+use crate::seat::{self, Seating};
+use crate::spec::WorkloadSpec;
+use crate::until::until;
 use crate::wake::process_cpu_s;
-use crate::worker::{Killed, Task, Worker};
+use list::{ClientSpec, SeatKind};
+pub use members::Killed;
+pub use running::ClientState;
+use running::{Running, Told};
 
-/// Number of the main producer.
-const MAIN: u16 = 0;
-
-/// Number of the probe producer.
-const PROBE: u16 = 1;
-
-/// Number of the producer in a process of its own.
-const WORKER: u16 = 2;
-
-/// Its records a second: enough that some are always under way, too few to be felt.
-const WORKER_RATE: u64 = 100;
+/// How often it is looked whether the groups have read what was acked.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long `stop` lets open sends complete unless the caller knows better: past that, a cluster
 /// that was healed is not acking any more.
@@ -55,7 +57,7 @@ pub struct LoadContext {
     pub partitions: u32,
     /// Number of brokers, for rates per broker.
     pub brokers: u32,
-    /// Topic of the probes; it exists. None: no probe runs, whatever the spec says.
+    /// Topic of the probes; it exists. `None`: no probe runs, whatever the spec says.
     pub probe_topic: Option<String>,
     /// Directory of the history's streams; it exists.
     pub history_dir: PathBuf,
@@ -63,7 +65,7 @@ pub struct LoadContext {
     pub clock: RunClock,
     /// Decides the filling of the records.
     pub seed: u64,
-    /// Makes the command that runs [`worker::main`](crate::worker::main). With it, one member of the
+    /// Makes the command that runs [`worker_main`](crate::worker_main). With it, one member of the
     /// group and a small producer besides run in processes of their own, which can be killed.
     pub worker: Option<fn() -> Command>,
     /// Receives the figures of each second at its end, on a thread of its own.
@@ -81,11 +83,11 @@ pub struct LoadSummary {
     pub failed: u64,
     /// Of these, in the log or not.
     pub indeterminate: u64,
-    /// Records that the group consumed, re-read ones counted again.
+    /// Records that the main group consumed, re-read ones counted again.
     pub consumed: u64,
     /// Records that found the producer's queue full.
     pub queue_full: u64,
-    /// CPU time of the producing threads (main and probe), in seconds.
+    /// CPU time of the producing threads of this process, in seconds.
     pub producer_cpu_s: f64,
     /// CPU time of this process while the load ran, librdkafka's threads included, in seconds.
     pub clients_cpu_s: f64,
@@ -98,226 +100,121 @@ pub struct LoadSummary {
 /// A running load.
 pub struct Load {
     clock: RunClock,
+    /// Topic of the main load.
+    topic: String,
     live: Arc<Live>,
-    /// Figures of the probes; none when there is no probe.
+    /// Figures of the probe's topic; `None` without a probe.
     probed: Option<Arc<Live>>,
-    settings: Settings,
-    clients: Clients,
-    worker: Option<fn() -> Command>,
-    /// What the producer in a process of its own is made of, the next time that it starts.
-    worker_producer: Option<SenderSetup>,
-    group: Option<Arc<Group>>,
+    /// The clients that the load is to have.
+    list: Vec<ClientSpec>,
+    /// Those that run.
+    clients: Vec<Running>,
+    /// Those that left before the others, and may not have ended yet.
+    former: Vec<Running>,
+    command: Option<fn() -> Command>,
     history_dir: PathBuf,
     next_member: u16,
+    /// For the main producer, until it starts.
+    seconds: Option<Seconds>,
+    /// Passes the seconds on.
+    receiver: Option<JoinHandle<()>>,
+    settings: BTreeMap<String, String>,
     started: RunTime,
     cpu_before_s: f64,
 }
 
-#[derive(Default)]
-struct Clients {
-    producer: Option<Producer>,
-    probe: Option<Producer>,
-    /// The producer in a process of its own.
-    worker: Option<Worker>,
-    members: Vec<Member>,
-    /// Those that left before the others.
-    former: Vec<Member>,
-    reader: Option<Reader>,
-    seconds: Option<JoinHandle<()>>,
-}
-
 impl Load {
-    /// Starts the producers of `spec`. They connect by themselves; see [`Load::wait_acked`].
-    /// The group joins with [`Load::start_group`].
+    /// Starts every client of `spec` but the groups' members. They connect by themselves; see
+    /// [`Load::wait_acked`]. The groups join with [`Load::start_group`].
     pub fn start(spec: &WorkloadSpec, ctx: LoadContext) -> Result<Self, LoadError> {
         if ctx.partitions == 0 {
             return Err(LoadError::NoPartitions { topic: ctx.topic });
         }
-        let rate = spec.load.rate.total(ctx.brokers);
-        let settings =
-            settings::producer(&spec.producer, &ctx.bootstrap, rate, spec.load.record_bytes);
-        let mut load = Self {
-            clock: ctx.clock,
-            live: Arc::new(Live::new(ctx.partitions)),
-            probed: None,
-            settings,
-            clients: Clients::default(),
-            worker: ctx.worker,
-            worker_producer: None,
-            group: None,
-            history_dir: ctx.history_dir.clone(),
-            next_member: 0,
-            started: ctx.clock.now(),
-            cpu_before_s: process_cpu_s(),
-        };
-        load.prepare_group(spec, &ctx);
-        load.prepare_worker_producer(spec, &ctx);
-        if let (Some(probe), Some(topic)) = (&spec.probe, &ctx.probe_topic) {
-            load.start_probe(probe, topic, &ctx)?;
-        }
-        load.start_producer(spec, ctx, rate)?;
-        load.start_worker_producer()?;
-        Ok(load)
-    }
-
-    fn prepare_group(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) {
-        let Some(consumers) = &spec.consumers else {
-            return;
-        };
-        let setup = GroupSetup {
-            members: consumers.members,
-            settings: settings::member(consumers, &ctx.bootstrap),
-            group: consumers.group.clone(),
-            commit_interval: consumers.commit_interval,
-            run: ctx.run,
-            topic: ctx.topic.clone(),
-            partitions: ctx.partitions,
-            history_dir: ctx.history_dir.clone(),
-        };
-        let watch: Arc<dyn Watch> = Arc::<Live>::clone(&self.live);
-        self.group = Some(Arc::new(Group { setup, clock: ctx.clock, watch }));
-    }
-
-    fn prepare_worker_producer(&mut self, spec: &WorkloadSpec, ctx: &LoadContext) {
-        self.worker_producer = self.worker.map(|_| {
-            let (producer, bytes) = (&spec.producer, spec.load.record_bytes);
-            SenderSetup {
-                run: ctx.run,
-                topic: ctx.topic.clone(),
-                partitions: ctx.partitions,
-                producer: WORKER,
-                incarnation: 0,
-                role: LoadRole::Worker,
-                acks: producer.acks,
-                idempotent: producer.idempotence,
-                settings: settings::producer(producer, &ctx.bootstrap, WORKER_RATE, bytes),
-                keys: spec.load.keys,
-                record_bytes: bytes,
-                seed: ctx.seed,
-                history_dir: ctx.history_dir.clone(),
-            }
-        });
-    }
-
-    /// Starts the producer in a process of its own, if there is to be one. Nothing happens when it runs.
-    fn start_worker_producer(&mut self) -> Result<(), LoadError> {
-        let (Some(command), Some(setup)) = (self.worker, &mut self.worker_producer) else {
-            return Ok(());
-        };
-        if self.clients.worker.is_none() {
-            let task = Task::Producer { setup: setup.clone(), rate: WORKER_RATE };
-            let live: Arc<dyn Watch> = Arc::<Live>::clone(&self.live);
-            let worker = Worker::start(command(), setup.name(), task, self.clock, live)?;
-            self.clients.worker = Some(worker);
-            setup.incarnation += 1;
-        }
-        Ok(())
-    }
-
-    /// Lets the consumer group join, once. Apart from the producers, because the first member of a
-    /// cluster's first group makes the brokers create the 150 replicas of the offsets topic: for
-    /// about a second they do little else.
-    pub fn start_group(&mut self) -> Result<(), LoadError> {
-        let members = self.consumers().1 as u16;
-        (self.next_member..members).try_for_each(|_| self.add_consumer())
-    }
-
-    fn start_probe(
-        &mut self,
-        probe: &ProbeSpec,
-        topic: &str,
-        ctx: &LoadContext,
-    ) -> Result<(), LoadError> {
-        let producer = ProducerSpec {
-            acks: Acks::Leader,
-            idempotence: false,
-            compression: Compression::None,
-            settings: BTreeMap::new(),
-        };
-        let rate = probe.per_second * u64::from(ctx.partitions);
-        let settings = settings::producer(&producer, &ctx.bootstrap, rate, probe.record_bytes);
-        let probed = Arc::new(Live::new(ctx.partitions));
-        self.probed = Some(Arc::clone(&probed));
-        let setup = SenderSetup {
-            run: ctx.run,
-            topic: topic.into(),
-            partitions: ctx.partitions,
-            producer: PROBE,
-            incarnation: 0,
-            role: LoadRole::Probe,
-            acks: producer.acks,
-            idempotent: producer.idempotence,
-            settings,
-            keys: ctx.partitions * KEYS_OF_PROBE,
-            record_bytes: probe.record_bytes,
-            seed: ctx.seed,
-            history_dir: ctx.history_dir.clone(),
-        };
-        let (live, failures) = (Arc::clone(&probed), Arc::clone(&self.live));
-        self.clients.probe = Some(Producer::start(setup, ctx.clock, rate, live, failures, None)?);
-        let Some(interval) = probe.read_interval else {
-            return Ok(());
-        };
-        self.clients.reader = Some(Reader::start(ReadProbe {
-            bootstrap: ctx.bootstrap.clone(),
-            run: ctx.run,
-            topic: topic.into(),
-            partitions: ctx.partitions,
-            interval,
-            clock: ctx.clock,
-            history_dir: ctx.history_dir.clone(),
-            probed,
-            live: Arc::clone(&self.live),
-        })?);
-        Ok(())
-    }
-
-    fn start_producer(
-        &mut self,
-        spec: &WorkloadSpec,
-        ctx: LoadContext,
-        rate: u64,
-    ) -> Result<(), LoadError> {
+        let list = list::clients(spec, &ctx);
         let (out, seconds) = mpsc::channel();
         let on_second = ctx.on_second;
         let receive = move || seconds.iter().for_each(|(at, second)| on_second(at, second));
-        self.clients.seconds = Some(
-            std::thread::Builder::new()
-                .name("seconds".into())
-                .spawn(receive)
-                .map_err(|source| LoadError::Thread { client: "live view".into(), source })?,
-        );
-        let setup = SenderSetup {
-            run: ctx.run,
+        let receiver = std::thread::Builder::new()
+            .name("seconds".into())
+            .spawn(receive)
+            .map_err(|source| LoadError::Thread { client: "live view".into(), source })?;
+        let mut load = Self {
+            clock: ctx.clock,
             topic: ctx.topic,
-            partitions: ctx.partitions,
-            producer: MAIN,
-            incarnation: 0,
-            role: LoadRole::Main,
-            acks: spec.producer.acks,
-            idempotent: spec.producer.idempotence,
-            settings: self.settings.clone(),
-            keys: spec.load.keys,
-            record_bytes: spec.load.record_bytes,
-            seed: ctx.seed,
+            live: Arc::new(Live::new(ctx.partitions, &list::groups(spec))),
+            probed: ctx.probe_topic.map(|_| Arc::new(Live::new(ctx.partitions, &[]))),
+            settings: main_settings(&list),
+            list,
+            clients: vec![],
+            former: vec![],
+            command: ctx.worker,
             history_dir: ctx.history_dir,
+            next_member: 0,
+            seconds: Some(Seconds::new(ctx.clock.now(), out)),
+            receiver: Some(receiver),
+            started: ctx.clock.now(),
+            cpu_before_s: process_cpu_s(),
         };
-        let seconds = Seconds::new(ctx.clock.now(), out);
-        let (live, failures) = (Arc::clone(&self.live), Arc::clone(&self.live));
-        let producer = Producer::start(setup, ctx.clock, rate, live, failures, Some(seconds))?;
-        self.clients.producer = Some(producer);
+        load.start_absent(|setup| !is_member(setup))?;
+        Ok(load)
+    }
+
+    /// Lets the members of the groups join, once. Apart from the others, because the first member of
+    /// a cluster's first group makes the brokers create the 150 replicas of the offsets topic: for
+    /// about a second they do little else.
+    pub fn start_group(&mut self) -> Result<(), LoadError> {
+        self.start_absent(is_member)
+    }
+
+    /// Starts a client like the one at place `like` of the list, to be the one at `place`, or one more.
+    fn start_client(&mut self, like: usize, place: Option<usize>) -> Result<(), LoadError> {
+        let spec = &mut self.list[like];
+        let own_process = place.is_some() && spec.seat == SeatKind::Process;
+        let main = spec.topic.name == self.topic;
+        let live = self.probed.as_ref().filter(|_| !main).unwrap_or(&self.live);
+        let mut setup = spec.setup.clone();
+        let mut group = None;
+        let mut seconds = None;
+        match &mut setup {
+            ClientSetup::Member(member) => {
+                member.number = self.next_member;
+                self.next_member += 1;
+                group = self.live.groups().iter().position(|id| *id == member.group);
+            }
+            ClientSetup::Producer(producer) if producer.role == LoadRole::Main => {
+                seconds = self.seconds.take();
+            }
+            ClientSetup::Producer(_) | ClientSetup::Reader(_) => {}
+        }
+        let told = Arc::new(Told::new(Arc::clone(live), group));
+        let client = Seating {
+            setup: &setup,
+            topic: &spec.topic,
+            clock: self.clock,
+            live: Arc::clone(live),
+            failures: Arc::clone(&self.live),
+            watch: Arc::<Told>::clone(&told),
+            seconds,
+        };
+        let command = self.command.filter(|_| own_process).map(|command| command());
+        let seat = seat::start(client, command)?;
+        if let ClientSetup::Producer(producer) = &mut spec.setup {
+            producer.incarnation += 1;
+        }
+        let topic = spec.topic.name.clone();
+        self.clients.push(Running { place, setup, topic, seat, told, stalled: false });
         Ok(())
     }
 
     /// Waits until every partition has acked a record.
     pub fn wait_acked(&self, limit: Duration) -> Result<(), LoadError> {
-        self.wait_for(limit, &|live| self.unacked(live))
+        self.wait_for(limit, &unacked)
     }
 
-    /// Waits until every partition has acked a record and has a reader in the group.
+    /// Waits until every partition has acked a record and has a reader in each group.
     pub fn wait_warm(&self, limit: Duration) -> Result<(), LoadError> {
         self.wait_for(limit, &|live| {
-            let missing: Vec<_> = self.unacked(live).into_iter().chain(self.unread(live)).collect();
+            let missing: Vec<_> = unacked(live).into_iter().chain(unread(live)).collect();
             (!missing.is_empty()).then(|| missing.join("; "))
         })
     }
@@ -341,22 +238,60 @@ impl Load {
         }
     }
 
-    fn unacked(&self, live: &Live) -> Option<String> {
-        listed(live, |p| live.last_acked_due(p).is_none())
-            .map(|list| format!("no record is acked yet on partition {list}"))
-    }
-
-    fn unread(&self, live: &Live) -> Option<String> {
-        let group = &self.group.as_ref()?.setup.group;
-        let list = listed(live, |p| live.owner(p).is_none())?;
-        Some(format!("no member of group {group} reads partition {list}"))
-    }
-
     /// From now on records count for figures too.
     pub fn end_warm_up(&self) {
-        for producer in self.clients.producers() {
-            producer.control().end_warm_up();
+        self.clients.iter().for_each(|client| client.seat.tell(ToClient::EndWarmUp));
+    }
+
+    /// Changes the rate of a producer; the main one is called `main`, others as in the workload. What
+    /// was due by now stays due when it was, and the new rate begins where the old one stopped. The
+    /// client's queue keeps the size that the first rate gave it.
+    ///
+    /// # Errors
+    /// When the load has no producer of that name.
+    pub fn set_rate(&mut self, producer: &str, per_second: NonZeroU64) -> Result<(), LoadError> {
+        let mut found = false;
+        let mut change = |setup: &mut ClientSetup| match setup {
+            ClientSetup::Producer(setup) if setup.name == producer => {
+                setup.rate = per_second.get();
+                found = true;
+                true
+            }
+            _ => false,
+        };
+        for spec in &mut self.list {
+            change(&mut spec.setup);
         }
+        for client in &mut self.clients {
+            if change(&mut client.setup) {
+                client.seat.tell(ToClient::Rate { per_second: per_second.get() });
+            }
+        }
+        if found { Ok(()) } else { Err(LoadError::NoProducer { name: producer.to_owned() }) }
+    }
+
+    /// Takes up the partitions that the main topic has been given: it has `partitions` now. Every
+    /// client asks the brokers until it knows them. Fewer than before, or as many, change nothing.
+    ///
+    /// # Errors
+    /// When a producer has no key for one of them; then nothing has changed.
+    pub fn grow(&mut self, partitions: u32) -> Result<(), LoadError> {
+        if partitions <= self.live.partitions() {
+            return Ok(());
+        }
+        for spec in self.list.iter().filter(|spec| spec.topic.name == self.topic) {
+            if let ClientSetup::Producer(producer) = &spec.setup {
+                producer.check(partitions)?;
+            }
+        }
+        self.live.grow(partitions);
+        for spec in self.list.iter_mut().filter(|spec| spec.topic.name == self.topic) {
+            spec.topic.partitions = partitions;
+        }
+        for client in self.clients.iter().filter(|client| client.topic == self.topic) {
+            client.seat.tell(ToClient::Partitions { count: partitions });
+        }
+        Ok(())
     }
 
     /// The load as it stands now.
@@ -367,9 +302,13 @@ impl Load {
     /// Whether every partition has, for an operation that was due after `since`, acked the main
     /// load and answered the probes that run.
     pub fn served_since(&self, since: RunTime) -> bool {
-        let probed = self.probed.as_ref().is_none_or(|probed| {
-            probed.acked_since(since) && (self.clients.reader.is_none() || probed.read_since(since))
-        });
+        let is_reader = |client: &&Running| matches!(client.setup, ClientSetup::Reader(_));
+        let probes = self.clients.iter().filter(|client| client.topic != self.topic);
+        let read = probes.filter(is_reader).count() > 0;
+        let probed = self
+            .probed
+            .as_ref()
+            .is_none_or(|probed| probed.acked_since(since) && (!read || probed.read_since(since)));
         probed && self.live.acked_since(since)
     }
 
@@ -378,163 +317,14 @@ impl Load {
         &self.settings
     }
 
-    /// Lets one member of the group leave without a last commit and a new one join; returns the
-    /// new one's number. Members take turns. Without a group nothing happens, and it returns 0.
-    pub fn restart_consumer(&mut self) -> u16 {
-        let number = self.next_member;
-        let members = self.clients.members.len();
-        if let Some(member) = self.clients.members.get(usize::from(number) % members.max(1)) {
-            member.replace(number);
-            self.next_member += 1;
-        }
-        number
-    }
-
-    /// Lets one member of the group leave at once, without a last commit; the others take over.
-    pub fn remove_consumer(&mut self) {
-        if let Some(member) = self.clients.members.pop() {
-            member.leave(Instant::now());
-            self.clients.former.push(member);
-        }
-    }
-
-    /// Lets one more member join the group. Without a group nothing happens.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn add_consumer(&mut self) -> Result<(), LoadError> {
-        let Some(group) = &self.group else {
-            return Ok(());
-        };
-        let number = self.next_member;
-        let in_worker = self.clients.members.iter().any(Member::is_worker);
-        let member = match self.worker.filter(|_| !in_worker) {
-            Some(command) => Member::start_worker(group, number, command())?,
-            None => Member::start(group, number)?,
-        };
-        self.clients.members.push(member);
-        self.next_member += 1;
-        Ok(())
-    }
-
-    /// Kills the process of the group's member that has one of its own; returns when it has ended.
-    ///
-    /// # Errors
-    /// When no member has a process of its own, or it cannot be killed.
-    pub fn kill_consumer(&mut self) -> Result<Killed, LoadError> {
-        let members = &mut self.clients.members;
-        let at = members.iter().position(Member::is_worker);
-        let member = at.map(|at| members.remove(at));
-        let member = member.ok_or_else(|| LoadError::NoWorker { client: "consumer".to_owned() })?;
-        let client = member.client();
-        let how = member.kill()?;
-        Ok(self.killed(client, how))
-    }
-
-    /// Kills the process of the producer that has one of its own; returns when it has ended.
-    ///
-    /// # Errors
-    /// When there is none, it has not had a record of every partition acked yet, or it cannot be killed.
-    pub fn kill_producer(&mut self) -> Result<Killed, LoadError> {
-        let worker = self.clients.worker.take_if(|worker| worker.has_acked());
-        let worker = worker.ok_or_else(|| LoadError::NoWorker { client: "producer".to_owned() })?;
-        let client = worker.client().to_owned();
-        let how = worker.kill()?;
-        Ok(self.killed(client, how))
-    }
-
-    fn killed(&self, client: String, how: String) -> Killed {
-        let written = stream_path(&self.history_dir, &client).metadata();
-        // One that was killed before it wrote anything has no stream.
-        let history_bytes = written.map_or(0, |written| written.len());
-        Killed { client, how, history_bytes }
-    }
-
-    /// Starts what was killed or removed again: the group has as many members as it started with, all
-    /// polling, and the producer with a process of its own runs.
-    ///
-    /// # Errors
-    /// When one cannot be started.
-    pub fn restore_clients(&mut self) -> Result<(), LoadError> {
-        self.restore_consumers()?;
-        self.start_worker_producer()
-    }
-
-    /// What the producer with a process of its own has come to, for people, and whether it works; none
-    /// when there is to be no such producer.
-    pub fn worker_producer(&self) -> Option<(String, bool)> {
-        self.worker_producer.as_ref()?;
-        let Some(worker) = &self.clients.worker else {
-            return Some(("no producer runs in a process of its own".to_owned(), false));
-        };
-        let acked = worker.has_acked();
-        let says = if acked { "every partition has" } else { "not every partition has" };
-        Some((format!("{} (pid {}): {says} acked a record", worker.client(), worker.pid()), acked))
-    }
-
-    /// Lets one member of the group that reads a partition stop polling. It stays connected, and is
-    /// missed only after `max.poll.interval.ms`.
-    pub fn stall_consumer(&self) {
-        let reads = |member: &&Member| !self.read_by(member.number()).is_empty();
-        if let Some(member) = self.clients.members.iter().find(reads) {
-            member.stall(true);
-        }
-    }
-
-    fn restore_consumers(&mut self) -> Result<(), LoadError> {
-        self.clients.members.iter().for_each(|member| member.stall(false));
-        let wanted = self.consumers().1;
-        while self.clients.members.len() > wanted {
-            self.remove_consumer();
-        }
-        while self.clients.members.len() < wanted {
-            self.add_consumer()?;
-        }
-        Ok(())
-    }
-
-    /// How many members the group is to have now, and how many it started with.
-    pub fn consumers(&self) -> (usize, usize) {
-        let started = self.group.as_ref().map_or(0, |group| usize::from(group.setup.members));
-        (self.clients.members.len(), started)
-    }
-
-    /// Partitions that a member which does not poll was last seen to read.
-    pub fn stalled_partitions(&self) -> Vec<u32> {
-        let stalled = self.clients.members.iter().filter(|member| member.is_stalled());
-        stalled.flat_map(|member| self.read_by(member.number())).collect()
-    }
-
-    /// Whether a member was told not to poll.
-    pub fn is_stalled(&self) -> bool {
-        self.clients.members.iter().any(Member::is_stalled)
-    }
-
-    fn read_by(&self, number: u16) -> Vec<u32> {
-        (0..self.live.partitions()).filter(|p| self.live.owner(*p) == Some(number)).collect()
-    }
-
-    /// Whether every member reads a partition, or need not.
-    pub fn all_joined(&self) -> bool {
-        self.clients.members.iter().all(|member| self.has_joined(member.number()))
-    }
-
-    /// Whether member `number` reads a partition, or need not: it has left, there are more members
-    /// than partitions, or no group.
-    pub fn has_joined(&self, number: u16) -> bool {
-        let partitions = self.live.partitions();
-        self.clients.members.iter().all(|member| member.number() != number)
-            || self.clients.members.len() > partitions as usize
-            || !self.read_by(number).is_empty()
-    }
-
     /// Ends the load: open sends may take up to `limit` ([`STOP_LIMIT`] is a good one), and the
-    /// group as long again to read what was acked.
+    /// groups as long again to read what was acked.
     pub fn stop(mut self, limit: Duration) -> Result<LoadSummary, LoadError> {
-        let (main, probe) = self.clients.stop(limit)?;
+        let ended = self.end(limit)?;
         if let Some(failure) = self.live.failure() {
             return Err(LoadError::Ended(failure));
         }
+        let main = ended.main;
         Ok(LoadSummary {
             sent: main.sent,
             acked: main.acked,
@@ -542,62 +332,93 @@ impl Load {
             indeterminate: main.indeterminate,
             consumed: self.live.consumed(),
             queue_full: main.queue_full,
-            producer_cpu_s: main.cpu_s + probe.cpu_s,
+            producer_cpu_s: ended.producer_cpu_s,
             clients_cpu_s: process_cpu_s() - self.cpu_before_s,
             over_s: self.clock.now().secs_since(self.started),
             producer_settings: std::mem::take(&mut self.settings),
         })
     }
-}
 
-/// The partitions that lack something; none when none does.
-fn listed(live: &Live, lacks: impl Fn(u32) -> bool) -> Option<String> {
-    let lacking: Vec<_> =
-        (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
-    (!lacking.is_empty()).then(|| lacking.join(", "))
-}
-
-/// Keys of the probe for each partition: enough that every partition has one.
-const KEYS_OF_PROBE: u32 = 20;
-
-impl Clients {
-    fn producers(&self) -> impl Iterator<Item = &Producer> {
-        self.producer.iter().chain(&self.probe)
-    }
-
-    /// Ends every thread; the first error is returned when all have ended.
-    fn stop(&mut self, limit: Duration) -> Result<(Produced, Produced), LoadError> {
-        let deadline = Instant::now() + limit;
-        self.producers().for_each(|producer| producer.control().stop(deadline));
-        self.worker.iter().for_each(Worker::end);
-        let main = self.producer.take().map_or(Ok(Produced::default()), Producer::join);
-        let probe = self.probe.take().map_or(Ok(Produced::default()), Producer::join);
-        let deadline = Instant::now() + limit;
-        self.members.iter().for_each(|member| member.leave(deadline));
-        self.reader.iter().for_each(Reader::stop);
-        let mut ended = Ok(());
-        for member in self.members.drain(..).chain(self.former.drain(..)) {
-            // Without time for outcomes, there is none for an end in good order.
-            let killed = limit.is_zero() && member.is_worker();
-            ended = ended.and(if killed { member.kill().map(drop) } else { member.join() });
+    /// Ends every client; the first error is returned when all have ended.
+    fn end(&mut self, limit: Duration) -> Result<Ended, LoadError> {
+        let (writers, readers): (Vec<_>, Vec<_>) =
+            self.clients.drain(..).partition(|client| client.setup.client().writes());
+        let mut all = Ok(Ended::default());
+        for client in &writers {
+            client.seat.tell(ToClient::Stop { within: limit });
         }
-        let worker = self.worker.take().map_or(Ok(()), |worker| {
-            if limit.is_zero() { worker.kill().map(drop) } else { worker.join() }
-        });
-        let reader = self.reader.take().map_or(Ok(()), Reader::join);
+        for client in writers {
+            let (role, here) = (client.role(), client.seat.pid().is_none());
+            match (client.end(limit), &mut all) {
+                (Ok(counts), Ok(all)) => {
+                    if role == Some(LoadRole::Main) {
+                        all.main = counts;
+                    }
+                    all.producer_cpu_s += if here { counts.cpu_s } else { 0.0 };
+                }
+                (Err(error), Ok(_)) => all = Err(error),
+                (_, Err(_)) => {}
+            }
+        }
+        until(limit, LOOK, || self.live.lag() == 0 || self.live.failure().is_some());
+        for client in &readers {
+            client.seat.tell(ToClient::Stop { within: Duration::ZERO });
+        }
+        for client in readers.into_iter().chain(self.former.drain(..)) {
+            let ended = client.end(limit);
+            all = all.and_then(|all| ended.map(|_| all));
+        }
         // It ends by itself, now that the producer's end of the channel is gone.
-        let seconds = self.seconds.take().map_or(Ok(()), |thread| {
+        drop(self.seconds.take());
+        let passed_on = self.receiver.take().map_or(Ok(()), |thread| {
             thread.join().map_err(|_| LoadError::Ended("the receiver of seconds panicked".into()))
         });
-        let produced = (main?, probe?);
-        ended.and(worker).and(reader).and(seconds).map(|()| produced)
+        all.and_then(|all| passed_on.map(|()| all))
     }
+}
+
+/// What the clients that write came to.
+#[derive(Default)]
+struct Ended {
+    main: Counts,
+    producer_cpu_s: f64,
+}
+
+fn is_member(setup: &ClientSetup) -> bool {
+    matches!(setup, ClientSetup::Member(_))
+}
+
+fn main_settings(list: &[ClientSpec]) -> BTreeMap<String, String> {
+    let main = list.iter().find_map(|spec| match &spec.setup {
+        ClientSetup::Producer(setup) if setup.role == LoadRole::Main => Some(&setup.settings),
+        _ => None,
+    });
+    main.cloned().unwrap_or_default()
+}
+
+/// The partitions that lack something, after some words; `None` when none does.
+fn lacking(live: &Live, words: &str, lacks: impl Fn(u32) -> bool) -> Option<String> {
+    let list: Vec<_> =
+        (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
+    (!list.is_empty()).then(|| format!("{words} partition {}", list.join(", ")))
+}
+
+fn unacked(live: &Live) -> Option<String> {
+    lacking(live, "no record is acked yet on", |p| live.last_acked_due(p).is_none())
+}
+
+fn unread(live: &Live) -> Option<String> {
+    let mut groups = live.groups().iter().enumerate();
+    groups.find_map(|(place, group)| {
+        let words = format!("no member of group {group} reads");
+        lacking(live, &words, |p| live.owner_in(place, p).is_none())
+    })
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
         // Nothing is left to do after a `stop`; after an accident, nothing is waited for.
-        if let Err(error) = self.clients.stop(Duration::ZERO) {
+        if let Err(error) = self.end(Duration::ZERO) {
             tracing::warn!(%error, "load dropped");
         }
     }

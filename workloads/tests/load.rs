@@ -17,7 +17,7 @@ use results::record::event::Second;
 use results::record::history::{
     Client, Ending, Entry, History, LoadRole, Observed, Outcome, Send, Stream,
 };
-use workloads::{Load, LoadContext, LoadError, WorkloadSpec, drain, shipped};
+use workloads::{ClientKind, Load, LoadContext, LoadError, WorkloadSpec, drain, shipped};
 
 const TOPIC: &str = "user-events";
 const PROBES: &str = "probes";
@@ -111,8 +111,8 @@ fn await_that(
         let live = load.live();
         let owners: Vec<_> = (0..3).map(|p| live.owner(p)).collect();
         assert_eq!(live.failure(), None);
-        let producer = load.worker_producer();
-        assert!(lab.clock.now() < deadline, "partitions are read by {owners:?}, {producer:?}");
+        let clients = load.clients();
+        assert!(lab.clock.now() < deadline, "partitions are read by {owners:?}, {clients:?}");
         wait(lab, seconds, 1);
     }
 }
@@ -211,7 +211,7 @@ fn check_consumers(main: &[Send], history: &BTreeMap<String, Stream>) {
 }
 
 fn check_probes(history: &BTreeMap<String, Stream>) {
-    let probe = &history["probe-producer-1"];
+    let probe = &history["probe-producer-0"];
     let Client::Producer { acks: 1, role: LoadRole::Probe, idempotent: false, .. } =
         probe.header.client
     else {
@@ -394,7 +394,7 @@ fn a_drain_that_cannot_finish_says_how_far_it_came() {
 #[test]
 #[ignore = "a process of another test"]
 fn worker() {
-    let code = workloads::worker::main();
+    let code = workloads::worker_main();
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
 }
 
@@ -408,19 +408,23 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     });
     let (mut load, seconds) = lab.start(&spec(&[]));
     load.wait_warm(LIMIT).unwrap();
-    let works = |load: &Load| load.worker_producer().is_some_and(|(_, works)| works);
+    let works = |load: &Load| load.killable(ClientKind::Producer).is_ok();
     await_that(&lab, &seconds, &load, &works);
     wait(&lab, &seconds, 2);
     let read_by_worker = |load: &Load| (0..3).any(|p| load.live().owner(p) == Some(0));
     assert!(read_by_worker(&load), "member 0 has a process of its own, and reads");
-    let producer = load.kill_producer().unwrap();
-    let consumer = load.kill_consumer().unwrap();
-    assert_eq!((&*producer.client, &*consumer.client), ("worker-producer-2-0", "consumer-0"));
+    let names = ["killable-producer-0", "consumer-0"];
+    let kinds = [ClientKind::Producer, ClientKind::Member];
+    assert_eq!(kinds.map(|kind| load.killable(kind).unwrap()), names);
+    let [producer, consumer] = names.map(|name| load.kill(name).unwrap());
+    assert_eq!([&*producer.client, &*consumer.client], names);
     assert!(producer.how.contains("signal: 9") && consumer.how.contains("signal: 9"));
     assert!(!works(&load));
-    assert!(matches!(load.kill_consumer(), Err(LoadError::NoWorker { .. })));
+    assert!(matches!(load.kill(names[1]), Err(LoadError::NoProcess { .. })));
+    let absent: Vec<_> = load.clients().into_iter().filter(|client| !client.runs).collect();
+    assert_eq!(absent.iter().map(|client| client.kind).collect::<Vec<_>>(), kinds);
     assert_eq!(load.live().failure(), None, "it was asked for");
-    load.restore_clients().unwrap();
+    load.restore().unwrap();
     await_that(&lab, &seconds, &load, &|load| works(load) && !read_by_worker(load));
     load.stop(LIMIT).unwrap();
     let bootstrap = lab.cluster.bootstrap_servers();
@@ -429,8 +433,7 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     let streams = lab.history();
     let cut =
         |name: &&str| matches!(streams[*name].ending, Ending::Truncated { size: Some(_), .. });
-    let names = ["worker-producer-2-0", "consumer-0"];
-    assert!(names.iter().all(cut) && !cut(&"worker-producer-2-1") && !cut(&"consumer-3"));
+    assert!(names.iter().all(cut) && !cut(&"killable-producer-1") && !cut(&"consumer-3"));
     assert!(sends(&streams[names[0]]).len() > 100, "it had outcomes before it was killed");
     let mut history = History::load(lab.dir.path()).unwrap();
     history.killed([&producer, &consumer].map(|one| (&*one.client, one.history_bytes)));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use faults::port::Capability;
-use workloads::{Load, worker::Killed};
+use workloads::{Killed, Load};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, NewTopic};

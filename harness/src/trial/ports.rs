@@ -14,7 +14,7 @@ use faults::port::{
 };
 use results::record::event::{BrokerId, EventKind, Role};
 use tokio::time::{Instant, sleep};
-use workloads::Load;
+use workloads::{ClientKind, ClientState, Load};
 
 use super::lab::Lab;
 use crate::admin::Assignment;
@@ -217,10 +217,10 @@ impl Cluster for Lab {
                 load.stall_consumer();
                 return Ok(());
             }
-            ClientChange::KillConsumer => load.kill_consumer(),
-            ClientChange::KillProducer => load.kill_producer(),
+            ClientChange::KillConsumer => load.killable(ClientKind::Member),
+            ClientChange::KillProducer => load.killable(ClientKind::Producer),
         };
-        let killed = killed.map_err(port)?;
+        let killed = killed.and_then(|name| load.kill(&name)).map_err(port)?;
         let (client, history_bytes) = (killed.client.clone(), killed.history_bytes);
         self.recorder.now(EventKind::ClientKilled { client, history_bytes });
         self.killed.replace(Some(killed));
@@ -228,7 +228,7 @@ impl Cluster for Lab {
     }
 
     async fn restore_clients(&self) -> Result<(), PortError> {
-        self.load().map_err(port)?.borrow_mut().restore_clients().map_err(port)
+        self.load().map_err(port)?.borrow_mut().restore().map_err(port)
     }
 
     async fn clients_are(&self, change: Option<ClientChange>) -> Result<Observation, PortError> {
@@ -250,9 +250,13 @@ impl Cluster for Lab {
                     restored &= group.in_force;
                     lines.push(group.line);
                 }
-                if let Some((line, works)) = load.borrow().worker_producer() {
-                    restored &= works;
-                    lines.push(line);
+                // Members are counted by their group's coordinator; threads cannot be killed.
+                let strikes = |client: &&ClientState| {
+                    client.kind != ClientKind::Member && (client.pid.is_some() || !client.runs)
+                };
+                for client in load.borrow().clients().iter().filter(strikes) {
+                    restored &= client.at_work;
+                    lines.push(client.to_string());
                 }
                 Ok(Observation { line: lines.join("; "), in_force: restored })
             }

@@ -80,9 +80,8 @@ pub enum LoadRole {
     Main,
     /// A small probe on a topic of its own (acks=1); never counted in the load.
     Probe,
-    /// A small producer on the main load's topic, in a process of its own that faults may kill:
-    /// checked as the main load is, in no figure of it.
-    Worker,
+    /// A further producer on the main load's topic: checked as the main load is, in no figure of it.
+    Extra,
 }
 
 /// One thing that a client saw.

@@ -133,7 +133,7 @@ pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition
             Client::Producer { role: LoadRole::Main, .. } => StreamKind::Main,
             Client::Producer { role: LoadRole::Probe, .. } => StreamKind::Probe,
             Client::ReadProbe => StreamKind::Reads,
-            Client::Producer { role: LoadRole::Worker, .. }
+            Client::Producer { role: LoadRole::Extra, .. }
             | Client::GroupConsumer { .. }
             | Client::Drain
             | Client::BatchHeaders => continue,

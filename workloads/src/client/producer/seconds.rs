@@ -11,8 +11,6 @@ use results::record::clock::RunTime;
 use results::record::event::Second;
 use results::record::history::{Outcome, Send};
 
-use crate::live::Live;
-
 const ONE: Duration = Duration::from_secs(1);
 
 /// Counts the current second.
@@ -59,17 +57,17 @@ impl Seconds {
         }
     }
 
-    /// Reports the second if it has ended. `due` counts all sends that were due so far.
-    pub(crate) fn turn(&mut self, now: RunTime, due: u64, live: &Live) {
+    /// Reports the second if it has ended. `due` counts all sends that were due so far, `outstanding`
+    /// those without outcome, `consumed` all records that the group has read.
+    pub(crate) fn turn(&mut self, now: RunTime, due: u64, outstanding: u64, consumed: u64) {
         if now < self.end {
             return;
         }
-        let consumed = live.consumed();
         let percentile = |h: &Histogram<u64>, q| (!h.is_empty()).then(|| h.value_at_quantile(q));
         let second = Second {
             due: due - self.due_before,
             consumed: consumed - self.consumed_before,
-            outstanding: (0..live.partitions()).map(|p| live.outstanding(p)).sum(),
+            outstanding,
             response_p50_us: percentile(&self.response_us, 0.5),
             response_p99_us: percentile(&self.response_us, 0.99),
             response_max_us: percentile(&self.response_us, 1.0),

@@ -4,79 +4,31 @@
 //! at the end is written as indeterminate. So the history holds every record that may be in a log, unless
 //! the process is killed.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rdkafka::ClientContext;
+use rdkafka::error::KafkaResult;
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::{
-    Client, Entry, LoadRole, Outcome, RecordId, Send, StreamHeader, StreamWriter,
-};
-use serde::{Deserialize, Serialize};
+use results::record::history::{Entry, Outcome, RecordId, Send, StreamWriter};
 
-use super::Produced;
+use super::ProducerSetup;
+use super::keys::Keys;
+use super::seconds::Seconds;
+use crate::client::outcome::{self, NO_ERROR};
+use crate::client::{Counts, LoadClient, LoadTopic};
 use crate::error::LoadError;
-use crate::keys::Keys;
 use crate::live::Live;
-use crate::outcome::{self, NO_ERROR};
 use crate::record;
-use crate::seconds::Seconds;
-use crate::settings::{self, Settings};
-use crate::spec::Acks;
+use crate::settings;
 
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
-
-/// What a sender is made of, wherever it runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SenderSetup {
-    pub(crate) run: u64,
-    pub(crate) topic: String,
-    pub(crate) partitions: u32,
-    pub(crate) producer: u16,
-    /// Life of the producer: restarts count up.
-    pub(crate) incarnation: u16,
-    pub(crate) role: LoadRole,
-    pub(crate) acks: Acks,
-    pub(crate) idempotent: bool,
-    pub(crate) settings: Settings,
-    pub(crate) keys: u32,
-    pub(crate) record_bytes: usize,
-    pub(crate) seed: u64,
-    pub(crate) history_dir: PathBuf,
-}
-
-impl SenderSetup {
-    /// Name of the client in errors, of its stream and of its connections.
-    pub(crate) fn name(&self) -> String {
-        let Self { producer, incarnation, .. } = self;
-        match self.role {
-            LoadRole::Main => format!("producer-{producer}"),
-            LoadRole::Probe => format!("probe-producer-{producer}"),
-            LoadRole::Worker => format!("worker-producer-{producer}-{incarnation}"),
-        }
-    }
-
-    fn header(&self) -> StreamHeader {
-        StreamHeader {
-            run: self.run,
-            topic: self.topic.clone(),
-            partitions: self.partitions,
-            client: Client::Producer {
-                producer: self.producer,
-                incarnation: self.incarnation,
-                acks: self.acks.number(),
-                idempotent: self.idempotent,
-                role: self.role,
-            },
-        }
-    }
-}
 
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,61 +41,60 @@ pub(crate) enum Given {
 
 /// The client of a producing thread.
 pub(crate) struct Sender {
+    setup: ProducerSetup,
     name: String,
+    topic: LoadTopic,
     clock: RunClock,
-    run: u64,
-    producer: u16,
-    incarnation: u16,
-    /// Whether each outcome is written to the file at once: the process may be killed.
-    prompt: bool,
-    topic: String,
-    client: BaseProducer<Reports>,
+    client: Arc<BaseProducer<Reports>>,
     stream: StreamWriter,
     live: Arc<Live>,
     keys: Keys,
     values: Vec<Vec<u8>>,
     next_value: usize,
-    next_sequence: Vec<u64>,
-    acked: Vec<bool>,
+    partitions: Vec<SenderPartition>,
     slots: Slots,
     purged: bool,
-    produced: Produced,
+    counts: Counts,
+}
+
+/// What a sender sent to one partition.
+#[derive(Debug, Default, Clone)]
+struct SenderPartition {
+    next_sequence: u64,
+    /// Sends without outcome.
+    open: usize,
+    /// Whether it has acked a record.
+    acked: bool,
 }
 
 impl Sender {
     pub(crate) fn new(
-        setup: SenderSetup,
+        setup: &ProducerSetup,
+        topic: &LoadTopic,
         clock: RunClock,
         live: Arc<Live>,
     ) -> Result<Self, LoadError> {
         let name = setup.name();
-        let keys = Keys::new(setup.keys, setup.partitions)
-            .map_err(|partition| LoadError::Keys { keys: setup.keys, partition })?;
+        let keys = setup.keys_of(topic.partitions)?;
         let reports = Reports { clock, new: Mutex::default() };
         let client = settings::config(&setup.settings, &name)
             .create_with_context(reports)
             .map_err(|source| LoadError::Client { client: name.clone(), source })?;
-        let stream = StreamWriter::create(&setup.history_dir, &name, &setup.header())
-            .map_err(|source| LoadError::History { client: name.clone(), source })?;
         Ok(Self {
+            stream: topic.stream(&name, setup.header())?,
+            values: values(setup.seed, setup.record_bytes),
+            partitions: vec![SenderPartition::default(); topic.partitions as usize],
+            setup: setup.clone(),
             name,
+            topic: topic.clone(),
             clock,
-            run: setup.run,
-            producer: setup.producer,
-            incarnation: setup.incarnation,
-            prompt: setup.role == LoadRole::Worker,
-            topic: setup.topic,
-            client,
-            stream,
+            client: Arc::new(client),
             live,
             keys,
-            values: values(setup.seed, setup.record_bytes),
             next_value: 0,
-            next_sequence: vec![0; setup.partitions as usize],
-            acked: vec![false; setup.partitions as usize],
             slots: Slots::default(),
             purged: false,
-            produced: Produced::default(),
+            counts: Counts::default(),
         })
     }
 
@@ -151,15 +102,45 @@ impl Sender {
         self.client.client().native_ptr()
     }
 
-    /// Whether every partition has acked a record.
-    pub(crate) fn all_acked(&self) -> bool {
-        self.acked.iter().all(|acked| *acked)
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Partitions that never acked a record and have none open.
-    pub(crate) fn untried(&self) -> Vec<usize> {
-        let idle = |p: &usize| !self.acked[*p] && self.live.outstanding(*p as u32) == 0;
-        (0..self.acked.len()).filter(idle).collect()
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic.name
+    }
+
+    /// How to ask the brokers for all topics, from another thread.
+    pub(crate) fn ask(&self) -> impl Fn(Duration) -> KafkaResult<Metadata> + use<> {
+        let client = Arc::clone(&self.client);
+        move |limit| client.client().fetch_metadata(None, limit)
+    }
+
+    /// Number of partitions.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.partitions.len() as u32
+    }
+
+    /// Makes room for more partitions.
+    pub(crate) fn grow(&mut self, partitions: u32) -> Result<(), LoadError> {
+        self.keys = self.setup.keys_of(partitions)?;
+        self.partitions.resize(partitions as usize, SenderPartition::default());
+        Ok(())
+    }
+
+    /// Partitions that never acked a record.
+    pub(crate) fn unacked(&self) -> impl Iterator<Item = usize> {
+        (0..self.partitions.len()).filter(|p| !self.partitions[*p].acked)
+    }
+
+    /// Whether a partition has acked a record.
+    pub(crate) fn has_acked(&self, partition: usize) -> bool {
+        self.partitions.get(partition).is_some_and(|p| p.acked)
+    }
+
+    /// Whether no send to a partition is without outcome.
+    pub(crate) fn idle(&self, partition: usize) -> bool {
+        self.partitions.get(partition).is_some_and(|p| p.open == 0)
     }
 
     /// Sends that have no outcome yet.
@@ -168,7 +149,7 @@ impl Sender {
     }
 
     pub(crate) fn count_queue_full(&mut self) {
-        self.produced.queue_full += 1;
+        self.counts.queue_full += 1;
     }
 
     /// Hands the next record of `partition` to the client.
@@ -181,15 +162,15 @@ impl Sender {
     ) -> Result<Given, LoadError> {
         let (key, key_name) = self.keys.turn(partition);
         let id = RecordId {
-            producer: self.producer,
-            incarnation: self.incarnation,
+            producer: self.setup.number,
+            incarnation: self.setup.incarnation,
             partition: partition as i32,
-            sequence: self.next_sequence[partition],
+            sequence: self.partitions[partition].next_sequence,
             key,
             due,
         };
         let value = &mut self.values[self.next_value];
-        record::encode(value, self.run, &id, warm_up);
+        record::encode(value, self.topic.run, &id, warm_up);
         let sent = self.clock.now();
         let slot = self.slots.take(Send {
             partition: id.partition,
@@ -201,7 +182,7 @@ impl Sender {
             done: sent,
             outcome: Outcome::Indeterminate { code: NO_ERROR },
         });
-        let record = BaseRecord::with_opaque_to(&self.topic, slot)
+        let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
             .partition(id.partition)
             .key(key_name)
             .payload(value.as_slice());
@@ -211,10 +192,10 @@ impl Sender {
             return Ok(Given::QueueFull);
         }
         self.keys.advance(partition);
-        self.next_sequence[partition] += 1;
+        self.partitions[partition].next_sequence += 1;
+        self.partitions[partition].open += 1;
         self.next_value = (self.next_value + 1) % self.values.len();
-        self.produced.sent += 1;
-        self.live.sent(id.partition);
+        self.counts.sent += 1;
         let mut seconds = seconds;
         if let Some(seconds) = &mut seconds {
             seconds.sent(due, sent);
@@ -234,7 +215,7 @@ impl Sender {
     /// Records the outcomes that were reported since the last call.
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
         let reports = self.client.context().take();
-        let flush = self.prompt && !reports.is_empty();
+        let flush = self.setup.prompt && !reports.is_empty();
         for report in reports {
             self.end(report, seconds.as_deref_mut())?;
         }
@@ -253,18 +234,20 @@ impl Sender {
             }
             other => other,
         };
+        let partition = &mut self.partitions[send.partition as usize];
+        partition.open -= 1;
         let acked = match send.outcome {
             Outcome::Acked { offset } => {
-                self.produced.acked += 1;
-                self.acked[send.partition as usize] = true;
+                self.counts.acked += 1;
+                partition.acked = true;
                 Some(offset)
             }
             Outcome::Failed { .. } => {
-                self.produced.failed += 1;
+                self.counts.failed += 1;
                 None
             }
             Outcome::Indeterminate { .. } => {
-                self.produced.indeterminate += 1;
+                self.counts.indeterminate += 1;
                 None
             }
         };
@@ -293,7 +276,7 @@ impl Sender {
     }
 
     /// Writes what never had an outcome, ends the stream and the client.
-    pub(crate) fn close(mut self) -> Result<Produced, LoadError> {
+    pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
         let at = self.clock.now();
         for slot in self.slots.taken() {
             let outcome = Outcome::Indeterminate { code: NO_ERROR };
@@ -301,7 +284,7 @@ impl Sender {
         }
         let client = self.name;
         self.stream.finish().map_err(|source| LoadError::History { client, source })?;
-        Ok(self.produced)
+        Ok(self.counts)
     }
 }
 

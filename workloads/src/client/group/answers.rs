@@ -1,0 +1,94 @@
+//! What a consumer is told from within its polls: rebalances, and the answers to its commits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaResult;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use results::record::clock::RunClock;
+use results::record::history::Entry;
+
+use crate::client::outcome::code_of;
+use crate::client::{FromClient, Watch};
+
+/// How long the coordinator may take to tell a committed offset. It has just led the rebalance,
+/// so that it answers unless it dies right then.
+const COMMITTED_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where rebalances and answers to commits arrive, on the thread that polls.
+pub(super) struct Answers {
+    clock: RunClock,
+    number: u16,
+    watch: Arc<dyn Watch>,
+    new: Mutex<Vec<Entry>>,
+}
+
+impl Answers {
+    pub(super) fn new(clock: RunClock, number: u16, watch: Arc<dyn Watch>) -> Self {
+        Self { clock, number, watch, new: Mutex::default() }
+    }
+
+    /// What was told since the last call.
+    pub(super) fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push(&self, entry: Entry) {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        let committed = consumer.committed_offsets(partitions.clone(), COMMITTED_LIMIT);
+        if let Err(error) = &committed {
+            tracing::warn!(consumer = self.number, %error, "committed offsets are not known");
+        }
+        let committed = committed.ok();
+        let at = self.clock.now();
+        for element in partitions.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            let offset = committed.as_ref().and_then(|c| c.find_partition(topic, partition));
+            let committed = match offset.map(|element| element.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
+                _ => None,
+            };
+            self.watch.hear(FromClient::Assigned { partition, member: self.number });
+            self.push(Entry::Assigned { partition, at, committed });
+        }
+        self.watch.hear(FromClient::AtWork);
+    }
+}
+
+impl ClientContext for Answers {}
+
+impl ConsumerContext for Answers {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => self.assigned(consumer, partitions),
+            Rebalance::Revoke(partitions) => {
+                let at = self.clock.now();
+                for element in partitions.elements() {
+                    let partition = element.partition();
+                    self.watch.hear(FromClient::Revoked { partition, member: self.number });
+                    self.push(Entry::Revoked { partition, at });
+                }
+            }
+            Rebalance::Error(error) => {
+                tracing::warn!(consumer = self.number, %error, "rebalance");
+            }
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let whole = result.err().map(|error| code_of(&error) as i32);
+        let at = self.clock.now();
+        for element in offsets.elements() {
+            let Offset::Offset(offset) = element.offset() else {
+                continue;
+            };
+            let own = element.error().err().map(|error| code_of(&error) as i32);
+            let partition = element.partition();
+            self.push(Entry::Commit { partition, at, offset, error: own.or(whole) });
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One running client of a load.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use results::record::history::LoadRole;
+
+use crate::client::{ClientKind, ClientSetup, Counts, FromClient, ToClient, Watch};
+use crate::error::LoadError;
+use crate::live::Live;
+use crate::seat::Seat;
+
+/// A client that runs, as the load holds it.
+pub(super) struct Running {
+    /// Its place in the list of clients that the load is to have; `None` for one more than that.
+    pub(super) place: Option<usize>,
+    pub(super) setup: ClientSetup,
+    /// Name of its topic.
+    pub(super) topic: String,
+    pub(super) seat: Box<dyn Seat>,
+    pub(super) told: Arc<Told>,
+    /// Whether it is a member that was told not to poll.
+    pub(super) stalled: bool,
+}
+
+impl Running {
+    pub(super) fn name(&self) -> String {
+        self.setup.client().name()
+    }
+
+    /// Its number, if it is a member of the group `group`.
+    pub(super) fn member_of(&self, group: &str) -> Option<u16> {
+        match &self.setup {
+            ClientSetup::Member(setup) if setup.group == group => Some(setup.number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn role(&self) -> Option<LoadRole> {
+        match &self.setup {
+            ClientSetup::Producer(setup) => Some(setup.role),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_killable(&self) -> bool {
+        self.seat.pid().is_some() && self.told.at_work()
+    }
+
+    /// Lets a member leave and a new one, `number`, join.
+    pub(super) fn replace(&mut self, number: u16) {
+        if let ClientSetup::Member(setup) = &mut self.setup {
+            setup.number = number;
+            self.seat.tell(ToClient::Replace { number });
+        }
+    }
+
+    /// Lets a member stop polling, or poll again.
+    pub(super) fn stall(&mut self, stalled: bool) {
+        if self.stalled != stalled {
+            self.stalled = stalled;
+            self.seat.tell(ToClient::Stall { stalled });
+        }
+    }
+
+    /// Waits for its end; it was told to stop. Without time for outcomes, there is none for an end of
+    /// a process in good order.
+    pub(super) fn end(self, limit: Duration) -> Result<Counts, LoadError> {
+        if limit.is_zero() && self.seat.pid().is_some() {
+            return self.seat.kill().map(|_| Counts::default());
+        }
+        self.seat.join()
+    }
+
+    pub(super) fn state(&self) -> ClientState {
+        ClientState {
+            name: self.name(),
+            kind: self.setup.kind(),
+            runs: true,
+            pid: self.seat.pid(),
+            at_work: self.told.at_work(),
+        }
+    }
+}
+
+/// What a client told of itself.
+pub(super) struct Told {
+    live: Arc<Live>,
+    /// Which of the topic's groups it is in.
+    group: Option<usize>,
+    at_work: AtomicBool,
+}
+
+impl Told {
+    pub(super) fn new(live: Arc<Live>, group: Option<usize>) -> Self {
+        Self { live, group, at_work: AtomicBool::new(false) }
+    }
+
+    pub(super) fn at_work(&self) -> bool {
+        self.at_work.load(Relaxed)
+    }
+}
+
+impl Watch for Told {
+    fn hear(&self, message: FromClient) {
+        match (message, self.group) {
+            (FromClient::AtWork, _) => self.at_work.store(true, Relaxed),
+            (FromClient::Assigned { partition, member }, Some(group)) => {
+                self.live.assigned(group, partition, member);
+            }
+            (FromClient::Revoked { partition, member }, Some(group)) => {
+                self.live.revoked(group, partition, member);
+            }
+            (FromClient::Polled { partition, offset }, Some(group)) => {
+                self.live.polled(group, partition, offset);
+            }
+            // What it came to is its seat's to know; without a group there is nothing to be assigned.
+            _ => {}
+        }
+    }
+}
+
+/// A client that the load has or is to have, as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientState {
+    /// Its name, and that of its stream in the history.
+    pub name: String,
+    /// What kind of client.
+    pub kind: ClientKind,
+    /// Whether it runs.
+    pub runs: bool,
+    /// Id of the process of its own that it runs in.
+    pub pid: Option<u32>,
+    /// Whether it does what it is for: every partition has acked a record of it, the group gave it
+    /// partitions, a record was read.
+    pub at_work: bool,
+}
+
+impl fmt::Display for ClientState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        if let Some(pid) = self.pid {
+            write!(f, " (pid {pid})")?;
+        }
+        let is = match self {
+            Self { runs: false, .. } => "does not run",
+            Self { at_work: false, .. } => "is not at work yet",
+            Self { kind: ClientKind::Producer, .. } => {
+                "is at work: every partition has acked a record of it"
+            }
+            _ => "is at work",
+        };
+        write!(f, " {is}")
+    }
+}

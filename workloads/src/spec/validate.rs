@@ -1,0 +1,252 @@
+//! What a workload cannot be: values that cannot work, named by their keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{
+    Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError, WorkloadSpec,
+};
+use crate::record::HEADER_BYTES;
+
+/// Names of producers that kbench starts by itself.
+const RESERVED: [&str; 3] = ["main", "probe", "killable"];
+
+impl WorkloadSpec {
+    /// Refuses values that cannot work, naming the key.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        require(!self.name.trim().is_empty(), "name", "\"\"", "a workload needs a name")?;
+        load("load", &self.load)?;
+        producer("producer", &self.producer)?;
+        if let Some(spec) = &self.consumers {
+            let why = "a group needs a name";
+            require(!spec.group.trim().is_empty(), "consumers.group", "\"\"", why)?;
+            group("consumers", spec)?;
+        }
+        self.probe.as_ref().map_or(Ok(()), probe)?;
+        self.validate_named()?;
+        let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
+        for (key, value) in phases {
+            let why = "a phase without time measures nothing; give it at least \"1s\"";
+            require(value >= Duration::from_secs(1), &format!("phases.{key}"), shown(value), why)?;
+        }
+        Ok(())
+    }
+
+    fn validate_named(&self) -> Result<(), SpecError> {
+        for (name, spec) in &self.producers {
+            let table = named("producers", name)?;
+            let why = "a producer of kbench's own is called so; choose another name";
+            require(!RESERVED.contains(&name.as_str()), "producers", name, why)?;
+            let (sent, settings) = spec.tables();
+            load(&table, &sent)?;
+            producer(&table, &settings)?;
+        }
+        let main: BTreeSet<_> = self.consumers.iter().map(|spec| &spec.group).collect();
+        for (name, spec) in &self.groups {
+            let table = named("groups", name)?;
+            let why = "the group of [consumers] has this id; choose another name";
+            require(!main.contains(name), "groups", name, why)?;
+            group(&table, &spec.table(name))?;
+        }
+        for (name, spec) in &self.readers {
+            interval(&format!("{}.interval", named("readers", name)?), spec.interval)?;
+        }
+        Ok(())
+    }
+}
+
+/// The key of a named client's table. Names are parts of file names.
+fn named(kind: &str, name: &str) -> Result<String, SpecError> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let why = "a name is made of a-z, 0-9 and -, and begins with a letter";
+    let good = name.chars().all(allowed) && name.starts_with(|c: char| c.is_ascii_lowercase());
+    require(good, kind, format!("{name:?}"), why)?;
+    Ok(format!("{kind}.{name}"))
+}
+
+fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
+    let (key, rate) = match load.rate {
+        Rate::PerSecond(n) => ("per_second", n),
+        Rate::PerBrokerPerSecond(n) => ("per_broker_per_second", n),
+    };
+    let why = "must be from 1 to 1000000 records per second";
+    require((1..=1_000_000).contains(&rate), &format!("{table}.rate.{key}"), rate, why)?;
+    record_size(&format!("{table}.record_bytes"), load.record_bytes)?;
+    let why = "must be from 1 to 1000000 keys; each partition needs one of its own";
+    require((1..=1_000_000).contains(&load.keys), &format!("{table}.keys"), load.keys, why)
+}
+
+fn producer(table: &str, producer: &ProducerSpec) -> Result<(), SpecError> {
+    let why = format!("needs {table}.acks = \"all\"; set idempotence = false for fewer acks");
+    let possible = !producer.idempotence || producer.acks == Acks::All;
+    require(possible, &format!("{table}.idempotence"), true, &why)?;
+    settings(table, &producer.settings)
+}
+
+fn group(table: &str, group: &ConsumersSpec) -> Result<(), SpecError> {
+    let why = format!("must be from 1 to 100; remove [{table}] for a load that it does not read");
+    let members = group.members;
+    require((1..=100).contains(&members), &format!("{table}.members"), members, &why)?;
+    interval(&format!("{table}.commit_interval"), group.commit_interval)?;
+    settings(table, &group.settings)
+}
+
+fn probe(probe: &ProbeSpec) -> Result<(), SpecError> {
+    let why = "must be from 1 to 1000 records per second and partition; \
+               remove [probe] for a load without probe";
+    require((1..=1000).contains(&probe.per_second), "probe.per_second", probe.per_second, why)?;
+    record_size("probe.record_bytes", probe.record_bytes)?;
+    probe.read_interval.map_or(Ok(()), |read| interval("probe.read_interval", read))
+}
+
+/// Largest record: the brokers' `message.max.bytes` is 1048588 by default, batch overhead included.
+const MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// Shortest interval: librdkafka waits in whole milliseconds, and 10 of them are exact enough.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
+    let why = format!(
+        "must be from {HEADER_BYTES} (kbench's header) to {MAX_RECORD_BYTES} (what brokers take)"
+    );
+    require((HEADER_BYTES..=MAX_RECORD_BYTES).contains(&bytes), key, bytes, &why)
+}
+
+/// Refuses settings that are kbench's own to make: a second place for one is a contradiction.
+fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), SpecError> {
+    for (name, value) in settings {
+        let owner = match name.as_str() {
+            "acks" | "request.required.acks" => &format!("{table}.acks"),
+            "enable.idempotence" => &format!("{table}.idempotence"),
+            "compression.type" | "compression.codec" => &format!("{table}.compression"),
+            "group.id" => "the workload's name of the group",
+            "bootstrap.servers" | "metadata.broker.list" => "the cluster",
+            "client.id"
+            | "statistics.interval.ms"
+            | "enable.auto.commit"
+            | "auto.offset.reset"
+            | "transactional.id"
+            | "enable.gapless.guarantee" => "kbench itself",
+            _ => continue,
+        };
+        let why = format!("is set by {owner}; remove it");
+        require(false, &format!("{table}.settings.{name:?}"), format!("{value:?}"), &why)?;
+    }
+    Ok(())
+}
+
+fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
+    let why = format!(
+        "must be at least \"{}\"",
+        humantime_serde::re::humantime::format_duration(MIN_INTERVAL)
+    );
+    require(value >= MIN_INTERVAL, key, shown(value), &why)
+}
+
+fn shown(value: Duration) -> String {
+    format!("\"{}\"", humantime_serde::re::humantime::format_duration(value))
+}
+
+fn require(
+    holds: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    why: &str,
+) -> Result<(), SpecError> {
+    if holds {
+        return Ok(());
+    }
+    let value = value.to_string();
+    Err(SpecError::Impossible { key: key.into(), value, why: why.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::shipped;
+
+    fn text() -> &'static str {
+        shipped()[0].1
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        for (from, to, key) in [
+            ("per_second = 1000", "per_second = 0", "load.rate.per_second"),
+            ("record_bytes = 1024", "record_bytes = 48", "load.record_bytes"),
+            ("record_bytes = 1024", "record_bytes = 2000000", "load.record_bytes"),
+            ("keys = 1000", "keys = 0", "load.keys"),
+            ("members = 3", "members = 0", "consumers.members"),
+            ("group = \"analytics\"", "group = \"\"", "consumers.group"),
+            ("\"1s\"", "\"0s\"", "consumers.commit_interval"),
+            ("per_second = 20", "per_second = 0", "probe.per_second"),
+            ("record_bytes = 100\n", "record_bytes = 10\n", "probe.record_bytes"),
+            ("\"50ms\"", "\"1ms\"", "probe.read_interval"),
+            ("\"60s\"", "\"0s\"", "phases.duration"),
+            ("acks = \"all\"", "acks = \"1\"", "producer.idempotence"),
+            (
+                "compression = \"none\"",
+                "compression = \"none\"\nsettings = { \"acks\" = \"1\" }",
+                "producer.settings.\"acks\"",
+            ),
+        ] {
+            assert!(text().contains(from), "{from}");
+            match WorkloadSpec::parse(&text().replacen(from, to, 1)) {
+                Err(SpecError::Impossible { key: found, .. }) => assert_eq!(found, key),
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+    }
+
+    /// One more client of each kind.
+    const NAMED: &str = r#"
+[producers.bulk]
+rate = { per_broker_per_second = 10 }
+record_bytes = 100
+keys = 90
+acks = "1"
+idempotence = false
+compression = "lz4"
+
+[groups.audit]
+members = 2
+commit_interval = "2s"
+
+[readers.oldest]
+interval = "250ms"
+"#;
+
+    #[test]
+    fn further_clients_have_names_and_the_main_ones_keys_below_them() {
+        let text = format!("{}{NAMED}", text());
+        let spec = WorkloadSpec::parse(&text).unwrap();
+        let (load, producer) = spec.producers["bulk"].tables();
+        assert_eq!((load.rate, producer.acks), (Rate::PerBrokerPerSecond(10), Acks::Leader));
+        assert_eq!(spec.groups["audit"].table("audit").group, "audit");
+        let again = toml::to_string(&spec).unwrap();
+        assert_eq!(WorkloadSpec::parse(&again).unwrap(), spec);
+        for (from, to, key) in [
+            ("second = 10 ", "second = 0 ", "producers.bulk.rate.per_broker_per_second"),
+            ("keys = 90", "keys = 0", "producers.bulk.keys"),
+            (
+                "\"1\"\nidempotence = false",
+                "\"1\"\nidempotence = true",
+                "producers.bulk.idempotence",
+            ),
+            ("members = 2", "members = 101", "groups.audit.members"),
+            ("\"250ms\"", "\"1ms\"", "readers.oldest.interval"),
+            ("producers.bulk", "producers.killable", "producers"),
+            ("producers.bulk", "producers.\"../bulk\"", "producers"),
+            ("groups.audit", "groups.analytics", "groups"),
+            ("[readers.oldest]", "[readers.\"\"]", "readers"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            match WorkloadSpec::parse(&text.replacen(from, to, 1)) {
+                Err(SpecError::Impossible { key: found, .. }) => assert_eq!(found, key),
+                other => panic!("{to}: {other:?}"),
+            }
+        }
+        let typo = text.replace("interval = \"250ms\"", "interval = \"250ms\"\ntopic = \"a\"");
+        assert!(matches!(WorkloadSpec::parse(&typo), Err(SpecError::Syntax(_))));
+    }
+}
