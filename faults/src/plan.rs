@@ -48,7 +48,7 @@ pub struct Plan {
     /// Damage that is meant; without these words the guard refuses it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allows: BTreeSet<Damage>,
-    /// Anomalies of the log that are counted and shown, and make no run invalid.
+    /// Anomalies of the log that are counted and shown, and are no violation.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub anomalies: BTreeSet<Anomaly>,
     /// Most faults in force at once; a step that is due waits for its turn.

@@ -126,9 +126,6 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
         let why = problems.join("; ");
         return Err(Failure::unknown(format!("{name} holds nothing to judge: {why}")));
     }
-    let interrupted = trials
-        .iter()
-        .any(|trial| trial.events.iter().any(|event| event.kind == EventKind::Interrupted));
     let brokers = spec.cluster.brokers().len() as u32;
     let meta = RunMeta {
         run_id: spec.run_id.clone(),
@@ -141,7 +138,6 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
         started: spec.started.clone(),
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         trials_asked: spec.trials,
-        interrupted,
         strict,
     };
     let mut report = report::judge(&meta, &trials, &spec.claims);

@@ -431,7 +431,6 @@ pub(crate) fn run(trials_asked: u32) -> RunMeta {
         started: "2026-11-23T08:00:00Z".to_owned(),
         kbench: "0.1.0".to_owned(),
         trials_asked,
-        interrupted: false,
         strict: false,
     }
 }

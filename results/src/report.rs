@@ -27,7 +27,7 @@ use crate::record::history::History;
 pub use judge::judge;
 
 /// Version of the document's keys.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a run was asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -52,8 +52,6 @@ pub struct RunMeta {
     pub kbench: String,
     /// Trials that were asked for.
     pub trials_asked: u32,
-    /// Whether the user stopped the run.
-    pub interrupted: bool,
     /// Whether refuted claims fail the run.
     pub strict: bool,
 }
@@ -78,32 +76,16 @@ pub struct Trial {
 pub struct Report {
     /// Version of the keys.
     pub format: u32,
-    /// Name of the run's directory.
-    pub run_id: String,
+    /// What the run was asked to do.
+    pub run: RunMeta,
     /// The run's verdict: its worst finding.
     pub verdict: Verdict,
     /// What kbench exits with.
     pub exit_code: u8,
-    /// Seed of load and schedule.
-    pub seed: u64,
-    /// The command line.
-    pub command: String,
-    /// Name of the workload.
-    pub workload: String,
-    /// Name of the fault plan.
-    pub plan: String,
-    /// When the run began (RFC 3339).
-    pub started: String,
-    /// kbench's version.
-    pub kbench: String,
-    /// Trials that were asked for.
-    pub trials_asked: u32,
     /// Trials that this report is made of.
     pub trials: u32,
     /// Whether the run was interrupted.
     pub interrupted: bool,
-    /// Whether refuted claims fail the run.
-    pub strict: bool,
     /// The claims and their judgement.
     pub claims: Vec<ClaimResult>,
     /// The faults.

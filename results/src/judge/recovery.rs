@@ -39,6 +39,7 @@ pub use gap::{DELAYED, Gap};
 pub use phases::Phases;
 
 use gap::Operations;
+use phases::nanoseconds;
 use throughput::Acks;
 
 /// Which clients a figure is from.
@@ -270,15 +271,15 @@ impl Measured<'_> {
         row.censored = gap.censored;
         row.total_s = gap.seconds();
         row.kbench_wait_s = overlap(healing, waited);
-        row.heal_s = after_heal - row.kbench_wait_s;
+        row.heal_s = nanoseconds(after_heal - row.kbench_wait_s);
         row.ended_after_heal = after_heal > 0.0;
-        row.unavailable_s = row.total_s - row.kbench_wait_s;
+        row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s);
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
         let anchors = phases::anchors(self.timeline, fault, self.topic, self.partition);
         let end = gap.end.min(healing);
         let (phases, remarks) = phases::split(gap.start, end, &anchors);
         row.phases_s = phases;
-        row.phase_residual_s = row.unavailable_s - row.heal_s - row.phases_s.sum();
+        row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);
         let mut notes = anchors.notes;
         notes.extend(remarks);
         if gap.start == self.in_flight_since() {

@@ -38,7 +38,7 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
     let optional = |value: Option<f64>| value.map(seconds).unwrap_or_default();
     for row in &report.recovery {
         writer.write_record([
-            report.run_id.clone(),
+            report.run.run_id.clone(),
             row.trial.to_string(),
             row.fault.clone(),
             row.stream.as_str().to_owned(),

@@ -11,9 +11,10 @@ const FAILED: u8 = 1;
 const UNKNOWN: u8 = 3;
 
 /// What kbench exits with.
-pub fn code(report: &Report, strict: bool) -> u8 {
+pub fn code(report: &Report) -> u8 {
     let claimed = |outcome| {
-        strict && report.claims.iter().any(|claim| claim.tested && claim.outcome == outcome)
+        report.run.strict
+            && report.claims.iter().any(|claim| claim.tested && claim.outcome == outcome)
     };
     match report.verdict {
         Verdict::Violated => FAILED,

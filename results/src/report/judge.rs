@@ -17,7 +17,9 @@ const WITNESSES: usize = 5;
 
 /// Judges a run: its trials, and the claims over all of them.
 pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
-    let mut parts = Parts::default();
+    let was = |event: &Event| event.kind == EventKind::Interrupted;
+    let interrupted = trials.iter().any(|trial| trial.events.iter().any(was));
+    let mut parts = Parts { interrupted, ..Parts::default() };
     let loads: Vec<_> = trials.iter().map(|trial| load_of(run, trial)).collect();
     let mut whole = Load::default();
     loads.iter().for_each(|load| whole.merge(load));
@@ -27,32 +29,20 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
         .zip(&loads)
         .map(|(trial, load)| parts.add(run, trial, load, &schedule_lag))
         .collect();
-    let interrupted = run.interrupted || parts.interrupted;
     if (trials.len() as u32) < run.trials_asked {
         let missing = format!("{} of {} trials were recorded", trials.len(), run.trials_asked);
         parts.doubt(missing);
-    }
-    if run.interrupted && !parts.interrupted {
-        parts.doubt("the run was interrupted".to_owned());
     }
     let mut checks = merge_checks(&parts.checks, trials.len());
     checks.push(schedule_lag);
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let mut report = Report {
         format: FORMAT,
-        run_id: run.run_id.clone(),
+        run: run.clone(),
         verdict: worst.max(parts.verdict),
         exit_code: 0,
-        seed: run.seed,
-        command: run.command.clone(),
-        workload: run.workload.clone(),
-        plan: run.plan.clone(),
-        started: run.started.clone(),
-        kbench: run.kbench.clone(),
-        trials_asked: run.trials_asked,
         trials: trials.len() as u32,
-        interrupted,
-        strict: run.strict,
+        interrupted: parts.interrupted,
         claims: claims.iter().map(|claim| claim::judge(claim, &facts)).collect(),
         faults: parts.faults,
         skipped: parts.skipped,
@@ -64,7 +54,7 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
         environments: parts.environments,
         problems: parts.problems,
     };
-    report.exit_code = exit::code(&report, run.strict);
+    report.exit_code = exit::code(&report);
     report
 }
 
@@ -113,7 +103,7 @@ impl Parts {
         let recovery = recovery::measure(number, &trial.environment, &trial.events, &trial.history);
         let cores = trial.environment.cores;
         let validity = validity::judge(load, run.asked_per_s, cores, &trial.events, &trial.history);
-        let unusable = unusable(run, &timeline, validity.iter().chain([schedule_lag]));
+        let unusable = unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]));
         let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
         let all_checks = trial.checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
@@ -145,7 +135,6 @@ impl Parts {
 
     fn note_doubts(&mut self, trial: u32, timeline: &Timeline) {
         if timeline.interrupted {
-            self.interrupted = true;
             self.doubt(format!("trial {trial}: interrupted"));
         } else if !timeline.ended {
             self.doubt(format!("trial {trial}: its events break off before its end"));
@@ -221,7 +210,7 @@ impl Parts {
 
 /// Why nothing that a trial measured counts for claims.
 fn unusable<'a>(
-    run: &RunMeta,
+    interrupted: bool,
     timeline: &Timeline,
     mut validity: impl Iterator<Item = &'a Check>,
 ) -> Option<String> {
@@ -229,7 +218,7 @@ fn unusable<'a>(
     if timeline.interrupted {
         Some("the run was interrupted".to_owned())
     } else if !timeline.ended {
-        let why = if run.interrupted { "the run was interrupted" } else { "its events break off" };
+        let why = if interrupted { "the run was interrupted" } else { "its events break off" };
         Some(why.to_owned())
     } else {
         bad.map(|check| {
@@ -266,10 +255,14 @@ fn time(trial: u32, timeline: &Timeline) -> TimeReport {
     TimeReport {
         trial,
         stages: timeline.stages().into_iter().map(stage).collect(),
-        // An empty sum of floats is -0.
-        detection_s: detection.fold(0.0, |sum, s| sum + s),
-        kbench_wait_s: timeline.faults.iter().map(|f| f.waited_for_session_s).sum(),
+        detection_s: total(detection),
+        kbench_wait_s: total(timeline.faults.iter().map(|f| f.waited_for_session_s)),
     }
+}
+
+/// A sum that is 0 when there is nothing to add: `sum()` of no floats is -0.
+pub(super) fn total(seconds: impl Iterator<Item = f64>) -> f64 {
+    seconds.fold(0.0, |sum, s| sum + s)
 }
 
 /// One check a name: the worst verdict, all counts, a few witnesses that name their trial.

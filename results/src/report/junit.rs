@@ -19,8 +19,8 @@ pub fn render(report: &Report) -> Result<String, SerializeError> {
     let mut checks = TestSuite::new("checks");
     checks.add_test_cases(report.checks.iter().map(check_case));
     let mut claims = TestSuite::new("claims");
-    claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.strict)));
-    let mut document = JunitReport::new(format!("kbench {}", report.run_id));
+    claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.run.strict)));
+    let mut document = JunitReport::new(format!("kbench {}", report.run.run_id));
     document.add_test_suites([checks, claims]);
     document.to_string()
 }

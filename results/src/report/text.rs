@@ -56,7 +56,7 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
             &mut out,
             "  report.json  summary.csv  latency.hlog  junit.xml  events.jsonl  history/  logs/",
         );
-        line(&mut out, &format!("  judge it again: kbench check {}", report.run_id));
+        line(&mut out, &format!("  judge it again: kbench check {}", report.run.run_id));
     }
     out
 }
@@ -68,7 +68,8 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         Verdict::Violated => Tone::Bad,
     };
     let verdict = paint(report.verdict.as_str(), tone, colours);
-    line(out, &format!("kbench {}  verdict: {verdict}", report.run_id));
+    line(out, &format!("kbench {}  verdict: {verdict}", report.run.run_id));
+    let run = &report.run;
     let trials = match report.trials {
         1 => "1 trial".to_owned(),
         n => format!("{n} trials"),
@@ -77,7 +78,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         out,
         &format!(
             "workload {}, faults {}, seed {}, {trials}, started {}",
-            report.workload, report.plan, report.seed, report.started
+            run.workload, run.plan, run.seed, run.started
         ),
     );
     let Some(first) = report.environments.first() else {
@@ -185,7 +186,17 @@ fn paint(text: &str, tone: Tone, colours: bool) -> String {
 
 /// Seconds for people: enough digits for what is short, no more for what is long.
 fn seconds(value: f64) -> String {
-    if value.abs() >= 10.0 { format!("{value:.1}") } else { format!("{value:.2}") }
+    if value.abs() >= 10.0 { format!("{value:.1}") } else { format!("{:.2}", hundredths(value)) }
+}
+
+/// Rounded as it is shown; what rounds to zero is not negative.
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0 + 0.0
+}
+
+/// What phases leave unexplained, where that is not nothing.
+fn rest(value: f64) -> Option<f64> {
+    (hundredths(value) != 0.0).then_some(value)
 }
 
 /// Seconds where they are known.
@@ -193,11 +204,11 @@ fn known(value: Option<f64>) -> String {
     value.map(seconds).unwrap_or_default()
 }
 
-/// The four phases, a cell each; "-" where there is none or an anchor was not seen, nothing where there are none.
-fn phase_cells(phases: &Phases, colours: bool) -> [Cell; 4] {
-    let any = phases.named().iter().any(|(_, value)| value.is_some());
+/// The four phases, a cell each; "-" for one that may be in the rest, since an anchor was not seen.
+fn phase_cells(phases: &Phases, unexplained: f64, colours: bool) -> [Cell; 4] {
+    let unseen = if rest(unexplained).is_some() { "-" } else { "" };
     phases.named().map(|(_, value)| {
-        let text = value.map_or_else(|| if any { "-" } else { "" }.to_owned(), seconds);
+        let text = value.map_or_else(|| unseen.to_owned(), seconds);
         number(&text, colours)
     })
 }

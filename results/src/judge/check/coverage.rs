@@ -1,4 +1,4 @@
-//! What the history does not show. Its findings make a run unknown, never invalid.
+//! What the history does not show. Its findings make a run unknown, never violated.
 
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::LogIndex;

@@ -101,8 +101,10 @@ pub struct ClaimResult {
     pub formula: Option<String>,
     /// What was measured; none for guarantees.
     pub measured_s: Option<Measured>,
-    /// Phases of the median trial (the lower of the two middle ones).
+    /// Where the median's time went: the phases of the middle trial, or the mean of the two middle ones.
     pub phases_s: Option<Phases>,
+    /// What the phases do not explain of the median: from healing on, or beside what was not seen.
+    pub phase_rest_s: Option<f64>,
     /// Judgement.
     pub outcome: Outcome,
     /// Whether it holds with a trial below the lower bound.
@@ -126,6 +128,7 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         formula: None,
         measured_s: None,
         phases_s: None,
+        phase_rest_s: None,
         outcome: Outcome::Undecided,
         faster_than_stated: false,
         outside_prediction: false,
@@ -208,19 +211,17 @@ fn usable_figure(claim: &Claim, trial: &TrialFacts) -> Result<Figure, String> {
 fn describe(figures: &[Figure], out: &mut ClaimResult) {
     let n = figures.len();
     let seconds = |index: usize| figures.get(index).map(|f| f.seconds);
-    let median = match n {
-        0 => None,
-        n if n % 2 == 1 => seconds(n / 2),
-        n => seconds(n / 2 - 1).zip(seconds(n / 2)).map(|(a, b)| (a + b) / 2.0),
-    };
+    // The two middle ones: one and the same when n is odd.
+    let middle = figures.get(n.saturating_sub(1) / 2).zip(figures.get(n / 2));
     out.measured_s = Some(Measured {
         n,
         min: seconds(0),
-        median,
+        median: middle.map(|(a, b)| f64::midpoint(a.seconds, b.seconds)),
         max: seconds(n.saturating_sub(1)),
         censored: figures.iter().filter(|f| f.censored).count(),
     });
-    out.phases_s = figures.get(n.saturating_sub(1) / 2).map(|f| f.phases);
+    out.phases_s = middle.map(|(a, b)| a.phases.mean(&b.phases));
+    out.phase_rest_s = middle.map(|(a, b)| rest(a, b));
     for figure in figures {
         let Some(prediction) = &figure.prediction else {
             continue;
@@ -231,6 +232,15 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
         out.formula = Some(prediction.formula.clone());
         out.outside_prediction |= prediction.excludes(figure.seconds, figure.censored);
     }
+}
+
+/// What the phases of the median do not explain of it; nothing where no gap has any.
+fn rest(a: &Figure, b: &Figure) -> f64 {
+    let gap = |figure: &Figure| !figure.phases.is_empty() || figure.rest != 0.0;
+    if !gap(a) && !gap(b) {
+        return 0.0;
+    }
+    a.phases.mean(&b.phases).rest_of(f64::midpoint(a.seconds, b.seconds))
 }
 
 fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {

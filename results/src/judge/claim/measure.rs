@@ -15,6 +15,8 @@ pub(super) struct Figure {
     pub(super) censored: bool,
     /// Where the time went.
     pub(super) phases: Phases,
+    /// What the phases do not explain of it: from healing on, or beside anchors that were not seen.
+    pub(super) rest: f64,
     /// What the settings in force predict.
     pub(super) prediction: Option<Prediction>,
 }
@@ -48,6 +50,7 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
                 seconds: failover.failover_s,
                 censored: failover.censored,
                 phases: failover.phases,
+                rest: failover.phase_residual_s,
                 prediction: predict::detection(settings, fault),
             })
         }
@@ -114,6 +117,7 @@ fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure 
         seconds: longest.map_or(0.0, |row| row.unavailable_s),
         censored: rows.iter().any(|row| row.censored),
         phases: longest.map(|row| row.phases_s).unwrap_or_default(),
+        rest: longest.map_or(0.0, |row| row.heal_s + row.phase_residual_s),
         prediction,
     }
 }

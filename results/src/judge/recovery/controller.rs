@@ -1,8 +1,8 @@
 //! How long the cluster was without its controller after a fault that took it away.
 //!
 //! From the injection to the election of a broker that the fault left alive, with a greater
-//! controller epoch. What the other brokers learn after that is the metadata phase; it is not part
-//! of the figure.
+//! controller epoch. What the other brokers learn after that is no part of the figure, and none of
+//! its phases.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,12 @@ pub struct ControllerFailover {
     pub failover_s: f64,
     /// Whether no successor was seen until the end of the data.
     pub censored: bool,
-    /// Detect and elect add up to the figure; metadata is what the live brokers needed after it.
+    /// Where the time went: detect and elect.
     pub phases: Phases,
+    /// What the phases do not explain of `failover_s`.
+    pub phase_residual_s: f64,
+    /// From the election until every live broker's metadata named the successor.
+    pub known_s: Option<f64>,
     /// Controller epoch before and after, where seen.
     pub epochs: (Option<i32>, Option<i32>),
     /// What was not seen, or not in full.
@@ -67,14 +71,21 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
     if gone.is_none() {
         notes.push("the old controller was not seen to go".to_owned());
     }
-    let phases = phases(timeline, fault, gone, elected, &mut notes);
+    let phases = phases(fault, gone, elected);
+    let known_s = elected.and_then(|elected| known(timeline, fault, elected));
+    if elected.is_some() && known_s.is_none() {
+        notes.push("not every live broker was seen to name the new controller".to_owned());
+    }
     let end = elected.map_or(fault.window_end, |(at, _)| at);
+    let failover_s = end.secs_since(fault.injecting);
     Some(ControllerFailover {
         from,
         to: elected.map(|(_, broker)| broker),
-        failover_s: end.secs_since(fault.injecting),
+        failover_s,
         censored: elected.is_none(),
         phases,
+        phase_residual_s: phases.rest_of(failover_s),
+        known_s,
         epochs: (before, after),
         note: (!notes.is_empty()).then(|| notes.join("; ")),
     })
@@ -94,32 +105,37 @@ pub fn controller_at(timeline: &Timeline, at: RunTime) -> Option<BrokerId> {
 }
 
 fn phases(
-    timeline: &Timeline,
     fault: &FaultSpan,
     gone: Option<RunTime>,
     elected: Option<(RunTime, BrokerId)>,
-    notes: &mut Vec<String>,
 ) -> Phases {
-    let mut phases = Phases::default();
-    let Some((elected_at, new)) = elected else {
-        phases.detect = gone.map(|gone| gone.secs_since(fault.injecting));
-        return phases;
+    let Some((elected, _)) = elected else {
+        let detect = gone.map(|gone| gone.secs_since(fault.injecting));
+        return Phases { detect, ..Phases::default() };
     };
-    if let Some(gone) = gone.map(|gone| gone.clamp(fault.injecting, elected_at)) {
-        phases.detect = Some(gone.secs_since(fault.injecting));
-        phases.elect = Some(elected_at.secs_since(gone));
+    let gone = gone.map(|gone| gone.clamp(fault.injecting, elected));
+    Phases {
+        detect: gone.map(|gone| gone.secs_since(fault.injecting)),
+        elect: gone.map(|gone| elected.secs_since(gone)),
+        ..Phases::default()
     }
+}
+
+/// Seconds from the election until the last live broker named the new controller; `None` when one was
+/// not seen to.
+fn known(
+    timeline: &Timeline,
+    fault: &FaultSpan,
+    (elected, new): (RunTime, BrokerId),
+) -> Option<f64> {
     let mut live = timeline.registered_at(fault.injecting);
     live.retain(|broker| !fault.loses(*broker));
     let seen = live.iter().map(|broker| {
         let said = EventKind::ControllerSeen { observer: *broker, controller: new };
         timeline.from(fault.injecting).find(|e| e.kind == said).map(|e| e.at)
     });
-    match seen.collect::<Option<Vec<RunTime>>>().and_then(|all| all.into_iter().max()) {
-        Some(last) => phases.metadata = Some(last.max(elected_at).secs_since(elected_at)),
-        None => notes.push("not every live broker was seen to name the new controller".to_owned()),
-    }
-    phases
+    let last = seen.collect::<Option<Vec<RunTime>>>()?.into_iter().max()?;
+    Some(last.max(elected).secs_since(elected))
 }
 
 fn epoch(event: &crate::record::event::Event) -> Option<i32> {

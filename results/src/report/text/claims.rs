@@ -5,7 +5,7 @@ use comfy_table::Cell;
 use crate::judge::claim::{ClaimResult, Measured, Outcome};
 
 use super::super::Report;
-use super::{Tone, bullet, cell, phase_cells, seconds, section, show, table};
+use super::{Tone, bullet, cell, known, number, phase_cells, rest, seconds, section, show, table};
 
 /// Columns that an id may take; a longer one is broken after a hyphen.
 const ID_WIDTH: usize = 22;
@@ -32,7 +32,8 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
 }
 
 fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
-    let header = [
+    let with_rest = claims.iter().any(|claim| claim.phase_rest_s.and_then(rest).is_some());
+    let mut header = vec![
         "claim",
         "outcome",
         "stated",
@@ -43,6 +44,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
         "meta",
         "client",
     ];
+    header.extend(with_rest.then_some("rest"));
     let mut rows = table(&header, colours);
     rows.column_iter_mut().for_each(|column| {
         column.set_padding((0, 1));
@@ -59,7 +61,9 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
             ),
             cell(&predicted(claim), Tone::Plain, colours),
         ];
-        cells.extend(phase_cells(&claim.phases_s.unwrap_or_default(), colours));
+        let left = claim.phase_rest_s.unwrap_or(0.0);
+        cells.extend(phase_cells(&claim.phases_s.unwrap_or_default(), left, colours));
+        cells.extend(with_rest.then(|| number(&known(rest(left)), colours)));
         rows.add_row(cells);
     }
     show(out, &rows);

@@ -9,8 +9,8 @@ use crate::record::event::{Process, Role};
 
 use super::super::{FaultReport, Report};
 use super::{
-    Tone, bullet, cell, known, line, number, paint, phase_cells, seconds, section, show, table,
-    wrapped,
+    Tone, bullet, cell, known, line, number, paint, phase_cells, rest, seconds, section, show,
+    table, wrapped,
 };
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
@@ -166,7 +166,8 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
     if rows.is_empty() {
         return;
     }
-    let header = [
+    let with_rest = rows.iter().any(|row| rest(row.phase_residual_s).is_some());
+    let mut header = vec![
         "clients",
         "partition",
         "led",
@@ -176,9 +177,9 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         "meta",
         "client",
         "heal",
-        "full",
-        "ISR",
     ];
+    header.extend(with_rest.then_some("rest"));
+    header.extend(["full", "ISR"]);
     let mut shown = table(&header, colours);
     for row in &rows {
         let mut cells = vec![
@@ -187,8 +188,9 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             cell(led(row.led), Tone::Plain, colours),
             unavailable_cell(row, colours),
         ];
-        cells.extend(phase_cells(&row.phases_s, colours));
+        cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, colours));
         cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));
+        cells.extend(with_rest.then(|| number(&known(rest(row.phase_residual_s)), colours)));
         cells.push(number(&known(row.isr_full_s), colours));
         let least = row.min_isr.map(|n| n.to_string()).unwrap_or_default();
         cells.push(number(&least, colours));
@@ -222,7 +224,7 @@ fn failover(c: &ControllerFailover) -> String {
         seconds(c.failover_s),
         part(c.phases.detect),
         part(c.phases.elect),
-        part(c.phases.metadata)
+        part(c.known_s)
     )
 }
 

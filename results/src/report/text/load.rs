@@ -3,6 +3,7 @@
 use crate::judge::latency::Percentiles;
 use crate::judge::verdict::{Check, Verdict};
 
+use super::super::judge::total;
 use super::super::{ObserverReport, Population, Report};
 use super::{Tone, bullet, cell, number, section, show, table};
 
@@ -70,8 +71,9 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
         schedule_lag_us: load.schedule_lag_us,
         end_to_end_us: load.end_to_end_us,
     };
-    let parts = [("steady", load.baseline), ("around faults", load.faults), ("all", all)];
-    for (part, population) in parts {
+    let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
+    let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
+    for (part, population) in parts.into_iter().flatten() {
         if part == "around faults" && report.faults.is_empty() {
             continue;
         }
@@ -107,7 +109,7 @@ pub(super) fn time(out: &mut String, report: &Report) {
     for time in &report.time {
         let trial =
             if report.trials > 1 { format!("trial {}: ", time.trial) } else { String::new() };
-        let total: f64 = time.stages.iter().map(|stage| stage.seconds).sum();
+        let total = total(time.stages.iter().map(|stage| stage.seconds));
         let stages: Vec<String> =
             time.stages.iter().map(|s| format!("{} {:.1}", s.stage, s.seconds)).collect();
         bullet(out, &format!("{trial}{total:.1} s: {}", stages.join(", ")));
