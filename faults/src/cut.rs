@@ -6,10 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use results::record::event::Role;
+use results::record::event::{Process, Role};
 use serde::{Deserialize, Serialize};
-
-use crate::port::Process;
 
 /// Traffic that is taken away from some nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +110,7 @@ pub enum Reach {
     Answered,
     /// It was refused.
     Refused,
-    /// Nothing came back within the limit, or it could not be tried.
+    /// Nothing came back within the limit.
     Unanswered,
 }
 

@@ -16,6 +16,7 @@ mod move_leaders;
 mod pause;
 mod power_loss;
 mod probe;
+mod process;
 mod reassign;
 mod remove_broker;
 mod restart;
@@ -27,25 +28,24 @@ pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
 pub(crate) use link_down::links_up;
 pub(crate) use machine::repaired;
+pub(crate) use process::time_to_end;
 pub use upgrade::Upgrade;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use results::record::event::Effect;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
 
 use crate::cut::CutSpec;
 use crate::degrade::Condition;
+use crate::evidence::Evidence;
 use crate::machine::Impairment;
 use crate::port::{
-    Capability, ClientChange, Cluster, Partition, PartitionView, PortError, Process, ProcessState,
-    Signal,
+    Capability, ClientChange, ErrorKind, Partition, PartitionView, PortError, Ports, Process,
 };
-use crate::undo::{Undo, VIEW_INTERVAL};
+use crate::undo::Undo;
 
 /// Something bad that can be done to processes, and undone.
 #[async_trait(?Send)]
@@ -72,7 +72,7 @@ pub trait Fault {
 
     /// Does it, to all victims as closely together as it can; returns when it is done, without
     /// looking whether it took effect.
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError>;
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError>;
 
     /// Whether it can come and go while it lasts: [`Fault::lift`] and [`Fault::inject`] in turn.
     fn flaps(&self) -> bool {
@@ -80,12 +80,13 @@ pub trait Fault {
     }
 
     /// Ends it for a while; returns when that is done, without looking.
-    async fn lift(&self, _: &[Victim], _: &dyn Cluster) -> Result<(), PortError> {
-        Err(PortError(format!("{} cannot be lifted", self.name())))
+    async fn lift(&self, _: Context<'_>) -> Result<(), PortError> {
+        let cannot = format!("{} cannot be lifted", self.name());
+        Err(PortError::new(ErrorKind::Unsupported, cannot))
     }
 
-    /// Looks whether it took effect. Never fails: what cannot be shown is not proven.
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence;
+    /// Looks whether it took effect. What cannot be looked at, the error, is not proven.
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError>;
 }
 
 /// A fault as a plan names it.
@@ -245,143 +246,13 @@ impl fmt::Display for Victim {
     }
 }
 
-/// What shows that something took effect.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Evidence {
-    /// What was seen, one observation a line, for people.
-    pub lines: Vec<String>,
-    /// Whether it proves the effect. False until something was seen.
-    pub proven: bool,
-    /// When the last of it was the case: as soon as it was seen, and for a silence as soon as the question
-    /// was asked that got no answer.
-    pub at: Option<Instant>,
-}
-
-impl Evidence {
-    /// Evidence of one observation.
-    pub fn of(line: impl Into<String>, proven: bool) -> Self {
-        Self { lines: vec![line.into()], proven, at: Some(Instant::now()) }
-    }
-
-    /// The same, if what it shows was so at `asked` already.
-    pub fn asked(self, asked: Instant) -> Self {
-        Self { at: Some(asked), ..self }
-    }
-
-    /// Evidence of several effects: it proves all of them, or it proves nothing.
-    pub fn all(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut whole = Self { lines: vec![], proven: true, at: None };
-        let mut parts = parts.into_iter().peekable();
-        whole.proven = parts.peek().is_some();
-        for part in parts {
-            whole.lines.extend(part.lines);
-            whole.proven &= part.proven;
-            whole.at = whole.at.max(part.at);
-        }
-        whole
-    }
-}
-
-/// How long a process may take to end after a signal that ends it.
-pub(crate) fn time_to_end(signal: Signal) -> Duration {
-    /// The kernel ends a killed JVM in milliseconds; giving gigabytes of heap back takes longer.
-    const KILLED: Duration = Duration::from_secs(5);
-    /// Controlled shutdown asks the controller up to 3 times, 5 s apart, then flushes the logs.
-    const TERMINATED: Duration = Duration::from_secs(60);
-    match signal {
-        Signal::Kill => KILLED,
-        Signal::Term => TERMINATED,
-        // These end nothing.
-        Signal::Stop | Signal::Continue => Duration::ZERO,
-    }
-}
-
-/// Sends `signal` to every victim. All are tried; the error names those that were not reached.
-async fn signal_all(
-    victims: &[Victim],
-    signal: Signal,
-    cluster: &dyn Cluster,
-) -> Result<(), PortError> {
-    let mut failed = vec![];
-    for victim in victims {
-        if let Err(error) = cluster.signal(&victim.process, signal).await {
-            failed.push(format!("{victim}: {error}"));
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { Err(PortError(failed.join("; "))) }
-}
-
-/// Evidence that every victim of `signal` is gone: the operating system says so, and nothing
-/// answers on its port.
-async fn gone(victims: &[Victim], signal: Signal, cluster: &dyn Cluster) -> Evidence {
-    let mut parts = vec![];
-    for victim in victims {
-        parts.push(ended(victim, signal, cluster).await);
-        parts.push(silent(victim, cluster).await);
-    }
-    Evidence::all(parts)
-}
-
-/// Evidence that nothing answers on the port of `victim`.
-async fn silent(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
-    let asked = Instant::now();
-    let silent = !cluster.answers(&victim.process).await;
-    let says = if silent { "does not answer on its port" } else { "still answers on its port" };
-    Evidence::of(format!("{victim} {says}"), silent).asked(asked)
-}
-
-/// Evidence that the operating system says that `victim` has ended.
-async fn ended(victim: &Victim, signal: Signal, cluster: &dyn Cluster) -> Evidence {
-    let limit = time_to_end(signal);
-    match cluster.ended(&victim.process, limit).await {
-        Ok(ProcessState::Gone { pid, how }) => {
-            Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
-        }
-        Ok(ProcessState::Running { pid } | ProcessState::Paused { pid }) => Evidence::of(
-            format!("{victim} still runs as pid {pid}, {} s after the signal", limit.as_secs()),
-            false,
-        ),
-        Err(error) => Evidence::of(format!("{victim} was not seen to end: {error}"), false),
-    }
-}
-
-/// Limit for the view to show what a broker's metadata show already: the notification's way on a
-/// busy machine.
-const SEEN_LIMIT: Duration = Duration::from_secs(5);
-
-/// Evidence that the replicas of a partition, of which `victim` had one, are now as `wanted`.
-async fn replicas_now(
-    victim: &Victim,
-    partition: &Partition,
-    cluster: &dyn Cluster,
-    wanted: impl Fn(&PartitionView) -> bool,
-) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let (seen, proven) = match cluster.view().await {
-            Ok(view) => {
-                let (topic, number) = partition;
-                let now = view.partitions.get(partition).cloned().unwrap_or_default();
-                let then = victim.holds.get(partition).cloned().unwrap_or_default();
-                (format!("{topic}-{number}: {now}, before {then}"), wanted(&now))
-            }
-            Err(error) => (error.to_string(), false),
-        };
-        if proven || began.elapsed() >= SEEN_LIMIT {
-            return Evidence::of(seen, proven);
-        }
-        sleep(VIEW_INTERVAL).await;
-    }
-}
-
-/// The undo of a signal that ends processes: start them again.
-fn start_again(victims: &[Victim], signal: Signal) -> Vec<Undo> {
-    let undo = |victim: &Victim| Undo::StartProcess {
-        process: victim.process.clone(),
-        pid: victim.pid,
-        signal,
-    };
-    victims.iter().map(undo).collect()
+/// What the nemesis hands a fault: whom it strikes, and what it acts through.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Whom it strikes.
+    pub victims: &'a [Victim],
+    /// What it acts through.
+    pub ports: Ports<'a>,
 }
 
 #[cfg(test)]
@@ -456,23 +327,5 @@ mod tests {
             };
             assert_eq!(predicted(spec), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn no_evidence_proves_nothing_and_one_doubt_spoils_the_whole() {
-        assert!(!Evidence::all([]).proven);
-        assert!(Evidence::all([Evidence::of("a", true), Evidence::of("b", true)]).proven);
-        let doubtful = Evidence::all([Evidence::of("a", false), Evidence::of("b", true)]);
-        assert_eq!((doubtful.lines, doubtful.proven), (vec!["a".into(), "b".into()], false));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn evidence_is_as_late_as_its_last_part_and_a_silence_began_when_it_was_asked() {
-        let asked = Instant::now();
-        sleep(Duration::from_millis(250)).await;
-        let silence = Evidence::of("silent", true).asked(asked);
-        let gone = Evidence::of("gone", true);
-        assert_eq!(silence.at, Some(asked));
-        assert_eq!(Evidence::all([gone, silence]).at, Some(asked + Duration::from_millis(250)));
     }
 }

@@ -5,6 +5,7 @@
 //! - [`degrade`]: what becomes of packets that still pass, as data.
 //! - [`fault`]: the catalogue, one file a fault. [`target`]: whom it strikes, resolved late.
 //! - [`undo`]: how a fault is undone, as data. [`ledger`]: the undos, on disk before the injection.
+//! - [`evidence`]: what shows that a fault took effect, or is undone. [`until()`]: waiting for that.
 //! - [`guard`]: what a plan may cost, asked before a start.
 //! - [`plan`]: steps of fault and target with their timing. [`nemesis`]: carries out a plan.
 //!
@@ -12,6 +13,7 @@
 
 pub mod cut;
 pub mod degrade;
+pub mod evidence;
 pub mod fault;
 pub mod guard;
 pub mod ledger;
@@ -21,3 +23,6 @@ pub mod plan;
 pub mod port;
 pub mod target;
 pub mod undo;
+mod until;
+
+pub use until::until;

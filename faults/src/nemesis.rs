@@ -17,7 +17,7 @@ use std::fmt;
 
 use crate::ledger::{Ledger, LedgerError, Outstanding};
 use crate::plan::Plan;
-use crate::port::{Cluster, PortError, Process, RunControl};
+use crate::port::{ErrorKind, PortError, Ports, Process, RunControl};
 
 use group::Run;
 pub use heal::heal_all;
@@ -74,15 +74,33 @@ pub enum Failure {
         /// Why.
         source: PortError,
     },
-    /// Something could not be undone, or not shown to be.
-    #[error("step \"{step}\": cannot {undo}: {why}")]
+    /// Something could not be undone.
+    #[error("step \"{step}\": cannot {undo}: {source}")]
     Undo {
         /// The step that made it necessary.
         step: String,
         /// What was to be done.
         undo: String,
         /// Why it failed.
-        why: String,
+        source: PortError,
+    },
+    /// Something was done to undo a fault, and does not show.
+    #[error("step \"{step}\": cannot {undo}: {seen}")]
+    NotUndone {
+        /// The step that made it necessary.
+        step: String,
+        /// What was done.
+        undo: String,
+        /// What is seen instead.
+        seen: String,
+    },
+    /// The plan needs a port that the cluster does not have.
+    #[error("plan `{plan}` cannot be carried out: {source}")]
+    Refused {
+        /// The plan.
+        plan: String,
+        /// What it lacks.
+        source: PortError,
     },
     /// The ledger could not be written.
     #[error(transparent)]
@@ -100,6 +118,25 @@ pub struct NemesisError {
 
 impl std::error::Error for NemesisError {}
 
+impl Failure {
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Step { source, .. }
+            | Self::Undo { source, .. }
+            | Self::Refused { source, .. } => source.kind,
+            Self::NotUndone { .. } | Self::Ledger(_) => ErrorKind::Other,
+        }
+    }
+}
+
+impl NemesisError {
+    /// What kind of failure came first.
+    pub fn kind(&self) -> ErrorKind {
+        self.failures.first().map_or(ErrorKind::Other, Failure::kind)
+    }
+}
+
 impl fmt::Display for NemesisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failures: Vec<_> = self.failures.iter().map(Failure::to_string).collect();
@@ -115,7 +152,7 @@ impl fmt::Display for NemesisError {
 /// What the nemesis acts on.
 #[derive(Clone, Copy)]
 struct Nemesis<'a> {
-    cluster: &'a dyn Cluster,
+    ports: Ports<'a>,
     run_control: &'a dyn RunControl,
     /// Borrowed for one line at a time: steps that overlap share it.
     ledger: &'a RefCell<&'a mut Ledger>,
@@ -126,13 +163,17 @@ struct Nemesis<'a> {
 /// `seed` decides among several brokers that a target could mean.
 pub async fn run(
     plan: &Plan,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
     run_control: &dyn RunControl,
     ledger: &mut Ledger,
     seed: u64,
 ) -> Result<NemesisOutcome, NemesisError> {
+    if let Err(source) = ports.provide(&plan.needs()) {
+        let refused = Failure::Refused { plan: plan.name.clone(), source };
+        return Err(NemesisError { failures: vec![refused], left: ledger.outstanding() });
+    }
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { cluster, run_control, ledger: &ledger };
+    let nemesis = Nemesis { ports, run_control, ledger: &ledger };
     let run = Run::new(nemesis, plan, seed);
     let (mut index, mut reason) = (0, None);
     for group in plan.groups() {

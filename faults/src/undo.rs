@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
-use crate::fault::{Evidence, clients_restored, lifted, links_up, repaired, restored, time_to_end};
+use crate::evidence::Evidence;
+use crate::fault::{clients_restored, lifted, links_up, repaired, restored, time_to_end};
 use crate::machine::Impairment;
-use crate::port::{Cluster, PortError, Process, ProcessState, RunControl, Signal};
+use crate::port::{
+    ErrorKind, Metadata, PortError, Ports, Process, ProcessState, RunControl, Signal,
+};
+use crate::until::until;
 
 /// How often ZooKeeper is asked whether a registration is still there.
 pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
@@ -70,7 +74,7 @@ pub enum Undo {
         /// How.
         degradation: Degradation,
     },
-    /// Take off what was to impairment a process, and start the process if it gave up.
+    /// Take off what was to impair a process, and start the process if it gave up.
     Repair {
         /// The process.
         process: Process,
@@ -135,45 +139,42 @@ impl Undo {
     }
 
     /// Does it. Everything is as it should be when the evidence is proven.
+    ///
+    /// Ports are all that it takes. Where a run is about, its word for a steady cluster is asked
+    /// before the layout is restored.
     pub async fn carry_out(
         &self,
-        cluster: &dyn Cluster,
-        run_control: &dyn RunControl,
+        ports: Ports<'_>,
+        run: Option<&dyn RunControl>,
     ) -> Result<Undone, PortError> {
-        match self {
+        let evidence = match self {
             Self::StartProcess { process, pid, signal } => {
-                start(process, *pid, *signal, cluster).await
+                return start(process, *pid, *signal, ports).await;
             }
-            Self::Resume { process } => resume(process, cluster).await,
-            Self::AwaitUp { process } => Ok(Undone {
-                evidence: await_up(process, cluster).await?,
-                waited_for_session: Duration::ZERO,
-            }),
+            Self::Repair { process, impairment } => {
+                return repair(process, impairment, ports).await;
+            }
+            Self::Resume { process } => resume(process, ports).await?,
+            Self::AwaitUp { process } => await_up(process, ports).await?,
             Self::Uncut { cut } => {
-                cluster.uncut(cut).await?;
-                let evidence = lifted(cut, cluster).await;
-                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+                ports.network()?.uncut(cut).await?;
+                lifted(cut, ports).await?
             }
             Self::LinkUp { nodes } => {
-                cluster.set_links(nodes, true).await?;
-                let evidence = links_up(nodes, cluster).await;
-                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+                ports.network()?.set_links(nodes, true).await?;
+                links_up(nodes, ports).await
             }
             Self::Restore { degradation } => {
-                cluster.restore(degradation).await?;
-                let evidence = restored(degradation, cluster).await;
-                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+                ports.network()?.restore(degradation).await?;
+                restored(degradation, ports).await?
             }
-            Self::Repair { process, impairment } => repair(process, impairment, cluster).await,
             Self::RestoreClients => {
-                cluster.restore_clients().await?;
-                let evidence = clients_restored(cluster).await;
-                Ok(Undone { evidence, waited_for_session: Duration::ZERO })
+                ports.clients()?.restore().await?;
+                clients_restored(ports).await
             }
-            Self::RestoreLeaders | Self::RestoreAssignment => {
-                restore_leaders(cluster, run_control).await
-            }
-        }
+            Self::RestoreLeaders | Self::RestoreAssignment => restore_leaders(ports, run).await?,
+        };
+        Ok(Undone { evidence, waited_for_session: Duration::ZERO })
     }
 }
 
@@ -182,28 +183,29 @@ pub(crate) async fn start(
     process: &Process,
     old_pid: i32,
     signal: Signal,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Result<Undone, PortError> {
-    let mut state = cluster.state(process).await?;
+    let servers = ports.servers()?;
+    let mut state = servers.state(process).await?;
     if state == (ProcessState::Running { pid: old_pid }) {
-        state = match cluster.ended(process, time_to_end(signal)).await {
+        state = match servers.ended(process, time_to_end(signal)).await {
             Ok(state) => state,
             // It was never struck, or it hangs: what it looks like now decides.
-            Err(_) => cluster.state(process).await?,
+            Err(_) => servers.state(process).await?,
         };
     }
-    revive(process, state, cluster).await
+    revive(process, state, ports).await
 }
 
 /// Takes an impairment off a process, starts it if it gave up, and waits until it is up.
 async fn repair(
     process: &Process,
     impairment: &Impairment,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Result<Undone, PortError> {
-    cluster.repair(process, impairment).await?;
-    let repaired = repaired(process, impairment, cluster).await;
-    let mut undone = revive(process, cluster.state(process).await?, cluster).await?;
+    ports.machine()?.repair(process, impairment).await?;
+    let repaired = repaired(process, impairment, ports).await;
+    let mut undone = revive(process, ports.servers()?.state(process).await?, ports).await?;
     undone.evidence = Evidence::all([repaired, undone.evidence]);
     Ok(undone)
 }
@@ -212,15 +214,15 @@ async fn repair(
 async fn revive(
     process: &Process,
     state: ProcessState,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Result<Undone, PortError> {
-    let undone = revive_once(process, state, cluster).await?;
+    let undone = revive_once(process, state, ports).await?;
     if undone.evidence.proven {
         return Ok(undone);
     }
     // One that was about to give up may have taken a moment to do so.
-    match cluster.state(process).await? {
-        state @ ProcessState::Gone { .. } => revive_once(process, state, cluster).await,
+    match ports.servers()?.state(process).await? {
+        state @ ProcessState::Gone { .. } => revive_once(process, state, ports).await,
         _ => Ok(undone),
     }
 }
@@ -228,104 +230,131 @@ async fn revive(
 async fn revive_once(
     process: &Process,
     state: ProcessState,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Result<Undone, PortError> {
     let mut waited_for_session = Duration::ZERO;
     if matches!(state, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
-            waited_for_session = await_unregistered(process.id, cluster).await?;
+            waited_for_session = await_unregistered(process.id, ports).await?;
         }
-        cluster.start(process).await?;
+        ports.servers()?.start(process).await?;
     }
-    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session })
+    Ok(Undone { evidence: await_up(process, ports).await?, waited_for_session })
 }
 
 /// Lets a process go on, and waits until it serves.
-async fn resume(process: &Process, cluster: &dyn Cluster) -> Result<Undone, PortError> {
+async fn resume(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let servers = ports.servers()?;
     // One that runs is not harmed by it; one that has ended cannot be helped by it.
-    if !matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
-        cluster.signal(process, Signal::Continue).await?;
+    if !matches!(servers.state(process).await?, ProcessState::Gone { .. }) {
+        servers.signal(process, Signal::Continue).await?;
     }
-    Ok(Undone { evidence: await_up(process, cluster).await?, waited_for_session: Duration::ZERO })
+    await_up(process, ports).await
 }
 
 /// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
 /// earlier finds its place taken and gives up.
-async fn await_unregistered(
-    broker: BrokerId,
-    cluster: &dyn Cluster,
-) -> Result<Duration, PortError> {
-    let began = Instant::now();
-    loop {
-        // ZooKeeper may be away for a while itself; only the limit ends the wait.
-        let seen = match cluster.view().await {
-            Ok(view) if !view.brokers.contains(&broker) => return Ok(began.elapsed()),
-            Ok(_) => "its registration of before is still in ZooKeeper".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        if began.elapsed() >= STALE_REGISTRATION_LIMIT {
-            return Err(PortError(format!(
-                "broker {broker} cannot be started: {seen}, after {} s; a broker that finds its id \
-                 taken gives up. Look whether ZooKeeper has its quorum",
-                STALE_REGISTRATION_LIMIT.as_secs()
-            )));
+async fn await_unregistered(broker: BrokerId, ports: Ports<'_>) -> Result<Duration, PortError> {
+    let (metadata, began) = (ports.metadata()?, Instant::now());
+    // ZooKeeper may be away for a while itself; only the limit ends the wait.
+    let unregistered = until(STALE_REGISTRATION_LIMIT, VIEW_INTERVAL, async || {
+        if metadata.view().await?.brokers.contains(&broker) {
+            let what = "its registration of before is still in ZooKeeper";
+            return Err(PortError::new(ErrorKind::TimedOut, what));
         }
-        sleep(VIEW_INTERVAL).await;
-    }
+        Ok(())
+    });
+    unregistered.await.map_err(|seen| PortError {
+        kind: seen.kind,
+        what: format!(
+            "broker {broker} cannot be started: {seen}, after {} s; a broker that finds its id \
+             taken gives up. Look whether ZooKeeper has its quorum",
+            STALE_REGISTRATION_LIMIT.as_secs()
+        ),
+        source: None,
+    })?;
+    Ok(began.elapsed())
 }
 
 /// Waits until a process is up; the evidence is not proven when it is not at the limit, or has ended.
-async fn await_up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
-    let began = Instant::now();
-    loop {
-        let evidence = up(process, cluster).await?;
-        if evidence.proven || began.elapsed() >= UP_LIMIT {
-            return Ok(evidence);
-        }
-        if matches!(cluster.state(process).await?, ProcessState::Gone { .. }) {
-            return Ok(evidence);
-        }
-        sleep(VIEW_INTERVAL).await;
-    }
+async fn await_up(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let servers = ports.servers()?;
+    let is_gone = async || {
+        Ok::<_, PortError>(matches!(servers.state(process).await?, ProcessState::Gone { .. }))
+    };
+    let up = until(UP_LIMIT, VIEW_INTERVAL, async || match up(process, ports).await {
+        Err(error) => Ok(Err(error)),
+        Ok(evidence) if evidence.proven => Ok(Ok(evidence)),
+        Ok(evidence) => match is_gone().await {
+            Err(error) => Ok(Err(error)),
+            Ok(true) => Ok(Ok(evidence)),
+            Ok(false) => Err(evidence),
+        },
+    });
+    up.await.unwrap_or_else(Ok)
 }
 
 /// Evidence that a process is up: it runs, it answers, and a broker is registered.
-async fn up(process: &Process, cluster: &dyn Cluster) -> Result<Evidence, PortError> {
-    let runs = match cluster.state(process).await? {
+async fn up(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let runs = match ports.servers()?.state(process).await? {
         ProcessState::Running { pid } => Evidence::of(format!("{process} runs as pid {pid}"), true),
         ProcessState::Paused { pid } => {
             Evidence::of(format!("{process} stands still as pid {pid}"), false)
         }
         ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
     };
-    let answers = cluster.answers(process).await;
-    let says = if answers { "answers on its port" } else { "does not answer on its port" };
-    let mut parts = vec![runs, Evidence::of(format!("{process} {says}"), answers)];
+    let mut parts = vec![Ok(runs), answers(process, ports).await];
     if process.role == Role::Broker {
-        let registered = cluster.view().await?.brokers.contains(&process.id);
-        let says = if registered { "is registered" } else { "is not registered" };
-        parts.push(Evidence::of(format!("{process} {says} in ZooKeeper"), registered));
+        parts.push(registered(process, ports).await);
     }
     Ok(Evidence::all(parts))
 }
 
+async fn answers(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let answers = ports.servers()?.answers(process).await?;
+    let says = if answers { "answers on its port" } else { "does not answer on its port" };
+    Ok(Evidence::of(format!("{process} {says}"), answers))
+}
+
+async fn registered(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let registered = ports.metadata()?.view().await?.brokers.contains(&process.id);
+    let says = if registered { "is registered" } else { "is not registered" };
+    Ok(Evidence::of(format!("{process} {says} in ZooKeeper"), registered))
+}
+
 async fn restore_leaders(
-    cluster: &dyn Cluster,
-    run_control: &dyn RunControl,
-) -> Result<Undone, PortError> {
-    let in_sync = run_control.steady(IN_SYNC_LIMIT).await;
+    ports: Ports<'_>,
+    run: Option<&dyn RunControl>,
+) -> Result<Evidence, PortError> {
+    let in_sync = match run {
+        Some(run) => run.steady(IN_SYNC_LIMIT).await,
+        None => in_sync(ports.metadata()?).await,
+    };
     // Tried in any case: most partitions may be able to follow.
-    match (cluster.restore_leaders().await, in_sync) {
-        (Ok(()), _) => Ok(Undone {
-            evidence: Evidence::of(
-                "every partition of the load has its replicas, and the preferred one leads",
-                true,
-            ),
-            waited_for_session: Duration::ZERO,
-        }),
+    match (ports.metadata()?.restore_leaders().await, in_sync) {
+        (Ok(()), _) => Ok(Evidence::of(
+            "every partition of the load has its replicas, and the preferred one leads",
+            true,
+        )),
         (Err(error), Ok(())) => Err(error),
         (Err(error), Err(unsteady)) => {
-            Err(PortError(format!("{error} (the cluster was not steady before: {unsteady})")))
+            let before = format!("the cluster was not steady before ({unsteady})");
+            Err(error.context(before))
         }
     }
+}
+
+/// Waits until every partition has its full ISR.
+async fn in_sync(metadata: &dyn Metadata) -> Result<(), PortError> {
+    until(IN_SYNC_LIMIT, VIEW_INTERVAL, async || {
+        let view = metadata.view().await?;
+        let behind = view.partitions.iter().find(|(_, now)| now.isr.len() < now.replicas.len());
+        match behind {
+            None => Ok(()),
+            Some(((topic, number), now)) => {
+                Err(PortError::new(ErrorKind::TimedOut, format!("{topic}-{number} is {now}")))
+            }
+        }
+    })
+    .await
 }

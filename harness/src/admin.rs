@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faults::port::{ErrorKind, PortError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -41,20 +42,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Version of Metadata that is used: has leader epochs, no topic ids.
 pub(crate) const METADATA_VERSION: i16 = 9;
-
-/// A request that a broker refused, or that did not come through.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {why}")]
-pub struct AdminError {
-    what: String,
-    why: String,
-}
-
-impl AdminError {
-    fn new(what: impl Into<String>, why: impl ToString) -> Self {
-        Self { what: what.into(), why: why.to_string() }
-    }
-}
 
 /// Asks brokers for changes.
 #[derive(Debug, Clone)]
@@ -94,7 +81,7 @@ impl Admin {
     }
 
     /// The controller, by the word of the first broker that names one; waits for one.
-    async fn controller(&self) -> Result<BrokerId, AdminError> {
+    async fn controller(&self) -> Result<BrokerId, PortError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
         loop {
             let brokers = self.brokers();
@@ -108,7 +95,7 @@ impl Admin {
                 }
             }
             if Instant::now() >= deadline {
-                return Err(AdminError::new("the controller", "no broker names one"));
+                return Err(PortError::new(ErrorKind::TimedOut, "no broker names a controller"));
             }
             sleep(LOOK).await;
         }
@@ -120,9 +107,9 @@ impl Admin {
         what: &str,
         version: i16,
         request: &R,
-    ) -> Result<R::Response, AdminError> {
+    ) -> Result<R::Response, PortError> {
         let controller = self.controller().await?;
-        self.ask(controller, version, request).await.map_err(|error| AdminError::new(what, error))
+        self.ask(controller, version, request).await.map_err(|error| PortError::io(what, error))
     }
 }
 
@@ -140,12 +127,13 @@ fn topic_name(topic: &str) -> TopicName {
 }
 
 /// What an error code of the protocol says, as a result.
-fn check(what: impl Into<String>, code: i16, message: Option<&StrBytes>) -> Result<(), AdminError> {
+fn check(what: impl Into<String>, code: i16, message: Option<&StrBytes>) -> Result<(), PortError> {
     match kafka_protocol::ResponseError::try_from_code(code) {
         None => Ok(()),
-        Some(error) => Err(AdminError::new(
-            what,
-            message.map_or_else(|| error.to_string(), |text| format!("{error}: {}", text.as_str())),
-        )),
+        Some(error) => {
+            let message = message.map_or_else(String::new, |text| format!(": {}", text.as_str()));
+            let what = format!("{}: {error}{message}", what.into());
+            Err(PortError::new(ErrorKind::Refused, what))
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::process::ExitCode;
 
+use faults::nemesis::NemesisError;
+use faults::port::{ErrorKind, PortError};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
 /// Exit codes, as documented in `kbench --help`.
@@ -26,6 +28,7 @@ pub struct Failure(Box<Told>);
 #[error("{text}")]
 struct Told {
     exit: Exit,
+    kind: ErrorKind,
     text: String,
     #[help]
     cure: Option<String>,
@@ -37,7 +40,8 @@ struct Told {
 
 impl Failure {
     fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self(Box::new(Told { exit, text: text.into(), cure: None, file: None, labels: Vec::new() }))
+        let (text, kind) = (text.into(), ErrorKind::Other);
+        Self(Box::new(Told { exit, kind, text, cure: None, file: None, labels: Vec::new() }))
     }
 
     /// The user asked for something that makes no sense.
@@ -53,6 +57,26 @@ impl Failure {
     /// The machine or the cluster does not let us.
     pub fn infrastructure(text: impl Into<String>) -> Self {
         Self::new(Exit::Infrastructure, text)
+    }
+
+    /// A failure of something that is acted on; its kind decides the exit code.
+    fn of_kind(kind: ErrorKind, text: String) -> Self {
+        let exit = match kind {
+            ErrorKind::Unsupported => Exit::Usage,
+            ErrorKind::Gone
+            | ErrorKind::Refused
+            | ErrorKind::TimedOut
+            | ErrorKind::Unreachable
+            | ErrorKind::Other => Exit::Infrastructure,
+        };
+        let mut failure = Self::new(exit, text);
+        failure.0.kind = kind;
+        failure
+    }
+
+    /// What kind of failure it was, where that is known.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
     }
 
     /// Adds what the user can do about it.
@@ -103,5 +127,45 @@ impl Failure {
     /// What the user can do about it.
     pub fn cure(&self) -> Option<&str> {
         self.0.cure.as_deref()
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        Self::of_kind(error.kind, error.to_string())
+    }
+}
+
+impl From<NemesisError> for Failure {
+    fn from(error: NemesisError) -> Self {
+        Self::of_kind(error.kind(), error.to_string())
+    }
+}
+
+/// For a port whose mechanism fails with words for the user.
+impl From<Failure> for PortError {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind(), failure.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_decides_the_exit_code_and_comes_back_out() {
+        for (kind, exit) in [
+            (ErrorKind::Unsupported, Exit::Usage),
+            (ErrorKind::Gone, Exit::Infrastructure),
+            (ErrorKind::Refused, Exit::Infrastructure),
+            (ErrorKind::TimedOut, Exit::Infrastructure),
+            (ErrorKind::Unreachable, Exit::Infrastructure),
+            (ErrorKind::Other, Exit::Infrastructure),
+        ] {
+            let failure = Failure::from(PortError::new(kind, "what"));
+            assert_eq!((failure.0.exit, failure.text()), (exit, "what"));
+            assert_eq!(PortError::from(failure).kind, kind);
+        }
     }
 }

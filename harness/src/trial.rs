@@ -242,9 +242,9 @@ impl Trial {
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
-            nemesis::run(plan, lab.as_ref(), &run_control, &mut ledger, self.spec.seed).await;
+            nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
-        let outcome = outcome.map(drop).map_err(|error| Failure::infrastructure(error.to_string()));
+        let outcome = outcome.map(drop).map_err(Failure::from);
         // The last fault's recovery is watched to its end, as those of the others were. If it does
         // not come, the figures say so.
         if outcome.is_ok() && !interrupt.raised() && run_control.steady(LAST_LIMIT).await.is_err() {

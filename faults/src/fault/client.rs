@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
-use super::{Evidence, Fault, Victim};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
 use crate::machine::Observation;
-use crate::port::{Capability, ClientChange, Cluster, PortError};
+use crate::port::{Capability, ClientChange, PortError, Ports};
 use crate::undo::Undo;
 
 /// A rebalance waits for every member to rejoin, at the latest until their sessions expire.
@@ -71,30 +71,24 @@ impl Fault for ClientChange {
         vec![Undo::RestoreClients]
     }
 
-    async fn inject(&self, _: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.change_clients(*self).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.clients()?.change(*self).await
     }
 
-    async fn evidence(&self, _: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        seen(Some(*self), cluster).await
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        Ok(seen(Some(*self), on.ports).await)
     }
 }
 
 /// Evidence that the clients are as they started.
-pub(crate) async fn clients_restored(cluster: &dyn Cluster) -> Evidence {
-    seen(None, cluster).await
+pub(crate) async fn clients_restored(ports: Ports<'_>) -> Evidence {
+    seen(None, ports).await
 }
 
-async fn seen(change: Option<ClientChange>, cluster: &dyn Cluster) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let (line, shown) = match cluster.clients_are(change).await {
-            Ok(Observation { line, in_force }) => (line, in_force),
-            Err(error) => (error.to_string(), false),
-        };
-        if shown || began.elapsed() >= SHOWN_LIMIT {
-            return Evidence::of(line, shown);
-        }
-        sleep(LOOK).await;
-    }
+async fn seen(change: Option<ClientChange>, ports: Ports<'_>) -> Evidence {
+    Evidence::within(SHOWN_LIMIT, LOOK, async || {
+        let Observation { line, in_force } = ports.clients()?.observe(change).await?;
+        Ok(Evidence::of(line, in_force))
+    })
+    .await
 }

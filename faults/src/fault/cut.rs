@@ -1,17 +1,17 @@
 //! A cut: traffic between nodes, or from nodes to a service, is taken away; processes stay alive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join3;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
 use super::probe::{Path, nodes, probe, telling, told};
-use super::{Evidence, Fault, Victim};
+use super::{Context, Fault, Victim};
 use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
-use crate::port::{Capability, Cluster, PortError};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports};
 use crate::undo::Undo;
 
 /// The last probe of a large cluster is on its way after a few hundred milliseconds.
@@ -74,75 +74,72 @@ impl Fault for CutSpec {
         vec![Undo::Uncut { cut: self.of(victims) }]
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.cut(&self.of(victims)).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.cut(&self.of(on.victims)).await
     }
 
     fn flaps(&self) -> bool {
         true
     }
 
-    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.uncut(&self.of(victims)).await
+    async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.uncut(&self.of(on.victims)).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        in_force(&self.of(victims), cluster).await
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        in_force(&self.of(on.victims), on.ports).await
     }
 }
 
 /// Evidence that a cut is in force: no probe gets through it, all others do, and the rules on each
 /// of its nodes have taken packets away.
-async fn in_force(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
-    let nodes = nodes(cluster);
+async fn in_force(cut: &Cut, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let nodes = nodes(ports)?;
     let cut_off = |path: &Path| is_silenced(path, cut, &nodes);
     // Side by side: the probes themselves are traffic, and one that gets no answer takes long.
     let (silenced, spared, counted) = join3(
-        probe(cluster, elections(cut), cut_off),
-        probe(cluster, elections(cut), |path| !cut_off(path)),
-        counted(cut, &nodes, cluster),
+        probe(ports, elections(cut), cut_off),
+        probe(ports, elections(cut), |path| !cut_off(path)),
+        counted(cut, &nodes, ports),
     )
     .await;
-    let spared = telling(spared, Some(cut), cluster).await;
-    let silent = told("the cut links", &silenced, |reach| reach != Reach::Answered);
+    let spared = telling(spared?, Some(cut), ports).await?;
+    let silent = told("the cut links", &silenced?, |reach| reach != Reach::Answered);
     let answered = told("the other links", &spared, |reach| passes(cut, reach));
-    Evidence::all([silent, answered, counted])
+    Ok(Evidence::all([silent, answered, counted]))
 }
 
 /// Evidence that the rules on each node of a cut have taken packets away, as soon as it can be had.
-async fn counted(cut: &Cut, nodes: &BTreeSet<String>, cluster: &dyn Cluster) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let last = began.elapsed() >= COUNTED_LIMIT;
-        let evidence = match cluster.taken(cut).await {
-            Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
-            Ok(taken) => Evidence::all(cut.ends(nodes).keys().map(|node| match taken.get(node) {
-                Some(taken) => Evidence::of(format!("{node}: {taken} packets taken"), *taken > 0),
-                None => Evidence::of(format!("{node} has no rule of the cut"), false),
-            })),
-        };
-        if evidence.proven || last {
-            return evidence;
-        }
-        sleep(LOOK).await;
-    }
+async fn counted(cut: &Cut, nodes: &BTreeSet<String>, ports: Ports<'_>) -> Evidence {
+    Evidence::within(COUNTED_LIMIT, LOOK, async || {
+        let taken = taken(cut, ports).await?;
+        Ok(Evidence::all(cut.ends(nodes).keys().map(|node| match taken.get(node) {
+            Some(taken) => Evidence::of(format!("{node}: {taken} packets taken"), *taken > 0),
+            None => Evidence::of(format!("{node} has no rule of the cut"), false),
+        })))
+    })
+    .await
+}
+
+async fn taken(cut: &Cut, ports: Ports<'_>) -> Result<BTreeMap<String, u64>, PortError> {
+    let taken = ports.network()?.taken(cut).await;
+    taken.map_err(|error| error.context("the rules cannot be read"))
 }
 
 /// Evidence that a cut is gone: every probe gets through, and no rule of it is left.
-pub(crate) async fn lifted(cut: &Cut, cluster: &dyn Cluster) -> Evidence {
-    let nodes = nodes(cluster);
-    let probes = probe(cluster, elections(cut), |path| is_silenced(path, cut, &nodes)).await;
-    let probes = telling(probes, Some(cut), cluster).await;
+pub(crate) async fn lifted(cut: &Cut, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let nodes = nodes(ports)?;
+    let probes = probe(ports, elections(cut), |path| is_silenced(path, cut, &nodes)).await?;
+    let probes = telling(probes, Some(cut), ports).await?;
     let answered = told("the links that were cut", &probes, |reach| passes(cut, reach));
-    let rules = match cluster.taken(cut).await {
-        Ok(taken) if taken.is_empty() => Evidence::of("no rule of the cut is left", true),
-        Ok(taken) => {
-            let nodes: Vec<_> = taken.into_keys().collect();
-            Evidence::of(format!("rules of the cut are left on {}", nodes.join(", ")), false)
+    let rules = taken(cut, ports).await.map(|taken| {
+        if taken.is_empty() {
+            return Evidence::of("no rule of the cut is left", true);
         }
-        Err(error) => Evidence::of(format!("the rules cannot be read: {error}"), false),
-    };
-    Evidence::all([answered, rules])
+        let nodes: Vec<_> = taken.into_keys().collect();
+        Evidence::of(format!("rules of the cut are left on {}", nodes.join(", ")), false)
+    });
+    Ok(Evidence::all([Ok(answered), rules]))
 }
 
 /// Whether ZooKeeper's elections are to be probed: they are disturbed only where they are cut anyway.

@@ -1,18 +1,19 @@
 //! Degraded links: packets are lost, late, throttled, doubled or out of order; nothing is cut.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::Effect;
-use tokio::time::{Instant, sleep};
 
 use super::link_down::nodes_of;
 use super::probe::{passes, probe, telling, told};
-use super::{Evidence, Fault, Victim};
+use super::{Context, Fault, Victim};
 use crate::cut::Origin;
-use crate::degrade::{Condition, Degradation, Delay, Percent};
-use crate::port::{Capability, Cluster, PortError, Process};
+use crate::degrade::{Condition, Degradation, Degraded, Delay, Percent};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports, Process};
 use crate::undo::Undo;
 
 /// One of each for lists.
@@ -67,108 +68,115 @@ impl Fault for Condition {
         vec![Undo::Restore { degradation: self.of(victims) }]
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.degrade(&self.of(victims)).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.degrade(&self.of(on.victims)).await
     }
 
     fn flaps(&self) -> bool {
         true
     }
 
-    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.restore(&self.of(victims)).await
+    async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.restore(&self.of(on.victims)).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let degradation = self.of(victims);
-        let mut parts = vec![touched(&degradation, cluster).await];
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let degradation = self.of(on.victims);
+        let mut parts = vec![touched(&degradation, on.ports).await];
         if let Self::Delay(delay) = self {
-            parts.push(late(*delay, &degradation, cluster).await);
+            parts.push(late(*delay, &degradation, on.ports).await?);
         }
-        let others = probe(cluster, false, |path| !path.leaves(&degradation.nodes)).await;
-        let others = telling(others, None, cluster).await;
+        let others = probe(on.ports, false, |path| !path.leaves(&degradation.nodes)).await?;
+        let others = telling(others, None, on.ports).await?;
         parts.push(told("the other links", &others, passes));
-        Evidence::all(parts)
+        Ok(Evidence::all(parts))
     }
 }
 
 /// Evidence that it was done to packets of each node, by whoever counts them.
-async fn touched(degradation: &Degradation, cluster: &dyn Cluster) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let evidence = match cluster.degraded(degradation).await {
-            Err(error) => Evidence::of(format!("it cannot be looked at: {error}"), false),
-            Ok(degraded) => {
-                Evidence::all(degradation.nodes.iter().map(|node| match degraded.get(node) {
-                    None => Evidence::of(format!("nothing is done on {node}"), false),
-                    Some(what) => {
-                        let verb = degradation.condition.verb();
-                        let of = format!("{verb} {} of {} packets", what.touched, what.seen);
-                        Evidence::of(format!("{node}: {} has {of}", what.by), what.touched > 0)
-                    }
-                }))
+async fn touched(degradation: &Degradation, ports: Ports<'_>) -> Evidence {
+    Evidence::within(SHOWN_LIMIT, LOOK, async || {
+        let degraded = degraded(degradation, ports).await?;
+        Ok(Evidence::all(degradation.nodes.iter().map(|node| match degraded.get(node) {
+            None => Evidence::of(format!("nothing is done on {node}"), false),
+            Some(what) => {
+                let verb = degradation.condition.verb();
+                let of = format!("{verb} {} of {} packets", what.touched, what.seen);
+                Evidence::of(format!("{node}: {} has {of}", what.by), what.touched > 0)
             }
-        };
-        if evidence.proven || began.elapsed() >= SHOWN_LIMIT {
-            return evidence;
-        }
-        sleep(LOOK).await;
-    }
+        })))
+    })
+    .await
+}
+
+async fn degraded(
+    degradation: &Degradation,
+    ports: Ports<'_>,
+) -> Result<BTreeMap<String, Degraded>, PortError> {
+    let degraded = ports.network()?.degraded(degradation).await;
+    degraded.map_err(|error| error.context("it cannot be looked at"))
 }
 
 /// Evidence that round trips from the clients take as long as they should, and those to other nodes
 /// do not.
-async fn late(delay: Delay, degradation: &Degradation, cluster: &dyn Cluster) -> Evidence {
+async fn late(
+    delay: Delay,
+    degradation: &Degradation,
+    ports: Ports<'_>,
+) -> Result<Evidence, PortError> {
     let least = delay.by.saturating_sub(delay.jitter);
-    let trips = join_all(cluster.processes().into_iter().map(async |to| {
-        let trip = round_trip(&to, cluster).await;
-        (to, trip)
-    }));
+    let trips = ports.servers()?.processes().into_iter().map(async |to| {
+        let trip = round_trip(&to, ports).await?;
+        Ok::<_, PortError>((to, trip))
+    });
+    let trips: Vec<_> = join_all(trips).await.into_iter().collect::<Result<_, _>>()?;
     let (slow, others): (Vec<_>, Vec<_>) =
-        trips.await.into_iter().partition(|(to, _)| degradation.nodes.contains(&to.node));
-    let tell =
-        |links: &str, trips: &[(Process, Option<Duration>)], fine: &dyn Fn(Duration) -> bool| {
-            let mut measured: Vec<_> = trips.iter().filter_map(|(_, trip)| *trip).collect();
-            measured.sort();
-            let proven = measured.len() == trips.len() && measured.iter().all(|trip| fine(*trip));
-            let us = |trip: Option<&Duration>| {
-                trip.map_or("none".into(), |t| format!("{} us", t.as_micros()))
-            };
-            let (min, max) = (us(measured.first()), us(measured.last()));
-            Evidence::of(format!("round trips {links}: {min} to {max}"), proven)
-        };
-    Evidence::all([
-        tell("to the slow nodes", &slow, &|trip| trip >= least),
-        tell("to the other nodes", &others, &|trip| trip < least),
-    ])
+        trips.into_iter().partition(|(to, _)| degradation.nodes.contains(&to.node));
+    Ok(Evidence::all([
+        trips_seen("to the slow nodes", &slow, |trip| trip >= least),
+        trips_seen("to the other nodes", &others, |trip| trip < least),
+    ]))
+}
+
+/// Round trips in a line; proven when all could be measured and are `fine`.
+fn trips_seen(
+    links: &str,
+    trips: &[(Process, Option<Duration>)],
+    fine: impl Fn(Duration) -> bool,
+) -> Evidence {
+    let mut measured: Vec<_> = trips.iter().filter_map(|(_, trip)| *trip).collect();
+    measured.sort();
+    let proven = measured.len() == trips.len() && measured.iter().all(|trip| fine(*trip));
+    let us =
+        |trip: Option<&Duration>| trip.map_or("none".into(), |t| format!("{} us", t.as_micros()));
+    let (min, max) = (us(measured.first()), us(measured.last()));
+    Evidence::of(format!("round trips {links}: {min} to {max}"), proven)
 }
 
 /// The shortest of a few round trips from the clients.
-async fn round_trip(to: &Process, cluster: &dyn Cluster) -> Option<Duration> {
+async fn round_trip(to: &Process, ports: Ports<'_>) -> Result<Option<Duration>, PortError> {
     let mut shortest = None;
     for _ in 0..ROUND_TRIPS {
-        let trip = cluster.round_trip(&Origin::Clients, to).await;
+        let trip = ports.network()?.round_trip(&Origin::Clients, to).await?;
         shortest = [shortest, trip].into_iter().flatten().min();
     }
-    shortest
+    Ok(shortest)
 }
 
 /// Evidence that packets of the nodes pass as they should.
-pub(crate) async fn restored(degradation: &Degradation, cluster: &dyn Cluster) -> Evidence {
-    let left = match cluster.degraded(degradation).await {
-        Ok(left) if left.is_empty() => {
-            Evidence::of(format!("no {} is left", degradation.condition), true)
+pub(crate) async fn restored(
+    degradation: &Degradation,
+    ports: Ports<'_>,
+) -> Result<Evidence, PortError> {
+    let left = degraded(degradation, ports).await.map(|left| {
+        let condition = degradation.condition;
+        if left.is_empty() {
+            return Evidence::of(format!("no {condition} is left"), true);
         }
-        Ok(left) => {
-            let nodes: Vec<_> = left.into_keys().collect();
-            Evidence::of(
-                format!("{} is left on {}", degradation.condition, nodes.join(", ")),
-                false,
-            )
-        }
-        Err(error) => Evidence::of(format!("it cannot be looked at: {error}"), false),
-    };
-    let probes = probe(cluster, false, |path| path.leaves(&degradation.nodes)).await;
-    let probes = telling(probes, None, cluster).await;
-    Evidence::all([left, told("the links", &probes, passes)])
+        let nodes: Vec<_> = left.into_keys().collect();
+        Evidence::of(format!("{condition} is left on {}", nodes.join(", ")), false)
+    });
+    let probes = probe(ports, false, |path| path.leaves(&degradation.nodes)).await?;
+    let probes = telling(probes, None, ports).await?;
+    Ok(Evidence::all([left, Ok(told("the links", &probes, passes))]))
 }

@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Victim, signal_all, start_again, time_to_end};
-use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
+use super::process::{signal_all, start_again, time_to_end};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports, ProcessState, Signal};
 use crate::undo::Undo;
 
 /// A start takes a JVM seconds on a busy machine, and then it shuts itself down.
@@ -43,55 +45,59 @@ impl Fault for EarlyRestart {
         start_again(victims, Signal::Kill)
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        signal_all(victims, Signal::Kill, cluster).await?;
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        signal_all(on, Signal::Kill).await?;
+        let servers = on.ports.servers()?;
         let start = async |victim: &Victim| {
-            cluster.ended(&victim.process, time_to_end(Signal::Kill)).await?;
+            servers.ended(&victim.process, time_to_end(Signal::Kill)).await?;
             // That this fails is what is wanted. It may also seem to work: the broker listens before
             // it registers.
-            drop(cluster.start(&victim.process).await);
+            drop(servers.start(&victim.process).await);
             Ok(())
         };
-        join_all(victims.iter().map(start)).await.into_iter().collect()
+        PortError::all(join_all(on.victims.iter().map(start)).await)
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        Evidence::all(join_all(victims.iter().map(|victim| gave_up(victim, cluster))).await)
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let looks = on.victims.iter().map(|victim| gave_up(victim, on.ports));
+        Ok(Evidence::all(join_all(looks).await))
     }
 }
 
 /// Evidence that a victim was started, found its id taken by the session of before, and ended.
-async fn gave_up(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+async fn gave_up(victim: &Victim, ports: Ports<'_>) -> Evidence {
+    Evidence::all([ended_again(victim, ports).await, refused(victim, ports).await])
+}
+
+/// Evidence that it was started, and ended.
+async fn ended_again(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
     let before = victim.pid;
-    let ended = match cluster.ended(&victim.process, GIVES_UP_LIMIT).await {
-        Ok(ProcessState::Gone { pid, how }) if pid != before => {
+    let ended = ports.servers()?.ended(&victim.process, GIVES_UP_LIMIT).await;
+    let ended =
+        ended.map_err(|error| error.context(format!("{victim} was not seen to give up")))?;
+    Ok(match ended {
+        ProcessState::Gone { pid, how } if pid != before => {
             let line = format!("{victim} was started again as pid {pid}, before {before}: {how}");
             Evidence::of(line, true)
         }
-        Ok(ProcessState::Gone { .. }) => {
+        ProcessState::Gone { .. } => {
             Evidence::of(format!("{victim} is gone and was not started again"), false)
         }
-        Ok(ProcessState::Running { pid } | ProcessState::Paused { pid }) => {
+        ProcessState::Running { pid } | ProcessState::Paused { pid } => {
             Evidence::of(format!("{victim} runs as pid {pid}: it was not refused"), false)
         }
-        Err(error) => Evidence::of(format!("{victim} was not seen to give up: {error}"), false),
-    };
-    Evidence::all([ended, refused(victim, cluster).await])
+    })
 }
 
 /// Evidence that it said itself what it gave up for.
-async fn refused(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+async fn refused(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
     let Some(session) = victim.session else {
-        return Evidence::of(format!("{victim} had no session before"), false);
+        return Ok(Evidence::of(format!("{victim} had no session before"), false));
     };
-    match cluster.refused(&victim.process, session).await {
-        Ok(true) => {
-            Evidence::of(format!("{victim} found its id taken by session {session:#x}"), true)
-        }
-        Ok(false) => {
-            let line = format!("{victim} did not say that session {session:#x} has its id");
-            Evidence::of(line, false)
-        }
-        Err(error) => Evidence::of(error.to_string(), false),
-    }
+    Ok(if ports.servers()?.refused(&victim.process, session).await? {
+        Evidence::of(format!("{victim} found its id taken by session {session:#x}"), true)
+    } else {
+        let line = format!("{victim} did not say that session {session:#x} has its id");
+        Evidence::of(line, false)
+    })
 }

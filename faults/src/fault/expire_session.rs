@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
-use super::{Evidence, Fault, Victim};
-use crate::port::{Capability, Cluster, PortError};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, ErrorKind, PortError, Ports};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// Limit for the registration to vanish from the view. ZooKeeper removes a closed session's znodes
@@ -44,53 +44,44 @@ impl Fault for ExpireSession {
         victims.iter().map(|victim| Undo::AwaitUp { process: victim.process.clone() }).collect()
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        for victim in victims {
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        for victim in on.victims {
             let session = victim.session.ok_or_else(|| {
-                PortError(format!("{victim} has no registration whose session could expire"))
+                let why = format!("{victim} has no registration whose session could expire");
+                PortError::new(ErrorKind::Gone, why)
             })?;
-            let expired = cluster.expire_session(session).await;
-            expired.map_err(|error| PortError(format!("{victim}: {error}")))?;
+            let expired = on.ports.metadata()?.expire_session(session).await;
+            expired.map_err(|error| error.context(victim.to_string()))?;
         }
         Ok(())
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
         let mut parts = vec![];
-        for victim in victims {
-            parts.push(lost(victim, cluster).await);
+        for victim in on.victims {
+            parts.push(lost(victim, on.ports).await);
         }
-        Evidence::all(parts)
+        Ok(Evidence::all(parts))
     }
 }
 
 /// Evidence that the session of before owns no registration any more.
-async fn lost(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
+async fn lost(victim: &Victim, ports: Ports<'_>) -> Evidence {
     let Some(before) = victim.session else {
         return Evidence::of(format!("{victim} had no session"), false);
     };
-    let began = Instant::now();
-    loop {
-        let seen = match cluster.view().await {
-            Ok(view) => match view.sessions.get(&victim.process.id) {
-                None => {
-                    let gone =
-                        format!("the registration of {victim} by session {before:#x} is gone");
-                    return Evidence::of(gone, true);
-                }
-                Some(now) if *now != before => {
-                    let other = format!(
-                        "{victim} is registered by session {now:#x}, no longer by {before:#x}"
-                    );
-                    return Evidence::of(other, true);
-                }
-                Some(_) => format!("{victim} is still registered by session {before:#x}"),
-            },
-            Err(error) => error.to_string(),
+    Evidence::within(SEEN_LIMIT, VIEW_INTERVAL, async || {
+        let view = ports.metadata()?.view().await?;
+        let (line, lost) = match view.sessions.get(&victim.process.id) {
+            None => (format!("the registration of {victim} by session {before:#x} is gone"), true),
+            Some(now) if *now != before => {
+                let other =
+                    format!("{victim} is registered by session {now:#x}, no longer by {before:#x}");
+                (other, true)
+            }
+            Some(_) => (format!("{victim} is still registered by session {before:#x}"), false),
         };
-        if began.elapsed() >= SEEN_LIMIT {
-            return Evidence::of(seen, false);
-        }
-        sleep(VIEW_INTERVAL).await;
-    }
+        Ok(Evidence::of(line, lost))
+    })
+    .await
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
 use super::probe::{passes, probe, telling, told};
-use super::{Evidence, Fault, Victim};
+use super::{Context, Fault, Victim};
 use crate::cut::Reach;
-use crate::port::{Capability, Cluster, PortError};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports};
 use crate::undo::Undo;
 
 /// Limit for a link to carry traffic after it was taken up: the kernel looks after links once a
@@ -53,62 +53,59 @@ impl Fault for LinkDown {
         vec![Undo::LinkUp { nodes: nodes_of(victims) }]
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.set_links(&nodes_of(victims), false).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.set_links(&nodes_of(on.victims), false).await
     }
 
     fn flaps(&self) -> bool {
         true
     }
 
-    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        cluster.set_links(&nodes_of(victims), true).await
+    async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
+        on.ports.network()?.set_links(&nodes_of(on.victims), true).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let nodes = nodes_of(victims);
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let (nodes, ports) = (nodes_of(on.victims), on.ports);
         // Before the probes, of which one that gets no answer takes long.
-        let down = links(&nodes, false, cluster).await;
+        let down = links(&nodes, false, ports).await;
         let (silenced, spared) = join(
-            probe(cluster, false, |path| path.leaves(&nodes)),
-            probe(cluster, false, |path| !path.leaves(&nodes)),
+            probe(ports, false, |path| path.leaves(&nodes)),
+            probe(ports, false, |path| !path.leaves(&nodes)),
         )
         .await;
-        let spared = telling(spared, None, cluster).await;
-        Evidence::all([
-            told("the links that are down", &silenced, |reach| reach != Reach::Answered),
+        let spared = telling(spared?, None, ports).await?;
+        Ok(Evidence::all([
+            told("the links that are down", &silenced?, |reach| reach != Reach::Answered),
             told("the other links", &spared, passes),
             down,
-        ])
+        ]))
     }
 }
 
 /// Evidence that the links are up, as soon as it can be had.
-pub(crate) async fn links_up(nodes: &[String], cluster: &dyn Cluster) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let probes = probe(cluster, false, |path| path.leaves(nodes)).await;
-        let probes = telling(probes, None, cluster).await;
+pub(crate) async fn links_up(nodes: &[String], ports: Ports<'_>) -> Evidence {
+    Evidence::within(UP_LIMIT, LOOK, async || {
+        let probes = probe(ports, false, |path| path.leaves(nodes)).await?;
+        let probes = telling(probes, None, ports).await?;
         let answered = told("the links that were down", &probes, passes);
-        let evidence = Evidence::all([answered, links(nodes, true, cluster).await]);
-        if evidence.proven || began.elapsed() >= UP_LIMIT {
-            return evidence;
-        }
-        sleep(LOOK).await;
-    }
+        Ok(Evidence::all([answered, links(nodes, true, ports).await]))
+    })
+    .await
 }
 
 /// Evidence that the kernel calls the links up, or down.
-async fn links(nodes: &[String], up: bool, cluster: &dyn Cluster) -> Evidence {
+async fn links(nodes: &[String], up: bool, ports: Ports<'_>) -> Evidence {
     let mut parts = vec![];
     for node in nodes {
-        parts.push(match cluster.link_is_up(node).await {
-            Ok(is) => {
-                let says = if is { "up" } else { "down" };
-                Evidence::of(format!("the link of {node} is {says}"), is == up)
-            }
-            Err(error) => Evidence::of(format!("the link of {node}: {error}"), false),
-        });
+        parts.push(link(node, up, ports).await);
     }
     Evidence::all(parts)
+}
+
+async fn link(node: &str, up: bool, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let is = ports.network()?.link_is_up(node).await;
+    let is = is.map_err(|error| error.context(format!("the link of {node}")))?;
+    let says = if is { "up" } else { "down" };
+    Ok(Evidence::of(format!("the link of {node} is {says}"), is == up))
 }

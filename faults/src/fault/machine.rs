@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
-use super::{Evidence, Fault, Victim};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
 use crate::machine::{Impairment, Observation};
-use crate::port::{Capability, Cluster, PortError, Process};
+use crate::port::{Capability, PortError, Ports, Process};
 use crate::undo::Undo;
 
 /// What an impairment does shows when the process next asks for what it lacks: at the latest when a broker
@@ -60,7 +60,7 @@ impl Fault for Impairment {
     fn needs(&self) -> &'static [Capability] {
         match self {
             Self::NoDescriptors | Self::NoMemory => &[Capability::Limits, Capability::Start],
-            Self::SlowCpu { .. } => &[Capability::Signal],
+            Self::SlowCpu { .. } => &[Capability::Cpu],
             Self::FullDisk => &[Capability::Disk, Capability::Start],
             Self::ReadOnlyDisk | Self::FailingFsync => &[Capability::Syscalls, Capability::Start],
             Self::SlowDisk { .. } => &[Capability::Syscalls],
@@ -82,23 +82,25 @@ impl Fault for Impairment {
         victims.iter().map(undo).collect()
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        let impairments = victims.iter().map(|victim| cluster.impair(&victim.process, self));
-        join_all(impairments).await.into_iter().collect()
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        let machine = on.ports.machine()?;
+        let impairments = on.victims.iter().map(|victim| machine.impair(&victim.process, self));
+        PortError::all(join_all(impairments).await)
     }
 
     fn flaps(&self) -> bool {
         !self.is_fatal()
     }
 
-    async fn lift(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        let reliefs = victims.iter().map(|victim| cluster.repair(&victim.process, self));
-        join_all(reliefs).await.into_iter().collect()
+    async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
+        let machine = on.ports.machine()?;
+        let repairs = on.victims.iter().map(|victim| machine.repair(&victim.process, self));
+        PortError::all(join_all(repairs).await)
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let looks = victims.iter().map(|victim| seen(&victim.process, self, true, cluster));
-        Evidence::all(join_all(looks).await)
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let looks = on.victims.iter().map(|victim| seen(&victim.process, self, true, on.ports));
+        Ok(Evidence::all(join_all(looks).await))
     }
 }
 
@@ -107,26 +109,22 @@ async fn seen(
     process: &Process,
     impairment: &Impairment,
     wanted: bool,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let (line, shown) = match cluster.impaired(process, impairment).await {
-            Ok(Observation { line, in_force }) => (line, in_force == wanted),
-            Err(error) => (error.to_string(), false),
-        };
-        if shown || began.elapsed() >= SHOWN_LIMIT {
-            return Evidence::of(format!("{process}: {line}"), shown);
-        }
-        sleep(LOOK).await;
-    }
+    Evidence::within(SHOWN_LIMIT, LOOK, async || {
+        let seen = ports.machine()?.impaired(process, impairment).await;
+        let Observation { line, in_force } =
+            seen.map_err(|error| error.context(process.to_string()))?;
+        Ok(Evidence::of(format!("{process}: {line}"), in_force == wanted))
+    })
+    .await
 }
 
 /// Evidence that nothing of an impairment is left.
 pub(crate) async fn repaired(
     process: &Process,
     impairment: &Impairment,
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
 ) -> Evidence {
-    seen(process, impairment, false, cluster).await
+    seen(process, impairment, false, ports).await
 }

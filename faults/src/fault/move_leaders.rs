@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Victim, replicas_now};
-use crate::port::{Capability, Cluster, PartitionView, PortError};
+use super::reassign::replicas_now;
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, ErrorKind, PartitionView, PortError};
 use crate::undo::Undo;
 
 /// The fault.
@@ -33,27 +35,28 @@ impl Fault for MoveLeaders {
         vec![Undo::RestoreAssignment]
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        for victim in victims {
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        for victim in on.victims {
             if victim.led().next().is_none() {
-                return Err(PortError(format!("{victim} leads no partition of the load")));
+                let why = format!("{victim} leads no partition of the load");
+                return Err(PortError::new(ErrorKind::Gone, why));
             }
-            let moved = cluster.move_leaders_away(victim.process.id).await;
-            moved.map_err(|error| PortError(format!("{victim}: {error}")))?;
+            let moved = on.ports.metadata()?.move_leaders_away(victim.process.id).await;
+            moved.map_err(|error| error.context(victim.to_string()))?;
         }
         Ok(())
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
         let mut parts = vec![];
-        for victim in victims {
+        for victim in on.victims {
             for partition in victim.led() {
                 let handed_over = |now: &PartitionView| {
                     now.leader.is_some_and(|leader| leader != victim.process.id)
                 };
-                parts.push(replicas_now(victim, partition, cluster, handed_over).await);
+                parts.push(replicas_now(victim, partition, on.ports, handed_over).await);
             }
         }
-        Evidence::all(parts)
+        Ok(Evidence::all(parts))
     }
 }

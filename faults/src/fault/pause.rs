@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
-use tokio::time::{Instant, sleep};
 
-use super::{Evidence, Fault, Victim, signal_all, silent};
-use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
+use super::process::{signal_all, silent};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports, ProcessState, Signal};
 use crate::undo::Undo;
 
 /// The signal is sent at once; the kernel stops the threads of a process one by one after that.
@@ -43,35 +44,37 @@ impl Fault for Pause {
         victims.iter().map(|victim| Undo::Resume { process: victim.process.clone() }).collect()
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        signal_all(victims, Signal::Stop, cluster).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        signal_all(on, Signal::Stop).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        Evidence::all(join_all(victims.iter().map(|victim| still(victim, cluster))).await)
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        Ok(Evidence::all(join_all(on.victims.iter().map(|victim| still(victim, on.ports))).await))
     }
 }
 
 /// Evidence that `victim` stands still: the operating system says so, and it answers nothing.
-async fn still(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
-    Evidence::all([stopped(victim, cluster).await, silent(victim, cluster).await])
+async fn still(victim: &Victim, ports: Ports<'_>) -> Evidence {
+    Evidence::all([Ok(stopped(victim, ports).await), silent(victim, ports).await])
 }
 
 /// Evidence that the operating system calls `victim` stopped.
-async fn stopped(victim: &Victim, cluster: &dyn Cluster) -> Evidence {
-    let began = Instant::now();
-    loop {
-        let seen = match cluster.state(&victim.process).await {
-            Ok(ProcessState::Paused { pid }) => {
-                return Evidence::of(format!("{victim} is stopped (state T): pid {pid}"), true);
+async fn stopped(victim: &Victim, ports: Ports<'_>) -> Evidence {
+    Evidence::within(STOP_LIMIT, LOOK, async || {
+        let state = ports.servers()?.state(&victim.process).await;
+        let state =
+            state.map_err(|error| error.context(format!("{victim} was not seen to stop")))?;
+        Ok(match state {
+            ProcessState::Paused { pid } => {
+                Evidence::of(format!("{victim} is stopped (state T): pid {pid}"), true)
             }
-            Ok(ProcessState::Running { pid }) => format!("{victim} runs on as pid {pid}"),
-            Ok(ProcessState::Gone { how, .. }) => format!("{victim} has ended: {how}"),
-            Err(error) => format!("{victim} was not seen to stop: {error}"),
-        };
-        if began.elapsed() >= STOP_LIMIT {
-            return Evidence::of(seen, false);
-        }
-        sleep(LOOK).await;
-    }
+            ProcessState::Running { pid } => {
+                Evidence::of(format!("{victim} runs on as pid {pid}"), false)
+            }
+            ProcessState::Gone { how, .. } => {
+                Evidence::of(format!("{victim} has ended: {how}"), false)
+            }
+        })
+    })
+    .await
 }

@@ -7,8 +7,10 @@
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
-use crate::port::{Capability, Cluster, PortError, Signal};
+use super::process::{gone, signal_all, start_again};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Signal};
 use crate::undo::Undo;
 
 /// The fault.
@@ -37,23 +39,22 @@ impl Fault for PowerLoss {
         start_again(victims, Signal::Kill)
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        signal_all(victims, Signal::Kill, cluster).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        signal_all(on, Signal::Kill).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let gone = gone(victims, Signal::Kill, cluster).await;
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let gone = gone(on, Signal::Kill).await;
         if !gone.proven {
-            return gone;
+            return Ok(gone);
         }
         // A broker that still wrote would undo the loss: what it did not flush is taken once it is gone.
-        let mut parts = vec![gone];
-        for victim in victims {
-            parts.push(match cluster.lose_unflushed(&victim.process).await {
-                Ok(lost) => Evidence::of(format!("{victim}: {lost}"), lost.bytes > 0),
-                Err(error) => Evidence::of(format!("{victim} lost nothing: {error}"), false),
-            });
+        let mut parts = vec![Ok(gone)];
+        for victim in on.victims {
+            let lost = on.ports.machine()?.lose_unflushed(&victim.process).await;
+            let lost = lost.map_err(|error| error.context(format!("{victim} lost nothing")));
+            parts.push(lost.map(|lost| Evidence::of(format!("{victim}: {lost}"), lost.bytes > 0)));
         }
-        Evidence::all(parts)
+        Ok(Evidence::all(parts))
     }
 }

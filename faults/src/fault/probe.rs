@@ -7,13 +7,13 @@ use futures::future::join_all;
 use results::record::event::Role;
 use tokio::time::{Instant, sleep};
 
-use super::Evidence;
 use crate::cut::{Cut, Origin, Reach, Service};
-use crate::port::{Cluster, Process, ProcessState};
+use crate::evidence::Evidence;
+use crate::port::{PortError, Ports, Process, ProcessState};
 
 /// The cluster's nodes.
-pub(super) fn nodes(cluster: &dyn Cluster) -> BTreeSet<String> {
-    cluster.processes().into_iter().map(|process| process.node).collect()
+pub(super) fn nodes(ports: Ports<'_>) -> Result<BTreeSet<String>, PortError> {
+    Ok(ports.servers()?.processes().into_iter().map(|process| process.node).collect())
 }
 
 /// A connection that can be tried.
@@ -38,7 +38,8 @@ impl Path {
 /// A connection that was tried.
 pub(super) struct Probe {
     pub(super) path: Path,
-    pub(super) reach: Reach,
+    /// What became of it; an error when it could not be tried.
+    pub(super) reach: Result<Reach, PortError>,
     /// The moment of the link that it tells of: its answer's, or when it was begun and got none.
     at: Instant,
 }
@@ -50,13 +51,14 @@ const APART: Duration = Duration::from_millis(2);
 /// Tries, side by side, the connections that `which` names among those from every node and from the
 /// clients to every process; with `elections` to the ports of ZooKeeper's elections too.
 pub(super) async fn probe(
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
     elections: bool,
     which: impl Fn(&Path) -> bool,
-) -> Vec<Probe> {
-    let origins = || nodes(cluster).into_iter().map(Origin::Node);
+) -> Result<Vec<Probe>, PortError> {
+    let nodes = nodes(ports)?;
+    let origins = || nodes.iter().cloned().map(Origin::Node);
     let mut paths = vec![];
-    for to in cluster.processes() {
+    for to in ports.servers()?.processes() {
         let path = |service, to: &Process| {
             let to = to.clone();
             move |from| Path { from, to: to.clone(), service }
@@ -67,17 +69,20 @@ pub(super) async fn probe(
         paths.extend(origins().chain([Origin::Clients]).map(path(Service::Clients, &to)));
     }
     let paths = paths.into_iter().filter(|path| which(path));
-    join_all((0..).zip(paths).map(async |(number, path)| {
+    let probes = (0..).zip(paths).map(async |(number, path)| {
         sleep(APART * number).await;
-        ask(path, cluster).await
-    }))
-    .await
+        ask(path, ports).await
+    });
+    Ok(join_all(probes).await)
 }
 
-async fn ask(path: Path, cluster: &dyn Cluster) -> Probe {
+async fn ask(path: Path, ports: Ports<'_>) -> Probe {
     let asked = Instant::now();
-    let reach = cluster.reaches(&path.from, &path.to, path.service).await;
-    let at = if reach == Reach::Unanswered { asked } else { Instant::now() };
+    let reach = match ports.network() {
+        Ok(network) => network.reaches(&path.from, &path.to, path.service).await,
+        Err(error) => Err(error),
+    };
+    let at = if matches!(reach, Ok(Reach::Unanswered)) { asked } else { Instant::now() };
     Probe { path, reach, at }
 }
 
@@ -86,56 +91,56 @@ async fn ask(path: Path, cluster: &dyn Cluster) -> Probe {
 pub(super) async fn telling(
     probes: Vec<Probe>,
     cut: Option<&Cut>,
-    cluster: &dyn Cluster,
-) -> Vec<Probe> {
+    ports: Ports<'_>,
+) -> Result<Vec<Probe>, PortError> {
+    let answered = |probe: &Probe| matches!(probe.reach, Ok(Reach::Answered));
     let asked_again = probes.into_iter().map(async |probe| {
-        if probe.reach == Reach::Answered {
-            return Some(probe);
+        if answered(&probe) {
+            return Ok(Some(probe));
         }
-        if hindered(&probe.path, cut, cluster).await {
-            return None;
+        if hindered(&probe.path, cut, ports).await? {
+            return Ok(None);
         }
         // What was in its way when it was asked may have been undone since.
-        let again = ask(probe.path, cluster).await;
-        let tells = again.reach == Reach::Answered || !hindered(&again.path, cut, cluster).await;
-        tells.then_some(again)
+        let again = ask(probe.path, ports).await;
+        let tells = answered(&again) || !hindered(&again.path, cut, ports).await?;
+        Ok(tells.then_some(again))
     });
-    join_all(asked_again).await.into_iter().flatten().collect()
+    let told: Result<Vec<_>, _> = join_all(asked_again).await.into_iter().collect();
+    Ok(told?.into_iter().flatten().collect())
 }
 
 /// Whether another fault than `cut` is in the way now.
-async fn hindered(path: &Path, cut: Option<&Cut>, cluster: &dyn Cluster) -> bool {
-    let nodes = nodes(cluster);
+async fn hindered(path: &Path, cut: Option<&Cut>, ports: Ports<'_>) -> Result<bool, PortError> {
+    let nodes = nodes(ports)?;
     let cut_off = |other: &Cut| {
         Some(other) != cut && other.silences(&nodes, &path.from, &path.to, path.service)
     };
-    cluster.cuts().iter().any(cut_off)
-        || !runs(&path.to, cluster).await
-        || is_down(path, cluster).await
+    Ok(ports.network()?.cuts().iter().any(cut_off)
+        || !runs(&path.to, ports).await?
+        || is_down(path, ports).await?)
 }
 
 /// Whether a process runs; one that nobody can tell of is taken to.
-async fn runs(process: &Process, cluster: &dyn Cluster) -> bool {
-    !matches!(
-        cluster.state(process).await,
-        Ok(ProcessState::Gone { .. } | ProcessState::Paused { .. })
-    )
+async fn runs(process: &Process, ports: Ports<'_>) -> Result<bool, PortError> {
+    let state = ports.servers()?.state(process).await;
+    Ok(!matches!(state, Ok(ProcessState::Gone { .. } | ProcessState::Paused { .. })))
 }
 
 /// Whether the kernel calls a link of the path down.
-async fn is_down(path: &Path, cluster: &dyn Cluster) -> bool {
+async fn is_down(path: &Path, ports: Ports<'_>) -> Result<bool, PortError> {
     let mut ends = vec![&path.to.node];
     match &path.from {
-        Origin::Node(node) if *node == path.to.node => return false,
+        Origin::Node(node) if *node == path.to.node => return Ok(false),
         Origin::Node(node) => ends.push(node),
         Origin::Clients => {}
     }
     for node in ends {
-        if matches!(cluster.link_is_up(node).await, Ok(false)) {
-            return true;
+        if matches!(ports.network()?.link_is_up(node).await, Ok(false)) {
+            return Ok(true);
         }
     }
-    false
+    Ok(false)
 }
 
 /// Whether a probe came through: a refusal comes from the other end.
@@ -143,22 +148,30 @@ pub(super) fn passes(reach: Reach) -> bool {
     reach != Reach::Unanswered
 }
 
-/// The probes of `links` in a line; proven when there are any, and all are `as_they_should`.
+/// The probes of `links` in a line; proven when there are any, and all are `as_they_should`. One that
+/// could not be tried is as nothing should be.
 pub(super) fn told(
     links: &str,
     probes: &[Probe],
     as_they_should: impl Fn(Reach) -> bool,
 ) -> Evidence {
-    let count = |reach| probes.iter().filter(|probe| probe.reach == reach).count();
-    let counts: Vec<_> = [Reach::Answered, Reach::Refused, Reach::Unanswered]
+    let count = |wanted| probes.iter().filter(|p| p.reach.as_ref().ok() == Some(&wanted)).count();
+    let mut counts: Vec<_> = [Reach::Answered, Reach::Refused, Reach::Unanswered]
         .into_iter()
         .filter(|reach| count(*reach) > 0)
         .map(|reach| format!("{} {}", count(reach), reach.as_str()))
         .collect();
+    let untried = probes.iter().filter(|probe| probe.reach.is_err()).count();
+    if untried > 0 {
+        counts.push(format!("{untried} not tried"));
+    }
     let wrong: Vec<_> = probes
         .iter()
-        .filter(|probe| !as_they_should(probe.reach))
-        .map(|Probe { path, reach, .. }| format!("{} to {} {}", path.from, path.to, reach.as_str()))
+        .filter_map(|Probe { path, reach, .. }| match reach {
+            Ok(reach) if as_they_should(*reach) => None,
+            Ok(reach) => Some(format!("{} to {} {}", path.from, path.to, reach.as_str())),
+            Err(error) => Some(format!("{} to {} not tried: {error}", path.from, path.to)),
+        })
         .collect();
     let mut line = format!("{} probes on {links}: {}", probes.len(), counts.join(", "));
     if !wrong.is_empty() {

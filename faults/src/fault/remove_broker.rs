@@ -4,9 +4,11 @@
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
+use super::process::{gone, signal_all, start_again};
 use super::reassign::{move_away, moved_away};
-use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
-use crate::port::{Capability, Cluster, PortError, Signal};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Signal};
 use crate::undo::Undo;
 
 /// The fault.
@@ -41,13 +43,13 @@ impl Fault for RemoveBroker {
         undos
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        move_away(victims, cluster).await?;
-        signal_all(victims, Signal::Term, cluster).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        move_away(on).await?;
+        signal_all(on, Signal::Term).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let gone = gone(victims, Signal::Term, cluster).await;
-        Evidence::all([moved_away(victims, cluster).await, gone])
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let gone = gone(on, Signal::Term).await;
+        Ok(Evidence::all([moved_away(on).await, gone]))
     }
 }

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Victim, signal_all, start_again};
-use crate::port::{Capability, Cluster, PortError, ProcessState, Signal};
+use super::process::{signal_all, start_again};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Ports, ProcessState, Signal};
 use crate::undo::{self, Undo};
 
 /// The fault.
@@ -41,33 +43,34 @@ impl Fault for Restart {
         start_again(victims, Signal::Kill)
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        signal_all(victims, Signal::Kill, cluster).await?;
-        let start = |victim: &Victim| {
-            let (process, pid) = (victim.process.clone(), victim.pid);
-            async move { undo::start(&process, pid, Signal::Kill, cluster).await }
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        signal_all(on, Signal::Kill).await?;
+        let start = async |victim: &Victim| {
+            undo::start(&victim.process, victim.pid, Signal::Kill, on.ports).await.map(drop)
         };
-        let started = join_all(victims.iter().map(start)).await;
-        started.into_iter().try_for_each(|started| started.map(drop))
+        PortError::all(join_all(on.victims.iter().map(start)).await)
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let mut parts = vec![];
-        for victim in victims {
-            let before = victim.pid;
-            parts.push(match cluster.state(&victim.process).await {
-                Ok(ProcessState::Running { pid }) if pid != before => {
-                    Evidence::of(format!("{victim} runs as pid {pid}, before as {before}"), true)
-                }
-                Ok(ProcessState::Running { pid } | ProcessState::Paused { pid }) => {
-                    Evidence::of(format!("{victim} is still there as pid {pid}"), false)
-                }
-                Ok(ProcessState::Gone { how, .. }) => {
-                    Evidence::of(format!("{victim} ended ({how}) and is not back"), false)
-                }
-                Err(error) => Evidence::of(format!("{victim} was not seen again: {error}"), false),
-            });
-        }
-        Evidence::all(parts)
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let looks = on.victims.iter().map(|victim| back(victim, on.ports));
+        Ok(Evidence::all(join_all(looks).await))
     }
+}
+
+/// Evidence that a victim runs under another pid.
+async fn back(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
+    let before = victim.pid;
+    let state = ports.servers()?.state(&victim.process).await;
+    let state = state.map_err(|error| error.context(format!("{victim} was not seen again")))?;
+    Ok(match state {
+        ProcessState::Running { pid } if pid != before => {
+            Evidence::of(format!("{victim} runs as pid {pid}, before as {before}"), true)
+        }
+        ProcessState::Running { pid } | ProcessState::Paused { pid } => {
+            Evidence::of(format!("{victim} is still there as pid {pid}"), false)
+        }
+        ProcessState::Gone { how, .. } => {
+            Evidence::of(format!("{victim} ended ({how}) and is not back"), false)
+        }
+    })
 }

@@ -4,8 +4,10 @@
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Evidence, Fault, Victim, gone, signal_all, start_again};
-use crate::port::{Capability, Cluster, PortError, Signal};
+use super::process::{gone, signal_all, start_again};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Signal};
 use crate::undo::Undo;
 
 /// The fault.
@@ -38,11 +40,11 @@ impl Fault for Terminate {
         start_again(victims, Signal::Term)
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        signal_all(victims, Signal::Term, cluster).await
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        signal_all(on, Signal::Term).await
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        gone(victims, Signal::Term, cluster).await
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        Ok(gone(on, Signal::Term).await)
     }
 }

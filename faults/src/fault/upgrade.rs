@@ -10,8 +10,10 @@ use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Fault, Victim, signal_all, start_again};
-use crate::port::{Capability, Cluster, PortError, Signal};
+use super::process::{signal_all, start_again};
+use super::{Context, Fault, Victim};
+use crate::evidence::Evidence;
+use crate::port::{Capability, PortError, Signal};
 use crate::undo::{self, Undo};
 
 /// The fault.
@@ -51,28 +53,27 @@ impl Fault for Upgrade {
         start_again(victims, Signal::Term)
     }
 
-    async fn inject(&self, victims: &[Victim], cluster: &dyn Cluster) -> Result<(), PortError> {
-        for victim in victims {
-            cluster.set_version(&victim.process, &self.to).await?;
+    async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
+        let servers = on.ports.servers()?;
+        for victim in on.victims {
+            servers.set_version(&victim.process, &self.to).await?;
         }
-        signal_all(victims, Signal::Term, cluster).await?;
-        let start = |victim: &Victim| {
-            let (process, pid) = (victim.process.clone(), victim.pid);
-            async move { undo::start(&process, pid, Signal::Term, cluster).await }
+        signal_all(on, Signal::Term).await?;
+        let start = async |victim: &Victim| {
+            undo::start(&victim.process, victim.pid, Signal::Term, on.ports).await.map(drop)
         };
-        let started = join_all(victims.iter().map(start)).await;
-        started.into_iter().try_for_each(|started| started.map(drop))
+        PortError::all(join_all(on.victims.iter().map(start)).await)
     }
 
-    async fn evidence(&self, victims: &[Victim], cluster: &dyn Cluster) -> Evidence {
-        let looks =
-            victims.iter().map(async |victim| match cluster.version(&victim.process).await {
-                Ok(version) => Evidence::of(
-                    format!("{victim} says that it is Kafka {version}"),
-                    version == self.to,
-                ),
-                Err(error) => Evidence::of(format!("{victim} does not tell: {error}"), false),
-            });
-        Evidence::all(join_all(looks).await)
+    async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
+        let servers = on.ports.servers()?;
+        let looks = on.victims.iter().map(async |victim| {
+            let version = servers.version(&victim.process).await;
+            let version =
+                version.map_err(|error| error.context(format!("{victim} does not tell")))?;
+            let line = format!("{victim} says that it is Kafka {version}");
+            Ok(Evidence::of(line, version == self.to))
+        });
+        Ok(Evidence::all(join_all(looks).await))
     }
 }

@@ -11,19 +11,19 @@ use futures::future::join_all;
 use results::record::event::EventKind;
 
 use super::{Failure, Nemesis, NemesisError};
-use crate::fault::Evidence;
+use crate::evidence::Evidence;
 use crate::ledger::{Entry, Ledger};
-use crate::port::{Cluster, RunControl};
+use crate::port::{Ports, RunControl};
 use crate::undo::Undone;
 
 /// Undoes everything that `ledger` lists. An error says what failed and what is left.
 pub async fn heal_all(
-    cluster: &dyn Cluster,
+    ports: Ports<'_>,
     run_control: &dyn RunControl,
     ledger: &mut Ledger,
 ) -> Result<(), NemesisError> {
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { cluster, run_control, ledger: &ledger };
+    let nemesis = Nemesis { ports, run_control, ledger: &ledger };
     verdict(heal_outstanding(nemesis).await, nemesis)
 }
 
@@ -121,23 +121,29 @@ async fn undo_all(
     nemesis: Nemesis<'_>,
     failures: &mut Vec<Failure>,
 ) -> Vec<Undone> {
-    let Nemesis { cluster, run_control, ledger } = nemesis;
-    let carried_out = entries.iter().map(|entry| entry.undo.carry_out(cluster, run_control));
+    let Nemesis { ports, run_control, ledger } = nemesis;
+    let run = Some(run_control);
+    let carried_out = entries.iter().map(|entry| entry.undo.carry_out(ports, run));
     let mut shown = vec![];
     for (entry, undone) in entries.iter().zip(join_all(carried_out).await) {
-        let undone = undone.unwrap_or_else(|error| Undone {
-            evidence: Evidence::of(format!("cannot {}: {error}", entry.undo), false),
-            ..Undone::default()
+        let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());
+        shown.push(match undone {
+            Ok(undone) if undone.evidence.proven => {
+                let written = ledger.borrow_mut().done(entry.id, run_control.now());
+                failures.extend(written.err().map(Failure::Ledger));
+                undone
+            }
+            Ok(undone) => {
+                let seen = undone.evidence.lines.join(", ");
+                failures.push(Failure::NotUndone { step, undo, seen });
+                undone
+            }
+            Err(source) => {
+                let evidence = Evidence::of(format!("cannot {undo}: {source}"), false);
+                failures.push(Failure::Undo { step, undo, source });
+                Undone { evidence, ..Undone::default() }
+            }
         });
-        if undone.evidence.proven {
-            let written = ledger.borrow_mut().done(entry.id, run_control.now());
-            failures.extend(written.err().map(Failure::Ledger));
-        } else {
-            let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());
-            let why = undone.evidence.lines.join(", ");
-            failures.push(Failure::Undo { step, undo, why });
-        }
-        shown.push(undone);
     }
     shown
 }

@@ -12,12 +12,14 @@ use tokio::time::{Instant, sleep};
 
 use super::group::Run;
 use super::{Failure, Injection};
-use crate::fault::{Evidence, Victim};
+use crate::evidence::Evidence;
+use crate::fault::{Context, Victim};
 use crate::ledger::LedgerError;
 use crate::plan::{Lasts, Prepare, Step};
-use crate::port::{Cluster, PortError, Process, ProcessState, RunControl, View};
+use crate::port::{Metadata, PortError, Ports, Process, ProcessState, RunControl, View};
 use crate::target::{Target, in_words, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
+use crate::until::until;
 
 /// A broker that was killed scans its logs, catches up under load and rejoins every ISR, and the
 /// consumers work off what piled up while partitions were not served.
@@ -100,7 +102,7 @@ impl Stepper<'_, '_> {
         match prepare {
             Prepare::None => {}
             Prepare::RestoreLeaders => {
-                let restored = self.cluster().restore_leaders().await;
+                let restored = self.metadata()?.restore_leaders().await;
                 restored.map_err(|e| self.failed("restore the partitions' leaders", e))?;
                 self.steady().await?;
             }
@@ -116,7 +118,7 @@ impl Stepper<'_, '_> {
         self.plan(Undo::RestoreLeaders)?;
         for _ in 0..PREPARE_TRIES {
             for broker in brokers(&before.processes) {
-                let moved = self.cluster().move_leaders_away(broker).await;
+                let moved = self.metadata()?.move_leaders_away(broker).await;
                 moved.map_err(|e| self.failed("move leaders away from the target", e))?;
             }
             self.steady().await?;
@@ -134,39 +136,33 @@ impl Stepper<'_, '_> {
 
     /// The processes that the targets name, as soon as they name any.
     async fn resolve(&self) -> Result<Named, Stop> {
-        let began = Instant::now();
-        let processes = self.cluster().processes();
-        loop {
-            let unmet = match self.run.unless_stopped(self.view()).await? {
-                Err(error) => error.to_string(),
-                Ok(view) => match resolve_all(&self.targets, &view, &processes, self.seed) {
-                    Ok(processes) => return Ok(Named { processes, view }),
-                    Err(unmet) => unmet.to_string(),
-                },
-            };
-            if began.elapsed() >= TARGET_LIMIT {
-                let limit = TARGET_LIMIT.as_secs();
-                return Err(Stop::Unmet(format!("{unmet} (awaited for {limit} s)")));
-            }
-            self.run.unless_stopped(sleep(VIEW_INTERVAL)).await?;
-        }
+        let named = until(TARGET_LIMIT, VIEW_INTERVAL, async || {
+            let (all, view) = self.view().await.map_err(|error| error.to_string())?;
+            let resolved = resolve_all(&self.targets, &view, &all, self.seed);
+            let processes = resolved.map_err(|unmet| unmet.to_string())?;
+            Ok::<_, String>(Named { processes, view })
+        });
+        self.run.unless_stopped(named).await?.map_err(|unmet| {
+            Stop::Unmet(format!("{unmet} (awaited for {} s)", TARGET_LIMIT.as_secs()))
+        })
     }
 
-    /// The cluster as far as the targets ask about it.
-    async fn view(&self) -> Result<View, PortError> {
-        let mut view = self.cluster().view().await?;
+    /// Every process, and the cluster as far as the targets ask about it.
+    async fn view(&self) -> Result<(Vec<Process>, View), PortError> {
+        let metadata = self.ports().metadata()?;
+        let mut view = metadata.view().await?;
         view.struck = self.run.struck_beside(&self.id);
         if self.targets.iter().any(Target::asks_zookeeper) {
-            view.zookeeper = self.cluster().zookeeper_modes().await;
+            view.zookeeper = metadata.zookeeper_modes().await?;
         }
         let groups = self.targets.iter().filter_map(|target| target.asks_group(&view));
         let groups: BTreeSet<_> = groups.map(str::to_owned).collect();
         for group in groups {
-            if let Some(coordinator) = self.cluster().coordinator(&group).await {
+            if let Some(coordinator) = metadata.coordinator(&group).await? {
                 view.coordinators.insert(group, coordinator);
             }
         }
-        Ok(view)
+        Ok((self.ports().servers()?.processes(), view))
     }
 
     /// Who is to be struck: they must run. One that is down on account of another fault that is in
@@ -206,12 +202,14 @@ impl Stepper<'_, '_> {
         &self,
         named: &'n Named,
     ) -> Result<Result<Vec<Victim>, (&'n Process, String)>, Stop> {
+        let action = "look at the target's processes";
+        let servers = self.ports().servers().map_err(|e| self.failed(action, e))?;
         let mut victims = vec![];
         for process in &named.processes {
             let broker = process.role == Role::Broker;
             let session = named.view.sessions.get(&process.id).filter(|_| broker).copied();
-            let state = self.cluster().state(process).await;
-            match state.map_err(|e| self.failed("look at the target's processes", e))? {
+            let state = servers.state(process).await;
+            match state.map_err(|e| self.failed(action, e))? {
                 ProcessState::Running { pid } => {
                     let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
                         broker && *topic == named.view.topic && state.replicas.contains(&process.id)
@@ -246,10 +244,11 @@ impl Stepper<'_, '_> {
         });
         self.run.injects(&self.id);
         let decided = Instant::now();
-        let injected = fault.inject(victims, self.cluster()).await;
+        let on = Context { victims, ports: self.ports() };
+        let injected = fault.inject(on).await;
         let took = decided.elapsed();
         let evidence = match &injected {
-            Ok(()) => fault.evidence(victims, self.cluster()).await,
+            Ok(()) => fault.evidence(on).await.into(),
             Err(error) => Evidence::of(error.to_string(), false),
         };
         let (fault_id, proven) = (self.id.clone(), evidence.proven);
@@ -270,9 +269,10 @@ impl Stepper<'_, '_> {
     async fn last(&self, victims: &[Victim]) -> Result<Option<bool>, Stop> {
         let mut lasting = pin!(self.lasting(victims));
         let Some(flapping) = self.step.flapping else { return Ok(lasting.await) };
-        let (fault, mut on) = (self.step.fault.fault(), true);
+        let (fault, mut there) = (self.step.fault.fault(), true);
+        let on = Context { victims, ports: self.ports() };
         loop {
-            let rest = if on { flapping.on } else { flapping.off };
+            let rest = if there { flapping.on } else { flapping.off };
             tokio::select! {
                 biased;
                 recovered = &mut lasting => return Ok(recovered),
@@ -282,14 +282,10 @@ impl Stepper<'_, '_> {
                 return Ok(lasting.await);
             }
             // Never left half done: the undo follows.
-            let flapped = if on {
-                fault.lift(victims, self.cluster()).await
-            } else {
-                fault.inject(victims, self.cluster()).await
-            };
-            on = !on;
+            let flapped = if there { fault.lift(on).await } else { fault.inject(on).await };
+            there = !there;
             flapped.map_err(|e| self.failed("let the fault come and go", e))?;
-            self.record(EventKind::FaultFlapped { fault_id: self.id.clone(), on });
+            self.record(EventKind::FaultFlapped { fault_id: self.id.clone(), on: there });
         }
     }
 
@@ -322,8 +318,13 @@ impl Stepper<'_, '_> {
         nemesis.ledger.borrow_mut().plan(&self.id, nemesis.run_control.now(), undo).map(drop)
     }
 
-    fn cluster(&self) -> &dyn Cluster {
-        self.run.nemesis.cluster
+    fn ports(&self) -> Ports<'_> {
+        self.run.nemesis.ports
+    }
+
+    fn metadata(&self) -> Result<&dyn Metadata, Stop> {
+        let metadata = self.ports().metadata();
+        metadata.map_err(|e| self.failed("act on the cluster's metadata", e))
     }
 
     fn run_control(&self) -> &dyn RunControl {

@@ -16,7 +16,7 @@ use results::record::event::{BrokerId, EventKind, Role};
 
 use super::*;
 use crate::plan::{Expectation, SHIPPED, Step};
-use crate::port::{Capability, Signal};
+use crate::port::{Servers, Signal, Subject};
 use crate::undo::Undo;
 use fake::World;
 
@@ -36,7 +36,7 @@ fn plan(step: &str) -> Plan {
 
 async fn carry_out(plan: &Plan, world: &World) -> Result<NemesisOutcome, NemesisError> {
     let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
-    run(plan, world, world, &mut ledger, 1).await
+    run(plan, world.ports(), world, &mut ledger, 1).await
 }
 
 fn injection(outcome: &NemesisOutcome, index: usize) -> &Injection {
@@ -318,8 +318,65 @@ async fn a_process_that_is_still_ending_is_not_taken_for_one_that_runs() {
     ledger.plan("a", world.now(), undo).unwrap();
     world.end_after(&process, Duration::from_secs(2));
 
-    heal_all(&world, &world, &mut ledger).await.unwrap();
+    heal_all(world.ports(), &world, &mut ledger).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_ne!(world.pid(&process), pid, "it was started again");
     assert!(world.down().is_empty() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_could_ask_is_no_evidence_although_the_fault_took_effect() {
+    for fault in [
+        "'kill'",
+        "'terminate'",
+        "'pause'",
+        "'power-loss'",
+        "'link-down'",
+        "{cut = {from = 'other-nodes'}}",
+        "{cut = {from = 'clients', by = 'reset'}}",
+        "{degrade = {delay = {by = '100ms'}}}",
+        "{degrade = {loss = 10}}",
+    ] {
+        let mut world = World::new();
+        world.blind = true;
+        let step = format!("fault = {fault}\ntarget = {{broker = 1}}\nhold = '5s'");
+        // Nor can it be shown to be undone.
+        let error = carry_out(&plan(&step), &world).await.unwrap_err();
+        assert!(!error.left.entries.is_empty() && !world.on_disk().is_empty(), "{fault}: {error}");
+        let proven = |event: &results::record::event::Event| match &event.kind {
+            EventKind::FaultInjected { proven, evidence, .. } => {
+                assert!(evidence.iter().any(|line| line.contains("the prober is gone")));
+                Some(*proven)
+            }
+            _ => None,
+        };
+        let proven: Vec<_> = world.events.borrow().iter().filter_map(proven).collect();
+        assert_eq!(proven, [false], "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_needs_an_absent_port_is_refused_before_anything_starts() {
+    for (fault, absent) in [
+        ("{cut = {from = 'other-nodes'}}", Subject::Network),
+        ("'full-disk'", Subject::Machine),
+        ("'reassign'", Subject::Metadata),
+        ("'kill'", Subject::Servers),
+    ] {
+        let world = World::new();
+        let mut ports = world.ports();
+        match absent {
+            Subject::Servers => ports.servers = None,
+            Subject::Network => ports.network = None,
+            Subject::Machine => ports.machine = None,
+            Subject::Metadata => ports.metadata = None,
+            Subject::Clients => ports.clients = None,
+        }
+        let plan = plan(&format!("fault = {fault}\ntarget = {{broker = 1}}\nhold = '5s'"));
+        let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+        let error = run(&plan, ports, &world, &mut ledger, 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(absent.as_str()), "{error}");
+        assert!(world.trace.borrow().is_empty() && world.on_disk().is_empty());
+    }
 }

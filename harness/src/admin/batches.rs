@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes};
+use faults::port::{ErrorKind, PortError};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest};
@@ -10,7 +11,7 @@ use kafka_protocol::records::RecordBatchDecoder;
 use results::record::history::ProducerEpoch;
 use tokio::time::Instant;
 
-use super::{ANSWER_LIMIT, Admin, AdminError, CALL_LIMIT, topic_name};
+use super::{ANSWER_LIMIT, Admin, CALL_LIMIT, topic_name};
 use crate::wire::Connection;
 
 /// Version of Fetch that is used: the last one but one with names of topics, known since Kafka 2.3.
@@ -43,8 +44,8 @@ impl Admin {
         topic: &str,
         partition: i32,
         deadline: Instant,
-    ) -> Result<Vec<Batches>, AdminError> {
-        let failed = |error: io::Error| AdminError::new(format!("read {topic}-{partition}"), error);
+    ) -> Result<Vec<Batches>, PortError> {
+        let failed = |error: io::Error| PortError::io(format!("read {topic}-{partition}"), error);
         let mut connection = self.leader(topic, partition).await?;
         let mut batches = vec![];
         while Instant::now() < deadline {
@@ -58,17 +59,18 @@ impl Admin {
     }
 
     /// A connection to the leader of a partition, by the controller's word.
-    async fn leader(&self, topic: &str, partition: i32) -> Result<Connection, AdminError> {
+    async fn leader(&self, topic: &str, partition: i32) -> Result<Connection, PortError> {
         let what = || format!("the leader of {topic}-{partition}");
         let controller = self.controller().await?;
         let metadata = self.metadata(controller, &[topic]).await;
-        let metadata = metadata.map_err(|error| AdminError::new(what(), error))?;
+        let metadata = metadata.map_err(|error| PortError::io(what(), error))?;
         let mut partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
         let led = partitions.find(|led| led.partition_index == partition);
         let address = led.and_then(|led| self.members.brokers().remove(&led.leader_id.0));
-        let address = address.ok_or_else(|| AdminError::new(what(), "there is none"))?;
+        let none = || PortError::new(ErrorKind::Gone, format!("{}: there is none", what()));
+        let address = address.ok_or_else(none)?;
         let connection = Connection::open(address, CALL_LIMIT).await;
-        connection.map_err(|error| AdminError::new(what(), error))
+        connection.map_err(|error| PortError::io(what(), error))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use faults::port::PortError;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 
-use super::{Admin, AdminError, check};
+use super::{Admin, check};
 
 /// Version of DescribeConfigs that is used.
 const VERSION: i16 = 2;
@@ -24,7 +25,7 @@ impl Admin {
     pub async fn broker_config(
         &self,
         broker: BrokerId,
-    ) -> Result<BTreeMap<String, String>, AdminError> {
+    ) -> Result<BTreeMap<String, String>, PortError> {
         self.config(broker, BROKER, &broker.to_string()).await
     }
 
@@ -36,7 +37,7 @@ impl Admin {
         &self,
         broker: BrokerId,
         topic: &str,
-    ) -> Result<BTreeMap<String, String>, AdminError> {
+    ) -> Result<BTreeMap<String, String>, PortError> {
         self.config(broker, TOPIC, topic).await
     }
 
@@ -45,7 +46,7 @@ impl Admin {
         broker: BrokerId,
         kind: i8,
         name: &str,
-    ) -> Result<BTreeMap<String, String>, AdminError> {
+    ) -> Result<BTreeMap<String, String>, PortError> {
         let resource = DescribeConfigsResource::default()
             .with_resource_type(kind)
             .with_resource_name(StrBytes::from_string(name.to_owned()))
@@ -55,7 +56,7 @@ impl Admin {
         let answer = self
             .ask(broker, VERSION, &request)
             .await
-            .map_err(|error| AdminError::new(&what, error))?;
+            .map_err(|error| PortError::io(&what, error))?;
         let mut settings = BTreeMap::new();
         for result in answer.results {
             check(&what, result.error_code, result.error_message.as_ref())?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faults::port::{ErrorKind, PortError};
 use futures::FutureExt;
 use futures::future::select_ok;
 use kafka_protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest, GroupId};
@@ -9,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 use tokio::time::timeout;
 
-use super::{Admin, AdminError, check};
+use super::{Admin, check};
 
 /// Version of FindCoordinator that is used: the last that asks for one group.
 const VERSION: i16 = 2;
@@ -60,18 +61,19 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no coordinator, or it does not answer.
-    pub async fn group(&self, group: &str) -> Result<Group, AdminError> {
+    pub async fn group(&self, group: &str) -> Result<Group, PortError> {
         let what = || format!("describe the group {group}");
+        let failed = |kind, why| PortError::new(kind, format!("{}: {why}", what()));
         let coordinator = self.coordinator(group).await;
-        let coordinator =
-            coordinator.ok_or_else(|| AdminError::new(what(), "nobody says who coordinates it"))?;
+        let coordinator = coordinator
+            .ok_or_else(|| failed(ErrorKind::Unreachable, "nobody says who coordinates it"))?;
         let id = GroupId(StrBytes::from_string(group.to_owned()));
         let request = DescribeGroupsRequest::default().with_groups(vec![id]);
         let answer = timeout(LIMIT, self.ask(coordinator, DESCRIBE_VERSION, &request)).await;
-        let answer = answer.map_err(|late| AdminError::new(what(), late))?;
-        let answer = answer.map_err(|error| AdminError::new(what(), error))?;
+        let answer = answer.map_err(|_| failed(ErrorKind::TimedOut, "no answer in time"))?;
+        let answer = answer.map_err(|error| PortError::io(what(), error))?;
         let described = answer.groups.into_iter().next();
-        let described = described.ok_or_else(|| AdminError::new(what(), "an empty answer"))?;
+        let described = described.ok_or_else(|| failed(ErrorKind::Other, "an empty answer"))?;
         check(what(), described.error_code, None)?;
         Ok(Group { state: described.group_state.to_string(), members: described.members.len() })
     }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use faults::port::{ErrorKind, PortError};
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
@@ -17,7 +18,7 @@ use kafka_protocol::messages::{
 use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
-use super::{Admin, AdminError, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
 
 /// Version of AlterPartitionReassignments that is used.
 const REASSIGN_VERSION: i16 = 0;
@@ -46,7 +47,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn lead(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    pub async fn lead(&self, assignment: &Assignment) -> Result<(), PortError> {
         self.place(assignment).await?;
         self.elect(assignment).await?;
         self.await_led(assignment).await
@@ -56,7 +57,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the controller refuses, or the reassignment does not complete in time.
-    pub async fn place(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    pub async fn place(&self, assignment: &Assignment) -> Result<(), PortError> {
         let (current, under_way) =
             (self.replicas(assignment).await?, self.under_way(assignment).await?);
         // While replicas go away they are still listed: that looks like nothing to do.
@@ -75,7 +76,7 @@ impl Admin {
     }
 
     /// Waits until no reassignment of these partitions is under way, and they have these replicas.
-    async fn await_placed(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    async fn await_placed(&self, assignment: &Assignment) -> Result<(), PortError> {
         let deadline = Instant::now() + COMPLETE_LIMIT;
         loop {
             let under_way = self.under_way(assignment).await?;
@@ -85,13 +86,11 @@ impl Admin {
             });
             let Some(((topic, partition), _)) = open else { return Ok(()) };
             if Instant::now() >= deadline {
-                return Err(AdminError::new(
-                    "reassign replicas",
-                    format!(
-                        "{topic}-{partition} is not complete after {} s",
-                        COMPLETE_LIMIT.as_secs()
-                    ),
-                ));
+                let limit = COMPLETE_LIMIT.as_secs();
+                let what = format!(
+                    "reassign replicas: {topic}-{partition} is not complete after {limit} s"
+                );
+                return Err(PortError::new(ErrorKind::TimedOut, what));
             }
             sleep(LOOK).await;
         }
@@ -101,7 +100,7 @@ impl Admin {
     async fn under_way(
         &self,
         assignment: &Assignment,
-    ) -> Result<BTreeSet<(String, i32)>, AdminError> {
+    ) -> Result<BTreeSet<(String, i32)>, PortError> {
         let topics = topics_of(assignment).into_iter().map(|topic| {
             ListPartitionReassignmentsTopics::default()
                 .with_name(topic_name(topic))
@@ -121,13 +120,13 @@ impl Admin {
     }
 
     /// Replicas of these partitions, by the controller's word.
-    async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, AdminError> {
+    async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, PortError> {
         let topics = topics_of(assignment);
         let controller = self.controller().await?;
         let metadata = self
             .metadata(controller, &topics)
             .await
-            .map_err(|error| AdminError::new("read the replicas", error))?;
+            .map_err(|error| PortError::io("read the replicas", error))?;
         let mut replicas = Assignment::new();
         for topic in &metadata.topics {
             let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
@@ -141,7 +140,7 @@ impl Admin {
         Ok(replicas)
     }
 
-    async fn reassign(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    async fn reassign(&self, assignment: &Assignment) -> Result<(), PortError> {
         let topics = topics_of(assignment).into_iter().map(|topic| {
             let partitions = of_topic(assignment, topic).map(|(partition, replicas)| {
                 let replicas = replicas.iter().map(|broker| WireBroker(*broker)).collect();
@@ -169,7 +168,7 @@ impl Admin {
         Ok(())
     }
 
-    async fn elect(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    async fn elect(&self, assignment: &Assignment) -> Result<(), PortError> {
         let topics = topics_of(assignment).into_iter().map(|topic| {
             TopicPartitions::default()
                 .with_topic(topic_name(topic))
@@ -194,14 +193,14 @@ impl Admin {
     }
 
     /// Waits until every broker names the first replica of each partition as its leader.
-    pub(super) async fn await_led(&self, assignment: &Assignment) -> Result<(), AdminError> {
+    pub(super) async fn await_led(&self, assignment: &Assignment) -> Result<(), PortError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
         for broker in self.brokers() {
             while !self.knows_leaders(broker, assignment).await {
                 if Instant::now() >= deadline {
                     let topics = topics_of(assignment).join(", ");
-                    let why = format!("broker {broker} does not name the new leaders");
-                    return Err(AdminError::new(format!("leaders of {topics}"), why));
+                    let what = format!("broker {broker} does not name the new leaders of {topics}");
+                    return Err(PortError::new(ErrorKind::TimedOut, what));
                 }
                 sleep(LOOK).await;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use faults::port::{ErrorKind, PortError};
 use kafka_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsTopic,
 };
@@ -15,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 use tokio::time::{Instant, sleep};
 
-use super::{Admin, AdminError, Assignment, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, Assignment, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
@@ -39,7 +40,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), AdminError> {
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), PortError> {
         let request = CreateTopicsRequest::default()
             .with_topics(topics.iter().map(creatable).collect())
             .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
@@ -56,7 +57,7 @@ impl Admin {
     }
 
     /// Waits until every broker knows every broker.
-    async fn await_brokers(&self) -> Result<(), AdminError> {
+    async fn await_brokers(&self) -> Result<(), PortError> {
         let deadline = Instant::now() + VISIBLE_LIMIT;
         let brokers = self.brokers();
         for broker in brokers.iter().copied() {
@@ -66,10 +67,9 @@ impl Admin {
                     break;
                 }
                 if Instant::now() >= deadline {
-                    return Err(AdminError::new(
-                        format!("broker {broker}"),
-                        format!("knows {known} of {} brokers", brokers.len()),
-                    ));
+                    let of = brokers.len();
+                    let what = format!("broker {broker} knows {known} of {of} brokers");
+                    return Err(PortError::new(ErrorKind::TimedOut, what));
                 }
                 sleep(LOOK).await;
             }
@@ -87,7 +87,7 @@ impl Admin {
         topic: &str,
         before: u32,
         replicas: &[Vec<BrokerId>],
-    ) -> Result<(), AdminError> {
+    ) -> Result<(), PortError> {
         let count = before as i32 + replicas.len() as i32;
         let assignments = replicas.iter().map(|replicas| {
             CreatePartitionsAssignment::default().with_broker_ids(wire_brokers(replicas))
@@ -111,7 +111,7 @@ impl Admin {
         self.await_led(&led).await
     }
 
-    async fn await_leaders(&self, topic: &NewTopic) -> Result<(), AdminError> {
+    async fn await_leaders(&self, topic: &NewTopic) -> Result<(), PortError> {
         let each = (0..).zip(&topic.assignment);
         let led = each.map(|(p, replicas)| ((topic.name.clone(), p), replicas.clone())).collect();
         self.await_led(&led).await

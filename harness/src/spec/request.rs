@@ -143,7 +143,7 @@ pub(super) fn permitted(
     }
     for need in plan.needs() {
         if let Some(why) = capability::missing(mode, need) {
-            let what = format!("plan `{name}` needs the capability {need:?}, which");
+            let what = format!("plan `{name}` needs the capability `{need}`, which");
             return Err(Failure::usage(format!("{what} is not to be had here: {why}"))
                 .with_cure(capability::cure(mode, need)));
         }

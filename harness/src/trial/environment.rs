@@ -65,11 +65,10 @@ pub(super) async fn record(
 }
 
 async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Settings, Failure> {
-    let failed = |error: crate::admin::AdminError| Failure::infrastructure(error.to_string());
     let topic = spec.cluster.main_topic();
     let mut configs = Vec::new();
     for broker in lab.members.brokers().into_keys() {
-        configs.push((broker, lab.admin.broker_config(broker).await.map_err(failed)?));
+        configs.push((broker, lab.admin.broker_config(broker).await?));
     }
     let Some((first, config)) = configs.first() else {
         return Err(Failure::infrastructure("there is no broker"));
@@ -81,7 +80,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
             });
         }
     }
-    let topic_config = lab.admin.topic_config(*first, &topic.name).await.map_err(failed)?;
+    let topic_config = lab.admin.topic_config(*first, &topic.name).await?;
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };

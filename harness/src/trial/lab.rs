@@ -71,7 +71,7 @@ impl Lab {
         let observer = ZookeeperObserver::start(watched).await?;
         let admin = Admin::new(Arc::clone(&members));
         tokio::try_join!(admin.create_topics(&topics), admin.await_producer_ids())
-            .map_err(|error| Failure::infrastructure(error.to_string()))?;
+            .map_err(Failure::from)?;
         observer.watch_metadata();
         Ok(Self {
             cluster,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Cluster, PortError, Process, RunControl};
+use faults::port::{ErrorKind, PortError, Process, RunControl};
+use faults::until;
 use results::judge::recovery::DELAYED;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, Role};
@@ -110,7 +111,7 @@ impl TrialRunControl {
 
     /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
     async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
-        let serving = self.lab.zookeeper_modes().await;
+        let serving = self.lab.cluster.zookeeper_modes().await;
         let servers = self.lab.members.zookeepers();
         servers
             .into_keys()
@@ -165,54 +166,45 @@ impl RunControl for TrialRunControl {
     }
 
     async fn steady(&self, limit: Duration) -> Result<(), PortError> {
-        let deadline = tokio::time::Instant::now() + limit;
         // Leaders may have moved a moment ago, and clients not have noticed yet.
         let since = self.now();
-        loop {
+        let steady = until(limit, LOOK, async || {
             // ZooKeeper is asked last, when nothing else is missing: it costs three connections.
             let missing = match self.missing(since) {
                 None => self.zookeeper_unsteady(&[]).await,
                 missing => missing,
             };
-            let Some(missing) = missing else {
-                if self.replaces_member() {
-                    continue;
-                }
-                return Ok(());
-            };
-            if tokio::time::Instant::now() >= deadline {
-                return Err(PortError(format!(
-                    "the cluster was not steady within {} s: {missing}",
-                    limit.as_secs()
-                )));
+            match missing {
+                None if self.replaces_member() => Err("a new member joins the group".to_owned()),
+                None => Ok(()),
+                Some(missing) => Err(missing),
             }
-            tokio::time::sleep(LOOK).await;
-        }
+        });
+        steady.await.map_err(|missing| {
+            let limit = limit.as_secs();
+            let what = format!("the cluster was not steady within {limit} s: {missing}");
+            PortError::new(ErrorKind::TimedOut, what)
+        })
     }
 
     async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool {
-        let deadline = tokio::time::Instant::now() + limit;
         let of = |role| {
             let of_role = without.iter().filter(move |process| process.role == role);
             of_role.map(|process| process.id).collect::<Vec<BrokerId>>()
         };
         let (brokers, zookeepers) = (of(Role::Broker), of(Role::Zookeeper));
         let mut whole_since = since;
-        loop {
+        let recovered = until(limit, LOOK, async || {
             if !self.is_whole(&brokers) {
                 whole_since = self.now();
             }
             let believed = whole_since.plus(BELIEVED_AFTER).max(self.ago(RECENT));
-            if self.load.borrow().served_since(believed)
-                && (zookeepers.is_empty() || self.zookeeper_unsteady(&zookeepers).await.is_none())
-            {
-                return true;
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return false;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+            let served = self.load.borrow().served_since(believed);
+            let recovered = served
+                && (zookeepers.is_empty() || self.zookeeper_unsteady(&zookeepers).await.is_none());
+            recovered.then_some(()).ok_or(())
+        });
+        recovered.await.is_ok()
     }
 
     fn interrupted(&self) -> bool {

@@ -63,6 +63,6 @@ async fn an_undo_without_a_cut_finds_nothing_to_do() {
     let spec = CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Reset };
     let cut = Cut { nodes: vec!["cpu-node1".into(), "cpu-node2".into()], spec };
     ledger.plan("a", world.now(), Undo::Uncut { cut }).unwrap();
-    heal_all(&world, &world, &mut ledger).await.unwrap();
+    heal_all(world.ports(), &world, &mut ledger).await.unwrap();
     assert!(world.on_disk().is_empty());
 }

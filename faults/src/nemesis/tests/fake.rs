@@ -6,7 +6,12 @@
 //! goes. Every call is counted and can be made to fail, to interrupt or to hang.
 //! It refuses, by panic, to be hurt before the undo is on disk.
 
-mod ports;
+mod clients;
+mod machine;
+mod metadata;
+mod network;
+mod run_control;
+mod servers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,7 +29,10 @@ use crate::cut::{Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
 use crate::machine::Impairment;
-use crate::port::{ClientChange, Lost, PartitionView, Process, ProcessState, View, ZkMode};
+use crate::port::{
+    ClientChange, Clients, ErrorKind, Lost, Machine, Metadata, Network, PartitionView, Process,
+    ProcessState, Servers, Signal, View, ZkMode,
+};
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,8 @@ pub(super) struct World {
     pub(super) deaf: bool,
     /// Something goes on answering on the ports of dead processes.
     pub(super) haunted: bool,
+    /// Nobody can be asked whether anything answers.
+    pub(super) blind: bool,
     pub(super) trouble: RefCell<BTreeMap<usize, Trouble>>,
     pub(super) trace: RefCell<Vec<String>>,
     pub(super) events: RefCell<Vec<Event>>,
@@ -111,6 +121,10 @@ fn nodes() -> BTreeSet<String> {
 
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
 
+fn failed(why: impl Into<String>) -> PortError {
+    PortError::new(ErrorKind::Other, why)
+}
+
 impl World {
     pub(super) fn new() -> Self {
         let process = |id, role| Process { node: NODES[id as usize - 1].into(), role, id };
@@ -141,6 +155,7 @@ impl World {
             session: Duration::from_secs(15),
             deaf: false,
             haunted: false,
+            blind: false,
             trouble: RefCell::default(),
             trace: RefCell::default(),
             events: RefCell::default(),
@@ -150,6 +165,17 @@ impl World {
             began: Instant::now(),
             calls: Cell::new(0),
             state: RefCell::new(state),
+        }
+    }
+
+    /// What faults act through.
+    pub(super) fn ports(&self) -> Ports<'_> {
+        Ports {
+            servers: Some(self),
+            network: Some(self),
+            machine: Some(self),
+            metadata: Some(self),
+            clients: Some(self),
         }
     }
 
@@ -254,6 +280,14 @@ impl World {
         self.on_disk().into_iter().filter_map(process).collect()
     }
 
+    /// An error when the place is lost from which questions are put.
+    fn reach(&self) -> Result<(), PortError> {
+        if self.blind {
+            return Err(PortError::new(ErrorKind::Unreachable, "the prober is gone"));
+        }
+        Ok(())
+    }
+
     fn trouble(&self, what: &str) -> Option<Trouble> {
         self.calls.set(self.calls.get() + 1);
         self.trace.borrow_mut().push(what.to_owned());
@@ -272,10 +306,12 @@ impl World {
     ) -> Result<T, PortError> {
         match self.trouble(&what) {
             None | Some(Trouble::Interrupt) => act().await,
-            Some(Trouble::Fail) => Err(PortError(format!("{what}: made to fail"))),
+            Some(Trouble::Fail) => {
+                Err(PortError::new(ErrorKind::Unreachable, format!("{what}: made to fail")))
+            }
             Some(Trouble::FailAfterwards) => {
                 act().await?;
-                Err(PortError(format!("{what}: made to fail afterwards")))
+                Err(PortError::new(ErrorKind::TimedOut, format!("{what}: made to fail afterwards")))
             }
             Some(Trouble::Hang) => {
                 self.killed.notify_one();
@@ -341,7 +377,7 @@ impl World {
             let session = state.sessions[&process.id];
             state.refused.insert((process.id, session));
             state.processes.insert(process.clone(), (pid, false));
-            return Err(PortError(format!("{process}: NodeExistsException")));
+            return Err(failed(format!("{process}: NodeExistsException")));
         }
         state.processes.insert(process.clone(), (pid, true));
         if process.role == Role::Broker {

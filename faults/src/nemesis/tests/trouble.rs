@@ -73,7 +73,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
         // `kbench heal`, in another process and without trouble.
         world.trouble.take();
         let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
-        heal_all(&world, &world, &mut ledger).await.unwrap();
+        heal_all(world.ports(), &world, &mut ledger).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
         assert!(world.links_down().is_empty() && world.impairments().is_empty());

@@ -22,6 +22,7 @@ fn probe(mode: Mode, need: Capability) -> Result<(), String> {
         | Capability::Clients
         | Capability::Workers
         | Capability::Upgrade
+        | Capability::Cpu
         | Capability::Disk => Ok(()),
         Capability::Cut
         | Capability::LinkDown

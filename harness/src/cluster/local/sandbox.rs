@@ -72,7 +72,7 @@ impl Mode {
             Capability::ExpireSession,
         ]);
         all.extend([Capability::Clients, Capability::Workers, Capability::Upgrade]);
-        all.extend([Capability::Limits, Capability::Clock]);
+        all.extend([Capability::Limits, Capability::Cpu, Capability::Clock]);
         if self.has_namespaces() {
             all.extend(LINKS);
             // Room: the data lies on mounts of its own. System calls: who attaches to a process that

@@ -1,0 +1,59 @@
+//! The machines of the cluster in memory.
+
+use super::*;
+use crate::machine::Observation;
+
+#[async_trait(?Send)]
+impl Machine for World {
+    async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Repair { process: process.clone(), impairment: *impairment };
+            assert!(self.on_disk().contains(&undo), "{process} was impaired without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            if impairment.is_fatal() {
+                let expires = Instant::now() + self.session;
+                let mut state = self.state.borrow_mut();
+                state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
+                if process.role == Role::Broker {
+                    state.registered.insert(process.id, Some(expires));
+                }
+            }
+            self.state.borrow_mut().impaired.push((process.clone(), *impairment));
+            Ok(())
+        };
+        self.call(format!("impair {process}"), act).await
+    }
+
+    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
+        let act = async || {
+            let mut state = self.state.borrow_mut();
+            state.impaired.retain(|(who, what)| who != process || what != impairment);
+            Ok(())
+        };
+        self.call(format!("repair {process}"), act).await
+    }
+
+    async fn impaired(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Observation, PortError> {
+        let act = async || {
+            let in_force = self.impairments().contains(&(process.clone(), *impairment));
+            let line = format!("{impairment}: {in_force}");
+            Ok(Observation { line, in_force })
+        };
+        self.call(format!("look for the impairment of {process}"), act).await
+    }
+
+    async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
+        let act = async || {
+            let runs = self.state.borrow().processes[process].1;
+            assert!(!runs, "{process} runs and loses what it writes");
+            Ok(Lost { bytes: if self.haunted { 0 } else { 1000 }, logs: 3 })
+        };
+        self.call(format!("lose what {process} did not flush"), act).await
+    }
+}

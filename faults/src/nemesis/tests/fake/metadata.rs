@@ -1,0 +1,100 @@
+//! The metadata of the cluster in memory.
+
+use super::*;
+
+#[async_trait(?Send)]
+impl Metadata for World {
+    async fn view(&self) -> Result<View, PortError> {
+        self.call("view".into(), async || Ok(self.see())).await
+    }
+
+    async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError> {
+        let act = async || {
+            let state = self.state.borrow();
+            let serving = if state.has_quorum() { state.zookeepers() } else { vec![] };
+            let leader = serving.last().copied();
+            let mode = |id| if Some(id) == leader { ZkMode::Leader } else { ZkMode::Follower };
+            Ok(serving.into_iter().map(|id| (id, mode(id))).collect())
+        };
+        self.call("zookeeper modes".into(), act).await
+    }
+
+    async fn coordinator(&self, group: &str) -> Result<Option<BrokerId>, PortError> {
+        let act = async || Ok(self.see().brokers.first().copied());
+        self.call(format!("coordinator of {group}"), act).await
+    }
+
+    async fn expire_session(&self, session: i64) -> Result<(), PortError> {
+        let act = async || {
+            let mut state = self.state.borrow_mut();
+            let owner = state.sessions.iter().find(|(_, owned)| **owned == session);
+            let Some(id) = owner.map(|(id, _)| *id) else {
+                return Err(failed(format!("there is no session {session}")));
+            };
+            if !self.deaf {
+                // Leaders and controller have moved by the time that the broker is back.
+                state.sessions.insert(id, session + 10);
+                state.registered.remove(&id);
+                drop(state);
+                self.tick();
+                self.state.borrow_mut().registered.insert(id, None);
+            }
+            Ok(())
+        };
+        self.call(format!("expire {session}"), act).await
+    }
+
+    async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        let act = async || {
+            let undone = |u: &Undo| matches!(u, Undo::RestoreLeaders | Undo::RestoreAssignment);
+            assert!(self.on_disk().iter().any(undone), "leaders moved without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let mut state = self.state.borrow_mut();
+            for partition in 0..REPLICAS.len() {
+                if state.leaders[partition] == Some(broker) {
+                    state.replicas[partition].rotate_left(1);
+                    state.leaders[partition] = state.replicas[partition].first().copied();
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("move leaders away from {broker}"), act).await
+    }
+
+    async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        let act = async || {
+            let undone = self.on_disk().contains(&Undo::RestoreAssignment);
+            assert!(undone, "replicas moved without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let mut state = self.state.borrow_mut();
+            for partition in 0..REPLICAS.len() {
+                state.replicas[partition].retain(|id| *id != broker);
+                if state.leaders[partition] == Some(broker) {
+                    state.leaders[partition] = state.replicas[partition].first().copied();
+                }
+            }
+            Ok(())
+        };
+        self.call(format!("move replicas away from {broker}"), act).await
+    }
+
+    async fn restore_leaders(&self) -> Result<(), PortError> {
+        let act = async || {
+            if self.see().brokers.len() < 3 {
+                return Err(PortError::new(
+                    ErrorKind::Refused,
+                    "not every preferred replica is in sync",
+                ));
+            }
+            let mut state = self.state.borrow_mut();
+            state.replicas = REPLICAS.iter().map(|r| r.to_vec()).collect();
+            state.leaders = REPLICAS.iter().map(|r| Some(r[0])).collect();
+            Ok(())
+        };
+        self.call("restore leaders".into(), act).await
+    }
+}

@@ -1,0 +1,141 @@
+//! The network of the cluster in memory.
+
+use super::*;
+
+#[async_trait(?Send)]
+impl Network for World {
+    async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Uncut { cut: cut.clone() };
+            assert!(self.on_disk().contains(&undo), "{cut} cut without undo");
+            if self.deaf {
+                return Ok(());
+            }
+            let mut state = self.state.borrow_mut();
+            state.cuts.push(cut.clone());
+            let on_it = |id: &BrokerId| cut.nodes.contains(&self.broker(*id).node);
+            let struck = state.leaders.iter().flatten().any(on_it);
+            state.mute |= struck && matches!(cut.spec.from, Side::Brokers | Side::Clients);
+            drop(state);
+            if matches!(cut.spec.from, Side::OtherNodes | Side::Zookeeper) {
+                self.lose(&cut.nodes, true);
+            }
+            Ok(())
+        };
+        self.call(format!("cut {cut}"), act).await
+    }
+
+    async fn uncut(&self, cut: &Cut) -> Result<(), PortError> {
+        let act = async || {
+            self.tick();
+            let mut state = self.state.borrow_mut();
+            state.cuts.retain(|known| known != cut);
+            state.mute &= !state.cuts.is_empty();
+            drop(state);
+            self.lose(&cut.nodes, false);
+            Ok(())
+        };
+        self.call(format!("uncut {cut}"), act).await
+    }
+
+    fn cuts(&self) -> Vec<Cut> {
+        self.state.borrow().cuts.clone()
+    }
+
+    async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError> {
+        let act = async || {
+            let there = self.cuts().contains(cut);
+            Ok(cut.ends(&nodes()).into_keys().filter(|_| there).map(|node| (node, 7)).collect())
+        };
+        self.call(format!("taken {cut}"), act).await
+    }
+
+    async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::LinkUp { nodes: nodes.to_vec() };
+            assert!(up || self.on_disk().contains(&undo), "links taken down without undo");
+            if self.deaf && !up {
+                return Ok(());
+            }
+            self.lose(nodes, !up);
+            let mut state = self.state.borrow_mut();
+            for node in nodes {
+                if up {
+                    state.links_down.remove(node);
+                } else {
+                    state.links_down.insert(node.clone());
+                }
+            }
+            Ok(())
+        };
+        let verb = if up { "take up" } else { "take down" };
+        self.call(format!("{verb} {}", nodes.join(" and ")), act).await
+    }
+
+    async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
+        let act = async || Ok(!self.links_down().iter().any(|down| down == node));
+        self.call(format!("link of {node}"), act).await
+    }
+
+    async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
+        let act = async || {
+            let undo = Undo::Restore { degradation: degradation.clone() };
+            assert!(self.on_disk().contains(&undo), "{degradation} without undo");
+            if !self.deaf {
+                self.state.borrow_mut().degraded.push(degradation.clone());
+            }
+            Ok(())
+        };
+        self.call(format!("degrade {degradation}"), act).await
+    }
+
+    async fn restore(&self, degradation: &Degradation) -> Result<(), PortError> {
+        let act = async || {
+            self.state.borrow_mut().degraded.retain(|known| known != degradation);
+            Ok(())
+        };
+        self.call(format!("restore {degradation}"), act).await
+    }
+
+    async fn degraded(
+        &self,
+        degradation: &Degradation,
+    ) -> Result<BTreeMap<String, Degraded>, PortError> {
+        let act = async || {
+            let there = self.degradations().contains(degradation);
+            let nodes = degradation.nodes.iter().filter(|_| there).cloned();
+            Ok(nodes.map(|node| (node, Degraded { by: "nft", touched: 7, seen: 70 })).collect())
+        };
+        self.call(format!("degraded {degradation}"), act).await
+    }
+
+    async fn round_trip(&self, _: &Origin, to: &Process) -> Result<Option<Duration>, PortError> {
+        self.reach()?;
+        let delay = self.degradations().into_iter().find_map(|degraded| match degraded.condition {
+            Condition::Delay(delay) if degraded.nodes.contains(&to.node) => Some(delay.by),
+            _ => None,
+        });
+        Ok(Some(delay.unwrap_or_default() + Duration::from_micros(200)))
+    }
+
+    async fn reaches(
+        &self,
+        from: &Origin,
+        to: &Process,
+        service: Service,
+    ) -> Result<Reach, PortError> {
+        self.reach()?;
+        let mut cut = self.cuts().iter().any(|cut| cut.silences(&nodes(), from, to, service));
+        let from = match from {
+            Origin::Node(node) => node.as_str(),
+            Origin::Clients => "",
+        };
+        let down = self.links_down();
+        cut |= from != to.node && (down.iter().any(|node| *node == from || *node == to.node));
+        if self.haunted || !cut {
+            return Ok(Reach::Answered);
+        }
+        sleep(Duration::from_millis(250)).await;
+        Ok(Reach::Unanswered)
+    }
+}

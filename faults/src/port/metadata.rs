@@ -1,0 +1,98 @@
+//! The cluster's metadata: who leads what, who is registered by which session; and its changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use async_trait::async_trait;
+use results::record::event::{BrokerId, Process};
+
+use super::PortError;
+
+/// The cluster as ZooKeeper describes it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// The controller; `None` while there is none.
+    pub controller: Option<BrokerId>,
+    /// Registered brokers.
+    pub brokers: BTreeSet<BrokerId>,
+    /// ZooKeeper sessions that own the registrations.
+    pub sessions: BTreeMap<BrokerId, i64>,
+    /// Topic of the main load.
+    pub topic: String,
+    /// Partitions of every topic of the cluster, internal ones included.
+    pub partitions: BTreeMap<(String, i32), PartitionView>,
+    /// ZooKeeper servers that serve; filled where a target asks for them.
+    pub zookeeper: BTreeMap<BrokerId, ZkMode>,
+    /// Consumer group of the load, if it has one.
+    pub group: Option<String>,
+    /// Brokers that coordinate groups; filled for the groups that a target asks for.
+    pub coordinators: BTreeMap<String, BrokerId>,
+    /// Processes that a fault is on at present; the nemesis fills it.
+    pub struck: BTreeSet<Process>,
+}
+
+/// What a ZooKeeper server that serves says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZkMode {
+    /// It leads the ensemble, or is all of it.
+    Leader,
+    /// It follows.
+    Follower,
+}
+
+/// A topic and the number of a partition.
+pub type Partition = (String, i32);
+
+/// One partition in a [`View`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionView {
+    /// Leader; `None` while there is none.
+    pub leader: Option<BrokerId>,
+    /// In-sync replicas.
+    pub isr: Vec<BrokerId>,
+    /// Assigned replicas, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+}
+
+impl fmt::Display for PartitionView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.leader {
+            Some(leader) => write!(f, "led by {leader}")?,
+            None => write!(f, "without leader")?,
+        }
+        write!(f, ", replicas {:?}, in sync {:?}", self.replicas, self.isr)
+    }
+}
+
+/// The cluster's metadata, by the word of ZooKeeper and brokers.
+#[async_trait(?Send)]
+pub trait Metadata {
+    /// The cluster as ZooKeeper describes it now. `Unreachable` while nobody follows it: what was
+    /// seen last is no answer.
+    async fn view(&self) -> Result<View, PortError>;
+
+    /// The ZooKeeper servers that serve now, by their own word. One that answers nothing within a
+    /// short time-out, or has no quorum, is not among them.
+    async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError>;
+
+    /// The broker that coordinates the consumer group, by the word of any broker; `None` when
+    /// nobody says so within a short time-out.
+    async fn coordinator(&self, group: &str) -> Result<Option<BrokerId>, PortError>;
+
+    /// Ends the ZooKeeper session with this id, as if it had expired; returns when ZooKeeper has
+    /// confirmed it.
+    async fn expire_session(&self, session: i64) -> Result<(), PortError>;
+
+    /// Makes `broker` the last of the replicas of every partition that it leads, in the topics of
+    /// the load, and elects the first; returns when it leads none of them. The replica sets stay.
+    async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError>;
+
+    /// Reassigns every replica that `broker` has of the load's partitions to a broker that has none
+    /// of the partition; where there is no such broker, the partition does with one replica less.
+    /// Returns when the reassignment is complete.
+    async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError>;
+
+    /// Gives every topic of the load the replicas, in the order that the cluster started with, and
+    /// elects the preferred leaders; returns when all have caught up and those lead.
+    async fn restore_leaders(&self) -> Result<(), PortError>;
+}

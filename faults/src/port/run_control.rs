@@ -1,0 +1,34 @@
+//! The run around the nemesis: its clock, its record, its judgement of when the cluster is well.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use results::record::clock::RunTime;
+use results::record::event::{EventKind, Process};
+
+use super::PortError;
+
+/// What the nemesis asks of the run around it.
+///
+/// The nemesis drops the future of a wait when the user interrupts it.
+#[async_trait(?Send)]
+pub trait RunControl {
+    /// The run's time.
+    fn now(&self) -> RunTime;
+
+    /// Appends to the run's events, at the time `at`. Returns at once: an injection follows.
+    fn record(&self, at: RunTime, event: EventKind);
+
+    /// Waits until every ZooKeeper server serves, every broker is registered, every partition has
+    /// its full ISR, all partitions are acking and the consumers' lag is drained. The error says
+    /// what was missing at `limit`.
+    async fn steady(&self, limit: Duration) -> Result<(), PortError>;
+
+    /// Waits until every partition of the load acks records that were due after `since`, and what
+    /// is left does without `without`: a controller is registered which is none of these brokers,
+    /// and if ZooKeeper servers are among them, all others serve. False when `limit` passed first.
+    async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool;
+
+    /// Whether the user asked to stop. The nemesis checks it between steps and while it waits.
+    fn interrupted(&self) -> bool;
+}

@@ -1,0 +1,76 @@
+//! The server processes of a trial's cluster.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faults::port::{ErrorKind, Metadata, PortError, Process, ProcessState, Servers, Signal};
+use faults::until;
+use results::record::event::Role;
+
+use super::gone;
+use crate::trial::lab::Lab;
+
+/// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
+/// newest segments.
+const REGISTER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the registration is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[async_trait(?Send)]
+impl Servers for Lab {
+    fn processes(&self) -> Vec<Process> {
+        self.members.processes()
+    }
+
+    async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
+        self.cluster.state(process).ok_or_else(|| never_started(process))
+    }
+
+    async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
+        self.cluster.ended(process, limit).await.ok_or_else(|| never_started(process))
+    }
+
+    async fn answers(&self, process: &Process) -> Result<bool, PortError> {
+        Ok(self.cluster.answers(process).await)
+    }
+
+    async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
+        Ok(self.cluster.signal(process, signal)?)
+    }
+
+    async fn start(&self, process: &Process) -> Result<(), PortError> {
+        self.cluster.restart(process).await?;
+        if process.role == Role::Zookeeper {
+            return Ok(());
+        }
+        let registered = until(REGISTER_LIMIT, LOOK, async || {
+            if let Some(ProcessState::Gone { how, .. }) = self.cluster.state(process) {
+                return Ok(Err(gone(format!("{process} ended before it registered ({how})"))));
+            }
+            if self.view().await?.brokers.contains(&process.id) {
+                return Ok(Ok(()));
+            }
+            let limit = REGISTER_LIMIT.as_secs();
+            let late = format!("{process} did not register within {limit} s");
+            Err(PortError::new(ErrorKind::TimedOut, late))
+        });
+        registered.await?
+    }
+
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
+        Ok(self.cluster.set_version(process, version)?)
+    }
+
+    async fn version(&self, process: &Process) -> Result<String, PortError> {
+        Ok(self.cluster.version(process)?)
+    }
+
+    async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
+        Ok(self.cluster.refused(process, session)?)
+    }
+}
+
+fn never_started(process: &Process) -> PortError {
+    gone(format!("{process} was never started"))
+}
