@@ -174,6 +174,6 @@ fn load_trial(
     let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.as_str());
     let faults = Timeline::new(&events).faults;
     let context = CheckContext { faults, allowed: allowed.collect() };
-    let checks = check::all(&history, &context);
+    let checks = check::all(&history, &context).map_err(|error| error.to_string())?;
     Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
 }

@@ -52,16 +52,26 @@
 //! find violations, but never ends *valid*: its verdict is *unknown*. So it is when it had nothing
 //! to look at although it should have. A checker that panics is *unknown*, too.
 //!
-//! One file for each family: `loss`, `presence`, `order`, `reads`, `consumers`, `coverage`; `index`
-//! (with `groups`) is built once and shared; `finding` collects what a checker finds, `words` name
-//! it.
+//! # How much memory
+//! A history is read twice at most, and never held. The first time, a `survey` folds each stream
+//! into facts of which a clean history needs next to nothing, and finds the offsets at which
+//! anything may be wrong. Only what lies there is read again, in full, into an `index` (with
+//! `groups`), and judged by the plain definitions. A checker looks at one partition's suspects and
+//! facts after the other, and adds up what it finds.
+//!
+//! A new checker is a file (or a function in its family's) and its line of the table. What it takes
+//! for wrong must be among the suspects (`survey` says what is); what it counts as examined is a
+//! fact of the survey.
+//!
+//! One file for each family: `loss`, `presence`, `order`, `reads`, `consumers`, `coverage`;
+//! `finding` collects what a checker finds, `words` name it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
-use crate::record::history::History;
+use crate::record::history::{HistoryError, Source};
 
 mod consumers;
 mod coverage;
@@ -72,10 +82,12 @@ mod loss;
 mod order;
 mod presence;
 mod reads;
+mod survey;
 mod words;
 
 use finding::Finding;
-use index::LogIndex;
+use index::{Extent, LogIndex};
+use survey::Survey;
 
 /// What the checkers need to know beside the history.
 #[derive(Debug, Clone, Default)]
@@ -145,15 +157,36 @@ const CHECKERS: [Checker; 15] = {
 };
 
 /// Runs every checker, in the order of the table above.
-pub fn all(history: &History, context: &CheckContext) -> Vec<Check> {
-    let index = catch_unwind(AssertUnwindSafe(|| LogIndex::new(history)));
-    CHECKERS
-        .iter()
-        .map(|checker| match &index {
-            Ok(index) => run(checker, index, context),
-            Err(_) => crashed(checker.name, "the index of the history could not be built"),
-        })
-        .collect()
+///
+/// # Errors
+/// When the history cannot be read.
+pub fn all(source: &dyn Source, context: &CheckContext) -> Result<Vec<Check>, HistoryError> {
+    judge(source, context, Extent::Suspects)
+}
+
+/// The same, where every record is taken for suspect: with memory in proportion to the history, and
+/// with nothing but the definitions. [`all`] must find the same.
+///
+/// # Errors
+/// When the history cannot be read.
+pub fn in_full(source: &dyn Source, context: &CheckContext) -> Result<Vec<Check>, HistoryError> {
+    judge(source, context, Extent::All)
+}
+
+fn judge(
+    source: &dyn Source,
+    context: &CheckContext,
+    extent: Extent,
+) -> Result<Vec<Check>, HistoryError> {
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let survey = Survey::of(source)?;
+        let index = LogIndex::new(source, &survey, extent)?;
+        Ok(CHECKERS.iter().map(|checker| run(checker, &index, context)).collect())
+    }));
+    made.unwrap_or_else(|_| {
+        let what = "the survey of the history failed";
+        Ok(CHECKERS.iter().map(|checker| crashed(checker.name, what)).collect())
+    })
 }
 
 fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check {
@@ -163,7 +196,7 @@ fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check
             finding.doubt("the history holds no stream of a producer of the main load");
         } else {
             for &evidence in checker.needs {
-                index.missing(evidence).iter().for_each(|missing| finding.doubt(missing));
+                index.survey.missing(evidence).iter().for_each(|missing| finding.doubt(missing));
             }
             (checker.judge)(index, &mut finding);
         }
@@ -186,7 +219,7 @@ fn crashed(name: &str, what: &str) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::history::{Client, Ending, LoadRole, Stream, StreamHeader};
+    use crate::record::history::{Client, Ending, History, LoadRole, Stream, StreamHeader};
 
     #[test]
     fn a_checker_that_panics_is_unknown_and_says_so() {
@@ -204,7 +237,8 @@ mod tests {
             ending: Ending::Complete,
         };
         let history = History { streams: vec![stream] };
-        let index = LogIndex::new(&history);
+        let survey = Survey::of(&history).unwrap();
+        let index = LogIndex::new(&history, &survey, Extent::Suspects).unwrap();
         let broken = checker("broken", "records", &[], |_, _| panic!("on purpose"));
         let check = run(&broken, &index, &CheckContext::default());
         assert_eq!(check.verdict, Verdict::Unknown);

@@ -99,7 +99,7 @@ fn a_witness_names_the_fault_that_was_in_force() {
     let at = named(&history, "lost").witnesses[0].at_s.unwrap();
     let during = |faults| {
         let context = CheckContext { faults, ..CheckContext::default() };
-        check::all(&history, &context)[0].witnesses[0].during.clone()
+        check::all(&history, &context).unwrap()[0].witnesses[0].during.clone()
     };
     let before = fault("controller", 0.0, at / 2.0);
     let active = fault("leader", at / 2.0, at + 1.0);

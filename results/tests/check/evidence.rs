@@ -146,7 +146,7 @@ fn without_any_drain_nothing_about_the_log_is_valid() {
     ];
     assert_eq!(unknown, of_the_log);
     let context = CheckContext::default();
-    let note = check::all(&history, &context)[0].note.clone().unwrap();
+    let note = check::all(&history, &context).unwrap()[0].note.clone().unwrap();
     assert!(note.contains("the run ended before user-events partition 0 was drained"), "{note}");
 }
 
@@ -280,7 +280,7 @@ fn a_plan_may_allow_duplicates_in_a_new_epoch_and_no_others() {
         }));
         let context =
             CheckContext { allowed: allowed.iter().copied().collect(), ..CheckContext::default() };
-        let checks = check::all(&history, &context);
+        let checks = check::all(&history, &context).unwrap();
         let check = checks.into_iter().find(|check| check.name == "duplicate").unwrap();
         (check.verdict, check.witnesses[0].what.clone(), check.note.unwrap_or_default())
     };

@@ -74,7 +74,7 @@ fn number() -> impl Strategy<Value = i64> {
 }
 
 /// Entries of any kind in any stream, whether they make sense or not.
-fn any_history() -> impl Strategy<Value = History> {
+pub(crate) fn any_history() -> impl Strategy<Value = History> {
     let partition = || prop_oneof![8 => 0..2_i32, 1 => Just(-1), 1 => Just(i32::MAX)];
     let numbers = || (partition(), number(), number(), number(), 0..14_u8);
     let entry = numbers().prop_map(|(partition, a, b, c, kind)| {

@@ -7,6 +7,7 @@ mod bad;
 mod evidence;
 mod good;
 mod mutate;
+mod split;
 mod world;
 
 use results::judge::check::{self, CheckContext};
@@ -15,7 +16,7 @@ use results::record::history::History;
 
 /// All checks of a history of which nothing is known beside it.
 fn checks(history: &History) -> Vec<Check> {
-    check::all(history, &CheckContext::default())
+    check::all(history, &CheckContext::default()).unwrap()
 }
 
 /// Names of the checks with this verdict.

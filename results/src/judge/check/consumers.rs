@@ -1,111 +1,75 @@
 //! What consumers read in sequence, and where groups resume.
 
-use std::collections::HashMap;
-
 use super::finding::{Anomaly, Finding, Weight};
-use super::groups::{Assignment, Commit, GroupPartition};
+use super::groups::GroupPartition;
 use super::index::LogIndex;
-use crate::record::history::{Client, Entry, Partition, Poll, Stream};
+use super::survey::{AcceptedCommit, GroupAssignment, LogFacts, PollStep};
+use crate::record::history::Client;
 
 const NO_GROUP: &str = "no consumer group";
 
-/// Calls `judge` for every two consecutive polls of one partition within one assignment.
-fn each_step<'a>(
-    stream: &'a Stream,
-    finding: &mut Finding<'_>,
-    mut judge: impl FnMut(&mut Finding<'_>, &'a Poll, &'a Poll),
-) {
-    let mut last: HashMap<Partition, &Poll> = HashMap::new();
-    for entry in &stream.entries {
-        match entry {
-            Entry::Poll(poll) => {
-                finding.examined(1);
-                if let Some(before) = last.insert(poll.partition, poll) {
-                    judge(finding, before, poll);
-                }
-            }
-            Entry::Assigned { partition, .. } | Entry::Revoked { partition, .. } => {
-                last.remove(partition);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The reader's name in a sentence, if the stream is a reader's.
-fn reader(stream: &Stream) -> Option<String> {
-    match &stream.header.client {
+/// Topic and name of the reader who took a step.
+fn reader<'i>(index: &'i LogIndex<'_>, step: &PollStep) -> (&'i str, String) {
+    let header = &index.survey.streams[step.stream].header;
+    let name = match &header.client {
         Client::GroupConsumer { consumer, group } => {
-            Some(format!("consumer {consumer} of group {group}"))
+            format!("consumer {consumer} of group {group}")
         }
-        Client::Drain => Some("the drain".to_owned()),
-        _ => None,
-    }
-}
-
-fn is_group(stream: &Stream) -> bool {
-    matches!(stream.header.client, Client::GroupConsumer { .. })
+        _ => "the drain".to_owned(),
+    };
+    (&header.topic, name)
 }
 
 /// `poll-skip`: see the table in [`check`](super).
 pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
-    for stream in index.streams.iter().filter(|stream| is_group(stream)) {
-        let topic = &*stream.header.topic;
-        each_step(stream, finding, |finding, before, poll| {
-            let Some(log) = index.partition(topic, poll.partition) else {
-                return;
-            };
-            let passed = log.records_between(before.offset.saturating_add(1), poll.offset);
-            if passed > 0 {
-                finding.found(Weight::Violation, || Anomaly {
-                    topic,
-                    partition: poll.partition,
-                    offset: Some(poll.offset),
-                    at: Some(poll.at),
-                    what: format!(
-                        "{} read offset {} next after {}; records passed over: {passed}",
-                        reader(stream).unwrap_or_default(),
-                        poll.offset,
-                        before.offset
-                    ),
-                });
-            }
-        });
+    finding.examined(index.survey.polls.by_groups);
+    for step in &index.survey.ahead {
+        let (topic, reader) = reader(index, step);
+        let Some(facts) = index.survey.partition(topic, step.partition) else {
+            continue;
+        };
+        let PollStep { partition, before, offset, at, .. } = *step;
+        let passed = facts.log.records_between(before.saturating_add(1), offset);
+        if passed > 0 {
+            finding.found(Weight::Violation, || Anomaly {
+                topic,
+                partition,
+                offset: Some(offset),
+                at: Some(at),
+                what: format!(
+                    "{reader} read offset {offset} next after {before}; records passed over: \
+                     {passed}"
+                ),
+            });
+        }
     }
-    if !index.has_group {
+    if !index.survey.has_group() {
         finding.none_due(NO_GROUP);
     }
 }
 
 /// `poll-regress`: see the table in [`check`](super).
 pub(super) fn poll_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
-    for stream in &index.streams {
-        let Some(reader) = reader(stream) else {
-            continue;
-        };
-        each_step(stream, finding, |finding, before, poll| {
-            if poll.offset <= before.offset {
-                finding.found(Weight::Violation, || Anomaly {
-                    topic: &stream.header.topic,
-                    partition: poll.partition,
-                    offset: Some(poll.offset),
-                    at: Some(poll.at),
-                    what: format!(
-                        "{reader} read offset {} next after {}",
-                        poll.offset, before.offset
-                    ),
-                });
-            }
+    finding.examined(index.survey.polls.by_groups + index.survey.polls.by_drain);
+    for step in &index.survey.back {
+        let (topic, reader) = reader(index, step);
+        let PollStep { partition, before, offset, at, .. } = *step;
+        finding.found(Weight::Violation, || Anomaly {
+            topic,
+            partition,
+            offset: Some(offset),
+            at: Some(at),
+            what: format!("{reader} read offset {offset} next after {before}"),
         });
     }
-    if !index.has_group {
+    if !index.survey.has_group() {
         finding.none_due("no consumer group; only the drain was looked at");
     }
 }
 
 /// Says so when there is no commit to judge by.
 fn count_commits(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
-    if !index.has_group {
+    if !index.survey.has_group() {
         finding.none_due(NO_GROUP);
     } else if index.groups.iter().all(|group| group.commits.is_empty()) {
         finding.doubt("no commit of the group was accepted");
@@ -116,10 +80,10 @@ fn count_commits(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 pub(super) fn commit_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     count_commits(index, finding);
     for group in &index.groups {
-        finding.examined(group.commits.len() + group.assignments.len());
+        finding.examined((group.commits.len() + group.assignments.len()) as u64);
         let mut commits = group.commits.iter().peekable();
         let mut highest = None;
-        for assignment in &group.assignments {
+        for assignment in group.assignments {
             while let Some(commit) = commits.next_if(|commit| commit.at < assignment.at) {
                 judge_commit(group, finding, &mut highest, commit);
             }
@@ -134,8 +98,8 @@ pub(super) fn commit_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 fn judge_commit<'a>(
     group: &GroupPartition<'_>,
     finding: &mut Finding<'_>,
-    highest: &mut Option<&'a Commit>,
-    commit: &'a Commit,
+    highest: &mut Option<&'a AcceptedCommit>,
+    commit: &'a AcceptedCommit,
 ) {
     let Some(bound) = highest.filter(|bound| commit.offset < bound.offset) else {
         *highest = Some(commit);
@@ -167,8 +131,8 @@ fn judge_commit<'a>(
 fn judge_resumption(
     group: &GroupPartition<'_>,
     finding: &mut Finding<'_>,
-    highest: &mut Option<&Commit>,
-    assignment: &Assignment<'_>,
+    highest: &mut Option<&AcceptedCommit>,
+    assignment: &GroupAssignment,
 ) {
     let Some(bound) = *highest else { return };
     if assignment.committed.is_some_and(|committed| committed >= bound.offset) {
@@ -200,24 +164,24 @@ fn judge_resumption(
 pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     count_commits(index, finding);
     for group in &index.groups {
-        let Some(log) = index.partition(group.topic, group.partition) else {
+        let Some(facts) = index.survey.partition(group.topic, group.partition) else {
             continue;
         };
-        finding.examined(group.assignments.len());
-        let mut polls = group.polls.iter().peekable();
+        finding.examined(group.assignments.len() as u64);
+        let mut reads = group.reads.iter().peekable();
         // The offset behind everything that the group has read so far.
         let mut read_to = None;
-        for assignment in &group.assignments {
-            while let Some(&(_, offset)) = polls.next_if(|&&(at, _)| at < assignment.at) {
+        for assignment in group.assignments {
+            while let Some(&(_, offset)) = reads.next_if(|&&(at, _)| at < assignment.at) {
                 read_to = read_to.max(Some(offset.saturating_add(1)));
             }
-            let what = start_behind(log, assignment, read_to)
-                .or_else(|| committed_behind(log, assignment, read_to));
+            let what = start_behind(&facts.log, assignment, read_to)
+                .or_else(|| committed_behind(&facts.log, assignment, read_to));
             if let Some(what) = what {
                 finding.found(Weight::Violation, || Anomaly {
                     topic: group.topic,
                     partition: group.partition,
-                    offset: assignment.first.map(|poll| poll.offset).or(assignment.committed),
+                    offset: assignment.first.or(assignment.committed),
                     at: Some(assignment.at),
                     what: format!("group {}: consumer {} {what}", group.group, assignment.consumer),
                 });
@@ -228,11 +192,11 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 
 /// The first record read lies behind the offset at which the group had to resume.
 fn start_behind(
-    log: &super::index::PartitionLog<'_>,
-    assignment: &Assignment<'_>,
+    log: &LogFacts,
+    assignment: &GroupAssignment,
     read_to: Option<i64>,
 ) -> Option<String> {
-    let first = assignment.first?.offset;
+    let first = assignment.first?;
     let (due, why) = match (assignment.committed, read_to) {
         (Some(committed), _) => (committed, "was committed"),
         (None, Some(read_to)) => (read_to, "is where the group had stopped reading"),
@@ -246,8 +210,8 @@ fn start_behind(
 
 /// The committed offset lies behind everything that any member has read.
 fn committed_behind(
-    log: &super::index::PartitionLog<'_>,
-    assignment: &Assignment<'_>,
+    log: &LogFacts,
+    assignment: &GroupAssignment,
     read_to: Option<i64>,
 ) -> Option<String> {
     let committed = assignment.committed?;

@@ -9,8 +9,8 @@ use crate::record::history::Ending;
 pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
         finding.examined(1);
-        if let Some(what) = index.undrained(log) {
-            let reached = log.drained.map(|drained| drained.reached);
+        if let Some(what) = index.survey.undrained(log.topic, log.partition) {
+            let reached = log.facts.log.drained.map(|drained| drained.reached);
             finding.found(Weight::Doubtful, || Anomaly {
                 topic: log.topic,
                 partition: log.partition,
@@ -21,7 +21,9 @@ pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         }
     }
     for log in index.partitions.values() {
-        let late = log.acked().filter(|(writer, send, _)| writer.of_load && log.came_late(send));
+        let late = log
+            .acked()
+            .filter(|(writer, send, _)| writer.of_load && log.facts.log.came_late(send.done));
         for (writer, send, offset) in late {
             finding.found(Weight::Doubtful, || Anomaly {
                 topic: log.topic,
@@ -35,7 +37,7 @@ pub(super) fn unseen(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             });
         }
     }
-    for stream in &index.streams {
+    for stream in &index.survey.streams {
         finding.examined(1);
         if let Ending::Truncated { what, .. } = &stream.ending {
             finding.doubt(what);

@@ -67,8 +67,8 @@ impl<'c> Finding<'c> {
     }
 
     /// `n` more things were looked at.
-    pub(super) fn examined(&mut self, n: usize) {
-        self.examined += n as u64;
+    pub(super) fn examined(&mut self, n: u64) {
+        self.examined += n;
     }
 
     /// Something is missing that the verdict *valid* needs.

@@ -1,241 +1,225 @@
-//! One read-only view of a history, shared by all checkers: for each partition of the judged
-//! topics, what was sent, what L holds, and what else was read.
+//! What the checkers see: the facts of a survey, and the entries at its suspects in full.
 //!
-//! It holds references into the history in sorted vectors, 8 to 16 bytes an entry: an hour at
-//! 1000 msg/s fits beside its history. Nothing is judged here.
+//! It holds the suspect entries in sorted vectors. Nothing is judged here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Evidence;
 use super::groups::GroupPartition;
+use super::survey::{Identity, Intervals, PartitionFacts, Survey, WriterFacts, identity};
 use crate::record::clock::RunTime;
 use crate::record::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Partition, Poll, ProducerEpoch,
-    RecordId, Send, Stream,
+    Client, Ending, Entry, HistoryError, Observed, Outcome, Partition, Poll, ProducerEpoch,
+    RecordId, Send, Source,
 };
+
+/// How much of the history is taken for suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What the survey says.
+    Suspects,
+    /// Everything.
+    All,
+}
 
 /// The judged part of a history.
 pub(super) struct LogIndex<'a> {
+    pub(super) survey: &'a Survey,
     /// The partitions of the judged topics, by topic and number.
     pub(super) partitions: BTreeMap<(&'a str, Partition), PartitionLog<'a>>,
     /// What each consumer group did with each of these partitions.
     pub(super) groups: Vec<GroupPartition<'a>>,
-    /// Streams of the judged topics, probes' included.
-    pub(super) streams: Vec<&'a Stream>,
-    /// Whether a consumer group read a judged topic.
-    pub(super) has_group: bool,
 }
 
-/// One partition: what was sent to it and what was read from it.
+/// One partition: what was sent to it and what was read from it, as far as it is suspect.
 pub(super) struct PartitionLog<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: Partition,
+    /// What is known of all of it.
+    pub(super) facts: &'a PartitionFacts,
     /// L, by offset; one entry for each offset.
-    pub(super) log: Vec<&'a Poll>,
-    /// The records in L that name this partition, by [`identity`] and then offset.
-    by_id: Vec<(&'a RecordId, i64)>,
+    pub(super) log: Vec<Poll>,
     /// Every read that is not in `log`, by offset and then time.
-    pub(super) others: Vec<Read<'a>>,
+    pub(super) others: Vec<OtherRead>,
     /// Producers' lives that sent to this partition.
-    pub(super) writers: Vec<Writer<'a>>,
-    /// How the drain ended, if it did.
-    pub(super) drained: Option<Drained>,
+    pub(super) writers: Vec<Sends<'a>>,
     /// In which epochs which offsets were written, by offset: from the first, before the end.
     epochs: Vec<(i64, i64, ProducerEpoch)>,
+    wanted: Intervals,
 }
 
-/// One life of a producer, in one partition.
-pub(super) struct Writer<'a> {
-    pub(super) producer: u16,
-    pub(super) incarnation: u16,
-    pub(super) acks_all: bool,
-    pub(super) idempotent: bool,
-    /// Whether it is of the load, and not a probe.
-    pub(super) of_load: bool,
+/// The suspect sends of one life of a producer to one partition.
+pub(super) struct Sends<'a> {
+    pub(super) writer: &'a WriterFacts,
     /// Whether every send of it is known; of one that was killed, what was open then is not.
     pub(super) ending: &'a Ending,
     /// By sequence.
-    pub(super) sends: Vec<&'a Send>,
+    pub(super) sends: Vec<Send>,
 }
 
 /// One record as somebody read it.
-pub(super) struct Read<'a> {
-    pub(super) poll: &'a Poll,
+pub(super) struct OtherRead {
+    pub(super) poll: Poll,
     /// The group's consumer, or none for the drain.
     pub(super) consumer: Option<u16>,
-}
-
-/// The end of a partition's drain.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Drained {
-    pub(super) end_offset: i64,
-    pub(super) reached: i64,
-    at: RunTime,
-}
-
-/// Who wrote a record: what stays the same over all copies of it.
-pub(super) fn identity(id: &RecordId) -> (u16, u16, u64) {
-    (id.producer, id.incarnation, id.sequence)
+    /// Number of the reader's stream among the judged ones.
+    pub(super) stream: usize,
 }
 
 impl<'a> LogIndex<'a> {
-    pub(super) fn new(history: &'a History) -> Self {
-        let is_main = |stream: &&Stream| {
-            matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
-        };
-        let topics: BTreeSet<&str> =
-            history.streams.iter().filter(is_main).map(|stream| &*stream.header.topic).collect();
-        let streams: Vec<&Stream> = history
-            .streams
-            .iter()
-            .filter(|stream| topics.contains(&*stream.header.topic))
-            .collect();
-        let mut index = Self {
-            partitions: BTreeMap::new(),
-            groups: GroupPartition::collect(&streams),
-            has_group: streams
-                .iter()
-                .any(|stream| matches!(stream.header.client, Client::GroupConsumer { .. })),
-            streams,
-        };
-        for stream in index.streams.clone() {
-            index.add(stream);
+    /// Reads the suspect entries of `source`, which `survey` is of.
+    pub(super) fn new(
+        source: &dyn Source,
+        survey: &'a Survey,
+        extent: Extent,
+    ) -> Result<Self, HistoryError> {
+        let mut index = Self { survey, partitions: BTreeMap::new(), groups: Vec::new() };
+        for (topic, of_topic) in &survey.topics {
+            for (&partition, facts) in &of_topic.partitions {
+                let log = PartitionLog::new(survey, topic, partition, facts, extent);
+                index.partitions.insert((topic, partition), log);
+            }
         }
+        index.read_polls(source)?;
+        index.read_sends(source)?;
         index.partitions.values_mut().for_each(PartitionLog::sort);
-        index
+        index.groups = survey.groups.iter().map(|shared| index.group(shared, extent)).collect();
+        Ok(index)
     }
 
     /// The partition's log; none when nothing is known about the partition.
-    pub(super) fn partition<'i>(
-        &'i self,
-        topic: &'i str,
+    pub(super) fn partition(
+        &self,
+        topic: &'a str,
         partition: Partition,
-    ) -> Option<&'i PartitionLog<'a>> {
+    ) -> Option<&PartitionLog<'a>> {
         self.partitions.get(&(topic, partition))
     }
 
-    fn log(&mut self, topic: &'a str, partition: Partition) -> &mut PartitionLog<'a> {
-        self.partitions
-            .entry((topic, partition))
-            .or_insert_with(|| PartitionLog::new(topic, partition))
-    }
-
-    fn add(&mut self, stream: &'a Stream) {
-        let topic = &*stream.header.topic;
-        for partition in 0..stream.header.partitions {
-            let log = self.log(topic, partition as Partition);
-            // It may have sent what it did not live to write down.
-            if stream.ending != Ending::Complete {
-                log.writer(stream);
+    /// Calls `see` for every entry of the judged streams of topics with suspects.
+    fn each(
+        &mut self,
+        source: &dyn Source,
+        wanted: fn(&Client) -> bool,
+        mut see: impl FnMut(&mut PartitionLog<'a>, usize, &Client, &Entry),
+    ) -> Result<(), HistoryError> {
+        for (at, stream) in self.survey.streams.iter().enumerate() {
+            let topic = &*stream.header.topic;
+            let mut partitions: BTreeMap<Partition, &mut PartitionLog<'a>> = self
+                .partitions
+                .range_mut((topic, Partition::MIN)..=(topic, Partition::MAX))
+                .filter(|(_, log)| !log.wanted.is_empty())
+                .map(|((_, partition), log)| (*partition, log))
+                .collect();
+            if partitions.is_empty() || !wanted(&stream.header.client) {
+                continue;
             }
+            source.each(stream.number, |entry| {
+                let partition = match entry {
+                    Entry::Send(send) => send.partition,
+                    Entry::Poll(poll) => poll.partition,
+                    Entry::Batches { partition, .. } => *partition,
+                    _ => return,
+                };
+                if let Some(log) = partitions.get_mut(&partition) {
+                    see(log, at, &stream.header.client, entry);
+                }
+            })?;
         }
-        for entry in &stream.entries {
-            match (entry, &stream.header.client) {
-                (Entry::Send(send), Client::Producer { .. }) => {
-                    self.log(topic, send.partition).add_send(stream, send);
-                }
-                (Entry::Poll(poll), Client::Drain) => {
-                    self.log(topic, poll.partition).log.push(poll);
-                }
-                (Entry::Poll(poll), Client::GroupConsumer { consumer, .. }) => {
-                    let read = Read { poll, consumer: Some(*consumer) };
-                    self.log(topic, poll.partition).others.push(read);
-                }
-                (&Entry::Drained { partition, end_offset, reached, at }, Client::Drain) => {
-                    self.log(topic, partition).drained = Some(Drained { end_offset, reached, at });
-                }
-                (&Entry::Batches { partition, first, end, epoch, .. }, Client::BatchHeaders) => {
-                    self.log(topic, partition).epochs.push((first, end, epoch));
-                }
-                _ => {}
-            }
-        }
+        Ok(())
     }
 
-    /// Why a partition's L is not the whole log, if it is not.
-    pub(super) fn undrained(&self, log: &PartitionLog<'_>) -> Option<String> {
-        let place = format!("{} partition {}", log.topic, log.partition);
-        match log.drained {
-            Some(Drained { end_offset, reached, .. }) if reached < end_offset => {
-                Some(format!("the drain of {place} ended at offset {reached} of {end_offset}"))
-            }
-            Some(_) => None,
-            None if log.writers.is_empty() => None,
-            None if self.drain_began(log.topic) => {
-                Some(format!("the drain of {place} did not end"))
-            }
-            None => Some(format!("the run ended before {place} was drained")),
-        }
-    }
-
-    /// Whether the run came as far as the topic's drain.
-    fn drain_began(&self, topic: &str) -> bool {
-        let mut headers = self.streams.iter().map(|stream| &stream.header);
-        headers.any(|header| header.client == Client::Drain && header.topic == topic)
-    }
-
-    /// What of this evidence is missing, in sentences for people.
-    pub(super) fn missing(&self, evidence: Evidence) -> Vec<String> {
-        let truncated = |wanted: fn(&Client) -> bool| {
-            self.streams.iter().filter(move |stream| wanted(&stream.header.client)).filter_map(
-                |stream| match &stream.ending {
-                    Ending::Truncated { what, .. } => Some(what.clone()),
-                    Ending::Complete | Ending::Killed => None,
-                },
-            )
+    fn read_polls(&mut self, source: &dyn Source) -> Result<(), HistoryError> {
+        let wanted = |client: &Client| {
+            matches!(client, Client::GroupConsumer { .. } | Client::Drain | Client::BatchHeaders)
         };
-        match evidence {
-            Evidence::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
-            Evidence::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
-            Evidence::Log => truncated(|c| matches!(c, Client::Drain))
-                .chain(self.partitions.values().filter_map(|log| self.undrained(log)))
-                .collect(),
-        }
+        self.each(source, wanted, |log, stream, client, entry| match (entry, client) {
+            (&Entry::Poll(poll), Client::Drain) if log.wanted.contains(poll.offset) => {
+                log.log.push(poll);
+            }
+            (&Entry::Poll(poll), &Client::GroupConsumer { consumer, .. })
+                if log.wanted.contains(poll.offset) =>
+            {
+                log.others.push(OtherRead { poll, consumer: Some(consumer), stream });
+            }
+            (&Entry::Batches { first, end, epoch, .. }, Client::BatchHeaders)
+                if log.wanted.overlaps(first, end) =>
+            {
+                log.epochs.push((first, end, epoch));
+            }
+            _ => {}
+        })
+    }
+
+    /// Reads the sends with an offset among the suspects, and those of records that were read there.
+    fn read_sends(&mut self, source: &dyn Source) -> Result<(), HistoryError> {
+        let identities: BTreeMap<(&str, Partition), BTreeSet<Identity>> =
+            self.partitions.iter().map(|(key, log)| (*key, log.identities())).collect();
+        let survey = self.survey;
+        let wanted = |client: &Client| matches!(client, Client::Producer { .. });
+        self.each(source, wanted, |log, stream, client, entry| {
+            let (Entry::Send(send), &Client::Producer { producer, incarnation, .. }) =
+                (entry, client)
+            else {
+                return;
+            };
+            let at_suspect = match send.outcome {
+                Outcome::Acked { offset } => log.wanted.contains(offset),
+                _ => false,
+            };
+            let read = |identities: &BTreeSet<Identity>| {
+                identities.contains(&(producer, incarnation, send.sequence))
+            };
+            let all = log.wanted == Intervals::all();
+            let key = (&*survey.streams[stream].header.topic, send.partition);
+            if all || at_suspect || identities.get(&key).is_some_and(read) {
+                let wrote = |sends: &&mut Sends<'_>| {
+                    (sends.writer.producer, sends.writer.incarnation) == (producer, incarnation)
+                };
+                if let Some(sends) = log.writers.iter_mut().find(wrote) {
+                    sends.sends.push(*send);
+                }
+            }
+        })
     }
 }
 
 impl<'a> PartitionLog<'a> {
-    fn new(topic: &'a str, partition: Partition) -> Self {
+    fn new(
+        survey: &'a Survey,
+        topic: &'a str,
+        partition: Partition,
+        facts: &'a PartitionFacts,
+        extent: Extent,
+    ) -> Self {
+        let writers = facts.writers.iter().map(|writer| Sends {
+            writer,
+            ending: &survey.streams[writer.stream].ending,
+            sends: Vec::new(),
+        });
         Self {
             topic,
             partition,
+            facts,
             log: Vec::new(),
-            by_id: Vec::new(),
             others: Vec::new(),
-            writers: Vec::new(),
-            drained: None,
+            writers: writers.collect(),
             epochs: Vec::new(),
+            wanted: match extent {
+                Extent::Suspects => facts.suspects.clone(),
+                Extent::All => Intervals::all(),
+            },
         }
     }
 
-    fn add_send(&mut self, stream: &'a Stream, send: &'a Send) {
-        if let Some(writer) = self.writer(stream) {
-            writer.sends.push(send);
-        }
-    }
-
-    /// The producer's life that wrote this stream; none when no producer did.
-    fn writer(&mut self, stream: &'a Stream) -> Option<&mut Writer<'a>> {
-        let Client::Producer { producer, incarnation, acks, idempotent, role } =
-            stream.header.client
-        else {
-            return None;
-        };
-        let known =
-            |writer: &Writer<'_>| (writer.producer, writer.incarnation) == (producer, incarnation);
-        let at = self.writers.iter().rposition(known).unwrap_or_else(|| {
-            self.writers.push(Writer {
-                producer,
-                incarnation,
-                acks_all: acks == -1,
-                idempotent,
-                of_load: role != LoadRole::Probe,
-                ending: &stream.ending,
-                sends: Vec::new(),
-            });
-            self.writers.len() - 1
+    /// Who wrote what was read at the suspects.
+    fn identities(&self) -> BTreeSet<Identity> {
+        let drained = self.log.iter();
+        let polls = drained.chain(self.others.iter().map(|read| &read.poll));
+        let records = polls.filter_map(|poll| match &poll.record {
+            Observed::Record(id) if id.partition == self.partition => Some(identity(id)),
+            _ => None,
         });
-        self.writers.get_mut(at)
+        records.collect()
     }
 
     /// Sorts everything, and moves what the drain read again from `log` to `others`.
@@ -245,7 +229,7 @@ impl<'a> PartitionLog<'a> {
         self.log.dedup_by(|again, first| {
             let same = again.offset == first.offset;
             if same {
-                others.push(Read { poll: again, consumer: None });
+                others.push(OtherRead { poll: *again, consumer: None, stream: usize::MAX });
             }
             same
         });
@@ -254,37 +238,12 @@ impl<'a> PartitionLog<'a> {
         for writer in &mut self.writers {
             writer.sends.sort_by_key(|send| send.sequence);
         }
-        self.by_id = self
-            .log
-            .iter()
-            .filter_map(|poll| match &poll.record {
-                Observed::Record(id) if id.partition == self.partition => Some((id, poll.offset)),
-                _ => None,
-            })
-            .collect();
-        self.by_id.sort_by_key(|&(id, offset)| (identity(id), offset));
     }
 
-    /// Below this offset, what L does not hold is not in the log.
-    pub(super) fn covered(&self) -> i64 {
-        match self.drained {
-            Some(drained) => drained.reached,
-            None => self.log.last().map_or(0, |poll| poll.offset.saturating_add(1)),
-        }
-    }
-
-    /// Whether the send's outcome came after the end offset may have been asked for: then an offset
-    /// beyond that end says nothing.
-    pub(super) fn came_late(&self, send: &Send) -> bool {
-        let ended = self.drained.map(|drained| drained.at);
-        let began = self.log.first().map(|poll| poll.at).or(ended);
-        began.is_some_and(|began| send.done >= began)
-    }
-
-    /// What L holds at `offset`.
-    pub(super) fn at(&self, offset: i64) -> Option<&'a Poll> {
+    /// What L holds at `offset`, if that is suspect.
+    pub(super) fn at(&self, offset: i64) -> Option<&Poll> {
         let at = self.log.binary_search_by_key(&offset, |poll| poll.offset).ok()?;
-        Some(self.log[at])
+        Some(&self.log[at])
     }
 
     /// The producer epoch in which the record at `offset` was written, if that is known.
@@ -294,65 +253,45 @@ impl<'a> PartitionLog<'a> {
         (offset < end).then_some(epoch)
     }
 
-    /// L's entries from `from` up to and without `to`.
-    pub(super) fn between(&self, from: i64, to: i64) -> &[&'a Poll] {
-        let start = self.log.partition_point(|poll| poll.offset < from);
-        let end = self.log.partition_point(|poll| poll.offset < to);
-        &self.log[start..end.max(start)]
-    }
-
-    /// How many records lie from `from` up to and without `to`: as L says, and where L does not
-    /// reach, one at each offset.
-    pub(super) fn records_between(&self, from: i64, to: i64) -> u64 {
-        let unknown = to.saturating_sub(from.max(self.covered())).max(0);
-        self.between(from, to.min(self.covered())).len() as u64 + unknown as u64
-    }
-
-    /// All copies in L of one record, by offset.
-    pub(super) fn copies(&self, id: (u16, u16, u64)) -> &[(&'a RecordId, i64)] {
-        let start = self.by_id.partition_point(|&(other, _)| identity(other) < id);
-        let rest = &self.by_id[start..];
-        &rest[..rest.iter().take_while(|&&(other, _)| identity(other) == id).count()]
-    }
-
-    /// The records of L that were written by this partition's writers, grouped by copies.
-    pub(super) fn copied(&self) -> impl Iterator<Item = &[(&'a RecordId, i64)]> {
-        self.by_id.chunk_by(|(a, _), (b, _)| identity(a) == identity(b))
+    /// The suspect records of L that name this partition, by identity and then offset.
+    pub(super) fn by_identity(&self) -> Vec<(&RecordId, i64)> {
+        let records = self.log.iter().filter_map(|poll| match &poll.record {
+            Observed::Record(id) if id.partition == self.partition => Some((id, poll.offset)),
+            _ => None,
+        });
+        let mut records: Vec<_> = records.collect();
+        records.sort_by_key(|&(id, offset)| (identity(id), offset));
+        records
     }
 
     /// Who wrote the record, if it is one of this partition's writers.
-    pub(super) fn writer_of(&self, id: &RecordId) -> Option<&Writer<'a>> {
-        let wrote = |writer: &&Writer<'_>| {
-            (writer.producer, writer.incarnation) == (id.producer, id.incarnation)
+    pub(super) fn writer_of(&self, id: &RecordId) -> Option<&Sends<'a>> {
+        let wrote = |sends: &&Sends<'_>| {
+            (sends.writer.producer, sends.writer.incarnation) == (id.producer, id.incarnation)
         };
         self.writers.iter().find(wrote)
     }
 
-    /// Every acked send to this partition, with its offset.
-    pub(super) fn acked(&self) -> impl Iterator<Item = (&Writer<'a>, &'a Send, i64)> {
-        self.writers.iter().flat_map(|writer| {
-            writer.sends.iter().filter_map(move |&send| match send.outcome {
-                Outcome::Acked { offset } => Some((writer, send, offset)),
+    /// Every suspect send to this partition that was acked, with its offset.
+    pub(super) fn acked(&self) -> impl Iterator<Item = (&'a WriterFacts, &Send, i64)> {
+        self.writers.iter().flat_map(|sends| {
+            sends.sends.iter().filter_map(move |send| match send.outcome {
+                Outcome::Acked { offset } => Some((sends.writer, send, offset)),
                 _ => None,
             })
         })
     }
 
-    /// When L's entry at `offset` was sent, if that is known: the time that a witness is shown at.
+    /// When a suspect record was sent, if that is known: the time that a witness is shown at.
     pub(super) fn sent_at(&self, id: &RecordId) -> Option<RunTime> {
         self.writer_of(id)?.send(id.sequence).map(|send| send.sent)
     }
 }
 
-impl<'a> Writer<'a> {
-    /// The send with this sequence.
-    pub(super) fn send(&self, sequence: u64) -> Option<&'a Send> {
+impl Sends<'_> {
+    /// The suspect send with this sequence.
+    pub(super) fn send(&self, sequence: u64) -> Option<&Send> {
         let at = self.sends.binary_search_by_key(&sequence, |send| send.sequence).ok()?;
-        Some(self.sends[at])
-    }
-
-    /// What stays the same over all copies of the record.
-    pub(super) fn identity(&self, send: &Send) -> (u16, u16, u64) {
-        (self.producer, self.incarnation, send.sequence)
+        Some(&self.sends[at])
     }
 }

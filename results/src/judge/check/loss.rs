@@ -1,9 +1,10 @@
 //! Acked records that L does not hold where, or at all, as the ack said.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog, Writer};
+use super::index::{LogIndex, PartitionLog};
+use super::survey::WriterFacts;
 use super::words::{name, observed};
-use crate::record::history::{Observed, Send};
+use crate::record::history::Send;
 
 /// Where an acked record is.
 enum Fate {
@@ -19,16 +20,16 @@ enum Fate {
     NotRead,
 }
 
-fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -> Fate {
-    let copies = log.copies(writer.identity(send));
-    let illegible = log.at(offset).is_some_and(|poll| poll.record == Observed::Corrupt);
-    if illegible || copies.iter().any(|&(_, at)| at == offset) {
+fn fate(log: &PartitionLog<'_>, writer: &WriterFacts, send: &Send, offset: i64) -> Fate {
+    let whole = &log.facts.log;
+    let copies = whole.copies(writer.identity(send));
+    if whole.corrupt.contains(offset) || copies.contains(&offset) {
         Fate::AsAcked
-    } else if let Some(&(_, at)) = copies.first() {
+    } else if let Some(&at) = copies.first() {
         Fate::Elsewhere(at)
-    } else if log.drained.is_some_and(|drained| offset >= drained.end_offset) {
-        if log.came_late(send) { Fate::NotRead } else { Fate::BeyondEnd }
-    } else if offset < log.covered() {
+    } else if whole.drained.is_some_and(|drained| offset >= drained.end_offset) {
+        if whole.came_late(send.done) { Fate::NotRead } else { Fate::BeyondEnd }
+    } else if offset < whole.covered() {
         Fate::Absent
     } else {
         Fate::NotRead
@@ -36,7 +37,7 @@ fn fate(log: &PartitionLog<'_>, writer: &Writer<'_>, send: &Send, offset: i64) -
 }
 
 /// What a missing record means depends on what its ack promised.
-fn weight(writer: &Writer<'_>) -> Weight {
+fn weight(writer: &WriterFacts) -> Weight {
     if writer.acks_all { Weight::Violation } else { Weight::Counted }
 }
 
@@ -47,13 +48,10 @@ fn each_ack(
     judge: impl Fn(&PartitionLog<'_>, &str, i64, Fate) -> Option<String>,
 ) {
     for log in index.partitions.values() {
+        finding.examined(log.facts.kept_or_not());
         for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.of_load) {
             let fate = fate(log, writer, send, offset);
-            if matches!(fate, Fate::NotRead) {
-                continue;
-            }
-            finding.examined(1);
-            if matches!(fate, Fate::AsAcked) {
+            if matches!(fate, Fate::NotRead | Fate::AsAcked) {
                 continue;
             }
             let record = name(writer.identity(send));
@@ -74,9 +72,10 @@ fn each_ack(
 pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     each_ack(index, finding, |log, record, offset, fate| {
         let Fate::Absent = fate else { return None };
-        let before = log.between(i64::MIN, offset).last().map(|poll| poll.offset);
-        let at = log.at(offset).map(|poll| poll.offset);
-        let after = log.between(offset.saturating_add(1), i64::MAX).first().map(|poll| poll.offset);
+        let read = &log.facts.log.offsets;
+        let before = read.before(offset);
+        let at = read.contains(offset).then_some(offset);
+        let after = offset.checked_add(1).and_then(|next| read.at_or_after(next));
         let near: Vec<_> =
             [before, at, after].into_iter().flatten().map(|o| o.to_string()).collect();
         let near = match near.split_last() {
@@ -92,7 +91,7 @@ pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 pub(super) fn lost_tail(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     each_ack(index, finding, |log, record, offset, fate| {
         let Fate::BeyondEnd = fate else { return None };
-        let end = log.drained.map_or(0, |drained| drained.end_offset);
+        let end = log.facts.log.drained.map_or(0, |drained| drained.end_offset);
         Some(format!("acked {record} at offset {offset} is absent; the log ends at offset {end}"))
     });
 }

@@ -1,26 +1,28 @@
 //! The order of records in a partition: that of each producer, and that of real time.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog, Writer};
+use super::index::{LogIndex, PartitionLog, Sends};
+use super::survey::{WriterFacts, identity};
 use super::words::name;
 use crate::record::history::{Observed, Outcome, RecordId, Send};
 
 /// `order-producer`: see the table in [`check`](super).
 pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
+        let whole = &log.facts.log;
+        finding.examined(whole.written_by(|writer| log.facts.has_writer(writer)));
         // Of each writer, the highest sequence so far and its offset.
         let mut highest: Vec<(&RecordId, i64)> = Vec::new();
         for poll in &log.log {
             let Observed::Record(id) = &poll.record else {
                 continue;
             };
-            let Some(writer) = log.writer_of(id) else {
+            let Some(Sends { writer, .. }) = log.writer_of(id) else {
                 continue;
             };
             if id.partition != log.partition {
                 continue;
             }
-            finding.examined(1);
             let same = |(other, _): &&mut (&RecordId, i64)| {
                 (other.producer, other.incarnation) == (id.producer, id.incarnation)
             };
@@ -28,11 +30,11 @@ pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 highest.push((id, poll.offset));
                 continue;
             };
-            let record = (id.producer, id.incarnation, id.sequence);
+            let record = identity(id);
             let (sequence, offset) = (top.0.sequence, top.1);
             if id.sequence >= sequence {
                 *top = (id, poll.offset);
-            } else if log.copies(record).first().is_some_and(|&(_, at)| at == poll.offset) {
+            } else if whole.copies(record).first() == Some(&poll.offset) {
                 let weight = if writer.idempotent { Weight::Violation } else { Weight::Counted };
                 finding.found(weight, || Anomaly {
                     topic: log.topic,
@@ -51,8 +53,8 @@ pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 }
 
 /// A send with a place in the log.
-struct Placed<'i, 'a> {
-    writer: &'i Writer<'a>,
+struct Placed<'a> {
+    writer: &'a WriterFacts,
     send: &'a Send,
     offset: i64,
 }
@@ -65,14 +67,14 @@ pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
         let mut begun = placed(log);
         begun.sort_by_key(|placed| placed.send.sent);
-        finding.examined(begun.len());
-        let mut acked: Vec<&Placed<'_, '_>> = begun
+        finding.examined(log.facts.ordered());
+        let mut acked: Vec<&Placed<'_>> = begun
             .iter()
             .filter(|placed| matches!(placed.send.outcome, Outcome::Acked { .. }))
             .collect();
         acked.sort_by_key(|placed| placed.send.done);
         let mut acks = acked.into_iter().peekable();
-        let mut highest: Option<&Placed<'_, '_>> = None;
+        let mut highest: Option<&Placed<'_>> = None;
         for placed in &begun {
             while let Some(ack) = acks.next_if(|ack| ack.send.done < placed.send.sent) {
                 if highest.is_none_or(|highest| ack.offset > highest.offset) {
@@ -101,13 +103,13 @@ pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 }
 
 /// The sends with acks=all that have a place: the one that the ack named, else L's first copy.
-fn placed<'i, 'a>(log: &'i PartitionLog<'a>) -> Vec<Placed<'i, 'a>> {
+fn placed<'a>(log: &'a PartitionLog<'_>) -> Vec<Placed<'a>> {
     let mut all = Vec::new();
-    for writer in log.writers.iter().filter(|writer| writer.acks_all) {
-        for &send in &writer.sends {
+    for Sends { writer, sends, .. } in log.writers.iter().filter(|sends| sends.writer.acks_all) {
+        for send in sends {
             let offset = match send.outcome {
                 Outcome::Acked { offset } => Some(offset),
-                _ => log.copies(writer.identity(send)).first().map(|&(_, offset)| offset),
+                _ => log.facts.log.copies(writer.identity(send)).first().copied(),
             };
             all.extend(offset.map(|offset| Placed { writer, send, offset }));
         }

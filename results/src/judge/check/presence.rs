@@ -2,21 +2,23 @@
 
 use super::NEW_EPOCH;
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, PartitionLog};
+use super::index::{LogIndex, PartitionLog, Sends};
+use super::survey::identity;
 use super::words::{name, observed, reader};
 use crate::record::history::{Ending, Observed, Outcome, Poll};
 
 /// `duplicate`: see the table in [`check`](super).
 pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
-        for copies in log.copied() {
+        finding.examined(log.facts.log.different(|writer| log.facts.has_writer(writer)));
+        let records = log.by_identity();
+        for copies in records.chunk_by(|(a, _), (b, _)| identity(a) == identity(b)) {
             let &[(id, first), ref more @ ..] = copies else {
                 continue;
             };
-            let Some(writer) = log.writer_of(id) else {
+            let Some(Sends { writer, .. }) = log.writer_of(id) else {
                 continue;
             };
-            finding.examined(1);
             for &(_, again) in more {
                 let (violation, epochs) = match (log.epoch_at(first), log.epoch_at(again)) {
                     (Some(one), Some(other)) if one == other => {
@@ -35,7 +37,7 @@ pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                     at: log.sent_at(id),
                     what: format!(
                         "{} is at offset {first} and again at offset {again}, {epochs}",
-                        name((id.producer, id.incarnation, id.sequence))
+                        name(identity(id))
                     ),
                 });
             }
@@ -46,14 +48,15 @@ pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 /// `phantom`: see the table in [`check`](super).
 pub(super) fn phantom(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
-        let drained = log.log.iter().map(|&poll| (poll, None));
-        let live = log
-            .others
-            .iter()
-            .map(|read| (read.poll, read.consumer))
-            .filter(|(poll, _)| log.at(poll.offset).is_none_or(|l| l.record != poll.record));
+        let drained = log.log.iter().map(|poll| (poll, None));
+        let reads = log.others.iter().map(|read| (&read.poll, read.consumer));
+        let live: Vec<_> = reads
+            .filter(|(poll, _)| log.at(poll.offset).is_none_or(|l| l.record != poll.record))
+            .collect();
+        let other = live.iter().filter(|(poll, _)| log.at(poll.offset).is_some()).count() as u64;
+        let facts = log.facts;
+        finding.examined(facts.log.offsets.count() + facts.reads_outside_log() + other);
         for (poll, consumer) in drained.chain(live) {
-            finding.examined(1);
             if let Some((weight, why)) = never_sent(log, poll) {
                 finding.found(weight, || Anomaly {
                     topic: log.topic,
@@ -86,14 +89,14 @@ fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
         return Some((Weight::Violation, why));
     }
     let writer = log.writer_of(id);
-    match writer.and_then(|writer| writer.send(id.sequence)) {
+    match writer.and_then(|sends| sends.send(id.sequence)) {
         Some(send) if (send.key, send.due) == (id.key, id.due) => None,
         Some(_) => {
             let why = "which was sent with another key or due time".to_owned();
             Some((Weight::Violation, why))
         }
         None => {
-            let weight = match writer.map(|writer| writer.ending) {
+            let weight = match writer.map(|sends| sends.ending) {
                 // It was under way when its producer was killed: as an open send, it may be there.
                 Some(Ending::Killed) => return None,
                 Some(Ending::Truncated { .. }) => Weight::Doubtful,
@@ -108,14 +111,14 @@ fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
 pub(super) fn failed_visible(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     let mut failed = 0;
     for log in index.partitions.values() {
-        for writer in &log.writers {
-            for send in &writer.sends {
+        failed += log.facts.failed();
+        for Sends { writer, sends, .. } in &log.writers {
+            for send in sends {
                 let Outcome::Failed { code } = send.outcome else {
                     continue;
                 };
-                failed += 1;
                 let record = writer.identity(send);
-                if let Some(&(_, offset)) = log.copies(record).first() {
+                if let Some(&offset) = log.facts.log.copies(record).first() {
                     finding.found(Weight::Violation, || Anomaly {
                         topic: log.topic,
                         partition: log.partition,

@@ -1,20 +1,18 @@
 //! What was read: the same by everybody, and unharmed.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::{LogIndex, Read};
+use super::index::LogIndex;
 use super::words::{observed, reader};
 use crate::record::history::Observed;
 
 /// `divergent-read`: see the table in [`check`](super).
 pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
+        finding.examined(log.facts.reads());
         for reads in log.others.chunk_by(|a, b| a.poll.offset == b.poll.offset) {
-            let drained = log.at(reads[0].poll.offset);
-            let drained = drained.map(|poll| Read { poll, consumer: None });
-            let reference = drained.as_ref().unwrap_or(&reads[0]);
-            finding.examined(reads.len());
-            let differs = |read: &&Read<'_>| read.poll.record != reference.poll.record;
-            let Some(other) = reads.iter().find(differs) else {
+            let drained = log.at(reads[0].poll.offset).map(|poll| (poll, None));
+            let (reference, by) = drained.unwrap_or((&reads[0].poll, reads[0].consumer));
+            let Some(other) = reads.iter().find(|read| read.poll.record != reference.record) else {
                 continue;
             };
             finding.found(Weight::Violation, || Anomaly {
@@ -27,13 +25,13 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                     other.poll.offset,
                     reader(other.consumer),
                     observed(&other.poll.record),
-                    reader(reference.consumer),
-                    observed(&reference.poll.record)
+                    reader(by),
+                    observed(&reference.record)
                 ),
             });
         }
     }
-    if !index.has_group {
+    if !index.survey.has_group() {
         finding.none_due("no consumer group: every offset was read once, by the drain");
     }
 }
@@ -41,15 +39,11 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 /// `corrupt`: see the table in [`check`](super).
 pub(super) fn corrupt(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for log in index.partitions.values() {
-        let drained = log.log.iter().map(|&poll| (poll, None));
-        let live = log.others.iter().map(|read| (read.poll, read.consumer));
-        let mut bad = Vec::new();
-        for (poll, consumer) in drained.chain(live) {
-            finding.examined(1);
-            if poll.record == Observed::Corrupt {
-                bad.push((poll, consumer));
-            }
-        }
+        finding.examined(log.facts.log.offsets.count() + log.facts.reads());
+        let drained = log.log.iter().map(|poll| (poll, None));
+        let live = log.others.iter().map(|read| (&read.poll, read.consumer));
+        let mut bad: Vec<_> =
+            drained.chain(live).filter(|(poll, _)| poll.record == Observed::Corrupt).collect();
         bad.sort_by_key(|(poll, _)| poll.offset);
         bad.dedup_by_key(|(poll, _)| poll.offset);
         for (poll, consumer) in bad {

@@ -1,10 +1,10 @@
 //! How records and readers are named in a witness: the same words everywhere.
 
-use super::index::identity;
+use super::survey::{Identity, identity};
 use crate::record::history::Observed;
 
 /// A record's name in a sentence: "record producer 0 sequence 4711".
-pub(super) fn name((producer, incarnation, sequence): (u16, u16, u64)) -> String {
+pub(super) fn name((producer, incarnation, sequence): Identity) -> String {
     let life = if incarnation == 0 { String::new() } else { format!(" life {incarnation}") };
     format!("record producer {producer}{life} sequence {sequence}")
 }

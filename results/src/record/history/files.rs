@@ -35,7 +35,7 @@ impl Files {
             let path = file.map_err(failed)?.path();
             if path.extension().is_some_and(|extension| extension == "kbh") {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                streams.push((name, Reader::open(&path)?.header));
+                streams.push((name, StreamReader::open(&path)?.header));
             }
         }
         if streams.is_empty() {
@@ -62,13 +62,13 @@ impl Source for Files {
 
     fn read(&self, number: usize) -> Result<Box<dyn Blocks + '_>, HistoryError> {
         let (name, _) = &self.streams[number];
-        let reader = Reader::open(&stream_path(&self.dir, name))?;
-        Ok(Box::new(Reader { killed_at: self.killed.get(name).copied(), ..reader }))
+        let reader = StreamReader::open(&stream_path(&self.dir, name))?;
+        Ok(Box::new(StreamReader { killed_at: self.killed.get(name).copied(), ..reader }))
     }
 }
 
 /// One stream, from the first block that was not read yet.
-struct Reader {
+struct StreamReader {
     path: PathBuf,
     size: u64,
     header: StreamHeader,
@@ -79,7 +79,7 @@ struct Reader {
     killed_at: Option<u64>,
 }
 
-impl Reader {
+impl StreamReader {
     /// Opens the file and reads its header.
     fn open(path: &Path) -> Result<Self, HistoryError> {
         let failed = |source| HistoryError::Io { action: "read", path: path.to_owned(), source };
@@ -139,7 +139,7 @@ impl Reader {
     }
 }
 
-impl Blocks for Reader {
+impl Blocks for StreamReader {
     fn next(&mut self) -> Result<Block<'_>, HistoryError> {
         match self.advance() {
             Ok(None) => Ok(Block::Entries(&self.block)),

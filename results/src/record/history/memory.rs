@@ -71,17 +71,17 @@ impl Source for History {
 
     fn read(&self, number: usize) -> Result<Box<dyn Blocks + '_>, HistoryError> {
         let stream = &self.streams[number];
-        Ok(Box::new(Rest { entries: &stream.entries, ending: &stream.ending }))
+        Ok(Box::new(StreamRest { entries: &stream.entries, ending: &stream.ending }))
     }
 }
 
 /// What is left of a stream in memory.
-struct Rest<'a> {
+struct StreamRest<'a> {
     entries: &'a [Entry],
     ending: &'a Ending,
 }
 
-impl Blocks for Rest<'_> {
+impl Blocks for StreamRest<'_> {
     fn next(&mut self) -> Result<Block<'_>, HistoryError> {
         if self.entries.is_empty() {
             return Ok(Block::End(self.ending.clone()));
