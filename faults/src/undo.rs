@@ -301,7 +301,7 @@ async fn up(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> 
         ProcessState::Paused { pid } => {
             Evidence::of(format!("{process} stands still as pid {pid}"), false)
         }
-        ProcessState::Gone { how, .. } => Evidence::of(format!("{process} is gone: {how}"), false),
+        ProcessState::Gone { end, .. } => Evidence::of(format!("{process} is gone: {end}"), false),
     };
     let mut parts = vec![Ok(runs), answers(process, ports).await];
     if process.role == Role::Broker {

@@ -76,8 +76,8 @@ async fn ended_again(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, Port
     let ended =
         ended.map_err(|error| error.context(format!("{victim} was not seen to give up")))?;
     Ok(match ended {
-        ProcessState::Gone { pid, how } if pid != before => {
-            let line = format!("{victim} was started again as pid {pid}, before {before}: {how}");
+        ProcessState::Gone { pid, end } if pid != before => {
+            let line = format!("{victim} was started again as pid {pid}, before {before}: {end}");
             Evidence::of(line, true)
         }
         ProcessState::Gone { .. } => {

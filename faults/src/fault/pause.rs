@@ -71,8 +71,8 @@ async fn stopped(victim: &Victim, ports: Ports<'_>) -> Evidence {
             ProcessState::Running { pid } => {
                 Evidence::of(format!("{victim} runs on as pid {pid}"), false)
             }
-            ProcessState::Gone { how, .. } => {
-                Evidence::of(format!("{victim} has ended: {how}"), false)
+            ProcessState::Gone { end, .. } => {
+                Evidence::of(format!("{victim} has ended: {end}"), false)
             }
         })
     })

@@ -59,8 +59,8 @@ async fn ended(victim: &Victim, signal: Signal, ports: Ports<'_>) -> Result<Evid
     let state = ports.servers()?.ended(&victim.process, limit).await;
     let state = state.map_err(|error| error.context(format!("{victim} was not seen to end")))?;
     Ok(match state {
-        ProcessState::Gone { pid, how } => {
-            Evidence::of(format!("{victim} ended: pid {pid}, {how}"), true)
+        ProcessState::Gone { pid, end } => {
+            Evidence::of(format!("{victim} ended: pid {pid}, {end}"), true)
         }
         ProcessState::Running { pid } | ProcessState::Paused { pid } => Evidence::of(
             format!("{victim} still runs as pid {pid}, {} s after the signal", limit.as_secs()),

@@ -69,8 +69,8 @@ async fn back(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> 
         ProcessState::Running { pid } | ProcessState::Paused { pid } => {
             Evidence::of(format!("{victim} is still there as pid {pid}"), false)
         }
-        ProcessState::Gone { how, .. } => {
-            Evidence::of(format!("{victim} ended ({how}) and is not back"), false)
+        ProcessState::Gone { end, .. } => {
+            Evidence::of(format!("{victim} ended ({end}) and is not back"), false)
         }
     })
 }

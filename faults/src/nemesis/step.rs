@@ -220,7 +220,7 @@ impl Stepper<'_, '_> {
                 ProcessState::Paused { .. } => {
                     return Ok(Err((process, "it stands still".to_owned())));
                 }
-                ProcessState::Gone { how, .. } => return Ok(Err((process, how))),
+                ProcessState::Gone { end, .. } => return Ok(Err((process, end.to_string()))),
             }
         }
         Ok(Ok(victims))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use results::record::event::Process;
+use results::record::event::{Process, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
 use super::PortError;
@@ -39,8 +39,8 @@ pub enum ProcessState {
     Gone {
         /// Process id that it had.
         pid: i32,
-        /// How it ended, for people: "signal 9", "exit 1".
-        how: String,
+        /// How it ended.
+        end: ProcessEnd,
     },
 }
 

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use results::record::clock::RunTime;
-use results::record::event::Event;
+use results::record::event::{Event, ProcessEnd};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -392,7 +392,7 @@ impl World {
         match state.processes[process] {
             (pid, true) if state.paused.contains(process) => ProcessState::Paused { pid },
             (pid, true) => ProcessState::Running { pid },
-            (pid, false) => ProcessState::Gone { pid, how: "signal 9".into() },
+            (pid, false) => ProcessState::Gone { pid, end: ProcessEnd::Signal(9) },
         }
     }
 }

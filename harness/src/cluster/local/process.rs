@@ -89,7 +89,7 @@ impl Server {
         match self.end.borrow().as_ref() {
             None if stands_still(self.pid) => ProcessState::Paused { pid: self.pid },
             None => ProcessState::Running { pid: self.pid },
-            Some(end) => ProcessState::Gone { pid: self.pid, how: end.to_string() },
+            Some(end) => ProcessState::Gone { pid: self.pid, end: end.clone() },
         }
     }
 
@@ -98,9 +98,9 @@ impl Server {
     }
 
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        if let ProcessState::Gone { how, .. } = self.state() {
+        if let ProcessState::Gone { end, .. } = self.state() {
             // Its pid may be another process's by now.
-            return Err(io::Error::other(format!("it has ended: {how}")));
+            return Err(io::Error::other(format!("it has ended: {end}")));
         }
         if signal == Signal::Kill {
             step_back(self.pid);

@@ -45,8 +45,8 @@ impl Servers for Lab {
             return Ok(());
         }
         let registered = until(REGISTER_LIMIT, LOOK, async || {
-            if let Some(ProcessState::Gone { how, .. }) = self.cluster.state(process) {
-                return Ok(Err(gone(format!("{process} ended before it registered ({how})"))));
+            if let Some(ProcessState::Gone { end, .. }) = self.cluster.state(process) {
+                return Ok(Err(gone(format!("{process} ended before it registered ({end})"))));
             }
             if self.view().await?.brokers.contains(&process.id) {
                 return Ok(Ok(()));
