@@ -1,11 +1,13 @@
 //! The one error type of the binary: what went wrong, in words for the user, and the exit code.
 
+mod render;
+
+use std::io::IsTerminal;
 use std::ops::Range;
 use std::process::ExitCode;
 
 use faults::nemesis::NemesisError;
 use faults::port::{ErrorKind, PortError};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
 /// Exit codes, as documented in `kbench --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,28 +22,32 @@ pub enum Exit {
 
 /// Why a command could not do what was asked.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Failure(Box<Told>);
+#[error("{}", .0.text)]
+pub struct Failure(Box<Message>);
 
 /// What the user is told.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{text}")]
-struct Told {
+#[derive(Debug)]
+struct Message {
     exit: Exit,
     kind: ErrorKind,
     text: String,
-    #[help]
     cure: Option<String>,
-    #[source_code]
-    file: Option<NamedSource<String>>,
-    #[label(collection)]
-    labels: Vec<LabeledSpan>,
+    place: Option<Place>,
+}
+
+/// Bytes of a file that are not what they should be.
+#[derive(Debug)]
+struct Place {
+    file: String,
+    text: String,
+    span: Range<usize>,
+    message: String,
 }
 
 impl Failure {
     fn new(exit: Exit, text: impl Into<String>) -> Self {
         let (text, kind) = (text.into(), ErrorKind::Other);
-        Self(Box::new(Told { exit, kind, text, cure: None, file: None, labels: Vec::new() }))
+        Self(Box::new(Message { exit, kind, text, cure: None, place: None }))
     }
 
     /// The user asked for something that makes no sense.
@@ -89,29 +95,18 @@ impl Failure {
     /// A TOML text that is not what it should be, with the place in it.
     pub fn spec(file: &str, text: &str, message: &str, span: Option<Range<usize>>) -> Self {
         let mut failure = Self::usage(format!("{file} is not a valid specification"));
+        let (file, text, message) = (file.to_owned(), text.to_owned(), message.to_owned());
         match span {
-            Some(span) => failure.0.labels.push(LabeledSpan::at(span, message)),
+            Some(span) => failure.0.place = Some(Place { file, text, span, message }),
             None => failure.0.text = format!("{}: {message}", failure.0.text),
         }
-        failure.0.file = Some(NamedSource::new(file, text.to_owned()).with_language("TOML"));
         failure
     }
 
     /// Prints the failure on stderr.
     pub fn print(&self) {
-        let theme = if std::io::IsTerminal::is_terminal(&std::io::stderr())
-            && std::env::var_os("NO_COLOR").is_none()
-        {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
-        };
-        let mut text = String::new();
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-        match handler.render_report(&mut text, &*self.0) {
-            Ok(()) => eprint!("{text}"),
-            Err(_) => eprintln!("{}", self.0.text),
-        }
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        eprint!("{}", render::render(&self.0, colours));
     }
 
     /// The exit code of a process that ends with this failure.

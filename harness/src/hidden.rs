@@ -27,7 +27,7 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
     Some(outcome.unwrap_or_else(|wanted| {
         let name = name.display();
         let given: Vec<_> = rest.iter().map(|one| one.to_string_lossy()).collect();
-        let failure = Failure::usage(format!("{name} cannot be {name} {}", given.join(" ")))
+        let failure = Failure::usage(format!("malformed: {name} {}", given.join(" ")))
             .with_cure(format!("kbench starts itself so, users do not: {name} {wanted}"));
         failure.print();
         failure.exit_code()

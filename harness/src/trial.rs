@@ -25,7 +25,9 @@ use results::record::clock::RunClock;
 use results::record::event::{EventKind, Stage};
 use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::admin::Batches;
@@ -98,17 +100,17 @@ fn worker() -> Command {
 }
 
 fn log_to_stderr() {
-    const DEFAULT: &str = "info,zookeeper_client=warn";
-    let asked = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&asked);
-    let refused = filter.as_ref().err().map(ToString::to_string);
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_env_filter(filter.unwrap_or_else(|_| DEFAULT.into()))
-        .init();
+    let targets = Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("zookeeper_client", LevelFilter::WARN);
+    let asked = std::env::var("RUST_LOG").ok();
+    let read = asked.as_deref().map(str::parse::<Targets>);
+    let refused = read.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
+    let targets = read.and_then(Result::ok).unwrap_or(targets);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(layer.with_filter(targets)).init();
     if let Some(error) = refused {
-        tracing::warn!(asked, error, "RUST_LOG is no filter; the default is used");
+        tracing::warn!(asked, error, "RUST_LOG is no filter by target; the default is used");
     }
 }
 
