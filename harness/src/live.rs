@@ -133,7 +133,7 @@ impl Trial {
                 let hurt = self.faults.in_force().next().is_some();
                 hurt.then(|| format!("controller is broker {broker}"))
             }
-            EventKind::ControllerGone => {
+            EventKind::ControllerGone { .. } => {
                 self.controller = None;
                 Some("no controller".to_owned())
             }
@@ -141,7 +141,7 @@ impl Trial {
                 self.leaders.insert(*partition, *leader);
                 None
             }
-            EventKind::BrokerGone { broker } => {
+            EventKind::BrokerGone { broker, .. } => {
                 Some(format!("broker {broker} is no longer registered"))
             }
             other => self.take_fault(other),

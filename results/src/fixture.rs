@@ -8,7 +8,7 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
 use crate::record::event::{
-    BrokerId, Detection, Effect, Event, EventKind, Process, Risk, Role, Stage, Takes,
+    BrokerId, Detection, Effect, Event, EventKind, MetadataPlane, Process, Risk, Role, Stage, Takes,
 };
 use crate::record::history::*;
 use crate::record::history::{Ending, History, Stream};
@@ -19,6 +19,7 @@ pub(crate) const TOPIC: &str = "user-events";
 /// Topic of the acks=1 probe.
 pub(crate) const PROBE: &str = "probe";
 const EVERY_S: f64 = 0.02;
+const PLANE: MetadataPlane = MetadataPlane::Zookeeper;
 
 /// A time in which a partition does not answer one kind of client; `to` none: never again.
 struct Outage {
@@ -68,10 +69,13 @@ impl Fixture {
         f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms: 1_000_000 });
         f.stage(0.0, Stage::Starting);
         for broker in 1..=3 {
-            f.at(3.0, EventKind::BrokerRegistered { broker, session: 1, ctime_ms: 0 });
+            f.at(
+                3.0,
+                EventKind::BrokerRegistered { plane: PLANE, broker, session: 1, ctime_ms: 0 },
+            );
         }
-        f.at(3.0, EventKind::ControllerElected { broker: 3, ctime_ms: 0 });
-        f.at(3.0, EventKind::ControllerEpoch { epoch: 1 });
+        f.at(3.0, EventKind::ControllerElected { plane: PLANE, broker: 3, ctime_ms: 0 });
+        f.at(3.0, EventKind::ControllerEpoch { plane: PLANE, epoch: 1 });
         for partition in 0..3 {
             let isr = [1, 2, 3];
             f.state(4.0, TOPIC, partition, partition + 1, &isr);
@@ -97,7 +101,15 @@ impl Fixture {
         let (leader_epoch, isr) = (self.epoch, isr.to_vec());
         self.at(
             s,
-            EventKind::PartitionState { topic, partition, leader, leader_epoch, isr, mtime_ms: 0 },
+            EventKind::PartitionState {
+                plane: PLANE,
+                topic,
+                partition,
+                leader,
+                leader_epoch,
+                isr,
+                mtime_ms: 0,
+            },
         );
     }
 
@@ -144,14 +156,17 @@ impl Fixture {
     pub(crate) fn detect(&mut self, gone: f64, brokers: &[BrokerId], controller: Option<BrokerId>) {
         self.epoch += 1;
         for broker in brokers {
-            self.at(gone, EventKind::BrokerGone { broker: *broker });
+            self.at(gone, EventKind::BrokerGone { plane: PLANE, broker: *broker });
         }
         let live: Vec<i32> = (1..=3).filter(|b| !brokers.contains(b)).collect();
         if let Some(new) = controller {
-            self.at(gone, EventKind::ControllerGone);
-            self.at(gone + 0.02, EventKind::ControllerElected { broker: new, ctime_ms: 0 });
+            self.at(gone, EventKind::ControllerGone { plane: PLANE });
+            self.at(
+                gone + 0.02,
+                EventKind::ControllerElected { plane: PLANE, broker: new, ctime_ms: 0 },
+            );
             let epoch = self.epoch;
-            self.at(gone + 0.02, EventKind::ControllerEpoch { epoch });
+            self.at(gone + 0.02, EventKind::ControllerEpoch { plane: PLANE, epoch });
             for observer in &live {
                 let seen = EventKind::ControllerSeen { observer: *observer, controller: new };
                 self.at(gone + 0.05, seen);
@@ -186,7 +201,15 @@ impl Fixture {
         self.at(s, EventKind::FaultHealing { fault_id: fault_id.clone() });
         let back = s + waited + 2.0;
         for broker in brokers {
-            self.at(back, EventKind::BrokerRegistered { broker: *broker, session: 2, ctime_ms: 0 });
+            self.at(
+                back,
+                EventKind::BrokerRegistered {
+                    plane: PLANE,
+                    broker: *broker,
+                    session: 2,
+                    ctime_ms: 0,
+                },
+            );
         }
         self.epoch += 1;
         for partition in 0..3 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use faults::port::{PartitionView, View};
 use results::record::clock::RunTime;
-use results::record::event::{BrokerId, EventKind};
+use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -22,6 +22,9 @@ use super::thread::{Shared, Watching};
 use super::{Observer, Watched, expiry};
 use crate::failure::Failure;
 use crate::membership::Membership;
+
+/// Where everything here comes from.
+const PLANE: MetadataPlane = MetadataPlane::Zookeeper;
 
 /// Limit for one call: without quorum a read blocks until the session expires.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -187,7 +190,7 @@ impl Reader<'_> {
         match Znode::parse(path) {
             Some(Znode::Controller) => {
                 self.shared.view().controller = None;
-                self.record(at, EventKind::ControllerGone);
+                self.record(at, EventKind::ControllerGone { plane: PLANE });
             }
             Some(Znode::Broker(broker)) => {
                 {
@@ -195,7 +198,7 @@ impl Reader<'_> {
                     view.brokers.remove(&broker);
                     view.sessions.remove(&broker);
                 }
-                self.record(at, EventKind::BrokerGone { broker });
+                self.record(at, EventKind::BrokerGone { plane: PLANE, broker });
             }
             _ => {}
         }
@@ -262,12 +265,15 @@ impl Reader<'_> {
                 let before = self.shared.view().controller.replace(broker);
                 if before != Some(broker) {
                     let ctime_ms = stat.ctime;
-                    self.record(at, EventKind::ControllerElected { broker, ctime_ms });
+                    self.record(
+                        at,
+                        EventKind::ControllerElected { plane: PLANE, broker, ctime_ms },
+                    );
                 }
             }
             Znode::ControllerEpoch => {
                 if let Some(epoch) = text().and_then(|text| text.trim().parse().ok()) {
-                    self.record(at, EventKind::ControllerEpoch { epoch });
+                    self.record(at, EventKind::ControllerEpoch { plane: PLANE, epoch });
                 }
             }
             Znode::Broker(broker) => {
@@ -281,7 +287,12 @@ impl Reader<'_> {
                 if before != Some(session) {
                     self.record(
                         at,
-                        EventKind::BrokerRegistered { broker, session, ctime_ms: stat.ctime },
+                        EventKind::BrokerRegistered {
+                            plane: PLANE,
+                            broker,
+                            session,
+                            ctime_ms: stat.ctime,
+                        },
                     );
                 }
             }
@@ -315,6 +326,7 @@ impl Reader<'_> {
         self.record(
             at,
             EventKind::PartitionState {
+                plane: PLANE,
                 topic: topic.to_owned(),
                 partition,
                 leader,

@@ -98,7 +98,7 @@ impl<'a> Timeline<'a> {
                 EventKind::BrokerRegistered { broker, .. } => {
                     brokers.insert(broker);
                 }
-                EventKind::BrokerGone { broker } => {
+                EventKind::BrokerGone { broker, .. } => {
                     brokers.remove(&broker);
                 }
                 _ => {}
@@ -109,7 +109,8 @@ impl<'a> Timeline<'a> {
 
     /// When `broker` vanished from ZooKeeper for the first time since `at`.
     pub fn gone_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
-        self.from(at).find(|e| e.kind == EventKind::BrokerGone { broker }).map(|e| e.at)
+        let is_gone = |e: &&Event| matches!(e.kind, EventKind::BrokerGone { broker: gone, .. } if gone == broker);
+        self.from(at).find(is_gone).map(|e| e.at)
     }
 
     /// Whether `broker`, taken away by `fault`, is not registered anew at `at`.

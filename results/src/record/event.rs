@@ -7,6 +7,7 @@
 mod effect;
 mod expectation;
 pub mod log;
+mod plane;
 mod process;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::record::clock::RunTime;
 
 pub use effect::{Detection, Effect, Risk, Takes};
 pub use expectation::Expectation;
+pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};
 
 /// A broker's `broker.id`.
@@ -89,36 +91,49 @@ pub enum EventKind {
         /// Seconds since the first JVM was started.
         took_s: f64,
     },
-    /// `/controller` vanished from ZooKeeper.
-    ControllerGone,
-    /// `/controller` was created or read: this broker is the controller.
+    /// The cluster has no controller (ZooKeeper: `/controller` vanished).
+    ControllerGone {
+        /// Where the fact comes from.
+        plane: MetadataPlane,
+    },
+    /// This broker is the controller (ZooKeeper: `/controller` was created or read).
     ControllerElected {
+        /// Where the fact comes from.
+        plane: MetadataPlane,
         /// Its id.
         broker: BrokerId,
-        /// Creation time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        /// When, by the plane's own clock (ZooKeeper: the znode's creation; Unix milliseconds).
         ctime_ms: i64,
     },
-    /// `/controller_epoch` has this value.
+    /// The controller's epoch has this value (ZooKeeper: `/controller_epoch`).
     ControllerEpoch {
+        /// Where the fact comes from.
+        plane: MetadataPlane,
         /// The epoch.
         epoch: i32,
     },
-    /// `/brokers/ids/N` was created or read.
+    /// A broker is registered (ZooKeeper: `/brokers/ids/N` was created or read).
     BrokerRegistered {
-        /// N.
+        /// Where the fact comes from.
+        plane: MetadataPlane,
+        /// Its id.
         broker: BrokerId,
-        /// ZooKeeper session that owns the znode.
+        /// The session that owns the registration.
         session: i64,
-        /// Creation time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        /// When, by the plane's own clock (ZooKeeper: the znode's creation; Unix milliseconds).
         ctime_ms: i64,
     },
-    /// `/brokers/ids/N` vanished from ZooKeeper.
+    /// A broker is not registered any more (ZooKeeper: `/brokers/ids/N` vanished).
     BrokerGone {
-        /// N.
+        /// Where the fact comes from.
+        plane: MetadataPlane,
+        /// Its id.
         broker: BrokerId,
     },
-    /// `/brokers/topics/T/partitions/P/state` has this value.
+    /// A partition has this state (ZooKeeper: `/brokers/topics/T/partitions/P/state`).
     PartitionState {
+        /// Where the fact comes from.
+        plane: MetadataPlane,
         /// Topic.
         topic: String,
         /// Partition.
@@ -129,7 +144,7 @@ pub enum EventKind {
         leader_epoch: i32,
         /// In-sync replicas.
         isr: Vec<BrokerId>,
-        /// Modification time of the znode by ZooKeeper's own clock (Unix milliseconds).
+        /// When, by the plane's own clock (ZooKeeper: the znode's modification; Unix milliseconds).
         mtime_ms: i64,
     },
     /// A live broker's answer to a metadata request changed for this partition.

@@ -65,7 +65,7 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
         (None, _) => None,
     };
     let gone = window()
-        .find(|e| e.kind == EventKind::ControllerGone)
+        .find(|e| matches!(e.kind, EventKind::ControllerGone { .. }))
         .map(|e| e.at)
         .or_else(|| timeline.gone_since(from, fault.injecting));
     if gone.is_none() {
@@ -97,7 +97,7 @@ pub fn controller_at(timeline: &Timeline, at: RunTime) -> Option<BrokerId> {
     for event in timeline.events().take_while(|e| e.at <= at) {
         match event.kind {
             EventKind::ControllerElected { broker, .. } => controller = Some(broker),
-            EventKind::ControllerGone => controller = None,
+            EventKind::ControllerGone { .. } => controller = None,
             _ => {}
         }
     }
@@ -140,7 +140,7 @@ fn known(
 
 fn epoch(event: &crate::record::event::Event) -> Option<i32> {
     match event.kind {
-        EventKind::ControllerEpoch { epoch } => Some(epoch),
+        EventKind::ControllerEpoch { epoch, .. } => Some(epoch),
         _ => None,
     }
 }

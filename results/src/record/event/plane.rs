@@ -1,0 +1,13 @@
+//! Where a cluster keeps who is registered, who controls it and who leads its partitions.
+
+use serde::{Deserialize, Serialize};
+
+/// A cluster's metadata plane: the source of a fact about registration, control or leadership. What
+/// brokers say of it to clients is recorded apart, under the broker that said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetadataPlane {
+    /// The znodes of the cluster's ZooKeeper ensemble.
+    #[default]
+    Zookeeper,
+}
