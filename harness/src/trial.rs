@@ -237,8 +237,7 @@ impl Trial {
             return Ok(());
         };
         self.stage(Stage::Faults);
-        let observer = lab.observer()?;
-        observer.set_fast(true);
+        lab.observer.set_fast(true);
         let run_control =
             TrialRunControl::new(lab, load, self.per_second(), interrupt, &self.recorder);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
@@ -252,7 +251,7 @@ impl Trial {
         if outcome.is_ok() && !interrupt.raised() && run_control.steady(LAST_LIMIT).await.is_err() {
             tracing::warn!("the cluster is not steady after the last fault");
         }
-        observer.set_fast(false);
+        lab.observer.set_fast(false);
         outcome
     }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
-use results::record::event::{BrokerId, Process};
+use results::record::event::{BrokerId, MetadataPlane, Process};
 
 use super::PortError;
 
 /// The cluster as ZooKeeper describes it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
+    /// Where the facts about controller, brokers and partitions come from.
+    pub plane: MetadataPlane,
     /// The controller; `None` while there is none.
     pub controller: Option<BrokerId>,
     /// Registered brokers.

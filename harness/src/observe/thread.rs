@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use faults::port::View;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use results::record::event::{BrokerId, EventKind};
+use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle as Task, spawn_local};
 
@@ -52,15 +52,15 @@ struct Running {
 }
 
 impl Watching {
-    /// Starts a thread that runs `plane` and asks every broker; returns when `plane` has told its
-    /// sender that everything was read once. `source` names the plane in the error.
+    /// Starts a thread that runs `watch` and asks every broker; returns when `watch` has told its
+    /// sender that everything in the metadata plane was read once.
     ///
     /// # Errors
     /// An infrastructure failure when there is no thread, or the plane does not answer in time.
     pub(super) async fn start<P, F>(
         watched: Watched,
-        source: &str,
-        plane: P,
+        plane: MetadataPlane,
+        watch: P,
     ) -> Result<Self, Failure>
     where
         P: FnOnce(Arc<Shared>, oneshot::Sender<()>) -> F + Send + 'static,
@@ -69,7 +69,7 @@ impl Watching {
         let topic = watched.members.topics().into_iter().next().unwrap_or_default();
         let shared = Arc::new(Shared {
             watched,
-            view: Mutex::new(View { topic, ..View::default() }),
+            view: Mutex::new(View { plane, topic, ..View::default() }),
             fast: watch::channel(false).0,
             metadata: AtomicBool::new(false),
             sees: AtomicBool::new(false),
@@ -81,13 +81,13 @@ impl Watching {
         let inner = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("observer".to_owned())
-            .spawn(move || observe(inner, |shared| plane(shared, ready), stopped))
+            .spawn(move || observe(inner, |shared| watch(shared, ready), stopped))
             .map_err(|error| Failure::infrastructure(format!("no observer thread: {error}")))?;
         let running = Mutex::new(Some(Running { stop, thread }));
         let watching = Self { shared, running, started: Instant::now() };
         match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
             Ok(Ok(())) => Ok(watching),
-            _ => Err(Failure::infrastructure(format!("the observer could not read {source}"))),
+            _ => Err(Failure::infrastructure(format!("the observer could not read {plane}"))),
         }
     }
 

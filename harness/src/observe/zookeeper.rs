@@ -45,7 +45,7 @@ impl ZookeeperObserver {
     /// An infrastructure failure when ZooKeeper does not answer in time.
     pub async fn start(watched: Watched) -> Result<Self, Failure> {
         expiry::expire_one_session(connect_string(&watched.members));
-        Ok(Self(Watching::start(watched, "ZooKeeper", watch).await?))
+        Ok(Self(Watching::start(watched, PLANE, watch).await?))
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Lab {
     /// The client of the load that was killed last.
     pub(super) killed: RefCell<Option<Killed>>,
     pub(super) members: Arc<Membership>,
-    observer: RefCell<Option<Rc<dyn Observer>>>,
+    pub(super) observer: Box<dyn Observer>,
     pub(super) recorder: Arc<Recorder>,
 }
 
@@ -82,17 +82,9 @@ impl Lab {
             load: RefCell::default(),
             killed: RefCell::default(),
             members,
-            observer: RefCell::new(Some(Rc::new(observer))),
+            observer: Box::new(observer),
             recorder: Arc::clone(recorder),
         })
-    }
-
-    /// The observer. There is one until the lab is stopped.
-    pub(super) fn observer(&self) -> Result<Rc<dyn Observer>, Failure> {
-        self.observer
-            .borrow()
-            .clone()
-            .ok_or_else(|| Failure::infrastructure("the observer has been stopped"))
     }
 
     /// The load, while faults may strike its clients.
@@ -102,9 +94,7 @@ impl Lab {
 
     /// Stops observer and servers, then takes the marks from the servers' logs.
     pub(super) async fn stop(&self, dump_archives: bool) -> Result<(), Failure> {
-        if let Some(observer) = self.observer.take() {
-            observer.stop();
-        }
+        self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
         for process in self.cluster.processes() {
             let log = self.cluster.log_path(&process);

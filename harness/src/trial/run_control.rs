@@ -78,13 +78,10 @@ impl TrialRunControl {
         if let Some(failure) = self.load.borrow().live().failure() {
             return Some(failure);
         }
-        let Ok(observer) = self.lab.observer() else {
-            return Some("nobody observes the cluster".to_owned());
-        };
-        if !observer.sees() {
+        if !self.lab.observer.sees() {
             return Some("the observer has no session with ZooKeeper".to_owned());
         }
-        let unsteady = self.lab.members.missing(&observer.view());
+        let unsteady = self.lab.members.missing(&self.lab.observer.view());
         if self.interrupt.raised() {
             // To heal, the cluster is enough; nothing is to be measured any more.
             return unsteady;
@@ -125,8 +122,7 @@ impl TrialRunControl {
 
     /// Whether the cluster does without the brokers `without`.
     fn is_whole(&self, without: &[BrokerId]) -> bool {
-        let Ok(observer) = self.lab.observer() else { return false };
-        let view = observer.view();
+        let view = self.lab.observer.view();
         let replaced = view.controller.is_some_and(|controller| !without.contains(&controller));
         let forgotten = without.iter().all(|broker| !view.brokers.contains(broker));
         let led = view.partitions.iter().filter(|((topic, _), _)| *topic == view.topic).all(

@@ -32,7 +32,7 @@ impl Lab {
 #[async_trait(?Send)]
 impl Metadata for Lab {
     async fn view(&self) -> Result<View, PortError> {
-        let observer = self.observer()?;
+        let observer = &self.observer;
         // Before and after, or the view may be the one of a session that is lost or only begins.
         let seen = observer.sees();
         let view = observer.view();

@@ -1,5 +1,7 @@
 //! Where a cluster keeps who is registered, who controls it and who leads its partitions.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A cluster's metadata plane: the source of a fact about registration, control or leadership. What
@@ -10,4 +12,12 @@ pub enum MetadataPlane {
     /// The znodes of the cluster's ZooKeeper ensemble.
     #[default]
     Zookeeper,
+}
+
+impl fmt::Display for MetadataPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Zookeeper => "ZooKeeper",
+        })
+    }
 }
