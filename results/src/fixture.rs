@@ -421,6 +421,7 @@ pub(crate) fn environment() -> Environment {
         kafka: "3.9.1".to_owned(),
         zookeeper: "3.8.4".to_owned(),
         librdkafka: "2.12.1".to_owned(),
+        librdkafka_poll_wait_us: Some(300),
         java: "openjdk 17".to_owned(),
         kernel: "6.1".to_owned(),
         cores: 2,

@@ -80,7 +80,8 @@ fn end_offset(
 ) -> Option<i64> {
     let mut found = None;
     until(deadline.saturating_duration_since(Instant::now()), Duration::ZERO, || {
-        match consumer.fetch_watermarks(topic, partition, END_OFFSET_LIMIT) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.fetch_watermarks(topic, partition, left.min(END_OFFSET_LIMIT)) {
             Ok((_, end)) => found = Some(end),
             // Polling serves the client's log; it waits here, and no partition is assigned yet.
             Err(error) => {

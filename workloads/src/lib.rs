@@ -27,6 +27,7 @@ pub use drain::{DrainSummary, drain};
 pub use error::LoadError;
 pub use live::Live;
 pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, STOP_LIMIT};
+pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use spec::{
     Acks, Compression, ConsumersSpec, LoadSpec, NamedGroupSpec, NamedProducerSpec, PhasesSpec,

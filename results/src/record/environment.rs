@@ -17,6 +17,10 @@ pub struct Environment {
     pub zookeeper: String,
     /// Version of librdkafka.
     pub librdkafka: String,
+    /// How long librdkafka's broker threads wait, in microseconds, where they ask poll(2) not to wait
+    /// (kbench interposes poll: they would spin); absent where it was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub librdkafka_poll_wait_us: Option<u64>,
     /// First line of `java -version`.
     pub java: String,
     /// Kernel release.

@@ -108,6 +108,16 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             e.settings.min_insync_replicas.map_or("unknown".to_owned(), |n| n.to_string())
         ),
     );
+    if let Some(wait_us) = e.librdkafka_poll_wait_us {
+        line(
+            out,
+            &format!(
+                "clients: librdkafka {}, whose broker threads wait {wait_us} us where they ask poll(2) \
+                 not to wait",
+                e.librdkafka
+            ),
+        );
+    }
 }
 
 fn line(out: &mut String, text: &str) {

@@ -1,0 +1,16 @@
+//! The clients against librdkafka's mock cluster.
+
+#![expect(clippy::unwrap_used, reason = "a failing step is a failing test")]
+
+mod clients;
+mod lab;
+mod recorded;
+mod stalls;
+
+/// The worker process of tests in `clients`, which start this very program to run it.
+#[test]
+#[ignore = "a process of another test"]
+fn worker() {
+    let code = workloads::worker_main();
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+}
