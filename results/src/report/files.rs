@@ -46,7 +46,9 @@ impl Report {
             trials.iter().map(|t| (t.number, t.events.as_slice(), &t.history)).collect();
         write_whole(dir, LATENCY_HLOG, |out| interval_log::write(out, &parts))?;
         write_whole(dir, SUMMARY_CSV, |out| csv::write(out, self).map_err(io::Error::other))?;
-        write_whole(dir, JUNIT_XML, |out| out.write_all(junit::render(self).as_bytes()))?;
+        write_whole(dir, JUNIT_XML, |out| {
+            out.write_all(junit::render(self).map_err(io::Error::other)?.as_bytes())
+        })?;
         // Last: where report.json is, the others are.
         write_whole(dir, REPORT_JSON, |out| {
             out.write_all(self.to_json().map_err(io::Error::other)?.as_bytes())

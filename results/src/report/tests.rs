@@ -211,7 +211,7 @@ fn a_violated_guarantee_refutes_its_claim_and_fails_the_run() {
     let report = report_of(vec![f.trial()]);
     assert_eq!((report.verdict, report.exit_code), (Verdict::Violated, 1));
     assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Refuted);
-    let xml = junit::render(&report);
+    let xml = junit::render(&report).unwrap();
     assert_eq!(xml.matches("<failure").count(), 1, "{xml}");
 
     let mut nothing = three_faults(1);
