@@ -35,11 +35,11 @@ const MOST_SEED: u64 = i64::MAX as u64;
 #[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Start a cluster, load it, hurt it, heal it, check every record, and report
     Run(RunArgs),
     /// Hurt a new cluster as a recorded run did: the same times, the same processes
@@ -218,15 +218,15 @@ struct DoctorArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Replay(args) => run::replay(args),
-        Command::Check(args) => judge::check(&args),
-        Command::Report(args) => judge::report(&args),
-        Command::Heal(args) => heal::heal(&args),
-        Command::List(args) => list::list(&args),
-        Command::Validate(args) => validate::validate(&args),
-        Command::Doctor(args) => tools::doctor(&args),
-        Command::Completions { shell } => tools::completions(shell),
+        CliCommand::Run(args) => run::run(args),
+        CliCommand::Replay(args) => run::replay(args),
+        CliCommand::Check(args) => judge::check(&args),
+        CliCommand::Report(args) => judge::report(&args),
+        CliCommand::Heal(args) => heal::heal(&args),
+        CliCommand::List(args) => list::list(&args),
+        CliCommand::Validate(args) => validate::validate(&args),
+        CliCommand::Doctor(args) => tools::doctor(&args),
+        CliCommand::Completions { shell } => tools::completions(shell),
     };
     outcome.unwrap_or_else(|failure: Failure| {
         failure.print();

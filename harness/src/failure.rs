@@ -23,11 +23,11 @@ pub enum Exit {
 /// Why a command could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.text)]
-pub struct Failure(Box<Message>);
+pub struct Failure(Box<Details>);
 
 /// What the user is told.
 #[derive(Debug)]
-struct Message {
+struct Details {
     exit: Exit,
     kind: ErrorKind,
     text: String,
@@ -47,7 +47,7 @@ struct Place {
 impl Failure {
     fn new(exit: Exit, text: impl Into<String>) -> Self {
         let (text, kind) = (text.into(), ErrorKind::Other);
-        Self(Box::new(Message { exit, kind, text, cure: None, place: None }))
+        Self(Box::new(Details { exit, kind, text, cure: None, place: None }))
     }
 
     /// The user asked for something that makes no sense.

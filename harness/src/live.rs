@@ -16,9 +16,9 @@ use results::record::event::{Event, EventKind, Process, Second, Stage};
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The view.
-pub struct Live {
+pub struct LiveView {
     bars: Option<MultiProgress>,
-    trials: BTreeMap<u32, Trial>,
+    trials: BTreeMap<u32, TrialStatus>,
     many: bool,
     topic: String,
     consumed: bool,
@@ -26,7 +26,7 @@ pub struct Live {
 
 /// What is known of one trial.
 #[derive(Default)]
-struct Trial {
+struct TrialStatus {
     bar: Option<ProgressBar>,
     at: RunTime,
     stage: Option<Stage>,
@@ -42,7 +42,7 @@ struct Trial {
     last_plain: RunTime,
 }
 
-impl Live {
+impl LiveView {
     /// A view of `trials` trials whose load goes to `topic`, where consumers read it or nobody does.
     pub fn new(trials: u32, topic: &str, consumed: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
@@ -68,9 +68,9 @@ impl Live {
     pub fn event(&mut self, number: u32, event: &Event) {
         let many = self.many;
         let bars = &self.bars;
-        let trial = self.trials.entry(number).or_insert_with(|| Trial {
+        let trial = self.trials.entry(number).or_insert_with(|| TrialStatus {
             bar: bars.as_ref().map(|bars| bars.add(spinner())),
-            ..Trial::default()
+            ..TrialStatus::default()
         });
         let line = trial.take(event, &self.topic);
         let plain = trial.bar.is_none();
@@ -109,7 +109,7 @@ fn spinner() -> ProgressBar {
     bar
 }
 
-impl Trial {
+impl TrialStatus {
     /// Takes in an event; returns the line that it deserves, if any.
     fn take(&mut self, event: &Event, topic: &str) -> Option<String> {
         self.at = self.at.max(event.at);
@@ -256,7 +256,7 @@ mod tests {
     fn a_lag_is_shown_where_somebody_reads() {
         let second = Second { acked: 7, ..Second::default() };
         let event = Event { at: RunTime(1_000_000_000), kind: EventKind::Second(second) };
-        let mut trial = Trial::default();
+        let mut trial = TrialStatus::default();
         trial.take(&event, "t");
         let (read, unread) = (trial.status(true), trial.status(false));
         assert_eq!(read, "preparing  7 msg/s  p99 -  lag 7  controller none  leaders ");

@@ -21,11 +21,11 @@ pub struct Topology {
     /// What it is, in a sentence.
     pub description: String,
     /// Apache Kafka.
-    pub kafka: Kafka,
+    pub kafka: KafkaSpec,
     /// Every broker.
-    pub broker: Server,
+    pub broker: ServerSpec,
     /// Every ZooKeeper server.
-    pub zookeeper: Server,
+    pub zookeeper: ServerSpec,
     /// The machines.
     pub node: Vec<Node>,
     /// The topics; the first takes the main load.
@@ -35,7 +35,7 @@ pub struct Topology {
 /// Which Apache Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kafka {
+pub struct KafkaSpec {
     /// Version, as Maven Central has it.
     pub version: String,
 }
@@ -43,7 +43,7 @@ pub struct Kafka {
 /// What all servers of a role have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSpec {
     /// Port for clients.
     pub port: u16,
     /// Heap of the JVM, in MiB.

@@ -3,14 +3,12 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+mod support;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn kbench() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kbench"));
-    command.env("NO_COLOR", "1").env_remove("KBENCH_OUT");
-    command
-}
+use support::{flat, kbench, skipped};
 
 fn output(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("kbench starts");
@@ -25,7 +23,7 @@ fn refused(arguments: &[&str], code: i32, texts: &[&str]) {
     command.arg("run").arg("--out").arg(out.path()).args(arguments);
     let (got, _, stderr) = output(&mut command);
     assert_eq!(got, code, "{arguments:?}: {stderr}");
-    let flat = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = flat(&stderr);
     for text in texts {
         assert!(flat.contains(text), "{arguments:?}: no {text:?} in:\n{stderr}");
     }
@@ -190,11 +188,11 @@ fn without_java_a_run_says_so_before_it_starts() {
 }
 
 /// Runs a shell script as root of a user namespace with mounts of its own: what it does to the
-/// machine ends with it. None where user namespaces are switched off.
+/// machine ends with it. `None`, and a line that says so, where user namespaces are switched off.
 fn in_a_namespace(script: &str) -> Option<(i32, String, String)> {
     let usable = Command::new("unshare").args(["-Urm", "true"]).status();
     if !usable.is_ok_and(|status| status.success()) {
-        eprintln!("not tested: no user namespaces here");
+        skipped(script, "no user namespaces here");
         return None;
     }
     let mut command = Command::new("unshare");

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::{folder, kbench, stderr, within};
+use support::{folder, kbench, skipped, stderr, within};
 
 /// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -33,7 +33,11 @@ fn modes() -> Vec<&'static str> {
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let usable = |mode: &&str| {
         let name = mode.replace('-', " ");
-        text.lines().any(|line| line.starts_with("ok") && line.contains(&name))
+        let usable = text.lines().any(|line| line.starts_with("ok") && line.contains(&name));
+        if !usable {
+            skipped(mode, "`kbench doctor` says why it is not usable here");
+        }
+        usable
     };
     modes.into_iter().filter(usable).collect()
 }

@@ -65,25 +65,29 @@ fn cache() -> PathBuf {
     set.map_or_else(home, PathBuf::from)
 }
 
-/// With root's rights a rootless lab proves little: the same as a user who has none. When the tests
-/// do not run as root, every other live test shows it.
+/// kbench as a user who owns nothing but `home`. Root becomes one: with root's rights a rootless lab
+/// proves little. Who is none stays who he is.
+fn ordinary(binary: &Path, home: &Path) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return Command::new(binary);
+    }
+    let owned = Command::new("chown").args(["-R", ORDINARY]).arg(home).status();
+    assert!(owned.expect("chown").success());
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--"]).arg(binary);
+    command
+}
+
 #[test]
 #[ignore = "starts a real cluster"]
 fn an_ordinary_user_gets_a_report_too() {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
     let home = folder();
     copy(&cache().join("kbench/kafka"), &home.path().join("cache/kbench/kafka"));
     let binary = home.path().join("kbench");
     fs::copy(env!("CARGO_BIN_EXE_kbench"), &binary).expect("a copy");
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let owned = Command::new("chown").args(["-R", ORDINARY]).arg(home.path()).status();
-    assert!(owned.expect("chown").success());
-    let mut command = Command::new("setpriv");
+    let mut command = ordinary(&binary, home.path());
     command
-        .args(["--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--"])
-        .arg(&binary)
         .args(["run", "--workload", "smoke", "--set", SHORT_SESSION, "--out", "runs"])
         .current_dir(home.path())
         .env("HOME", home.path())
@@ -93,10 +97,14 @@ fn an_ordinary_user_gets_a_report_too() {
     eprintln!("{text}");
     assert!(stderr.contains("in user namespaces"), "{stderr}");
     let report = json(&latest(&home.path().join("runs")).join("report.json"));
-    // A machine that is busy with other work makes a run invalid, for root as well.
-    let invalid_run = report["verdict"] == "invalid-run";
-    assert_eq!(code, Some(if invalid_run { 3 } else { 0 }), "{stderr}");
-    assert!(invalid_run || report["verdict"] == "valid", "{text}");
+    // How far the generator lags is the machine's doing, which may be busy with other work. It makes a run
+    // invalid, for root as well; nothing else may be wrong with this one.
+    let checks = report["checks"].as_array().expect("checks");
+    let bad: Vec<_> = checks.iter().filter(|check| check["verdict"] != "valid").collect();
+    let lags = bad.iter().any(|check| check["name"] == "schedule-lag");
+    assert!(bad.iter().all(|check| check["name"] == "schedule-lag"), "{bad:#?}");
+    let (verdict, exit) = if lags { ("invalid-run", 3) } else { ("valid", 0) };
+    assert_eq!((&report["verdict"], code), (&verdict.into(), Some(exit)), "{stderr}");
     let faults = report["faults"].as_array().expect("faults");
     assert!(faults.len() == 3 && faults.iter().all(|f| f["proven"] == true), "{faults:?}");
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{Cli, Command, Format, ReplayArgs, RunArgs, judge};
+use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::provision::KafkaSource;
@@ -43,7 +43,7 @@ fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Fai
 pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let arguments =
         ["kbench", "run", "--workload", "smoke", "--faults", "none", "--duration", "1s"];
-    let Command::Run(args) = Cli::parse_from(arguments).command else {
+    let CliCommand::Run(args) = Cli::parse_from(arguments).command else {
         return Err(Failure::usage("`kbench run` is no run (a defect)"));
     };
     let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?;

@@ -2,10 +2,10 @@
 //!
 //! Lines are not wrapped: a terminal does that, and a message in a log is found whole.
 
-use super::{Message, Place};
+use super::{Details, Place};
 
 /// The message with line breaks, in colours or without.
-pub(super) fn render(message: &Message, colours: bool) -> String {
+pub(super) fn render(message: &Details, colours: bool) -> String {
     let bold = |text: &str, colour: u8| {
         if colours { format!("\x1b[1;{colour}m{text}\x1b[0m") } else { text.to_owned() }
     };

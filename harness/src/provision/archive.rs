@@ -20,7 +20,8 @@ pub struct Archives {
 impl Archives {
     /// The archives for these jars under this Java.
     pub(super) fn of(jars: &Path, version: &str, java: &str) -> Self {
-        let key = crc32(format!("{} {java}", jars.display()).as_bytes());
+        // A short name for a long key, nothing more.
+        let key = crc32fast::hash(format!("{} {java}", jars.display()).as_bytes());
         Self { dir: super::cache_dir().join("archives").join(format!("{version}-{key:08x}")) }
     }
 
@@ -75,15 +76,6 @@ fn unique() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_nanos() as u64)
-}
-
-/// CRC-32 (IEEE): a short name for a long key, nothing more.
-fn crc32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
-    }) ^ !0
 }
 
 #[cfg(test)]

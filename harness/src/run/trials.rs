@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::Failure;
 use crate::heal::{DATA_DIR, LabRecord};
-use crate::live::Live;
+use crate::live::LiveView;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 
@@ -21,17 +21,17 @@ use crate::spec::RunSpec;
 const TAIL_LINES: usize = 15;
 
 /// What a trial's reader tells the coordinator.
-enum Message {
+enum TrialMessage {
     Event(u32, Box<Event>),
     Ended(u32),
 }
 
 /// State of the coordinator.
-struct Coordinator<'a> {
+struct Trials<'a> {
     spec: &'a RunSpec,
     dir: &'a RunDir,
-    live: Live,
-    sender: mpsc::UnboundedSender<Message>,
+    live: LiveView,
+    sender: mpsc::UnboundedSender<TrialMessage>,
     running: BTreeMap<u32, SandboxChild>,
     next: u32,
     interrupted: bool,
@@ -53,10 +53,10 @@ pub(super) fn run_all(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 
 async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let (sender, mut messages) = mpsc::unbounded_channel();
-    let mut coordinator = Coordinator {
+    let mut coordinator = Trials {
         spec,
         dir,
-        live: Live::new(
+        live: LiveView::new(
             spec.trials,
             &spec.cluster.main_topic().name,
             spec.workload.consumers.is_some(),
@@ -84,7 +84,7 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     coordinator.end()
 }
 
-impl Coordinator<'_> {
+impl Trials<'_> {
     /// Starts the next trials, as many as may run at a time, once those before them have ended: a
     /// cluster that starts takes the cores from one that is being measured.
     fn next_round(&mut self) -> Result<(), Failure> {
@@ -122,15 +122,15 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn message(&mut self, message: Message) -> Result<(), Failure> {
+    fn message(&mut self, message: TrialMessage) -> Result<(), Failure> {
         match message {
-            Message::Event(number, event) => {
+            TrialMessage::Event(number, event) => {
                 self.live.event(number, &event);
                 if let EventKind::TrialFailed { text, cure } = event.kind {
                     self.failures.push((number, text, cure));
                 }
             }
-            Message::Ended(number) => {
+            TrialMessage::Ended(number) => {
                 self.live.ended(number);
                 if let Some(child) = self.running.remove(&number) {
                     self.reap(number, child)?;
@@ -197,14 +197,14 @@ impl Coordinator<'_> {
 }
 
 /// Forwards the events that a trial writes on its stdout, to the end.
-fn forward(number: u32, stdout: impl Read, sender: &mpsc::UnboundedSender<Message>) {
+fn forward(number: u32, stdout: impl Read, sender: &mpsc::UnboundedSender<TrialMessage>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         if let Ok(event) = serde_json::from_str(&line) {
             // The coordinator has given up when this fails.
-            drop(sender.send(Message::Event(number, Box::new(event))));
+            drop(sender.send(TrialMessage::Event(number, Box::new(event))));
         }
     }
-    drop(sender.send(Message::Ended(number)));
+    drop(sender.send(TrialMessage::Ended(number)));
 }
 
 fn messages_path(trial_dir: &Path) -> std::path::PathBuf {

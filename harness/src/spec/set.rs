@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::failure::Failure;
-use apply::{Insertion, Way, insert};
+use apply::{Insertion, Placement, insert};
 pub(super) use change::Change;
 
 /// Parses all `--set` arguments.
@@ -39,7 +39,7 @@ pub(super) fn apply<T: DeserializeOwned>(
 ) -> Result<Table, Failure> {
     let mut rest = changes.to_vec();
     while let Some(change) = rest.first().copied() {
-        let first = insert(&mut table.clone(), change, Value::Boolean(false), Way::Beside)
+        let first = insert(&mut table.clone(), change, Value::Boolean(false), Placement::Beside)
             .map_err(|why| change.refused(&why))?;
         // A table that is made by several changes can be read only with all of them.
         let together: Vec<&Change> = match &first {
@@ -55,17 +55,17 @@ pub(super) fn apply<T: DeserializeOwned>(
 }
 
 /// The first of the ways to read and to place the values which `T` takes; else why it takes none.
-fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table, Refusal> {
+fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table, Misfit> {
     let Some((change, rest)) = changes.split_first() else {
         let read: Result<T, _> = Value::Table(table.clone()).try_into();
-        return read.map(|_| table.clone()).map_err(|error| Refusal(message(&error)));
+        return read.map(|_| table.clone()).map_err(|error| Misfit(message(&error)));
     };
     let mut refusals = vec![];
-    for way in [Way::Beside, Way::Instead] {
+    for placement in [Placement::Beside, Placement::Instead] {
         for value in change.readings() {
             let mut changed = table.clone();
-            if let Err(why) = insert(&mut changed, change, value, way) {
-                refusals.push(Refusal(why));
+            if let Err(why) = insert(&mut changed, change, value, placement) {
+                refusals.push(Misfit(why));
                 continue;
             }
             match fit::<T>(&changed, rest) {
@@ -76,22 +76,22 @@ fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table,
     }
     // Of the last way, which names variants where the first says that there are two. What is said of
     // a text names the alternatives too; but where a number was, a number is what is missing.
-    let was_text = insert(&mut table.clone(), change, Value::Boolean(false), Way::Beside)
+    let was_text = insert(&mut table.clone(), change, Value::Boolean(false), Placement::Beside)
         .is_ok_and(|insertion| insertion.before.is_none_or(|value| value.is_str()));
     let of_last_way = refusals.len().saturating_sub(change.readings().len());
     let telling = if was_text { refusals.pop() } else { refusals.into_iter().nth(of_last_way) };
-    Err(telling.unwrap_or_else(|| Refusal("it cannot be read".to_owned())))
+    Err(telling.unwrap_or_else(|| Misfit("it cannot be read".to_owned())))
 }
 
 /// Why a specification does not take a value.
-struct Refusal(String);
+struct Misfit(String);
 
 /// What an error says, without its place: the text that it would point into is nobody's.
 fn message(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', ": ")
 }
 
-fn refused(changes: &[&Change], first: &Insertion, Refusal(why): &Refusal) -> Failure {
+fn refused(changes: &[&Change], first: &Insertion, Misfit(why): &Misfit) -> Failure {
     let keys: Vec<String> = changes.iter().map(|change| format!("`{}`", change.text())).collect();
     let failure = Failure::usage(format!("--set {}: {why}", keys.join(", ")));
     match (&first.before, &first.created) {

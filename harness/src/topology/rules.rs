@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Server, Topic, Topology};
+use super::{ServerSpec, Topic, Topology};
 
 /// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
 const MOST_NODES: usize = 100;
@@ -84,7 +84,7 @@ fn nodes(topology: &Topology) -> Result<(), String> {
 
 fn servers(topology: &Topology) -> Result<(), String> {
     let (broker, zookeeper) = (&topology.broker, &topology.zookeeper);
-    let server = |name: &str, server: &Server, least: u32, own: &[&str]| {
+    let server = |name: &str, server: &ServerSpec, least: u32, own: &[&str]| {
         if server.heap_mb < least {
             return Err(format!("{name}.heap_mb = {}: at least {least}", server.heap_mb));
         }

@@ -6,6 +6,7 @@
 pub(crate) mod catalogue;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,13 @@ pub(crate) fn kbench() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kbench"));
     command.env("NO_COLOR", "1").env_remove("KBENCH_OUT");
     command
+}
+
+/// Says that a part of a test cannot be done here. Past the test harness, which would hide it when the
+/// test passes: `ci/test` counts these lines.
+pub(crate) fn skipped(what: &str, why: &str) {
+    let line = format!("skipped: {what}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr");
 }
 
 /// A folder for the runs of one test.
@@ -49,9 +57,9 @@ pub(crate) fn stderr(out: &Path) -> String {
     fs::read_to_string(out.join("stderr")).unwrap_or_default()
 }
 
-/// A text without the line breaks of its presentation.
+/// A text without the line breaks of its tables.
 pub(crate) fn flat(text: &str) -> String {
-    text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What kbench has written to stdout so far.

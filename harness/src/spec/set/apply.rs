@@ -9,7 +9,7 @@ const OPAQUE: [&str; 2] = ["settings", "config"];
 
 /// How a key that is not there joins the keys of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Placement {
     /// Beside those that are there.
     Beside,
     /// Instead of the only one, or of a plain value: the other variant of an enum.
@@ -33,7 +33,7 @@ pub(super) fn insert(
     table: &mut Table,
     change: &Change,
     value: Value,
-    way: Way,
+    placement: Placement,
 ) -> Result<Insertion, String> {
     let mut walk = Walk { change, rest: change.path(), created: None };
     let mut at = table;
@@ -41,7 +41,7 @@ pub(super) fn insert(
         let segment = walk.segment();
         if !at.contains_key(segment) {
             walk.creates();
-            if way == Way::Instead && at.len() == 1 {
+            if placement == Placement::Instead && at.len() == 1 {
                 at.clear();
             }
         }
