@@ -19,7 +19,7 @@ use crate::spec::RunSpec;
 /// Limit for ZooKeeper's answer to `conf`.
 const CONF_LIMIT: Duration = Duration::from_secs(5);
 
-/// Broker settings that decide what a claim can be (`kafka-facts`), quoted in the report.
+/// Broker settings that decide what a claim can be, quoted in the report.
 const QUOTED: [&str; 10] = [
     "zookeeper.session.timeout.ms",
     "replica.lag.time.max.ms",

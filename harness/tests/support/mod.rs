@@ -16,7 +16,7 @@ use serde_json::Value;
 /// How often conditions are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A session time-out of 6 s: faults are detected in 5 to 8 s (`kafka-facts`), and a test that is
+/// A session time-out of 6 s: faults were seen to be detected in 5 to 8 s then, and a test that is
 /// not about the default is over three times sooner.
 pub(crate) const SHORT_SESSION: &str = "cluster.broker.settings.zookeeper.session.timeout.ms=6000";
 
