@@ -14,7 +14,7 @@ use results::judge::check::{self, CheckContext};
 use results::judge::timeline::Timeline;
 use results::record::environment::Environment;
 use results::record::event::{EventKind, log};
-use results::record::history::History;
+use results::record::history::Files;
 use results::report::{self, Report, RunMeta, Trial};
 
 use crate::failure::Failure;
@@ -140,7 +140,8 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
         trials_asked: spec.trials,
         strict,
     };
-    let mut report = report::judge(&meta, &trials, &spec.claims);
+    let mut report = report::judge(&meta, &trials, &spec.claims)
+        .map_err(|error| Failure::unknown(format!("{} cannot be judged: {error}", dir.name())))?;
     report.problems.extend(problems);
     Ok(Judged { report, trials })
 }
@@ -159,13 +160,13 @@ fn load_trial(
     if let (Some(text), false) = (&failed, history_dir.is_dir()) {
         return Err(text.clone());
     }
-    let mut history = History::load(&history_dir).map_err(|error| error.to_string())?;
-    history.killed(events.iter().filter_map(|event| match &event.kind {
+    let killed = events.iter().filter_map(|event| match &event.kind {
         EventKind::ClientKilled { client, history_bytes } => {
             Some((client.as_str(), *history_bytes))
         }
         _ => None,
-    }));
+    });
+    let history = Files::open(&history_dir).map_err(|error| error.to_string())?.killed(killed);
     // Written when the cluster is up; a trial cut short before has none, and nothing is assumed.
     let environment: Environment = std::fs::read(dir.join("environment.json"))
         .ok()
@@ -175,5 +176,6 @@ fn load_trial(
     let faults = Timeline::new(&events).faults;
     let context = CheckContext { faults, allowed: allowed.collect() };
     let checks = check::all(&history, &context).map_err(|error| error.to_string())?;
+    let history = Box::new(history);
     Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
 }

@@ -4,6 +4,8 @@
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
+use std::collections::VecDeque;
+
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
@@ -11,7 +13,6 @@ use crate::record::event::{
     BrokerId, Detection, Effect, Event, EventKind, MetadataPlane, Process, Risk, Role, Stage, Takes,
 };
 use crate::record::history::*;
-use crate::record::history::{Ending, History, Stream};
 use crate::report::{RunMeta, Trial};
 
 /// Topic of the main load.
@@ -296,7 +297,7 @@ impl Fixture {
             number: self.number,
             environment: environment(),
             events: self.events,
-            history,
+            history: Box::new(history),
             checks: self.checks,
         }
     }
@@ -413,6 +414,40 @@ pub(crate) fn three_faults(number: u32) -> Fixture {
     f.kill("both", 80.0, 1, Some(2));
     f.at(100.0, EventKind::ConsumerRestarted { consumer: 7 });
     f
+}
+
+/// A history that hands out blocks of at most so many entries.
+#[derive(Debug)]
+pub(crate) struct Chopped(pub(crate) History, pub(crate) usize);
+
+impl Source for Chopped {
+    fn streams(&self) -> Vec<StreamRef<'_>> {
+        self.0.streams()
+    }
+
+    fn read(&self, number: usize) -> Result<Box<dyn Blocks + '_>, HistoryError> {
+        let Stream { entries, ending, .. } = &self.0.streams[number];
+        Ok(Box::new(Pieces { left: entries.chunks(self.1).collect(), ending }))
+    }
+}
+
+struct Pieces<'a> {
+    left: VecDeque<&'a [Entry]>,
+    ending: &'a Ending,
+}
+
+impl Blocks for Pieces<'_> {
+    fn next(&mut self) -> Result<Block<'_>, HistoryError> {
+        let block = self.left.pop_front();
+        Ok(block.map_or_else(|| Block::End(self.ending.clone()), Block::Entries))
+    }
+}
+
+/// Changes a trial's history.
+pub(crate) fn change(trial: &mut Trial, change: impl FnOnce(&mut History)) {
+    let mut history = History::collect(&*trial.history).unwrap();
+    change(&mut history);
+    trial.history = Box::new(history);
 }
 
 pub(crate) fn environment() -> Environment {

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod claim;
 pub mod expectation;
+pub(crate) mod figures;
 pub mod latency;
 pub mod predict;
 pub mod recovery;

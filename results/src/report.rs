@@ -22,7 +22,7 @@ use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
-use crate::record::history::History;
+use crate::record::history::Source;
 
 pub use judge::judge;
 
@@ -57,7 +57,7 @@ pub struct RunMeta {
 }
 
 /// All that was recorded of one trial.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Trial {
     /// Number, from 1.
     pub number: u32,
@@ -66,7 +66,7 @@ pub struct Trial {
     /// What happened.
     pub events: Vec<Event>,
     /// What the clients saw.
-    pub history: History,
+    pub history: Box<dyn Source>,
     /// What the checkers found in the history.
     pub checks: Vec<Check>,
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub(crate) use resume::resumed;
+pub(crate) use resume::{ResumeFold, Resumed};
 
 /// The guide's claims, shipped with kbench.
 pub const GUIDE: &str = include_str!("../../claims/guide.toml");

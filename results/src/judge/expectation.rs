@@ -83,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::three_faults;
+    use crate::judge::figures::Figures;
     use crate::judge::recovery;
     use crate::judge::timeline::Timeline;
     use crate::record::event::EventKind;
@@ -95,8 +96,10 @@ mod tests {
                 *expected = expectation;
             }
         }
-        let rows = recovery::measure(1, &trial.environment, &trial.events, &trial.history);
-        judge(&Timeline::new(&trial.events).faults, &rows.partitions)
+        let timeline = Timeline::new(&trial.events);
+        let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
+        let rows = recovery::measure(1, &trial.environment, &timeline, &figures.service);
+        judge(&timeline.faults, &rows.partitions)
     }
 
     #[test]

@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, Entry, LoadRole, Observed, Outcome, Poll, Send};
-use crate::record::history::{History, Stream};
+use crate::record::history::{Client, LoadRole, Observed, Outcome, Poll, Send, StreamRef};
 
 /// Longest latency that a histogram tells apart: one hour, in microseconds.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -177,76 +176,82 @@ impl Load {
     }
 }
 
-/// The main load's sends that count for figures.
-pub(crate) fn main_sends(history: &History) -> impl Iterator<Item = &Send> {
-    history.streams.iter().filter(|stream| is_main(stream)).flat_map(|stream| {
-        stream.entries.iter().filter_map(|entry| match entry {
-            Entry::Send(send) if !send.warm_up => Some(send),
-            _ => None,
-        })
-    })
+/// The sends of the main load that count for figures.
+pub(crate) fn counts(client: &Client, send: &Send) -> bool {
+    matches!(client, Client::Producer { role: LoadRole::Main, .. }) && !send.warm_up
 }
 
-fn is_main(stream: &Stream) -> bool {
-    matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
+/// Folds the main load of one trial: its sends first, then what groups got.
+pub(crate) struct LoadFold {
+    load: Load,
+    /// Times that are not steady load.
+    disturbed: Vec<(RunTime, RunTime)>,
+    /// Producers of the main load.
+    producers: BTreeSet<u16>,
+    first_due: RunTime,
+    last_sent: RunTime,
 }
 
-/// Measures the main load of one trial; `asked_per_s` closes the last interval of the schedule.
-pub fn measure(timeline: &Timeline, history: &History, asked_per_s: f64) -> Load {
-    let mut load = Load::default();
-    let disturbed = timeline.disturbed();
-    let touches = |from: RunTime, to: RunTime| {
-        disturbed.iter().any(|(begin, end)| from < *end && to >= *begin)
-    };
-    let mut first_due = RunTime(u64::MAX);
-    let mut last_sent = RunTime(0);
-    for send in main_sends(history) {
-        load.sent += 1;
-        match send.outcome {
-            Outcome::Acked { .. } => load.acked += 1,
-            Outcome::Failed { .. } => load.failed += 1,
-            Outcome::Indeterminate { .. } => load.indeterminate += 1,
-        }
-        load.all.record(send);
-        let disturbed = touches(send.due, send.done);
-        let population = if disturbed { &mut load.faults } else { &mut load.baseline };
-        population.record(send);
-        first_due = first_due.min(send.due);
-        last_sent = last_sent.max(send.sent);
-    }
-    if load.sent > 0 {
-        let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
-        load.seconds = last_sent.secs_since(first_due).max(0.0) + interval;
-    }
-    for (due, at) in deliveries(history).filter(|(due, _)| *due >= first_due) {
-        load.consumed += 1;
-        record(&mut load.all.end_to_end, due, at);
-        let population = if touches(due, at) { &mut load.faults } else { &mut load.baseline };
-        record(&mut population.end_to_end, due, at);
-    }
-    load
-}
-
-/// Due time and arrival of each record of the main load that a consumer group got.
-fn deliveries(history: &History) -> impl Iterator<Item = (RunTime, RunTime)> {
-    let mains: BTreeSet<u16> = history
-        .streams
-        .iter()
-        .filter_map(|stream| match stream.header.client {
+impl LoadFold {
+    pub(crate) fn new(timeline: &Timeline, streams: &[StreamRef<'_>]) -> Self {
+        let producers = streams.iter().filter_map(|stream| match stream.header.client {
             Client::Producer { producer, role: LoadRole::Main, .. } => Some(producer),
             _ => None,
-        })
-        .collect();
-    let groups = history
-        .streams
-        .iter()
-        .filter(|stream| matches!(stream.header.client, Client::GroupConsumer { .. }));
-    groups.flat_map(|stream| &stream.entries).filter_map(move |entry| match entry {
-        Entry::Poll(Poll { at, record: Observed::Record(record), .. }) => {
-            mains.contains(&record.producer).then_some((record.due, *at))
+        });
+        Self {
+            load: Load::default(),
+            disturbed: timeline.disturbed(),
+            producers: producers.collect(),
+            first_due: RunTime(u64::MAX),
+            last_sent: RunTime(0),
         }
-        _ => None,
-    })
+    }
+
+    /// Adds a send that [counts].
+    pub(crate) fn sent(&mut self, send: &Send) {
+        self.load.sent += 1;
+        match send.outcome {
+            Outcome::Acked { .. } => self.load.acked += 1,
+            Outcome::Failed { .. } => self.load.failed += 1,
+            Outcome::Indeterminate { .. } => self.load.indeterminate += 1,
+        }
+        self.load.all.record(send);
+        self.population(send.due, send.done).record(send);
+        self.first_due = self.first_due.min(send.due);
+        self.last_sent = self.last_sent.max(send.sent);
+    }
+
+    /// Adds a record that a member of a group got, after all sends.
+    pub(crate) fn got(&mut self, poll: &Poll) {
+        let Observed::Record(record) = poll.record else {
+            return;
+        };
+        if !self.producers.contains(&record.producer) || record.due < self.first_due {
+            return;
+        }
+        self.load.consumed += 1;
+        let population = self.population(record.due, poll.at);
+        self::record(&mut population.end_to_end, record.due, poll.at);
+        self::record(&mut self.load.all.end_to_end, record.due, poll.at);
+    }
+
+    fn population(&mut self, from: RunTime, to: RunTime) -> &mut Histograms {
+        let mut disturbed = self.disturbed.iter();
+        if disturbed.any(|(begin, end)| from < *end && to >= *begin) {
+            &mut self.load.faults
+        } else {
+            &mut self.load.baseline
+        }
+    }
+
+    /// The load; `asked_per_s` closes the last interval of the schedule.
+    pub(crate) fn finish(mut self, asked_per_s: f64) -> Load {
+        if self.load.sent > 0 {
+            let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
+            self.load.seconds = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
+        }
+        self.load
+    }
 }
 
 fn record(histogram: &mut Histogram<u64>, from: RunTime, to: RunTime) {

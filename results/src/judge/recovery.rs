@@ -16,12 +16,14 @@
 //! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
 //!   it has no phases.
 
+mod answers;
+pub(crate) mod consumed;
 pub mod controller;
 pub mod gap;
+pub(crate) mod operations;
 pub mod phases;
 pub mod throughput;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,15 +32,13 @@ use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::environment::Environment;
-use crate::record::event::Event;
-use crate::record::history::History;
-use crate::record::history::{Client, Entry, Observed};
 
 pub use controller::ControllerFailover;
 pub use gap::{DELAYED, Gap};
 pub use phases::Phases;
 
-use gap::Operations;
+use consumed::Consumed;
+use operations::{Operations, OperationsFold, Window};
 use phases::nanoseconds;
 use throughput::Acks;
 
@@ -142,32 +142,49 @@ pub struct Recovery {
     pub steady_per_s: Option<f64>,
 }
 
+/// What clients saw of a trial, as far as recovery is measured by it.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) operations: OperationsFold,
+    pub(crate) acks: Acks,
+    pub(crate) consumed: Consumed,
+}
+
+impl Service {
+    pub(crate) fn new(timeline: &Timeline) -> Self {
+        Self {
+            operations: OperationsFold::new(timeline.faults.iter().map(Window::of).collect()),
+            acks: Acks::new(timeline),
+            consumed: Consumed::default(),
+        }
+    }
+}
+
 /// Measures every fault of a trial.
-pub fn measure(
+pub(crate) fn measure(
     trial: u32,
     environment: &Environment,
-    events: &[Event],
-    history: &History,
+    timeline: &Timeline,
+    service: &Service,
 ) -> Recovery {
-    let timeline = Timeline::new(events);
-    let operations = gap::operations(history, timeline.load_end);
-    let acks = Acks::new(&operations, &timeline);
-    let consumed = consumed(history);
+    let Service { operations: OperationsFold { all: operations, .. }, acks, consumed } = service;
     let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
     let gaps: Vec<Vec<Gap>> = operations.values().map(Operations::gaps).collect();
-    for fault in &timeline.faults {
-        recovery.controllers.push(controller::failover(&timeline, fault));
-        let restored = acks.restored_s(fault);
-        for ((key, list), gaps) in operations.iter().zip(&gaps) {
+    for (position, fault) in timeline.faults.iter().enumerate() {
+        recovery.controllers.push(controller::failover(timeline, fault));
+        let restored = acks.restored_s(position);
+        for ((key, operations), gaps) in operations.iter().zip(&gaps) {
             let (kind, topic, partition) = key;
-            let measured = Measured { timeline: &timeline, fault, topic, partition: *partition };
-            let Some(mut row) = measured.row(*kind, list, gaps) else {
+            let partition = *partition;
+            let measured = Measured { timeline, fault, position, topic, partition };
+            let Some(mut row) = measured.row(*kind, operations, gaps) else {
                 continue;
             };
             row.trial = trial;
             if *kind == StreamKind::Main {
                 row.throughput_restored_s = restored;
-                row.consumed_s = measured.consumed_s(&consumed);
+                let consumed = consumed.first(topic, partition, position);
+                row.consumed_s = consumed.map(|at| measured.since_injection(at));
             }
             measured.isr(&mut row, environment.settings.replication_factor as usize);
             say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
@@ -181,6 +198,8 @@ pub fn measure(
 struct Measured<'a> {
     timeline: &'a Timeline<'a>,
     fault: &'a FaultSpan,
+    /// Position of the fault among the trial's.
+    position: usize,
     topic: &'a str,
     partition: i32,
 }
@@ -194,12 +213,12 @@ impl Measured<'_> {
         gaps: &[Gap],
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
-        let longest_response = operations.longest_response(fault.injecting, fault.window_end);
+        let responses = operations.longest.get(self.position).copied().unwrap_or_default();
         let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
         let own_until = healing.max(fault.injecting);
         let own = gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until);
         let gap = longest(own.map(|g| Gap { start: g.start.max(self.in_flight_since()), ..*g }));
-        if longest_response.is_none() && gap.is_none() {
+        if responses.whole.is_none() && gap.is_none() {
             return None;
         }
         let (later_until, next) = self.next_fault();
@@ -207,7 +226,7 @@ impl Measured<'_> {
             healing <= g.start && g.start < next && !(g.start >= later_until && g.end > next)
         });
         let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
-        let quiet = operations.longest_response(fault.injecting, healing).unwrap_or_default();
+        let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let errors = operations.list.iter().filter(|o| !o.ok && o.done >= fault.injecting);
         let first_error =
@@ -319,12 +338,6 @@ impl Measured<'_> {
             .map(|s| self.since_injection(s.at));
     }
 
-    fn consumed_s(&self, consumed: &Consumed) -> Option<f64> {
-        let polls = consumed.get(&(self.topic.to_owned(), self.partition))?;
-        let window = polls.iter().filter(|(due, _)| self.fault.contains(*due));
-        window.map(|(_, at)| *at).min().map(|at| self.since_injection(at))
-    }
-
     fn since_injection(&self, at: RunTime) -> f64 {
         at.secs_since(self.fault.injecting)
     }
@@ -348,25 +361,4 @@ fn say_too_few_copies(row: &mut PartitionRecovery, min_insync_replicas: Option<u
         );
         row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
     }
-}
-
-/// Due time and arrival of every record that a consumer group got, by topic and partition.
-type Consumed = BTreeMap<(String, i32), Vec<(RunTime, RunTime)>>;
-
-fn consumed(history: &History) -> Consumed {
-    let mut consumed = Consumed::new();
-    for stream in &history.streams {
-        if !matches!(stream.header.client, Client::GroupConsumer { .. }) {
-            continue;
-        }
-        for entry in &stream.entries {
-            if let Entry::Poll(poll) = entry
-                && let Observed::Record(record) = poll.record
-            {
-                let key = (stream.header.topic.clone(), poll.partition);
-                consumed.entry(key).or_default().push((record.due, poll.at));
-            }
-        }
-    }
-    consumed
 }

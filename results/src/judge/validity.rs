@@ -5,8 +5,7 @@
 use crate::judge::latency::Load;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
-use crate::record::history::{Client, LoadRole};
-use crate::record::history::{Ending, History};
+use crate::record::history::Ending;
 
 /// Least part of the asked rate that must have been handed to the client.
 const ACHIEVED: f64 = 0.99;
@@ -24,15 +23,25 @@ const LAG_FLOOR_WITH_FAULTS_US: u64 = 10_000;
 /// retries only raise it, so the check errs to the strict side.
 const CPU: f64 = 0.80;
 
-/// Judges a trial as a measurement, apart from [`schedule_lag`]. `cores` is what it could use.
-pub fn judge(
-    load: &Load,
-    asked_per_s: f64,
-    cores: u32,
-    events: &[Event],
-    history: &History,
-) -> Vec<Check> {
-    vec![rate(load, asked_per_s), cpu(events, cores, history), queue(events), complete(history)]
+/// What a trial is judged by as a measurement.
+#[derive(Debug)]
+pub(crate) struct Conduct<'a> {
+    pub(crate) load: &'a Load,
+    /// Records a second that were asked for.
+    pub(crate) asked_per_s: f64,
+    /// Cores that it could use.
+    pub(crate) cores: u32,
+    /// Producers of the main load.
+    pub(crate) producers: usize,
+    pub(crate) events: &'a [Event],
+    /// Name of each stream, and how it ends.
+    pub(crate) streams: &'a [(String, Ending)],
+}
+
+/// Judges a trial as a measurement, apart from [`schedule_lag`].
+pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
+    let Conduct { load, asked_per_s, cores, producers, events, streams } = *conduct;
+    vec![rate(load, asked_per_s), cpu(events, cores, producers), queue(events), complete(streams)]
 }
 
 fn rate(load: &Load, asked_per_s: f64) -> Check {
@@ -71,7 +80,7 @@ pub fn schedule_lag(load: &Load) -> Check {
     check(NAME, verdict, lag.len(), note)
 }
 
-fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
+fn cpu(events: &[Event], cores: u32, producers: usize) -> Check {
     const NAME: &str = "client-cpu";
     let ended = events.iter().find_map(|event| match event.kind {
         EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, .. } if over_s > 0.0 => {
@@ -87,9 +96,7 @@ fn cpu(events: &[Event], cores: u32, history: &History) -> Check {
             "the clients' CPU time was not recorded".to_owned(),
         );
     };
-    let is_main = |c: &Client| matches!(c, Client::Producer { role: LoadRole::Main, .. });
-    let producers = history.streams.iter().filter(|s| is_main(&s.header.client)).count().max(1);
-    let producer = producer_cpu_s / over_s / producers as f64;
+    let producer = producer_cpu_s / over_s / producers.max(1) as f64;
     let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
     let note = format!(
         "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {} cores",
@@ -122,22 +129,21 @@ fn queue(events: &[Event]) -> Check {
     }
 }
 
-fn complete(history: &History) -> Check {
+fn complete(streams: &[(String, Ending)]) -> Check {
     const NAME: &str = "history-complete";
-    let cut: Vec<String> = history
-        .streams
+    let cut: Vec<String> = streams
         .iter()
-        .filter_map(|stream| match &stream.ending {
+        .filter_map(|(name, ending)| match ending {
             Ending::Complete | Ending::Killed => None,
             Ending::Truncated { at_byte, what, .. } => {
-                Some(format!("stream {} breaks off at byte {at_byte}: {what}", stream.name))
+                Some(format!("stream {name} breaks off at byte {at_byte}: {what}"))
             }
         })
         .collect();
-    let examined = history.streams.len() as u64;
+    let examined = streams.len() as u64;
     if cut.is_empty() && examined > 0 {
-        let killed = history.streams.iter().filter(|stream| stream.ending == Ending::Killed);
-        let killed: Vec<&str> = killed.map(|stream| stream.name.as_str()).collect();
+        let killed = streams.iter().filter(|(_, ending)| *ending == Ending::Killed);
+        let killed: Vec<&str> = killed.map(|(name, _)| name.as_str()).collect();
         let note = match &*killed {
             [] => "every stream is complete".to_owned(),
             _ => format!("complete but for what was killed on purpose: {}", killed.join(", ")),
@@ -202,10 +208,9 @@ mod tests {
                 },
             }]
         };
-        let history = History::default();
-        assert_eq!(cpu(&ended(7.9, 0), 2, &history).verdict, Verdict::Valid);
-        assert_eq!(cpu(&ended(8.1, 0), 2, &history).verdict, Verdict::InvalidRun);
-        assert_eq!(cpu(&[], 2, &history).verdict, Verdict::Unknown);
+        assert_eq!(cpu(&ended(7.9, 0), 2, 1).verdict, Verdict::Valid);
+        assert_eq!(cpu(&ended(8.1, 0), 2, 1).verdict, Verdict::InvalidRun);
+        assert_eq!(cpu(&[], 2, 1).verdict, Verdict::Unknown);
         let full = queue(&ended(1.0, 3));
         assert_eq!((full.verdict, full.count), (Verdict::InvalidRun, 3));
     }

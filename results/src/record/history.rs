@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::clock::RunTime;
 
 mod codec;
+mod endings;
 mod error;
 mod files;
 mod frame;
@@ -20,6 +21,7 @@ mod memory;
 mod source;
 mod write;
 
+pub use endings::Endings;
 pub use error::HistoryError;
 pub use files::Files;
 pub use memory::{History, Stream};

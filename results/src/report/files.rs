@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
 use crate::record::event::Event;
-use crate::record::history::History;
+use crate::record::history::Source;
 
 use super::{Report, Trial, csv, junit};
 
@@ -42,8 +42,8 @@ impl Report {
 
     /// Writes report.json, summary.csv, junit.xml and latency.hlog into `dir`.
     pub fn write_all(&self, dir: &Path, trials: &[Trial]) -> Result<(), WriteError> {
-        let parts: Vec<(u32, &[Event], &History)> =
-            trials.iter().map(|t| (t.number, t.events.as_slice(), &t.history)).collect();
+        let parts: Vec<(u32, &[Event], &dyn Source)> =
+            trials.iter().map(|t| (t.number, t.events.as_slice(), &*t.history)).collect();
         write_whole(dir, LATENCY_HLOG, |out| interval_log::write(out, &parts))?;
         write_whole(dir, SUMMARY_CSV, |out| csv::write(out, self).map_err(io::Error::other))?;
         write_whole(dir, JUNIT_XML, |out| {

@@ -1,14 +1,15 @@
 //! Makes the report from recorded data. Pure: the same data give the same report.
 
-use crate::judge::claim::{self, Claim, TrialFacts, resumed};
+use crate::judge::claim::{self, Claim, TrialFacts};
 use crate::judge::expectation;
-use crate::judge::latency::{self, Histograms, Load, percentiles};
+use crate::judge::figures::Figures;
+use crate::judge::latency::{Histograms, Load, percentiles};
 use crate::judge::recovery::{self, Recovery, phases};
 use crate::judge::timeline::Timeline;
-use crate::judge::validity;
+use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
-use crate::record::history::{Client, LoadRole};
+use crate::record::history::{Ending, Endings, HistoryError};
 
 use super::*;
 
@@ -16,19 +17,20 @@ use super::*;
 const WITNESSES: usize = 5;
 
 /// Judges a run: its trials, and the claims over all of them.
-pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
+///
+/// # Errors
+/// When the history of a trial cannot be read.
+pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Result<Report, HistoryError> {
     let was = |event: &Event| event.kind == EventKind::Interrupted;
     let interrupted = trials.iter().any(|trial| trial.events.iter().any(was));
     let mut parts = Parts { interrupted, ..Parts::default() };
-    let loads: Vec<_> = trials.iter().map(|trial| load_of(run, trial)).collect();
+    let measured = trials.iter().map(|trial| Measured::of(run, trial));
+    let measured = measured.collect::<Result<Vec<_>, _>>()?;
     let mut whole = Load::default();
-    loads.iter().for_each(|load| whole.merge(load));
+    measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
     let schedule_lag = validity::schedule_lag(&whole);
-    let facts: Vec<_> = trials
-        .iter()
-        .zip(&loads)
-        .map(|(trial, load)| parts.add(run, trial, load, &schedule_lag))
-        .collect();
+    let facts: Vec<_> =
+        measured.into_iter().map(|measured| parts.add(run, measured, &schedule_lag)).collect();
     if (trials.len() as u32) < run.trials_asked {
         let missing = format!("{} of {} trials were recorded", trials.len(), run.trials_asked);
         parts.doubt(missing);
@@ -55,7 +57,27 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Report {
         problems: parts.problems,
     };
     report.exit_code = exit::code(&report);
-    report
+    Ok(report)
+}
+
+/// A trial, and what was measured of it.
+struct Measured<'a> {
+    trial: &'a Trial,
+    timeline: Timeline<'a>,
+    figures: Figures,
+    /// Name of each stream, and how it ends.
+    streams: Vec<(String, Ending)>,
+}
+
+impl<'a> Measured<'a> {
+    fn of(run: &RunMeta, trial: &'a Trial) -> Result<Self, HistoryError> {
+        let timeline = Timeline::new(&trial.events);
+        let source = Endings::of(&*trial.history);
+        let figures = Figures::of(&source, &timeline, run.asked_per_s)?;
+        let names = trial.history.streams().into_iter().map(|stream| stream.name.to_owned());
+        let streams = names.zip(source.all()?).collect();
+        Ok(Self { trial, timeline, figures, streams })
+    }
 }
 
 /// What the trials add up to.
@@ -90,19 +112,19 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// Adds a trial with its load, in a run of this schedule lag.
-    fn add(
-        &mut self,
-        run: &RunMeta,
-        trial: &Trial,
-        load: &Load,
-        schedule_lag: &Check,
-    ) -> TrialFacts {
-        let timeline = Timeline::new(&trial.events);
+    /// Adds a trial, in a run of this schedule lag.
+    fn add(&mut self, run: &RunMeta, measured: Measured<'_>, schedule_lag: &Check) -> TrialFacts {
+        let Measured { trial, timeline, figures, streams } = measured;
         let number = trial.number;
-        let recovery = recovery::measure(number, &trial.environment, &trial.events, &trial.history);
-        let cores = trial.environment.cores;
-        let validity = validity::judge(load, run.asked_per_s, cores, &trial.events, &trial.history);
+        let recovery = recovery::measure(number, &trial.environment, &timeline, &figures.service);
+        let validity = validity::judge(&Conduct {
+            load: &figures.load,
+            asked_per_s: run.asked_per_s,
+            cores: trial.environment.cores,
+            producers: figures.producers,
+            events: &trial.events,
+            streams: &streams,
+        });
         let unusable = unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]));
         let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
         let all_checks = trial.checks.iter().chain(&validity).chain(&expectation);
@@ -122,8 +144,8 @@ impl Parts {
             skipped: timeline.skipped.clone(),
             recovery,
             checks: trial.checks.clone(),
-            acks_all: acks_all(&trial.history),
-            resumed: resumed(&trial.events, &trial.history),
+            acks_all: figures.acks_all,
+            resumed: figures.resumed,
         }
     }
 
@@ -226,19 +248,6 @@ fn unusable<'a>(
             format!("the run is invalid: {}: {note}", check.name)
         })
     }
-}
-
-fn load_of(run: &RunMeta, trial: &Trial) -> Load {
-    latency::measure(&Timeline::new(&trial.events), &trial.history, run.asked_per_s)
-}
-
-fn acks_all(history: &History) -> bool {
-    let mut acks = history.streams.iter().filter_map(|stream| match stream.header.client {
-        Client::Producer { role: LoadRole::Main, acks, .. } => Some(acks),
-        _ => None,
-    });
-    let first = acks.next();
-    first == Some(-1) && acks.all(|acks| acks == -1)
 }
 
 fn time(trial: u32, timeline: &Timeline) -> TimeReport {

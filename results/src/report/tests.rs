@@ -7,11 +7,11 @@ use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
 use crate::judge::claim::{self, Outcome};
 use crate::judge::recovery::StreamKind;
 use crate::record::event::EventKind;
-use crate::record::history::Ending;
+use crate::record::history::{Ending, History};
 
 fn report_of(trials: Vec<Trial>) -> Report {
     let run = fixture::run(trials.len() as u32);
-    judge(&run, &trials, &claim::guide().unwrap())
+    judge(&run, &trials, &claim::guide().unwrap()).unwrap()
 }
 
 /// What a strict run of this report would exit with.
@@ -189,17 +189,19 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
 
     let mut run = fixture::run(1);
     run.asked_per_s = 200.0;
-    let overloaded = judge(&run, &[three_faults(1).trial()], &claim::guide().unwrap());
+    let overloaded = judge(&run, &[three_faults(1).trial()], &claim::guide().unwrap()).unwrap();
     assert_eq!((overloaded.verdict, overloaded.exit_code), (Verdict::InvalidRun, 3));
     assert_eq!(outcome(&overloaded, "leader-failover"), Outcome::Undecided);
 
     let mut cut = three_faults(1).trial();
     let what = "half a frame".to_owned();
-    cut.history.streams[0].ending = Ending::Truncated { at_byte: 9, what, size: Some(9) };
+    fixture::change(&mut cut, |history| {
+        history.streams[0].ending = Ending::Truncated { at_byte: 9, what, size: Some(9) };
+    });
     let truncated = report_of(vec![cut]);
     assert_eq!(truncated.verdict, Verdict::Unknown);
 
-    let missing = judge(&fixture::run(2), &[three_faults(1).trial()], &[]);
+    let missing = judge(&fixture::run(2), &[three_faults(1).trial()], &[]).unwrap();
     assert_eq!(missing.verdict, Verdict::Unknown);
 }
 
@@ -303,7 +305,7 @@ fn the_terminal_report_reads_well() {
 fn all_files_are_written_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let trials = vec![three_faults(1).trial()];
-    let report = judge(&fixture::run(1), &trials, &claim::guide().unwrap());
+    let report = judge(&fixture::run(1), &trials, &claim::guide().unwrap()).unwrap();
     report.write_all(dir.path(), &trials).unwrap();
     let mut names: Vec<String> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -321,6 +323,43 @@ fn all_files_are_written_and_read_back() {
     // Every second of load but those of the three stalls.
     assert!((50..=56).contains(&intervals), "{intervals}");
     assert!(report.write_all(&dir.path().join("missing"), &trials).is_err());
+}
+
+#[test]
+fn a_report_does_not_depend_on_how_its_history_is_divided() {
+    let mut trials = vec![three_faults(1).trial()];
+    let judged = |trials: &[Trial]| {
+        let dir = tempfile::tempdir().unwrap();
+        let report = judge(&fixture::run(1), trials, &claim::guide().unwrap()).unwrap();
+        report.write_all(dir.path(), trials).unwrap();
+        (report, std::fs::read_to_string(dir.path().join("latency.hlog")).unwrap())
+    };
+    let whole = judged(&trials);
+    let mut history = History::collect(&*trials[0].history).unwrap();
+    // Two producers of the main load, each with every other record.
+    let mut more = history.streams[0].clone();
+    more.name = "more".to_owned();
+    let mut turn = false;
+    let mut other = |_: &_| {
+        turn = !turn;
+        turn
+    };
+    let (mine, theirs) = more.entries.drain(..).partition(|entry| other(entry));
+    (history.streams[0].entries, more.entries) = (mine, theirs);
+    history.streams.push(more);
+    trials[0].history = Box::new(fixture::Chopped(history, 7));
+    let (mut divided, latency) = judged(&trials);
+    assert_eq!(latency, whole.1);
+    let streams = |report: &mut Report| {
+        let complete = report.checks.iter_mut().find(|check| check.name == "history-complete");
+        std::mem::take(&mut complete.unwrap().examined)
+    };
+    let mut whole = whole.0;
+    assert_eq!((streams(&mut whole), streams(&mut divided)), (4, 5));
+    let cpu = |report: &mut Report| report.checks.retain(|check| check.name != "client-cpu");
+    cpu(&mut whole);
+    cpu(&mut divided);
+    assert_eq!(divided, whole);
 }
 
 /// Keys that readers of `report.json` may count on.

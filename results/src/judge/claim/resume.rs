@@ -1,8 +1,8 @@
 //! Whether a consumer that was replaced on purpose started where its group had committed.
 
-use crate::record::event::{Event, EventKind};
-use crate::record::history::History;
-use crate::record::history::{Client, Entry};
+use std::collections::BTreeMap;
+
+use crate::record::history::{Entry, Partition};
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,40 +15,51 @@ pub(crate) struct Resumed {
     pub(crate) elsewhere: usize,
 }
 
-/// Looks at the first record after every assignment of the replacement consumers.
-pub(crate) fn resumed(events: &[Event], history: &History) -> Resumed {
-    let mut result = Resumed::default();
-    for event in events {
-        let EventKind::ConsumerRestarted { consumer: wanted } = event.kind else {
-            continue;
-        };
-        result.restarted += 1;
-        for stream in &history.streams {
-            let Client::GroupConsumer { consumer, .. } = stream.header.client else {
-                continue;
-            };
-            if consumer == wanted {
-                follow(&stream.entries, &mut result);
-            }
-        }
-    }
-    result
+/// Folds the stream of a replacement consumer: the first record after each of its assignments.
+#[derive(Debug, Default)]
+pub(crate) struct ResumeFold {
+    /// Committed offsets at assignments after which nothing was read yet, by partition.
+    waiting: BTreeMap<Partition, Vec<i64>>,
+    found: Resumed,
 }
 
-fn follow(entries: &[Entry], result: &mut Resumed) {
-    for (index, entry) in entries.iter().enumerate() {
-        let Entry::Assigned { partition, committed: Some(committed), .. } = entry else {
-            continue;
-        };
-        let first = entries[index + 1..].iter().find_map(|later| match later {
-            Entry::Poll(poll) if poll.partition == *partition => Some(Some(poll.offset)),
-            Entry::Revoked { partition: p, .. } if p == partition => Some(None),
-            _ => None,
-        });
-        match first.flatten() {
-            Some(offset) if offset == *committed => result.at_committed += 1,
-            Some(_) => result.elsewhere += 1,
-            None => {}
+impl ResumeFold {
+    /// Adds what the consumer saw next.
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        match entry {
+            &Entry::Assigned { partition, committed: Some(committed), .. } => {
+                self.waiting.entry(partition).or_default().push(committed);
+            }
+            Entry::Poll(poll) => {
+                for committed in self.waiting.remove(&poll.partition).unwrap_or_default() {
+                    if poll.offset == committed {
+                        self.found.at_committed += 1;
+                    } else {
+                        self.found.elsewhere += 1;
+                    }
+                }
+            }
+            Entry::Revoked { partition, .. } => drop(self.waiting.remove(partition)),
+            _ => {}
         }
+    }
+
+    /// What it showed, of a consumer that was replaced so often.
+    pub(crate) fn finish(self, restarted: usize) -> Resumed {
+        let Resumed { at_committed, elsewhere, .. } = self.found;
+        Resumed {
+            restarted: 0,
+            at_committed: at_committed * restarted,
+            elsewhere: elsewhere * restarted,
+        }
+    }
+}
+
+impl Resumed {
+    /// Adds what another consumer showed.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.restarted += other.restarted;
+        self.at_committed += other.at_committed;
+        self.elsewhere += other.elsewhere;
     }
 }

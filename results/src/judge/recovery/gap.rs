@@ -4,14 +4,11 @@
 //! answer, after that, to an operation due no earlier, unless that is a trickle. Operations that waited in the gap do not
 //! begin gaps of their own. A gap that no answer ends is censored: its end is the end of the data.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::record::clock::RunTime;
-use crate::record::history::History;
-use crate::record::history::{Client, Entry, LoadRole, Outcome};
 
-use super::StreamKind;
+use super::operations::Operations;
 
 /// A response longer than this is delayed. Well above a healthy cluster's worst response (tens of
 /// milliseconds, a JVM's pause included), well below the shortest detection of a dead broker
@@ -40,21 +37,9 @@ pub struct Gap {
     pub censored: bool,
 }
 
-/// What one kind of client asked of one partition, in order of due times.
-#[derive(Debug, Clone, Default)]
-pub struct Operations {
-    /// The operations.
-    pub list: Vec<Operation>,
-    /// Up to when this client was watched.
-    pub data_end: RunTime,
-}
-
-/// Operations of each (kind of client, topic, partition).
-pub type OperationsByPartition = BTreeMap<(StreamKind, String, i32), Operations>;
-
 impl Operations {
     /// All gaps, in order.
-    pub fn gaps(&self) -> Vec<Gap> {
+    pub(super) fn gaps(&self) -> Vec<Gap> {
         // first_answer[i]: the first answer to any of the operations from i on.
         let mut first_answer = vec![None; self.list.len()];
         let mut earliest: Option<RunTime> = None;
@@ -103,12 +88,6 @@ impl Operations {
         let unanswered = |o: &Operation| !o.ok && o.due <= end && o.done.since(end) > DELAYED;
         (!self.list.get(from..)?.iter().any(unanswered)).then_some(end)
     }
-
-    /// The longest response to an operation due in `[from, to)`.
-    pub fn longest_response(&self, from: RunTime, to: RunTime) -> Option<Duration> {
-        let due = self.list.iter().filter(|o| from <= o.due && o.due < to);
-        due.map(|o| o.done.since(o.due)).max()
-    }
 }
 
 impl Operation {
@@ -125,46 +104,6 @@ impl Gap {
     }
 }
 
-/// Collects the operations of main load, acks=1 probe and read probe.
-pub fn operations(history: &History, load_end: RunTime) -> OperationsByPartition {
-    let mut all = OperationsByPartition::new();
-    for stream in &history.streams {
-        let kind = match stream.header.client {
-            Client::Producer { role: LoadRole::Main, .. } => StreamKind::Main,
-            Client::Producer { role: LoadRole::Probe, .. } => StreamKind::Probe,
-            Client::ReadProbe => StreamKind::Reads,
-            Client::Producer { role: LoadRole::Extra, .. }
-            | Client::GroupConsumer { .. }
-            | Client::Drain
-            | Client::BatchHeaders => continue,
-        };
-        for entry in &stream.entries {
-            let (partition, operation) = match entry {
-                Entry::Send(send) => {
-                    let ok = matches!(send.outcome, Outcome::Acked { .. });
-                    (send.partition, Operation { due: send.due, done: send.done, ok })
-                }
-                Entry::Read { partition, asked, got } => {
-                    (*partition, Operation { due: *asked, done: *got, ok: true })
-                }
-                _ => continue,
-            };
-            let key = (kind, stream.header.topic.clone(), partition);
-            all.entry(key).or_default().list.push(operation);
-        }
-    }
-    for ((kind, _, _), operations) in &mut all {
-        operations.list.sort_by_key(|o| (o.due, o.done));
-        let last = operations.list.iter().map(|o| o.done).max().unwrap_or_default();
-        operations.data_end = last.max(load_end);
-        if *kind == StreamKind::Reads && load_end.since(last) > DELAYED {
-            // A read that was never answered leaves no entry: silence until the load's end is one.
-            operations.list.push(Operation { due: last, done: load_end, ok: false });
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +113,7 @@ mod tests {
     }
 
     fn gaps(list: Vec<Operation>) -> Vec<(u64, u64, bool)> {
-        let operations = Operations { list, data_end: RunTime(60_000_000_000) };
+        let operations = Operations::of(list, RunTime(60_000_000_000));
         let ms = |at: RunTime| at.0 / 1_000_000;
         operations.gaps().iter().map(|g| (ms(g.start), ms(g.end), g.censored)).collect()
     }

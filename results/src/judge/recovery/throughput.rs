@@ -5,68 +5,78 @@
 //! Counted from the history, main load only. Seconds begin at the injection, not at whole seconds
 //! of the clock. Within a fault's window only: the next fault is another story.
 
-use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::Stage;
-
-use super::StreamKind;
-use super::gap::OperationsByPartition;
+use crate::record::history::{Outcome, Send};
 
 /// Part of the steady rate that counts as restored.
 const RESTORED: f64 = 0.95;
 /// Seconds for which the rate must stay there.
-const STAYS: u64 = 5;
-const SECOND: u64 = 1_000_000_000;
+const STAYS: usize = 5;
 
-/// Times of all acks of the main load, in order.
+/// Acks of the main load, counted by the second since each fault's injection.
 #[derive(Debug, Clone)]
-pub struct Acks {
-    done: Vec<RunTime>,
-    steady_per_s: Option<f64>,
+pub(crate) struct Acks {
+    /// Of each fault, when it was injected, and the acks of each second since.
+    since: Vec<(RunTime, Vec<u64>)>,
+    /// Begin and end of the healthy cluster's load before the first fault, and the acks in it.
+    baseline: Option<(RunTime, RunTime, u64)>,
 }
 
 impl Acks {
-    /// Collects the acks, and the steady rate from the stage before the first fault.
-    pub fn new(operations: &OperationsByPartition, timeline: &Timeline) -> Self {
-        let main = operations.iter().filter(|((kind, _, _), _)| *kind == StreamKind::Main);
-        let mut done: Vec<RunTime> =
-            main.flat_map(|(_, o)| o.list.iter().filter(|o| o.ok).map(|o| o.done)).collect();
-        done.sort_unstable();
-        let mut acks = Self { done, steady_per_s: None };
+    pub(crate) fn new(timeline: &Timeline) -> Self {
         let first_fault = timeline.faults.first().map_or(timeline.load_end, |f| f.injecting);
-        acks.steady_per_s = timeline
+        let baseline = timeline
             .stages()
             .into_iter()
             .find(|(stage, _, _)| *stage == Stage::Baseline)
             .map(|(_, begin, end)| (begin, end.min(first_fault)))
             .filter(|(begin, end)| end.since(*begin).as_secs() >= 1)
-            .map(|(begin, end)| acks.count(begin, end) as f64 / end.secs_since(begin));
-        acks
+            .map(|(begin, end)| (begin, end, 0));
+        let since = timeline.faults.iter().map(|fault| {
+            let seconds = fault.window_end.since(fault.injecting).as_secs();
+            (fault.injecting, vec![0; seconds as usize])
+        });
+        Self { since: since.collect(), baseline }
+    }
+
+    /// Adds a send.
+    pub(crate) fn add(&mut self, send: &Send) {
+        let Outcome::Acked { .. } = send.outcome else {
+            return;
+        };
+        if let Some((begin, end, acks)) = &mut self.baseline
+            && (*begin..*end).contains(&send.done)
+        {
+            *acks += 1;
+        }
+        // Windows do not overlap.
+        let begun = self.since.partition_point(|(from, _)| *from <= send.done);
+        if let Some((from, seconds)) = begun.checked_sub(1).map(|last| &mut self.since[last])
+            && let Some(acks) = seconds.get_mut(send.done.since(*from).as_secs() as usize)
+        {
+            *acks += 1;
+        }
     }
 
     /// Acks a second on the healthy cluster, before the first fault.
-    pub fn steady_per_s(&self) -> Option<f64> {
-        self.steady_per_s
+    pub(crate) fn steady_per_s(&self) -> Option<f64> {
+        self.baseline.map(|(begin, end, acks)| acks as f64 / end.secs_since(begin))
     }
 
-    /// Seconds from the injection until the throughput was restored; none when it was not, or the
-    /// steady rate is not known.
-    pub fn restored_s(&self, fault: &FaultSpan) -> Option<f64> {
-        let wanted = self.steady_per_s? * RESTORED;
-        let seconds = fault.window_end.since(fault.injecting).as_secs();
-        let stays = |n: &u64| {
-            let begin = RunTime(fault.injecting.0 + n * SECOND);
-            (1..=STAYS).all(|seconds| {
-                let acks = self.count(begin, RunTime(begin.0 + seconds * SECOND));
-                acks as f64 >= wanted * seconds as f64
+    /// Seconds from the injection of the fault at this position until the throughput was restored;
+    /// none when it was not, or the steady rate is not known.
+    pub(crate) fn restored_s(&self, fault: usize) -> Option<f64> {
+        let wanted = self.steady_per_s()? * RESTORED;
+        let (_, seconds) = self.since.get(fault)?;
+        let stays = |five: &[u64]| {
+            let mut acks = 0;
+            (1..).zip(five).all(|(seconds, more)| {
+                acks += more;
+                acks as f64 >= wanted * f64::from(seconds)
             })
         };
-        (0..=seconds.checked_sub(STAYS)?).find(stays).map(|n| n as f64)
-    }
-
-    fn count(&self, from: RunTime, to: RunTime) -> usize {
-        let before = |at: RunTime| self.done.partition_point(|done| *done < at);
-        before(to).saturating_sub(before(from))
+        seconds.windows(STAYS).position(stays).map(|second| second as f64)
     }
 }

@@ -129,7 +129,7 @@ proptest! {
 fn so_they_do_in_whole_runs() {
     let quiet = || Fixture::new(1, 30.0).trial();
     let mut unloaded = quiet();
-    unloaded.history.streams.clear();
+    fixture::change(&mut unloaded, |history| history.streams.clear());
     unloaded.events.clear();
     for trial in [three_faults(1).trial(), two_brokers(), quiet(), unloaded] {
         let report = report_of(vec![trial]);

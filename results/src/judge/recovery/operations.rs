@@ -1,0 +1,205 @@
+//! What one kind of client asked of one partition, folded from its streams.
+//!
+//! Operations that failed or were answered late are kept. Of the others, which are nearly all, the
+//! longest response in each fault's window is; and, once all delayed ones are known, those that may
+//! end a [gap](super::gap), when the streams are read a second time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::StreamKind;
+use super::answers::{Answers, StreamAnswers};
+use super::gap::{DELAYED, Operation};
+use crate::judge::span::FaultSpan;
+use crate::record::clock::RunTime;
+use crate::record::history::{Client, Entry, LoadRole, Outcome, Partition};
+
+/// When the responses of one fault count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    from: RunTime,
+    /// The begin of healing, or the end of the window.
+    healing: RunTime,
+    to: RunTime,
+}
+
+impl Window {
+    pub(crate) fn of(fault: &FaultSpan) -> Self {
+        let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
+        Self { from: fault.injecting, healing, to: fault.window_end }
+    }
+}
+
+/// The longest responses to operations due in one fault's window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Longest {
+    /// In the whole window; none when none was due.
+    pub(super) whole: Option<Duration>,
+    /// Before healing began.
+    pub(super) unhealed: Option<Duration>,
+}
+
+/// What one kind of client asked of one partition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operations {
+    /// In order of due times; of those that were answered in time, only what may end a gap.
+    pub(super) list: Vec<Operation>,
+    /// By position of the fault.
+    pub(super) longest: Vec<Longest>,
+    /// Up to when this client was watched.
+    pub(super) data_end: RunTime,
+}
+
+/// The operation that an entry tells of, and its partition.
+pub(super) fn operation(entry: &Entry) -> Option<(Partition, Operation)> {
+    match entry {
+        Entry::Send(send) => {
+            let ok = matches!(send.outcome, Outcome::Acked { .. });
+            Some((send.partition, Operation { due: send.due, done: send.done, ok }))
+        }
+        &Entry::Read { partition, asked, got } => {
+            Some((partition, Operation { due: asked, done: got, ok: true }))
+        }
+        _ => None,
+    }
+}
+
+/// The kind of client whose operations count; none for the others.
+pub(crate) fn kind(client: &Client) -> Option<StreamKind> {
+    match client {
+        Client::Producer { role: LoadRole::Main, .. } => Some(StreamKind::Main),
+        Client::Producer { role: LoadRole::Probe, .. } => Some(StreamKind::Probe),
+        Client::ReadProbe => Some(StreamKind::Reads),
+        Client::Producer { role: LoadRole::Extra, .. }
+        | Client::GroupConsumer { .. }
+        | Client::Drain
+        | Client::BatchHeaders => None,
+    }
+}
+
+impl Operations {
+    /// These operations, in full.
+    #[cfg(test)]
+    pub(super) fn of(mut list: Vec<Operation>, data_end: RunTime) -> Self {
+        list.sort_by_key(|o| (o.due, o.done, o.ok));
+        Self { list, longest: Vec::new(), data_end }
+    }
+
+    fn add(&mut self, windows: &[Window], operation: Operation) {
+        self.data_end = self.data_end.max(operation.done);
+        self.longest.resize(windows.len(), Longest::default());
+        // Windows do not overlap.
+        let begun = windows.partition_point(|window| window.from <= operation.due);
+        if let Some(last) = begun.checked_sub(1) {
+            let response = Some(operation.done.since(operation.due));
+            let (window, longest) = (windows[last], &mut self.longest[last]);
+            if operation.due < window.to {
+                longest.whole = longest.whole.max(response);
+            }
+            if operation.due < window.healing {
+                longest.unhealed = longest.unhealed.max(response);
+            }
+        }
+        if operation.delayed() {
+            self.list.push(operation);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.data_end = self.data_end.max(other.data_end);
+        self.list.extend(other.list);
+        self.longest.resize(self.longest.len().max(other.longest.len()), Longest::default());
+        for (mine, theirs) in self.longest.iter_mut().zip(other.longest) {
+            mine.whole = mine.whole.max(theirs.whole);
+            mine.unhealed = mine.unhealed.max(theirs.unhealed);
+        }
+    }
+
+    /// To be called when all were added.
+    fn close(&mut self, kind: StreamKind, windows: &[Window], load_end: RunTime) {
+        let last = self.data_end;
+        if kind == StreamKind::Reads && load_end.since(last) > DELAYED {
+            // A read that was never answered leaves no entry: silence until the load's end is one.
+            self.add(windows, Operation { due: last, done: load_end, ok: false });
+        }
+        self.data_end = last.max(load_end);
+        self.list.sort_by_key(|o| (o.due, o.done, o.ok));
+    }
+}
+
+/// Operations of each (kind of client, topic, partition).
+#[derive(Debug, Default)]
+pub(crate) struct OperationsFold {
+    windows: Vec<Window>,
+    pub(super) all: BTreeMap<(StreamKind, String, Partition), Operations>,
+}
+
+impl OperationsFold {
+    pub(crate) fn new(windows: Vec<Window>) -> Self {
+        Self { windows, all: BTreeMap::new() }
+    }
+
+    /// Begins a stream.
+    pub(crate) fn stream(&self) -> StreamOperations<'_> {
+        StreamOperations { windows: &self.windows, partitions: BTreeMap::new() }
+    }
+
+    /// Adds what was folded of a stream.
+    pub(crate) fn merge(
+        &mut self,
+        kind: StreamKind,
+        topic: &str,
+        partitions: BTreeMap<Partition, Operations>,
+    ) {
+        for (partition, operations) in partitions {
+            let key = (kind, topic.to_owned(), partition);
+            self.all.entry(key).or_default().merge(operations);
+        }
+    }
+
+    /// To be called when all streams were added.
+    pub(crate) fn close(&mut self, load_end: RunTime) {
+        for ((kind, ..), operations) in &mut self.all {
+            operations.close(*kind, &self.windows, load_end);
+        }
+    }
+
+    /// What to look for in a stream when it is read again; none when nothing there is wanted.
+    pub(crate) fn wanted(&self, kind: StreamKind, topic: &str) -> Option<StreamAnswers> {
+        let of_topic = self.all.iter().filter(|((k, t, _), _)| *k == kind && t == topic);
+        let partitions: BTreeMap<_, _> = of_topic
+            .filter(|(_, operations)| !operations.list.is_empty())
+            .map(|((.., partition), operations)| (*partition, Answers::to(&operations.list)))
+            .collect();
+        (!partitions.is_empty()).then_some(StreamAnswers { partitions })
+    }
+
+    /// Adds what was found in streams that were read again.
+    pub(crate) fn answer(&mut self, kind: StreamKind, topic: &str, found: StreamAnswers) {
+        for (partition, answers) in found.partitions {
+            let key = (kind, topic.to_owned(), partition);
+            if let Some(operations) = self.all.get_mut(&key) {
+                operations.list.extend(answers.found());
+                operations.list.sort_by_key(|o| (o.due, o.done, o.ok));
+            }
+        }
+    }
+}
+
+/// The operations of one stream.
+pub(crate) struct StreamOperations<'a> {
+    windows: &'a [Window],
+    partitions: BTreeMap<Partition, Operations>,
+}
+
+impl StreamOperations<'_> {
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        if let Some((partition, operation)) = operation(entry) {
+            self.partitions.entry(partition).or_default().add(self.windows, operation);
+        }
+    }
+
+    pub(crate) fn finish(self) -> BTreeMap<Partition, Operations> {
+        self.partitions
+    }
+}
