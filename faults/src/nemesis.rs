@@ -12,7 +12,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::ledger::{Ledger, LedgerError, Outstanding};
@@ -30,6 +30,8 @@ pub struct NemesisOutcome {
     pub steps: Vec<StepOutcome>,
     /// Whether the user stopped it.
     pub interrupted: bool,
+    /// Whether a fault was healed after which no member of the load's group was replaced yet.
+    pub member_due: bool,
 }
 
 /// What became of a step.
@@ -156,6 +158,8 @@ struct Nemesis<'a> {
     run_control: &'a dyn RunControl,
     /// Borrowed for one line at a time: steps that overlap share it.
     ledger: &'a RefCell<&'a mut Ledger>,
+    /// Whether a fault was healed since a member of the load's group was last replaced.
+    healed: &'a Cell<bool>,
 }
 
 /// Carries out `plan`, whose mix has been drawn. Returns when everything is healed, or cannot be.
@@ -173,7 +177,8 @@ pub async fn run(
         return Err(NemesisError { failures: vec![refused], left: ledger.outstanding() });
     }
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { ports, run_control, ledger: &ledger };
+    let healed = Cell::new(false);
+    let nemesis = Nemesis { ports, run_control, ledger: &ledger, healed: &healed };
     let run = Run::new(nemesis, plan, seed);
     let (mut index, mut reason) = (0, None);
     for group in plan.groups() {
@@ -189,7 +194,7 @@ pub async fn run(
     // A second attempt at what did not heal, and whatever an earlier run left in this ledger.
     failures.extend(heal_outstanding(nemesis).await);
     verdict(failures, nemesis)?;
-    Ok(NemesisOutcome { steps, interrupted: run_control.interrupted() })
+    Ok(NemesisOutcome { steps, interrupted: run_control.interrupted(), member_due: healed.get() })
 }
 
 const INTERRUPTED: &str = "the run was interrupted";

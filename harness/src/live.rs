@@ -172,6 +172,10 @@ impl TrialStatus {
                 let word = if *proven { "healed" } else { "NOT healed" };
                 Some(format!("{fault_id}: {word}"))
             }
+            EventKind::ConsumerRestarted { consumer } => {
+                Some(format!("a member of the group is replaced by consumer {consumer}"))
+            }
+            EventKind::ConsumerJoined { consumer } => Some(format!("consumer {consumer} reads")),
             EventKind::FaultSkipped { fault_id, reason } => {
                 Some(format!("{fault_id}: skipped: {reason}"))
             }

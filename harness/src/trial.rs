@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use faults::ledger::Ledger;
 use faults::nemesis;
-use faults::port::{Capability, RunControl};
+use faults::port::{Capability, PortError, RunControl};
 use nix::sys::signal::Signal;
 use results::record::clock::RunClock;
 use results::record::event::{EventKind, Stage};
@@ -245,14 +245,16 @@ impl Trial {
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
-        let outcome = outcome.map(drop).map_err(Failure::from);
         // The last fault's recovery is watched to its end, as those of the others were. If it does
         // not come, the figures say so.
-        if outcome.is_ok() && !interrupt.raised() && run_control.steady(LAST_LIMIT).await.is_err() {
-            tracing::warn!("the cluster is not steady after the last fault");
+        if let Ok(outcome) = &outcome
+            && !interrupt.raised()
+            && let Err(missing) = settle(&run_control, outcome.member_due).await
+        {
+            tracing::warn!(%missing, "after the last fault");
         }
         lab.observer.set_fast(false);
-        outcome
+        outcome.map(drop).map_err(Failure::from)
     }
 
     async fn stop_load(&self, load: Load) -> Result<(), Failure> {
@@ -317,6 +319,17 @@ impl Trial {
         }
         stream.finish().map_err(failed)
     }
+}
+
+/// After the last fault: a steady cluster, then another member of the group if one is due.
+async fn settle(run_control: &TrialRunControl, member_due: bool) -> Result<(), PortError> {
+    let deadline = Instant::now() + LAST_LIMIT;
+    run_control.steady(LAST_LIMIT).await?;
+    if member_due {
+        let left = deadline.saturating_duration_since(Instant::now());
+        run_control.replace_member(left).await?;
+    }
+    Ok(())
 }
 
 /// Runs what blocks on a thread of its own, so that signals and processes are still attended to.

@@ -5,7 +5,7 @@
 //! quorum to join. A failure never stops the rest from being tried. What is not proven stays in the
 //! ledger.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use futures::future::join_all;
 use results::record::event::EventKind;
@@ -23,7 +23,8 @@ pub async fn heal_all(
     ledger: &mut Ledger,
 ) -> Result<(), NemesisError> {
     let ledger = RefCell::new(ledger);
-    let nemesis = Nemesis { ports, run_control, ledger: &ledger };
+    let healed = Cell::new(false);
+    let nemesis = Nemesis { ports, run_control, ledger: &ledger, healed: &healed };
     verdict(heal_outstanding(nemesis).await, nemesis)
 }
 
@@ -97,6 +98,7 @@ pub(super) async fn heal_fault(
             waited_for_session_s: waited.unwrap_or_default().as_secs_f64(),
         };
         run_control.record(run_control.now(), healed);
+        nemesis.healed.set(true);
         return failures;
     }
 }
@@ -121,7 +123,7 @@ async fn undo_all(
     nemesis: Nemesis<'_>,
     failures: &mut Vec<Failure>,
 ) -> Vec<Undone> {
-    let Nemesis { ports, run_control, ledger } = nemesis;
+    let Nemesis { ports, run_control, ledger, .. } = nemesis;
     let run = Some(run_control);
     let carried_out = entries.iter().map(|entry| entry.undo.carry_out(ports, run));
     let mut shown = vec![];

@@ -69,6 +69,26 @@ fn evidence(world: &World) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_is_replaced_once_after_each_heal_when_the_cluster_is_steady_again() {
+    let world = World::new();
+    let mut plan = shipped("failover");
+    plan.steps.truncate(2);
+    let outcome = carry_out(&plan, &world).await.unwrap();
+    assert!(outcome.member_due, "of the last fault, whose recovery others wait for");
+    let trace = world.trace.borrow();
+    let places = |what: &str| {
+        let found = trace.iter().enumerate().filter(|(_, line)| *line == what);
+        found.map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let (healed, replaced) = (places("fault-healed"), places("replace member"));
+    let injecting = places("fault-injecting");
+    assert_eq!((healed.len(), replaced.len(), injecting.len()), (2, 1, 2), "{trace:?}");
+    assert!(healed[0] < replaced[0] && replaced[0] < injecting[1], "{trace:?}");
+    // The wait before it, and the event after it.
+    assert_eq!([&*trace[replaced[0] - 1], &*trace[replaced[0] + 1]], ["steady", "steady"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_controller_alone_is_killed_and_everything_is_put_back() {
     let world = World::new();
     let mut plan = shipped("failover");

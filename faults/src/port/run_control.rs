@@ -20,9 +20,16 @@ pub trait RunControl {
     fn record(&self, at: RunTime, event: EventKind);
 
     /// Waits until every ZooKeeper server serves, every broker is registered, every partition has
-    /// its full ISR, all partitions are acking and the consumers' lag is drained. The error says
-    /// what was missing at `limit`.
+    /// its full ISR, all partitions are acking and the consumers' lag is drained. It changes nothing.
+    /// The error says what was missing at `limit`.
     async fn steady(&self, limit: Duration) -> Result<(), PortError>;
+
+    /// Lets a member of the load's consumer group leave without a last commit and another one join;
+    /// returns when that one has partitions and the group has caught up. The cluster is steady: a
+    /// member that leaves while its coordinator is away is missed for a whole session time-out, in
+    /// which the group reads nothing. Without a group nothing happens. The error says what was missing
+    /// at `limit`.
+    async fn replace_member(&self, limit: Duration) -> Result<(), PortError>;
 
     /// Waits until every partition of the load acks records that were due after `since`, and what
     /// is left does without `without`: a controller is registered which is none of these brokers,

@@ -1,6 +1,6 @@
 //! What the nemesis asks of the trial: when is the cluster steady, when has it recovered.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,10 +45,6 @@ pub(super) struct TrialRunControl {
     load: Rc<RefCell<Load>>,
     /// Records that the group may lag behind.
     caught_up: u64,
-    /// Whether a fault was healed after which no member of the group was replaced yet.
-    to_replace: Cell<bool>,
-    /// The newest member of the group, if one was replaced.
-    newest: Cell<Option<u16>>,
     interrupt: Rc<Interrupt>,
     recorder: Arc<Recorder>,
 }
@@ -65,30 +61,23 @@ impl TrialRunControl {
             lab: Rc::clone(lab),
             load: Rc::clone(load),
             caught_up: per_second * CAUGHT_UP.as_secs(),
-            to_replace: Cell::new(false),
-            newest: Cell::new(None),
             interrupt: Rc::clone(interrupt),
             recorder: Arc::clone(recorder),
         }
     }
 
-    /// What is missing for "steady", in words; none when nothing is. Clients must have been served
-    /// since `since`.
-    fn missing(&self, since: RunTime) -> Option<String> {
+    /// What the cluster and its observer lack; `None` when nothing.
+    fn cluster_unsteady(&self) -> Option<String> {
         if let Some(failure) = self.load.borrow().live().failure() {
             return Some(failure);
         }
         if !self.lab.observer.sees() {
             return Some("the observer has no session with ZooKeeper".to_owned());
         }
-        let unsteady = self.lab.members.missing(&self.lab.observer.view());
-        if self.interrupt.raised() {
-            // To heal, the cluster is enough; nothing is to be measured any more.
-            return unsteady;
-        }
-        unsteady.or_else(|| self.load_unsteady(since))
+        self.lab.members.missing(&self.lab.observer.view())
     }
 
+    /// What the load lacks that is to be served since `since`, and without trouble.
     fn load_unsteady(&self, since: RunTime) -> Option<String> {
         let load = self.load.borrow();
         if !load.served_since(self.ago(RECENT).max(since)) {
@@ -99,8 +88,14 @@ impl TrialRunControl {
             let ago = self.now().secs_since(trouble);
             return Some(format!("a send failed or was late {ago:.1} s ago"));
         }
-        if self.newest.get().is_some_and(|member| !load.has_joined(member)) {
-            return Some("the new member of the group has no partition".to_owned());
+        None
+    }
+
+    /// What the consumer group lacks.
+    fn group_unsteady(&self) -> Option<String> {
+        let load = self.load.borrow();
+        if !load.all_joined() {
+            return Some("a member of the group has no partition".to_owned());
         }
         let lag = load.live().lag();
         (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
@@ -132,20 +127,6 @@ impl TrialRunControl {
         );
         replaced && forgotten && led
     }
-
-    /// After each fault, replaces a member of the group: the claim that consumers resume at the
-    /// committed offset is tested only if one has to. Only once all else is steady: a member that
-    /// leaves while its coordinator is away is missed for a whole session time-out (45 s), in which
-    /// the group reads nothing. True when one was replaced.
-    fn replaces_member(&self) -> bool {
-        let replaces = self.to_replace.take() && !self.interrupt.raised();
-        if replaces {
-            let consumer = self.load.borrow_mut().restart_consumer();
-            self.newest.set(Some(consumer));
-            self.recorder.now(EventKind::ConsumerRestarted { consumer });
-        }
-        replaces
-    }
 }
 
 #[async_trait(?Send)]
@@ -155,9 +136,6 @@ impl RunControl for TrialRunControl {
     }
 
     fn record(&self, at: RunTime, event: EventKind) {
-        if matches!(event, EventKind::FaultHealed { .. }) {
-            self.to_replace.set(true);
-        }
         self.recorder.at(at, event);
     }
 
@@ -165,22 +143,35 @@ impl RunControl for TrialRunControl {
         // Leaders may have moved a moment ago, and clients not have noticed yet.
         let since = self.now();
         let steady = until(limit, LOOK, async || {
+            // To heal, the cluster is enough; nothing is to be measured any more.
+            let load = || (!self.interrupt.raised()).then(|| self.load_unsteady(since)).flatten();
+            let group = || (!self.interrupt.raised()).then(|| self.group_unsteady()).flatten();
             // ZooKeeper is asked last, when nothing else is missing: it costs three connections.
-            let missing = match self.missing(since) {
-                None => self.zookeeper_unsteady(&[]).await,
-                missing => missing,
-            };
-            match missing {
-                None if self.replaces_member() => Err("a new member joins the group".to_owned()),
-                None => Ok(()),
+            match self.cluster_unsteady().or_else(load).or_else(group) {
+                None => self.zookeeper_unsteady(&[]).await.map_or(Ok(()), Err),
                 Some(missing) => Err(missing),
             }
         });
-        steady.await.map_err(|missing| {
-            let limit = limit.as_secs();
-            let what = format!("the cluster was not steady within {limit} s: {missing}");
-            PortError::new(ErrorKind::TimedOut, what)
-        })
+        steady.await.map_err(|missing| unsteady("the cluster was not steady", limit, &missing))
+    }
+
+    async fn replace_member(&self, limit: Duration) -> Result<(), PortError> {
+        if self.interrupt.raised() {
+            return Ok(());
+        }
+        let replaced = self.load.borrow_mut().restart_consumer();
+        let Some(consumer) = replaced else { return Ok(()) };
+        self.recorder.now(EventKind::ConsumerRestarted { consumer });
+        let joined = until(limit, LOOK, async || {
+            let group = || (!self.interrupt.raised()).then(|| self.group_unsteady()).flatten();
+            self.cluster_unsteady().or_else(group).map_or(Ok(()), Err)
+        });
+        let what = "the group was not complete again";
+        joined.await.map_err(|missing| unsteady(what, limit, &missing))?;
+        if !self.interrupt.raised() {
+            self.recorder.now(EventKind::ConsumerJoined { consumer });
+        }
+        Ok(())
     }
 
     async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool {
@@ -206,4 +197,9 @@ impl RunControl for TrialRunControl {
     fn interrupted(&self) -> bool {
         self.interrupt.raised()
     }
+}
+
+fn unsteady(what: &str, limit: Duration, missing: &str) -> PortError {
+    let limit = limit.as_secs();
+    PortError::new(ErrorKind::TimedOut, format!("{what} within {limit} s: {missing}"))
 }

@@ -268,6 +268,11 @@ pub enum EventKind {
         /// Id of the new consumer.
         consumer: u16,
     },
+    /// That consumer reads: it has partitions of its group, which has caught up.
+    ConsumerJoined {
+        /// Its id.
+        consumer: u16,
+    },
     /// The process of a client of the load was killed on purpose.
     ClientKilled {
         /// Name of its stream in the history, which may just stop.

@@ -115,14 +115,13 @@ impl Load {
     }
 
     /// Lets one member of the group leave without a last commit and a new one join; returns the
-    /// new one's number. Members take turns. Without a group nothing happens, and it returns 0.
-    pub fn restart_consumer(&mut self) -> u16 {
+    /// new one's number. Members take turns. Without a group nothing happens, and there is no number.
+    pub fn restart_consumer(&mut self) -> Option<u16> {
         let (number, members) = (self.next_member, self.members());
-        if let Some((at, _)) = members.get(usize::from(number) % members.len().max(1)) {
-            self.clients[*at].replace(number);
-            self.next_member += 1;
-        }
-        number
+        let (at, _) = members.get(usize::from(number) % members.len().max(1))?;
+        self.clients[*at].replace(number);
+        self.next_member += 1;
+        Some(number)
     }
 
     /// Lets one member of the group leave at once, without a last commit; the others take over.

@@ -29,6 +29,10 @@ impl RunControl for World {
         self.call("steady".into(), act).await
     }
 
+    async fn replace_member(&self, _: Duration) -> Result<(), PortError> {
+        self.call("replace member".into(), async || Ok(())).await
+    }
+
     async fn recovered(&self, _: RunTime, without: &[Process], limit: Duration) -> bool {
         let zookeeper = without.iter().any(|process| process.role == Role::Zookeeper);
         let brokers = without.iter().filter(|process| process.role == Role::Broker);
