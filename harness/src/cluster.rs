@@ -1,3 +1,59 @@
-//! Clusters behind the ports, one folder a backend.
+//! Clusters, one folder a backend, and what each of them consists of: hosts, servers and a lifecycle.
+//!
+//! A backend also says what it may leave behind when kbench is killed, and ends that (`leftovers` of the
+//! local one). What faults do to networks and machines is no backend's: see `mechanism`.
 
+pub mod answers;
+pub mod host;
 pub mod local;
+pub mod servers;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use faults::port::{Capability, Machine, Network};
+
+use crate::failure::Failure;
+use host::Host;
+use servers::ServerProcesses;
+
+/// A cluster that runs, as a backend hands it out.
+#[async_trait(?Send)]
+pub trait Backend {
+    /// What faults can do to it, on a machine that has all tools for it.
+    fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// The hosts of its nodes, in the topology's order.
+    fn hosts(&self) -> Vec<Rc<dyn Host>>;
+
+    /// Its server processes.
+    fn servers(&self) -> &dyn ServerProcesses;
+
+    /// Faults of its network; `None` where nothing can be done to it.
+    fn network(&self) -> Option<&dyn Network>;
+
+    /// Faults of its machines; `None` where nothing can be done to them.
+    fn machine(&self) -> Option<&dyn Machine>;
+
+    /// What the record of a run says of it.
+    fn description(&self) -> Description;
+
+    /// Ends every server process. After an orderly run it may take its time, to leave what makes the
+    /// next start faster.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names the processes which did not end.
+    async fn stop(&self, orderly: bool) -> Result<(), Failure>;
+}
+
+/// What the record of a run says of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// How its nodes are isolated from each other.
+    pub isolation: String,
+    /// What the servers' data lies on.
+    pub storage: &'static str,
+    /// Whether the JVMs start from class archives.
+    pub class_archive: bool,
+}

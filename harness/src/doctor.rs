@@ -6,9 +6,10 @@ use std::process::Command;
 use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
+use crate::child::find;
 use crate::cluster::local::capability;
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::procfs::available_memory_mb;
+use crate::kernel::available_memory_mb;
 use crate::provision::{self, KafkaSource};
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
@@ -111,11 +112,7 @@ fn tool(package: &'static str, program: &str, without: Health) -> DoctorCheck {
 }
 
 fn found(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin".into(), "/sbin".into()])
-            .any(|dir| dir.join(program).is_file())
-    }) && Command::new(program).arg("--version").output().is_ok()
+    find(program).is_ok_and(|program| Command::new(program).arg("--version").output().is_ok())
 }
 
 fn mode(mode: Mode) -> DoctorCheck {

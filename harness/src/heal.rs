@@ -1,64 +1,15 @@
 //! Undoing what a killed run left behind.
 //!
 //! A local cluster dies with its run: the kernel ends every process when the sandbox's init ends.
-//! So healing here means to make sure of that, by the process id and start time recorded in
-//! `lab.json`, and to write into the ledger that nothing is left to undo.
+//! So healing here means to make sure of that, and to write into the ledger that nothing is left to undo.
 
 use std::path::Path;
 
 use faults::ledger::Ledger;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
+use crate::cluster::local::leftovers;
 use crate::failure::Failure;
-use crate::procfs::{boot_id, started_ticks};
 use crate::rundir::RunDir;
-
-/// File in a trial's directory that says which process holds its sandbox.
-const LAB_FILE: &str = "lab.json";
-
-/// Folder of the servers' data in a trial's directory, in loopback mode.
-pub const DATA_DIR: &str = "data";
-
-/// The process that holds a trial's sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabRecord {
-    /// Its process id on the host.
-    pub pid: i32,
-    /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`): with the pid it
-    /// names one process for good. None when it ended before it could be asked.
-    pub started_ticks: Option<u64>,
-    /// The boot that both belong to.
-    pub boot_id: String,
-}
-
-impl LabRecord {
-    /// The record of a process that runs now.
-    pub fn of(pid: i32) -> Self {
-        Self { pid, started_ticks: started_ticks(pid), boot_id: boot_id() }
-    }
-
-    /// Writes the record into a trial's directory.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, trial_dir: &Path) -> std::io::Result<()> {
-        std::fs::write(trial_dir.join(LAB_FILE), serde_json::to_vec(self)?)
-    }
-
-    fn load(trial_dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(trial_dir.join(LAB_FILE)).ok()?).ok()
-    }
-
-    /// Whether that very process still exists.
-    fn alive(&self) -> bool {
-        self.started_ticks.is_some()
-            && self.boot_id == boot_id()
-            && started_ticks(self.pid) == self.started_ticks
-    }
-}
 
 /// What healing a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,11 +32,11 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
     let mut undone = Vec::new();
     for number in 1..=spec.trials {
         let trial_dir = run.trial(number, spec.trials);
-        if let Some(lab) = LabRecord::load(&trial_dir).filter(LabRecord::alive) {
-            end(&lab)?;
-            undone.push(format!("ended the sandbox of trial {number} (process {})", lab.pid));
+        if let Some(holder) = leftovers::holder(&trial_dir) {
+            leftovers::end(&holder)?;
+            undone.push(format!("ended the sandbox of trial {number} (process {})", holder.pid));
         }
-        if remove_data(&trial_dir)? {
+        if leftovers::remove_data(&trial_dir)? {
             undone.push(format!("removed the servers' data of trial {number}"));
         }
         let path = trial_dir.join("undo.jsonl");
@@ -108,36 +59,4 @@ fn settle(path: &Path) -> Result<Vec<String>, Failure> {
         undone.push(format!("{}: gone with the cluster", entry.undo));
     }
     Ok(undone)
-}
-
-/// Kills the sandbox's init; everything in the sandbox ends with it.
-fn end(lab: &LabRecord) -> Result<(), Failure> {
-    kill(Pid::from_raw(lab.pid), Signal::SIGKILL).map_err(|error| {
-        Failure::infrastructure(format!("process {} cannot be ended: {error}", lab.pid))
-    })
-}
-
-/// Removes the data that servers in loopback mode left; whether there was any.
-fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
-    let data = trial_dir.join(DATA_DIR);
-    match std::fs::remove_dir_all(&data) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => {
-            Err(Failure::infrastructure(format!("{} cannot be removed: {error}", data.display())))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_names_one_process_for_good() {
-        let mut own = LabRecord::of(std::process::id() as i32);
-        assert!(own.alive());
-        own.started_ticks = own.started_ticks.map(|ticks| ticks + 1);
-        assert!(!own.alive(), "another process under the same id");
-    }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
+use crate::mechanism::nfqueue::helper;
 use crate::trial;
 
 /// Is what the first argument says, when that is a hidden subcommand.
@@ -20,6 +21,7 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
             sandbox_of(rest).map(|(mode, command)| sandbox::init_main(mode, command))
         }
         sandbox::TRY => sandbox_try(rest),
+        helper::SUBCOMMAND => packets(rest),
         trial::SUBCOMMAND => trial_of(rest).map(|(run, number)| trial::main(run, number)),
         trial::WORKER => worker(rest),
         _ => return None,
@@ -47,7 +49,10 @@ fn sandbox_of(arguments: &[OsString]) -> Result<(Mode, &[OsString]), Wanted> {
 fn sandbox_try(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
     const WANTED: Wanted = "CAPABILITY";
     match arguments {
-        [name] => name.to_str().and_then(sandbox::try_main).ok_or(WANTED),
+        [name] => {
+            let what = name.to_str().and_then(sandbox::Attempt::named).ok_or(WANTED)?;
+            Ok(sandbox::try_main(what))
+        }
         _ => Err(WANTED),
     }
 }
@@ -57,6 +62,16 @@ fn trial_of(arguments: &[OsString]) -> Result<(&Path, u32), Wanted> {
     let number = |text: &OsStr| text.to_str()?.parse().ok().filter(|number| *number > 0);
     match arguments {
         [run, text] => Ok((Path::new(run), number(text).ok_or(WANTED)?)),
+        _ => Err(WANTED),
+    }
+}
+
+fn packets(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    const WANTED: Wanted = "PERCENT MICROSECONDS JITTER";
+    let number = |text: &OsString| text.to_str()?.parse().ok();
+    let numbers: Option<Vec<u64>> = arguments.iter().map(number).collect();
+    match numbers.as_deref() {
+        Some([percent @ 0..=100, by, jitter]) => Ok(helper::main(*percent as u8, *by, *jitter)),
         _ => Err(WANTED),
     }
 }

@@ -3,16 +3,19 @@
 //! See `ARCHITECTURE.md` for the map. The binary is `main.rs`, and no more than a dispatch.
 
 pub mod admin;
+mod child;
 pub mod cli;
 pub mod cluster;
 pub mod doctor;
 pub mod failure;
 pub mod heal;
 pub mod hidden;
+pub mod kernel;
 pub mod live;
+pub mod mechanism;
 pub mod membership;
 pub mod observe;
-pub mod procfs;
+
 pub mod provision;
 pub mod recorder;
 pub mod run;

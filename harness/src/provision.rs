@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::local::sandbox::die_with_parent;
+use crate::child::die_with_parent;
 use crate::failure::Failure;
 
 pub use archive::Archives;

@@ -31,7 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::admin::Batches;
-use crate::cluster::local::sandbox::die_with_parent;
+use crate::child::{die_with_parent, own};
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
@@ -93,7 +93,7 @@ pub fn worker_main() -> ExitCode {
 
 /// The command that starts [`worker_main`]. The worker ends with the thread that starts it.
 fn worker() -> Command {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(own());
     command.arg(WORKER);
     die_with_parent(&mut command, Signal::SIGKILL, false);
     command
@@ -209,7 +209,7 @@ impl Trial {
         Load::start(
             &self.spec.workload,
             LoadContext {
-                bootstrap: lab.cluster.bootstrap(),
+                bootstrap: lab.cluster.servers().bootstrap(),
                 run: self.spec.run_number,
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,
@@ -271,7 +271,7 @@ impl Trial {
     async fn drain(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
         self.stage(Stage::Draining);
         let topic = self.spec.cluster.main_topic().clone();
-        let bootstrap = lab.cluster.bootstrap();
+        let bootstrap = lab.cluster.servers().bootstrap();
         let history = self.files.join("history");
         let run = self.spec.run_number;
         let clock = self.recorder.clock();

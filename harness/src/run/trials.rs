@@ -10,9 +10,9 @@ use results::record::event::{Event, EventKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::Failure;
-use crate::heal::{DATA_DIR, LabRecord};
 use crate::live::LiveView;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
@@ -112,7 +112,7 @@ impl Trials<'_> {
         let mut child =
             sandbox::spawn(self.spec.mode, &arguments, &trial_dir.join(DATA_DIR), messages)
                 .map_err(cannot)?;
-        LabRecord::of(child.pid()).save(&trial_dir).map_err(cannot)?;
+        leftovers::record(&trial_dir, child.pid()).map_err(cannot)?;
         let Some(stdout) = child.take_stdout() else {
             return Err(cannot(std::io::Error::other("it has no stdout")));
         };

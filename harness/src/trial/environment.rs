@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use workloads::Load;
 
 use super::lab::Lab;
+use crate::cluster::Description;
 use crate::failure::Failure;
+use crate::kernel::memory_bytes;
 use crate::observe::logs;
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
@@ -41,6 +43,7 @@ pub(super) async fn record(
     files: &Path,
     recorder: &Recorder,
 ) -> Result<(), Failure> {
+    let Description { isolation, storage, class_archive } = lab.cluster.description();
     let environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         kafka: lab.kafka.version.clone(),
@@ -51,9 +54,9 @@ pub(super) async fn record(
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
         memory_bytes: memory_bytes(),
-        mode: spec.mode.to_string(),
-        storage: if spec.mode.has_namespaces() { "memory" } else { "disk" }.to_owned(),
-        class_archive: lab.cluster.uses_archives(),
+        mode: isolation,
+        storage: storage.to_owned(),
+        class_archive,
         settings: settings(spec, lab, recorder).await?,
         producer: load.producer_settings().clone(),
     };
@@ -125,7 +128,9 @@ fn agreed(recorder: &Recorder, what: &str, values: Vec<Option<u64>>) -> Option<u
 /// Session time-outs as granted to each broker, from their logs.
 fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
     let brokers = lab.members.processes().into_iter().filter(|p| p.role == Role::Broker);
-    brokers.map(|broker| logs::negotiated_timeout_ms(&lab.cluster.log_path(&broker))).collect()
+    brokers
+        .map(|broker| logs::negotiated_timeout_ms(&lab.cluster.servers().log_path(&broker)))
+        .collect()
 }
 
 /// `tickTime` of each ZooKeeper server, by its own word.
@@ -149,12 +154,4 @@ async fn ticks(lab: &Lab) -> Vec<Option<u64>> {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
-}
-
-fn memory_bytes() -> u64 {
-    read("/proc/meminfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
 }

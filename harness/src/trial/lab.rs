@@ -11,8 +11,10 @@ use workloads::{Killed, Load};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, NewTopic};
+use crate::cluster::Backend;
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::cluster::local::{Clocks, LocalCluster, Setup};
+use crate::cluster::local::{LocalCluster, Setup};
+use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::membership::{Member, Membership};
 use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
@@ -25,10 +27,9 @@ const DATA_IN_MEMORY: &str = "/run/kbench";
 
 /// The cluster of a trial.
 pub(super) struct Lab {
-    pub(super) cluster: LocalCluster,
+    pub(super) cluster: Box<dyn Backend>,
     pub(super) kafka: Kafka,
     pub(super) admin: Admin,
-    pub(super) mode: Mode,
     /// The consumer group of the load, if it has one.
     pub(super) group: Option<String>,
     /// The load while faults may strike its clients.
@@ -58,12 +59,12 @@ impl Lab {
             data: data_dir(spec.mode, files),
             logs: files.join("logs"),
             recorder: Arc::clone(recorder),
-            clocks: clocks(spec)?,
+            settable_clocks: sets_clocks(spec),
             others: provision::of_plan(spec.plan.as_ref())?,
         })
         .await?;
         let topics = topics(spec);
-        let members = Arc::new(members(&cluster));
+        let members = Arc::new(members(cluster.servers()));
         for topic in &topics {
             members.add_topic(&topic.name, &topic.assignment);
         }
@@ -74,10 +75,9 @@ impl Lab {
             .map_err(Failure::from)?;
         observer.watch_metadata();
         Ok(Self {
-            cluster,
+            cluster: Box::new(cluster),
             kafka,
             admin,
-            mode: spec.mode,
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             load: RefCell::default(),
             killed: RefCell::default(),
@@ -96,8 +96,9 @@ impl Lab {
     pub(super) async fn stop(&self, dump_archives: bool) -> Result<(), Failure> {
         self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
-        for process in self.cluster.processes() {
-            let log = self.cluster.log_path(&process);
+        let servers = self.cluster.servers();
+        for process in servers.processes() {
+            let log = servers.log_path(&process);
             match logs::marks(&log, &process, self.recorder.clock()) {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
                 Err(error) => tracing::warn!(%error, log = %log.display(), "no marks"),
@@ -108,10 +109,10 @@ impl Lab {
 }
 
 /// Every server process of the cluster with its address.
-fn members(cluster: &LocalCluster) -> Membership {
-    let processes = cluster.processes().into_iter();
+fn members(servers: &dyn ServerProcesses) -> Membership {
+    let processes = servers.processes().into_iter();
     Membership::new(
-        processes.map(|process| Member { address: cluster.address(&process), process }).collect(),
+        processes.map(|process| Member { address: servers.address(&process), process }).collect(),
     )
 }
 
@@ -123,15 +124,12 @@ fn data_dir(mode: Mode, files: &Path) -> PathBuf {
     std::env::var_os(sandbox::DATA).map_or_else(|| files.join("data"), PathBuf::from)
 }
 
-/// The topics of the load: the topology's, then the probe's with the main topic's assignment.
-/// What makes clocks settable: each look at a clock costs more then, so only for plans that set them.
-fn clocks(spec: &RunSpec) -> Result<Option<Clocks>, Failure> {
-    if !spec.plan.as_ref().is_some_and(|plan| plan.needs().contains(&Capability::Clock)) {
-        return Ok(None);
-    }
-    Clocks::find().map(Some).map_err(|error| Failure::infrastructure(error.to_string()))
+/// Whether a fault of the plan sets clocks.
+fn sets_clocks(spec: &RunSpec) -> bool {
+    spec.plan.as_ref().is_some_and(|plan| plan.needs().contains(&Capability::Clock))
 }
 
+/// The topics of the load: the topology's, then the probe's with the main topic's assignment.
 fn topics(spec: &RunSpec) -> Vec<NewTopic> {
     let main = spec.cluster.topic.iter().map(|topic| NewTopic {
         name: topic.name.clone(),

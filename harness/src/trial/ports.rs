@@ -1,11 +1,10 @@
-//! The ports of a trial's cluster, a file each: what faults act through.
+//! The ports of a trial's cluster: what faults act through. Network and machines are mechanisms over the
+//! cluster's hosts; the others are here, a file each.
 //!
 //! A port is handed out where the cluster has any of its capabilities; so one that is absent has none.
 
 mod clients;
-mod machine;
 mod metadata;
-mod network;
 mod servers;
 
 use faults::port::{ErrorKind, PortError, Ports, Subject};
@@ -15,12 +14,12 @@ use super::lab::Lab;
 impl Lab {
     /// What faults act through.
     pub(super) fn ports(&self) -> Ports<'_> {
-        let capabilities = self.mode.capabilities();
+        let capabilities = self.cluster.capabilities();
         let has = |subject: Subject| capabilities.iter().any(|one| one.subject() == subject);
         Ports {
             servers: has(Subject::Servers).then_some(self as _),
-            network: has(Subject::Network).then_some(self as _),
-            machine: has(Subject::Machine).then_some(self as _),
+            network: self.cluster.network(),
+            machine: self.cluster.machine(),
             metadata: has(Subject::Metadata).then_some(self as _),
             clients: has(Subject::Clients).then_some(self as _),
         }

@@ -103,7 +103,7 @@ impl TrialRunControl {
 
     /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
     async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
-        let serving = self.lab.cluster.zookeeper_modes().await;
+        let serving = self.lab.cluster.servers().zookeeper_modes().await;
         let servers = self.lab.members.zookeepers();
         servers
             .into_keys()

@@ -1,19 +1,15 @@
 //! The servers' configuration files and command lines.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 
 use faults::port::Process;
-use nix::sched::{CloneFlags, setns};
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getpid, getppid, setsid};
 use results::record::event::Role;
 
-use super::LocalCluster;
+use super::LocalServers;
 use super::process::Command;
+use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
@@ -28,21 +24,21 @@ log4j.logger.org.apache.zookeeper.server.DataTree=DEBUG
 const LOG4J_FILE: &str = "log4j.properties";
 
 /// Writes everything that a process reads when it starts.
-pub(super) fn write(cluster: &LocalCluster, process: &Process) -> Result<(), Failure> {
-    let data = cluster.data_dir(process);
-    let text: String = settings(cluster, process)
+pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Failure> {
+    let data = servers.data_dir(process);
+    let text: String = settings(servers, process)
         .into_iter()
         .map(|(key, value)| format!("{key}={value}\n"))
         .collect();
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
-        fs::create_dir_all(cluster.temporary())?;
-        fs::create_dir_all(cluster.logs())?;
-        fs::write(cluster.logs().join(LOG4J_FILE), LOG4J)?;
+        fs::create_dir_all(servers.temporary())?;
+        fs::create_dir_all(servers.logs())?;
+        fs::write(servers.logs().join(LOG4J_FILE), LOG4J)?;
         if process.role == Role::Zookeeper {
             fs::write(data.join("myid"), process.id.to_string())?;
         }
-        fs::write(cluster.config_path(process), text)
+        fs::write(servers.config_path(process), text)
     };
     files().map_err(|error| {
         Failure::infrastructure(format!("the files of {process} cannot be written: {error}"))
@@ -50,18 +46,18 @@ pub(super) fn write(cluster: &LocalCluster, process: &Process) -> Result<(), Fai
 }
 
 /// What kbench decides, then what the topology says.
-fn settings(cluster: &LocalCluster, process: &Process) -> BTreeMap<String, String> {
-    let address = cluster.address(process);
-    let data = cluster.data_dir(process).display().to_string();
+fn settings(servers: &LocalServers, process: &Process) -> BTreeMap<String, String> {
+    let address = servers.address(process);
+    let data = servers.data_dir(process).display().to_string();
     let mut settings = BTreeMap::new();
     let mut set = |key: &str, value: String| settings.insert(key.to_owned(), value);
     match process.role {
         Role::Broker => {
             set("broker.id", process.id.to_string());
             set("listeners", format!("PLAINTEXT://{address}"));
-            set("zookeeper.connect", cluster.zookeeper_connect());
+            set("zookeeper.connect", servers.zookeeper_connect());
             set("log.dirs", data);
-            settings.extend(cluster.topology.broker.settings.clone());
+            settings.extend(servers.topology.broker.settings.clone());
         }
         Role::Zookeeper => {
             set("dataDir", data);
@@ -70,31 +66,31 @@ fn settings(cluster: &LocalCluster, process: &Process) -> BTreeMap<String, Strin
             set("admin.enableServer", "false".to_owned());
             // `srvr` says when a server has joined the quorum, `conf` which settings are in force.
             set("4lw.commands.whitelist", "srvr,conf,mntr".to_owned());
-            for peer in cluster.processes().iter().filter(|peer| peer.role == Role::Zookeeper) {
-                let ip = cluster.address(peer).ip();
+            for peer in servers.processes().iter().filter(|peer| peer.role == Role::Zookeeper) {
+                let ip = servers.address(peer).ip();
                 set(&format!("server.{}", peer.id), format!("{ip}:2888:3888"));
             }
-            settings.extend(cluster.topology.zookeeper.settings.clone());
+            settings.extend(servers.topology.zookeeper.settings.clone());
         }
     }
     settings
 }
 
 /// The command line of a process.
-pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<Command> {
+pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<Command> {
     let (server, main) = match process.role {
-        Role::Broker => (&cluster.topology.broker, "kafka.Kafka"),
+        Role::Broker => (&servers.topology.broker, "kafka.Kafka"),
         Role::Zookeeper => {
-            (&cluster.topology.zookeeper, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            (&servers.topology.zookeeper, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
         }
     };
     let mut command = tokio::process::Command::new("java");
     command.args([format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)]);
     command.args(&server.jvm);
-    let kafka = cluster.kafka_of(process);
+    let kafka = servers.kafka_of(process);
     let existing = kafka.archives.existing(process.role);
     let dump_path = match &existing {
-        None if kafka == cluster.kafka => {
+        None if kafka == servers.kafka => {
             Some(kafka.archives.dump_path(process.role, &process.node)?)
         }
         _ => None,
@@ -111,33 +107,18 @@ pub(super) fn command(cluster: &LocalCluster, process: &Process) -> io::Result<C
         // A killed JVM leaves its performance counters and unpacked libraries in the host's
         // temporary folder: none of the former, the latter beside the data.
         .arg("-XX:-UsePerfData")
-        .arg(format!("-Djava.io.tmpdir={}", cluster.temporary().display()))
+        .arg(format!("-Djava.io.tmpdir={}", servers.temporary().display()))
         // What one that crashes has to say, it says in the run's directory.
-        .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", cluster.logs().display(), process.node))
-        .arg(format!("-XX:ReplayDataFile={}/replay_{}.log", cluster.logs().display(), process.node))
-        .arg(format!("-Dlog4j.configuration=file:{}", cluster.logs().join(LOG4J_FILE).display()))
+        .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", servers.logs().display(), process.node))
+        .arg(format!("-XX:ReplayDataFile={}/replay_{}.log", servers.logs().display(), process.node))
+        .arg(format!("-Dlog4j.configuration=file:{}", servers.logs().join(LOG4J_FILE).display()))
         .arg("-cp")
         .arg(format!("{}/*", kafka.jars.display()))
         .arg(main)
-        .arg(cluster.config_path(process));
-    command.envs(cluster.clock_environment(process));
-    let namespace = cluster.network.namespace(&process.node)?;
-    let parent = getpid();
-    // SAFETY: between fork and exec only system calls are made: prctl, getppid, setns, setsid.
-    unsafe { command.pre_exec(move || enter(parent, namespace.as_ref())) };
+        .arg(servers.config_path(process));
+    command.envs(servers.clock_environment(process));
+    let host = servers.host(&process.node).map_err(io::Error::other)?;
+    // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns.
+    unsafe { command.pre_exec(host.enter()) };
     Ok(Command { command, dump_path })
-}
-
-/// Between fork and exec: the process ends with kbench, hears no Ctrl-C, and is on its node.
-fn enter(parent: Pid, namespace: Option<&File>) -> io::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // Had kbench ended before the line above, nobody would send the signal.
-    if getppid() != parent {
-        return Err(io::Error::other("kbench has ended"));
-    }
-    setsid()?;
-    if let Some(namespace) = namespace {
-        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-    }
-    Ok(())
 }

@@ -7,12 +7,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use faults::port::{Process, ProcessState, Signal};
-use nix::libc;
-use nix::sys::signal::{Signal as OsSignal, kill};
-use nix::unistd::Pid;
 use results::record::event::{EventKind, ProcessEnd};
 use tokio::sync::watch;
 
+use super::host::{identify, send};
+use crate::cluster::host::ProcessIdentity;
+use crate::kernel;
 use crate::recorder::Recorder;
 
 /// How a process is started.
@@ -26,7 +26,7 @@ pub(super) struct Command {
 /// A server process that was started, running or not; a handle on it.
 #[derive(Clone)]
 pub(super) struct Server {
-    pid: i32,
+    identity: ProcessIdentity,
     end: watch::Receiver<Option<ProcessEnd>>,
     dump_path: Option<PathBuf>,
 }
@@ -52,6 +52,7 @@ impl Server {
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
+        let identity = identify(pid)?;
         let (sender, end) = watch::channel(None);
         let process = process.clone();
         tokio::task::spawn_local(async move {
@@ -63,11 +64,15 @@ impl Server {
             // Nobody waits for it any more when this fails.
             drop(sender.send(Some(end)));
         });
-        Ok(Self { pid, end, dump_path })
+        Ok(Self { identity, end, dump_path })
     }
 
-    pub(super) fn pid(&self) -> i32 {
-        self.pid
+    pub(super) fn identity(&self) -> &ProcessIdentity {
+        &self.identity
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.end.borrow().is_none()
     }
 
     pub(super) fn dump_path(&self) -> Option<&Path> {
@@ -86,10 +91,11 @@ impl Server {
     }
 
     pub(super) fn state(&self) -> ProcessState {
+        let pid = self.identity.pid;
         match self.end.borrow().as_ref() {
-            None if stands_still(self.pid) => ProcessState::Paused { pid: self.pid },
-            None => ProcessState::Running { pid: self.pid },
-            Some(end) => ProcessState::Gone { pid: self.pid, end: end.clone() },
+            None if kernel::is_stopped(pid) => ProcessState::Paused { pid },
+            None => ProcessState::Running { pid },
+            Some(end) => ProcessState::Gone { pid, end: end.clone() },
         }
     }
 
@@ -98,20 +104,10 @@ impl Server {
     }
 
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        if let ProcessState::Gone { end, .. } = self.state() {
-            // Its pid may be another process's by now.
-            return Err(io::Error::other(format!("it has ended: {end}")));
+        if let Some(end) = self.end.borrow().as_ref() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("it has ended: {end}")));
         }
-        if signal == Signal::Kill {
-            step_back(self.pid);
-        }
-        let signal = match signal {
-            Signal::Kill => OsSignal::SIGKILL,
-            Signal::Term => OsSignal::SIGTERM,
-            Signal::Stop => OsSignal::SIGSTOP,
-            Signal::Continue => OsSignal::SIGCONT,
-        };
-        Ok(kill(Pid::from_raw(self.pid), signal)?)
+        send(&self.identity, signal)
     }
 }
 
@@ -123,49 +119,11 @@ impl Waiter {
     }
 }
 
-/// Keeps the threads of a process that is about to be killed from taking this thread's core: they wake up
-/// to free their memory, for milliseconds, and the signal to the next victim would wait for them.
-fn step_back(pid: i32) {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return };
-    let ids = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok());
-    for id in ids {
-        let parameters = libc::sched_param { sched_priority: 0 };
-        // SAFETY: the parameters outlive the call. A thread that has ended meanwhile is in nobody's way.
-        unsafe { libc::sched_setscheduler(id, libc::SCHED_BATCH, &raw const parameters) };
-    }
-}
-
-/// Whether the kernel calls the process stopped: state T in `/proc/PID/stat`, behind its name, which
-/// stands in brackets and may hold anything.
-fn stands_still(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
-}
-
 fn end_of(status: std::process::ExitStatus) -> ProcessEnd {
     use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
         (Some(signal), _) => ProcessEnd::Signal(signal),
         (None, Some(code)) => ProcessEnd::Exit(code),
         (None, None) => ProcessEnd::Unknown(status.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_victim_steps_back() {
-        let mut victim = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let pid = victim.id() as i32;
-        // SAFETY: it takes a number and returns one.
-        let policy = || unsafe { libc::sched_getscheduler(pid) };
-        assert_eq!(policy(), libc::SCHED_OTHER);
-        step_back(pid);
-        let after = policy();
-        victim.kill().unwrap();
-        victim.wait().unwrap();
-        assert_eq!(after, libc::SCHED_BATCH);
     }
 }

@@ -1,88 +1,21 @@
-//! When a server is up, and what to say when it is not.
+//! What stands in the way of a server that is to start, and what to say when it does not.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use faults::port::{Process, ZkMode};
+use faults::port::Process;
 use results::record::event::{ProcessEnd, Role};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
 
-use crate::admin::{METADATA_VERSION, metadata_request};
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::topology::PEER_PORTS;
-use crate::wire::Connection;
 
 /// Limit for all JVMs to be up: 7 s were measured on two idle cores, without archives.
-const START_LIMIT: Duration = Duration::from_secs(90);
-
-/// How often a server is asked; readiness is late by at most this.
-const ASK_INTERVAL: Duration = Duration::from_millis(25);
-
-/// Limit for one question to a server on the same machine.
-const ASK_LIMIT: Duration = Duration::from_millis(500);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Lines of a log shown when a server does not come up.
 const TAIL_LINES: usize = 15;
-
-/// Waits until a server serves; false when the limit passed first.
-pub(super) async fn serves(role: Role, address: SocketAddr) -> bool {
-    let deadline = Instant::now() + START_LIMIT;
-    while Instant::now() < deadline {
-        let up = match role {
-            Role::Broker => connects(address).await,
-            Role::Zookeeper => zookeeper_mode(address).await.is_some(),
-        };
-        if up {
-            return true;
-        }
-        sleep(ASK_INTERVAL).await;
-    }
-    false
-}
-
-/// Whether a connection is accepted.
-async fn connects(address: SocketAddr) -> bool {
-    matches!(timeout(ASK_LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
-}
-
-/// Whether a server answers a request; a ZooKeeper server without a quorum does as well.
-pub(super) async fn answers(role: Role, address: SocketAddr) -> bool {
-    match role {
-        Role::Broker => {
-            let ask = async {
-                let mut connection = Connection::open(address, ASK_LIMIT).await?;
-                connection.call(METADATA_VERSION, &metadata_request(&[]), ASK_LIMIT).await
-            };
-            ask.await.is_ok()
-        }
-        Role::Zookeeper => srvr(address).await.is_some_and(|answer| !answer.is_empty()),
-    }
-}
-
-/// The part of a ZooKeeper server in its quorum, by its own word; none when it has joined none.
-pub(super) async fn zookeeper_mode(address: SocketAddr) -> Option<ZkMode> {
-    let answer = srvr(address).await?;
-    match answer.lines().find_map(|line| line.strip_prefix("Mode: "))?.trim() {
-        "leader" | "standalone" => Some(ZkMode::Leader),
-        _ => Some(ZkMode::Follower),
-    }
-}
-
-/// A ZooKeeper server's answer to `srvr`.
-async fn srvr(address: SocketAddr) -> Option<String> {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"srvr").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    timeout(ASK_LIMIT, ask).await.ok()?.ok()
-}
 
 /// Refuses to start on a port that somebody else listens on; namespaces are our own.
 pub(super) fn ports_are_free(mode: Mode, role: Role, client: SocketAddr) -> Result<(), Failure> {

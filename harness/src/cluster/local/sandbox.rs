@@ -10,36 +10,17 @@
 
 mod init;
 mod network;
-mod nft;
 mod probe;
-pub mod shape;
 mod spawn;
-mod tool;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
-pub use init::{DATA, SUBCOMMAND, TRY, main as init_main, try_main};
-pub use network::{Address, CLIENTS, LINK, Network, OBSERVER, observers_end};
-pub use nft::{Counters, Nft, inside};
-pub use probe::{ModeError, choose, probe, probe_links};
-pub(crate) use spawn::die_with_parent;
+pub use init::{DATA, SUBCOMMAND, main as init_main};
+pub use network::{CLIENTS, LINK, Network, OBSERVER, observers_end};
+pub use probe::{Attempt, ModeError, TRY, choose, probe, probe_capability, try_main};
 pub use spawn::{SandboxChild, spawn};
-pub use tool::{find as tool_path, tool};
-
-/// What faults can do to links.
-pub const LINKS: [Capability; 7] = [
-    Capability::Cut,
-    Capability::LinkDown,
-    Capability::Loss,
-    Capability::Rate,
-    Capability::Delay,
-    Capability::Duplicate,
-    Capability::Reorder,
-];
 
 /// How a local cluster is isolated from the host, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,26 +41,6 @@ impl Mode {
     /// Whether nodes have network namespaces of their own.
     pub fn has_namespaces(self) -> bool {
         self != Self::Loopback
-    }
-
-    /// What faults can do to a cluster in this mode; what they do to links takes tools and a kernel
-    /// for it as well (see [`probe_links`]).
-    pub fn capabilities(self) -> BTreeSet<Capability> {
-        let mut all = BTreeSet::from([
-            Capability::Signal,
-            Capability::Start,
-            Capability::MoveLeaders,
-            Capability::ExpireSession,
-        ]);
-        all.extend([Capability::Clients, Capability::Workers, Capability::Upgrade]);
-        all.extend([Capability::Limits, Capability::Cpu, Capability::Clock]);
-        if self.has_namespaces() {
-            all.extend(LINKS);
-            // Room: the data lies on mounts of its own. System calls: who attaches to a process that
-            // is no child must be root there.
-            all.extend([Capability::Disk, Capability::Syscalls]);
-        }
-        all
     }
 
     /// The mode as it is written on the command line.

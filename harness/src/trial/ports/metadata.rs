@@ -44,7 +44,7 @@ impl Metadata for Lab {
     }
 
     async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError> {
-        Ok(self.cluster.zookeeper_modes().await)
+        Ok(self.cluster.servers().zookeeper_modes().await)
     }
 
     async fn coordinator(&self, group: &str) -> Result<Option<BrokerId>, PortError> {
@@ -53,12 +53,12 @@ impl Metadata for Lab {
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {
         // Any server that serves can be asked.
-        let serving = self.cluster.zookeeper_modes().await;
-        let mut servers = self.cluster.processes().into_iter();
+        let serving = self.cluster.servers().zookeeper_modes().await;
+        let mut servers = self.cluster.servers().processes().into_iter();
         let server = servers.find(|p| p.role == Role::Zookeeper && serving.contains_key(&p.id));
         let none = || PortError::new(ErrorKind::Unreachable, "no ZooKeeper server serves");
         let server = server.ok_or_else(none)?;
-        let expired = session::expire(self.cluster.address(&server), session).await;
+        let expired = session::expire(self.cluster.servers().address(&server), session).await;
         expired.map_err(|error| {
             PortError::io(format!("{server} was to end the session {session:#x}"), error)
         })

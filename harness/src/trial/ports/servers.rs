@@ -24,28 +24,28 @@ impl Servers for Lab {
     }
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
-        self.cluster.state(process).ok_or_else(|| never_started(process))
+        self.cluster.servers().state(process).ok_or_else(|| never_started(process))
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
-        self.cluster.ended(process, limit).await.ok_or_else(|| never_started(process))
+        self.cluster.servers().ended(process, limit).await.ok_or_else(|| never_started(process))
     }
 
     async fn answers(&self, process: &Process) -> Result<bool, PortError> {
-        Ok(self.cluster.answers(process).await)
+        Ok(self.cluster.servers().answers(process).await)
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
-        Ok(self.cluster.signal(process, signal)?)
+        Ok(self.cluster.servers().signal(process, signal).await?)
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
-        self.cluster.restart(process).await?;
+        self.cluster.servers().start(process).await?;
         if process.role == Role::Zookeeper {
             return Ok(());
         }
         let registered = until(REGISTER_LIMIT, LOOK, async || {
-            if let Some(ProcessState::Gone { end, .. }) = self.cluster.state(process) {
+            if let Some(ProcessState::Gone { end, .. }) = self.cluster.servers().state(process) {
                 return Ok(Err(gone(format!("{process} ended before it registered ({end})"))));
             }
             if self.view().await?.brokers.contains(&process.id) {
@@ -59,15 +59,15 @@ impl Servers for Lab {
     }
 
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
-        Ok(self.cluster.set_version(process, version)?)
+        Ok(self.cluster.servers().set_version(process, version)?)
     }
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {
-        Ok(self.cluster.version(process)?)
+        Ok(self.cluster.servers().version(process)?)
     }
 
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
-        Ok(self.cluster.refused(process, session)?)
+        Ok(self.cluster.servers().refused(process, session)?)
     }
 }
 

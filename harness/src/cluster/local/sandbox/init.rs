@@ -16,11 +16,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getgid, getuid};
+use nix::unistd::{ForkResult, Pid, fork, getgid, getpid, getuid};
 
 use super::Mode;
-use super::spawn::die_with_parent;
-use crate::procfs;
+use crate::child::{die_with_parent, end_with_parent, own};
+use crate::kernel;
 
 /// The hidden subcommand under which kbench starts itself as a sandbox.
 pub const SUBCOMMAND: &str = "__sandbox";
@@ -71,8 +71,7 @@ fn loopback(command: &[OsString]) -> Step<ExitCode> {
 
 /// Our children.
 fn children() -> Vec<Pid> {
-    let own = nix::unistd::getpid().as_raw();
-    procfs::processes().filter(|pid| procfs::parent(*pid) == Some(own)).map(Pid::from_raw).collect()
+    kernel::children(getpid().as_raw()).into_iter().map(Pid::from_raw).collect()
 }
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
@@ -90,26 +89,23 @@ fn enter(mode: Mode, command: &[OsString]) -> Step<ExitCode> {
         }
         ForkResult::Child => {
             drop(held);
-            prctl::set_pdeathsig(Signal::SIGKILL).map_err(at("set the parent-death signal"))?;
-            still_held(&alive)?;
+            end_with_parent(Signal::SIGKILL, || still_held(&alive))
+                .map_err(|error| ("end with its parent", error))?;
             mount_own()?;
             runner(command)
         }
     }
 }
 
-/// Whether the other end of the pipe is open, which is to say that the entry lives. One that ended
-/// before the parent-death signal was set would leave init alone for ever.
-fn still_held(alive: &io::PipeReader) -> Step<()> {
+/// Whether the other end of the pipe is open, which is to say that the entry lives: its pid means nothing
+/// in init's own process namespace.
+fn still_held(alive: &io::PipeReader) -> io::Result<bool> {
     let mut fds = [PollFd::new(alive.as_fd(), PollFlags::empty())];
-    match poll(&mut fds, PollTimeout::ZERO).map_err(at("look for its parent"))? {
-        0 => Ok(()),
-        _ => Err(("find its parent", io::Error::from(io::ErrorKind::NotFound))),
-    }
+    Ok(poll(&mut fds, PollTimeout::ZERO)? == 0)
 }
 
 /// Makes the namespaces of `mode`, with the caller as their root.
-pub(super) fn make_namespaces(mode: Mode) -> Step<()> {
+fn make_namespaces(mode: Mode) -> Step<()> {
     let (uid, gid) = (getuid(), getgid());
     let rest = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
@@ -141,7 +137,7 @@ fn mount_own() -> Step<()> {
 /// Starts the runner and attends it.
 fn runner(command: &[OsString]) -> Step<ExitCode> {
     let signals = block_signals()?;
-    let mut kbench = Command::new(std::env::current_exe().map_err(|e| ("find kbench", e))?);
+    let mut kbench = Command::new(own());
     kbench.args(command).stdin(Stdio::null());
     die_with_parent(&mut kbench, Signal::SIGKILL, false);
     unblock_in_child(&mut kbench, signals);
@@ -211,34 +207,4 @@ fn unblock_in_child(command: &mut Command, signals: SigSet) {
 
 fn at(step: &'static str) -> impl Fn(nix::Error) -> (&'static str, io::Error) {
     move |error| (step, error.into())
-}
-
-/// Whether the namespaces of `mode` can be made and furnished with `what` here: tried in a child that does
-/// nothing else.
-pub(super) fn try_namespaces(mode: Mode, what: &str) -> Result<(), String> {
-    let output = Command::new("/proc/self/exe")
-        .args([SUBCOMMAND, mode.as_str(), TRY, what])
-        .output()
-        .map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-}
-
-/// The hidden subcommand that tries something, and ends.
-pub const TRY: &str = "__try";
-
-/// To be tried: a link.
-pub(super) const LINK: &str = "link";
-
-/// What the sandbox runs when it is only tried; `None` when nothing is tried by this name.
-pub fn try_main(name: &str) -> Option<ExitCode> {
-    Some(match super::probe::try_named(name)? {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(CANNOT)
-        }
-    })
 }

@@ -4,26 +4,22 @@
 //! an address of its own: what cuts the clients off does not blind the observer. Addresses are from 198.18.0.0/15, which is
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::tool::tool;
-use super::{Mode, Nft};
+use super::Mode;
+use crate::cluster::host::{Command, Host as _, HostError};
+use crate::cluster::local::LocalHost;
 
 /// Where Kafka's clients are. The bridge's first address: connections have it unless they ask for
 /// another.
-pub const CLIENTS: Address = Ipv4Addr::new(198, 18, 0, 1);
+pub const CLIENTS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 /// Where kbench watches from.
-pub const OBSERVER: Address = Ipv4Addr::new(198, 18, 0, 2);
+pub const OBSERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// The node's side of its link.
 pub const LINK: &str = "eth0";
-
-/// A node's address.
-pub type Address = Ipv4Addr;
 
 /// The network of a sandbox.
 #[derive(Debug, Clone)]
@@ -37,23 +33,28 @@ impl Network {
     ///
     /// # Errors
     /// When `ip` is missing or refuses.
-    pub fn make(mode: Mode, lab: u8, nodes: &[String]) -> io::Result<Self> {
+    pub async fn make(
+        here: &LocalHost,
+        mode: Mode,
+        lab: u8,
+        nodes: &[String],
+    ) -> Result<Self, HostError> {
         let network = Self { mode, lab };
         if mode.has_namespaces() {
-            ip(&["-batch", "-"], &host_side(nodes))?;
+            ip(here, &[], host_side(nodes)).await?;
             for (index, node) in nodes.iter().enumerate() {
                 let address = network.address(index);
                 let text = format!(
                     "addr add {address}/24 dev {LINK}\nlink set {LINK} up\nlink set lo up\n"
                 );
-                ip(&["-n", node, "-batch", "-"], &text)?;
+                ip(here, &["-n", node], text).await?;
             }
         }
         Ok(network)
     }
 
     /// Address of the node with this index.
-    pub fn address(&self, index: usize) -> Address {
+    pub fn address(&self, index: usize) -> Ipv4Addr {
         let host = index as u8 + 1;
         if self.mode.has_namespaces() {
             Ipv4Addr::new(198, 18, 0, 10 + host)
@@ -62,46 +63,21 @@ impl Network {
         }
     }
 
-    /// The node's network namespace, for a process to enter; none in loopback mode.
+    /// A node as a host.
     ///
     /// # Errors
-    /// When it cannot be opened.
-    pub fn namespace(&self, node: &str) -> io::Result<Option<File>> {
-        if !self.mode.has_namespaces() {
-            return Ok(None);
+    /// When its network namespace cannot be opened.
+    pub fn host(&self, node: &str) -> io::Result<LocalHost> {
+        match self.mode.has_namespaces() {
+            true => LocalHost::of_namespace(node, format!("/run/netns/{node}").as_ref()),
+            false => Ok(LocalHost::here(node)),
         }
-        File::open(format!("/run/netns/{node}")).map(Some)
     }
 
     /// The bridge's side of the link of the node with this index.
     pub fn link(index: usize) -> String {
         format!("kb{}", index + 1)
     }
-
-    /// An `nft` for each node; none where there is no such tool, or no network of its own.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn rules(&self, nodes: &[String]) -> io::Result<BTreeMap<String, Nft>> {
-        let mut each = BTreeMap::new();
-        for node in nodes {
-            let Some(namespace) = self.namespace(node)? else { continue };
-            match Nft::start(Some(namespace)) {
-                Ok(nft) => each.insert(node.clone(), nft),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-        }
-        Ok(each)
-    }
-}
-
-/// Brings up a link: whether this process may, and has the tool.
-///
-/// # Errors
-/// When `ip` is missing or refuses.
-pub(super) fn try_link() -> io::Result<()> {
-    ip(&["-batch", "-"], &host_side(&["try".to_owned()]))
 }
 
 /// The end that a connection to `server` is to have when it watches or steers the cluster; any
@@ -130,6 +106,8 @@ fn host_side(nodes: &[String]) -> String {
     text
 }
 
-fn ip(arguments: &[&str], batch: &str) -> io::Result<()> {
-    tool("ip", arguments, batch).map(drop)
+async fn ip(here: &LocalHost, arguments: &[&str], batch: String) -> Result<(), HostError> {
+    let mut command = Command::new("ip").args(arguments).args(["-batch", "-"]);
+    command.input = batch;
+    here.output(&command).await.map(drop)
 }

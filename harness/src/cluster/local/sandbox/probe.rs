@@ -1,13 +1,16 @@
-//! Which modes this machine allows, found out by trying.
+//! Which modes this machine allows, and what faults can do in them: found out by trying.
 
-use std::io;
+use std::os::unix::process::parent_id;
+use std::process::{Command, ExitCode};
 
 use faults::port::Capability;
 
-use super::init::{LINK, try_namespaces};
-use super::network::try_link;
-use super::nft::try_rules;
-use super::{LINKS, Mode, shape};
+use super::init::SUBCOMMAND;
+use super::{Mode, Network};
+use crate::child::own;
+use crate::cluster::host::{Host as _, HostError};
+use crate::cluster::local::LocalHost;
+use crate::mechanism;
 
 /// A mode that cannot be had, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,71 +58,89 @@ pub fn probe(mode: Mode) -> Result<(), ModeError> {
         Mode::RootNamespaces if !nix::unistd::geteuid().is_root() => {
             Err(ModeError { mode, why: "you are not root".to_owned() })
         }
-        mode => try_namespaces(mode, LINK).map_err(|why| ModeError { mode, why }),
+        mode => attempt(mode, NETWORK).map_err(|why| ModeError { mode, why }),
     }
 }
 
-/// Whether `capability` can be had for links in `mode` here.
+/// Whether hosts of a cluster in `mode` let faults do what needs `capability` here: tried out in a
+/// sandbox that is made for it.
 ///
 /// # Errors
 /// Why not.
-pub fn probe_links(mode: Mode, capability: Capability) -> Result<(), String> {
-    if !mode.has_namespaces() {
-        return Err(format!("{mode} have no network of their own"));
+pub fn probe_capability(mode: Mode, capability: Capability) -> Result<(), String> {
+    attempt(mode, capability.as_str())
+}
+
+/// The pid of a sandbox's init, in the sandbox.
+const INIT: u32 = 1;
+
+/// What the attempts are called, beside capabilities.
+const NETWORK: &str = "network";
+
+/// Lets a sandbox of its own carry out an attempt.
+fn attempt(mode: Mode, what: &str) -> Result<(), String> {
+    let output = Command::new(own())
+        .args([SUBCOMMAND, mode.as_str(), TRY, what])
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
     }
-    try_namespaces(mode, &format!("{capability:?}"))
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// Tries what goes by `name`, if anything does; called inside the namespaces.
-pub(super) fn try_named(name: &str) -> Option<io::Result<()>> {
-    if name == LINK {
-        return Some(try_link());
+/// The hidden subcommand that carries out an attempt, inside the sandbox that is made for it.
+pub const TRY: &str = "__try";
+
+/// What the attempts inside a sandbox are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nodes get their network.
+    Network,
+    /// Faults can do something.
+    Capability(Capability),
+}
+
+impl Attempt {
+    /// An attempt by its name on the command line.
+    pub fn named(name: &str) -> Option<Self> {
+        if name == NETWORK {
+            return Some(Self::Network);
+        }
+        let mut all = Capability::ALL.into_iter();
+        all.find(|capability| capability.as_str() == name).map(Self::Capability)
     }
-    let capability = LINKS.into_iter().find(|one| format!("{one:?}") == name)?;
-    Some(match capability {
-        Capability::Cut => try_rules(CUT),
-        Capability::Loss => try_rules(LOSS),
-        Capability::Duplicate => try_rules(DUPLICATE),
-        Capability::Rate => shape::try_rate(),
-        Capability::Delay | Capability::Reorder => shape::try_delay(),
-        _ => try_link(),
-    })
 }
 
-/// Says every word that cuts are made of.
-const CUT: &str = "\
-create table inet try
-table inet try {
- counter taken { }
- chain inbound {
-  type filter hook input priority filter; policy accept;
-  ip saddr { 198.18.0.1 } tcp dport { 1, 2 } counter name taken drop
-  tcp flags & rst == 0 counter name taken reject with tcp reset
- }
+/// Carries out an attempt; called inside the sandbox.
+pub fn try_main(what: Attempt) -> ExitCode {
+    let here = LocalHost::here("this machine");
+    let attempt = async {
+        match what {
+            // On the host's own network it would stay.
+            Attempt::Network if parent_id() != INIT => {
+                Err(HostError::other(here.name(), "be tried", "this is no sandbox"))
+            }
+            Attempt::Network => {
+                let nodes = ["try".to_owned()];
+                Network::make(&here, Mode::UserNamespaces, 0, &nodes).await.map(drop)
+            }
+            Attempt::Capability(capability) => mechanism::probe(&here, capability, own()).await,
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(attempt).map_err(|error| error.why()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
-";
-
-/// Drops some packets.
-const LOSS: &str = "\
-create table inet try
-table inet try {
- chain inbound {
-  type filter hook input priority filter; policy accept;
-  iifname lo numgen random mod 100 < 1 drop
- }
-}
-";
-
-/// Sends some packets twice.
-const DUPLICATE: &str = "\
-create table netdev try
-table netdev try {
- chain sent {
-  type filter hook egress device lo priority filter; policy accept;
-  meta mark != 1 numgen random mod 100 < 1 meta mark set 1 dup to lo
- }
-}
-";
 
 /// The asked-for mode, or the best that works.
 ///

@@ -3,15 +3,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getppid, setsid};
+use nix::unistd::Pid;
 
 use super::Mode;
+use crate::child::{die_with_parent, own};
 
 /// A running sandbox. Dropping it kills it.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub fn spawn(
     data: &Path,
     messages: File,
 ) -> io::Result<SandboxChild> {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(own());
     command
         .arg(super::init::SUBCOMMAND)
         .arg(mode.as_str())
@@ -45,28 +44,6 @@ pub fn spawn(
     let signal = if mode.has_namespaces() { Signal::SIGKILL } else { Signal::SIGHUP };
     die_with_parent(&mut command, signal, true);
     command.spawn().map(|child| SandboxChild { child })
-}
-
-/// Lets the kernel send `signal` when the thread that starts the command ends. With `session`
-/// it also leaves the terminal's process group, so that Ctrl-C reaches the coordinator alone.
-pub(crate) fn die_with_parent(command: &mut Command, signal: Signal, session: bool) {
-    let parent = nix::unistd::getpid();
-    let prepare = move || {
-        if session {
-            setsid()?;
-        }
-        prctl::set_pdeathsig(signal)?;
-        // The parent may have ended before the line above; then nobody would send the signal. A
-        // parent in another process namespace reads as 0.
-        let now = getppid();
-        if now == parent || now == Pid::from_raw(0) {
-            Ok(())
-        } else {
-            Err(io::Error::other("the parent has ended"))
-        }
-    };
-    // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid.
-    unsafe { command.pre_exec(prepare) };
 }
 
 impl SandboxChild {

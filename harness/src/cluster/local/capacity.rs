@@ -1,8 +1,8 @@
-//! Room for the servers: memory for the JVMs, and a place of limited size for their data.
+//! Capacity for the servers: memory for the JVMs, and a place of limited size for their data.
 //!
 //! With namespaces the data lies in memory that vanishes with the sandbox's mounts; otherwise in a
 //! folder on disk. Too little of either is refused before anything starts: a cluster that runs out
-//! of room half-way through says nothing about Kafka.
+//! of memory or disk half-way through says nothing about Kafka.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use nix::sys::statvfs::statvfs;
 
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
-use crate::procfs::available_memory_mb;
+use crate::kernel::available_memory_mb;
 use crate::topology::Topology;
 
 /// Memory of a JVM beside its heap: the six JVMs of the guide's cluster (1920 MiB of heap at
 /// most) took 1.35 GB, of which metaspace, code and threads were about 100 MiB each.
 const JVM_MB: u64 = 100;
 
-/// Least room for data: a default run writes 150 s x 1000 x 1 KiB to three replicas, 440 MiB.
+/// Least capacity for data: a default run writes 150 s x 1000 x 1 KiB to three replicas, 440 MiB.
 const LEAST_DATA_MB: u64 = 512;
 
 /// Memory left to the rest of the machine.
@@ -43,7 +43,7 @@ pub(super) fn make(
 ) -> Result<Option<u64>, Failure> {
     std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
     let memory =
-        Room { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
+        Capacity { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
     if mode.has_namespaces() {
         let left_mb = memory.left_for_data()?;
         let options = format!("mode=700,size={left_mb}m");
@@ -57,7 +57,7 @@ pub(super) fn make(
     }
     let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
     let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
-    Room { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
+    Capacity { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
 }
 
 fn cannot(data: &Path, error: std::io::Error) -> Failure {
@@ -65,13 +65,13 @@ fn cannot(data: &Path, error: std::io::Error) -> Failure {
 }
 
 /// What there is of something, and what is needed of it beside data.
-struct Room {
+struct Capacity {
     what: &'static str,
     free_mb: u64,
     needs_mb: u64,
 }
 
-impl Room {
+impl Capacity {
     /// What is left for data, in MiB.
     fn left_for_data(&self) -> Result<u64, Failure> {
         let Self { what, free_mb, needs_mb } = self;
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn too_little_is_refused_with_figures_and_cure() {
-        let room = |free_mb| Room { what: "memory", free_mb, needs_mb: 2520 };
-        assert_eq!(room(2520 + 256 + 512).left_for_data().unwrap(), 512);
-        let failure = room(3287).left_for_data().unwrap_err();
+        let capacity = |free_mb| Capacity { what: "memory", free_mb, needs_mb: 2520 };
+        assert_eq!(capacity(2520 + 256 + 512).left_for_data().unwrap(), 512);
+        let failure = capacity(3287).left_for_data().unwrap_err();
         assert_eq!(failure.text(), "the cluster needs 3288 MiB of memory, 3287 MiB are free");
         assert!(failure.cure().unwrap().contains("heap_mb"));
-        assert!(room(0).left_for_data().is_err());
+        assert!(capacity(0).left_for_data().is_err());
     }
 }

@@ -1,44 +1,33 @@
-//! Packets held up in this process: the kernel hands over what a node gets (NFQUEUE), and takes each
-//! back when its time has come. For kernels that have no queueing discipline for it.
+//! The process that holds packets back, on the host whose packets they are.
 //!
-//! Only a packet's number comes here, the packet itself stays with the kernel. Should the process
-//! end, the kernel lets packets pass.
+//! Only a packet's number comes here, the packet itself stays with the kernel. For each line on its
+//! standard input the helper writes how many packets it has held back, and how many it has seen; at
+//! the end of the input it lets go of all and ends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nfq::Message;
 use rand::RngExt as _;
 
-use crate::cluster::local::sandbox::inside;
-use crate::cluster::local::sandbox::shape::QUEUE;
+use super::{Hold, QUEUE};
+
+/// The hidden subcommand under which kbench starts itself as the helper.
+pub const SUBCOMMAND: &str = "__hold-packets";
+
+/// What the helper writes when it reads the queue.
+pub(super) const READY: &str = "ready";
 
 /// Packets that the kernel keeps for us at most; more than that pass at once.
-pub(super) const MOST_PACKETS: u32 = 100_000;
+const MOST_PACKETS: u32 = 100_000;
 
 /// How often the queue is looked at: delays are late by at most this.
 const LOOK: Duration = Duration::from_micros(500);
-
-/// Which packets are held up, and how long.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Manner {
-    pub(super) percent: u8,
-    pub(super) by: Duration,
-    /// Added or taken away, drawn for each; the order of packets stays.
-    pub(super) jitter: Duration,
-}
-
-/// A queue that is read.
-pub(super) struct Queue {
-    shared: Arc<Shared>,
-    reader: Option<JoinHandle<()>>,
-}
 
 #[derive(Default)]
 struct Shared {
@@ -47,48 +36,37 @@ struct Shared {
     seen: AtomicU64,
 }
 
-impl Queue {
-    /// Reads the queue of a namespace from now on.
-    pub(super) async fn start(namespace: File, manner: Manner) -> io::Result<Self> {
-        let queue = inside(Some(namespace), open).await?;
-        let shared = Arc::new(Shared::default());
-        let reader = Reader {
-            queue,
-            manner,
-            shared: Arc::clone(&shared),
-            waiting: BinaryHeap::new(),
-            count: 0,
-            last: Instant::now(),
-        };
-        let thread = std::thread::Builder::new().name("packets".to_owned());
-        let reader = thread.spawn(move || reader.run())?;
-        Ok(Self { shared, reader: Some(reader) })
-    }
-
-    /// Packets held up, and packets seen.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (read(&self.shared.held), read(&self.shared.seen))
-    }
-
-    /// Lets go of every packet and reads no more.
-    pub(super) async fn end(mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-        let Some(reader) = self.reader.take() else { return };
-        let joined = tokio::task::spawn_blocking(move || reader.join());
-        if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::warn!("the reader of packets ended early");
+/// Is the helper; times are in microseconds.
+pub fn main(percent: u8, by: u64, jitter: u64) -> ExitCode {
+    let [by, jitter] = [by, jitter].map(Duration::from_micros);
+    match hold_packets(Hold { percent, by, jitter }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-impl Drop for Queue {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-    }
+fn hold_packets(hold: Hold) -> io::Result<()> {
+    let queue = open()?;
+    let shared = Arc::new(Shared::default());
+    println!("{READY}");
+    let told = Arc::clone(&shared);
+    std::thread::Builder::new().name("requests".to_owned()).spawn(move || {
+        for _ in io::stdin().lock().lines() {
+            let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+            let counts = format!("{} {}\n", read(&told.held), read(&told.seen));
+            // Nobody listens: the end of the input is next.
+            io::stdout().write_all(counts.as_bytes()).ok();
+        }
+        told.ended.store(true, Ordering::Relaxed);
+    })?;
+    let waiting = BinaryHeap::new();
+    Reader { queue, hold, shared, waiting, count: 0, last: Instant::now() }.read()
 }
 
-/// The queue of the calling thread's namespace. It stays with that, whoever reads it.
+/// The queue of the network namespace that this process is in.
 fn open() -> io::Result<nfq::Queue> {
     let mut queue = nfq::Queue::open()?;
     queue.bind(QUEUE)?;
@@ -103,7 +81,7 @@ fn open() -> io::Result<nfq::Queue> {
 
 struct Reader {
     queue: nfq::Queue,
-    manner: Manner,
+    hold: Hold,
     shared: Arc<Shared>,
     waiting: BinaryHeap<Reverse<Waiting>>,
     count: u64,
@@ -139,12 +117,6 @@ impl Ord for Waiting {
 }
 
 impl Reader {
-    fn run(mut self) {
-        if let Err(error) = self.read() {
-            tracing::warn!(%error, "packets are held up no longer");
-        }
-    }
-
     fn read(&mut self) -> io::Result<()> {
         while !self.shared.ended.load(Ordering::Relaxed) {
             self.take()?;
@@ -168,7 +140,7 @@ impl Reader {
                 Err(error) => return Err(error),
             };
             self.shared.seen.fetch_add(1, Ordering::Relaxed);
-            let Manner { percent, by, jitter } = self.manner;
+            let Hold { percent, by, jitter } = self.hold;
             let mut random = rand::rng();
             if random.random_range(0..100) >= percent {
                 self.queue.verdict(packet)?;

@@ -1,0 +1,352 @@
+//! The servers of the local cluster: JVMs that are started, signalled, awaited and stopped.
+//!
+//! One owner for each process; the sandbox ends them should kbench end. Settings are written out in full
+//! to the servers' own files, which stay in the trial's `logs/`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faults::port::{PortError, Process, ProcessState, Signal};
+use futures::future::{try_join, try_join_all};
+use results::record::event::{EventKind, Role};
+
+use super::process::Server;
+use super::sandbox::Network;
+use super::{LocalHost, Setup, capacity, config, ready};
+use crate::cluster::answers;
+use crate::cluster::host::{ErrorKind, Host, HostError};
+use crate::cluster::servers::ServerProcesses;
+use crate::failure::Failure;
+use crate::mechanism::clock::{self, Faketime};
+use crate::mechanism::machine::{Subject, Subjects};
+use crate::provision::Kafka;
+use crate::recorder::Recorder;
+use crate::topology::Topology;
+
+/// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
+const DUMP_LIMIT: Duration = Duration::from_secs(40);
+
+/// Limit for a process to end after SIGKILL; the kernel frees some hundred MB first.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// The servers of a local cluster.
+pub struct LocalServers {
+    pub(super) topology: Topology,
+    pub(super) kafka: Kafka,
+    /// Other versions that brokers can be started from, and who is.
+    others: Vec<Kafka>,
+    upgraded: RefCell<BTreeMap<Process, Kafka>>,
+    network: Network,
+    /// By the nodes' names.
+    hosts: BTreeMap<String, Rc<LocalHost>>,
+    data: PathBuf,
+    logs: PathBuf,
+    recorder: Arc<Recorder>,
+    servers: RefCell<BTreeMap<Process, Server>>,
+    /// Size in bytes of the disk of each process, where it has one of its own.
+    disk: Option<u64>,
+    faketime: Option<Faketime>,
+}
+
+impl LocalServers {
+    /// Prepares everything that the servers need; none is started.
+    ///
+    /// # Errors
+    /// An infrastructure failure: a port is taken, memory or a disk is too small, files cannot be
+    /// written.
+    pub(super) async fn prepare(
+        setup: Setup<'_>,
+        network: Network,
+        hosts: BTreeMap<String, Rc<LocalHost>>,
+    ) -> Result<Self, Failure> {
+        let mode = setup.mode;
+        let mut this = Self {
+            topology: setup.topology.clone(),
+            kafka: setup.kafka.clone(),
+            others: setup.others,
+            upgraded: RefCell::default(),
+            network,
+            hosts,
+            data: setup.data,
+            logs: setup.logs,
+            recorder: setup.recorder,
+            servers: RefCell::default(),
+            disk: None,
+            faketime: None,
+        };
+        let processes = this.processes();
+        let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
+        this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
+        if setup.settable_clocks {
+            this.make_clocks_settable().await.map_err(|error| {
+                Failure::infrastructure(format!("no clocks for the nodes: {error}"))
+            })?;
+        }
+        for process in &processes {
+            ready::ports_are_free(mode, process.role, this.address(process))?;
+            config::write(&this, process)?;
+        }
+        Ok(this)
+    }
+
+    async fn make_clocks_settable(&mut self) -> Result<(), HostError> {
+        for process in self.processes() {
+            let host = self.host(&process.node)?;
+            if self.faketime.is_none() {
+                self.faketime = Some(Faketime::find(&*host).await?);
+            }
+            clock::set(&*host, &self.clock_file(&process), 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts every process; returns when all serve, fails as soon as one ends.
+    ///
+    /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
+    /// the majority serves. Were all to start at once, a majority without the highest id may settle
+    /// on a leader of its own just before the highest id is heard; whoever is left behind then
+    /// waits out `initLimit` (20 s) before it joins.
+    pub(super) async fn start_all(&self) -> Result<(), Failure> {
+        let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
+            self.processes().into_iter().partition(|process| process.role == Role::Broker);
+        servers.sort_by_key(|server| std::cmp::Reverse(server.id));
+        let (majority, others) = servers.split_at(servers.len() / 2 + 1);
+        let up = async |processes: &[Process]| {
+            processes.iter().try_for_each(|process| self.spawn(process))?;
+            try_join_all(processes.iter().map(|process| self.accepts(process))).await
+        };
+        let zookeeper = async {
+            up(majority).await?;
+            up(others).await
+        };
+        try_join(zookeeper, up(&brokers)).await.map(drop)
+    }
+
+    /// `host:port` of every ZooKeeper server, separated by commas.
+    pub(super) fn zookeeper_connect(&self) -> String {
+        let servers =
+            self.processes().into_iter().filter(|process| process.role == Role::Zookeeper);
+        let addresses: Vec<_> = servers.map(|server| self.address(&server).to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// Whether the JVMs use class-data archives.
+    pub(super) fn uses_archives(&self) -> bool {
+        self.kafka.archives.complete()
+    }
+
+    /// The jars that a process is started from.
+    pub(super) fn kafka_of(&self, process: &Process) -> Kafka {
+        self.upgraded.borrow().get(process).unwrap_or(&self.kafka).clone()
+    }
+
+    /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
+    /// that role is let end by itself, so that it leaves one.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names the processes which did not end.
+    pub(super) async fn stop(&self, dump: bool) -> Result<(), Failure> {
+        let mut kept = Vec::new();
+        if dump {
+            kept.extend(self.dumping(Role::Broker));
+            kept.extend(self.dumping(Role::Zookeeper));
+        }
+        self.end(|process| !kept.iter().any(|(keep, _)| keep == process), KILL_LIMIT).await?;
+        for (process, path) in kept {
+            self.signal(&process, Signal::Term).await?;
+            // One that still runs at the limit may have written half of its archive.
+            let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {
+                tracing::warn!(%process, "no class archive: it does not end");
+                continue;
+            };
+            if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
+                tracing::warn!(%process, %error, "no class archive");
+            }
+        }
+        self.end(|_| true, KILL_LIMIT).await?;
+        // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
+        self.servers.borrow().values().for_each(Server::discard_dump);
+        Ok(())
+    }
+
+    /// The process that is to dump the archive of its role, and where; `None` when there is one.
+    fn dumping(&self, role: Role) -> Option<(Process, PathBuf)> {
+        let servers = self.servers.borrow();
+        servers.iter().find_map(|(process, server)| {
+            let path = server.dump_path().filter(|_| process.role == role)?;
+            matches!(server.state(), ProcessState::Running { .. })
+                .then(|| (process.clone(), path.to_owned()))
+        })
+    }
+
+    async fn end(&self, which: impl Fn(&Process) -> bool, limit: Duration) -> Result<(), Failure> {
+        let running: Vec<Process> = self
+            .processes()
+            .into_iter()
+            .filter(|process| which(process))
+            .filter(|p| !matches!(self.state(p), None | Some(ProcessState::Gone { .. })))
+            .collect();
+        for process in &running {
+            self.signal(process, Signal::Kill).await?;
+        }
+        for process in &running {
+            if let Some(ProcessState::Running { pid } | ProcessState::Paused { pid }) =
+                self.ended(process, limit).await
+            {
+                return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, process: &Process) -> Result<(), Failure> {
+        let cannot = |error: std::io::Error| {
+            Failure::infrastructure(format!("{process} cannot be started: {error}"))
+        };
+        let command = config::command(self, process).map_err(cannot)?;
+        let server =
+            Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
+                .map_err(cannot)?;
+        let (process, pid) = (process.clone(), server.identity().pid);
+        self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
+        if let Some(former) = self.servers.borrow_mut().insert(process, server) {
+            former.discard_dump();
+        }
+        Ok(())
+    }
+
+    /// Waits until a process accepts connections; fails at once when it ends.
+    async fn accepts(&self, process: &Process) -> Result<(), Failure> {
+        let waiter = self.servers.borrow().get(process).map(Server::waiter);
+        let waiter = waiter.ok_or_else(|| not_started(process))?;
+        let log = self.log_path(process);
+        tokio::select! {
+            ready = answers::serves(process.role, self.address(process), ready::START_LIMIT) => {
+                if ready { Ok(()) } else { Err(ready::too_slow(process, &log)) }
+            }
+            how = waiter.ended() => Err(ready::died(process, &how, &log)),
+        }
+    }
+
+    /// The hosts of the nodes, in the topology's order.
+    pub(super) fn hosts(&self) -> Vec<Rc<dyn Host>> {
+        let hosts = self.topology.node.iter().filter_map(|node| self.hosts.get(&node.name));
+        hosts.map(|host| Rc::clone(host) as _).collect()
+    }
+
+    /// The host of a node.
+    pub(super) fn host(&self, node: &str) -> Result<Rc<LocalHost>, HostError> {
+        let none = || HostError::new(ErrorKind::Gone, node, "be found", "there is no such node");
+        self.hosts.get(node).cloned().ok_or_else(none)
+    }
+
+    /// What a process is started with, so that its clock can be set.
+    pub(super) fn clock_environment(&self, process: &Process) -> Vec<(&'static str, PathBuf)> {
+        let faketime = self.faketime.iter();
+        faketime.flat_map(|library| library.environment(&self.clock_file(process))).collect()
+    }
+
+    /// The file that the clock of a process is read from.
+    fn clock_file(&self, process: &Process) -> PathBuf {
+        self.data.join(format!("{}.clock", process.node))
+    }
+
+    pub(super) fn data_dir(&self, process: &Process) -> PathBuf {
+        self.data.join(format!("{}-{}", process.node, process.role.as_str()))
+    }
+
+    pub(super) fn config_path(&self, process: &Process) -> PathBuf {
+        self.logs.join(format!("{}-{}.properties", process.node, process.role.as_str()))
+    }
+
+    /// Where the JVMs put temporary files: beside their data, so that they vanish with it.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.data.join("tmp")
+    }
+
+    pub(super) fn logs(&self) -> &Path {
+        &self.logs
+    }
+}
+
+#[async_trait(?Send)]
+impl ServerProcesses for LocalServers {
+    fn processes(&self) -> Vec<Process> {
+        self.topology.processes()
+    }
+
+    fn address(&self, process: &Process) -> SocketAddr {
+        let index = self.topology.node.iter().position(|node| node.name == process.node);
+        let port = match process.role {
+            Role::Broker => self.topology.broker.port,
+            Role::Zookeeper => self.topology.zookeeper.port,
+        };
+        SocketAddr::from((self.network.address(index.unwrap_or_default()), port))
+    }
+
+    fn log_path(&self, process: &Process) -> PathBuf {
+        self.logs.join(format!("{}-{}.log", process.node, process.role.as_str()))
+    }
+
+    fn state(&self, process: &Process) -> Option<ProcessState> {
+        self.servers.borrow().get(process).map(Server::state)
+    }
+
+    async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState> {
+        let waiter = self.servers.borrow().get(process).map(Server::waiter)?;
+        // When the limit passes, the state says that it still runs.
+        drop(tokio::time::timeout(limit, waiter.ended()).await);
+        self.state(process)
+    }
+
+    async fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure> {
+        let servers = self.servers.borrow();
+        let server = servers.get(process).ok_or_else(|| not_started(process))?;
+        let sent = server.signal(signal);
+        Ok(sent.map_err(|error| PortError::io(format!("{process} cannot be signalled"), error))?)
+    }
+
+    async fn start(&self, process: &Process) -> Result<(), Failure> {
+        if matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
+            self.spawn(process)?;
+        }
+        self.accepts(process).await
+    }
+
+    fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure> {
+        let all = std::iter::once(&self.kafka).chain(&self.others);
+        let kafka = all.into_iter().find(|kafka| kafka.version == version).ok_or_else(|| {
+            Failure::infrastructure(format!("Kafka {version} is not there to start {process} from"))
+        })?;
+        self.upgraded.borrow_mut().insert(process.clone(), kafka.clone());
+        Ok(())
+    }
+}
+
+impl Subjects for LocalServers {
+    fn subject(&self, process: &Process) -> Result<Subject, HostError> {
+        let identity = match self.servers.borrow().get(process) {
+            Some(server) if server.is_running() => Some(server.identity().clone()),
+            _ => None,
+        };
+        let faketime = self.faketime.clone();
+        Ok(Subject {
+            host: self.host(&process.node)?,
+            process: identity,
+            data: self.data_dir(process),
+            disk: self.disk,
+            scratch: self.temporary(),
+            clock: faketime.map(|library| (library, self.clock_file(process))),
+        })
+    }
+}
+
+fn not_started(process: &Process) -> Failure {
+    Failure::infrastructure(format!("{process} was never started"))
+}

@@ -1,0 +1,123 @@
+//! The server processes of a cluster, as a backend has them. The port of the same subject is made from
+//! these and from what ZooKeeper says (`trial`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use faults::port::{Process, ProcessState, Signal, ZkMode};
+use futures::future::join_all;
+use results::record::event::{BrokerId, Role};
+
+use super::answers;
+use crate::failure::Failure;
+
+/// The server processes of a cluster.
+#[async_trait(?Send)]
+pub trait ServerProcesses {
+    /// Every server process, running or not, ZooKeeper first.
+    fn processes(&self) -> Vec<Process>;
+
+    /// Where a process takes connections of clients.
+    fn address(&self, process: &Process) -> SocketAddr;
+
+    /// The file on kbench's own side that the log of a process goes to.
+    fn log_path(&self, process: &Process) -> PathBuf;
+
+    /// What the operating system says about a process; `None` when it was never started.
+    fn state(&self, process: &Process) -> Option<ProcessState>;
+
+    /// Waits until a process has ended, at most `limit`; its state then.
+    async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState>;
+
+    /// Sends a signal; returns when it is sent.
+    ///
+    /// # Errors
+    /// When the process does not run.
+    async fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure>;
+
+    /// Starts a process, with the data it had; returns when it accepts connections. Nothing happens when
+    /// it runs.
+    ///
+    /// # Errors
+    /// An infrastructure failure when it cannot be started, or ends before it accepts connections.
+    async fn start(&self, process: &Process) -> Result<(), Failure>;
+
+    /// Lets a process be started from another version from its next start on.
+    ///
+    /// # Errors
+    /// When there is no such version.
+    fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure>;
+
+    /// `host:port` of every broker, separated by commas.
+    fn bootstrap(&self) -> String {
+        let brokers = self.processes().into_iter().filter(|process| process.role == Role::Broker);
+        let addresses: Vec<_> = brokers.map(|broker| self.address(&broker).to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// The version that a process wrote down when it last started.
+    ///
+    /// # Errors
+    /// When its log cannot be read, or does not say.
+    fn version(&self, process: &Process) -> Result<String, Failure> {
+        version_in(&self.log(process)?).ok_or_else(|| {
+            Failure::infrastructure(format!("the log of {process} does not name a version"))
+        })
+    }
+
+    /// Whether a broker said that it cannot register because `session` holds its id: what
+    /// `CheckedEphemeral` of Kafka's `KafkaZkClient` says of a node that exists.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
+        let owned = format!("owner '{session:#x}' does not match current session");
+        Ok(self.log(process)?.lines().any(|line| line.contains(&owned)))
+    }
+
+    /// All that a process has logged.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    fn log(&self, process: &Process) -> Result<String, Failure> {
+        std::fs::read_to_string(self.log_path(process)).map_err(|error| {
+            Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
+        })
+    }
+
+    /// Whether a process answers a request on its client port.
+    async fn answers(&self, process: &Process) -> bool {
+        answers::answers(process.role, self.address(process)).await
+    }
+
+    /// The ZooKeeper servers that serve now, with their parts.
+    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
+        let servers = self.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        let modes = join_all(servers.map(async |server| {
+            Some((server.id, answers::zookeeper_mode(self.address(&server)).await?))
+        }));
+        modes.await.into_iter().flatten().collect()
+    }
+}
+
+/// What a server's log says of its version, the last time that it does.
+fn version_in(log: &str) -> Option<String> {
+    let said = log.lines().rev().find_map(|line| line.split_once("Kafka version: "));
+    said?.1.split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_start_names_the_version() {
+        let log = "[t] INFO Kafka version: 3.8.0 (o.a.k.AppInfo)\n[t] INFO up\n\
+                   [t] INFO Kafka version: 3.9.1 (o.a.k.AppInfo)\n[t] INFO up\n";
+        assert_eq!(version_in(log).as_deref(), Some("3.9.1"));
+        assert_eq!(version_in("[t] INFO up\n"), None);
+    }
+}

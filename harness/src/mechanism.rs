@@ -1,0 +1,86 @@
+//! Mechanisms: how faults are made, once for every backend, over [hosts](crate::cluster::host).
+//!
+//! One file a mechanism. It knows the host that it acts on and what identifies the victim, and neither
+//! a cluster nor a plan; what it needs of a host it can try out there. Its first lines say how it is
+//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] compose them.
+
+mod batch;
+pub mod clock;
+mod cpu;
+pub mod cut;
+mod disk;
+pub mod layout;
+mod limits;
+mod link;
+mod loss;
+pub mod machine;
+pub mod network;
+pub mod nfqueue;
+mod nft;
+mod qdisc;
+mod syscalls;
+mod unflushed;
+
+use std::path::Path;
+
+use faults::port::Capability;
+
+use crate::cluster::host::{Host, HostError};
+
+/// Whether a host lets faults do what needs a mechanism: tried out on it, in nobody's way and with nothing
+/// left behind. What needs none can be done everywhere. `kbench` is our own binary, as the host finds it.
+///
+/// # Errors
+/// `Unsupported` where a tool is missing, or whatever was refused.
+pub async fn probe(
+    host: &dyn Host,
+    capability: Capability,
+    kbench: &Path,
+) -> Result<(), HostError> {
+    match capability {
+        Capability::Cut
+        | Capability::Loss
+        | Capability::Duplicate
+        | Capability::Rate
+        | Capability::Delay
+        | Capability::Reorder
+        | Capability::LinkDown => {
+            let on = async |link: &str| probe_link(host, capability, kbench, link).await;
+            link::with_link_to_try(host, on).await
+        }
+        Capability::Limits => limits::probe(host).await,
+        Capability::Syscalls => syscalls::probe(host).await,
+        Capability::Clock => clock::Faketime::find(host).await.map(drop),
+        Capability::Signal
+        | Capability::Start
+        | Capability::MoveLeaders
+        | Capability::ExpireSession
+        | Capability::Clients
+        | Capability::Workers
+        | Capability::Upgrade
+        | Capability::Cpu
+        | Capability::Disk => Ok(()),
+    }
+}
+
+async fn probe_link(
+    host: &dyn Host,
+    capability: Capability,
+    kbench: &Path,
+    link: &str,
+) -> Result<(), HostError> {
+    match capability {
+        Capability::Cut => nft::probe(host, nft::Rules::Cut, link).await,
+        Capability::Loss => nft::probe(host, nft::Rules::Loss, link).await,
+        Capability::Duplicate => nft::probe(host, nft::Rules::Duplicate, link).await,
+        Capability::Rate => qdisc::probe_rate(host, link).await,
+        Capability::Delay | Capability::Reorder => match qdisc::probe_netem(host, link).await {
+            Ok(()) => Ok(()),
+            Err(_) => nfqueue::probe(host, kbench, link).await,
+        },
+        _ => link::probe(host, link).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

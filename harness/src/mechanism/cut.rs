@@ -1,0 +1,151 @@
+//! The rules of a cut: a table for each cut, on the nodes on one side of it, set and removed as a whole.
+//!
+//! The rules are the node's own, not those of what it is plugged into: a broker reaches the ZooKeeper of
+//! its own machine over the node's loopback. Nothing is tracked, so established connections are cut too.
+
+use std::net::Ipv4Addr;
+
+use faults::cut::{By, Cut, Side, Way};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Ports of the servers.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// The brokers' port for clients.
+    pub broker: u16,
+    /// ZooKeeper's port for clients.
+    pub zookeeper: u16,
+    /// Where ZooKeeper servers follow their leader.
+    pub quorum: u16,
+    /// Where ZooKeeper servers elect one.
+    pub elections: u16,
+}
+
+/// Name of a cut's table: the same for the same cut.
+pub(super) fn table(cut: &Cut) -> String {
+    format!("kbench-cut-{:016x}", xxh3_64(cut.to_string().as_bytes()))
+}
+
+/// One transaction that puts the cut in force on one of its nodes, unless it is in force there.
+pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &Ports) -> String {
+    let sent = sent(&cut.spec.from, others, clients, ports);
+    let verdict = match cut.spec.by {
+        By::Drop => "counter name taken drop",
+        // Resets pass: those that the rules send are among them.
+        By::Reset => "tcp flags & rst == 0 counter name taken reject with tcp reset",
+    };
+    let chain = |hook: &str, matches: &mut dyn Iterator<Item = String>| {
+        let rules: String = matches.map(|packets| format!("  {packets} {verdict}\n")).collect();
+        format!(
+            " chain {hook} {{\n  type filter hook {hook} priority filter; policy accept;\n{rules} }}\n"
+        )
+    };
+    let mut chains = String::new();
+    if cut.spec.way != Way::Inbound {
+        chains.push_str(&chain("output", &mut sent.iter().cloned()));
+    }
+    if cut.spec.way != Way::Outbound {
+        chains.push_str(&chain("input", &mut sent.iter().map(|packets| exchanged(packets))));
+    }
+    let table = table(cut);
+    format!("create table inet {table}\ntable inet {table} {{\n counter taken {{ }}\n{chains}}}\n")
+}
+
+/// One transaction that ends a cut; nothing happens where it is not in force.
+pub(super) fn end(cut: &Cut) -> String {
+    let table = table(cut);
+    // Added first, so that there is one to delete.
+    format!("table inet {table}\ndelete table inet {table}\n")
+}
+
+/// Matches of what a node sends that a cut takes; what it receives is the same with the ends exchanged.
+fn sent(from: &Side, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &Ports) -> Vec<String> {
+    let list = others.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
+    let Ports { broker, zookeeper, quorum, elections } = ports;
+    match from {
+        Side::OtherNodes | Side::Nodes(_) | Side::AcrossBridge | Side::NonNeighbours => {
+            vec![format!("ip daddr {{ {list} }}")]
+        }
+        Side::Zookeeper => vec![format!("tcp dport {zookeeper}")],
+        Side::Brokers => vec![
+            format!("ip daddr {{ {list} }} tcp dport {broker}"),
+            format!("ip daddr {{ {list} }} tcp sport {broker}"),
+        ],
+        Side::Ensemble => vec![
+            format!("ip daddr {{ {list} }} tcp dport {{ {quorum}, {elections} }}"),
+            format!("ip daddr {{ {list} }} tcp sport {{ {quorum}, {elections} }}"),
+        ],
+        Side::Clients => vec![format!("ip daddr {clients} tcp sport {broker}")],
+    }
+}
+
+/// A match with source and destination exchanged.
+fn exchanged(packets: &str) -> String {
+    let exchange = |word| match word {
+        "saddr" => "daddr",
+        "daddr" => "saddr",
+        "sport" => "dport",
+        "dport" => "sport",
+        other => other,
+    };
+    packets.split(' ').map(exchange).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use faults::cut::CutSpec;
+
+    use super::*;
+
+    const PORTS: Ports = Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 };
+
+    fn text(from: Side, way: Way, by: By) -> String {
+        let cut = Cut { nodes: vec!["a".into()], spec: CutSpec { from, way, by } };
+        let others = [Ipv4Addr::new(198, 18, 0, 12), Ipv4Addr::new(198, 18, 0, 13)];
+        let rules = rules(&cut, &others, Ipv4Addr::new(198, 18, 0, 1), &PORTS);
+        rules.replace(&table(&cut), "T")
+    }
+
+    #[test]
+    fn a_cut_is_one_transaction() {
+        assert_eq!(
+            text(Side::Zookeeper, Way::Both, By::Drop),
+            "create table inet T\ntable inet T {\n counter taken { }\n \
+             chain output {\n  type filter hook output priority filter; policy accept;\n  \
+             tcp dport 2181 counter name taken drop\n }\n \
+             chain input {\n  type filter hook input priority filter; policy accept;\n  \
+             tcp sport 2181 counter name taken drop\n }\n}\n"
+        );
+    }
+
+    #[test]
+    fn one_way_is_one_chain_and_a_reset_is_not_reset() {
+        let inbound = text(Side::Brokers, Way::Inbound, By::Reset);
+        assert!(!inbound.contains("hook output"), "{inbound}");
+        for port in ["sport", "dport"] {
+            let rule = format!(
+                "ip saddr {{ 198.18.0.12, 198.18.0.13 }} tcp {port} 9092 tcp flags & rst == 0 \
+                 counter name taken reject with tcp reset\n"
+            );
+            assert!(inbound.contains(&rule), "{inbound}");
+        }
+        let outbound = text(Side::Clients, Way::Outbound, By::Drop);
+        assert!(!outbound.contains("hook input"), "{outbound}");
+        assert!(outbound.contains("ip daddr 198.18.0.1 tcp sport 9092 "), "{outbound}");
+    }
+
+    #[test]
+    fn different_cuts_have_different_tables() {
+        let spec = |from, way, by| CutSpec { from, way, by };
+        let cuts = [
+            spec(Side::Zookeeper, Way::Both, By::Drop),
+            spec(Side::Zookeeper, Way::Both, By::Reset),
+            spec(Side::Zookeeper, Way::Inbound, By::Drop),
+            spec(Side::Brokers, Way::Both, By::Drop),
+            spec(Side::Nodes(vec!["b".into()]), Way::Both, By::Drop),
+        ];
+        let tables: std::collections::BTreeSet<_> =
+            cuts.map(|spec| table(&Cut { nodes: vec!["a".into()], spec })).into();
+        assert_eq!(tables.len(), 5);
+    }
+}

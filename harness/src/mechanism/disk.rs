@@ -1,0 +1,134 @@
+//! A full disk: each process's data lies on a tmpfs of its own, which is made as small as what is on it.
+//! That takes no memory.
+//!
+//! Undone by mounting it anew with its former size, which any `mount` on the host can do.
+
+use std::path::Path;
+
+use faults::machine::Observation;
+
+use crate::cluster::host::{Command, Host, HostError};
+
+/// What may be left by files that are replaced: checkpoints of some kB.
+const NOTHING_KB: u64 = 64;
+
+/// Makes the tmpfs at `$1` as small as what is on it. It cannot be made smaller than that: a process
+/// that writes meanwhile makes the size that was read too small. Whoever writes faster than the tools
+/// are started gets a MiB more, and fills it.
+const FILL: &str = "\
+spare=0
+for attempt in 1 2 3 4 5 6; do
+    used=$(stat -f -c '%b %f %S' \"$1\") || exit
+    used=$(set -- $used; echo $((($1 - $2) * $3)))
+    [ $attempt = 6 ] && spare=1048576
+    said=$(mount -o remount,mode=700,size=$((used + spare)) \"$1\" 2>&1) && exit
+done
+echo \"$said\" >&2
+exit 1
+";
+
+/// Leaves no room on the disk of `data`.
+///
+/// # Errors
+/// When it is no mount of its own, or cannot be made smaller.
+pub(super) async fn fill(host: &dyn Host, data: &Path) -> Result<(), HostError> {
+    host.output(&Command::script(FILL, [data])).await.map(drop)
+}
+
+/// Gives the disk of `data` a size in bytes.
+///
+/// # Errors
+/// When it is no mount of its own, or more is on it.
+pub(super) async fn resize(host: &dyn Host, data: &Path, bytes: u64) -> Result<(), HostError> {
+    let options = format!("remount,mode=700,size={bytes}");
+    host.output(&Command::new("mount").args(["-o", &options]).arg(data)).await.map(drop)
+}
+
+/// What shows whether there is room on the disk of `data`.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub(super) async fn observe(host: &dyn Host, data: &Path) -> Result<Observation, HostError> {
+    let said = host.output(&Command::new("stat").args(["-f", "-c", "%a %b %S"]).arg(data)).await?;
+    let numbers: Vec<u64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [available, blocks, size] = numbers.as_slice() else {
+        let why = format!("`stat` says {said}");
+        return Err(HostError::other(host.name(), "look at the disk", why));
+    };
+    let (free, all) = (available * size / 1024, blocks * size / 1024);
+    let line = format!("{free} of {all} kB of its disk are available");
+    Ok(Observation { line, in_force: free <= NOTHING_KB })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io;
+
+    use super::super::tests::in_namespaces;
+    use super::*;
+    use crate::cluster::local::LocalHost;
+
+    #[test]
+    fn a_disk_is_full_and_has_room_again_with_what_was_on_it() {
+        in_namespaces("mechanism::disk::tests::a_disk_is_full", async || {
+            let host = LocalHost::here("node1");
+            let place = tempfile::tempdir().unwrap();
+            let data = place.path();
+            let mount = ["-t", "tmpfs", "-o", "mode=700,size=8m", "tmpfs"];
+            host.output(&Command::new("mount").args(mount).arg(data)).await.unwrap();
+            fs::write(data.join("before"), vec![7; 300_000]).unwrap();
+            assert!(!observe(&host, data).await.unwrap().in_force);
+
+            fill(&host, data).await.unwrap();
+            let full = observe(&host, data).await.unwrap();
+            assert!(full.in_force, "{full:?}");
+            let refused = fs::write(data.join("more"), vec![7; 300_000]).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+            fill(&host, data).await.unwrap();
+
+            for _ in 0..2 {
+                resize(&host, data, 8 << 20).await.unwrap();
+                assert!(!observe(&host, data).await.unwrap().in_force);
+            }
+            assert_eq!(fs::read(data.join("before")).unwrap().len(), 300_000);
+        });
+    }
+
+    #[test]
+    fn whoever_writes_as_fast_as_it_can_runs_out_of_room_too() {
+        in_namespaces("mechanism::disk::tests::whoever_writes", async || {
+            let host = LocalHost::here("node1");
+            let place = tempfile::tempdir().unwrap();
+            let data = place.path();
+            let mount = ["-t", "tmpfs", "-o", "mode=700,size=4g", "tmpfs"];
+            host.output(&Command::new("mount").args(mount).arg(data)).await.unwrap();
+            let file = data.join("log");
+            let writer = std::thread::spawn(move || {
+                use io::Write;
+                let mut log = fs::File::create(file).unwrap();
+                loop {
+                    if let Err(error) = log.write_all(&[7; 4096]) {
+                        return error.kind();
+                    }
+                }
+            });
+            while fs::metadata(data.join("log")).map_or(0, |log| log.len()) == 0 {
+                tokio::task::yield_now().await;
+            }
+            fill(&host, data).await.unwrap();
+            assert_eq!(writer.join().unwrap(), io::ErrorKind::StorageFull);
+            assert!(observe(&host, data).await.unwrap().in_force);
+        });
+    }
+
+    #[test]
+    fn what_is_no_disk_of_its_own_is_not_touched() {
+        in_namespaces("mechanism::disk::tests::what_is_no_disk", async || {
+            let host = LocalHost::here("node1");
+            let place = tempfile::tempdir().unwrap();
+            let refused = fill(&host, place.path()).await.unwrap_err();
+            assert!(refused.to_string().starts_with("node1 cannot run `sh`"), "{refused}");
+        });
+    }
+}

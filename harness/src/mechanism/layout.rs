@@ -1,0 +1,49 @@
+//! What the network of a cluster is: its nodes with their hosts, addresses and links. A backend says so.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::cut::Ports;
+use crate::cluster::host::Host;
+
+/// A node on a network.
+#[derive(Clone)]
+pub struct Node {
+    /// The node's host.
+    pub host: Rc<dyn Host>,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its interface with that address, and the far end of its link; `None` where the node shares the
+    /// network of others, and nothing can be done to it.
+    pub link: Option<Link>,
+}
+
+/// A node's link.
+#[derive(Clone)]
+pub struct Link {
+    /// The node's end.
+    pub interface: String,
+    /// The host that the node is plugged into.
+    pub far: Rc<dyn Host>,
+    /// The interface on that host.
+    pub far_interface: String,
+}
+
+/// What the network of a cluster is.
+#[derive(Clone)]
+pub struct Layout {
+    /// The nodes, by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// Where Kafka's clients are.
+    pub here: Rc<dyn Host>,
+    /// The clients' address.
+    pub clients: Ipv4Addr,
+    /// The address of whoever watches the cluster, whose packets are spared.
+    pub observer: Ipv4Addr,
+    /// The servers' ports.
+    pub ports: Ports,
+    /// kbench's own binary, as each host finds it.
+    pub kbench: PathBuf,
+}

@@ -1,0 +1,168 @@
+//! File descriptors and memory: soft limits of a live process, set by `prlimit` of util-linux.
+//!
+//! Undone by setting the soft limit as it was, which any `prlimit` on the host can do.
+
+use faults::machine::Observation;
+use procfs::FromRead as _;
+use procfs::process::{LimitValue, Limits, Status};
+
+use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Resource {
+    /// File descriptors.
+    Descriptors,
+    /// Address space.
+    Memory,
+}
+
+/// Less than any process has. Of descriptors it is one above the highest number that a new one may
+/// get, and 0 is always taken; of memory it is bytes.
+const LEAST: LimitValue = LimitValue::Value(1);
+
+/// Takes from a process what is left of a resource.
+///
+/// # Errors
+/// When it has ended, or `prlimit` refuses.
+pub(super) async fn withhold(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+    resource: Resource,
+) -> Result<(), HostError> {
+    set(host, process, resource, LEAST).await
+}
+
+/// The limits of a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Both {
+    /// What the kernel goes by.
+    pub(super) soft: LimitValue,
+    /// What the process may raise it to.
+    pub(super) hard: LimitValue,
+}
+
+impl Both {
+    /// Whether the resource is withheld.
+    pub(super) fn is_withheld(&self) -> bool {
+        matches!((self.soft, LEAST), (LimitValue::Value(one), LimitValue::Value(other)) if one == other)
+    }
+}
+
+/// The limits of a process.
+///
+/// # Errors
+/// When it has ended, or cannot be looked at.
+pub(super) async fn of_process(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+    resource: Resource,
+) -> Result<Both, HostError> {
+    let path = format!("/proc/{}/limits", process.pid);
+    let text = host.read(path.as_ref()).await?;
+    let limits = Limits::from_read(text.as_slice());
+    let limits =
+        limits.map_err(|error| HostError::other(host.name(), format!("read {path}"), error))?;
+    let limit = match resource {
+        Resource::Descriptors => limits.max_open_files,
+        Resource::Memory => limits.max_address_space,
+    };
+    Ok(Both { soft: limit.soft_limit, hard: limit.hard_limit })
+}
+
+/// Sets the soft limit of a process.
+///
+/// # Errors
+/// When it has ended, or `prlimit` refuses.
+pub(super) async fn set(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+    resource: Resource,
+    soft: LimitValue,
+) -> Result<(), HostError> {
+    let option = match resource {
+        Resource::Descriptors => "nofile",
+        Resource::Memory => "as",
+    };
+    let command = Command::new("prlimit").arg(format!("--pid={}", process.pid));
+    host.output(&command.arg(format!("--{option}={}:", in_words(soft)))).await.map(drop)
+}
+
+/// What shows whether a resource is withheld from a process.
+///
+/// # Errors
+/// When it has ended, or cannot be looked at.
+pub(super) async fn observe(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+    resource: Resource,
+) -> Result<Observation, HostError> {
+    let limits = of_process(host, process, resource).await?;
+    let allowed = in_words(limits.soft);
+    let line = match resource {
+        Resource::Descriptors => {
+            let list = Command::script("ls /proc/$1/fd | wc -l", [process.pid.to_string()]);
+            let open = host.output(&list).await?;
+            format!("{} file descriptors are open, {allowed} are allowed", open.trim())
+        }
+        Resource::Memory => {
+            let path = format!("/proc/{}/status", process.pid);
+            let text = host.read(path.as_ref()).await?;
+            let status = Status::from_read(text.as_slice());
+            let size = status.ok().and_then(|status| status.vmsize);
+            let size = size.map_or("an unknown size".to_owned(), |kb| format!("{kb} kB"));
+            format!("its address space has {size}, {allowed} bytes are allowed")
+        }
+    };
+    Ok(Observation { line, in_force: limits.is_withheld() })
+}
+
+/// A limit as `prlimit` writes it.
+fn in_words(limit: LimitValue) -> String {
+    match limit {
+        LimitValue::Unlimited => "unlimited".to_owned(),
+        LimitValue::Value(value) => value.to_string(),
+    }
+}
+
+/// Whether limits of others can be set on a host.
+///
+/// # Errors
+/// When `prlimit` is missing.
+pub(super) async fn probe(host: &dyn Host) -> Result<(), HostError> {
+    host.output(&Command::new("prlimit").arg("--version")).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::block_on;
+    use super::*;
+    use crate::cluster::local::LocalHost;
+
+    #[test]
+    fn a_resource_is_withheld_from_a_live_process_and_given_back_as_it_was() {
+        block_on(async {
+            let host = LocalHost::here("here");
+            let limited = "ulimit -S -n 100; ulimit -S -v 4000000; exec cat";
+            let mut cat = host.keep(&Command::script(limited, [""; 0])).await.unwrap();
+            cat.send("up\n").await.unwrap();
+            cat.line().await.unwrap();
+            let process = cat.process().clone();
+            for (resource, own) in
+                [(Resource::Descriptors, 100), (Resource::Memory, 4_000_000 * 1024)]
+            {
+                let before = of_process(&host, &process, resource).await.unwrap();
+                assert!(
+                    matches!(before.soft, LimitValue::Value(soft) if soft == own),
+                    "{before:?}"
+                );
+                withhold(&host, &process, resource).await.unwrap();
+                let seen = observe(&host, &process, resource).await.unwrap();
+                assert!(seen.in_force && seen.line.contains(", 1 "), "{seen:?}");
+                set(&host, &process, resource, before.soft).await.unwrap();
+                let seen = observe(&host, &process, resource).await.unwrap();
+                assert!(!seen.in_force && seen.line.contains(&own.to_string()), "{seen:?}");
+            }
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! The rules of packets that are lost or sent twice: a table for each condition, set and removed as a
+//! whole. Loss acts on what a node gets, duplicates on what it sends.
+
+use std::net::Ipv4Addr;
+
+use faults::degrade::Condition;
+
+use super::nft::Counters;
+
+/// What a copy is known by.
+const MARK: &str = "0x6b62";
+
+/// Counter of the packets that came by.
+const SEEN: &str = "seen";
+
+/// Counter of those among them that it was done to.
+const TOUCHED: &str = "touched";
+
+/// Family and name of the table of a condition; `None` where rules do not make it.
+fn table(condition: Condition) -> Option<(&'static str, String)> {
+    match condition {
+        Condition::Loss(percent) => Some(("inet", format!("kbench-loss-{}", percent.get()))),
+        Condition::Duplicate(percent) => {
+            Some(("netdev", format!("kbench-duplicate-{}", percent.get())))
+        }
+        Condition::Rate(_) | Condition::Delay(_) | Condition::Reorder(_) => None,
+    }
+}
+
+/// One transaction that puts a condition in force on an interface, unless it is; `None` where rules do
+/// not make it. Traffic of `spared` is let alone.
+pub(super) fn rules(condition: Condition, interface: &str, spared: Ipv4Addr) -> Option<String> {
+    let (family, table) = table(condition)?;
+    let (hook, chosen) = match condition {
+        Condition::Loss(percent) => {
+            let lost = format!("numgen random mod 100 < {}", percent.get());
+            let all = format!("iifname {interface} ip saddr != {spared} counter name {SEEN}");
+            (
+                "input priority filter".to_owned(),
+                format!("{all} {lost} counter name {TOUCHED} drop"),
+            )
+        }
+        // The second of a pair is marked as the first is, and let alone.
+        Condition::Duplicate(percent) => {
+            let chosen = format!("numgen random mod 100 < {}", percent.get());
+            let twice = format!("meta mark set {MARK} counter name {TOUCHED} dup to {interface}");
+            let all = format!("meta mark != {MARK} ip daddr != {spared} counter name {SEEN}");
+            let hook = format!("egress device {interface} priority filter");
+            (hook, format!("{all} {chosen} {twice}"))
+        }
+        Condition::Rate(_) | Condition::Delay(_) | Condition::Reorder(_) => return None,
+    };
+    Some(format!(
+        "create table {family} {table}\ntable {family} {table} {{\n counter {SEEN} {{ }}\n \
+         counter {TOUCHED} {{ }}\n chain packets {{\n  type filter hook {hook}; policy accept;\n  \
+         {chosen}\n }}\n}}\n"
+    ))
+}
+
+/// One transaction that ends it; nothing happens where it is not in force. `None` where rules do not make
+/// the condition.
+pub(super) fn end(condition: Condition) -> Option<String> {
+    let (family, table) = table(condition)?;
+    // Added first, so that there is one to delete.
+    Some(format!("table {family} {table}\ndelete table {family} {table}\n"))
+}
+
+/// Packets that it was done to, and packets that came by; `None` where it is not in force.
+pub(super) fn counted(condition: Condition, counters: &Counters) -> Option<(u64, u64)> {
+    let (_, table) = table(condition)?;
+    Some((counters.packets(&table, TOUCHED)?, counters.packets(&table, SEEN)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use faults::degrade::Percent;
+
+    use super::*;
+
+    const OBSERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+
+    fn percent(percent: u8) -> Percent {
+        Percent::new(percent).unwrap()
+    }
+
+    #[test]
+    fn packets_are_lost_on_their_way_in_and_doubled_on_their_way_out() {
+        let loss = rules(Condition::Loss(percent(10)), "eth0", OBSERVER).unwrap();
+        let dropped = "  iifname eth0 ip saddr != 198.18.0.2 counter name seen numgen random mod \
+             100 < 10 counter name touched drop\n";
+        assert!(loss.contains(dropped) && loss.contains("hook input"), "{loss}");
+        let twice = rules(Condition::Duplicate(percent(20)), "eth0", OBSERVER).unwrap();
+        let sent = "meta mark set 0x6b62 counter name touched dup to eth0\n";
+        assert!(twice.contains(sent) && twice.contains("hook egress device eth0"), "{twice}");
+        assert_eq!(rules(Condition::Rate(1), "eth0", OBSERVER), None);
+    }
+
+    #[test]
+    fn different_conditions_have_different_tables() {
+        let loss = |of| table(Condition::Loss(percent(of)));
+        assert_ne!(loss(1), loss(2));
+        assert_ne!(loss(1), table(Condition::Duplicate(percent(1))));
+    }
+}

@@ -1,0 +1,187 @@
+//! Queueing disciplines on the interface of a node: netem (delay, reordering) and tbf (a rate). They act
+//! on what the node sends.
+//!
+//! Undone by the removal of the discipline with this handle, which any `tc` on the host can do.
+
+use std::time::Duration;
+
+use faults::degrade::Condition;
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::batch::{Batch, Tool};
+use crate::cluster::host::{Command, ErrorKind, Host, HostError};
+
+const TOOL: Tool = Tool {
+    program: "tc",
+    arguments: &["-force", "-statistics", "-json", "-batch", "-"],
+    list: "qdisc show",
+    answer: "[",
+    nothing: "[]",
+};
+
+/// What a rate may send at once, in bytes: some packets as large as they get.
+const BURST: u64 = 128 * 1024;
+
+/// Packets that a discipline holds back at most.
+const MOST_PACKETS: u32 = 100_000;
+
+/// How long a packet that others overtake is held: longer than they are apart under load.
+pub(super) const OVERTAKEN: Duration = Duration::from_millis(10);
+
+/// `tc` on one host, for one of its interfaces.
+pub(super) struct Qdiscs {
+    tool: Batch,
+    interface: String,
+}
+
+/// What a queueing discipline has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Queued {
+    /// Packets that it sent.
+    pub(super) packets: u64,
+    /// Packets that had to wait for their turn at the rate.
+    pub(super) overlimits: u64,
+}
+
+impl Qdiscs {
+    /// Starts `tc` on a host.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub(super) async fn start(host: &dyn Host, interface: &str) -> Result<Self, HostError> {
+        let tool = Batch::start(host, TOOL).await?;
+        tool.ask("").await?;
+        Ok(Self { tool, interface: interface.to_owned() })
+    }
+
+    /// Puts the discipline of a condition on the interface.
+    ///
+    /// # Errors
+    /// When there is another, or `tc` refuses.
+    pub(super) async fn add(&self, condition: Condition) -> Result<(), HostError> {
+        let (handle, interface) = (handle(condition), &self.interface);
+        let Some(discipline) = discipline(condition) else {
+            let why = format!("no queueing discipline makes a {condition}");
+            return Err(self.tool.failed(ErrorKind::Unsupported, why));
+        };
+        let line = format!("qdisc add dev {interface} root handle {handle} {discipline}");
+        self.tool.ask(&line).await.map(drop)
+    }
+
+    /// Removes it; nothing happens where it is not.
+    ///
+    /// # Errors
+    /// When `tc` refuses.
+    pub(super) async fn remove(&self, condition: Condition) -> Result<(), HostError> {
+        if self.done(condition).await?.is_none() {
+            return Ok(());
+        }
+        let (handle, interface) = (handle(condition), &self.interface);
+        let line = format!("qdisc del dev {interface} root handle {handle}");
+        self.tool.ask(&line).await.map(drop)
+    }
+
+    /// What the discipline of a condition has done; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When `tc` refuses.
+    pub(super) async fn done(&self, condition: Condition) -> Result<Option<Queued>, HostError> {
+        let list = self.tool.ask("").await?;
+        read(&list, &self.interface, &handle(condition))
+            .map_err(|error| self.tool.failed(ErrorKind::Other, error))
+    }
+}
+
+fn read(list: &str, interface: &str, handle: &str) -> serde_json::Result<Option<Queued>> {
+    let list: Value = serde_json::from_str(list)?;
+    let is_ours = |q: &&Value| {
+        // Asked for one interface, `tc` does not name it.
+        q["handle"] == handle && (q["dev"] == interface || q["dev"].is_null())
+    };
+    let ours = list.as_array().into_iter().flatten().find(is_ours);
+    let count = |q: &Value, key: &str| q[key].as_u64().unwrap_or_default();
+    Ok(ours.map(|q| Queued { packets: count(q, "packets"), overlimits: count(q, "overlimits") }))
+}
+
+/// The discipline that makes a condition; `None` where rules do it.
+fn discipline(condition: Condition) -> Option<String> {
+    match condition {
+        Condition::Rate(rate) => Some(format!("tbf rate {}bit burst {BURST} latency 1s", rate * 8)),
+        Condition::Delay(delay) => {
+            let (by, jitter) = (delay.by.as_micros(), delay.jitter.as_micros());
+            Some(format!("netem limit {MOST_PACKETS} delay {by}us {jitter}us"))
+        }
+        Condition::Reorder(percent) => {
+            let (late, at_once) = (OVERTAKEN.as_millis(), 100 - percent.get());
+            Some(format!("netem limit {MOST_PACKETS} delay {late}ms reorder {at_once}%"))
+        }
+        Condition::Loss(_) | Condition::Duplicate(_) => None,
+    }
+}
+
+/// What a condition's discipline is known by: the same for the same condition.
+fn handle(condition: Condition) -> String {
+    let hash = xxh3_64(condition.to_string().as_bytes());
+    // From 1000 to 8fff: others take low numbers, the kernel high ones.
+    format!("{:x}:", 0x1000 + hash % 0x8000)
+}
+
+/// Whether the kernel has netem, tried out on a link that carries nothing.
+///
+/// # Errors
+/// When `tc` is missing or refuses.
+pub(super) async fn probe_netem(host: &dyn Host, link: &str) -> Result<(), HostError> {
+    try_on(host, link, "netem delay 1ms").await
+}
+
+/// Whether a rate can be set, tried out on a link that carries nothing.
+///
+/// # Errors
+/// When `tc` is missing or refuses.
+pub(super) async fn probe_rate(host: &dyn Host, link: &str) -> Result<(), HostError> {
+    try_on(host, link, "tbf rate 1mbit burst 64kb latency 400ms").await
+}
+
+/// Puts a discipline on a link, which goes with that.
+async fn try_on(host: &dyn Host, link: &str, discipline: &str) -> Result<(), HostError> {
+    let add = Command::new("tc").args(["qdisc", "add", "dev", link, "root"]);
+    host.output(&add.args(discipline.split(' '))).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use faults::degrade::{Delay, Percent};
+
+    use super::*;
+
+    #[test]
+    fn only_the_discipline_with_the_handle_on_the_interface_is_read() {
+        let list = r#"[{"kind": "noqueue", "handle": "0:", "dev": "lo"}, {"kind": "tbf",
+            "handle": "6b62:", "dev": "eth0", "bytes": 900, "packets": 7, "overlimits": 3}]"#;
+        let queued = Some(Queued { packets: 7, overlimits: 3 });
+        assert_eq!(read(list, "eth0", "6b62:").unwrap(), queued);
+        assert_eq!(read(list, "eth1", "6b62:").unwrap(), None);
+        assert_eq!(read(list, "eth0", "6b63:").unwrap(), None);
+        assert_eq!(read("[]", "eth0", "6b62:").unwrap(), None);
+    }
+
+    #[test]
+    fn each_condition_has_a_discipline_or_none() {
+        let delay = Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
+        let words = |condition| discipline(condition).unwrap();
+        assert_eq!(words(Condition::Delay(delay)), "netem limit 100000 delay 100000us 20000us");
+        let percent = Percent::new(20).unwrap();
+        let reorder = words(Condition::Reorder(percent));
+        assert_eq!(reorder, "netem limit 100000 delay 10ms reorder 80%");
+        assert_eq!(words(Condition::Rate(1000)), "tbf rate 8000bit burst 131072 latency 1s");
+        assert_eq!(discipline(Condition::Loss(percent)), None);
+    }
+
+    #[test]
+    fn different_conditions_have_different_handles() {
+        let reorder = |percent| handle(Condition::Reorder(Percent::new(percent).unwrap()));
+        assert_ne!(reorder(1), reorder(2));
+        assert_eq!(reorder(1), reorder(1));
+    }
+}

@@ -1,0 +1,346 @@
+//! Mechanisms on a host of this machine, and on one that only records.
+
+use std::net::Ipv4Addr;
+use std::process::Command as Program;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use faults::cut::{By, Cut, CutSpec, Origin, Reach, Service, Side, Way};
+use faults::degrade::{Condition, Degradation, Delay};
+use faults::machine::Impairment;
+use faults::port::{Capability, ErrorKind, Machine as _, Network as _, PortError, Process};
+use results::record::event::Role;
+
+use super::cut::Ports;
+use super::layout::{Layout, Link, Node};
+use super::machine::{ClusterMachine, Subject, Subjects};
+use super::network::ClusterNetwork;
+use super::nfqueue::{Hold, Queue};
+use crate::cluster::host::recording::{Recording, RecordingHost};
+use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
+use crate::cluster::local::LocalHost;
+
+/// Set in the process that a test is carried out in, once it has namespaces of its own.
+const INSIDE: &str = "KBENCH_TEST_INSIDE";
+
+/// Does `work` as a trial would: on one thread.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(tokio::task::LocalSet::new().run_until(work))
+}
+
+/// Carries out a test with user, network, mount and process namespaces of its own: starts this program
+/// again with them, for the test whose name begins with `test` alone. An ordinary user may do so where
+/// the kernel lets them; elsewhere the test is skipped, and says so.
+pub(super) fn in_namespaces(test: &str, work: impl AsyncFnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return block_on(work());
+    }
+    let unshare = |command: &mut Program| {
+        let options = ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork"];
+        command.args(options).args(["--mount-proc", "--kill-child"]);
+    };
+    let mut attempt = Program::new("unshare");
+    unshare(&mut attempt);
+    if !attempt.arg("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: `unshare` cannot make user namespaces here");
+        return;
+    }
+    let mut inside = Program::new("unshare");
+    unshare(&mut inside);
+    let inside = inside.arg(std::env::current_exe().unwrap()).arg(test);
+    let output = inside.arg("--nocapture").env(INSIDE, "1").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, wrong) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{said}\n{wrong}");
+    assert!(said.contains("1 passed"), "`{test}` names no test, or several: {said}");
+}
+
+/// What two hosts that only record would be asked: a layout of them, with what they record.
+fn recorded() -> (Layout, Recording) {
+    let recording = Recording::default();
+    let host = |name: &str, files: &[(&str, &str)]| -> Rc<dyn Host> {
+        Rc::new(RecordingHost::new(name, &recording, files.iter().copied()))
+    };
+    let here = host("kbench", &[]);
+    let node = |index: u8| {
+        let link = Link {
+            interface: "eth0".to_owned(),
+            far: Rc::clone(&here),
+            far_interface: format!("kb{index}"),
+        };
+        let name = format!("node{index}");
+        let address = Ipv4Addr::new(198, 18, 0, 10 + index);
+        (name.clone(), Node { host: host(&name, &[]), address, link: Some(link) })
+    };
+    let layout = Layout {
+        nodes: [node(1), node(2)].into(),
+        here: Rc::clone(&here),
+        clients: Ipv4Addr::new(198, 18, 0, 1),
+        observer: Ipv4Addr::new(198, 18, 0, 2),
+        ports: Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 },
+        kbench: "kbench".into(),
+    };
+    (layout, recording)
+}
+
+/// What is recorded while `work` acts on a network of recording hosts that is ready for it.
+fn dry_run(work: impl AsyncFnOnce(&ClusterNetwork) -> Result<(), PortError>) -> String {
+    let (layout, recording) = recorded();
+    block_on(async {
+        let network = ClusterNetwork::start(layout).await.unwrap();
+        let ready = recording.text().len();
+        work(&network).await.unwrap();
+        recording.text().split_off(ready)
+    })
+}
+
+#[test]
+fn a_dry_run_shows_a_cut_and_its_end() {
+    let spec = CutSpec { from: Side::OtherNodes, way: Way::Outbound, by: By::Drop };
+    let cut = Cut { nodes: vec!["node1".into()], spec };
+    let table = super::cut::table(&cut);
+    let text = dry_run(async |network| {
+        network.cut(&cut).await?;
+        assert_eq!(network.cuts(), std::slice::from_ref(&cut));
+        network.uncut(&cut).await
+    });
+    let expected = "\
+node1:nft< create table inet T;table inet T {; counter taken { }; chain output {;  type filter hook \
+output priority filter; policy accept;;  ip daddr { 198.18.0.12 } counter name taken drop; };}
+list counters
+node1:nft< table inet T;delete table inet T
+list counters
+";
+    assert_eq!(text.replace(&table, "T"), expected);
+}
+
+#[test]
+fn a_dry_run_shows_degradations_and_links_that_go_down() {
+    let nodes = || vec!["node2".to_owned()];
+    let delay = Delay { by: Duration::from_millis(100), jitter: Duration::ZERO };
+    let rate = Degradation { nodes: nodes(), condition: Condition::Rate(1000) };
+    let delay = Degradation { nodes: nodes(), condition: Condition::Delay(delay) };
+    let text = dry_run(async |network| {
+        network.degrade(&rate).await?;
+        network.degrade(&delay).await?;
+        network.set_links(&nodes(), false).await
+    });
+    let shown: Vec<_> = text.lines().filter(|line| !line.ends_with(" show")).collect();
+    let of = |line: &str| line.replace(char::is_numeric, "");
+    assert_eq!(shown.len(), 3, "{text}");
+    assert!(of(shown[0]).starts_with("node:tc< qdisc add dev eth root handle "), "{text}");
+    assert!(shown[0].ends_with(": tbf rate 8000bit burst 131072 latency 1s"), "{text}");
+    assert!(shown[1].ends_with(": netem limit 100000 delay 100000us 0us"), "{text}");
+    assert_eq!(shown[2], "kbench:ip< link set kb2 down", "{text}");
+}
+
+#[test]
+fn a_dry_run_shows_packets_held_back_by_a_helper() {
+    let (layout, recording) = recorded();
+    let hold = Hold { percent: 100, by: Duration::from_millis(100), jitter: Duration::ZERO };
+    block_on(async {
+        let (host, spared) = (&*layout.nodes["node1"].host, layout.observer.into());
+        let queue = Queue::start(host, &layout.kbench, "eth0", spared, hold).await.unwrap();
+        queue.end(host).await.unwrap();
+    });
+    let text = recording.text();
+    let rule = "-i eth0 '!' -s 198.18.0.2 -j NFQUEUE --queue-num 27490 --queue-bypass";
+    let expected = [
+        "node1$ kbench __hold-packets 100 100000 0 &".to_owned(),
+        format!("node1$ iptables -w -I INPUT {rule}"),
+        "node1$ sh -c 'while iptables -w -D INPUT \"$@\"; do :; done 2>/dev/null".to_owned(),
+        format!("! iptables -w -C INPUT \"$@\" 2>/dev/null' sh {rule}"),
+        "node1:kbench< (end of input)".to_owned(),
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+}
+
+/// One process on a host that only records.
+struct OneProcess(Rc<dyn Host>);
+
+impl Subjects for OneProcess {
+    fn subject(&self, _: &Process) -> Result<Subject, HostError> {
+        Ok(Subject {
+            host: Rc::clone(&self.0),
+            process: Some(ProcessIdentity { boot_id: "b".into(), pid: 7, started_ticks: 1 }),
+            data: "/data".into(),
+            disk: Some(1 << 30),
+            scratch: "/tmp".into(),
+            clock: None,
+        })
+    }
+}
+
+#[test]
+fn a_dry_run_shows_a_limit_that_goes_back_to_what_it_was() {
+    let limits = |soft: &str| {
+        format!(
+            "Limit                     Soft Limit           Hard Limit           Units     \n\
+             Max open files            {soft:<20} 20000                files     \n"
+        )
+    };
+    // What procfs reads are all of them.
+    let all = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let with = |soft: &str| {
+        let line = |line: &str| match line.starts_with("Max open files") {
+            true => limits(soft).lines().nth(1).unwrap_or_default().to_owned(),
+            false => line.to_owned(),
+        };
+        all.lines().map(|text| line(text) + "\n").collect::<String>()
+    };
+    let recording = Recording::default();
+    let files = [("/proc/7/limits", with("1000"))];
+    let files = files.iter().map(|(path, text)| (*path, text.as_str()));
+    let host = Rc::new(RecordingHost::new("node1", &recording, files));
+    let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
+    block_on(async {
+        let machine = ClusterMachine::new(Rc::new(OneProcess(host.clone())));
+        machine.impair(&process, &Impairment::NoDescriptors).await.unwrap();
+        machine.repair(&process, &Impairment::NoDescriptors).await.unwrap();
+        let withheld = with("1");
+        host.write("/proc/7/limits".as_ref(), withheld.as_bytes()).await.unwrap();
+        machine.impair(&process, &Impairment::NoDescriptors).await.unwrap();
+        machine.repair(&process, &Impairment::NoDescriptors).await.unwrap();
+    });
+    let text = recording.text();
+    let asked: Vec<_> = text.lines().filter(|line| line.contains("$ prlimit")).collect();
+    let prlimit = |soft| format!("node1$ prlimit --pid=7 --nofile={soft}:");
+    // What is not withheld is let alone; what nobody remembers becomes the hard limit.
+    assert_eq!(asked, [prlimit("1"), prlimit("1"), prlimit("20000")]);
+}
+
+#[test]
+fn a_dry_run_shows_a_disk_that_is_filled_and_gets_its_size_back() {
+    let recording = Recording::default();
+    let host = Rc::new(RecordingHost::new("node1", &recording, []));
+    let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
+    block_on(async {
+        let machine = ClusterMachine::new(Rc::new(OneProcess(host)));
+        machine.impair(&process, &Impairment::FullDisk).await.unwrap();
+        machine.repair(&process, &Impairment::FullDisk).await.unwrap();
+    });
+    let text = recording.text();
+    assert!(text.starts_with("node1$ sh -c 'spare=0\n"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, "node1$ mount -o remount,mode=700,size=1073741824 /data");
+}
+
+/// A network of one node, in namespaces of its own: the node is this very namespace, and plugged into
+/// the other end of its link here.
+async fn one_node() -> ClusterNetwork {
+    let host: Rc<dyn Host> = Rc::new(LocalHost::here("node1"));
+    let mut ip = Command::new("ip").args(["-batch", "-"]);
+    ip.input = "link set lo up\nlink add kb1 type veth peer name eth0\nlink set kb1 up\n\
+                addr add 198.18.0.11/24 dev eth0\nlink set eth0 up\n"
+        .to_owned();
+    host.output(&ip).await.unwrap();
+    let link = Link {
+        interface: "eth0".to_owned(),
+        far: Rc::clone(&host),
+        far_interface: "kb1".to_owned(),
+    };
+    let node = Node { host, address: Ipv4Addr::new(198, 18, 0, 11), link: Some(link) };
+    let (mut layout, _) = recorded();
+    layout.nodes = [("node1".to_owned(), node.clone())].into();
+    layout.here = node.host;
+    ClusterNetwork::start(layout).await.unwrap()
+}
+
+#[test]
+fn a_cut_takes_packets_of_a_real_kernel_and_its_end_lets_them_pass() {
+    in_namespaces("mechanism::tests::a_cut_takes_packets", async || {
+        let network = one_node().await;
+        let _server = std::net::TcpListener::bind("198.18.0.11:2181").unwrap();
+        let server = Process { node: "node1".into(), role: Role::Zookeeper, id: 1 };
+        let from = Origin::Node("node1".into());
+        let reach = async || network.reaches(&from, &server, Service::Clients).await.unwrap();
+        assert_eq!(reach().await, Reach::Answered);
+        assert!(network.round_trip(&from, &server).await.unwrap().is_some());
+        let spec = CutSpec { from: Side::Zookeeper, way: Way::Both, by: By::Drop };
+        let cut = Cut { nodes: vec!["node1".into()], spec };
+        assert_eq!(network.taken(&cut).await.unwrap().len(), 0);
+        let began = Instant::now();
+        network.cut(&cut).await.unwrap();
+        eprintln!("cut after {} us", began.elapsed().as_micros());
+        assert_eq!(reach().await, Reach::Unanswered);
+        assert!(network.taken(&cut).await.unwrap()["node1"] > 0);
+        let twice = network.cut(&cut).await.unwrap_err();
+        assert!(twice.to_string().contains(": node1 cannot use `nft`: "), "{twice}");
+        for _ in 0..2 {
+            network.uncut(&cut).await.unwrap();
+            assert_eq!(reach().await, Reach::Answered);
+        }
+        assert_eq!(network.taken(&cut).await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a_rate_is_set_once_and_taken_off_any_number_of_times() {
+    in_namespaces("mechanism::tests::a_rate_is_set_once", async || {
+        let network = one_node().await;
+        let condition = Condition::Rate(100_000);
+        let rate = Degradation { nodes: vec!["node1".into()], condition };
+        network.degrade(&rate).await.unwrap();
+        assert_eq!(network.degraded(&rate).await.unwrap()["node1"].by, "tbf");
+        assert!(network.degrade(&rate).await.is_err());
+        for _ in 0..2 {
+            network.restore(&rate).await.unwrap();
+            assert_eq!(network.degraded(&rate).await.unwrap().len(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_link_goes_down_and_up_and_one_that_is_not_there_is_named() {
+    in_namespaces("mechanism::tests::a_link_goes_down", async || {
+        let network = one_node().await;
+        let nodes = ["node1".to_owned()];
+        for up in [false, false, true, true] {
+            let began = Instant::now();
+            network.set_links(&nodes, up).await.unwrap();
+            eprintln!("link after {} us", began.elapsed().as_micros());
+            // The kernel looks after links that are up a moment later.
+            while network.link_is_up("node1").await.unwrap() != up {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let unknown = network.set_links(&["node2".to_owned()], false).await.unwrap_err();
+        assert_eq!(unknown.kind, ErrorKind::Gone);
+    });
+}
+
+/// What faults can do to links.
+const LINKS: [Capability; 7] = [
+    Capability::Cut,
+    Capability::LinkDown,
+    Capability::Loss,
+    Capability::Rate,
+    Capability::Delay,
+    Capability::Duplicate,
+    Capability::Reorder,
+];
+
+#[test]
+fn what_a_machine_has_can_be_probed_with_nothing_left_behind() {
+    in_namespaces("mechanism::tests::what_a_machine_has", async || {
+        let host = LocalHost::here("here");
+        let state = async || {
+            let list = "ip link; nft list ruleset; tc qdisc show; iptables -S 2>/dev/null";
+            host.output(&Command::script(list, [""; 0])).await.unwrap()
+        };
+        // The first use of `iptables` makes its chains.
+        host.run(&Command::new("iptables").arg("-S")).await.ok();
+        let before = state().await;
+        for capability in LINKS {
+            for _ in 0..2 {
+                let probed = super::probe(&host, capability, "kbench".as_ref()).await;
+                // What the machine lacks is not what is tested.
+                if capability == Capability::Cut {
+                    probed.unwrap();
+                }
+            }
+        }
+        assert_eq!(state().await, before);
+    });
+}
