@@ -400,3 +400,18 @@ fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
     assert_eq!(json["verdict"], "valid");
     assert_eq!(TOPIC, json["recovery"][0]["topic"]);
 }
+
+#[test]
+fn what_nobody_did_has_no_rows() {
+    let mut report = report_of(vec![three_faults(1).trial()]);
+    let shown = text::render(&report, None, false);
+    for part in ["around faults", "end to end", "detection of dead brokers"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    report.faults.clear();
+    report.load.end_to_end_us = Default::default();
+    let shown = text::render(&report, None, false);
+    for part in ["around faults", "end to end", "detection of dead brokers", "-0.0"] {
+        assert!(!shown.contains(part), "{shown}");
+    }
+}

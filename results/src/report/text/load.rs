@@ -74,9 +74,6 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
     let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
     for (part, population) in parts.into_iter().flatten() {
-        if part == "around faults" && report.faults.is_empty() {
-            continue;
-        }
         for (name, p) in [
             ("response", population.latency_us),
             ("service", population.service_us),
