@@ -1,5 +1,7 @@
 //! Shipped plans are valid; plans that make no sense are refused, with their place.
 
+use std::time::Duration;
+
 use super::*;
 
 const HEAD: &str = "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nfault = 'kill'\n";
