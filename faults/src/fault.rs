@@ -219,6 +219,23 @@ impl FaultSpec {
     }
 }
 
+impl FaultSpec {
+    /// The impairment that it is; `None` for a fault of another kind.
+    pub(crate) fn impairment(&self) -> Option<Impairment> {
+        match self {
+            Self::NoDescriptors => Some(Impairment::NoDescriptors),
+            Self::NoMemory => Some(Impairment::NoMemory),
+            Self::FullDisk => Some(Impairment::FullDisk),
+            Self::ReadOnlyDisk => Some(Impairment::ReadOnlyDisk),
+            Self::FailingFsync => Some(Impairment::FailingFsync),
+            Self::SlowCpu(impairment) | Self::SlowDisk(impairment) | Self::Clock(impairment) => {
+                Some(*impairment)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A process that is about to be struck, as it was when the target was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Victim {

@@ -6,11 +6,13 @@
 //! - [`fault`]: the catalogue, one file a fault. [`target`]: whom it strikes, resolved late.
 //! - [`undo`]: how a fault is undone, as data. [`ledger`]: the undos, on disk before the injection.
 //! - [`evidence`]: what shows that a fault took effect, or is undone. [`until()`]: waiting for that.
+//! - [`conformance`]: what a backend must do to be one, as cases.
 //! - [`guard`]: what a plan may cost, asked before a start.
 //! - [`plan`]: steps of fault and target with their timing. [`nemesis`]: carries out a plan.
 //!
 //! Invariant: no signal is sent, no leader moved, no link touched, before its undo is on disk.
 
+pub mod conformance;
 pub mod cut;
 pub mod degrade;
 pub mod evidence;

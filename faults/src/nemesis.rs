@@ -10,7 +10,7 @@ mod group;
 mod heal;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

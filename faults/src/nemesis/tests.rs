@@ -1,7 +1,7 @@
 //! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
 
 mod cut;
-mod fake;
+pub(crate) mod fake;
 mod links;
 mod machine;
 mod members;

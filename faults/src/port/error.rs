@@ -23,6 +23,18 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed out",
+            Self::Unreachable => "unreachable",
+            Self::Unsupported => "unsupported",
+            Self::Other => "other",
+        }
+    }
+
     /// The kind of an error of the operating system.
     pub fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind as Io;
@@ -46,6 +58,12 @@ impl ErrorKind {
             Io::Unsupported => Self::Unsupported,
             _ => Self::Other,
         }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

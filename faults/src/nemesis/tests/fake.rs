@@ -4,7 +4,8 @@
 //! after SIGTERM and not at all while ZooKeeper has no quorum, a broker started too early finds its
 //! id taken, a ZooKeeper server waits for a quorum, leaders and controller move when a registration
 //! goes. Every call is counted and can be made to fail, to interrupt or to hang.
-//! It refuses, by panic, to be hurt before the undo is on disk.
+//! It refuses, by panic, to be hurt before the undo is on disk. As any backend it passes the conformance
+//! suite: what it does to cases of its own must not be more lenient than a cluster is.
 
 mod clients;
 mod machine;
@@ -15,6 +16,7 @@ mod servers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use results::record::clock::RunTime;
@@ -25,13 +27,13 @@ use tokio::time::{Instant, sleep};
 
 use super::super::*;
 use super::*;
-use crate::cut::{Cut, Origin, Reach, Service, Side};
+use crate::cut::{By, Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
 use crate::ledger;
 use crate::machine::Impairment;
 use crate::port::{
-    ClientChange, Clients, ErrorKind, Lost, Machine, Metadata, Network, PartitionView, Process,
-    ProcessState, Servers, Signal, View, ZkMode,
+    Capability, ClientChange, Clients, ErrorKind, Lost, Machine, Metadata, Network, PartitionView,
+    Process, ProcessState, Servers, Signal, View, ZkMode,
 };
 
 /// What happens at the call with a chosen number.
@@ -47,15 +49,17 @@ pub(super) enum Trouble {
     Hang,
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     /// When a killed broker's session expires.
     pub(super) session: Duration,
     /// Signals have no effect.
-    pub(super) deaf: bool,
+    pub(crate) deaf: bool,
     /// Something goes on answering on the ports of dead processes.
-    pub(super) haunted: bool,
+    pub(crate) haunted: bool,
     /// Nobody can be asked whether anything answers.
-    pub(super) blind: bool,
+    pub(crate) blind: bool,
+    /// What it cannot do, and says so.
+    pub(crate) lacks: BTreeSet<Capability>,
     pub(super) trouble: RefCell<BTreeMap<usize, Trouble>>,
     pub(super) trace: RefCell<Vec<String>>,
     pub(super) events: RefCell<Vec<Event>>,
@@ -74,6 +78,8 @@ struct State {
     /// Processes that stand still.
     paused: BTreeSet<Process>,
     next_pid: i32,
+    /// How processes ended; SIGKILL where nothing is said.
+    ends: BTreeMap<Process, ProcessEnd>,
     /// Processes that shut down, and when they are gone.
     ending: BTreeMap<Process, Instant>,
     /// Registered brokers, and when the registration goes.
@@ -88,7 +94,9 @@ struct State {
     links_down: BTreeSet<String>,
     degraded: Vec<Degradation>,
     impaired: Vec<(Process, Impairment)>,
-    versions: BTreeMap<Process, String>,
+    /// Versions that processes run, where it is not the first one, and that they start from next.
+    versions: BTreeMap<Process, &'static str>,
+    next_versions: BTreeMap<Process, &'static str>,
     group: Option<ClientChange>,
     /// Brokers that found their id taken, and by which session.
     refused: BTreeSet<(BrokerId, i64)>,
@@ -119,14 +127,21 @@ fn nodes() -> BTreeSet<String> {
     NODES.map(str::to_owned).into()
 }
 
+/// The versions of Kafka that there are; brokers start from the first.
+pub(crate) const VERSIONS: [&str; 2] = ["3.9.1", "3.9.2"];
+
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
 
 fn failed(why: impl Into<String>) -> PortError {
     PortError::new(ErrorKind::Other, why)
 }
 
+fn gone(what: impl fmt::Display) -> PortError {
+    PortError::new(ErrorKind::Gone, format!("{what} is not there"))
+}
+
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let process = |id, role| Process { node: NODES[id as usize - 1].into(), role, id };
         let roles = [Role::Broker, Role::Zookeeper];
         let all = roles.iter().flat_map(|role| (1..=3).map(|id| process(id, *role)));
@@ -136,6 +151,7 @@ impl World {
             processes,
             paused: BTreeSet::new(),
             next_pid: 200,
+            ends: BTreeMap::new(),
             ending: BTreeMap::new(),
             registered: (1..=3).map(|id| (id, None)).collect(),
             sessions: (1..=3).map(|id| (id, i64::from(id))).collect(),
@@ -147,6 +163,7 @@ impl World {
             degraded: vec![],
             impaired: vec![],
             versions: BTreeMap::new(),
+            next_versions: BTreeMap::new(),
             group: None,
             refused: BTreeSet::new(),
             mute: false,
@@ -156,6 +173,7 @@ impl World {
             deaf: false,
             haunted: false,
             blind: false,
+            lacks: BTreeSet::new(),
             trouble: RefCell::default(),
             trace: RefCell::default(),
             events: RefCell::default(),
@@ -169,7 +187,7 @@ impl World {
     }
 
     /// What faults act through.
-    pub(super) fn ports(&self) -> Ports<'_> {
+    pub(crate) fn ports(&self) -> Ports<'_> {
         Ports {
             servers: Some(self),
             network: Some(self),
@@ -179,7 +197,7 @@ impl World {
         }
     }
 
-    pub(super) fn ledger_path(&self) -> PathBuf {
+    pub(crate) fn ledger_path(&self) -> PathBuf {
         self.directory.path().join("undo.jsonl")
     }
 
@@ -288,6 +306,35 @@ impl World {
         Ok(())
     }
 
+    /// An error when it lacks the capability.
+    fn can(&self, capability: Capability) -> Result<(), PortError> {
+        if self.lacks.contains(&capability) {
+            let what = format!("this cluster has no {capability}");
+            return Err(PortError::new(ErrorKind::Unsupported, what));
+        }
+        Ok(())
+    }
+
+    /// An error when there is no such process.
+    fn knows(&self, process: &Process) -> Result<(), PortError> {
+        let known = self.state.borrow().processes.contains_key(process);
+        if known { Ok(()) } else { Err(gone(process)) }
+    }
+
+    /// An error when there is no such node.
+    fn knows_node(&self, node: &str) -> Result<(), PortError> {
+        if NODES.contains(&node) { Ok(()) } else { Err(gone(node)) }
+    }
+
+    /// An error when a process is not there, or has ended.
+    fn is_alive(&self, process: &Process) -> Result<(), PortError> {
+        self.knows(process)?;
+        match self.state_of(process) {
+            ProcessState::Gone { .. } => Err(gone(process)),
+            ProcessState::Running { .. } | ProcessState::Paused { .. } => Ok(()),
+        }
+    }
+
     fn trouble(&self, what: &str) -> Option<Trouble> {
         self.calls.set(self.calls.get() + 1);
         self.trace.borrow_mut().push(what.to_owned());
@@ -327,6 +374,7 @@ impl World {
         let ended = state.ending.extract_if(.., |_, at| *at <= now).map(|(process, _)| process);
         for process in ended.collect::<Vec<_>>() {
             state.registered.remove(&process.id);
+            state.ends.insert(process.clone(), ProcessEnd::Exit(143));
             state.processes.entry(process).and_modify(|(_, runs)| *runs = false);
         }
         if !state.has_quorum() {
@@ -352,6 +400,7 @@ impl World {
         self.tick();
         let state = self.state.borrow();
         let mut view = View { topic: "user-events".into(), ..View::default() };
+        view.group = Some("analytics".into());
         view.controller = state.controller;
         view.brokers = state.registered.keys().copied().collect();
         view.sessions = state.registered.keys().map(|id| (*id, state.sessions[id])).collect();
@@ -376,10 +425,14 @@ impl World {
             // It gives up.
             let session = state.sessions[&process.id];
             state.refused.insert((process.id, session));
+            state.ends.insert(process.clone(), ProcessEnd::Exit(1));
             state.processes.insert(process.clone(), (pid, false));
             return Err(failed(format!("{process}: NodeExistsException")));
         }
         state.processes.insert(process.clone(), (pid, true));
+        if let Some(version) = state.next_versions.get(process).copied() {
+            state.versions.insert(process.clone(), version);
+        }
         if process.role == Role::Broker {
             state.registered.insert(process.id, None);
         }
@@ -392,7 +445,10 @@ impl World {
         match state.processes[process] {
             (pid, true) if state.paused.contains(process) => ProcessState::Paused { pid },
             (pid, true) => ProcessState::Running { pid },
-            (pid, false) => ProcessState::Gone { pid, end: ProcessEnd::Signal(9) },
+            (pid, false) => {
+                let end = state.ends.get(process).cloned().unwrap_or(ProcessEnd::Signal(9));
+                ProcessState::Gone { pid, end }
+            }
         }
     }
 }

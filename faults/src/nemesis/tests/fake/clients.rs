@@ -7,6 +7,12 @@ use crate::machine::Observation;
 impl Clients for World {
     async fn change(&self, change: ClientChange) -> Result<(), PortError> {
         let act = async || {
+            if change != ClientChange::KillProducer {
+                self.can(Capability::Clients)?;
+            }
+            if matches!(change, ClientChange::KillConsumer | ClientChange::KillProducer) {
+                self.can(Capability::Workers)?;
+            }
             assert!(
                 self.on_disk().contains(&Undo::RestoreClients),
                 "the group changed without undo"

@@ -3,10 +3,25 @@
 use super::*;
 use crate::machine::Observation;
 
+/// What an impairment takes.
+fn capability(impairment: &Impairment) -> Capability {
+    match impairment {
+        Impairment::NoDescriptors | Impairment::NoMemory => Capability::Limits,
+        Impairment::SlowCpu { .. } => Capability::Cpu,
+        Impairment::FullDisk => Capability::Disk,
+        Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
+            Capability::Syscalls
+        }
+        Impairment::Clock { .. } => Capability::Clock,
+    }
+}
+
 #[async_trait(?Send)]
 impl Machine for World {
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let act = async || {
+            self.can(capability(impairment))?;
+            self.is_alive(process)?;
             let undo = Undo::Repair { process: process.clone(), impairment: *impairment };
             assert!(self.on_disk().contains(&undo), "{process} was impaired without undo");
             if self.deaf {
@@ -15,6 +30,7 @@ impl Machine for World {
             if impairment.is_fatal() {
                 let expires = Instant::now() + self.session;
                 let mut state = self.state.borrow_mut();
+                state.ends.insert(process.clone(), ProcessEnd::Exit(1));
                 state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
                 if process.role == Role::Broker {
                     state.registered.insert(process.id, Some(expires));
@@ -41,6 +57,7 @@ impl Machine for World {
         impairment: &Impairment,
     ) -> Result<Observation, PortError> {
         let act = async || {
+            self.knows(process)?;
             let in_force = self.impairments().contains(&(process.clone(), *impairment));
             let line = format!("{impairment}: {in_force}");
             Ok(Observation { line, in_force })
@@ -50,6 +67,8 @@ impl Machine for World {
 
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
         let act = async || {
+            self.can(Capability::Disk)?;
+            self.knows(process)?;
             let runs = self.state.borrow().processes[process].1;
             assert!(!runs, "{process} runs and loses what it writes");
             Ok(Lost { bytes: if self.haunted { 0 } else { 1000 }, logs: 3 })

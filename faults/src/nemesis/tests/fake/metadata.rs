@@ -10,8 +10,7 @@ impl Metadata for World {
 
     async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError> {
         let act = async || {
-            let state = self.state.borrow();
-            let serving = if state.has_quorum() { state.zookeepers() } else { vec![] };
+            let serving = self.serving();
             let leader = serving.last().copied();
             let mode = |id| if Some(id) == leader { ZkMode::Leader } else { ZkMode::Follower };
             Ok(serving.into_iter().map(|id| (id, mode(id))).collect())
@@ -26,10 +25,15 @@ impl Metadata for World {
 
     async fn expire_session(&self, session: i64) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::ExpireSession)?;
+            if self.serving().is_empty() {
+                let what = "no ZooKeeper server serves";
+                return Err(PortError::new(ErrorKind::Unreachable, what));
+            }
             let mut state = self.state.borrow_mut();
             let owner = state.sessions.iter().find(|(_, owned)| **owned == session);
             let Some(id) = owner.map(|(id, _)| *id) else {
-                return Err(failed(format!("there is no session {session}")));
+                return Err(gone(format!("session {session}")));
             };
             if !self.deaf {
                 // Leaders and controller have moved by the time that the broker is back.
@@ -46,6 +50,7 @@ impl Metadata for World {
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::MoveLeaders)?;
             let undone = |u: &Undo| matches!(u, Undo::RestoreLeaders | Undo::RestoreAssignment);
             assert!(self.on_disk().iter().any(undone), "leaders moved without undo");
             if self.deaf {
@@ -65,6 +70,7 @@ impl Metadata for World {
 
     async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::MoveLeaders)?;
             let undone = self.on_disk().contains(&Undo::RestoreAssignment);
             assert!(undone, "replicas moved without undo");
             if self.deaf {
@@ -96,5 +102,15 @@ impl Metadata for World {
             Ok(())
         };
         self.call("restore leaders".into(), act).await
+    }
+}
+
+impl World {
+    /// Ids of the ZooKeeper servers that serve, as far as can be seen from where the clients are.
+    fn serving(&self) -> Vec<BrokerId> {
+        let (state, down) = (self.state.borrow(), self.links_down());
+        let mut serving = if state.has_quorum() { state.zookeepers() } else { vec![] };
+        serving.retain(|id| !down.contains(&self.broker(*id).node));
+        serving
     }
 }

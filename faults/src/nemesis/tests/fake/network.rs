@@ -6,6 +6,12 @@ use super::*;
 impl Network for World {
     async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::Cut)?;
+            cut.nodes.iter().try_for_each(|node| self.knows_node(node))?;
+            if self.cuts().contains(cut) {
+                let what = format!("{cut}: that is cut already");
+                return Err(PortError::new(ErrorKind::Refused, what));
+            }
             let undo = Undo::Uncut { cut: cut.clone() };
             assert!(self.on_disk().contains(&undo), "{cut} cut without undo");
             if self.deaf {
@@ -52,6 +58,8 @@ impl Network for World {
 
     async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::LinkDown)?;
+            nodes.iter().try_for_each(|node| self.knows_node(node))?;
             let undo = Undo::LinkUp { nodes: nodes.to_vec() };
             assert!(up || self.on_disk().contains(&undo), "links taken down without undo");
             if self.deaf && !up {
@@ -73,12 +81,27 @@ impl Network for World {
     }
 
     async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
-        let act = async || Ok(!self.links_down().iter().any(|down| down == node));
+        let act = async || {
+            self.knows_node(node)?;
+            Ok(!self.links_down().iter().any(|down| down == node))
+        };
         self.call(format!("link of {node}"), act).await
     }
 
     async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
         let act = async || {
+            self.can(match degradation.condition {
+                Condition::Loss(_) => Capability::Loss,
+                Condition::Rate(_) => Capability::Rate,
+                Condition::Delay(_) => Capability::Delay,
+                Condition::Duplicate(_) => Capability::Duplicate,
+                Condition::Reorder(_) => Capability::Reorder,
+            })?;
+            degradation.nodes.iter().try_for_each(|node| self.knows_node(node))?;
+            if self.degradations().contains(degradation) {
+                let what = format!("there is a {degradation} already");
+                return Err(PortError::new(ErrorKind::Refused, what));
+            }
             let undo = Undo::Restore { degradation: degradation.clone() };
             assert!(self.on_disk().contains(&undo), "{degradation} without undo");
             if !self.deaf {
@@ -109,8 +132,11 @@ impl Network for World {
         self.call(format!("degraded {degradation}"), act).await
     }
 
-    async fn round_trip(&self, _: &Origin, to: &Process) -> Result<Option<Duration>, PortError> {
-        self.reach()?;
+    async fn round_trip(&self, from: &Origin, to: &Process) -> Result<Option<Duration>, PortError> {
+        if self.way(from, to, Service::Clients)? != Reach::Answered {
+            sleep(Duration::from_secs(3)).await;
+            return Ok(None);
+        }
         let delay = self.degradations().into_iter().find_map(|degraded| match degraded.condition {
             Condition::Delay(delay) if degraded.nodes.contains(&to.node) => Some(delay.by),
             _ => None,
@@ -124,18 +150,39 @@ impl Network for World {
         to: &Process,
         service: Service,
     ) -> Result<Reach, PortError> {
+        let reach = self.way(from, to, service)?;
+        if reach == Reach::Unanswered {
+            sleep(Duration::from_millis(250)).await;
+        }
+        Ok(reach)
+    }
+}
+
+impl World {
+    /// What becomes of a connection.
+    fn way(&self, from: &Origin, to: &Process, service: Service) -> Result<Reach, PortError> {
         self.reach()?;
-        let mut cut = self.cuts().iter().any(|cut| cut.silences(&nodes(), from, to, service));
+        self.knows(to)?;
+        let (cuts, down) = (self.cuts(), self.links_down());
+        let mut cuts = cuts.iter().filter(|cut| cut.silences(&nodes(), from, to, service));
         let from = match from {
             Origin::Node(node) => node.as_str(),
             Origin::Clients => "",
         };
-        let down = self.links_down();
-        cut |= from != to.node && (down.iter().any(|node| *node == from || *node == to.node));
-        if self.haunted || !cut {
-            return Ok(Reach::Answered);
+        if !from.is_empty() {
+            self.knows_node(from)?;
         }
-        sleep(Duration::from_millis(250)).await;
-        Ok(Reach::Unanswered)
+        let is_down = |node: &String| *node == from || *node == to.node;
+        Ok(if self.haunted {
+            Reach::Answered
+        } else if from != to.node && down.iter().any(is_down) {
+            Reach::Unanswered
+        } else if let Some(cut) = cuts.next() {
+            if cut.spec.by == By::Reset { Reach::Refused } else { Reach::Unanswered }
+        } else if matches!(self.state_of(to), ProcessState::Gone { .. }) {
+            Reach::Refused
+        } else {
+            Reach::Answered
+        })
     }
 }

@@ -9,19 +9,21 @@ impl Servers for World {
     }
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
-        self.call(format!("state {process}"), async || Ok(self.state_of(process))).await
+        let act = async || {
+            self.knows(process)?;
+            Ok(self.state_of(process))
+        };
+        self.call(format!("state {process}"), act).await
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
         let act = async || {
+            self.knows(process)?;
             let until = Instant::now() + limit;
             loop {
                 match self.state_of(process) {
                     gone @ ProcessState::Gone { .. } => return Ok(gone),
-                    _ if Instant::now() >= until => {
-                        let limit = limit.as_secs();
-                        return Err(failed(format!("it still runs after {limit} s")));
-                    }
+                    runs if Instant::now() >= until => return Ok(runs),
                     _ => sleep(Duration::from_millis(100)).await,
                 }
             }
@@ -31,13 +33,17 @@ impl Servers for World {
 
     async fn answers(&self, process: &Process) -> Result<bool, PortError> {
         self.reach()?;
+        self.knows(process)?;
         let runs = matches!(self.state_of(process), ProcessState::Running { .. });
+        let runs = runs && !self.links_down().contains(&process.node);
         let act = async || Ok(self.haunted || runs);
         self.call(format!("answers {process}"), act).await
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::Signal)?;
+            self.is_alive(process)?;
             let listed = self.brought_back_on_disk().contains(process);
             assert!(listed || signal == Signal::Continue, "{process} struck without undo");
             if self.deaf {
@@ -49,6 +55,12 @@ impl Servers for World {
                 Signal::Stop => drop(state.paused.insert(process.clone())),
                 Signal::Continue => drop(state.paused.remove(process)),
                 Signal::Kill | Signal::Term => {
+                    state.paused.remove(process);
+                    let end = match signal {
+                        Signal::Kill => ProcessEnd::Signal(9),
+                        _ => ProcessEnd::Exit(143),
+                    };
+                    state.ends.insert(process.clone(), end);
                     state.processes.entry(process.clone()).and_modify(|(_, runs)| *runs = false);
                 }
             }
@@ -68,6 +80,8 @@ impl Servers for World {
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::Start)?;
+            self.knows(process)?;
             self.spawn(process)?;
             let until = Instant::now() + Duration::from_secs(90);
             while process.role == Role::Zookeeper && !self.state.borrow().has_quorum() {
@@ -83,8 +97,12 @@ impl Servers for World {
 
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
         let act = async || {
+            self.can(Capability::Upgrade)?;
+            self.knows(process)?;
+            let known = VERSIONS.into_iter().find(|known| *known == version);
+            let known = known.ok_or_else(|| gone(format!("Kafka {version}")))?;
             if !self.deaf {
-                self.state.borrow_mut().versions.insert(process.clone(), version.to_owned());
+                self.state.borrow_mut().next_versions.insert(process.clone(), known);
             }
             Ok(())
         };
@@ -93,14 +111,18 @@ impl Servers for World {
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {
         let act = async || {
-            let version = self.state.borrow().versions.get(process).cloned();
-            Ok(version.unwrap_or_else(|| "3.9.1".to_owned()))
+            self.knows(process)?;
+            let version = self.state.borrow().versions.get(process).copied();
+            Ok(version.unwrap_or(VERSIONS[0]).to_owned())
         };
         self.call(format!("version of {process}"), act).await
     }
 
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
-        let act = async || Ok(self.state.borrow().refused.contains(&(process.id, session)));
+        let act = async || {
+            self.knows(process)?;
+            Ok(self.state.borrow().refused.contains(&(process.id, session)))
+        };
         self.call(format!("refused {process}"), act).await
     }
 }

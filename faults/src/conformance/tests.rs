@@ -1,0 +1,88 @@
+//! The suite against the cluster in memory: it passes as it is, and with each capability away; broken, it
+//! does not.
+
+use super::*;
+use crate::nemesis::tests::fake::{VERSIONS, World};
+
+/// The suite on `world`, with the capabilities that it does not lack.
+async fn examine(world: &World) -> Vec<CaseResult> {
+    try_to_examine(world).await.unwrap()
+}
+
+async fn try_to_examine(world: &World) -> Result<Vec<CaseResult>, String> {
+    let all = Capability::ALL.into_iter();
+    let backend = Backend {
+        ports: world.ports(),
+        capabilities: all.filter(|one| !world.lacks.contains(one)).collect(),
+        other_version: Some(VERSIONS[1].to_owned()),
+    };
+    let ledger = Ledger::open(&world.ledger_path()).unwrap();
+    run(&backend, ledger, |_| {}).await
+}
+
+/// The cases that failed, with what was seen.
+fn failures(results: &[CaseResult]) -> Vec<String> {
+    let failed = results.iter().filter(|result| result.failed());
+    failed.map(|result| format!("{} {}", result.name, result.outcome)).collect()
+}
+
+/// Names of the cases that do not apply.
+fn not_applicable(results: &[CaseResult]) -> Vec<&str> {
+    let which = |r: &&CaseResult| matches!(r.outcome, CaseOutcome::NotApplicable(_));
+    results.iter().filter(which).map(|result| result.name.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_in_memory_is_a_backend() {
+    let world = World::new();
+    let results = examine(&world).await;
+    assert_eq!(failures(&results), [""; 0]);
+    let of_claims = not_applicable(&results);
+    // It lacks nothing.
+    assert!(
+        of_claims.iter().all(|name| name.ends_with("where it is not claimed")),
+        "{of_claims:?}"
+    );
+    assert_eq!(of_claims.len(), Capability::ALL.len());
+    let names: BTreeSet<_> = results.iter().map(|result| &result.name).collect();
+    assert_eq!(names.len(), results.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_lacks_it_refuses_and_the_rest_still_works() {
+    use Subject::{Clients, Machine, Metadata, Network, Servers};
+    for subject in [Servers, Network, Machine, Metadata, Clients] {
+        let mut world = World::new();
+        world.lacks = Capability::ALL.into_iter().filter(|one| one.subject() == subject).collect();
+        let results = examine(&world).await;
+        assert_eq!(failures(&results), [""; 0], "without {subject}");
+        for lacking in &world.lacks {
+            let refused = format!("{lacking} is refused where it is not claimed");
+            let refused = results.iter().find(|result| result.name.ends_with(&refused)).unwrap();
+            assert_eq!(refused.outcome, CaseOutcome::Passed, "{}", refused.name);
+        }
+    }
+}
+
+/// A cluster that does not do what it is told, or says what is not so, fails at once where it is about
+/// that.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_lies_fails() {
+    type Lie = fn(&mut World);
+    let lies: [(&str, Lie); 3] = [
+        ("one that is stopped is silent until it goes on", |world| world.deaf = true),
+        ("one that is stopped is silent until it goes on", |world| world.haunted = true),
+        ("each is listed once, runs and answers", |world| world.blind = true),
+    ];
+    for (case, lie) in lies {
+        let mut world = World::new();
+        lie(&mut world);
+        match try_to_examine(&world).await {
+            Ok(results) => {
+                let failed = failures(&results);
+                assert!(failed.first().is_some_and(|first| first.contains(case)), "{failed:?}");
+            }
+            Err(unfit) => assert!(unfit.contains("the prober is gone"), "{unfit}"),
+        }
+    }
+}
