@@ -184,7 +184,7 @@ impl Stepper<'_, '_> {
             match self.victims(&named).await? {
                 Ok(victims) => match self.done_already(&victims) {
                     None => return Ok(victims),
-                    Some(process) => self.run.left_alone(process).await?,
+                    Some(process) => self.run.left_alone(&process).await?,
                 },
                 Err((process, _)) if self.run.is_in_force_on(process) => {
                     self.run.left_alone(process).await?;
@@ -197,12 +197,16 @@ impl Stepper<'_, '_> {
         }
     }
 
-    /// One of the victims, if this very fault is on them already: it cannot be there twice.
-    fn done_already<'v>(&self, victims: &'v [Victim]) -> Option<&'v Process> {
+    /// A process that a fault is in force on, if this very one is on the victims already, or on their
+    /// nodes: it cannot be there twice.
+    fn done_already(&self, victims: &[Victim]) -> Option<Process> {
         let undos = self.step.fault.fault().undo(victims);
         let outstanding = self.run.nemesis.ledger.borrow().outstanding().entries;
         outstanding.iter().any(|entry| undos.contains(&entry.undo)).then_some(())?;
-        victims.iter().map(|v| &v.process).find(|process| self.run.is_in_force_on(process))
+        // What is on a node may be there on account of another process of it.
+        let beside = |one: &Process| victims.iter().any(|victim| victim.process.node == one.node);
+        let mut all = self.ports().servers().ok()?.processes().into_iter();
+        all.find(|process| beside(process) && self.run.is_in_force_on(process))
     }
 
     /// The processes with their pids, or the first that does not run and why.

@@ -91,6 +91,21 @@ async fn a_way_that_opens_while_a_probe_waits_on_it_does_not_tell_of_another_fau
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fault_that_another_process_of_the_node_has_brought_is_waited_for() {
+    let world = World::new();
+    let plan = steps(
+        "",
+        &[
+            "fault = {degrade = {loss = 20}}\ntarget = 'zk-all'\nhold = '20s'",
+            "fault = {degrade = {loss = 20}}\ntarget = 'brokers'\nhold = '5s'\nstart = {at = '3s'}",
+        ],
+    );
+    carry_out(&plan, &world).await.unwrap();
+    assert!(at(&world, "fault-injecting", "b") >= 20.0);
+    assert!(world.degradations().is_empty() && world.on_disk().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_heal_that_needs_another_one_waits_for_it() {
     // The broker's registration cannot expire before ZooKeeper is back.
     let world = World::new();
