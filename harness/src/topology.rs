@@ -66,6 +66,9 @@ pub struct Node {
     pub broker: Option<BrokerId>,
     /// `myid` of its ZooKeeper server, if it has one.
     pub zookeeper: Option<BrokerId>,
+    /// Whether the cluster starts without its broker, which may join while the load runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
 }
 
 /// One topic.
@@ -117,12 +120,21 @@ impl Topology {
         &self.topic[0]
     }
 
-    /// Ids of the brokers.
+    /// Ids of the brokers that the cluster starts with.
     pub fn brokers(&self) -> BTreeSet<BrokerId> {
-        self.node.iter().filter_map(|node| node.broker).collect()
+        self.node.iter().filter(|node| !node.standby).filter_map(|node| node.broker).collect()
     }
 
-    /// Every server process, ZooKeeper first.
+    /// The server processes that the cluster starts with, ZooKeeper first.
+    pub fn first_members(&self) -> Vec<Process> {
+        let mut processes = self.processes();
+        let on_standby =
+            |process: &Process| self.node.iter().any(|n| n.standby && n.name == process.node);
+        processes.retain(|process| !on_standby(process));
+        processes
+    }
+
+    /// Every server process, those on standby included, ZooKeeper first.
     pub fn processes(&self) -> Vec<Process> {
         let of = |role: Role, id: fn(&Node) -> Option<BrokerId>| {
             self.node.iter().filter_map(move |node| {

@@ -4,9 +4,10 @@
 //! Runs on one thread (see the sandbox: processes end with the thread that spawned them); clients
 //! and observers have threads of their own.
 
+mod change;
 mod environment;
 mod interrupt;
-mod lab;
+pub mod lab;
 mod ports;
 mod run_control;
 
@@ -164,7 +165,8 @@ impl Trial {
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
-        let outcome = self.with_cluster(&lab, &interrupt, started).await;
+        let act = async |load: &Rc<RefCell<Load>>| self.hurt(&lab, load, &interrupt).await;
+        let outcome = self.with_cluster(&lab, &interrupt, started, act).await;
         self.stage(Stage::Stopping);
         let stopped = lab.stop(outcome.is_ok()).await;
         outcome.and(stopped)
@@ -175,6 +177,7 @@ impl Trial {
         lab: &Rc<Lab>,
         interrupt: &Rc<Interrupt>,
         started: results::record::clock::RunTime,
+        act: impl AsyncFnOnce(&Rc<RefCell<Load>>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
         load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
@@ -190,13 +193,13 @@ impl Trial {
         interrupt.sleep(self.spec.workload.phases.baseline).await;
         let load = Rc::new(RefCell::new(load));
         lab.load.replace(Some(Rc::clone(&load)));
-        let hurt = self.hurt(lab, &load, interrupt).await;
+        let acted = act(&load).await;
         lab.load.take();
         let load = Rc::into_inner(load)
             .map(RefCell::into_inner)
             .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;
         self.stop_load(load).await?;
-        hurt?;
+        acted?;
         self.drain(lab).await?;
         self.read_batch_headers(lab).await
     }
@@ -270,21 +273,14 @@ impl Trial {
 
     async fn drain(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
         self.stage(Stage::Draining);
-        let topic = self.spec.cluster.main_topic().clone();
+        let topic = self.spec.cluster.main_topic().name.clone();
+        let partitions = lab.members.partitions(&topic);
         let bootstrap = lab.cluster.servers().bootstrap();
         let history = self.files.join("history");
         let run = self.spec.run_number;
         let clock = self.recorder.clock();
         blocking(move || {
-            workloads::drain(
-                &bootstrap,
-                &topic.name,
-                topic.assignment.len() as u32,
-                run,
-                &history,
-                clock,
-                DRAIN_LIMIT,
-            )
+            workloads::drain(&bootstrap, &topic, partitions, run, &history, clock, DRAIN_LIMIT)
         })
         .await
         .map(drop)
@@ -294,7 +290,7 @@ impl Trial {
     /// excuses nothing.
     async fn read_batch_headers(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
         let topic = self.spec.cluster.main_topic();
-        let partitions = topic.assignment.len() as u32;
+        let partitions = lab.members.partitions(&topic.name);
         let header = StreamHeader {
             run: self.spec.run_number,
             topic: topic.name.clone(),
@@ -345,3 +341,6 @@ async fn blocking<T: Send + 'static>(
 fn client_failure(error: LoadError) -> Failure {
     Failure::infrastructure(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

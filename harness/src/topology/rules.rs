@@ -67,6 +67,12 @@ fn nodes(topology: &Topology) -> Result<(), String> {
     if let Some(bad) = names.iter().find(|name| name.is_empty() || !name.chars().all(plain)) {
         return Err(format!("node name `{bad}`: letters, digits and `-` only"));
     }
+    if let Some(bad) = nodes.iter().find(|node| node.standby && node.zookeeper.is_some()) {
+        let name = &bad.name;
+        return Err(format!(
+            "node {name}: standby is for brokers; a ZooKeeper ensemble does not grow by itself"
+        ));
+    }
     for (what, most, ids) in [
         ("broker", i32::MAX, nodes.iter().filter_map(|node| node.broker).collect::<Vec<_>>()),
         ("zookeeper", 255, nodes.iter().filter_map(|node| node.zookeeper).collect()),

@@ -21,12 +21,13 @@ use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
+use crate::topology::Topology;
 
 /// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.
 const DATA_IN_MEMORY: &str = "/run/kbench";
 
 /// The cluster of a trial.
-pub(super) struct Lab {
+pub struct Lab {
     pub(super) cluster: Box<dyn Backend>,
     pub(super) kafka: Kafka,
     pub(super) admin: Admin,
@@ -64,7 +65,7 @@ impl Lab {
         })
         .await?;
         let topics = topics(spec);
-        let members = Arc::new(members(cluster.servers()));
+        let members = Arc::new(members(&spec.cluster, cluster.servers()));
         for topic in &topics {
             members.add_topic(&topic.name, &topic.assignment);
         }
@@ -97,7 +98,7 @@ impl Lab {
         self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
         let servers = self.cluster.servers();
-        for process in servers.processes() {
+        for process in self.members.processes() {
             let log = servers.log_path(&process);
             match logs::marks(&log, &process, self.recorder.clock()) {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
@@ -108,9 +109,9 @@ impl Lab {
     }
 }
 
-/// Every server process of the cluster with its address.
-fn members(servers: &dyn ServerProcesses) -> Membership {
-    let processes = servers.processes().into_iter();
+/// Every server process that the cluster starts with, with its address.
+fn members(topology: &Topology, servers: &dyn ServerProcesses) -> Membership {
+    let processes = topology.first_members().into_iter();
     Membership::new(
         processes.map(|process| Member { address: servers.address(&process), process }).collect(),
     )

@@ -106,7 +106,7 @@ impl LocalServers {
         Ok(())
     }
 
-    /// Starts every process; returns when all serve, fails as soon as one ends.
+    /// Starts every process but those on standby; returns when all serve, fails as soon as one ends.
     ///
     /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
     /// the majority serves. Were all to start at once, a majority without the highest id may settle
@@ -114,7 +114,7 @@ impl LocalServers {
     /// waits out `initLimit` (20 s) before it joins.
     pub(super) async fn start_all(&self) -> Result<(), Failure> {
         let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
-            self.processes().into_iter().partition(|process| process.role == Role::Broker);
+            self.topology.first_members().into_iter().partition(|p| p.role == Role::Broker);
         servers.sort_by_key(|server| std::cmp::Reverse(server.id));
         let (majority, others) = servers.split_at(servers.len() / 2 + 1);
         let up = async |processes: &[Process]| {

@@ -1,0 +1,125 @@
+//! A trial whose cluster changes under load, with the trial's own parts. In loopback mode: namespaces
+//! would need a process of their own.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+use std::collections::BTreeSet;
+
+use faults::until;
+use results::judge::check::{self, CheckContext};
+use results::judge::verdict::Verdict;
+use results::record::event::{BrokerId, log};
+use results::record::history::{Entry, History};
+
+use super::*;
+use crate::cluster::local::sandbox::Mode;
+use crate::spec::Request;
+
+/// A number that no trial of a run beside this test has: loopback addresses follow from it.
+const NUMBER: u32 = 200;
+
+/// The broker that joins.
+const FOURTH: BrokerId = 4;
+
+/// Partitions that are added, led by the broker that joined and by another.
+const ADDED: [[BrokerId; 3]; 2] = [[FOURTH, 1, 2], [2, FOURTH, 3]];
+
+/// Limit for records on the new partitions to be acked and read: clients refresh metadata first.
+const TAKEN_UP_LIMIT: Duration = Duration::from_secs(60);
+
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The shortest load on the guide's cluster, with a fourth broker on standby.
+fn spec() -> RunSpec {
+    let request = Request {
+        workload: "smoke".to_owned(),
+        faults: "none".to_owned(),
+        cluster: "four-nodes".to_owned(),
+        set: vec![],
+        duration: None,
+        trials: 1,
+        parallel: 1,
+        seed: Some(1),
+        strict: false,
+        mode: Some(Mode::Loopback),
+        kafka: None,
+        asked: crate::spec::Asked::default(),
+    };
+    let mut spec = request.resolve().expect("a spec");
+    for node in spec.cluster.node.iter_mut().filter(|node| node.broker == Some(FOURTH)) {
+        node.standby = true;
+    }
+    spec
+}
+
+/// Lets the broker join and the topic grow; returns when the load is served by all of it.
+async fn grow(lab: &Lab, load: &Rc<RefCell<Load>>, topic: &str) -> Result<(), Failure> {
+    let servers = lab.cluster.servers().processes();
+    let fourth = servers.into_iter().find(|p| p.id == FOURTH).expect("a fourth broker");
+    assert!(!lab.members.brokers().contains_key(&FOURTH), "it joined by itself");
+    lab.join(&fourth).await?;
+    lab.add_partitions(load, topic, &ADDED.map(Vec::from)).await?;
+    let since = lab.recorder.clock().now();
+    let taken_up = until(TAKEN_UP_LIMIT, LOOK, async || {
+        if let Some(missing) = lab.members.missing(&lab.observer.view()) {
+            return Err(missing);
+        }
+        let load = load.borrow();
+        let unread = (0..5).find(|partition| load.live().owner(*partition).is_none());
+        match unread {
+            Some(partition) => Err(format!("nobody reads partition {partition}")),
+            None if !load.served_since(since) => Err("a partition does not ack".to_owned()),
+            None => Ok(()),
+        }
+    });
+    taken_up.await.map_err(|missing| Failure::infrastructure(format!("not grown: {missing}")))
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_broker_joins_and_a_topic_grows_under_load() {
+    let out = tempfile::tempdir().expect("a folder");
+    let spec = spec();
+    let topic = spec.cluster.main_topic().name.clone();
+    let recorder = Recorder::create(out.path(), RunClock::start()).expect("a recorder");
+    let files = out.path().to_owned();
+    let trial = Trial { spec, files, recorder: Arc::new(recorder), number: NUMBER };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    let outcome = runtime.block_on(local.run_until(async {
+        let started = trial.recorder.clock().now();
+        let interrupt = Interrupt::watch(Arc::clone(&trial.recorder))?;
+        let started_lab = Lab::start(&trial.spec, &trial.files, &trial.recorder, NUMBER).await?;
+        let lab = Rc::new(started_lab);
+        let act = async |load: &Rc<RefCell<Load>>| grow(&lab, load, &topic).await;
+        let outcome = trial.with_cluster(&lab, &interrupt, started, act).await;
+        let stopped = lab.stop(false).await;
+        outcome.and(stopped)
+    }));
+    outcome.unwrap_or_else(|failure| panic!("{}", failure.text()));
+
+    let history = History::load(&out.path().join("history")).expect("a history");
+    let entries = || history.streams.iter().flat_map(|stream| &stream.entries);
+    let drained: BTreeSet<i32> = entries()
+        .filter_map(|entry| match entry {
+            Entry::Drained { partition, end_offset, .. } if *end_offset > 0 => Some(*partition),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(drained, BTreeSet::from([0, 1, 2, 3, 4]), "partitions with records");
+    let checks = check::all(&history, &CheckContext::default()).expect("checks");
+    for check in checks {
+        assert_eq!((check.verdict, check.count), (Verdict::Valid, 0), "{check:?}");
+    }
+    let (events, cut) = log::read(&out.path().join("events.jsonl")).expect("events");
+    assert_eq!(cut, None);
+    let seen: BTreeSet<BrokerId> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::MetadataSeen { observer, partition: 4, .. } => Some(*observer),
+            _ => None,
+        })
+        .collect();
+    assert!(seen.contains(&FOURTH), "nobody asked the broker that joined: {seen:?}");
+}
