@@ -4,8 +4,8 @@
 //! file, line and column. Judging is in [`judge`].
 
 pub mod judge;
-mod kept;
 mod measure;
+mod proof;
 mod resume;
 
 use std::collections::BTreeSet;

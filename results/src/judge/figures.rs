@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::claim::{ResumeFold, Resumed};
 use super::latency::{Load, LoadFold, counts};
-use super::recovery::Service;
+use super::recovery::ServiceSeen;
 use super::recovery::consumed::Consumed;
 use super::recovery::operations;
 use super::timeline::Timeline;
@@ -18,7 +18,7 @@ use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, Stre
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) load: Load,
-    pub(crate) service: Service,
+    pub(crate) service: ServiceSeen,
     /// What replaced consumers showed.
     pub(crate) resumed: Resumed,
     /// Producers of the main load.
@@ -37,7 +37,7 @@ impl Figures {
     ) -> Result<Self, HistoryError> {
         let streams = source.streams();
         let mut load = LoadFold::new(timeline, &streams);
-        let mut service = Service::new(timeline);
+        let mut service = ServiceSeen::new(timeline);
         for stream in &streams {
             add_operations(source, stream, &mut load, &mut service)?;
         }
@@ -99,7 +99,7 @@ fn add_operations(
     source: &dyn Source,
     stream: &StreamRef<'_>,
     load: &mut LoadFold,
-    service: &mut Service,
+    service: &mut ServiceSeen,
 ) -> Result<(), HistoryError> {
     let client = &stream.header.client;
     let Some(kind) = operations::kind(client) else {
@@ -128,7 +128,7 @@ fn add_operations(
 fn add_answers(
     source: &dyn Source,
     stream: &StreamRef<'_>,
-    service: &mut Service,
+    service: &mut ServiceSeen,
 ) -> Result<(), HistoryError> {
     let topic = &*stream.header.topic;
     let kind = operations::kind(&stream.header.client);

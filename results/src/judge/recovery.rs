@@ -40,7 +40,7 @@ pub use phases::Phases;
 use consumed::Consumed;
 use operations::{Operations, OperationsFold, Window};
 use phases::nanoseconds;
-use throughput::Acks;
+use throughput::AckRate;
 
 /// Which clients a figure is from.
 #[derive(
@@ -144,17 +144,17 @@ pub struct Recovery {
 
 /// What clients saw of a trial, as far as recovery is measured by it.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub(crate) struct ServiceSeen {
     pub(crate) operations: OperationsFold,
-    pub(crate) acks: Acks,
+    pub(crate) acks: AckRate,
     pub(crate) consumed: Consumed,
 }
 
-impl Service {
+impl ServiceSeen {
     pub(crate) fn new(timeline: &Timeline) -> Self {
         Self {
             operations: OperationsFold::new(timeline.faults.iter().map(Window::of).collect()),
-            acks: Acks::new(timeline),
+            acks: AckRate::new(timeline),
             consumed: Consumed::default(),
         }
     }
@@ -165,9 +165,10 @@ pub(crate) fn measure(
     trial: u32,
     environment: &Environment,
     timeline: &Timeline,
-    service: &Service,
+    service: &ServiceSeen,
 ) -> Recovery {
-    let Service { operations: OperationsFold { all: operations, .. }, acks, consumed } = service;
+    let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consumed } =
+        service;
     let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
     let gaps: Vec<Vec<Gap>> = operations.values().map(Operations::gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
@@ -176,7 +177,7 @@ pub(crate) fn measure(
         for ((key, operations), gaps) in operations.iter().zip(&gaps) {
             let (kind, topic, partition) = key;
             let partition = *partition;
-            let measured = Measured { timeline, fault, position, topic, partition };
+            let measured = FaultOnPartition { timeline, fault, position, topic, partition };
             let Some(mut row) = measured.row(*kind, operations, gaps) else {
                 continue;
             };
@@ -195,7 +196,7 @@ pub(crate) fn measure(
 }
 
 /// One fault and one partition.
-struct Measured<'a> {
+struct FaultOnPartition<'a> {
     timeline: &'a Timeline<'a>,
     fault: &'a FaultSpan,
     /// Position of the fault among the trial's.
@@ -204,7 +205,7 @@ struct Measured<'a> {
     partition: i32,
 }
 
-impl Measured<'_> {
+impl FaultOnPartition<'_> {
     /// None when the client asked nothing of the partition in the fault's window.
     fn row(
         &self,
@@ -273,7 +274,9 @@ impl Measured<'_> {
     fn next_fault(&self) -> (RunTime, RunTime) {
         let mut later = self.timeline.faults.iter().filter(|f| f.injecting > self.fault.injecting);
         match later.next() {
-            Some(next) => (Measured { fault: next, ..*self }.in_flight_since(), next.injecting),
+            Some(next) => {
+                (FaultOnPartition { fault: next, ..*self }.in_flight_since(), next.injecting)
+            }
             None => (self.fault.window_end, self.fault.window_end),
         }
     }

@@ -17,8 +17,8 @@ use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 
-use super::kept::{Examined, Kept};
 use super::measure::{Figure, figure, proven_step};
+use super::proof::{Examined, Proof};
 use super::resume::Resumed;
 use super::{Claim, Metric};
 
@@ -246,16 +246,16 @@ fn rest(a: &Figure, b: &Figure) -> f64 {
 fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {
     let mut violated = Vec::new();
     let mut open = BTreeSet::new();
-    let mut kept: Option<Kept> = None;
+    let mut kept: Option<Proof> = None;
     let mut usable = 0;
     for trial in trials {
         let finding = guarantee(claim, trial);
         match (finding, steps_proven(claim, trial)) {
-            (Finding::Violated(what), _) => violated.push(in_trial(trial, trials, &what)),
-            (Finding::Open(why), _) | (Finding::Kept(_), Err(why)) => {
+            (Examination::Violated(what), _) => violated.push(in_trial(trial, trials, &what)),
+            (Examination::Open(why), _) | (Examination::Kept(_), Err(why)) => {
                 open.insert(in_trial(trial, trials, &why));
             }
-            (Finding::Kept(what), Ok(())) => {
+            (Examination::Kept(what), Ok(())) => {
                 usable += 1;
                 kept = Some(match kept {
                     Some(before) => before.and(what),
@@ -285,28 +285,28 @@ fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
     steps.into_iter().try_for_each(|step| proven_step(trial, step).map(|_| ()))
 }
 
-enum Finding {
+enum Examination {
     Violated(String),
     Open(String),
-    Kept(Kept),
+    Kept(Proof),
 }
 
-fn guarantee(claim: &Claim, trial: &TrialFacts) -> Finding {
+fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
     match &claim.metric {
         Metric::Checks(names) => checks(names, trial),
         Metric::ChecksAcksAll(_) if !trial.acks_all => {
-            Finding::Open("the main load does not use acks=all".to_owned())
+            Examination::Open("the main load does not use acks=all".to_owned())
         }
         Metric::ChecksAcksAll(names) => checks(names, trial),
         Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
         Metric::ResumeAtCommitted(names) => resume(names, trial),
         Metric::ControllerFailover
         | Metric::UnavailabilityLed
-        | Metric::UnavailabilityNotLed(_) => Finding::Open("no bound is stated".to_owned()),
+        | Metric::UnavailabilityNotLed(_) => Examination::Open("no bound is stated".to_owned()),
     }
 }
 
-fn checks(names: &[String], trial: &TrialFacts) -> Finding {
+fn checks(names: &[String], trial: &TrialFacts) -> Examination {
     let mut examined = Examined::new();
     let mut open = None;
     for name in names {
@@ -318,7 +318,7 @@ fn checks(names: &[String], trial: &TrialFacts) -> Finding {
             match check.verdict {
                 Verdict::Violated => {
                     let found = format!("check \"{name}\" found {}", check.count);
-                    return Finding::Violated(found);
+                    return Examination::Violated(found);
                 }
                 Verdict::Valid if check.examined > 0 => {
                     // Several checks look at the same records.
@@ -333,38 +333,40 @@ fn checks(names: &[String], trial: &TrialFacts) -> Finding {
             }
         }
     }
-    open.map_or(Finding::Kept(Kept::Examined(examined)), Finding::Open)
+    open.map_or(Examination::Kept(Proof::Examined(examined)), Examination::Open)
 }
 
-fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Finding {
+fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
     let mut fewest = usize::MAX;
     for step in &claim.scenario {
         let rows = trial.recovery.partitions.iter();
         for row in rows.filter(|row| row.fault == *step && row.topic == trial.main_topic()) {
             let Some(live) = row.min_live_isr else {
-                return Finding::Open(format!("the ISR during step \"{step}\" was not seen"));
+                return Examination::Open(format!("the ISR during step \"{step}\" was not seen"));
             };
             fewest = fewest.min(live);
         }
     }
     match fewest {
-        usize::MAX => Finding::Open("no partition was seen during these steps".to_owned()),
-        n if n < wanted => Finding::Violated(format!("an ISR had {n} live members")),
-        n => Finding::Kept(Kept::Copies(n)),
+        usize::MAX => Examination::Open("no partition was seen during these steps".to_owned()),
+        n if n < wanted => Examination::Violated(format!("an ISR had {n} live members")),
+        n => Examination::Kept(Proof::Copies(n)),
     }
 }
 
-fn resume(names: &[String], trial: &TrialFacts) -> Finding {
+fn resume(names: &[String], trial: &TrialFacts) -> Examination {
     let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
     match checks(names, trial) {
-        Finding::Kept(_) if elsewhere > 0 => Finding::Violated(format!(
+        Examination::Kept(_) if elsewhere > 0 => Examination::Violated(format!(
             "{elsewhere} partitions did not start at the committed offset"
         )),
-        Finding::Kept(_) if restarted == 0 => Finding::Open("no consumer was replaced".to_owned()),
-        Finding::Kept(_) if at_committed == 0 => {
-            Finding::Open("no replaced consumer was seen to resume".to_owned())
+        Examination::Kept(_) if restarted == 0 => {
+            Examination::Open("no consumer was replaced".to_owned())
         }
-        Finding::Kept(_) => Finding::Kept(Kept::Resumed(at_committed)),
+        Examination::Kept(_) if at_committed == 0 => {
+            Examination::Open("no replaced consumer was seen to resume".to_owned())
+        }
+        Examination::Kept(_) => Examination::Kept(Proof::Resumed(at_committed)),
         other => other,
     }
 }

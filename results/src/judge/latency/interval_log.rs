@@ -35,7 +35,7 @@ pub fn write(out: &mut impl io::Write, trials: &[(u32, &[Event], &dyn Source)]) 
             let (from, length) = (Duration::from_secs(second), Duration::from_secs(1));
             writer
                 .write_histogram(&histogram, from, length, Tag::new(&tag))
-                .map_err(|e| io::Error::other(format!("interval log: {e:?}")))
+                .map_err(|e| io::Error::other(format!("interval log: {e}")))
         })?;
     }
     Ok(())

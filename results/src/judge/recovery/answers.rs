@@ -14,7 +14,7 @@ use crate::record::history::{Entry, Partition};
 
 /// Operations answered in time that may end gaps of one client on one partition.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(super) struct GapEnds {
     /// Due times of the delayed operations, in order.
     due: Vec<RunTime>,
     /// When those that were answered were, in order.
@@ -24,7 +24,7 @@ pub(super) struct Answers {
     first: BTreeMap<(usize, usize), (Operation, Option<Operation>)>,
 }
 
-impl Answers {
+impl GapEnds {
     /// Looks for those that may end gaps which these operations begin.
     pub(super) fn to(operations: &[Operation]) -> Self {
         let delayed = || operations.iter().filter(|operation| operation.delayed());
@@ -64,7 +64,7 @@ impl Answers {
 /// The same of one stream, by partition.
 #[derive(Debug)]
 pub(crate) struct StreamAnswers {
-    pub(super) partitions: BTreeMap<Partition, Answers>,
+    pub(super) partitions: BTreeMap<Partition, GapEnds>,
 }
 
 impl StreamAnswers {
@@ -105,7 +105,7 @@ mod tests {
                 })
                 .collect();
             let mut few: Vec<_> = all.iter().copied().filter(Operation::delayed).collect();
-            let mut answers = Answers::to(&few);
+            let mut answers = GapEnds::to(&few);
             all.iter().for_each(|operation| answers.add(*operation));
             few.extend(answers.found());
             let end = RunTime(100 * unit);

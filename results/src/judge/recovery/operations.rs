@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::StreamKind;
-use super::answers::{Answers, StreamAnswers};
+use super::answers::{GapEnds, StreamAnswers};
 use super::gap::{DELAYED, Operation};
 use crate::judge::span::FaultSpan;
 use crate::record::clock::RunTime;
@@ -169,7 +169,7 @@ impl OperationsFold {
         let of_topic = self.all.iter().filter(|((k, t, _), _)| *k == kind && t == topic);
         let partitions: BTreeMap<_, _> = of_topic
             .filter(|(_, operations)| !operations.list.is_empty())
-            .map(|((.., partition), operations)| (*partition, Answers::to(&operations.list)))
+            .map(|((.., partition), operations)| (*partition, GapEnds::to(&operations.list)))
             .collect();
         (!partitions.is_empty()).then_some(StreamAnswers { partitions })
     }

@@ -17,14 +17,14 @@ const STAYS: usize = 5;
 
 /// Acks of the main load, counted by the second since each fault's injection.
 #[derive(Debug, Clone)]
-pub(crate) struct Acks {
+pub(crate) struct AckRate {
     /// Of each fault, when it was injected, and the acks of each second since.
     since: Vec<(RunTime, Vec<u64>)>,
     /// Begin and end of the healthy cluster's load before the first fault, and the acks in it.
     baseline: Option<(RunTime, RunTime, u64)>,
 }
 
-impl Acks {
+impl AckRate {
     pub(crate) fn new(timeline: &Timeline) -> Self {
         let first_fault = timeline.faults.first().map_or(timeline.load_end, |f| f.injecting);
         let baseline = timeline

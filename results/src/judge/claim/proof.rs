@@ -8,7 +8,7 @@ pub(super) type Examined = BTreeMap<&'static str, u64>;
 
 /// What shows that a guarantee was kept, over one trial or several.
 #[derive(Clone)]
-pub(super) enum Kept {
+pub(super) enum Proof {
     /// This much was looked at, each thing counted once.
     Examined(Examined),
     /// The fewest live ISR members.
@@ -17,7 +17,7 @@ pub(super) enum Kept {
     Resumed(usize),
 }
 
-impl Kept {
+impl Proof {
     /// Both, of the same guarantee in two trials.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -27,12 +27,12 @@ impl Kept {
             }
             (Self::Copies(a), Self::Copies(b)) => Self::Copies(a.min(b)),
             (Self::Resumed(a), Self::Resumed(b)) => Self::Resumed(a + b),
-            (kept, _) => kept,
+            (proof, _) => proof,
         }
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Examined(examined) => {
