@@ -1,8 +1,6 @@
 //! A trial whose cluster changes under load, with the trial's own parts. In loopback mode: namespaces
 //! would need a process of their own.
 
-#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
-
 use std::collections::BTreeSet;
 
 use faults::until;
