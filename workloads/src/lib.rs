@@ -18,7 +18,7 @@ mod poll;
 pub mod record;
 mod seat;
 mod settings;
-mod spec;
+pub mod spec;
 mod until;
 mod wake;
 
@@ -30,8 +30,8 @@ pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, STOP_LIMIT};
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use spec::{
-    Acks, Compression, ConsumersSpec, LoadSpec, NamedGroupSpec, NamedProducerSpec, PhasesSpec,
-    ProbeSpec, ProducerSpec, Rate, ReaderSpec, SpecError, WorkloadSpec, shipped,
+    Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
+    SpecError, WorkloadSpec, shipped,
 };
 
 /// Version of librdkafka that the clients are built on.

@@ -33,6 +33,7 @@ use crate::seat::{self, Seating};
 use crate::spec::WorkloadSpec;
 use crate::until::until;
 use crate::wake::process_cpu_s;
+pub(crate) use list::List;
 use list::{ClientSpec, SeatKind};
 pub use members::Killed;
 pub use running::ClientState;
@@ -184,7 +185,7 @@ impl Load {
             ClientSetup::Producer(producer) if producer.role == LoadRole::Main => {
                 seconds = self.seconds.take();
             }
-            ClientSetup::Producer(_) | ClientSetup::Reader(_) => {}
+            _ => {}
         }
         let told = Arc::new(Told::new(Arc::clone(live), group));
         let client = Seating {

@@ -8,12 +8,18 @@
 //! `[probe]`); further ones of a kind have names (`[producers.NAME]`, `[groups.NAME]`,
 //! `[readers.NAME]`).
 
+mod named;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::client::reader::ReaderSpec;
+use crate::load::List;
+pub use named::{NamedGroupSpec, NamedProducerSpec};
+pub(crate) use validate::interval;
 
 /// The workloads that come with kbench: name and TOML text.
 pub fn shipped() -> &'static [(&'static str, &'static str)] {
@@ -182,68 +188,6 @@ pub struct ProbeSpec {
     pub read_interval: Option<Duration>,
 }
 
-/// A further producer: what it sends, and its settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NamedProducerSpec {
-    /// Records per second.
-    pub rate: Rate,
-    /// Bytes of a record's value, kbench's header included.
-    pub record_bytes: usize,
-    /// Number of different keys.
-    pub keys: u32,
-    /// Who must have a record before it is acked.
-    pub acks: Acks,
-    /// Whether the broker removes duplicates of retries.
-    pub idempotence: bool,
-    /// Compression of batches.
-    pub compression: Compression,
-    /// Further settings of librdkafka, by its own names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, String>,
-}
-
-impl NamedProducerSpec {
-    /// The two tables of the main producer that say the same.
-    pub fn tables(&self) -> (LoadSpec, ProducerSpec) {
-        let Self { rate, record_bytes, keys, acks, idempotence, compression, settings } =
-            self.clone();
-        let load = LoadSpec { rate, record_bytes, keys };
-        (load, ProducerSpec { acks, idempotence, compression, settings })
-    }
-}
-
-/// A further group; its table's name is its group id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NamedGroupSpec {
-    /// Number of members.
-    pub members: u16,
-    /// Time between two commits of a member.
-    #[serde(with = "humantime_serde")]
-    pub commit_interval: Duration,
-    /// Further settings of librdkafka, by its own names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub settings: BTreeMap<String, String>,
-}
-
-impl NamedGroupSpec {
-    /// The table `[consumers]` that says the same.
-    pub fn table(&self, group: &str) -> ConsumersSpec {
-        let Self { members, commit_interval, settings } = self.clone();
-        ConsumersSpec { group: group.to_owned(), members, commit_interval, settings }
-    }
-}
-
-/// A reader of each partition's first record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReaderSpec {
-    /// Time between two reads of a partition.
-    #[serde(with = "humantime_serde")]
-    pub interval: Duration,
-}
-
 /// How long each phase lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -277,7 +221,30 @@ pub enum SpecError {
     },
 }
 
+/// A further client, or clients, with a table of its own.
+pub(crate) trait NamedSpec {
+    /// Refuses values that cannot work; `table` is the table's key.
+    fn validate(&self, table: &str) -> Result<(), SpecError>;
+
+    /// Adds the clients to the load's list; `name` is the table's.
+    fn add_to(&self, name: &str, list: &mut List<'_>);
+}
+
 impl WorkloadSpec {
+    /// The tables of further clients: kind, name, and what each says.
+    pub(crate) fn named(&self) -> Vec<(&'static str, &str, &dyn NamedSpec)> {
+        fn tables<'a, T: NamedSpec>(
+            kind: &'static str,
+            of_kind: &'a BTreeMap<String, T>,
+        ) -> impl Iterator<Item = (&'static str, &'a str, &'a dyn NamedSpec)> {
+            of_kind.iter().map(move |(name, spec)| (kind, name.as_str(), spec as &dyn NamedSpec))
+        }
+        tables("producers", &self.producers)
+            .chain(tables("groups", &self.groups))
+            .chain(tables("readers", &self.readers))
+            .collect()
+    }
+
     /// Parses and validates `text`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let spec: Self = toml::from_str(text).map_err(|e| SpecError::Syntax(Box::new(e)))?;

@@ -79,7 +79,13 @@ fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table,
     let was_text = insert(&mut table.clone(), change, Value::Boolean(false), Placement::Beside)
         .is_ok_and(|insertion| insertion.before.is_none_or(|value| value.is_str()));
     let of_last_way = refusals.len().saturating_sub(change.readings().len());
-    let telling = if was_text { refusals.pop() } else { refusals.into_iter().nth(of_last_way) };
+    // What misses another key only was taken for this one.
+    let taken = refusals.iter().position(|Misfit(why)| why.starts_with("missing field"));
+    let telling = match taken {
+        Some(taken) => refusals.into_iter().nth(taken),
+        None if was_text => refusals.pop(),
+        None => refusals.into_iter().nth(of_last_way),
+    };
     Err(telling.unwrap_or_else(|| Misfit("it cannot be read".to_owned())))
 }
 

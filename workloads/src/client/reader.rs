@@ -15,15 +15,38 @@ use results::record::clock::RunTime;
 use results::record::history::{self, Entry, HistoryError, StreamWriter};
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Env, FromClient, LoadClient, LoadTopic, Run, ToClient};
+use super::{ClientSetup, Counts, Env, FromClient, LoadClient, LoadTopic, Run, ToClient};
 use crate::error::LoadError;
+use crate::load::List;
 use crate::settings::{self, Settings};
+use crate::spec::{NamedSpec, SpecError, interval};
 
 /// Longest poll: how late the reader may notice that it is to stop.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Time between two writes of the history's buffer to its file.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// A reader of each partition's first record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReaderSpec {
+    /// Time between two reads of a partition.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl NamedSpec for ReaderSpec {
+    fn validate(&self, table: &str) -> Result<(), SpecError> {
+        interval(&format!("{table}.interval"), self.interval)
+    }
+
+    fn add_to(&self, name: &str, list: &mut List<'_>) {
+        let (name, bootstrap) = (format!("{name}-reader"), list.bootstrap().to_owned());
+        let setup = ReaderSetup { name, bootstrap, interval: self.interval };
+        list.push(ClientSetup::Reader(setup));
+    }
+}
 
 /// What a reader is made of.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -46,34 +46,25 @@ pub(super) fn groups(spec: &WorkloadSpec) -> Vec<String> {
 /// The clients of `spec`. With a command for processes, one member of the first group gets one, and a
 /// small producer besides. Numbers of members are given when they join.
 pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec> {
-    let main = topic(ctx, &ctx.topic);
-    let mut list = List { ctx, clients: vec![], producers: 0 };
-    list.producer("main", LoadRole::Main, &spec.load, &spec.producer, main.clone());
+    let mut list = List { ctx, main: topic(ctx, &ctx.topic), clients: vec![], producers: 0 };
+    list.producer("main", LoadRole::Main, &spec.load, &spec.producer);
     if let (Some(probe), Some(name)) = (&spec.probe, &ctx.probe_topic) {
         list.probe(probe, topic(ctx, name));
     }
-    for (name, producer) in &spec.producers {
-        let (load, producer) = producer.tables();
-        list.producer(name, LoadRole::Extra, &load, &producer, main.clone());
-    }
-    for (name, reader) in &spec.readers {
-        let (name, bootstrap) = (format!("{name}-reader"), ctx.bootstrap.clone());
-        let setup = ReaderSetup { name, bootstrap, interval: reader.interval };
-        list.push(ClientSetup::Reader(setup), main.clone());
-    }
     if ctx.worker.is_some() {
         let load = LoadSpec { rate: KILLABLE, ..spec.load.clone() };
-        list.producer("killable", LoadRole::Extra, &load, &spec.producer, main.clone());
-        list.last_gets_a_process();
+        list.producer("killable", LoadRole::Extra, &load, &spec.producer);
+        list.give_process(list.clients.len() - 1);
     }
-    let named = spec.groups.iter().map(|(name, group)| group.table(name));
-    for (place, group) in spec.consumers.iter().cloned().chain(named).enumerate() {
-        for member in 0..group.members {
-            list.member(&group, main.clone());
-            if (place, member) == (0, 0) && ctx.worker.is_some() {
-                list.last_gets_a_process();
-            }
+    if let Some(consumers) = &spec.consumers {
+        let first = list.clients.len();
+        list.group(consumers);
+        if ctx.worker.is_some() {
+            list.give_process(first);
         }
+    }
+    for (_, name, named) in spec.named() {
+        named.add_to(name, &mut list);
     }
     list.clients
 }
@@ -87,20 +78,33 @@ fn topic(ctx: &LoadContext, name: &str) -> LoadTopic {
     }
 }
 
-struct List<'a> {
+/// The clients so far.
+pub(crate) struct List<'a> {
     ctx: &'a LoadContext,
+    main: LoadTopic,
     clients: Vec<ClientSpec>,
     /// Number of the next producer.
     producers: u16,
 }
 
 impl List<'_> {
-    fn push(&mut self, setup: ClientSetup, topic: LoadTopic) {
+    /// `host:port,...` of the brokers.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.ctx.bootstrap
+    }
+
+    /// Adds a client of the main topic, on a thread.
+    pub(crate) fn push(&mut self, setup: ClientSetup) {
+        self.push_on(setup, self.main.clone());
+    }
+
+    fn push_on(&mut self, setup: ClientSetup, topic: LoadTopic) {
         self.clients.push(ClientSpec { setup, topic, seat: SeatKind::Thread });
     }
 
-    fn last_gets_a_process(&mut self) {
-        if let Some(ClientSpec { setup, seat, .. }) = self.clients.last_mut() {
+    /// Gives the client at this place a process of its own, in which it may be killed.
+    fn give_process(&mut self, place: usize) {
+        if let Some(ClientSpec { setup, seat, .. }) = self.clients.get_mut(place) {
             *seat = SeatKind::Process;
             if let ClientSetup::Producer(setup) = setup {
                 setup.prompt = true;
@@ -108,7 +112,18 @@ impl List<'_> {
         }
     }
 
-    fn producer(
+    /// Adds a producer.
+    pub(crate) fn producer(
+        &mut self,
+        name: &str,
+        role: LoadRole,
+        load: &LoadSpec,
+        producer: &ProducerSpec,
+    ) {
+        self.producer_on(name, role, load, producer, self.main.clone());
+    }
+
+    fn producer_on(
         &mut self,
         name: &str,
         role: LoadRole,
@@ -132,7 +147,7 @@ impl List<'_> {
             prompt: false,
         };
         self.producers += 1;
-        self.push(ClientSetup::Producer(setup), topic);
+        self.push_on(ClientSetup::Producer(setup), topic);
     }
 
     fn probe(&mut self, probe: &ProbeSpec, topic: LoadTopic) {
@@ -148,20 +163,23 @@ impl List<'_> {
             compression: Compression::None,
             settings: BTreeMap::new(),
         };
-        self.producer("probe", LoadRole::Probe, &load, &producer, topic.clone());
+        self.producer_on("probe", LoadRole::Probe, &load, &producer, topic.clone());
         if let Some(interval) = probe.read_interval {
             let (name, bootstrap) = ("read-probe".to_owned(), self.ctx.bootstrap.clone());
-            self.push(ClientSetup::Reader(ReaderSetup { name, bootstrap, interval }), topic);
+            self.push_on(ClientSetup::Reader(ReaderSetup { name, bootstrap, interval }), topic);
         }
     }
 
-    fn member(&mut self, group: &ConsumersSpec, topic: LoadTopic) {
-        let setup = MemberSetup {
-            number: 0,
-            group: group.group.clone(),
-            settings: settings::member(group, &self.ctx.bootstrap),
-            commit_interval: group.commit_interval,
-        };
-        self.push(ClientSetup::Member(setup), topic);
+    /// Adds the members of a group.
+    pub(crate) fn group(&mut self, group: &ConsumersSpec) {
+        for _ in 0..group.members {
+            let setup = MemberSetup {
+                number: 0,
+                group: group.group.clone(),
+                settings: settings::member(group, &self.ctx.bootstrap),
+                commit_interval: group.commit_interval,
+            };
+            self.push(ClientSetup::Member(setup));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a workload cannot be: values that cannot work, named by their keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
@@ -33,23 +33,16 @@ impl WorkloadSpec {
     }
 
     fn validate_named(&self) -> Result<(), SpecError> {
-        for (name, spec) in &self.producers {
-            let table = named("producers", name)?;
-            let why = "a producer of kbench's own is called so; choose another name";
-            require(!RESERVED.contains(&name.as_str()), "producers", name, why)?;
-            let (sent, settings) = spec.tables();
-            load(&table, &sent)?;
-            producer(&table, &settings)?;
-        }
-        let main: BTreeSet<_> = self.consumers.iter().map(|spec| &spec.group).collect();
-        for (name, spec) in &self.groups {
-            let table = named("groups", name)?;
-            let why = "the group of [consumers] has this id; choose another name";
-            require(!main.contains(name), "groups", name, why)?;
-            group(&table, &spec.table(name))?;
-        }
-        for (name, spec) in &self.readers {
-            interval(&format!("{}.interval", named("readers", name)?), spec.interval)?;
+        let why = "a producer of kbench's own is called so; choose another name";
+        let mut producers = self.producers.keys();
+        let reserved = producers.find(|name| RESERVED.contains(&name.as_str()));
+        require(reserved.is_none(), "producers", reserved.map_or("", |name| name), why)?;
+        let why = "the group of [consumers] has this id; choose another name";
+        let main = self.consumers.as_ref().map(|consumers| &consumers.group);
+        let twice = main.filter(|group| self.groups.contains_key(*group));
+        require(twice.is_none(), "groups", twice.map_or("", |name| name), why)?;
+        for (kind, name, spec) in self.named() {
+            spec.validate(&named(kind, name)?)?;
         }
         Ok(())
     }
@@ -64,7 +57,7 @@ fn named(kind: &str, name: &str) -> Result<String, SpecError> {
     Ok(format!("{kind}.{name}"))
 }
 
-fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
+pub(super) fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
     let (key, rate) = match load.rate {
         Rate::PerSecond(n) => ("per_second", n),
         Rate::PerBrokerPerSecond(n) => ("per_broker_per_second", n),
@@ -76,14 +69,14 @@ fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
     require((1..=1_000_000).contains(&load.keys), &format!("{table}.keys"), load.keys, why)
 }
 
-fn producer(table: &str, producer: &ProducerSpec) -> Result<(), SpecError> {
+pub(super) fn producer(table: &str, producer: &ProducerSpec) -> Result<(), SpecError> {
     let why = format!("needs {table}.acks = \"all\"; set idempotence = false for fewer acks");
     let possible = !producer.idempotence || producer.acks == Acks::All;
     require(possible, &format!("{table}.idempotence"), true, &why)?;
     settings(table, &producer.settings)
 }
 
-fn group(table: &str, group: &ConsumersSpec) -> Result<(), SpecError> {
+pub(super) fn group(table: &str, group: &ConsumersSpec) -> Result<(), SpecError> {
     let why = format!("must be from 1 to 100; remove [{table}] for a load that it does not read");
     let members = group.members;
     require((1..=100).contains(&members), &format!("{table}.members"), members, &why)?;
@@ -135,7 +128,8 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
     Ok(())
 }
 
-fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
+/// Refuses an interval that is too short.
+pub(crate) fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
     let why = format!(
         "must be at least \"{}\"",
         humantime_serde::re::humantime::format_duration(MIN_INTERVAL)
@@ -220,9 +214,10 @@ interval = "250ms"
     fn further_clients_have_names_and_the_main_ones_keys_below_them() {
         let text = format!("{}{NAMED}", text());
         let spec = WorkloadSpec::parse(&text).unwrap();
-        let (load, producer) = spec.producers["bulk"].tables();
-        assert_eq!((load.rate, producer.acks), (Rate::PerBrokerPerSecond(10), Acks::Leader));
-        assert_eq!(spec.groups["audit"].table("audit").group, "audit");
+        let bulk = &spec.producers["bulk"];
+        assert_eq!((bulk.rate, bulk.acks), (Rate::PerBrokerPerSecond(10), Acks::Leader));
+        let names: Vec<_> = spec.named().iter().map(|(kind, name, _)| (*kind, *name)).collect();
+        assert_eq!(names, [("producers", "bulk"), ("groups", "audit"), ("readers", "oldest")]);
         let again = toml::to_string(&spec).unwrap();
         assert_eq!(WorkloadSpec::parse(&again).unwrap(), spec);
         for (from, to, key) in [

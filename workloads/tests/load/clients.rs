@@ -151,7 +151,7 @@ fn several_clients_of_a_kind_share_a_topic_and_grow_with_it() {
         Client::Producer { producer, .. } => producer,
         _ => panic!("{name}"),
     };
-    let producers = ["producer-0", "probe-producer-0", "bulk-producer-0", "killable-producer-0"];
+    let producers = ["producer-0", "probe-producer-0", "killable-producer-0", "bulk-producer-0"];
     assert_eq!(producers.map(number), [0, 1, 2, 3], "each record says who sent it");
     let reads = |e: &&Entry| matches!(e, Entry::Read { partition: 3, .. });
     assert!(history["oldest-reader"].entries.iter().any(|entry| reads(&entry)));

@@ -171,6 +171,17 @@ fn a_table_is_made_by_several_changes_together() {
 }
 
 #[test]
+fn a_workload_s_further_clients_are_made_by_their_keys() {
+    let keys = ["readers.oldest.interval=50ms", "groups.audit.members=2"]
+        .map(|key| format!("workload.{key}"));
+    let interval = "workload.groups.audit.commit_interval=1s";
+    let table = with::<WorkloadSpec>("smoke", &[&keys[0], &keys[1], interval]).unwrap();
+    assert_eq!(table["groups"]["audit"]["members"], Value::Integer(2));
+    let alone = refusal::<WorkloadSpec>("smoke", &[&keys[1]]);
+    assert!(alone.contains("missing field `commit_interval`"), "{alone}");
+}
+
+#[test]
 fn of_two_changes_of_one_key_the_later_wins() {
     let keys = ["workload.load.keys=5", "workload.load.record_bytes=100", "workload.load.keys=7"];
     let table = with::<WorkloadSpec>("smoke", &keys).unwrap();

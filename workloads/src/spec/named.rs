@@ -1,0 +1,89 @@
+//! Further producers and groups on the main topic.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use results::record::history::LoadRole;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Acks, Compression, ConsumersSpec, LoadSpec, NamedSpec, ProducerSpec, Rate, SpecError, validate,
+};
+use crate::load::List;
+
+/// A further producer: what it sends, and its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedProducerSpec {
+    /// Records per second.
+    pub rate: Rate,
+    /// Bytes of a record's value, kbench's header included.
+    pub record_bytes: usize,
+    /// Number of different keys.
+    pub keys: u32,
+    /// Who must have a record before it is acked.
+    pub acks: Acks,
+    /// Whether the broker removes duplicates of retries.
+    pub idempotence: bool,
+    /// Compression of batches.
+    pub compression: Compression,
+    /// Further settings of librdkafka, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl NamedProducerSpec {
+    /// The two tables of the main producer that say the same.
+    fn tables(&self) -> (LoadSpec, ProducerSpec) {
+        let Self { rate, record_bytes, keys, acks, idempotence, compression, settings } =
+            self.clone();
+        let load = LoadSpec { rate, record_bytes, keys };
+        (load, ProducerSpec { acks, idempotence, compression, settings })
+    }
+}
+
+/// A further group; its table's name is its group id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedGroupSpec {
+    /// Number of members.
+    pub members: u16,
+    /// Time between two commits of a member.
+    #[serde(with = "humantime_serde")]
+    pub commit_interval: Duration,
+    /// Further settings of librdkafka, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl NamedGroupSpec {
+    /// The table `[consumers]` that says the same.
+    fn table(&self, group: &str) -> ConsumersSpec {
+        let Self { members, commit_interval, settings } = self.clone();
+        ConsumersSpec { group: group.to_owned(), members, commit_interval, settings }
+    }
+}
+
+impl NamedSpec for NamedProducerSpec {
+    fn validate(&self, table: &str) -> Result<(), SpecError> {
+        let (load, producer) = self.tables();
+        validate::load(table, &load)?;
+        validate::producer(table, &producer)
+    }
+
+    fn add_to(&self, name: &str, list: &mut List<'_>) {
+        let (load, producer) = self.tables();
+        list.producer(name, LoadRole::Extra, &load, &producer);
+    }
+}
+
+impl NamedSpec for NamedGroupSpec {
+    fn validate(&self, table: &str) -> Result<(), SpecError> {
+        // The name is the group's id, and has been looked at.
+        validate::group(table, &self.table(""))
+    }
+
+    fn add_to(&self, name: &str, list: &mut List<'_>) {
+        list.group(&self.table(name));
+    }
+}
