@@ -27,6 +27,7 @@ pub enum Healed {
 /// # Errors
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
 pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
+    run.readable()?;
     let Some(_lock) = run.lock()? else { return Ok(Healed::StillRunning) };
     let spec = run.spec()?;
     let mut undone = Vec::new();

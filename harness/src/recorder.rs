@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::log::EventLog;
 use results::record::event::{Event, EventKind};
+use results::record::trial::EVENTS;
 
 use crate::failure::Failure;
 
@@ -23,7 +24,7 @@ impl Recorder {
     /// # Errors
     /// An infrastructure failure when it cannot be written.
     pub fn create(dir: &Path, clock: RunClock) -> Result<Self, Failure> {
-        let path = dir.join("events.jsonl");
+        let path = dir.join(EVENTS);
         let log =
             EventLog::create(path).map_err(|error| Failure::infrastructure(error.to_string()))?;
         Ok(Self { clock, log: Mutex::new(log) })

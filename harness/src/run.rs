@@ -1,46 +1,20 @@
 //! The coordinator: runs the trials of a spec in sandboxes, a few at a time, shows them live, and
-//! judges what they recorded.
+//! has what they recorded judged.
 //!
 //! The coordinator measures nothing itself. Each trial is a process of its own (see [`crate::trial`])
-//! that writes its files; judging reads those files, here and in `kbench check` alike.
+//! that writes its files; [`results`] reads and judges those files, here and in `kbench check` alike.
 
 mod trials;
 
-use std::path::Path;
 use std::time::Duration;
 
-use faults::plan::Plan;
-use results::judge::check::{self, CheckContext};
-use results::judge::timeline::Timeline;
-use results::record::environment::Environment;
-use results::record::event::{EventKind, log};
-use results::record::history::Files;
-use results::report::{self, Report, RunMeta, Trial};
+use results::report::{Judged, Question, RunMeta};
 
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::provision;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
-
-/// A judged run: the report, and the records that it was made of.
-pub struct Judged {
-    /// The report.
-    pub report: Report,
-    trials: Vec<Trial>,
-}
-
-impl Judged {
-    /// Writes the report's files into the run's directory.
-    ///
-    /// # Errors
-    /// An infrastructure failure when one cannot be written.
-    pub fn write(&self, dir: &RunDir) -> Result<(), Failure> {
-        self.report
-            .write_all(dir.path(), &self.trials)
-            .map_err(|error| Failure::infrastructure(error.to_string()))
-    }
-}
 
 /// Writes the resolved spec into the run's directory.
 ///
@@ -96,7 +70,9 @@ fn estimate(spec: &RunSpec) -> Duration {
 /// Heals what killed runs in the same folder left; runs that still go on are left alone.
 fn sweep(dir: &RunDir) -> Result<(), Failure> {
     for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
+        // What another kbench recorded is for that one to heal; its sandbox has died with it.
         if run != *dir
+            && run.readable().is_ok()
             && let Healed::Undone(what) = heal::heal(&run)?
         {
             eprintln!("left by {}: {}", run.name(), what.join(", "));
@@ -110,24 +86,22 @@ fn sweep(dir: &RunDir) -> Result<(), Failure> {
 /// # Errors
 /// A failure when nothing can be judged because no trial left a readable record.
 pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failure> {
-    let mut trials = Vec::new();
-    let mut problems = Vec::new();
-    for number in 1..=spec.trials {
-        match load_trial(number, &dir.trial(number, spec.trials), spec.plan.as_ref()) {
-            Ok((trial, cut)) => {
-                trials.push(trial);
-                problems.extend(cut.map(|cut| format!("trial {number}: {cut}")));
-            }
-            Err(text) => problems.push(format!("trial {number}: {text}")),
-        }
-    }
-    if trials.is_empty() {
-        let name = dir.name();
-        let why = problems.join("; ");
-        return Err(Failure::unknown(format!("{name} holds nothing to judge: {why}")));
-    }
+    Judged::of(dir.path(), &question(spec, strict))
+        .map_err(|error| Failure::unknown(error.to_string()))
+}
+
+/// Writes the report's files into the run's directory.
+///
+/// # Errors
+/// An infrastructure failure when one cannot be written.
+pub fn write(judged: &Judged, dir: &RunDir) -> Result<(), Failure> {
+    judged.write(dir.path()).map_err(|error| Failure::infrastructure(error.to_string()))
+}
+
+/// What the judge needs to know of a run beside its record.
+fn question(spec: &RunSpec, strict: bool) -> Question {
     let brokers = spec.cluster.brokers().len() as u32;
-    let meta = RunMeta {
+    let run = RunMeta {
         run_id: spec.run_id.clone(),
         command: spec.command.clone(),
         workload: spec.workload.name.clone(),
@@ -140,42 +114,7 @@ pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failu
         trials_asked: spec.trials,
         strict,
     };
-    let mut report = report::judge(&meta, &trials, &spec.claims)
-        .map_err(|error| Failure::unknown(format!("{} cannot be judged: {error}", dir.name())))?;
-    report.problems.extend(problems);
-    Ok(Judged { report, trials })
-}
-
-fn load_trial(
-    number: u32,
-    dir: &Path,
-    plan: Option<&Plan>,
-) -> Result<(Trial, Option<String>), String> {
-    let (events, cut) = log::read(&dir.join("events.jsonl")).map_err(|e| e.to_string())?;
-    let failed = events.iter().find_map(|event| match &event.kind {
-        EventKind::TrialFailed { text, .. } => Some(text.clone()),
-        _ => None,
-    });
-    let history_dir = dir.join("history");
-    if let (Some(text), false) = (&failed, history_dir.is_dir()) {
-        return Err(text.clone());
-    }
-    let killed = events.iter().filter_map(|event| match &event.kind {
-        EventKind::ClientKilled { client, history_bytes } => {
-            Some((client.as_str(), *history_bytes))
-        }
-        _ => None,
-    });
-    let history = Files::open(&history_dir).map_err(|error| error.to_string())?.killed(killed);
-    // Written when the cluster is up; a trial cut short before has none, and nothing is assumed.
-    let environment: Environment = std::fs::read(dir.join("environment.json"))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    let allowed = plan.into_iter().flat_map(|plan| &plan.anomalies).map(|one| one.as_str());
-    let faults = Timeline::new(&events).faults;
-    let context = CheckContext { faults, allowed: allowed.collect() };
-    let checks = check::all(&history, &context).map_err(|error| error.to_string())?;
-    let history = Box::new(history);
-    Ok((Trial { number, environment, events, history, checks }, failed.or(cut)))
+    let allowed = spec.plan.iter().flat_map(|plan| &plan.anomalies);
+    let allowed = allowed.map(|anomaly| anomaly.as_str().to_owned()).collect();
+    Question { run, claims: spec.claims.clone(), allowed }
 }

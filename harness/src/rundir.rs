@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use results::record::format::{self, FormatError};
+use results::record::trial;
 
 use crate::failure::Failure;
 use crate::spec::RunSpec;
@@ -37,6 +39,7 @@ impl RunDir {
         enough_space(out)?;
         let path = out.join(name);
         fs::create_dir(&path).map_err(|error| cannot("the folder of runs", &error))?;
+        format::write(&path).map_err(|error| cannot("the folder of runs", &error))?;
         let run = Self(fs::canonicalize(&path).unwrap_or(path));
         let lock = run.lock()?.ok_or_else(|| cannot("the lock of a run in", &"it is held"))?;
         point_latest(out, name).map_err(|error| cannot("the link `latest` in", &error))?;
@@ -84,14 +87,28 @@ impl RunDir {
 
     /// Directory of trial `number` (from 1) of `trials`: the run's own when there is only one.
     pub fn trial(&self, number: u32, trials: u32) -> PathBuf {
-        if trials == 1 { self.0.clone() } else { self.0.join(format!("trials/{number}")) }
+        trial::directory(&self.0, number, trials)
+    }
+
+    /// Makes sure that this kbench reads what is recorded here.
+    ///
+    /// # Errors
+    /// A usage failure when it is of another format.
+    pub fn readable(&self) -> Result<(), Failure> {
+        format::require(&self.0).map_err(|error| match error {
+            FormatError::Io { .. } => Failure::unknown(error.to_string()),
+            FormatError::Unnumbered { .. } | FormatError::Other { .. } => {
+                Failure::usage(error.to_string())
+            }
+        })
     }
 
     /// Reads the resolved spec.
     ///
     /// # Errors
-    /// An unknown-failure when the file is damaged.
+    /// A usage failure when the run is of another format; an unknown-failure when the file is damaged.
     pub fn spec(&self) -> Result<RunSpec, Failure> {
+        self.readable()?;
         let path = self.0.join("spec.toml");
         let text = fs::read_to_string(&path).map_err(|error| {
             Failure::unknown(format!("{} cannot be read: {error}", path.display()))

@@ -25,6 +25,7 @@ use nix::sys::signal::Signal;
 use results::record::clock::RunClock;
 use results::record::event::{EventKind, Stage};
 use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use results::record::trial::HISTORY;
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -218,7 +219,7 @@ impl Trial {
                 partitions: topic.assignment.len() as u32,
                 brokers: self.spec.cluster.brokers().len() as u32,
                 probe_topic: self.spec.workload.probe.is_some().then(|| PROBE_TOPIC.to_owned()),
-                history_dir: self.files.join("history"),
+                history_dir: self.files.join(HISTORY),
                 clock: self.recorder.clock(),
                 seed: self.spec.seed,
                 worker: kills.then_some(worker),
@@ -276,7 +277,7 @@ impl Trial {
         let topic = self.spec.cluster.main_topic().name.clone();
         let partitions = lab.members.partitions(&topic);
         let bootstrap = lab.cluster.servers().bootstrap();
-        let history = self.files.join("history");
+        let history = self.files.join(HISTORY);
         let run = self.spec.run_number;
         let clock = self.recorder.clock();
         blocking(move || {
@@ -298,7 +299,7 @@ impl Trial {
             client: Client::BatchHeaders,
         };
         let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
-        let history = self.files.join("history");
+        let history = self.files.join(HISTORY);
         let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
         let deadline = Instant::now() + BATCHES_LIMIT;
         for partition in 0..partitions as i32 {

@@ -167,6 +167,39 @@ fn a_missing_run_is_a_usage_error() {
 }
 
 #[test]
+fn a_run_of_another_format_is_refused_by_its_number_and_left_alone() {
+    let out = tempfile::tempdir().expect("a folder");
+    let run = out.path().join("old");
+    std::fs::create_dir(&run).expect("a run's directory");
+    write(&run, "spec.toml", "run_id = 'old'\n");
+    let refused = |text: &str| {
+        for verb in ["check", "report", "replay", "heal"] {
+            let mut command = kbench();
+            command.arg(verb).arg(&run).arg("--out").arg(out.path());
+            let (code, stdout, stderr) = output(&mut command);
+            let flat = flat(&stderr);
+            assert!(
+                code == 2 && stdout.is_empty() && flat.contains(text),
+                "{verb}: {code} {stderr}"
+            );
+            assert!(flat.contains("this kbench reads format 1"), "{verb}: {stderr}");
+        }
+        let mut all = kbench();
+        all.args(["heal", "--all", "--out"]).arg(out.path());
+        let (code, _, stderr) = output(&mut all);
+        assert!(code == 2 && flat(&stderr).contains(text), "{code} {stderr}");
+    };
+    refused("has no format number");
+    write(&run, "format", "7\n");
+    refused("is in format 7 of run directories");
+    let mut listed = kbench();
+    let (code, stdout, _) = output(listed.args(["list", "runs", "--out"]).arg(out.path()));
+    assert!(code == 0 && stdout.contains("another format"), "{stdout}");
+    let names = std::fs::read_dir(&run).expect("a folder").count();
+    assert_eq!(names, 2, "nothing was written");
+}
+
+#[test]
 fn doctor_names_what_is_missing_and_the_cure() {
     let empty = tempfile::tempdir().expect("a folder");
     let (code, stdout, _) = output(kbench().arg("doctor").env("PATH", empty.path()));

@@ -199,6 +199,7 @@ fn producer_epochs_are_known(run: &Path) {
 
 fn every_file_is_there(run: &Path) {
     for name in [
+        "format",
         "spec.toml",
         "environment.json",
         "events.jsonl",

@@ -4,22 +4,25 @@
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::judge::verdict::{Check, Verdict};
+use crate::judge::claim;
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
 use crate::record::event::{
     BrokerId, Detection, Effect, Event, EventKind, MetadataPlane, Process, Risk, Role, Stage, Takes,
 };
 use crate::record::history::*;
-use crate::report::{RunMeta, Trial};
+use crate::record::trial::Trial;
+use crate::report::{Question, RunMeta};
 
 /// Topic of the main load.
 pub(crate) const TOPIC: &str = "user-events";
 /// Topic of the acks=1 probe.
 pub(crate) const PROBE: &str = "probe";
 const EVERY_S: f64 = 0.02;
+/// A consumer commits after so many records of a partition.
+const COMMIT_EVERY: u64 = 500;
 const PLANE: MetadataPlane = MetadataPlane::Zookeeper;
 
 /// A time in which a partition does not answer one kind of client; `to` none: never again.
@@ -38,8 +41,6 @@ pub(crate) struct Fixture {
     outages: Vec<Outage>,
     load: (f64, f64),
     epoch: i32,
-    /// Checks that the trial comes with.
-    pub(crate) checks: Vec<Check>,
 }
 
 /// The effect of a kill.
@@ -58,14 +59,8 @@ pub(crate) fn at(seconds: f64) -> RunTime {
 impl Fixture {
     /// A healthy cluster with load from 10 s to `load_end`; broker 3 is the controller.
     pub(crate) fn new(number: u32, load_end: f64) -> Self {
-        let mut f = Self {
-            number,
-            events: vec![],
-            outages: vec![],
-            load: (10.0, load_end),
-            epoch: 1,
-            checks: CHECKS.iter().map(|name| passed(name)).collect(),
-        };
+        let mut f =
+            Self { number, events: vec![], outages: vec![], load: (10.0, load_end), epoch: 1 };
         let run_id = "2026-11-23T080000Z-test-abc".to_owned();
         f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms: 1_000_000 });
         f.stage(0.0, Stage::Starting);
@@ -291,6 +286,7 @@ impl Fixture {
                 self.producer("probe", PROBE, 1, LoadRole::Probe),
                 self.reads(),
                 self.consumer(),
+                self.drain(),
             ],
         };
         Trial {
@@ -298,7 +294,7 @@ impl Fixture {
             environment: environment(),
             events: self.events,
             history: Box::new(history),
-            checks: self.checks,
+            trouble: vec![],
         }
     }
 
@@ -379,20 +375,35 @@ impl Fixture {
                 let Some(acked) = self.answered("main", partition, due) else {
                     continue;
                 };
-                let record = Observed::Record(RecordId {
-                    producer: 1,
-                    incarnation: 0,
-                    partition,
-                    sequence: n,
-                    key: 0,
-                    due: at(due),
-                });
-                let got = at(acked + 0.004);
-                entries.push(Entry::Poll(Poll { partition, offset: n as i64, at: got, record }));
+                let offset = n as i64;
+                let (record, got) = (record(partition, n, due), at(acked + 0.004));
+                entries.push(Entry::Poll(Poll { partition, offset, at: got, record }));
+                if n % COMMIT_EVERY == 0 {
+                    let (offset, at) = (offset + 1, at(acked + 0.005));
+                    entries.push(Entry::Commit { partition, at, offset, error: None });
+                }
             }
         }
         let group = "analytics".to_owned();
         stream("consumer-7", TOPIC, Client::GroupConsumer { consumer: 7, group }, entries)
+    }
+
+    /// Everything acked is in the log at the offset of its slot.
+    fn drain(&self) -> Stream {
+        let mut entries = vec![];
+        for partition in 0..3 {
+            let read = at(self.load.1 + 1.5);
+            let mut end = 0;
+            for (n, due) in self.slots() {
+                if self.answered("main", partition, due).is_some() {
+                    let (offset, record) = (n as i64, record(partition, n, due));
+                    entries.push(Entry::Poll(Poll { partition, offset, at: read, record }));
+                    end = offset + 1;
+                }
+            }
+            entries.push(Entry::Drained { partition, end_offset: end, reached: end, at: read });
+        }
+        stream("drain", TOPIC, Client::Drain, entries)
     }
 }
 
@@ -478,7 +489,13 @@ pub(crate) fn environment() -> Environment {
     }
 }
 
-pub(crate) fn run(trials_asked: u32) -> RunMeta {
+/// What is asked of a run of so many trials: the guide's claims.
+pub(crate) fn question(trials_asked: u32) -> Question {
+    let (claims, allowed) = (claim::guide().unwrap(), BTreeSet::new());
+    Question { run: run(trials_asked), claims, allowed }
+}
+
+fn run(trials_asked: u32) -> RunMeta {
     RunMeta {
         run_id: "2026-11-23T080000Z-test-abc".to_owned(),
         command: "kbench run --workload test".to_owned(),
@@ -494,25 +511,10 @@ pub(crate) fn run(trials_asked: u32) -> RunMeta {
     }
 }
 
-const CHECKS: [&str; 7] = [
-    "lost",
-    "lost-tail",
-    "offset-mismatch",
-    "order-producer",
-    "order-realtime",
-    "commit-regress",
-    "commit-skip",
-];
-
-fn passed(name: &str) -> Check {
-    Check {
-        name: name.to_owned(),
-        verdict: Verdict::Valid,
-        count: 0,
-        examined: 15_000,
-        note: None,
-        witnesses: vec![],
-    }
+/// The record that the main producer sent in slot `n`.
+fn record(partition: i32, n: u64, due: f64) -> Observed {
+    let (producer, incarnation, sequence, key, due) = (1, 0, n, 0, at(due));
+    Observed::Record(RecordId { producer, incarnation, partition, sequence, key, due })
 }
 
 fn stream(name: &str, topic: &str, client: Client, entries: Vec<Entry>) -> Stream {

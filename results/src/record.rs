@@ -1,9 +1,12 @@
-//! The words that everybody in kbench records in.
+//! The words that everybody in kbench records in, and the files that they are recorded in.
 //!
 //! [`clock`]: the run's one clock. [`event`]: what happened to the cluster. [`history`]: what the
-//! clients saw. [`environment`]: where and with which settings.
+//! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
+//! [`format`]: which run directories are read.
 
 pub mod clock;
 pub mod environment;
 pub mod event;
+pub mod format;
 pub mod history;
+pub mod trial;

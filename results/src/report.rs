@@ -1,6 +1,7 @@
 //! The report of a run: one document, in several forms.
 //!
-//! [`judge()`] makes it from recorded data alone, so it can be made again. `report.json` is this
+//! [`judge()`] makes it from a [`Question`] and recorded data alone, so it can be made again; a
+//! [`Judged`] run is that of a directory. `report.json` is this
 //! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
 //! forms ([`text`], [`csv`], [`junit`]) are views of it; [`files`] writes them all.
 //! Absent: HTML, and comparing runs.
@@ -9,22 +10,25 @@ pub mod csv;
 pub mod exit;
 pub mod files;
 pub mod judge;
+mod judged;
 pub mod junit;
 #[cfg(test)]
 mod tests;
 pub mod text;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::judge::claim::ClaimResult;
+use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::latency::Percentiles;
 use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
-use crate::record::history::Source;
 
 pub use judge::judge;
+pub use judged::{Judged, NothingRecorded};
 
 /// Version of the document's keys.
 pub const FORMAT: u32 = 2;
@@ -56,19 +60,15 @@ pub struct RunMeta {
     pub strict: bool,
 }
 
-/// All that was recorded of one trial.
-#[derive(Debug)]
-pub struct Trial {
-    /// Number, from 1.
-    pub number: u32,
-    /// Where it ran.
-    pub environment: Environment,
-    /// What happened.
-    pub events: Vec<Event>,
-    /// What the clients saw.
-    pub history: Box<dyn Source>,
-    /// What the checkers found in the history.
-    pub checks: Vec<Check>,
+/// What judging needs to know of a run beside what its trials recorded.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What the run was asked to do.
+    pub run: RunMeta,
+    /// The claims to judge.
+    pub claims: Vec<Claim>,
+    /// Names of anomalies that the run's plan allows: they are counted, and shown.
+    pub allowed: BTreeSet<String>,
 }
 
 /// The report of a run.

@@ -14,6 +14,11 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     };
     let mut code = ExitCode::SUCCESS;
     for run in &runs {
+        if let Err(failure) = run.readable() {
+            failure.print();
+            code = failure.exit_code();
+            continue;
+        }
         match heal::heal(run)? {
             Healed::Nothing => println!("{}: nothing to heal", run.name()),
             Healed::Undone(what) => {

@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use results::report::{Report, text};
+use results::report::{Judged, Report, text};
 
 use super::{Format, JudgeArgs};
 use crate::failure::Failure;
-use crate::run::{self, Judged};
+use crate::run;
 use crate::rundir::RunDir;
 
 pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
@@ -17,7 +17,7 @@ pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
 
 pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     let (dir, judged) = judged(args)?;
-    judged.write(&dir)?;
+    run::write(&judged, &dir)?;
     print(&judged.report, &dir, args.format)
 }
 

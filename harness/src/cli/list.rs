@@ -112,7 +112,11 @@ fn runs(args: &ListArgs) -> Rows {
                 .as_ref()
                 .and_then(|report| report["verdict"].as_str().map(str::to_owned))
                 .unwrap_or_else(|| "no report".into());
-            let command = run.spec().map_or_else(|_| "spec.toml is damaged".into(), |s| s.command);
+            let command = match (run.readable(), run.spec()) {
+                (Ok(()), Ok(spec)) => spec.command,
+                (Ok(()), Err(_)) => "spec.toml is damaged".to_owned(),
+                (Err(_), _) => "recorded in another format of run directories".to_owned(),
+            };
             vec![run.name(), verdict, command]
         })
         .collect();

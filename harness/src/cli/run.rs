@@ -35,7 +35,7 @@ fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Fai
     run::save_spec(spec, &dir)?;
     run::run(spec, &dir)?;
     let judged = run::judge(spec, &dir, spec.strict)?;
-    judged.write(&dir)?;
+    run::write(&judged, &dir)?;
     judge::print(&judged.report, &dir, format)
 }
 

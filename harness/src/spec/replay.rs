@@ -2,6 +2,7 @@
 
 use faults::plan;
 use results::record::event::log;
+use results::record::trial::EVENTS;
 
 use super::RunSpec;
 use super::request::{Asked, fresh_number, name_of_run, permitted};
@@ -23,7 +24,7 @@ pub fn replay(of: &RunDir, number: u32, asked: &Asked) -> Result<RunSpec, Failur
         Failure::usage(format!("trial {number} of {} cannot be repeated: {why}", of.name()))
     };
     let recorded = spec.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
-    let events = of.trial(number, spec.trials).join("events.jsonl");
+    let events = of.trial(number, spec.trials).join(EVENTS);
     let (events, _) = log::read(&events).map_err(|error| cannot(&error))?;
     let plan = plan::replay(recorded, &events, &spec.cluster.processes())
         .map_err(|error| cannot(&error))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use results::record::environment::{Environment, Settings};
 use results::record::event::{EventKind, Role};
+use results::record::trial::ENVIRONMENT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use workloads::Load;
@@ -60,7 +61,7 @@ pub(super) async fn record(
         settings: settings(spec, lab, recorder).await?,
         producer: load.producer_settings().clone(),
     };
-    let path = files.join("environment.json");
+    let path = files.join(ENVIRONMENT);
     let text = serde_json::to_vec_pretty(&environment)
         .map_err(|error| Failure::infrastructure(format!("no environment: {error}")))?;
     std::fs::write(&path, text).map_err(|error| {

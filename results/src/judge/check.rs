@@ -95,7 +95,7 @@ pub struct CheckContext {
     /// The faults; a witness names the one that was in force.
     pub faults: Vec<FaultSpan>,
     /// Names of anomalies that the plan allows: they are counted, and shown.
-    pub allowed: BTreeSet<&'static str>,
+    pub allowed: BTreeSet<String>,
 }
 
 /// Name of the anomaly that a record is in the log again, written in a new epoch of its producer.

@@ -11,7 +11,8 @@ use crate::judge::latency::interval_log;
 use crate::record::event::Event;
 use crate::record::history::Source;
 
-use super::{Report, Trial, csv, junit};
+use super::{Report, csv, junit};
+use crate::record::trial::Trial;
 
 /// The report's document.
 pub const REPORT_JSON: &str = "report.json";

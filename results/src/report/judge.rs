@@ -1,6 +1,7 @@
 //! Makes the report from recorded data. Pure: the same data give the same report.
 
-use crate::judge::claim::{self, Claim, TrialFacts};
+use crate::judge::check::{self, CheckContext};
+use crate::judge::claim::{self, TrialFacts};
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
 use crate::judge::latency::{Histograms, Load, percentiles};
@@ -10,32 +11,38 @@ use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
 use crate::record::history::{Ending, Endings, HistoryError};
+use crate::record::trial::Trial;
 
 use super::*;
 
 /// Witnesses that a check of all trials keeps.
 const WITNESSES: usize = 5;
 
-/// Judges a run: its trials, and the claims over all of them.
-///
-/// # Errors
-/// When the history of a trial cannot be read.
-pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Result<Report, HistoryError> {
+/// Judges a run: its trials, and the claims over all of them. A trial whose history cannot be read
+/// is missing from the report, which says so.
+pub fn judge(question: &Question, trials: &[Trial]) -> Report {
+    let Question { run, claims, .. } = question;
     let was = |event: &Event| event.kind == EventKind::Interrupted;
     let interrupted = trials.iter().any(|trial| trial.events.iter().any(was));
     let mut parts = Parts { interrupted, ..Parts::default() };
-    let measured = trials.iter().map(|trial| Measured::of(run, trial));
-    let measured = measured.collect::<Result<Vec<_>, _>>()?;
+    let mut measured = Vec::new();
+    for trial in trials {
+        match Measured::of(question, trial) {
+            Ok(trial) => measured.push(trial),
+            Err(error) => parts.problems.push(format!("trial {}: {error}", trial.number)),
+        }
+    }
+    let judged = measured.len() as u32;
     let mut whole = Load::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
     let schedule_lag = validity::schedule_lag(&whole);
     let facts: Vec<_> =
         measured.into_iter().map(|measured| parts.add(run, measured, &schedule_lag)).collect();
-    if (trials.len() as u32) < run.trials_asked {
-        let missing = format!("{} of {} trials were recorded", trials.len(), run.trials_asked);
+    if judged < run.trials_asked {
+        let missing = format!("{judged} of {} trials were recorded", run.trials_asked);
         parts.doubt(missing);
     }
-    let mut checks = merge_checks(&parts.checks, trials.len());
+    let mut checks = merge_checks(&parts.checks, judged);
     checks.push(schedule_lag);
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let mut report = Report {
@@ -43,7 +50,7 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Result<Report
         run: run.clone(),
         verdict: worst.max(parts.verdict),
         exit_code: 0,
-        trials: trials.len() as u32,
+        trials: judged,
         interrupted: parts.interrupted,
         claims: claims.iter().map(|claim| claim::judge(claim, &facts)).collect(),
         faults: parts.faults,
@@ -57,26 +64,31 @@ pub fn judge(run: &RunMeta, trials: &[Trial], claims: &[Claim]) -> Result<Report
         problems: parts.problems,
     };
     report.exit_code = exit::code(&report);
-    Ok(report)
+    report
 }
 
 /// A trial, and what was measured of it.
 struct Measured<'a> {
     trial: &'a Trial,
     timeline: Timeline<'a>,
+    /// What the checkers found in its history.
+    checks: Vec<Check>,
     figures: Figures,
     /// Name of each stream, and how it ends.
     streams: Vec<(String, Ending)>,
 }
 
 impl<'a> Measured<'a> {
-    fn of(run: &RunMeta, trial: &'a Trial) -> Result<Self, HistoryError> {
+    fn of(question: &Question, trial: &'a Trial) -> Result<Self, HistoryError> {
         let timeline = Timeline::new(&trial.events);
         let source = Endings::of(&*trial.history);
-        let figures = Figures::of(&source, &timeline, run.asked_per_s)?;
+        let faults = timeline.faults.clone();
+        let context = CheckContext { faults, allowed: question.allowed.clone() };
+        let checks = check::all(&source, &context)?;
+        let figures = Figures::of(&source, &timeline, question.run.asked_per_s)?;
         let names = trial.history.streams().into_iter().map(|stream| stream.name.to_owned());
         let streams = names.zip(source.all()?).collect();
-        Ok(Self { trial, timeline, figures, streams })
+        Ok(Self { trial, timeline, checks, figures, streams })
     }
 }
 
@@ -114,7 +126,7 @@ impl Default for Parts {
 impl Parts {
     /// Adds a trial, in a run of this schedule lag.
     fn add(&mut self, run: &RunMeta, measured: Measured<'_>, schedule_lag: &Check) -> TrialFacts {
-        let Measured { trial, timeline, figures, streams } = measured;
+        let Measured { trial, timeline, checks, figures, streams } = measured;
         let number = trial.number;
         let recovery = recovery::measure(number, &trial.environment, &timeline, &figures.service);
         let validity = validity::judge(&Conduct {
@@ -127,10 +139,12 @@ impl Parts {
         });
         let unusable = unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]));
         let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
-        let all_checks = trial.checks.iter().chain(&validity).chain(&expectation);
+        let all_checks = checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
         self.environments
             .push(TrialEnvironment { trial: number, environment: trial.environment.clone() });
+        let trouble = trial.trouble.iter();
+        self.problems.extend(trouble.map(|trouble| format!("trial {number}: {trouble}")));
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
@@ -143,7 +157,7 @@ impl Parts {
             faults: timeline.faults.clone(),
             skipped: timeline.skipped.clone(),
             recovery,
-            checks: trial.checks.clone(),
+            checks,
             acks_all: figures.acks_all,
             resumed: figures.resumed,
         }
@@ -275,7 +289,7 @@ pub(super) fn total(seconds: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// One check a name: the worst verdict, all counts, a few witnesses that name their trial.
-fn merge_checks(all: &[(u32, Check)], trials: usize) -> Vec<Check> {
+fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
     let mut merged: Vec<Check> = Vec::new();
     for (trial, check) in all {
         let mut check = check.clone();

@@ -4,14 +4,15 @@ mod sums;
 
 use super::*;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
-use crate::judge::claim::{self, Outcome};
+use crate::judge::claim::Outcome;
 use crate::judge::recovery::StreamKind;
 use crate::record::event::EventKind;
-use crate::record::history::{Ending, History};
+use crate::record::event::log::EventLog;
+use crate::record::history::{Ending, Entry, History, Poll, StreamWriter};
+use crate::record::trial::{self, Trial};
 
 fn report_of(trials: Vec<Trial>) -> Report {
-    let run = fixture::run(trials.len() as u32);
-    judge(&run, &trials, &claim::guide().unwrap()).unwrap()
+    judge(&fixture::question(trials.len() as u32), &trials)
 }
 
 /// What a strict run of this report would exit with.
@@ -187,9 +188,9 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
     assert_eq!((interrupted.verdict, interrupted.exit_code), (Verdict::Unknown, 3));
     assert!(interrupted.claims.iter().all(|c| c.outcome == Outcome::Undecided));
 
-    let mut run = fixture::run(1);
-    run.asked_per_s = 200.0;
-    let overloaded = judge(&run, &[three_faults(1).trial()], &claim::guide().unwrap()).unwrap();
+    let mut question = fixture::question(1);
+    question.run.asked_per_s = 200.0;
+    let overloaded = judge(&question, &[three_faults(1).trial()]);
     assert_eq!((overloaded.verdict, overloaded.exit_code), (Verdict::InvalidRun, 3));
     assert_eq!(outcome(&overloaded, "leader-failover"), Outcome::Undecided);
 
@@ -201,24 +202,34 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
     let truncated = report_of(vec![cut]);
     assert_eq!(truncated.verdict, Verdict::Unknown);
 
-    let missing = judge(&fixture::run(2), &[three_faults(1).trial()], &[]).unwrap();
+    let missing = judge(&fixture::question(2), &[three_faults(1).trial()]);
     assert_eq!(missing.verdict, Verdict::Unknown);
 }
 
 #[test]
 fn a_violated_guarantee_refutes_its_claim_and_fails_the_run() {
-    let mut f = three_faults(1);
-    f.checks[0].verdict = Verdict::Violated;
-    f.checks[0].count = 2;
-    let report = report_of(vec![f.trial()]);
+    let mut bad = three_faults(1).trial();
+    fixture::change(&mut bad, |history| {
+        let drain = history.streams.iter_mut().find(|stream| stream.name == "drain").unwrap();
+        let lost = |entry: &Entry| matches!(entry, Entry::Poll(Poll { offset: 70, .. }));
+        drain.entries.retain(|entry| !lost(entry));
+    });
+    let report = report_of(vec![bad]);
+    let lost = report.checks.iter().find(|check| check.name == "lost").unwrap();
+    assert_eq!((lost.verdict, lost.count), (Verdict::Violated, 3));
     assert_eq!((report.verdict, report.exit_code), (Verdict::Violated, 1));
     assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Refuted);
     let xml = junit::render(&report).unwrap();
     assert_eq!(xml.matches("<failure").count(), 1, "{xml}");
 
-    let mut nothing = three_faults(1);
-    nothing.checks[0].examined = 0;
-    assert_eq!(outcome(&report_of(vec![nothing.trial()]), "no-acked-loss"), Outcome::Undecided);
+    let mut nobody = three_faults(1).trial();
+    fixture::change(&mut nobody, |history| {
+        history.streams.retain(|stream| stream.name != "consumer-7");
+    });
+    let unread = report_of(vec![nobody]);
+    let regress = unread.checks.iter().find(|check| check.name == "commit-regress").unwrap();
+    assert_eq!((regress.verdict, regress.examined), (Verdict::Valid, 0));
+    assert_eq!(outcome(&unread, "consumers-resume"), Outcome::Undecided);
 }
 
 #[test]
@@ -305,7 +316,7 @@ fn the_terminal_report_reads_well() {
 fn all_files_are_written_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let trials = vec![three_faults(1).trial()];
-    let report = judge(&fixture::run(1), &trials, &claim::guide().unwrap()).unwrap();
+    let report = judge(&fixture::question(1), &trials);
     report.write_all(dir.path(), &trials).unwrap();
     let mut names: Vec<String> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -330,7 +341,7 @@ fn a_report_does_not_depend_on_how_its_history_is_divided() {
     let mut trials = vec![three_faults(1).trial()];
     let judged = |trials: &[Trial]| {
         let dir = tempfile::tempdir().unwrap();
-        let report = judge(&fixture::run(1), trials, &claim::guide().unwrap()).unwrap();
+        let report = judge(&fixture::question(1), trials);
         report.write_all(dir.path(), trials).unwrap();
         (report, std::fs::read_to_string(dir.path().join("latency.hlog")).unwrap())
     };
@@ -350,16 +361,64 @@ fn a_report_does_not_depend_on_how_its_history_is_divided() {
     trials[0].history = Box::new(fixture::Chopped(history, 7));
     let (mut divided, latency) = judged(&trials);
     assert_eq!(latency, whole.1);
-    let streams = |report: &mut Report| {
-        let complete = report.checks.iter_mut().find(|check| check.name == "history-complete");
-        std::mem::take(&mut complete.unwrap().examined)
-    };
     let mut whole = whole.0;
-    assert_eq!((streams(&mut whole), streams(&mut divided)), (4, 5));
-    let cpu = |report: &mut Report| report.checks.retain(|check| check.name != "client-cpu");
-    cpu(&mut whole);
-    cpu(&mut divided);
+    for report in [&mut whole, &mut divided] {
+        // These count streams, or divide by the number of producers.
+        let of_streams = ["history-complete", "unseen", "client-cpu"];
+        report.checks.retain(|check| !of_streams.contains(&&*check.name));
+    }
     assert_eq!(divided, whole);
+}
+
+/// Writes a trial down as a run would.
+fn write_down(trial: &Trial, dir: &std::path::Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut log = EventLog::create(dir.join(trial::EVENTS)).unwrap();
+    trial.events.iter().for_each(|event| log.append(event).unwrap());
+    let environment = serde_json::to_vec(&trial.environment).unwrap();
+    std::fs::write(dir.join(trial::ENVIRONMENT), environment).unwrap();
+    for stream in History::collect(&*trial.history).unwrap().streams {
+        let history = dir.join(trial::HISTORY);
+        let mut writer = StreamWriter::create(&history, &stream.name, &stream.header).unwrap();
+        stream.entries.iter().for_each(|entry| writer.push(entry).unwrap());
+        writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_run_s_directory_is_judged_as_it_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path();
+    let question = fixture::question(2);
+    assert!(Judged::of(run, &question).unwrap_err().to_string().contains("trial 2: cannot read"));
+
+    let trials = [three_faults(1).trial(), three_faults(2).trial()];
+    trials.iter().for_each(|one| write_down(one, &trial::directory(run, one.number, 2)));
+    let judged = Judged::of(run, &question).unwrap();
+    assert_eq!(judged.report, judge(&question, &trials));
+    judged.write(run).unwrap();
+    assert!(run.join("report.json").is_file() && run.join("latency.hlog").is_file());
+
+    // A client that was killed on purpose may have left half a block; one that was not may not.
+    let second = trial::directory(run, 2, 2);
+    let reads = second.join(trial::HISTORY).join("reads.kbh");
+    let whole = std::fs::read(&reads).unwrap();
+    std::fs::write(&reads, &whole[..whole.len() - 30]).unwrap();
+    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Unknown);
+    let (client, history_bytes) = ("reads".to_owned(), whole.len() as u64 - 30);
+    let killed = EventKind::ClientKilled { client, history_bytes };
+    let mut events = std::fs::read_to_string(second.join(trial::EVENTS)).unwrap();
+    events += &(serde_json::to_string(&Event { at: at(60.0), kind: killed }).unwrap() + "\n");
+    std::fs::write(second.join(trial::EVENTS), events).unwrap();
+    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Valid);
+
+    std::fs::write(second.join(trial::ENVIRONMENT), "{").unwrap();
+    let damaged = Judged::of(run, &question).unwrap().report;
+    let told = |text: &str| damaged.problems.iter().any(|problem| problem.contains(text));
+    assert!(told("trial 2: ") && told("environment.json cannot be read"), "{:?}", damaged.problems);
+    std::fs::remove_dir_all(&second).unwrap();
+    let missing = Judged::of(run, &question).unwrap().report;
+    assert_eq!((missing.verdict, missing.trials), (Verdict::Unknown, 1));
 }
 
 /// Keys that readers of `report.json` may count on.

@@ -272,14 +272,16 @@ fn batches(again: i64, [before, after]: [ProducerEpoch; 2], partitions: u32) -> 
 fn a_plan_may_allow_duplicates_in_a_new_epoch_and_no_others() {
     let twice = mutant("append a record again");
     let again = named(&twice, "duplicate").witnesses[0].offset.unwrap();
-    let judged = |epochs: Option<[(i64, i16); 2]>, allowed: &[&'static str]| {
+    let judged = |epochs: Option<[(i64, i16); 2]>, allowed: &[&str]| {
         let mut history = twice.clone();
         let partitions = history.streams[0].header.partitions;
         history.streams.extend(epochs.map(|epochs| {
             batches(again, epochs.map(|(id, epoch)| ProducerEpoch { id, epoch }), partitions)
         }));
-        let context =
-            CheckContext { allowed: allowed.iter().copied().collect(), ..CheckContext::default() };
+        let context = CheckContext {
+            allowed: allowed.iter().map(|name| (*name).to_owned()).collect(),
+            ..CheckContext::default()
+        };
         let checks = check::all(&history, &context).unwrap();
         let check = checks.into_iter().find(|check| check.name == "duplicate").unwrap();
         (check.verdict, check.witnesses[0].what.clone(), check.note.unwrap_or_default())

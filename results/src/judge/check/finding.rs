@@ -38,7 +38,7 @@ pub(super) struct Anomaly<'a> {
 pub(super) struct Finding<'c> {
     faults: &'c [FaultSpan],
     /// Names of the anomalies that the plan allows.
-    allowed: &'c BTreeSet<&'static str>,
+    allowed: &'c BTreeSet<String>,
     counts: [u64; 4],
     examined: u64,
     doubts: Vec<String>,
@@ -48,7 +48,7 @@ pub(super) struct Finding<'c> {
 }
 
 impl<'c> Finding<'c> {
-    pub(super) fn new(faults: &'c [FaultSpan], allowed: &'c BTreeSet<&'static str>) -> Self {
+    pub(super) fn new(faults: &'c [FaultSpan], allowed: &'c BTreeSet<String>) -> Self {
         Self {
             faults,
             allowed,

@@ -1,0 +1,57 @@
+//! A run's directory, judged: its report, and the trials that it was made of.
+
+use std::path::{Path, PathBuf};
+
+use super::files::WriteError;
+use super::{Question, Report, judge};
+use crate::record::trial::{self, Trial};
+
+/// A judged run.
+#[derive(Debug)]
+pub struct Judged {
+    /// The report.
+    pub report: Report,
+    trials: Vec<Trial>,
+}
+
+/// No trial of a run left anything to judge.
+#[derive(Debug, thiserror::Error)]
+#[error("{} holds nothing to judge: {why}", dir.display())]
+pub struct NothingRecorded {
+    /// The run's directory.
+    pub dir: PathBuf,
+    /// What is wrong with each of its trials.
+    pub why: String,
+}
+
+impl Judged {
+    /// Judges what is recorded in the run's directory `dir`; the same every time.
+    ///
+    /// # Errors
+    /// When no trial left a readable record.
+    pub fn of(dir: &Path, question: &Question) -> Result<Self, NothingRecorded> {
+        let asked = question.run.trials_asked;
+        let mut trials = Vec::new();
+        let mut problems = Vec::new();
+        for number in 1..=asked {
+            match Trial::load(number, &trial::directory(dir, number, asked)) {
+                Ok(trial) => trials.push(trial),
+                Err(error) => problems.push(format!("trial {number}: {error}")),
+            }
+        }
+        if trials.is_empty() {
+            return Err(NothingRecorded { dir: dir.to_owned(), why: problems.join("; ") });
+        }
+        let mut report = judge(question, &trials);
+        report.problems.extend(problems);
+        Ok(Self { report, trials })
+    }
+
+    /// Writes the report's files into the run's directory `dir`.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), WriteError> {
+        self.report.write_all(dir, &self.trials)
+    }
+}
