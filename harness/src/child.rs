@@ -1,5 +1,6 @@
 //! Programs that kbench starts: where they are, and that they end with it.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,13 +18,23 @@ pub(crate) fn find(program: &str) -> io::Result<PathBuf> {
     if program.contains('/') {
         return Ok(PathBuf::from(program));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let mut programs = places.map(|directory| directory.join(program));
+    let mut programs = places().into_iter().map(|directory| directory.join(program));
     programs.find(|program| program.is_file()).ok_or_else(|| {
         let missing = format!("`{program}` is missing (package {})", package(program));
         io::Error::new(io::ErrorKind::NotFound, missing)
     })
+}
+
+/// The folders that programs are looked for in.
+fn places() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).collect()
+}
+
+/// The PATH by which what is started finds the same programs as [`find`] does.
+pub(crate) fn path() -> OsString {
+    // None of the folders has a colon in its name: they came from such a list.
+    std::env::join_paths(places()).unwrap_or_default()
 }
 
 /// The package of a program, as Debian names it.

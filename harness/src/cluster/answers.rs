@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use faults::port::ZkMode;
+use faults::until;
 use results::record::event::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::admin::{METADATA_VERSION, metadata_request};
 use crate::wire::Connection;
@@ -20,18 +21,14 @@ const ASK_LIMIT: Duration = Duration::from_millis(500);
 
 /// Waits until a server serves; false when the limit passed first.
 pub(super) async fn serves(role: Role, address: SocketAddr, limit: Duration) -> bool {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
+    let up = async || {
         let up = match role {
             Role::Broker => connects(address).await,
             Role::Zookeeper => zookeeper_mode(address).await.is_some(),
         };
-        if up {
-            return true;
-        }
-        sleep(ASK_INTERVAL).await;
-    }
-    false
+        up.then_some(()).ok_or(())
+    };
+    until(limit, ASK_INTERVAL, up).await.is_ok()
 }
 
 /// Whether a connection is accepted.

@@ -24,10 +24,20 @@ pub(super) struct Tool {
     pub(super) arguments: &'static [&'static str],
     /// The command that lists the whole state.
     pub(super) list: &'static str,
-    /// How the answer to that begins, on a line of its own.
+    /// How the answer to that begins; errors do not.
     pub(super) answer: &'static str,
     /// The answer of a host that has nothing of the kind.
     pub(super) nothing: &'static str,
+}
+
+impl Tool {
+    /// The answer in a line, if that has one. A prompt may stand before it.
+    fn answer_in<'l>(&self, line: &'l str) -> Option<&'l str> {
+        match line.find(self.answer) {
+            Some(begins) => Some(&line[begins..]),
+            None => Some(line).filter(|line| *line == self.nothing),
+        }
+    }
 }
 
 /// A tool that runs.
@@ -84,10 +94,9 @@ impl Batch {
     async fn answer(&self, resident: &mut dyn Resident) -> Result<String, HostError> {
         let mut said = vec![];
         while let Some(line) = resident.line().await? {
-            // A prompt may stand before it.
-            if let Some(begins) = line.find(self.tool.answer) {
+            if let Some(answer) = self.tool.answer_in(&line) {
                 return match said.is_empty() {
-                    true => Ok(line[begins..].to_owned()),
+                    true => Ok(answer.to_owned()),
                     false => Err(self.failed(ErrorKind::Other, said.join(" / "))),
                 };
             }
@@ -117,7 +126,7 @@ mod tests {
         program: "sh",
         arguments: &[],
         list: "echo 'state> [1]'",
-        answer: "[",
+        answer: "[1",
         nothing: "[]",
     };
 
@@ -127,8 +136,8 @@ mod tests {
             let here = LocalHost::here("here");
             let shell = Batch::start(&here, SHELL).await.unwrap();
             assert_eq!(shell.ask("").await.unwrap(), "[1]");
-            let refused = shell.ask("echo no >&2; echo Command failed -:3").await.unwrap_err();
-            assert_eq!(refused.to_string(), "here cannot use `sh`: no");
+            let refused = shell.ask("echo [no] >&2; echo Command failed -:3").await.unwrap_err();
+            assert_eq!(refused.to_string(), "here cannot use `sh`: [no]");
             // Whoever asks next does not get the answer to what nobody awaited.
             let abandoned = timeout(Duration::from_millis(20), shell.ask("sleep 0.2; echo late"));
             assert!(abandoned.await.is_err());

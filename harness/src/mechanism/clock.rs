@@ -108,7 +108,7 @@ async fn has_library(host: &dyn Host, process: &ProcessIdentity) -> Result<bool,
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::block_on;
+    use super::super::tests::{block_on, skipped};
     use super::*;
     use crate::cluster::local::LocalHost;
 
@@ -117,8 +117,7 @@ mod tests {
         block_on(async {
             let host = LocalHost::here("here");
             let Ok(faketime) = Faketime::find(&host).await else {
-                eprintln!("skipped: {LIBRARY} is not installed here");
-                return;
+                return skipped("clocks that are set", "libfaketime is not installed");
             };
             let place = tempfile::tempdir().unwrap();
             let file = place.path().join("node1.clock");

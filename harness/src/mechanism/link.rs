@@ -12,7 +12,7 @@ const TOOL: Tool = Tool {
     program: "ip",
     arguments: &["-force", "-json", "-batch", "-"],
     list: "link show",
-    answer: "[",
+    answer: "[{\"ifindex\"",
     nothing: "[]",
 };
 

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use faults::degrade::Condition;
+use faults::degrade::{Condition, Percent};
 
 use super::nft::Counters;
 
@@ -33,7 +33,7 @@ pub(super) fn rules(condition: Condition, interface: &str, spared: Ipv4Addr) -> 
     let (family, table) = table(condition)?;
     let (hook, chosen) = match condition {
         Condition::Loss(percent) => {
-            let lost = format!("numgen random mod 100 < {}", percent.get());
+            let lost = share(percent);
             let all = format!("iifname {interface} ip saddr != {spared} counter name {SEEN}");
             (
                 "input priority filter".to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn rules(condition: Condition, interface: &str, spared: Ipv4Addr) -> 
         }
         // The second of a pair is marked as the first is, and let alone.
         Condition::Duplicate(percent) => {
-            let chosen = format!("numgen random mod 100 < {}", percent.get());
+            let chosen = share(percent);
             let twice = format!("meta mark set {MARK} counter name {TOUCHED} dup to {interface}");
             let all = format!("meta mark != {MARK} ip daddr != {spared} counter name {SEEN}");
             let hook = format!("egress device {interface} priority filter");
@@ -55,6 +55,14 @@ pub(super) fn rules(condition: Condition, interface: &str, spared: Ipv4Addr) -> 
          counter {TOUCHED} {{ }}\n chain packets {{\n  type filter hook {hook}; policy accept;\n  \
          {chosen}\n }}\n}}\n"
     ))
+}
+
+/// The match of a share of packets. `nft` refuses a comparison that always holds.
+fn share(percent: Percent) -> String {
+    match percent.get() {
+        100 => String::new(),
+        share => format!("numgen random mod 100 < {share}"),
+    }
 }
 
 /// One transaction that ends it; nothing happens where it is not in force. `None` where rules do not make
@@ -73,8 +81,6 @@ pub(super) fn counted(condition: Condition, counters: &Counters) -> Option<(u64,
 
 #[cfg(test)]
 mod tests {
-    use faults::degrade::Percent;
-
     use super::*;
 
     const OBSERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);

@@ -16,7 +16,7 @@ const TOOL: Tool = Tool {
     program: "tc",
     arguments: &["-force", "-statistics", "-json", "-batch", "-"],
     list: "qdisc show",
-    answer: "[",
+    answer: "[{\"kind\"",
     nothing: "[]",
 };
 
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn each_condition_has_a_discipline_or_none() {
         let delay = Delay { by: Duration::from_millis(100), jitter: Duration::from_millis(20) };
-        let words = |condition| discipline(condition).unwrap();
-        assert_eq!(words(Condition::Delay(delay)), "netem limit 100000 delay 100000us 20000us");
+        let made = |condition| discipline(condition).unwrap();
+        assert_eq!(made(Condition::Delay(delay)), "netem limit 100000 delay 100000us 20000us");
         let percent = Percent::new(20).unwrap();
-        let reorder = words(Condition::Reorder(percent));
+        let reorder = made(Condition::Reorder(percent));
         assert_eq!(reorder, "netem limit 100000 delay 10ms reorder 80%");
-        assert_eq!(words(Condition::Rate(1000)), "tbf rate 8000bit burst 131072 latency 1s");
+        assert_eq!(made(Condition::Rate(1000)), "tbf rate 8000bit burst 131072 latency 1s");
         assert_eq!(discipline(Condition::Loss(percent)), None);
     }
 

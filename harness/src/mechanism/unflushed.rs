@@ -81,9 +81,9 @@ async fn recovery_points(host: &dyn Host, file: &Path) -> Result<BTreeMap<String
         text => String::from_utf8_lossy(&text?).into_owned(),
     };
     let point = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (topic, partition) = (words.next()?, words.next()?);
-        Some((format!("{topic}-{partition}"), words.next()?.parse().ok()?))
+        let mut fields = line.split_whitespace();
+        let (topic, partition) = (fields.next()?, fields.next()?);
+        Some((format!("{topic}-{partition}"), fields.next()?.parse().ok()?))
     };
     let points = text.lines().skip(2).map(point).collect::<Option<_>>();
     let odd = "it is not as Kafka writes it";

@@ -26,7 +26,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::child::{find, parent_death_guard};
+use crate::child::{find, parent_death_guard, path};
 use crate::cluster::host::{
     Attempt, ClockOffset, Command, ErrorKind, Host, HostError, Identity, Output, ProcessIdentity,
     Resident,
@@ -89,7 +89,8 @@ impl LocalHost {
         })?;
         let mut prepared = tokio::process::Command::new(program);
         let environment = command.environment.iter().map(|(name, value)| (name, value));
-        prepared.args(&command.arguments).envs(environment).kill_on_drop(true);
+        // A script finds what is found here.
+        prepared.args(&command.arguments).env("PATH", path()).envs(environment).kill_on_drop(true);
         Ok(prepared)
     }
 

@@ -152,13 +152,13 @@ impl LocalServers {
     /// # Errors
     /// An infrastructure failure that names the processes which did not end.
     pub(super) async fn stop(&self, dump: bool) -> Result<(), Failure> {
-        let mut kept = Vec::new();
+        let mut dumping = Vec::new();
         if dump {
-            kept.extend(self.dumping(Role::Broker));
-            kept.extend(self.dumping(Role::Zookeeper));
+            dumping.extend(self.dumping(Role::Broker));
+            dumping.extend(self.dumping(Role::Zookeeper));
         }
-        self.end(|process| !kept.iter().any(|(keep, _)| keep == process), KILL_LIMIT).await?;
-        for (process, path) in kept {
+        self.end(|process| !dumping.iter().any(|(one, _)| one == process), KILL_LIMIT).await?;
+        for (process, path) in dumping {
             self.signal(&process, Signal::Term).await?;
             // One that still runs at the limit may have written half of its archive.
             let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {

@@ -41,6 +41,17 @@ fn a_command_that_is_missing_or_takes_too_long_says_so() {
 }
 
 #[test]
+fn a_script_finds_system_tools_as_a_command_does() {
+    block_on(async {
+        let mut path = Command::script("echo $PATH", [""; 0]);
+        let found = here().output(&path).await.unwrap();
+        assert!(found.trim().ends_with(":/usr/sbin:/sbin"), "{found}");
+        path = path.env("PATH", "/none");
+        assert_eq!(here().output(&path).await.unwrap(), "/none\n");
+    });
+}
+
+#[test]
 fn a_resident_answers_and_ends_with_its_input() {
     block_on(async {
         let mut cat = here().keep(&Command::new("cat")).await.unwrap();
