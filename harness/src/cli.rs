@@ -3,6 +3,7 @@
 //! Messages go to stderr, data to stdout. What a command does is in the library; this module only
 //! parses, calls and prints.
 
+mod cluster;
 mod heal;
 mod judge;
 mod list;
@@ -30,6 +31,9 @@ Exit codes:
 /// Largest seed: a resolved spec is TOML, whose integers are signed.
 const MOST_SEED: u64 = i64::MAX as u64;
 
+/// Folder of kept clusters.
+const CLUSTERS: &str = "results/clusters";
+
 /// Chaos and benchmarking test harness for Apache Kafka.
 #[derive(Parser)]
 #[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
@@ -50,6 +54,9 @@ enum CliCommand {
     Report(JudgeArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
+    /// Keep a local cluster running, for several runs or for tools
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// List what is shipped, or the recorded runs
     List(ListArgs),
     /// Check specification files without running anything
@@ -84,6 +91,17 @@ struct RunArgs {
     /// TOML file
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
+    /// Run on a cluster that was started with `kbench cluster up`, which then stays: its name or its
+    /// directory
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        conflicts_with_all = ["cluster", "mode", "kafka_version", "kafka_home", "parallel"]
+    )]
+    on: Option<PathBuf>,
+    /// Folder in which --on is looked up
+    #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
+    clusters: PathBuf,
     /// Number of trials, each on a fresh cluster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     trials: u32,
@@ -223,6 +241,7 @@ pub fn main() -> ExitCode {
         CliCommand::Check(args) => judge::check(&args),
         CliCommand::Report(args) => judge::report(&args),
         CliCommand::Heal(args) => heal::heal(&args),
+        CliCommand::Cluster(command) => cluster::carry_out(command),
         CliCommand::List(args) => list::list(&args),
         CliCommand::Validate(args) => validate::validate(&args),
         CliCommand::Doctor(args) => tools::doctor(&args),

@@ -4,6 +4,7 @@ mod render;
 
 use std::io::IsTerminal;
 use std::ops::Range;
+use std::path::Path;
 use std::process::ExitCode;
 
 use faults::nemesis::NemesisError;
@@ -142,6 +143,17 @@ impl From<Failure> for PortError {
     fn from(failure: Failure) -> Self {
         Self::new(failure.kind(), failure.text())
     }
+}
+
+/// Last lines of a process's messages that are shown when it ends without a word.
+const TAIL_LINES: usize = 15;
+
+/// The last lines of a file, as the end of a message.
+pub(crate) fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    lines[from..].iter().map(|line| format!("\n  {line}")).collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,27 @@
 //! Undoing what a killed run left behind.
 //!
-//! A local cluster dies with its run: the kernel ends every process when the sandbox's init ends.
-//! So healing here means to make sure of that, and to write into the ledger that nothing is left to undo.
+//! A run in a sandbox of its own takes its cluster with it: the kernel ends every process when the
+//! sandbox's entry ends. To heal is to make sure of that, and to write into the ledger that nothing is
+//! left to undo: only when no process of it is left. A run on a kept cluster leaves what it did to that:
+//! the undos of its ledger are carried out inside the cluster's sandbox, by the code that the nemesis
+//! uses (see `trial::undo`), and struck off when evidence shows that they are undone.
+//!
+//! What is absent: clusters that kbench did not start.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use faults::ledger::Ledger;
+use faults::ledger::{self, Entry, Ledger, LedgerError};
+use faults::undo::Undo;
+use results::record::event::{Event, EventKind};
 
-use crate::cluster::local::leftovers;
-use crate::failure::Failure;
+use crate::cluster::local::kept::KeptCluster;
+use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
+use crate::cluster::local::sandbox;
+use crate::failure::{Failure, tail};
 use crate::rundir::RunDir;
+use crate::spec::RunSpec;
 
 /// What healing a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +30,22 @@ pub enum Healed {
     Nothing,
     /// These things were undone, or found undone.
     Undone(Vec<String>),
+    /// Something could not be undone, or not be shown to be.
+    Left {
+        /// What was undone all the same.
+        undone: Vec<String>,
+        /// What is left, and why.
+        left: Vec<String>,
+    },
     /// A kbench still carries out the run; it heals by itself.
     StillRunning,
+}
+
+/// What was done, and what is left to do.
+#[derive(Default)]
+struct Account {
+    undone: Vec<String>,
+    left: Vec<String>,
 }
 
 /// Undoes what a run left behind. Doing it twice does no harm.
@@ -30,34 +56,157 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
     run.readable()?;
     let Some(_lock) = run.lock()? else { return Ok(Healed::StillRunning) };
     let spec = run.spec()?;
-    let mut undone = Vec::new();
+    let mut account = Account::default();
     for number in 1..=spec.trials {
-        let trial_dir = run.trial(number, spec.trials);
-        if let Some(holder) = leftovers::holder(&trial_dir) {
-            leftovers::end(&holder)?;
-            undone.push(format!("ended the sandbox of trial {number} (process {})", holder.pid));
-        }
-        if leftovers::remove_data(&trial_dir)? {
-            undone.push(format!("removed the servers' data of trial {number}"));
-        }
-        let path = trial_dir.join("undo.jsonl");
-        if path.is_file() {
-            undone.extend(settle(&path)?);
-        }
+        account.trial(run, &spec, number)?;
     }
-    Ok(if undone.is_empty() { Healed::Nothing } else { Healed::Undone(undone) })
+    let Account { undone, left } = account;
+    Ok(match (undone.is_empty(), left.is_empty()) {
+        (true, true) => Healed::Nothing,
+        (false, true) => Healed::Undone(undone),
+        (_, false) => Healed::Left { undone, left },
+    })
 }
 
-/// Marks what a ledger still lists as undone: its cluster no longer exists.
-fn settle(path: &Path) -> Result<Vec<String>, Failure> {
-    let broken = |error: faults::ledger::LedgerError| Failure::unknown(error.to_string());
-    let mut ledger = Ledger::open(path).map_err(broken)?;
-    let outstanding = ledger.outstanding();
-    let mut undone = outstanding.damage;
-    for entry in outstanding.entries {
-        // The run's clock ended with the run; the entry keeps the time at which it was planned.
-        ledger.done(entry.id, entry.at).map_err(broken)?;
-        undone.push(format!("{}: gone with the cluster", entry.undo));
+impl Account {
+    fn trial(&mut self, run: &RunDir, spec: &RunSpec, number: u32) -> Result<(), Failure> {
+        let dir = run.trial(number, spec.trials);
+        if !self.end_processes(&dir, number)? {
+            self.left.extend(outstanding(&dir)?.iter().map(|entry| {
+                format!("{}: nobody knows whether the cluster still needs it", entry.undo)
+            }));
+            return Ok(());
+        }
+        if remove_data(&dir)? {
+            self.undone.push(format!("removed the servers' data of trial {number}"));
+        }
+        let path = dir.join("undo.jsonl");
+        if !path.is_file() {
+            return Ok(());
+        }
+        let mut ledger = Ledger::open(&path).map_err(broken)?;
+        // A line that cannot be read may hide an undo; one cut short hides none.
+        self.undone.extend(ledger.outstanding().damage);
+        let Some(kept) = &spec.kept else {
+            return self.settle(&mut ledger, "gone with the cluster", |_| true);
+        };
+        let gone = "gone with the clients of the run";
+        self.settle(&mut ledger, gone, |undo| *undo == Undo::RestoreClients)?;
+        if ledger.outstanding().entries.is_empty() {
+            return Ok(());
+        }
+        if kept.is_gone() {
+            return self.settle(&mut ledger, "gone with the cluster", |_| true);
+        }
+        drop(ledger);
+        self.carry_out(run, spec, kept, number)
     }
-    Ok(undone)
+
+    /// Ends what the trial left running; whether nothing of it is left for certain.
+    fn end_processes(&mut self, dir: &Path, number: u32) -> Result<bool, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::infrastructure(format!("what trial {number} left cannot be ended: {error}"))
+        };
+        let holder = leftovers::holder(dir);
+        if holder.as_ref().is_some_and(leftovers::is_of_another_boot) {
+            return Ok(true);
+        }
+        let data = dir.join(DATA_DIR);
+        if let Some(holder) = holder.filter(leftovers::is_alive) {
+            leftovers::end(&holder)?;
+            self.undone.push(format!("ended trial {number} (process {})", holder.pid));
+        } else if !left_of(&data).is_empty() {
+            self.undone.push(format!("ended what trial {number} had started"));
+        }
+        let left: Vec<_> = end_all_of(&data).map_err(failed)?.iter().map(i32::to_string).collect();
+        if !left.is_empty() {
+            let pids = left.join(", ");
+            self.left.push(format!("processes of trial {number} do not end: {pids}"));
+        }
+        Ok(left.is_empty())
+    }
+
+    /// Strikes off undos whose object does not exist any more.
+    fn settle(
+        &mut self,
+        ledger: &mut Ledger,
+        why: &str,
+        which: impl Fn(&Undo) -> bool,
+    ) -> Result<(), Failure> {
+        for entry in ledger.outstanding().entries {
+            if which(&entry.undo) {
+                // The run's clock ended with the run; the entry keeps the time at which it was planned.
+                ledger.done(entry.id, entry.at).map_err(broken)?;
+                self.undone.push(format!("{}: {why}", entry.undo));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the undos of a trial be carried out inside the sandbox of the cluster that it ran on.
+    fn carry_out(
+        &mut self,
+        run: &RunDir,
+        spec: &RunSpec,
+        kept: &KeptCluster,
+        number: u32,
+    ) -> Result<(), Failure> {
+        let dir = run.trial(number, spec.trials);
+        let before = outstanding(&dir)?;
+        let Some(_lock) = kept.lock(&format!("kbench heal {}", run.name()))? else {
+            let user = kept.user().unwrap_or_default();
+            let why = format!("the cluster {} is in use ({user})", kept.name());
+            self.left.extend(before.iter().map(|entry| format!("{}: {why}", entry.undo)));
+            return Ok(());
+        };
+        let failed = |error: std::io::Error| {
+            let cluster = kept.name();
+            Failure::infrastructure(format!("the cluster {cluster} cannot be entered: {error}"))
+        };
+        let log = dir.join("logs/heal.log");
+        let messages = File::create(&log).map_err(failed)?;
+        let arguments = [
+            crate::trial::UNDO.into(),
+            run.path().as_os_str().to_owned(),
+            number.to_string().into(),
+        ];
+        let data = dir.join(DATA_DIR);
+        let mut child =
+            sandbox::enter(spec.mode, &kept.lab, &arguments, &data, messages).map_err(failed)?;
+        let mut why = vec![];
+        for line in child.take_stdout().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+            let event = line.ok().and_then(|line| serde_json::from_str::<Event>(&line).ok());
+            match event.map(|event| event.kind) {
+                Some(EventKind::FaultHealed { evidence, proven: true, .. }) => {
+                    self.undone.extend(evidence);
+                }
+                Some(EventKind::Problem { text } | EventKind::TrialFailed { text, .. }) => {
+                    why.push(text);
+                }
+                _ => {}
+            }
+        }
+        let status = child.wait().map_err(failed)?;
+        let after = outstanding(&dir)?;
+        let is_left = |entry: &&Entry| after.iter().any(|left| left.id == entry.id);
+        let undone = before.iter().filter(|entry| !is_left(entry));
+        self.undone.extend(undone.map(|entry| format!("{}: done", entry.undo)));
+        self.left.extend(after.iter().map(|entry| format!("{}: not proven", entry.undo)));
+        if !self.left.is_empty() {
+            if why.is_empty() {
+                why.push(format!("it ended with {status}{}", tail(&log)));
+            }
+            self.left.extend(why);
+        }
+        Ok(())
+    }
+}
+
+/// What a trial's ledger still lists.
+fn outstanding(dir: &Path) -> Result<Vec<Entry>, Failure> {
+    Ok(ledger::outstanding(&dir.join("undo.jsonl")).map_err(broken)?.entries)
+}
+
+fn broken(error: LedgerError) -> Failure {
+    Failure::unknown(error.to_string())
 }

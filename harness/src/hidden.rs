@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::cluster::host::ProcessIdentity;
+use crate::cluster::local::keeper;
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
 use crate::mechanism::nfqueue::helper;
@@ -20,9 +22,14 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
         sandbox::SUBCOMMAND => {
             sandbox_of(rest).map(|(mode, command)| sandbox::init_main(mode, command))
         }
+        sandbox::ENTER => {
+            enter_of(rest).map(|(mode, lab, command)| sandbox::enter_main(mode, &lab, command))
+        }
         sandbox::TRY => sandbox_try(rest),
+        keeper::SUBCOMMAND => keeper(rest),
         helper::SUBCOMMAND => packets(rest),
         trial::SUBCOMMAND => trial_of(rest).map(|(run, number)| trial::main(run, number)),
+        trial::UNDO => trial_of(rest).map(|(run, number)| trial::undo_main(run, number)),
         trial::WORKER => worker(rest),
         _ => return None,
     };
@@ -44,6 +51,21 @@ fn sandbox_of(arguments: &[OsString]) -> Result<(Mode, &[OsString]), Wanted> {
     let (mode, command) = arguments.split_first().ok_or(WANTED)?;
     let mode = Mode::ALL.into_iter().find(|known| mode == known.as_str()).ok_or(WANTED)?;
     if command.is_empty() { Err(WANTED) } else { Ok((mode, command)) }
+}
+
+fn enter_of(arguments: &[OsString]) -> Result<(Mode, ProcessIdentity, &[OsString]), Wanted> {
+    const WANTED: Wanted = "MODE LAB COMMAND...";
+    let (mode, rest) = sandbox_of(arguments).map_err(|_| WANTED)?;
+    let (lab, command) = rest.split_first().ok_or(WANTED)?;
+    let lab = lab.to_str().and_then(|lab| serde_json::from_str(lab).ok()).ok_or(WANTED)?;
+    if command.is_empty() { Err(WANTED) } else { Ok((mode, lab, command)) }
+}
+
+fn keeper(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    match arguments {
+        [dir] => Ok(keeper::main(Path::new(dir))),
+        _ => Err("DIRECTORY"),
+    }
 }
 
 fn sandbox_try(arguments: &[OsString]) -> Result<ExitCode, Wanted> {

@@ -20,6 +20,33 @@ pub fn is_stopped(pid: i32) -> bool {
     stat.is_ok_and(|stat| stat.state == 'T')
 }
 
+/// Whether the process of this pid has ended, whether or not its parent has taken notice.
+pub fn has_ended(pid: i32) -> bool {
+    let stat = Process::new(pid).and_then(|process| process.stat());
+    stat.map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
+}
+
+/// Every process that this one can see.
+pub fn processes() -> Vec<i32> {
+    let all = all_processes().into_iter().flatten();
+    all.filter_map(|process| Some(process.ok()?.pid)).collect()
+}
+
+/// Whether a connection of this network namespace still sends what a program left to it that closed it,
+/// or ended. The kernel tries again for minutes, and delivers once the way is free.
+pub fn sends_for_the_dead() -> bool {
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp");
+    table.is_ok_and(|table| has_unsent_of_closed(&table))
+}
+
+fn has_unsent_of_closed(table: &str) -> bool {
+    /// FIN_WAIT1, LAST_ACK, CLOSING of `tcp_states.h`: closed here, not all of it acknowledged.
+    const CLOSED: [&str; 3] = ["04", "09", "0B"];
+    // Number, local address, remote address, state.
+    let state = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
+    table.lines().skip(1).filter_map(state).any(|state| CLOSED.contains(&&*state))
+}
+
 /// The processes whose parent has this pid.
 pub fn children(parent: i32) -> Vec<i32> {
     let stats =
@@ -39,6 +66,18 @@ mod tests {
         assert!(children(parent_id() as i32).contains(&own));
         assert!(!is_stopped(own));
         assert!(memory_bytes() > available_memory_mb() && available_memory_mb() > 0);
+    }
+
+    #[test]
+    fn a_connection_that_still_sends_is_told_from_one_that_only_waits() {
+        let line = |state| {
+            let connection = format!("0: 0B0012C6:2384 010012C6:D3F2 {state} 00000042:00000000");
+            format!("  sl  local_address rem_address   st\n {connection}")
+        };
+        assert!(has_unsent_of_closed(&line("04")));
+        for state in ["01", "06", "0A"] {
+            assert!(!has_unsent_of_closed(&line(state)), "{state}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::recorder::Recorder;
 pub use zookeeper::ZookeeperObserver;
 
 /// What to watch.
+#[derive(Clone)]
 pub struct Watched {
     /// The cluster's members, and the topics whose metadata is watched. Brokers that join and topics
     /// that come later are watched from then on.

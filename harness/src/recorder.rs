@@ -24,7 +24,14 @@ impl Recorder {
     /// # Errors
     /// An infrastructure failure when it cannot be written.
     pub fn create(dir: &Path, clock: RunClock) -> Result<Self, Failure> {
-        let path = dir.join(EVENTS);
+        Self::open(&dir.join(EVENTS), clock)
+    }
+
+    /// Starts the log in the file `path`, whatever that held before.
+    ///
+    /// # Errors
+    /// An infrastructure failure when it cannot be written.
+    pub fn open(path: &Path, clock: RunClock) -> Result<Self, Failure> {
         let log =
             EventLog::create(path).map_err(|error| Failure::infrastructure(error.to_string()))?;
         Ok(Self { clock, log: Mutex::new(log) })

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use results::report::{Judged, Question, RunMeta};
 
+use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::provision;
@@ -35,6 +36,7 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir)?;
+    let _lock = spec.kept.as_ref().map(|kept| lock(kept, dir)).transpose()?;
     let kafka = provision::provide(&spec.kafka)?;
     provision::of_plan(spec.plan.as_ref())?;
     eprintln!(
@@ -71,14 +73,28 @@ fn estimate(spec: &RunSpec) -> Duration {
 fn sweep(dir: &RunDir) -> Result<(), Failure> {
     for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
         // What another kbench recorded is for that one to heal; its sandbox has died with it.
-        if run != *dir
-            && run.readable().is_ok()
-            && let Healed::Undone(what) = heal::heal(&run)?
-        {
-            eprintln!("left by {}: {}", run.name(), what.join(", "));
+        if run == *dir || run.readable().is_err() {
+            continue;
+        }
+        match heal::heal(&run)? {
+            Healed::Undone(what) => eprintln!("left by {}: {}", run.name(), what.join(", ")),
+            Healed::Left { left, .. } => {
+                let name = run.name();
+                eprintln!("still left by {name}: {} (`kbench heal {name}`)", left.join(", "));
+            }
+            Healed::Nothing | Healed::StillRunning => {}
         }
     }
     Ok(())
+}
+
+/// Takes the kept cluster for this run alone.
+fn lock(kept: &KeptCluster, dir: &RunDir) -> Result<ClusterLock, Failure> {
+    kept.lock(&format!("run {}", dir.name()))?.ok_or_else(|| {
+        let user = kept.user().unwrap_or_default();
+        Failure::usage(format!("the cluster {} is in use: {user}", kept.name()))
+            .with_cure("wait for that to end, or start another cluster with `kbench cluster up`")
+    })
 }
 
 /// Judges what a run recorded; the same every time.

@@ -14,13 +14,14 @@ use results::judge::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
+use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
 pub use lookup::{Mistake, Spec, load};
 pub use replay::replay;
-pub use request::{Asked, Request};
+pub use request::{Asked, Request, cluster};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct RunSpec {
     pub parallel: u32,
     /// Whether a refuted claim fails the run.
     pub strict: bool,
+    /// The kept cluster that it runs on; `None` for a new one, in a sandbox of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptCluster>,
     /// How the cluster is isolated.
     pub mode: Mode,
     /// Where Kafka's jars come from.

@@ -5,6 +5,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::admin::NewTopic;
 use faults::guard::Stakes;
 use faults::port::Process;
 use results::record::event::{BrokerId, Role};
@@ -118,6 +119,16 @@ impl Topology {
     #[expect(clippy::indexing_slicing, reason = "validated: there is at least one topic")]
     pub fn main_topic(&self) -> &Topic {
         &self.topic[0]
+    }
+
+    /// Every topic, as it is to be created.
+    pub fn topics(&self) -> Vec<NewTopic> {
+        let new = |topic: &Topic| NewTopic {
+            name: topic.name.clone(),
+            assignment: topic.assignment.clone(),
+            config: topic.config.clone(),
+        };
+        self.topic.iter().map(new).collect()
     }
 
     /// Ids of the brokers that the cluster starts with.

@@ -10,6 +10,7 @@ mod interrupt;
 pub mod lab;
 mod ports;
 mod run_control;
+mod undo;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
+pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
+
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
@@ -69,6 +72,11 @@ const BATCHES_LIMIT: Duration = Duration::from_secs(20);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
 pub fn main(run_dir: &Path, number: u32) -> ExitCode {
+    in_runtime(trial(run_dir, number))
+}
+
+/// Runs `work` to its end on this thread.
+pub(crate) fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     log_to_stderr();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -76,7 +84,7 @@ pub fn main(run_dir: &Path, number: u32) -> ExitCode {
         .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))
         .and_then(|runtime| {
             let local = tokio::task::LocalSet::new();
-            runtime.block_on(local.run_until(trial(run_dir, number)))
+            runtime.block_on(local.run_until(work))
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use faults::port::{ErrorKind, PortError};
+use faults::until;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsTopic,
 };
@@ -10,7 +12,8 @@ use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use kafka_protocol::messages::{
-    BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest,
+    BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
@@ -20,6 +23,9 @@ use super::{Admin, Assignment, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_nam
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
+
+/// Version of DeleteTopics that is used: by name.
+const DELETE_VERSION: i16 = 4;
 
 /// Version of CreatePartitions that is used.
 const PARTITIONS_VERSION: i16 = 1;
@@ -52,6 +58,64 @@ impl Admin {
         }
         for topic in topics {
             self.await_leaders(topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes topics if they are there, and creates them anew.
+    ///
+    /// # Errors
+    /// As [`Self::create_topics`] and [`Self::delete_topics`].
+    pub async fn recreate_topics(&self, topics: &[NewTopic]) -> Result<(), PortError> {
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        self.delete_topics(&names).await?;
+        for topic in topics {
+            let topic = std::slice::from_ref(topic);
+            // Refused as long as a broker still deletes its replicas.
+            until(VISIBLE_LIMIT, LOOK, async || self.create_topics(topic).await).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes topics; returns when no broker names a partition of them. Nothing happens to those that
+    /// are not there.
+    ///
+    /// # Errors
+    /// When the controller refuses, or a broker does not learn of it in time.
+    pub async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError> {
+        let request = DeleteTopicsRequest::default()
+            .with_topic_names(topics.iter().map(|topic| topic_name(topic)).collect())
+            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
+        let answer = self.ask_controller("delete topics", DELETE_VERSION, &request).await?;
+        for topic in &answer.responses {
+            if topic.error_code != ResponseError::UnknownTopicOrPartition.code() {
+                let name = topic.name.as_ref().map_or("?", |name| name.0.as_str());
+                check(format!("delete topic {name}"), topic.error_code, None)?;
+            }
+        }
+        for topic in topics {
+            self.await_absent(topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no broker names a partition of a topic.
+    async fn await_absent(&self, topic: &str) -> Result<(), PortError> {
+        let deadline = Instant::now() + VISIBLE_LIMIT;
+        for broker in self.brokers() {
+            loop {
+                let known = self.metadata(broker, &[topic]).await;
+                let absent =
+                    |m: MetadataResponse| m.topics.iter().all(|topic| topic.partitions.is_empty());
+                if known.is_ok_and(absent) {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    let what = format!("broker {broker} still has topic {topic}");
+                    return Err(PortError::new(ErrorKind::TimedOut, what));
+                }
+                sleep(LOOK).await;
+            }
         }
         Ok(())
     }

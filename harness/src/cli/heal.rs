@@ -25,6 +25,12 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
                 println!("{}: healed", run.name());
                 what.iter().for_each(|line| println!("  {line}"));
             }
+            Healed::Left { undone, left } => {
+                println!("{}: not healed", run.name());
+                undone.iter().for_each(|line| println!("  {line}"));
+                left.iter().for_each(|line| println!("  LEFT: {line}"));
+                code = Failure::unknown("something is left").exit_code();
+            }
             Healed::StillRunning if args.all => println!("{}: still running", run.name()),
             Healed::StillRunning => {
                 let failure = Failure::usage(format!("{} is still running", run.name()))

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
+use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::provision::KafkaSource;
@@ -14,8 +15,10 @@ use crate::rundir::RunDir;
 use crate::spec::{self, Asked, Request, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let (out, format, chosen) = (args.out.clone(), args.format, args.mode.is_some());
-    let spec = request(args).resolve()?;
+    let (out, format) = (args.out.clone(), args.format);
+    let chosen = args.mode.is_some() || args.on.is_some();
+    let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
+    let spec = Request { on, ..request(args) }.resolve()?;
     if !chosen && spec.mode != Mode::ALL[0] {
         eprintln!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
     }
@@ -62,6 +65,7 @@ fn request(args: RunArgs) -> Request {
         workload: args.workload,
         faults: args.faults,
         cluster: args.cluster,
+        on: None,
         set: args.set,
         duration: args.duration.map(Into::into),
         trials: args.trials,

@@ -107,6 +107,17 @@ fn every_command_that_a_text_names_exists_with_its_options() {
                     continue;
                 };
                 seen += 1;
+                // `up|down`: each is a subcommand, and their options are those of the first.
+                let mut within = known;
+                if known.has_subcommands() {
+                    let names = arguments.split(' ').next().unwrap_or_default();
+                    for name in names.split('|').rev().filter(|name| !name.is_empty()) {
+                        let sub = known.find_subcommand(name);
+                        let there = || format!("{}: no `{command}`: {line}", path.display());
+                        within = sub.unwrap_or_else(|| panic!("{}", there()));
+                    }
+                }
+                let known = within;
                 for option in named_options(arguments) {
                     let there = options(known).contains(&option);
                     assert!(there, "{}: `{name}` has no --{option}: {line}", path.display());
@@ -120,7 +131,8 @@ fn every_command_that_a_text_names_exists_with_its_options() {
 #[test]
 fn every_option_that_a_text_names_exists() {
     let cli = Cli::command();
-    let all: BTreeSet<String> = cli.get_subcommands().flat_map(options).collect();
+    let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+    let all: BTreeSet<String> = cli.get_subcommands().chain(nested).flat_map(options).collect();
     let mut seen = 0;
     for (path, text) in texts().into_iter().filter(|(path, _)| !path.ends_with("Cargo.toml")) {
         for line in text.lines() {

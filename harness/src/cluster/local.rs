@@ -8,6 +8,8 @@ pub mod capability;
 mod capacity;
 mod config;
 pub mod host;
+pub mod keeper;
+pub mod kept;
 pub mod leftovers;
 mod process;
 mod ready;
@@ -15,7 +17,7 @@ pub mod sandbox;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::{PEER_PORTS, Topology};
 pub use host::LocalHost;
+use keeper::Keeper;
 pub use servers::LocalServers;
 
 /// What kbench's own side of the network is called.
@@ -64,6 +67,14 @@ pub struct Setup<'a> {
     pub settable_clocks: bool,
 }
 
+/// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.
+const DATA_IN_MEMORY: &str = "/run/kbench";
+
+/// Where the servers' data goes, of a cluster whose files are in `files`.
+pub fn data_dir(mode: Mode, files: &Path) -> PathBuf {
+    if mode.has_namespaces() { DATA_IN_MEMORY.into() } else { files.join(leftovers::DATA_DIR) }
+}
+
 /// A running local cluster.
 pub struct LocalCluster {
     mode: Mode,
@@ -79,15 +90,11 @@ impl LocalCluster {
     /// An infrastructure failure: no network, a port is taken, a JVM ended (with its log's tail),
     /// or not everything was up within the limit.
     pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
-        let nodes = setup.topology.node_names();
         let here = Rc::new(LocalHost::here(HERE));
+        let nodes = setup.topology.node_names();
         let made = Network::make(&here, setup.mode, setup.lab, &nodes).await;
         let network = made.map_err(no_network)?;
-        let mut hosts = BTreeMap::new();
-        for node in nodes {
-            let host = Rc::new(network.host(&node).map_err(no_network)?);
-            hosts.insert(node, host);
-        }
+        let hosts = hosts(&network, nodes)?;
         let mode = setup.mode;
         let layout = layout(&setup, &network, &hosts, here);
         let servers = Rc::new(LocalServers::prepare(setup, network, hosts).await?);
@@ -97,6 +104,31 @@ impl LocalCluster {
         let subjects = Rc::clone(&servers);
         Ok(Self { mode, servers, network, machine: ClusterMachine::new(subjects) })
     }
+
+    /// Takes up a cluster that runs already, in whose sandbox this process is: its servers stay their
+    /// keeper's children.
+    ///
+    /// # Errors
+    /// An infrastructure failure: no network, or the keeper does not answer.
+    pub async fn attach(setup: Setup<'_>, keeper: Keeper) -> Result<Self, Failure> {
+        let network = Network::of(setup.mode, setup.lab);
+        let hosts = hosts(&network, setup.topology.node_names())?;
+        let mode = setup.mode;
+        let layout = layout(&setup, &network, &hosts, Rc::new(LocalHost::here(HERE)));
+        let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
+        let network = ClusterNetwork::start(layout).await.map_err(no_network)?;
+        let subjects = Rc::clone(&servers);
+        Ok(Self { mode, servers, network, machine: ClusterMachine::new(subjects) })
+    }
+}
+
+/// Every node as a host.
+fn hosts(
+    network: &Network,
+    nodes: Vec<String>,
+) -> Result<BTreeMap<String, Rc<LocalHost>>, Failure> {
+    let host = |node: String| Ok((node.clone(), Rc::new(network.host(&node).map_err(no_network)?)));
+    nodes.into_iter().map(host).collect()
 }
 
 #[async_trait(?Send)]

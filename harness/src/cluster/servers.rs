@@ -13,12 +13,18 @@ use results::record::event::{BrokerId, Role};
 
 use super::answers;
 use crate::failure::Failure;
+use crate::membership::{Member, Membership};
 
 /// The server processes of a cluster.
 #[async_trait(?Send)]
 pub trait ServerProcesses {
     /// Every server process, running or not, ZooKeeper first.
     fn processes(&self) -> Vec<Process>;
+
+    /// Those that the cluster starts with; the others may join it later.
+    fn first_members(&self) -> Vec<Process> {
+        self.processes()
+    }
 
     /// Where a process takes connections of clients.
     fn address(&self, process: &Process) -> SocketAddr;
@@ -49,7 +55,15 @@ pub trait ServerProcesses {
     ///
     /// # Errors
     /// When there is no such version.
-    fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure>;
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure>;
+
+    /// Every process with its address.
+    fn members(&self) -> Membership {
+        let processes = self.first_members().into_iter();
+        Membership::new(
+            processes.map(|process| Member { address: self.address(&process), process }).collect(),
+        )
+    }
 
     /// `host:port` of every broker, separated by commas.
     fn bootstrap(&self) -> String {

@@ -66,6 +66,26 @@ impl Watching {
         P: FnOnce(Arc<Shared>, oneshot::Sender<()>) -> F + Send + 'static,
         F: Future<Output = ()> + 'static,
     {
+        let (watching, is_ready) = Self::start_blind(watched, plane, watch)?;
+        match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
+            Ok(Ok(())) => Ok(watching),
+            _ => Err(Failure::infrastructure(format!("the observer could not read {plane}"))),
+        }
+    }
+
+    /// Does the same, but returns at once; the receiver is told what [`Self::start`] waits for.
+    ///
+    /// # Errors
+    /// An infrastructure failure when there is no thread.
+    pub(super) fn start_blind<P, F>(
+        watched: Watched,
+        plane: MetadataPlane,
+        watch: P,
+    ) -> Result<(Self, oneshot::Receiver<()>), Failure>
+    where
+        P: FnOnce(Arc<Shared>, oneshot::Sender<()>) -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
         let topic = watched.members.topics().into_iter().next().unwrap_or_default();
         let shared = Arc::new(Shared {
             watched,
@@ -84,11 +104,7 @@ impl Watching {
             .spawn(move || observe(inner, |shared| watch(shared, ready), stopped))
             .map_err(|error| Failure::infrastructure(format!("no observer thread: {error}")))?;
         let running = Mutex::new(Some(Running { stop, thread }));
-        let watching = Self { shared, running, started: Instant::now() };
-        match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
-            Ok(Ok(())) => Ok(watching),
-            _ => Err(Failure::infrastructure(format!("the observer could not read {plane}"))),
-        }
+        Ok((Self { shared, running, started: Instant::now() }, is_ready))
     }
 
     /// Ends the watching and records what it cost, once.

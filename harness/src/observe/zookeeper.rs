@@ -47,6 +47,14 @@ impl ZookeeperObserver {
         expiry::expire_one_session(connect_string(&watched.members));
         Ok(Self(Watching::start(watched, PLANE, watch).await?))
     }
+
+    /// Starts watching a cluster whose ZooKeeper may not be reached yet: see [`Observer::sees`].
+    ///
+    /// # Errors
+    /// An infrastructure failure when there is no thread to watch on.
+    pub fn start_blind(watched: Watched) -> Result<Self, Failure> {
+        Ok(Self(Watching::start_blind(watched, PLANE, watch)?.0))
+    }
 }
 
 impl Observer for ZookeeperObserver {

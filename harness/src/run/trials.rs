@@ -12,13 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
-use crate::failure::Failure;
+use crate::failure::{Failure, tail};
 use crate::live::LiveView;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
-
-/// Last lines of a trial's own messages that are shown when it ends without a word.
-const TAIL_LINES: usize = 15;
 
 /// What a trial's reader tells the coordinator.
 enum TrialMessage {
@@ -109,9 +106,12 @@ impl Trials<'_> {
             self.dir.path().as_os_str().to_owned(),
             number.to_string().into(),
         ];
-        let mut child =
-            sandbox::spawn(self.spec.mode, &arguments, &trial_dir.join(DATA_DIR), messages)
-                .map_err(cannot)?;
+        let (mode, data) = (self.spec.mode, trial_dir.join(DATA_DIR));
+        let child = match &self.spec.kept {
+            None => sandbox::spawn(mode, &arguments, &data, messages),
+            Some(kept) => sandbox::enter(mode, &kept.lab, &arguments, &data, messages),
+        };
+        let mut child = child.map_err(cannot)?;
         leftovers::record(&trial_dir, child.pid()).map_err(cannot)?;
         let Some(stdout) = child.take_stdout() else {
             return Err(cannot(std::io::Error::other("it has no stdout")));
@@ -164,10 +164,17 @@ impl Trials<'_> {
             }
             let run = self.dir.path().display();
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
-                .with_cure(format!(
-                    "processes, namespaces and data of the local cluster ended with it; \
-                     `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"
-                )));
+                .with_cure(match &self.spec.kept {
+                    None => format!(
+                        "processes, namespaces and data of the local cluster ended with it; \
+                         `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"
+                    ),
+                    Some(kept) => format!(
+                        "faults may still be in force on the cluster {}: `kbench heal {run}` undoes \
+                         them, `kbench report {run}` judges what there is",
+                        kept.name()
+                    ),
+                }));
         }
         self.interrupted = true;
         self.live.say("interrupted: healing, then reporting; once more kills at once");
@@ -209,12 +216,4 @@ fn forward(number: u32, stdout: impl Read, sender: &mpsc::UnboundedSender<TrialM
 
 fn messages_path(trial_dir: &Path) -> std::path::PathBuf {
     trial_dir.join("logs/kbench.log")
-}
-
-/// The last lines of a file, as the end of a message.
-fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(TAIL_LINES);
-    lines[from..].iter().map(|line| format!("\n  {line}")).collect()
 }

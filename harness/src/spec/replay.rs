@@ -40,6 +40,8 @@ pub fn replay(of: &RunDir, number: u32, asked: &Asked) -> Result<RunSpec, Failur
         trials: 1,
         parallel: 1,
         plan: Some(plan),
+        // Repeated on a new cluster, as other runs are.
+        kept: None,
         ..spec
     })
 }

@@ -10,8 +10,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use results::judge::claim::Claim;
 use workloads::WorkloadSpec;
 
-use super::{RunSpec, load, set};
+use super::{RunSpec, Spec as _, load, set};
 use crate::cluster::local::capability;
+use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
 use crate::provision::KafkaSource;
@@ -26,6 +27,8 @@ pub struct Request {
     pub faults: String,
     /// Name or file of the cluster, or `local`.
     pub cluster: String,
+    /// The kept cluster to run on, in place of a new one: `cluster`, `mode` and `kafka` are its own.
+    pub on: Option<KeptCluster>,
     /// Changes of single values, `KEY=VALUE`, in order.
     pub set: Vec<String>,
     /// Length of the load without faults, when it is not the workload's.
@@ -70,9 +73,11 @@ impl Request {
             workload.phases.duration = duration;
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         }
-        let cluster: Topology = match self.cluster.as_str() {
-            "local" => load("guide", &changes)?,
-            name => load(name, &changes)?,
+        let kept = self.on.as_ref().map(|kept| kept_cluster(kept, self.trials, &changes));
+        let kept = kept.transpose()?;
+        let cluster: Topology = match (&kept, self.cluster.as_str()) {
+            (Some(kept), _) => kept.topology.clone(),
+            (None, name) => cluster_of(name, &changes)?,
         };
         let plan: Option<Plan> = match self.faults.as_str() {
             "none" => None,
@@ -84,13 +89,19 @@ impl Request {
         let seed = self.seed.unwrap_or(random >> 1);
         let claims = claims_for(plan.as_ref())?;
         let plan = plan.map(|plan| plan.drawn(seed));
-        let mode = sandbox::choose(self.mode)
-            .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+        let mode = match &kept {
+            Some(kept) => kept.mode,
+            None => sandbox::choose(self.mode).map_err(|error| {
+                Failure::infrastructure(error.to_string()).with_cure(error.cure())
+            })?,
+        };
         if let Some(plan) = &plan {
             fits(plan, &workload)?;
             permitted(plan, &cluster, mode, &self.asked)?;
+            kept.as_ref().map_or(Ok(()), |kept| settable(plan, kept))?;
         }
-        let kafka = self.kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
+        let of_cluster = KafkaSource::Version(cluster.kafka.version.clone());
+        let kafka = kept.map(|kept| kept.kafka).or(self.kafka).unwrap_or(of_cluster);
         let (run_id, started) = name_of_run(&workload.name, random);
         Ok(RunSpec {
             run_id,
@@ -102,6 +113,7 @@ impl Request {
             trials: self.trials,
             parallel: self.parallel.min(self.trials),
             strict: self.strict,
+            kept: self.on,
             mode,
             kafka,
             workload,
@@ -110,6 +122,50 @@ impl Request {
             claims,
         })
     }
+}
+
+/// A cluster by name or file, `local` being the guide's, with changes applied.
+///
+/// # Errors
+/// Usage failures: an unknown name, a mistake in the file, a change that does not fit, or of
+/// something else than the cluster.
+pub fn cluster(name: &str, changes: &[String]) -> Result<Topology, Failure> {
+    let changes = set::parse(changes)?;
+    match changes.iter().find(|change| change.kind() != Topology::KIND) {
+        Some(change) => Err(change.refused("there is a cluster, and no run")),
+        None => cluster_of(name, &changes),
+    }
+}
+
+fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
+    load(if name == "local" { "guide" } else { name }, changes)
+}
+
+/// What the kept cluster is, unless the request wants of it what only a new one can be.
+fn kept_cluster(
+    kept: &KeptCluster,
+    trials: u32,
+    changes: &[set::Change],
+) -> Result<KeptSpec, Failure> {
+    if trials != 1 {
+        return Err(Failure::usage(format!("{trials} trials take {trials} new clusters"))
+            .with_cure("leave out --on, or run one trial after the other"));
+    }
+    match changes.iter().find(|change| change.kind() == Topology::KIND) {
+        Some(change) => Err(change.refused("the cluster runs already")),
+        None => KeptSpec::load(&kept.dir),
+    }
+}
+
+/// Refuses a plan that sets clocks where they cannot be set.
+fn settable(plan: &Plan, kept: &KeptSpec) -> Result<(), Failure> {
+    if kept.clocks || !plan.needs().contains(&Capability::Clock) {
+        return Ok(());
+    }
+    let why =
+        format!("plan `{}` sets clocks, and those of the cluster are the machine's", plan.name);
+    Err(Failure::usage(why)
+        .with_cure("a cluster that was started with `kbench cluster up --clocks`"))
 }
 
 /// Refuses a plan that strikes clients which the load does not have.

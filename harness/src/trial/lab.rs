@@ -2,29 +2,38 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use faults::port::Capability;
+use faults::port::{Capability, Process, ProcessState};
+use faults::until;
 use workloads::{Killed, Load};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::Backend;
-use crate::cluster::local::sandbox::{self, Mode};
-use crate::cluster::local::{LocalCluster, Setup};
+use crate::cluster::local::keeper::Keeper;
+use crate::cluster::local::kept::KeptSpec;
+use crate::cluster::local::{LocalCluster, Setup, data_dir};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
-use crate::membership::{Member, Membership};
+use crate::kernel::sends_for_the_dead;
+use crate::membership::Membership;
 use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
-use crate::topology::Topology;
 
-/// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.
-const DATA_IN_MEMORY: &str = "/run/kbench";
+/// Limit for a kept cluster to be whole: a run that was healed a moment ago may have moved leaders, and
+/// the kernel tries again to send after as long a time as a cut lasted.
+const WHOLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The cluster of a trial.
 pub struct Lab {
@@ -40,6 +49,9 @@ pub struct Lab {
     pub(super) members: Arc<Membership>,
     pub(super) observer: Box<dyn Observer>,
     pub(super) recorder: Arc<Recorder>,
+    /// The servers' logs of a kept cluster, and how many bytes of each were there before this trial.
+    former_logs: Vec<(PathBuf, u64)>,
+    files: PathBuf,
 }
 
 impl Lab {
@@ -51,41 +63,86 @@ impl Lab {
         recorder: &Arc<Recorder>,
         number: u32,
     ) -> Result<Self, Failure> {
-        let kafka = provision::provide(&spec.kafka)?;
-        let cluster = LocalCluster::start(Setup {
-            topology: &spec.cluster,
-            kafka: &kafka,
-            mode: spec.mode,
-            lab: (number % 250) as u8 + 1,
-            data: data_dir(spec.mode, files),
-            logs: files.join("logs"),
-            recorder: Arc::clone(recorder),
-            settable_clocks: sets_clocks(spec),
-            others: provision::of_plan(spec.plan.as_ref())?,
-        })
-        .await?;
+        let (cluster, kafka) = cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
+        let watched = watched(spec, &cluster, recorder);
+        let observer = Box::new(ZookeeperObserver::start(watched.clone()).await?);
+        let lab = Self::new(spec, files, (cluster, kafka), watched, observer);
         let topics = topics(spec);
-        let members = Arc::new(members(&spec.cluster, cluster.servers()));
-        for topic in &topics {
-            members.add_topic(&topic.name, &topic.assignment);
+        let create = async {
+            if spec.kept.is_none() {
+                return lab.admin.create_topics(&topics).await;
+            }
+            // Those of before hold records of other runs.
+            lab.admin.recreate_topics(&topics).await
+        };
+        if spec.kept.is_some() {
+            lab.whole().await?;
         }
-        let watched = Watched { members: Arc::clone(&members), recorder: Arc::clone(recorder) };
-        let observer = ZookeeperObserver::start(watched).await?;
-        let admin = Admin::new(Arc::clone(&members));
-        tokio::try_join!(admin.create_topics(&topics), admin.await_producer_ids())
-            .map_err(Failure::from)?;
-        observer.watch_metadata();
-        Ok(Self {
+        tokio::try_join!(create, lab.admin.await_producer_ids()).map_err(Failure::from)?;
+        lab.observer.watch_metadata();
+        Ok(lab)
+    }
+
+    /// The kept cluster of a trial that was killed, as that left it: its observer may not see yet.
+    pub(super) async fn of_killed(
+        spec: &RunSpec,
+        files: &Path,
+        recorder: &Arc<Recorder>,
+    ) -> Result<Self, Failure> {
+        let (cluster, kafka) = cluster(spec, files, recorder, 0).await?;
+        let watched = watched(spec, &cluster, recorder);
+        let observer = Box::new(ZookeeperObserver::start_blind(watched.clone())?);
+        Ok(Self::new(spec, files, (cluster, kafka), watched, observer))
+    }
+
+    fn new(
+        spec: &RunSpec,
+        files: &Path,
+        (cluster, kafka): (LocalCluster, Kafka),
+        watched: Watched,
+        observer: Box<dyn Observer>,
+    ) -> Self {
+        let Watched { members, recorder } = watched;
+        let former_logs = if spec.kept.is_some() { log_lengths(cluster.servers()) } else { vec![] };
+        Self {
             cluster: Box::new(cluster),
             kafka,
-            admin,
+            admin: Admin::new(Arc::clone(&members)),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             load: RefCell::default(),
             killed: RefCell::default(),
             members,
-            observer: Box::new(observer),
-            recorder: Arc::clone(recorder),
+            observer,
+            recorder,
+            former_logs,
+            files: files.to_owned(),
+        }
+    }
+
+    /// Waits until nothing of the cluster is missing but the load's topics.
+    async fn whole(&self) -> Result<(), Failure> {
+        let servers = self.cluster.servers();
+        let without_topics = servers.members();
+        until(WHOLE_LIMIT, LOOK, async || {
+            let gone = |process: &Process| {
+                let state = servers.state(process);
+                !matches!(state, Some(ProcessState::Running { .. }))
+            };
+            let gone = servers.processes().into_iter().find(gone);
+            let missing = match gone {
+                Some(process) => Some(format!("{process} does not run")),
+                // It would be delivered into the new topics, as records of another run.
+                None if sends_for_the_dead() => {
+                    Some("the kernel still sends for a client that was killed".to_owned())
+                }
+                None => without_topics.missing(&self.observer.view()),
+            };
+            missing.map_or(Ok(()), |missing| {
+                Err(Failure::infrastructure(format!("the cluster is not whole: {missing}"))
+                    .with_cure("undo what a run left with `kbench heal`, or start another cluster"))
+            })
         })
+        .await
     }
 
     /// The load, while faults may strike its clients.
@@ -93,13 +150,30 @@ impl Lab {
         self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("no load runs"))
     }
 
+    /// A server's log of this trial alone. That of a kept cluster holds what was before, too: the trial
+    /// has a copy without.
+    fn log_of_trial(&self, process: &Process) -> PathBuf {
+        let log = self.cluster.servers().log_path(process);
+        let Some((_, before)) = self.former_logs.iter().find(|(path, _)| *path == log) else {
+            return log;
+        };
+        let copy = self.files.join("logs").join(log.file_name().unwrap_or_default());
+        let copied = File::open(&log).and_then(|mut from| {
+            from.seek(SeekFrom::Start(*before))?;
+            std::io::copy(&mut from, &mut File::create(&copy)?)
+        });
+        if let Err(error) = copied {
+            tracing::warn!(%error, log = %log.display(), "not copied");
+        }
+        copy
+    }
+
     /// Stops observer and servers, then takes the marks from the servers' logs.
     pub(super) async fn stop(&self, dump_archives: bool) -> Result<(), Failure> {
         self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
-        let servers = self.cluster.servers();
         for process in self.members.processes() {
-            let log = servers.log_path(&process);
+            let log = self.log_of_trial(&process);
             match logs::marks(&log, &process, self.recorder.clock()) {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
                 Err(error) => tracing::warn!(%error, log = %log.display(), "no marks"),
@@ -109,20 +183,44 @@ impl Lab {
     }
 }
 
-/// Every server process that the cluster starts with, with its address.
-fn members(topology: &Topology, servers: &dyn ServerProcesses) -> Membership {
-    let processes = topology.first_members().into_iter();
-    Membership::new(
-        processes.map(|process| Member { address: servers.address(&process), process }).collect(),
-    )
+/// The cluster that the spec says: a new one, or a kept one that runs.
+async fn cluster(
+    spec: &RunSpec,
+    files: &Path,
+    recorder: &Arc<Recorder>,
+    lab: u8,
+) -> Result<(LocalCluster, Kafka), Failure> {
+    let kafka = provision::provide(&spec.kafka)?;
+    let setup = Setup {
+        topology: &spec.cluster,
+        kafka: &kafka,
+        mode: spec.mode,
+        lab,
+        data: data_dir(spec.mode, files),
+        logs: files.join("logs"),
+        recorder: Arc::clone(recorder),
+        settable_clocks: sets_clocks(spec),
+        others: provision::of_plan(spec.plan.as_ref())?,
+    };
+    let cluster = match &spec.kept {
+        None => LocalCluster::start(setup).await?,
+        Some(kept) => {
+            let lab = KeptSpec::load(&kept.dir)?.lab;
+            let (data, logs) = (data_dir(spec.mode, &kept.dir), kept.dir.join("logs"));
+            let setup = Setup { lab, data, logs, ..setup };
+            LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
+        }
+    };
+    Ok((cluster, kafka))
 }
 
-/// Where the servers' data goes.
-fn data_dir(mode: Mode, files: &Path) -> PathBuf {
-    if mode.has_namespaces() {
-        return DATA_IN_MEMORY.into();
+/// The cluster's members and the topics of the load, to be watched.
+fn watched(spec: &RunSpec, cluster: &LocalCluster, recorder: &Arc<Recorder>) -> Watched {
+    let members = Arc::new(cluster.servers().members());
+    for topic in topics(spec) {
+        members.add_topic(&topic.name, &topic.assignment);
     }
-    std::env::var_os(sandbox::DATA).map_or_else(|| files.join("data"), PathBuf::from)
+    Watched { members, recorder: Arc::clone(recorder) }
 }
 
 /// Whether a fault of the plan sets clocks.
@@ -132,15 +230,16 @@ fn sets_clocks(spec: &RunSpec) -> bool {
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
 fn topics(spec: &RunSpec) -> Vec<NewTopic> {
-    let main = spec.cluster.topic.iter().map(|topic| NewTopic {
-        name: topic.name.clone(),
-        assignment: topic.assignment.clone(),
-        config: topic.config.clone(),
-    });
     let probe = spec.workload.probe.is_some().then(|| NewTopic {
         name: PROBE_TOPIC.to_owned(),
         assignment: spec.cluster.main_topic().assignment.clone(),
         config: BTreeMap::new(),
     });
-    main.chain(probe).collect()
+    spec.cluster.topics().into_iter().chain(probe).collect()
+}
+
+fn log_lengths(servers: &dyn ServerProcesses) -> Vec<(PathBuf, u64)> {
+    let logs = servers.processes().into_iter().map(|process| servers.log_path(&process));
+    let length = |log: &PathBuf| std::fs::metadata(log).map_or(0, |log| log.len());
+    logs.map(|log| (log.clone(), length(&log))).collect()
 }

@@ -52,19 +52,36 @@ impl Server {
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
-        let identity = identify(pid)?;
-        let (sender, end) = watch::channel(None);
-        let process = process.clone();
-        tokio::task::spawn_local(async move {
-            let end = match child.wait().await {
+        let ended = async move {
+            match child.wait().await {
                 Ok(status) => end_of(status),
                 Err(error) => ProcessEnd::Unknown(error.to_string()),
-            };
+            }
+        };
+        Ok(Self { dump_path, ..Self::watched(process, identify(pid)?, ended, recorder) })
+    }
+
+    /// A process that runs, whoever's child it is; `ended` returns when it has ended.
+    pub(super) fn watched(
+        process: &Process,
+        identity: ProcessIdentity,
+        ended: impl Future<Output = ProcessEnd> + 'static,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        let (sender, end) = watch::channel(None);
+        let (process, pid) = (process.clone(), identity.pid);
+        tokio::task::spawn_local(async move {
+            let end = ended.await;
             recorder.now(EventKind::ProcessEnded { process, pid, end: end.clone() });
             // Nobody waits for it any more when this fails.
             drop(sender.send(Some(end)));
         });
-        Ok(Self { identity, end, dump_path })
+        Self { identity, end, dump_path: None }
+    }
+
+    /// A process that ended before anybody here watched it.
+    pub(super) fn gone(identity: ProcessIdentity, end: ProcessEnd) -> Self {
+        Self { identity, end: watch::channel(Some(end)).1, dump_path: None }
     }
 
     pub(super) fn identity(&self) -> &ProcessIdentity {

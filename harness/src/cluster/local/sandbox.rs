@@ -6,8 +6,10 @@
 //! Each process gets SIGKILL from the kernel when its parent ends, and when init ends the kernel
 //! ends the whole process namespace; mounts and network namespaces go with it. Nothing has to be
 //! cleaned, so nothing can be left. Without namespaces (loopback) the same tree ends by the
-//! parent-death signals alone.
+//! parent-death signals alone. The entry of a cluster that is kept is the exception: it ends when it is
+//! told to, and trials enter its namespaces (see `enter`).
 
+mod enter;
 mod init;
 mod network;
 mod probe;
@@ -17,10 +19,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use enter::{SUBCOMMAND as ENTER, execute, main as enter_main};
 pub use init::{DATA, SUBCOMMAND, main as init_main};
 pub use network::{CLIENTS, LINK, Network, OBSERVER, observers_end};
 pub use probe::{Attempt, ModeError, TRY, choose, probe, probe_capability, try_main};
-pub use spawn::{SandboxChild, spawn};
+pub use spawn::{SandboxChild, enter, spawn, spawn_kept};
 
 /// How a local cluster is isolated from the host, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

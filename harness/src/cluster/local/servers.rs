@@ -1,6 +1,7 @@
 //! The servers of the local cluster: JVMs that are started, signalled, awaited and stopped.
 //!
-//! One owner for each process; the sandbox ends them should kbench end. Settings are written out in full
+//! One owner for each process: this one, whose sandbox ends them should kbench end, or the keeper of a
+//! cluster that is kept, which is asked to start one and to say how one ended. Settings are written out in full
 //! to the servers' own files, which stay in the trial's `logs/`.
 
 use std::cell::RefCell;
@@ -14,13 +15,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::port::{PortError, Process, ProcessState, Signal};
 use futures::future::{try_join, try_join_all};
-use results::record::event::{EventKind, Role};
+use results::record::event::{EventKind, ProcessEnd, Role};
 
+use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::Network;
 use super::{LocalHost, Setup, capacity, config, ready};
 use crate::cluster::answers;
-use crate::cluster::host::{ErrorKind, Host, HostError};
+use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
@@ -39,8 +41,10 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 pub struct LocalServers {
     pub(super) topology: Topology,
     pub(super) kafka: Kafka,
+    /// Who owns the servers, where that is not this process.
+    keeper: Option<Keeper>,
     /// Other versions that brokers can be started from, and who is.
-    others: Vec<Kafka>,
+    others: RefCell<Vec<Kafka>>,
     upgraded: RefCell<BTreeMap<Process, Kafka>>,
     network: Network,
     /// By the nodes' names.
@@ -65,11 +69,55 @@ impl LocalServers {
         network: Network,
         hosts: BTreeMap<String, Rc<LocalHost>>,
     ) -> Result<Self, Failure> {
-        let mode = setup.mode;
-        let mut this = Self {
+        let (mode, settable_clocks) = (setup.mode, setup.settable_clocks);
+        let mut this = Self::new(setup, network, hosts, None);
+        let processes = this.processes();
+        let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
+        this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
+        if settable_clocks {
+            this.make_clocks_settable().await.map_err(no_clocks)?;
+        }
+        for process in &processes {
+            ready::ports_are_free(mode, process.role, this.address(process))?;
+            config::write(&this, process)?;
+        }
+        Ok(this)
+    }
+
+    /// Takes up servers that run already, or have ended, as their keeper's children.
+    ///
+    /// # Errors
+    /// An infrastructure failure when the keeper does not answer.
+    pub(super) async fn attach(
+        setup: Setup<'_>,
+        network: Network,
+        hosts: BTreeMap<String, Rc<LocalHost>>,
+        keeper: Keeper,
+    ) -> Result<Self, Failure> {
+        let states = keeper.states().await?;
+        let settable_clocks = setup.settable_clocks;
+        let mut this = Self::new(setup, network, hosts, Some(keeper));
+        this.disk = states.disk_bytes;
+        for server in states.servers {
+            this.adopt(server.process, server.identity, server.ended);
+        }
+        if settable_clocks {
+            this.make_clocks_settable().await.map_err(no_clocks)?;
+        }
+        Ok(this)
+    }
+
+    fn new(
+        setup: Setup<'_>,
+        network: Network,
+        hosts: BTreeMap<String, Rc<LocalHost>>,
+        keeper: Option<Keeper>,
+    ) -> Self {
+        Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
-            others: setup.others,
+            keeper,
+            others: RefCell::new(setup.others),
             upgraded: RefCell::default(),
             network,
             hosts,
@@ -79,20 +127,66 @@ impl LocalServers {
             servers: RefCell::default(),
             disk: None,
             faketime: None,
+        }
+    }
+
+    /// Takes up a server that is its keeper's child.
+    fn adopt(&self, process: Process, identity: ProcessIdentity, ended: Option<ProcessEnd>) {
+        let Some(keeper) = self.keeper.clone() else { return };
+        let pid = identity.pid;
+        self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
+        let server = match ended {
+            Some(end) => Server::gone(identity, end),
+            None => {
+                let of = process.clone();
+                let ended = async move { keeper.ended(of, pid).await };
+                Server::watched(&process, identity, ended, Arc::clone(&self.recorder))
+            }
         };
-        let processes = this.processes();
-        let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
-        this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
-        if setup.settable_clocks {
-            this.make_clocks_settable().await.map_err(|error| {
-                Failure::infrastructure(format!("no clocks for the nodes: {error}"))
-            })?;
+        self.servers.borrow_mut().insert(process, server);
+    }
+
+    /// Starts a process that has ended and does not wait for it; which it is. Nothing happens when it
+    /// runs.
+    ///
+    /// # Errors
+    /// An infrastructure failure when there is no such process, or it cannot be started.
+    pub(super) fn revive(&self, process: &Process) -> Result<ProcessIdentity, Failure> {
+        if let Some(ProcessState::Gone { .. }) = self.state(process) {
+            self.spawn(process)?;
         }
-        for process in &processes {
-            ready::ports_are_free(mode, process.role, this.address(process))?;
-            config::write(&this, process)?;
+        self.identity(process).ok_or_else(|| not_started(process))
+    }
+
+    /// Waits until the process of this pid has ended; how.
+    ///
+    /// # Errors
+    /// When the pid is not, or not any more, that of the process.
+    pub(super) async fn await_end(
+        &self,
+        process: &Process,
+        pid: i32,
+    ) -> Result<ProcessEnd, Failure> {
+        let server = self.servers.borrow().get(process).cloned();
+        match server.filter(|server| server.identity().pid == pid) {
+            Some(server) => Ok(server.waiter().ended().await),
+            None => Err(Failure::infrastructure(format!("{process} has another pid than {pid}"))),
         }
-        Ok(this)
+    }
+
+    /// Which process a server is, or was.
+    pub(super) fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
+        self.servers.borrow().get(process).map(|server| server.identity().clone())
+    }
+
+    /// Size in bytes of the disk of each process, where it has one of its own.
+    pub(super) fn disk_bytes(&self) -> Option<u64> {
+        self.disk
+    }
+
+    /// Makes another version known, for processes to be started from.
+    pub(super) fn add_version(&self, kafka: Kafka) {
+        self.others.borrow_mut().push(kafka);
     }
 
     async fn make_clocks_settable(&mut self) -> Result<(), HostError> {
@@ -152,6 +246,10 @@ impl LocalServers {
     /// # Errors
     /// An infrastructure failure that names the processes which did not end.
     pub(super) async fn stop(&self, dump: bool) -> Result<(), Failure> {
+        if self.keeper.is_some() {
+            // Its servers are not ours to end.
+            return Ok(());
+        }
         let mut dumping = Vec::new();
         if dump {
             dumping.extend(self.dumping(Role::Broker));
@@ -281,6 +379,10 @@ impl ServerProcesses for LocalServers {
         self.topology.processes()
     }
 
+    fn first_members(&self) -> Vec<Process> {
+        self.topology.first_members()
+    }
+
     fn address(&self, process: &Process) -> SocketAddr {
         let index = self.topology.node.iter().position(|node| node.name == process.node);
         let port = match process.role {
@@ -314,16 +416,27 @@ impl ServerProcesses for LocalServers {
 
     async fn start(&self, process: &Process) -> Result<(), Failure> {
         if matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
-            self.spawn(process)?;
+            match &self.keeper {
+                None => self.spawn(process)?,
+                Some(keeper) => self.adopt(process.clone(), keeper.start(process).await?, None),
+            }
         }
         self.accepts(process).await
     }
 
-    fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure> {
-        let all = std::iter::once(&self.kafka).chain(&self.others);
-        let kafka = all.into_iter().find(|kafka| kafka.version == version).ok_or_else(|| {
-            Failure::infrastructure(format!("Kafka {version} is not there to start {process} from"))
-        })?;
+    async fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure> {
+        if let Some(keeper) = &self.keeper {
+            return keeper.set_version(process, version).await;
+        }
+        let others = self.others.borrow();
+        let kafka = std::iter::once(&self.kafka)
+            .chain(&*others)
+            .find(|kafka| kafka.version == version)
+            .ok_or_else(|| {
+                Failure::infrastructure(format!(
+                    "Kafka {version} is not there to start {process} from"
+                ))
+            })?;
         self.upgraded.borrow_mut().insert(process.clone(), kafka.clone());
         Ok(())
     }
@@ -345,6 +458,10 @@ impl Subjects for LocalServers {
             clock: faketime.map(|library| (library, self.clock_file(process))),
         })
     }
+}
+
+fn no_clocks(error: HostError) -> Failure {
+    Failure::infrastructure(format!("no clocks for the nodes: {error}"))
 }
 
 fn not_started(process: &Process) -> Failure {

@@ -69,7 +69,7 @@ impl Change {
         }
     }
 
-    pub(super) fn refused(&self, why: &str) -> Failure {
+    pub(in crate::spec) fn refused(&self, why: &str) -> Failure {
         Failure::usage(format!("--set `{}`: {why}", self.text()))
     }
 }

@@ -59,7 +59,7 @@ impl Servers for Lab {
     }
 
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
-        Ok(self.cluster.servers().set_version(process, version)?)
+        Ok(self.cluster.servers().set_version(process, version).await?)
     }
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {

@@ -32,7 +32,7 @@ pub const DATA: &str = "KBENCH_DATA";
 const CANNOT: u8 = 4;
 
 /// Why there is no sandbox: which step failed.
-type Step<T> = Result<T, (&'static str, io::Error)>;
+pub(super) type Step<T> = Result<T, (&'static str, io::Error)>;
 
 /// Runs `kbench COMMAND` in a sandbox; called by `main` before anything else.
 pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
@@ -44,18 +44,20 @@ pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
     if let (Mode::Loopback, Some(data)) = (mode, std::env::var_os(DATA)) {
         remove_data(Path::new(&data));
     }
-    match outcome {
-        Ok(code) => code,
-        Err((step, error)) => {
-            eprintln!("the sandbox cannot {step}: {error}");
-            ExitCode::from(CANNOT)
-        }
-    }
+    exit_code(outcome)
+}
+
+/// The exit code of the sandbox; says why when there is none.
+pub(super) fn exit_code(outcome: Step<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|(step, error)| {
+        eprintln!("the sandbox cannot {step}: {error}");
+        ExitCode::from(CANNOT)
+    })
 }
 
 /// Without namespaces: every process of the trial that loses its parent becomes our child, and is
 /// ended before we are. Then nobody writes into the data any more, and it can be removed.
-fn loopback(command: &[OsString]) -> Step<ExitCode> {
+pub(super) fn loopback(command: &[OsString]) -> Step<ExitCode> {
     prctl::set_child_subreaper(true).map_err(at("adopt orphans"))?;
     let code = runner(command);
     loop {
@@ -135,7 +137,7 @@ fn mount_own() -> Step<()> {
 }
 
 /// Starts the runner and attends it.
-fn runner(command: &[OsString]) -> Step<ExitCode> {
+pub(super) fn runner(command: &[OsString]) -> Step<ExitCode> {
     let signals = block_signals()?;
     let mut kbench = Command::new(own());
     kbench.args(command).stdin(Stdio::null());
@@ -205,6 +207,6 @@ fn unblock_in_child(command: &mut Command, signals: SigSet) {
     unsafe { command.pre_exec(move || Ok(signals.thread_unblock()?)) };
 }
 
-fn at(step: &'static str) -> impl Fn(nix::Error) -> (&'static str, io::Error) {
+pub(super) fn at(step: &'static str) -> impl Fn(nix::Error) -> (&'static str, io::Error) {
     move |error| (step, error.into())
 }

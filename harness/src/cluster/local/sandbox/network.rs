@@ -39,7 +39,7 @@ impl Network {
         lab: u8,
         nodes: &[String],
     ) -> Result<Self, HostError> {
-        let network = Self { mode, lab };
+        let network = Self::of(mode, lab);
         if mode.has_namespaces() {
             ip(here, &[], host_side(nodes)).await?;
             for (index, node) in nodes.iter().enumerate() {
@@ -51,6 +51,11 @@ impl Network {
             }
         }
         Ok(network)
+    }
+
+    /// A network that was made already.
+    pub fn of(mode: Mode, lab: u8) -> Self {
+        Self { mode, lab }
     }
 
     /// Address of the node with this index.

@@ -1,0 +1,218 @@
+//! `kbench cluster`: a local cluster that outlives the command that starts it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+
+use super::{CLUSTERS, mode};
+use crate::cluster::local::keeper::{Keeper, ServerState};
+use crate::cluster::local::kept::{KeptCluster, KeptSpec};
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::failure::Failure;
+use crate::provision::{self, KafkaSource};
+use crate::spec;
+
+#[derive(Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Start a cluster, and return when it serves
+    Up(UpArgs),
+    /// Show kept clusters: their servers, and who uses them
+    Status(StatusArgs),
+    /// End a kept cluster, and make sure that nothing of it is left
+    Down(DownArgs),
+    /// Run a command where the cluster's addresses are reached, e.g. Kafka's own tools
+    Exec(ExecArgs),
+}
+
+#[derive(Args)]
+pub(super) struct UpArgs {
+    /// Cluster: `local` (the guide's three machines), a shipped name (`kbench list clusters`), or a
+    /// TOML file
+    #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
+    cluster: String,
+    /// Name of the kept cluster, and of its directory (default: the cluster's own)
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Change one value of the cluster, e.g.
+    /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Version of Apache Kafka (default: the cluster's)
+    #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
+    kafka_version: Option<String>,
+    /// Use this installation of Apache Kafka (its `libs` folder) instead
+    #[arg(long, value_name = "DIR")]
+    kafka_home: Option<PathBuf>,
+    /// How it is isolated (default: the best that this machine allows)
+    #[arg(long, value_parser = mode())]
+    mode: Option<Mode>,
+    /// Let plans set the clocks of its nodes: each look at a clock costs more then
+    #[arg(long)]
+    clocks: bool,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+#[derive(Args)]
+struct Folder {
+    /// Folder of kept clusters
+    #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
+    clusters: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct StatusArgs {
+    /// Name or directory of the cluster (default: all of them)
+    #[arg(value_name = "NAME|DIR")]
+    name: Option<PathBuf>,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+#[derive(Args)]
+pub(super) struct DownArgs {
+    /// Name or directory of the cluster
+    #[arg(value_name = "NAME|DIR", required_unless_present = "all")]
+    name: Option<PathBuf>,
+    /// End every kept cluster in the folder
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+#[derive(Args)]
+pub(super) struct ExecArgs {
+    /// Name or directory of the cluster
+    #[arg(value_name = "NAME|DIR")]
+    name: PathBuf,
+    /// On this node of it (default: where clients are)
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    command: Vec<OsString>,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+pub(super) fn carry_out(command: ClusterCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ClusterCommand::Up(args) => up(args),
+        ClusterCommand::Status(args) => status(&args),
+        ClusterCommand::Down(args) => down(&args),
+        ClusterCommand::Exec(args) => exec(&args),
+    }
+}
+
+fn up(args: UpArgs) -> Result<ExitCode, Failure> {
+    let topology = spec::cluster(&args.cluster, &args.set)?;
+    let mode = sandbox::choose(args.mode)
+        .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+    let kafka = super::run::kafka_source(args.kafka_version, args.kafka_home)
+        .unwrap_or(KafkaSource::Version(topology.kafka.version.clone()));
+    let version = provision::provide(&kafka)?.version;
+    let dir = args.folder.clusters.join(args.name.as_ref().unwrap_or(&topology.name));
+    let spec = KeptSpec::new(mode, kafka, args.clocks, topology);
+    let (kept, took_s) = KeptCluster::start(&dir, &spec)?;
+    let name = kept.name();
+    eprintln!("cluster {name}: Apache Kafka {version} in {mode}, up after {took_s:.1} s");
+    let servers = state(&kept)?.unwrap_or_default();
+    println!("{}", table(&servers));
+    eprintln!("directory: {}", kept.dir.display());
+    eprintln!("run on it: kbench run --on {name}");
+    eprintln!("other programs: kbench cluster exec {name} -- COMMAND");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The servers of a kept cluster; `None` when it has ended.
+fn state(kept: &KeptCluster) -> Result<Option<Vec<ServerState>>, Failure> {
+    if !kept.is_alive() {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    runtime.block_on(Keeper::of(&kept.dir).states()).map(|state| Some(state.servers))
+}
+
+fn table(servers: &[ServerState]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["SERVER", "ADDRESS", "VERSION", "PID", "STATE"]);
+    for server in servers {
+        let state = match (&server.ended, server.paused) {
+            (Some(how), _) => format!("ended ({how})"),
+            (None, true) => "paused".to_owned(),
+            (None, false) => "runs".to_owned(),
+        };
+        table.add_row([
+            server.process.to_string(),
+            server.address.to_string(),
+            server.version.clone().unwrap_or_default(),
+            server.identity.pid.to_string(),
+            state,
+        ]);
+    }
+    table
+}
+
+fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let all = match &args.name {
+        Some(name) => vec![KeptCluster::named(name, &args.folder.clusters)?],
+        None => KeptCluster::all(&args.folder.clusters),
+    };
+    for kept in &all {
+        let name = kept.name();
+        let Some(servers) = state(kept)? else {
+            let left = if kept.is_gone() { "" } else { "; processes of it are left" };
+            println!("{name}: ended{left}");
+            continue;
+        };
+        let user =
+            kept.user().map_or("in use by nobody".to_owned(), |user| format!("in use: {user}"));
+        println!("{name}: runs as process {}, {user}", kept.lab.pid);
+        println!("{}", table(&servers));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
+    let all = match &args.name {
+        Some(name) => vec![KeptCluster::named(name, &args.folder.clusters)?],
+        None => KeptCluster::all(&args.folder.clusters),
+    };
+    for kept in all {
+        let name = kept.name();
+        if kept.is_gone() {
+            println!("{name}: had ended");
+            continue;
+        }
+        let Some(_lock) = kept.lock("kbench cluster down")? else {
+            let user = kept.user().unwrap_or_default();
+            return Err(Failure::usage(format!("the cluster {name} is in use: {user}"))
+                .with_cure("end that first"));
+        };
+        kept.end()?;
+        println!("{name}: ended, nothing of it is left");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(args: &ExecArgs) -> Result<ExitCode, Failure> {
+    let kept = KeptCluster::find(&args.name, &args.folder.clusters)?;
+    let mode = KeptSpec::load(&kept.dir)?.mode;
+    let status = sandbox::execute(mode, &kept.lab, args.node.as_deref(), &args.command);
+    let status = status.map_err(|error| {
+        let command = args.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = kept.name();
+        Failure::infrastructure(format!("`{command}` cannot be run in cluster {name}: {error}"))
+    })?;
+    // As a shell tells it: 128 and the signal.
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or_default();
+    Ok(ExitCode::from(status.code().unwrap_or(128 + signal) as u8))
+}

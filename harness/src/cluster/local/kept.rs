@@ -1,0 +1,361 @@
+//! A local cluster that is kept: it runs without the kbench that started it, until it is told to end.
+//!
+//! Its directory holds what it is (`cluster.toml`), which process holds its sandbox (`lab.json`), its
+//! servers' logs, the keeper's socket, and a lock that whoever uses it holds. One run uses it at a time.
+//! What is absent: the keeper itself, see `keeper`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use faults::port::Signal;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::host::send;
+use super::keeper::{self, Keeper, KeeperAnswer, KeeperRequest, StartOutcome};
+use super::leftovers::{self, DATA_DIR, end_all_of, left_of};
+use super::sandbox::{self, Mode};
+use crate::cluster::host::ProcessIdentity;
+use crate::failure::{Failure, tail};
+use crate::provision::KafkaSource;
+use crate::topology::Topology;
+
+/// File in the directory that says what the cluster is.
+const SPEC_FILE: &str = "cluster.toml";
+
+/// Numbers of clusters in loopback mode that trials do not take; see [`super::Setup::lab`].
+const LABS: std::ops::RangeInclusive<u8> = 251..=254;
+
+/// Limit for a cluster that is told to end; its servers are killed, which takes a second at most.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// Who only looks who uses a cluster holds its lock for less than this.
+const LOOKED_AT: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a kept cluster is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptSpec {
+    /// How its nodes are isolated.
+    pub mode: Mode,
+    /// Where Kafka's jars come from.
+    pub kafka: KafkaSource,
+    /// Tells clusters on one host apart in loopback mode.
+    pub lab: u8,
+    /// Whether its nodes' clocks can be set.
+    pub clocks: bool,
+    /// The cluster as data.
+    pub topology: Topology,
+}
+
+/// A kept cluster as a run names it: another one in the same directory is not it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptCluster {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The process that holds its sandbox.
+    pub lab: ProcessIdentity,
+}
+
+/// The right to use a kept cluster; the kernel takes it back however kbench ends.
+#[derive(Debug)]
+pub struct ClusterLock {
+    _lock: Flock<File>,
+}
+
+impl KeptSpec {
+    /// What a new cluster is to be. Takes a number for it that no other on this machine has.
+    pub fn new(mode: Mode, kafka: KafkaSource, clocks: bool, topology: Topology) -> Self {
+        let port = topology.broker.port;
+        let is_free =
+            |lab: &u8| TcpListener::bind(SocketAddr::from(([127, 0, *lab, 1], port))).is_ok();
+        // When none is free, the start says which port is taken.
+        let lab = LABS.into_iter().find(is_free).unwrap_or(*LABS.start());
+        Self { mode, kafka, lab, clocks, topology }
+    }
+
+    /// Reads what the cluster in a directory is.
+    ///
+    /// # Errors
+    /// A usage failure when there is none, or its file is damaged.
+    pub fn load(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join(SPEC_FILE);
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Failure::usage(format!("there is no cluster in {}: {error}", dir.display()))
+                .with_cure("`kbench cluster status` shows those that there are")
+        })?;
+        toml::from_str(&text)
+            .map_err(|error| Failure::usage(format!("{} is damaged: {error}", path.display())))
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), Failure> {
+        let text = toml::to_string(self).map_err(|error| cannot("be described", dir, &error))?;
+        fs::write(dir.join(SPEC_FILE), text).map_err(|error| cannot("be described", dir, &error))
+    }
+}
+
+impl KeptCluster {
+    /// Starts a cluster in `dir`, whose record of before is replaced; returns when it serves.
+    ///
+    /// # Errors
+    /// A usage failure when one runs there already; an infrastructure failure when it does not start.
+    pub fn start(dir: &Path, spec: &KeptSpec) -> Result<(Self, f64), Failure> {
+        let written = |error: &dyn std::fmt::Display| cannot("be started", dir, error);
+        if let Ok(former) = Self::of(dir)
+            && !former.is_gone()
+        {
+            return Err(Failure::usage(format!("a cluster runs in {} already", dir.display()))
+                .with_cure("end it with `kbench cluster down`, or give this one another --name"));
+        }
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(written(&error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(dir.join("logs")).map_err(|error| written(&error))?;
+        let dir = fs::canonicalize(dir).map_err(|error| written(&error))?;
+        spec.save(&dir)?;
+        let log = dir.join("logs/kbench.log");
+        let messages = File::create(&log).map_err(|error| written(&error))?;
+        let arguments = [keeper::SUBCOMMAND.into(), dir.as_os_str().to_owned()];
+        let data = dir.join(DATA_DIR);
+        // Dropped before it serves, it is ended.
+        let mut child = sandbox::spawn_kept(spec.mode, &arguments, &data, messages)
+            .map_err(|error| written(&error))?;
+        leftovers::record(&dir, child.pid()).map_err(|error| written(&error))?;
+        let stdout = child.take_stdout().ok_or_else(|| written(&"it has no stdout"))?;
+        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        // Events of the start are among them.
+        let outcome =
+            lines.filter_map(|line| serde_json::from_str::<StartOutcome>(&line).ok()).next();
+        match outcome {
+            Some(StartOutcome::Ready { took_s }) => {
+                let kept = Self::of(&dir)?;
+                child.let_go();
+                Ok((kept, took_s))
+            }
+            Some(StartOutcome::Failed { text, cure }) => {
+                let failure = Failure::infrastructure(text);
+                Err(cure.into_iter().fold(failure, |failure, cure| failure.with_cure(cure)))
+            }
+            None => Err(written(&format!("its keeper ended{}", tail(&log)))),
+        }
+    }
+
+    /// The cluster whose record is in a directory, running or not.
+    ///
+    /// # Errors
+    /// A usage failure when there is none.
+    pub fn of(dir: &Path) -> Result<Self, Failure> {
+        let none = || {
+            Failure::usage(format!("there is no cluster in {}", dir.display()))
+                .with_cure("`kbench cluster status` shows those that there are")
+        };
+        let dir = fs::canonicalize(dir).map_err(|_| none())?;
+        let lab = leftovers::holder(&dir).ok_or_else(none)?;
+        Ok(Self { dir, lab })
+    }
+
+    /// Finds a cluster that runs, by its directory or its name in `folder`.
+    ///
+    /// # Errors
+    /// A usage failure when there is none, or it has ended.
+    pub fn find(name: &Path, folder: &Path) -> Result<Self, Failure> {
+        let kept = Self::named(name, folder)?;
+        if kept.is_alive() {
+            return Ok(kept);
+        }
+        Err(Failure::usage(format!("the cluster {} has ended", kept.name()))
+            .with_cure("start one with `kbench cluster up`"))
+    }
+
+    /// The cluster of a directory, or of a name in `folder`, running or not.
+    ///
+    /// # Errors
+    /// A usage failure when there is none.
+    pub fn named(name: &Path, folder: &Path) -> Result<Self, Failure> {
+        let named = folder.join(name);
+        if named.is_dir() { Self::of(&named) } else { Self::of(name) }
+    }
+
+    /// Every cluster that was started in `folder`.
+    pub fn all(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut all: Vec<_> = entries.filter_map(|entry| Self::of(&entry.path()).ok()).collect();
+        all.sort_by(|a, b| a.dir.cmp(&b.dir));
+        all
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether its sandbox runs.
+    pub fn is_alive(&self) -> bool {
+        leftovers::is_alive(&self.lab)
+    }
+
+    fn is_of_another_boot(&self) -> bool {
+        leftovers::is_of_another_boot(&self.lab)
+    }
+
+    /// Whether nothing is left of it: neither its sandbox nor anything that was started in that.
+    pub fn is_gone(&self) -> bool {
+        self.is_of_another_boot() || (!self.is_alive() && left_of(&self.data()).is_empty())
+    }
+
+    /// Where its servers' data is in loopback mode; names its processes in any mode.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join(DATA_DIR)
+    }
+
+    /// Takes the right to use it, for whom `user` names; `None` when somebody else has it.
+    ///
+    /// # Errors
+    /// An infrastructure failure when its lock cannot be opened.
+    pub fn lock(&self, user: &str) -> Result<Option<ClusterLock>, Failure> {
+        let path = self.lock_path();
+        let failed = |error: std::io::Error| {
+            Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
+        };
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let mut file = open.map_err(failed)?;
+        let deadline = Instant::now() + LOOKED_AT;
+        let mut lock = loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => break lock,
+                Err(_) if Instant::now() >= deadline => return Ok(None),
+                Err((back, _)) => file = back,
+            }
+            std::thread::sleep(LOOK);
+        };
+        lock.set_len(0).and_then(|()| lock.write_all(user.as_bytes())).map_err(failed)?;
+        Ok(Some(ClusterLock { _lock: lock }))
+    }
+
+    /// Who uses it now; `None` when nobody does.
+    pub fn user(&self) -> Option<String> {
+        let mut file = File::open(self.lock_path()).ok()?;
+        let mut user = String::new();
+        file.read_to_string(&mut user).ok()?;
+        // Shared: two who only look do not take each other for a user.
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_err().then_some(user)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.dir.join(".lock")
+    }
+
+    /// Ends the cluster and makes sure that nothing of it is left. Twice does no harm.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names the processes which are left.
+    pub fn end(&self) -> Result<(), Failure> {
+        if self.is_alive()
+            && let Err(error) = self.ask_to_end()
+        {
+            tracing::warn!(%error, "the keeper does not end the cluster: it is killed");
+        }
+        let deadline = Instant::now() + END_LIMIT;
+        while self.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+        let failed = |error: std::io::Error| cannot("be ended", &self.dir, &error);
+        if self.is_alive() {
+            send(&self.lab, Signal::Kill).map_err(failed)?;
+        }
+        if self.is_of_another_boot() {
+            return self.remove_leftovers();
+        }
+        let left = end_all_of(&self.data()).map_err(failed)?;
+        if left.is_empty() {
+            return self.remove_leftovers();
+        }
+        let pids: Vec<_> = left.iter().map(i32::to_string).collect();
+        Err(Failure::infrastructure(format!(
+            "processes of the cluster {} do not end: {}",
+            self.name(),
+            pids.join(", ")
+        )))
+    }
+
+    fn ask_to_end(&self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+        runtime.block_on(Keeper::of(&self.dir).ask(&KeeperRequest::End)).map(|_: KeeperAnswer| ())
+    }
+
+    /// Removes data and socket; logs and record stay.
+    fn remove_leftovers(&self) -> Result<(), Failure> {
+        let removed = match fs::remove_dir_all(self.data()) {
+            Ok(()) => fs::remove_file(keeper::socket(&self.dir)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::remove_file(keeper::socket(&self.dir))
+            }
+            error => error,
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(cannot("be removed", &self.dir, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn cannot(verb: &str, dir: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::infrastructure(format!("the cluster in {} cannot {verb}: {error}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(dir: &Path) -> KeptCluster {
+        leftovers::record(dir, std::process::id() as i32).unwrap();
+        KeptCluster::of(dir).unwrap()
+    }
+
+    #[test]
+    fn one_uses_a_cluster_at_a_time_and_the_others_see_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = kept(dir.path());
+        assert_eq!(kept.user(), None);
+        let lock = kept.lock("run one").unwrap().unwrap();
+        assert!(kept.lock("run two").unwrap().is_none());
+        assert_eq!(kept.user().as_deref(), Some("run one"));
+        drop(lock);
+        assert_eq!(kept.user(), None);
+        let _lock = kept.lock("2").unwrap().unwrap();
+        assert_eq!(kept.user().as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_cluster_is_gone_only_when_its_own_processes_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kept = kept(dir.path());
+        assert!(!kept.is_gone());
+        kept.lab.started_ticks = 1;
+        assert!(kept.is_gone(), "another process has its pid");
+        let mut server = std::process::Command::new("sleep")
+            .arg("60")
+            .env(sandbox::DATA, kept.data())
+            .spawn()
+            .unwrap();
+        assert!(!kept.is_gone(), "a server of it is left");
+        kept.end().unwrap();
+        assert!(kept.is_gone());
+        server.wait().unwrap();
+    }
+}
