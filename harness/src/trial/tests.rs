@@ -41,6 +41,7 @@ fn spec() -> RunSpec {
         strict: false,
         mode: Some(Mode::Loopback),
         kafka: None,
+        on: None,
         asked: crate::spec::Asked::default(),
     };
     let mut spec = request.resolve().expect("a spec");
