@@ -74,11 +74,11 @@ pub(crate) trait LoadClient {
 
     /// Makes librdkafka's client and the stream, so that a wrong setting is refused here and not on
     /// the client's own thread.
-    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn Run>, LoadError>;
+    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError>;
 }
 
 /// A client that is open.
-pub(crate) trait Run: Send {
+pub(crate) trait OpenClient: Send {
     /// Does what it is for until it is told to stop; what it came to.
     fn run(self: Box<Self>) -> Result<Counts, LoadError>;
 }

@@ -29,7 +29,7 @@ use crate::client::producer::seconds::Seconds;
 use crate::client::{ClientSetup, Counts, ToClient};
 use crate::error::LoadError;
 use crate::live::Live;
-use crate::seat::{self, Seating};
+use crate::seat::{self, ClientStart};
 use crate::spec::WorkloadSpec;
 use crate::until::until;
 use crate::wake::process_cpu_s;
@@ -37,7 +37,7 @@ pub(crate) use list::List;
 use list::{ClientSpec, SeatKind};
 pub use members::Killed;
 pub use running::ClientState;
-use running::{Running, Told};
+use running::{ClientWatch, RunningClient};
 
 /// How often it is looked whether the groups have read what was acked.
 const LOOK: Duration = Duration::from_millis(20);
@@ -109,9 +109,9 @@ pub struct Load {
     /// The clients that the load is to have.
     list: Vec<ClientSpec>,
     /// Those that run.
-    clients: Vec<Running>,
+    clients: Vec<RunningClient>,
     /// Those that left before the others, and may not have ended yet.
-    former: Vec<Running>,
+    former: Vec<RunningClient>,
     command: Option<fn() -> Command>,
     history_dir: PathBuf,
     next_member: u16,
@@ -187,14 +187,14 @@ impl Load {
             }
             _ => {}
         }
-        let told = Arc::new(Told::new(Arc::clone(live), group));
-        let client = Seating {
+        let watch = Arc::new(ClientWatch::new(Arc::clone(live), group));
+        let client = ClientStart {
             setup: &setup,
             topic: &spec.topic,
             clock: self.clock,
             live: Arc::clone(live),
             failures: Arc::clone(&self.live),
-            watch: Arc::<Told>::clone(&told),
+            watch: Arc::<ClientWatch>::clone(&watch),
             seconds,
         };
         let command = self.command.filter(|_| own_process).map(|command| command());
@@ -203,7 +203,7 @@ impl Load {
             producer.incarnation += 1;
         }
         let topic = spec.topic.name.clone();
-        self.clients.push(Running { place, setup, topic, seat, told, stalled: false });
+        self.clients.push(RunningClient { place, setup, topic, seat, watch, stalled: false });
         Ok(())
     }
 
@@ -303,7 +303,7 @@ impl Load {
     /// Whether every partition has, for an operation that was due after `since`, acked the main
     /// load and answered the probes that run.
     pub fn served_since(&self, since: RunTime) -> bool {
-        let is_reader = |client: &&Running| matches!(client.setup, ClientSetup::Reader(_));
+        let is_reader = |client: &&RunningClient| matches!(client.setup, ClientSetup::Reader(_));
         let probes = self.clients.iter().filter(|client| client.topic != self.topic);
         let read = probes.filter(is_reader).count() > 0;
         let probed = self
@@ -341,10 +341,10 @@ impl Load {
     }
 
     /// Ends every client; the first error is returned when all have ended.
-    fn end(&mut self, limit: Duration) -> Result<Ended, LoadError> {
+    fn end(&mut self, limit: Duration) -> Result<WritersEnd, LoadError> {
         let (writers, readers): (Vec<_>, Vec<_>) =
             self.clients.drain(..).partition(|client| client.setup.client().writes());
-        let mut all = Ok(Ended::default());
+        let mut all = Ok(WritersEnd::default());
         for client in &writers {
             client.seat.tell(ToClient::Stop { within: limit });
         }
@@ -380,7 +380,7 @@ impl Load {
 
 /// What the clients that write came to.
 #[derive(Default)]
-struct Ended {
+struct WritersEnd {
     main: Counts,
     producer_cpu_s: f64,
 }

@@ -158,7 +158,7 @@ mod tests {
         tasks.filter_map(|task| ticks_of(task.ok()?)).sum::<u64>() as f64 / 100.0
     }
 
-    struct Figures {
+    struct PollFigures {
         polls_per_s: f64,
         /// CPU seconds of the broker threads for each second.
         cpu: f64,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     /// 1000 records a second, idempotent, to brokers that take 100 ms for an answer.
-    fn measure(unchanged: bool, time: Duration) -> Figures {
+    fn measure(unchanged: bool, time: Duration) -> PollFigures {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic(TOPIC, 3, 3).unwrap();
         let smoke = shipped().iter().find(|(name, _)| *name == "smoke").unwrap().1;
@@ -210,7 +210,7 @@ mod tests {
             .collect();
         response_ms.sort_by(f64::total_cmp);
         let quantile = |q: f64| response_ms[(response_ms.len() as f64 * q) as usize];
-        Figures { polls_per_s, cpu, median_ms: quantile(0.5), p99_ms: quantile(0.99) }
+        PollFigures { polls_per_s, cpu, median_ms: quantile(0.5), p99_ms: quantile(0.99) }
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         const TIME: Duration = Duration::from_secs(5);
         for round in 1..=3 {
             for unchanged in [true, false] {
-                let Figures { polls_per_s, cpu, median_ms, p99_ms } = measure(unchanged, TIME);
+                let PollFigures { polls_per_s, cpu, median_ms, p99_ms } = measure(unchanged, TIME);
                 println!(
                     "{round} {}: {polls_per_s:>8.0} polls/s with time-out 0, broker threads {:.1} % of a \
                      core, response p50 {median_ms:.0} ms, p99 {p99_ms:.0} ms",

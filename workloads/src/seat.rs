@@ -1,6 +1,6 @@
 //! Where a client runs: on a thread of this process, or in a process of its own.
 //!
-//! Another axis than what it does: each kind of client takes each seat, and whoever holds a seat
+//! Another axis than what it does: each kind of client runs in each seat, and whoever holds one
 //! cannot tell the kinds apart. A client in a process of its own can be killed: then it ends in the
 //! middle of what it does, says goodbye to nobody, and its connections are reset.
 
@@ -38,8 +38,8 @@ pub(crate) trait Seat: Send {
     fn kill(self: Box<Self>) -> Result<String, LoadError>;
 }
 
-/// What is to sit down: a client, and whom it tells what it does.
-pub(crate) struct Seating<'a> {
+/// A client that is to start, and whom it tells what it does.
+pub(crate) struct ClientStart<'a> {
     pub(crate) setup: &'a ClientSetup,
     pub(crate) topic: &'a LoadTopic,
     pub(crate) clock: RunClock,
@@ -54,7 +54,7 @@ pub(crate) struct Seating<'a> {
 
 /// Starts a client: in a process of its own by `command`, which runs [`worker_main`], or on a thread.
 pub(crate) fn start(
-    client: Seating<'_>,
+    client: ClientStart<'_>,
     command: Option<Command>,
 ) -> Result<Box<dyn Seat>, LoadError> {
     match command {

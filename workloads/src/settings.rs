@@ -9,7 +9,7 @@ use rdkafka::ClientConfig;
 use crate::spec::{ConsumersSpec, ProducerSpec};
 
 /// Settings of one client, by librdkafka's names.
-pub(crate) type Settings = BTreeMap<String, String>;
+pub(crate) type ClientSettings = BTreeMap<String, String>;
 
 /// Longest time in which a record may be delivered: the default of the Java client's
 /// `delivery.timeout.ms`, so that a recovery of two minutes is seen as one and not as losses.
@@ -30,10 +30,15 @@ const LINGER_MS: &str = "10";
 /// - `linger.ms`: see [`LINGER_MS`]; written out because it is in every response time.
 /// - Retries, back-offs, socket and metadata intervals stay at their defaults: how fast a real
 ///   client finds the new leader is what is measured.
-pub(crate) fn producer(spec: &ProducerSpec, bootstrap: &str, rate: u64, bytes: usize) -> Settings {
+pub(crate) fn producer(
+    spec: &ProducerSpec,
+    bootstrap: &str,
+    rate: u64,
+    bytes: usize,
+) -> ClientSettings {
     let records = (rate * QUEUED_S).max(100_000);
     let kbytes = (records * (bytes as u64 + PER_RECORD)).div_ceil(1024).max(65_536);
-    let mut settings = Settings::from([
+    let mut settings = ClientSettings::from([
         ("bootstrap.servers".into(), bootstrap.into()),
         ("acks".into(), spec.acks.number().to_string()),
         ("enable.idempotence".into(), spec.idempotence.to_string()),
@@ -52,7 +57,7 @@ const PER_RECORD: u64 = 128;
 
 /// Settings of a member of a group: it commits by itself, and a group without a committed offset
 /// begins at the beginning.
-pub(crate) fn member(spec: &ConsumersSpec, bootstrap: &str) -> Settings {
+pub(crate) fn member(spec: &ConsumersSpec, bootstrap: &str) -> ClientSettings {
     let mut settings = consumer(bootstrap, &spec.group);
     settings.extend(spec.settings.clone());
     settings
@@ -60,14 +65,14 @@ pub(crate) fn member(spec: &ConsumersSpec, bootstrap: &str) -> Settings {
 
 /// Settings of a consumer that picks its partitions itself and commits nothing; librdkafka wants
 /// a group id all the same.
-pub(crate) fn reader(bootstrap: &str, group: &str) -> Settings {
+pub(crate) fn reader(bootstrap: &str, group: &str) -> ClientSettings {
     let mut settings = consumer(bootstrap, group);
     settings.insert("isolation.level".into(), "read_uncommitted".into());
     settings
 }
 
-fn consumer(bootstrap: &str, group: &str) -> Settings {
-    Settings::from([
+fn consumer(bootstrap: &str, group: &str) -> ClientSettings {
+    ClientSettings::from([
         ("bootstrap.servers".into(), bootstrap.into()),
         ("group.id".into(), group.into()),
         ("enable.auto.commit".into(), "false".into()),
@@ -76,7 +81,7 @@ fn consumer(bootstrap: &str, group: &str) -> Settings {
 }
 
 /// librdkafka's form of `settings`, for a client that calls itself `client`.
-pub(crate) fn config(settings: &Settings, client: &str) -> ClientConfig {
+pub(crate) fn config(settings: &ClientSettings, client: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (name, value) in settings {
         config.set(name, value);

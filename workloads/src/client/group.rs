@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Env, LoadClient, LoadTopic, Run, ToClient};
+use super::{Counts, Env, LoadClient, LoadTopic, OpenClient, ToClient};
 use crate::error::LoadError;
-use crate::settings::Settings;
+use crate::settings::ClientSettings;
 use session::Session;
 
 /// How often a member that does not poll looks whether it is to.
@@ -28,7 +28,7 @@ pub(crate) struct MemberSetup {
     pub(crate) number: u16,
     /// Group id.
     pub(crate) group: String,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ClientSettings,
     pub(crate) commit_interval: Duration,
 }
 
@@ -41,21 +41,21 @@ impl LoadClient for MemberSetup {
         false
     }
 
-    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn Run>, LoadError> {
+    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
         let session = Session::open(self, topic, &env)?;
-        Ok(Box::new(Member { setup: self.clone(), topic: topic.clone(), env, session }))
+        Ok(Box::new(GroupMember { setup: self.clone(), topic: topic.clone(), env, session }))
     }
 }
 
 /// A member, under one number after the other.
-struct Member {
+struct GroupMember {
     setup: MemberSetup,
     topic: LoadTopic,
     env: Env,
     session: Session,
 }
 
-impl Run for Member {
+impl OpenClient for GroupMember {
     fn run(self: Box<Self>) -> Result<Counts, LoadError> {
         let Self { mut setup, mut topic, env, mut session } = *self;
         let mut stalled = false;

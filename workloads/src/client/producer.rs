@@ -22,10 +22,10 @@ use results::record::history::{self, LoadRole};
 use serde::{Deserialize, Serialize};
 
 use super::partitions::Learning;
-use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, Run, ToClient, Watch};
+use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, OpenClient, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
-use crate::settings::Settings;
+use crate::settings::ClientSettings;
 use crate::spec::Acks;
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
@@ -65,7 +65,7 @@ pub(crate) struct ProducerSetup {
     pub(crate) rate: u64,
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ClientSettings,
     /// Number of different keys.
     pub(crate) keys: u32,
     pub(crate) record_bytes: usize,
@@ -110,7 +110,7 @@ impl LoadClient for ProducerSetup {
         true
     }
 
-    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn Run>, LoadError> {
+    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
         let sender = Sender::new(self, topic, env.clock, Arc::clone(&env.live))?;
         Ok(Box::new(Producer {
             learning: None,
@@ -152,7 +152,7 @@ struct Producer {
     known: Arc<AtomicU32>,
 }
 
-impl Run for Producer {
+impl OpenClient for Producer {
     fn run(mut self: Box<Self>) -> Result<Counts, LoadError> {
         exact_timers();
         let events = Events::of(self.sender.native(), Arc::clone(self.inbox.wake()));

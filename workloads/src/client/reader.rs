@@ -15,10 +15,10 @@ use results::record::clock::RunTime;
 use results::record::history::{self, Entry, HistoryError, StreamWriter};
 use serde::{Deserialize, Serialize};
 
-use super::{ClientSetup, Counts, Env, FromClient, LoadClient, LoadTopic, Run, ToClient};
+use super::{ClientSetup, Counts, Env, FromClient, LoadClient, LoadTopic, OpenClient, ToClient};
 use crate::error::LoadError;
 use crate::load::List;
-use crate::settings::{self, Settings};
+use crate::settings::{self, ClientSettings};
 use crate::spec::{NamedSpec, SpecError, interval};
 
 /// Longest poll: how late the reader may notice that it is to stop.
@@ -67,7 +67,7 @@ impl LoadClient for ReaderSetup {
         false
     }
 
-    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn Run>, LoadError> {
+    fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
         let name = self.name.clone();
         let consumer: BaseConsumer<DefaultConsumerContext> =
             settings::config(&settings(&self.bootstrap, &name), &name)
@@ -76,7 +76,7 @@ impl LoadClient for ReaderSetup {
         let stream = topic.stream(&name, history::Client::ReadProbe)?;
         let turns = vec![Turn::Next(RunTime(0)); topic.partitions as usize];
         let (interval, topic) = (self.interval, topic.name.clone());
-        Ok(Box::new(Reader { name, topic, interval, env, consumer, stream, turns }))
+        Ok(Box::new(FirstRecordReader { name, topic, interval, env, consumer, stream, turns }))
     }
 }
 
@@ -89,7 +89,7 @@ enum Turn {
     Asked(RunTime),
 }
 
-struct Reader {
+struct FirstRecordReader {
     name: String,
     topic: String,
     interval: Duration,
@@ -100,7 +100,7 @@ struct Reader {
 }
 
 /// One small batch from each fetch, and no waiting for more: only the first record is wanted.
-fn settings(bootstrap: &str, name: &str) -> Settings {
+fn settings(bootstrap: &str, name: &str) -> ClientSettings {
     let mut settings = settings::reader(bootstrap, &format!("kbench-{name}"));
     for (name, value) in [
         ("fetch.message.max.bytes", "1"),
@@ -113,7 +113,7 @@ fn settings(bootstrap: &str, name: &str) -> Settings {
     settings
 }
 
-impl Run for Reader {
+impl OpenClient for FirstRecordReader {
     fn run(mut self: Box<Self>) -> Result<Counts, LoadError> {
         let mut flush = self.env.clock.now().plus(FLUSH_EVERY);
         while self.goes_on() {
@@ -136,7 +136,7 @@ impl Run for Reader {
     }
 }
 
-impl Reader {
+impl FirstRecordReader {
     /// Reads what it was told. Whether it is to go on.
     fn goes_on(&mut self) -> bool {
         while let Some(message) = self.env.inbox.next() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use results::record::history::stream_path;
 
-use super::{ClientState, Load, Running};
+use super::{ClientState, Load, RunningClient};
 use crate::client::{ClientKind, ClientSetup, ToClient};
 use crate::error::LoadError;
 
@@ -30,7 +30,7 @@ impl Load {
             let (name, kind) = (setup.client().name(), setup.kind());
             ClientState { name, kind, runs: false, pid: None, at_work: false }
         });
-        self.clients.iter().map(Running::state).chain(absent).collect()
+        self.clients.iter().map(RunningClient::state).chain(absent).collect()
     }
 
     /// Places in the list of clients that do not run.
@@ -46,7 +46,9 @@ impl Load {
     pub fn killable(&self, kind: ClientKind) -> Result<String, LoadError> {
         let mut found = self.clients.iter().filter(|client| client.setup.kind() == kind);
         let found = found.find(|client| client.is_killable());
-        found.map(Running::name).ok_or_else(|| LoadError::NoProcess { client: kind.to_string() })
+        found
+            .map(RunningClient::name)
+            .ok_or_else(|| LoadError::NoProcess { client: kind.to_string() })
     }
 
     /// Kills the process of the client `name`; returns when it has ended.
@@ -93,7 +95,7 @@ impl Load {
         let Some(group) = self.live.groups().first() else {
             return vec![];
         };
-        let member = |(at, client): (usize, &Running)| Some((at, client.member_of(group)?));
+        let member = |(at, client): (usize, &RunningClient)| Some((at, client.member_of(group)?));
         self.clients.iter().enumerate().filter_map(member).collect()
     }
 

@@ -13,19 +13,19 @@ use crate::live::Live;
 use crate::seat::Seat;
 
 /// A client that runs, as the load holds it.
-pub(super) struct Running {
+pub(super) struct RunningClient {
     /// Its place in the list of clients that the load is to have; `None` for one more than that.
     pub(super) place: Option<usize>,
     pub(super) setup: ClientSetup,
     /// Name of its topic.
     pub(super) topic: String,
     pub(super) seat: Box<dyn Seat>,
-    pub(super) told: Arc<Told>,
+    pub(super) watch: Arc<ClientWatch>,
     /// Whether it is a member that was told not to poll.
     pub(super) stalled: bool,
 }
 
-impl Running {
+impl RunningClient {
     pub(super) fn name(&self) -> String {
         self.setup.client().name()
     }
@@ -46,7 +46,7 @@ impl Running {
     }
 
     pub(super) fn is_killable(&self) -> bool {
-        self.seat.pid().is_some() && self.told.at_work()
+        self.seat.pid().is_some() && self.watch.at_work()
     }
 
     /// Lets a member leave and a new one, `number`, join.
@@ -80,20 +80,20 @@ impl Running {
             kind: self.setup.kind(),
             runs: true,
             pid: self.seat.pid(),
-            at_work: self.told.at_work(),
+            at_work: self.watch.at_work(),
         }
     }
 }
 
 /// What a client told of itself.
-pub(super) struct Told {
+pub(super) struct ClientWatch {
     live: Arc<Live>,
     /// Which of the topic's groups it is in.
     group: Option<usize>,
     at_work: AtomicBool,
 }
 
-impl Told {
+impl ClientWatch {
     pub(super) fn new(live: Arc<Live>, group: Option<usize>) -> Self {
         Self { live, group, at_work: AtomicBool::new(false) }
     }
@@ -103,7 +103,7 @@ impl Told {
     }
 }
 
-impl Watch for Told {
+impl Watch for ClientWatch {
     fn hear(&self, message: FromClient) {
         match (message, self.group) {
             (FromClient::AtWork, _) => self.at_work.store(true, Relaxed),

@@ -1,7 +1,7 @@
 //! A client in a process of its own, a *worker*, as its parent holds it.
 //!
 //! Parent and worker share a socket, the worker's stdin. The first line that the worker reads is
-//! its [`Assignment`], the others are [`ToClient`] messages; what it writes are [`FromClient`]
+//! its [`WorkerAssignment`], the others are [`ToClient`] messages; what it writes are [`FromClient`]
 //! messages, one a line. When the parent closes its side the worker ends in good order: it cannot
 //! outlive its parent. Its history it writes itself, so that what it saw survives it.
 
@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use results::record::clock::RunClock;
 use serde::{Deserialize, Serialize};
 
-use super::{Seat, Seating};
+use super::{ClientStart, Seat};
 use crate::client::{ClientSetup, Counts, FromClient, LoadTopic, ToClient, Watch};
 use crate::error::LoadError;
 use crate::load::STOP_LIMIT;
@@ -44,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// The first line that a worker reads.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Assignment {
+pub(super) struct WorkerAssignment {
     pub(super) setup: ClientSetup,
     pub(super) topic: LoadTopic,
     /// Zero of the run's clock, in nanoseconds of the kernel's monotonic clock.
@@ -54,27 +54,27 @@ pub(super) struct Assignment {
 struct Worker {
     client: String,
     link: UnixStream,
-    state: Arc<State>,
-    thread: JoinHandle<Result<Ended, LoadError>>,
+    state: Arc<WorkerState>,
+    thread: JoinHandle<Result<WorkerEnd, LoadError>>,
 }
 
 /// How a worker ended, and what it had come to if it said so.
-struct Ended {
+struct WorkerEnd {
     status: ExitStatus,
     counts: Counts,
 }
 
-struct State {
+struct WorkerState {
     child: Mutex<Child>,
     killed: AtomicBool,
 }
 
 /// Starts a worker by `command`.
 pub(super) fn start(
-    seating: Seating<'_>,
+    start: ClientStart<'_>,
     mut command: Command,
 ) -> Result<Box<dyn Seat>, LoadError> {
-    let Seating { setup, topic, clock, failures, watch, .. } = seating;
+    let ClientStart { setup, topic, clock, failures, watch, .. } = start;
     let client = setup.client().name();
     let failed = |source| LoadError::Process { client: client.clone(), source };
     let (mut link, theirs) = UnixStream::pair().map_err(failed)?;
@@ -83,10 +83,10 @@ pub(super) fn start(
     // The command holds the worker's side as well; its end would not be seen.
     drop(command);
     let heard = link.try_clone().map_err(failed)?;
-    let state = Arc::new(State { child: Mutex::new(child), killed: AtomicBool::new(false) });
+    let state = Arc::new(WorkerState { child: Mutex::new(child), killed: AtomicBool::new(false) });
     let (now, at_ns) = together(|| clock.now()).map_err(failed)?;
     let zero_ns = at_ns - now.0 as i64;
-    let assignment = Assignment { setup: setup.clone(), topic: topic.clone(), zero_ns };
+    let assignment = WorkerAssignment { setup: setup.clone(), topic: topic.clone(), zero_ns };
     write(&mut link, &assignment).map_err(failed)?;
     let (own, name) = (Arc::clone(&state), client.clone());
     let attend = move || {
@@ -129,13 +129,13 @@ impl Seat for Worker {
 }
 
 impl Worker {
-    fn ended(self) -> Result<Ended, LoadError> {
+    fn ended(self) -> Result<WorkerEnd, LoadError> {
         let panicked = |_| Err(LoadError::Ended(format!("the parent of {} panicked", self.client)));
         self.thread.join().unwrap_or_else(panicked)
     }
 }
 
-impl State {
+impl WorkerState {
     fn child(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +146,7 @@ impl State {
         link: UnixStream,
         client: &str,
         watch: &dyn Watch,
-    ) -> Result<Ended, LoadError> {
+    ) -> Result<WorkerEnd, LoadError> {
         let mut counts = Counts::default();
         for line in BufReader::new(link).lines() {
             // A worker that is killed may leave half a line.
@@ -164,7 +164,7 @@ impl State {
         let status = self.child().wait().map_err(failed)?;
         let killed = self.killed.load(Relaxed) && status.signal() == Some(libc::SIGKILL);
         if status.success() || killed {
-            return Ok(Ended { status, counts });
+            return Ok(WorkerEnd { status, counts });
         }
         Err(LoadError::Ended(format!("{client} ended: {status}; kbench.log may say why")))
     }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::{Seat, Seating};
+use super::{ClientStart, Seat};
 use crate::client::{Counts, Env, Inbox, ToClient};
 use crate::error::LoadError;
 
-struct Thread {
+struct ClientThread {
     client: String,
     inbox: Arc<Inbox>,
     thread: JoinHandle<Result<Counts, LoadError>>,
 }
 
-pub(super) fn start(client: Seating<'_>) -> Result<Box<dyn Seat>, LoadError> {
+pub(super) fn start(client: ClientStart<'_>) -> Result<Box<dyn Seat>, LoadError> {
     let name = client.setup.client().name();
     let failed = |source| LoadError::Thread { client: name.clone(), source };
     let inbox = Arc::new(Inbox::new().map_err(failed)?);
@@ -32,10 +32,10 @@ pub(super) fn start(client: Seating<'_>) -> Result<Box<dyn Seat>, LoadError> {
         .name(name.clone())
         .spawn(move || open.run().inspect_err(|error| failures.fail(error.to_string())))
         .map_err(failed)?;
-    Ok(Box::new(Thread { client: name, inbox, thread }))
+    Ok(Box::new(ClientThread { client: name, inbox, thread }))
 }
 
-impl Seat for Thread {
+impl Seat for ClientThread {
     fn tell(&self, message: ToClient) {
         self.inbox.tell(message);
     }

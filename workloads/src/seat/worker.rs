@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::process::{Assignment, clock_of, write};
+use super::process::{WorkerAssignment, clock_of, write};
 use crate::client::{Env, FromClient, Inbox, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
@@ -47,7 +47,7 @@ fn serve(link: UnixStream) -> Result<(), LoadError> {
         return Ok(());
     };
     let assignment = first.and_then(|line| Ok(serde_json::from_str(&line)?));
-    let Assignment { setup, topic, zero_ns } = assignment.map_err(failed)?;
+    let WorkerAssignment { setup, topic, zero_ns } = assignment.map_err(failed)?;
     let inbox = Arc::new(Inbox::new().map_err(failed)?);
     let parent = Arc::new(Parent(Mutex::new(link)));
     let env = Env {

@@ -14,12 +14,12 @@ const SECOND: u128 = 1_000_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     /// By start.
-    segments: Vec<Segment>,
+    segments: Vec<RateSegment>,
 }
 
 /// A stretch of time with one rate.
 #[derive(Debug, Clone, Copy)]
-struct Segment {
+struct RateSegment {
     start: RunTime,
     /// Rate times nanoseconds, added up over the time before the start. Send `i` is due when that
     /// reaches `i * 1e9`.
@@ -27,7 +27,7 @@ struct Segment {
     rate: u64,
 }
 
-impl Segment {
+impl RateSegment {
     fn by(&self, at: RunTime) -> u128 {
         self.before + u128::from(at.0.saturating_sub(self.start.0)) * u128::from(self.rate)
     }
@@ -36,7 +36,7 @@ impl Segment {
 impl Schedule {
     /// `rate` sends a second, the first at `start`. The rate is not zero in a validated spec.
     pub(crate) fn new(start: RunTime, rate: u64) -> Self {
-        Self { segments: vec![Segment { start, before: 0, rate: rate.max(1) }] }
+        Self { segments: vec![RateSegment { start, before: 0, rate: rate.max(1) }] }
     }
 
     /// Changes the rate behind `at`: what is due by then stays so.
@@ -49,7 +49,7 @@ impl Schedule {
                 last.rate = rate;
             } else {
                 let before = last.by(start);
-                self.segments.push(Segment { start, before, rate });
+                self.segments.push(RateSegment { start, before, rate });
             }
         }
     }

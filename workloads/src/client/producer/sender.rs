@@ -45,7 +45,7 @@ pub(crate) struct Sender {
     name: String,
     topic: LoadTopic,
     clock: RunClock,
-    client: Arc<BaseProducer<Reports>>,
+    client: Arc<BaseProducer<DeliveryReports>>,
     stream: StreamWriter,
     live: Arc<Live>,
     keys: Keys,
@@ -76,7 +76,7 @@ impl Sender {
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = setup.keys_of(topic.partitions)?;
-        let reports = Reports { clock, new: Mutex::default() };
+        let reports = DeliveryReports { clock, new: Mutex::default() };
         let client = settings::config(&setup.settings, &name)
             .create_with_context(reports)
             .map_err(|source| LoadError::Client { client: name.clone(), source })?;
@@ -202,7 +202,7 @@ impl Sender {
         }
         if let Some(code) = refused {
             let outcome = Outcome::Failed { code: code as i32 };
-            self.end(Report { slot, at: self.clock.now(), outcome }, seconds)?;
+            self.end(DeliveryReport { slot, at: self.clock.now(), outcome }, seconds)?;
         }
         Ok(Given::Taken)
     }
@@ -222,7 +222,11 @@ impl Sender {
         if flush { self.flush() } else { Ok(()) }
     }
 
-    fn end(&mut self, report: Report, seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
+    fn end(
+        &mut self,
+        report: DeliveryReport,
+        seconds: Option<&mut Seconds>,
+    ) -> Result<(), LoadError> {
         let Some(mut send) = self.slots.free(report.slot) else {
             return Ok(());
         };
@@ -280,7 +284,7 @@ impl Sender {
         let at = self.clock.now();
         for slot in self.slots.taken() {
             let outcome = Outcome::Indeterminate { code: NO_ERROR };
-            self.end(Report { slot, at, outcome }, None)?;
+            self.end(DeliveryReport { slot, at, outcome }, None)?;
         }
         let client = self.name;
         self.stream.finish().map_err(|source| LoadError::History { client, source })?;
@@ -302,31 +306,31 @@ fn values(seed: u64, bytes: usize) -> Vec<Vec<u8>> {
 
 /// One delivery report.
 #[derive(Debug, Clone, Copy)]
-struct Report {
+struct DeliveryReport {
     slot: usize,
     at: RunTime,
     outcome: Outcome,
 }
 
 /// Where the client's delivery reports arrive, on the thread that polls.
-struct Reports {
+struct DeliveryReports {
     clock: RunClock,
-    new: Mutex<Vec<Report>>,
+    new: Mutex<Vec<DeliveryReport>>,
 }
 
-impl Reports {
-    fn take(&self) -> Vec<Report> {
+impl DeliveryReports {
+    fn take(&self) -> Vec<DeliveryReport> {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl ClientContext for Reports {}
+impl ClientContext for DeliveryReports {}
 
-impl ProducerContext for Reports {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, slot: usize) {
-        let report = Report { slot, at: self.clock.now(), outcome: outcome::of(report) };
+        let report = DeliveryReport { slot, at: self.clock.now(), outcome: outcome::of(report) };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 }
