@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct DrainSummary {
     /// Records read, over all partitions.
     pub records: u64,
-    /// Per partition: the end offset as asked for before; none when nobody answered.
+    /// Per partition: the end offset as asked for before; `None` when nobody answered.
     pub end_offsets: Vec<Option<i64>>,
     /// Per partition: first offset that was not read any more.
     pub reached: Vec<i64>,

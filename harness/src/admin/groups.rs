@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 impl Admin {
     /// The broker that coordinates a consumer group, by the word of the broker that answers first;
-    /// none when nobody says so in time.
+    /// `None` when nobody says so in time.
     pub async fn coordinator(&self, group: &str) -> Option<BrokerId> {
         let request = FindCoordinatorRequest::default()
             .with_key(StrBytes::from_string(group.to_owned()))

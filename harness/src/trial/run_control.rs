@@ -101,7 +101,7 @@ impl TrialRunControl {
         (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
     }
 
-    /// Which ZooKeeper server, other than `without`, does not serve; none when all do.
+    /// Which ZooKeeper server, other than `without`, does not serve; `None` when all do.
     async fn zookeeper_unsteady(&self, without: &[BrokerId]) -> Option<String> {
         let serving = self.lab.cluster.servers().zookeeper_modes().await;
         let servers = self.lab.members.zookeepers();

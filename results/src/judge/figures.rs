@@ -76,7 +76,7 @@ impl Figures {
     }
 }
 
-/// `acks` of a producer of the main load; none for other clients.
+/// `acks` of a producer of the main load; `None` for other clients.
 fn main_acks(stream: &StreamRef<'_>) -> Option<i16> {
     match stream.header.client {
         Client::Producer { role: LoadRole::Main, acks, .. } => Some(acks),

@@ -136,7 +136,7 @@ pub struct PartitionRecovery {
 pub struct Recovery {
     /// One row a fault, stream and partition.
     pub partitions: Vec<PartitionRecovery>,
-    /// Controller failovers by position of the fault; none when it did not take the controller.
+    /// Controller failovers by position of the fault; `None` when it did not take the controller.
     pub controllers: Vec<Option<ControllerFailover>>,
     /// Acks a second on the healthy cluster, where it was measured.
     pub steady_per_s: Option<f64>,
@@ -206,7 +206,7 @@ struct FaultOnPartition<'a> {
 }
 
 impl FaultOnPartition<'_> {
-    /// None when the client asked nothing of the partition in the fault's window.
+    /// `None` when the client asked nothing of the partition in the fault's window.
     fn row(
         &self,
         stream: StreamKind,

@@ -215,11 +215,11 @@ pub enum EventKind {
         evidence: Vec<String>,
         /// Whether the evidence proves the effect.
         proven: bool,
-        /// Seconds from the decision, the event before, until the injection was done; none when it failed.
+        /// Seconds from the decision, the event before, until the injection was done; `None` when it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         took_s: Option<f64>,
         /// Seconds from the decision until all that the evidence shows was the case; a question that
-        /// got no answer counts from when it was asked. None when it proves nothing.
+        /// got no answer counts from when it was asked. `None` when it proves nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shown_s: Option<f64>,
     },
@@ -337,11 +337,11 @@ pub struct Second {
     pub consumed: u64,
     /// Sends neither acked nor failed yet.
     pub outstanding: u64,
-    /// Median response time of this second's acks, microseconds; none without acks.
+    /// Median response time of this second's acks, microseconds; `None` without acks.
     pub response_p50_us: Option<u64>,
-    /// 99th percentile of response time of this second's acks, microseconds; none without acks.
+    /// 99th percentile of response time of this second's acks, microseconds; `None` without acks.
     pub response_p99_us: Option<u64>,
-    /// Highest response time of this second's acks, microseconds; none without acks.
+    /// Highest response time of this second's acks, microseconds; `None` without acks.
     pub response_max_us: Option<u64>,
     /// 99th percentile of schedule lag of this second's sends, microseconds.
     pub schedule_lag_p99_us: Option<u64>,

@@ -99,7 +99,7 @@ pub enum Entry {
         partition: Partition,
         /// When.
         at: RunTime,
-        /// The group's committed offset at that moment, none when there was none.
+        /// The group's committed offset at that moment, `None` when there was none.
         committed: Option<i64>,
     },
     /// The partition was taken from the consumer.
@@ -117,7 +117,7 @@ pub enum Entry {
         at: RunTime,
         /// Next offset to read.
         offset: i64,
-        /// None when the commit was accepted; else librdkafka's error code.
+        /// `None` when the commit was accepted; else librdkafka's error code.
         error: Option<i32>,
     },
     /// The read probe got the record that it asked for.

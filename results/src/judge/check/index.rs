@@ -59,7 +59,7 @@ pub(super) struct Sends<'a> {
 /// One record as somebody read it.
 pub(super) struct OtherRead {
     pub(super) poll: Poll,
-    /// The group's consumer, or none for the drain.
+    /// The group's consumer, or `None` for the drain.
     pub(super) consumer: Option<u16>,
     /// Number of the reader's stream among the judged ones.
     pub(super) stream: usize,
@@ -86,7 +86,7 @@ impl<'a> LogIndex<'a> {
         Ok(index)
     }
 
-    /// The partition's log; none when nothing is known about the partition.
+    /// The partition's log; `None` when nothing is known about the partition.
     pub(super) fn partition(
         &self,
         topic: &'a str,

@@ -75,7 +75,7 @@ pub(super) fn phantom(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     }
 }
 
-/// Why this record cannot have come from this run's producers; none if it can.
+/// Why this record cannot have come from this run's producers; `None` if it can.
 fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
     let id = match &poll.record {
         Observed::Record(id) => id,

@@ -299,7 +299,7 @@ impl Survey {
         }
     }
 
-    /// The facts of a partition; none when nothing is known about it.
+    /// The facts of a partition; `None` when nothing is known about it.
     pub(super) fn partition(&self, topic: &str, partition: Partition) -> Option<&PartitionFacts> {
         self.topics.get(topic)?.partitions.get(&partition)
     }

@@ -37,7 +37,7 @@ pub struct ControllerFailover {
     pub note: Option<String>,
 }
 
-/// The controller failover of `fault`; none when it did not take the controller away.
+/// The controller failover of `fault`; `None` when it did not take the controller away.
 pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFailover> {
     let from = controller_at(timeline, fault.injecting)?;
     if !fault.loses(from) {
@@ -91,7 +91,7 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
     })
 }
 
-/// The controller at `at`, none when there was none or it is not known.
+/// The controller at `at`, `None` when there was none or it is not known.
 pub fn controller_at(timeline: &Timeline, at: RunTime) -> Option<BrokerId> {
     let mut controller = None;
     for event in timeline.events().take_while(|e| e.at <= at) {

@@ -66,7 +66,7 @@ impl Operations {
         gaps
     }
 
-    /// The answer that really ends a gap; none when there is none. A few records that were copied
+    /// The answer that really ends a gap; `None` when there is none. A few records that were copied
     /// everywhere before a broker died are acked as soon as it is out of the ISR, though nothing
     /// else is: an answer ends the gap only if the next follows within [`DELAYED`], or had nothing
     /// to wait for.

@@ -33,7 +33,7 @@ impl Window {
 /// The longest responses to operations due in one fault's window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Longest {
-    /// In the whole window; none when none was due.
+    /// In the whole window; `None` when none was due.
     pub(super) whole: Option<Duration>,
     /// Before healing began.
     pub(super) unhealed: Option<Duration>,
@@ -64,7 +64,7 @@ pub(super) fn operation(entry: &Entry) -> Option<(Partition, Operation)> {
     }
 }
 
-/// The kind of client whose operations count; none for the others.
+/// The kind of client whose operations count; `None` for the others.
 pub(crate) fn kind(client: &Client) -> Option<StreamKind> {
     match client {
         Client::Producer { role: LoadRole::Main, .. } => Some(StreamKind::Main),
@@ -164,7 +164,7 @@ impl OperationsFold {
         }
     }
 
-    /// What to look for in a stream when it is read again; none when nothing there is wanted.
+    /// What to look for in a stream when it is read again; `None` when nothing there is wanted.
     pub(crate) fn wanted(&self, kind: StreamKind, topic: &str) -> Option<StreamAnswers> {
         let of_topic = self.all.iter().filter(|((k, t, _), _)| *k == kind && t == topic);
         let partitions: BTreeMap<_, _> = of_topic

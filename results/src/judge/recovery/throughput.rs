@@ -66,7 +66,7 @@ impl AckRate {
     }
 
     /// Seconds from the injection of the fault at this position until the throughput was restored;
-    /// none when it was not, or the steady rate is not known.
+    /// `None` when it was not, or the steady rate is not known.
     pub(crate) fn restored_s(&self, fault: usize) -> Option<f64> {
         let wanted = self.steady_per_s()? * RESTORED;
         let (_, seconds) = self.since.get(fault)?;

@@ -60,7 +60,7 @@ pub enum Ending {
         at_byte: u64,
         /// What is wrong, in a sentence for people.
         what: String,
-        /// Size of a file that just stops there, in bytes; none when it was damaged.
+        /// Size of a file that just stops there, in bytes; `None` when it was damaged.
         size: Option<u64>,
     },
     /// It just stops, because the client's process was killed on purpose: what the client had under
