@@ -9,10 +9,14 @@ use std::fmt;
 use results::record::event::{Process, Role};
 use serde::{Deserialize, Serialize};
 
+use crate::tag::Tag;
+
 /// Traffic that is taken away from some nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cut {
+    /// What its rules are known by.
+    pub tag: Tag,
     /// The nodes whose traffic it is, one or more, sorted.
     pub nodes: Vec<String>,
     /// What they are cut from, and how.
@@ -241,7 +245,8 @@ mod tests {
 
     fn cut(from: Side, nodes: &[&str]) -> Cut {
         let spec = CutSpec { from, way: Way::Both, by: By::Drop };
-        Cut { nodes: nodes.iter().map(|n| (*n).to_owned()).collect(), spec }
+        let tag = Tag { run: "run".into(), entry: 1 };
+        Cut { tag, nodes: nodes.iter().map(|n| (*n).to_owned()).collect(), spec }
     }
 
     /// The links of three nodes that a cut silences, as "from>to".

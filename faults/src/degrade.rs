@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tag::Tag;
+
 /// What becomes of the packets of some nodes. Traffic of whoever watches the cluster is spared
 /// where packets are chosen one by one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Degradation {
+    /// What does it on the hosts is known by this.
+    pub tag: Tag,
     /// The nodes, one or more, sorted.
     pub nodes: Vec<String>,
     /// What becomes of their packets.

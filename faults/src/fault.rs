@@ -44,7 +44,9 @@ use crate::evidence::Evidence;
 use crate::machine::Impairment;
 use crate::port::{
     Capability, ClientChange, ErrorKind, Partition, PartitionView, PortError, Ports, Process,
+    ProcessIdentity,
 };
+use crate::tag::Tag;
 use crate::undo::Undo;
 
 /// Something bad that can be done to processes, and undone.
@@ -67,8 +69,9 @@ pub trait Fault {
     /// What it takes away, how that is detected, and what it risks.
     fn effect(&self) -> Effect;
 
-    /// What undoes it. Asked, and on disk, before [`Fault::inject`] is called.
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo>;
+    /// What undoes it, with all that it takes to do so. Asked, and on disk, before [`Fault::inject`] is
+    /// called; it changes nothing.
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError>;
 
     /// Does it, to all victims as closely together as it can; returns when it is done, without
     /// looking whether it took effect.
@@ -241,8 +244,8 @@ impl FaultSpec {
 pub struct Victim {
     /// The process.
     pub process: Process,
-    /// The pid that it ran under then.
-    pub pid: i32,
+    /// Which process it was then.
+    pub identity: ProcessIdentity,
     /// The ZooKeeper session that owned its registration then; none unless it is a broker.
     pub session: Option<i64>,
     /// The load's partitions that it had a replica of then; none unless it is a broker.
@@ -270,6 +273,10 @@ pub struct Context<'a> {
     pub victims: &'a [Victim],
     /// What it acts through.
     pub ports: Ports<'a>,
+    /// What it leaves behind on hosts is named after this.
+    pub tag: &'a Tag,
+    /// What undoes it, as it is in the ledger; nothing as long as it is asked for that.
+    pub undos: &'a [Undo],
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use crate::target::Target;
 /// Time after its hold in which a fault is likely to be healed.
 const HEALS: Duration = Duration::from_secs(10);
 
-/// What there is to lose.
+/// A cluster that a plan may hurt, as far as the guard looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stakes {
-    /// Name of the cluster.
-    pub cluster: String,
+pub struct GuardedCluster {
+    /// Its name.
+    pub name: String,
     /// Whether kbench made the cluster, and takes it down again.
     pub ours: bool,
     /// Every server process.
@@ -43,9 +43,9 @@ pub struct Refusal {
 
 /// Refuses a plan that may do damage which it does not say it means, or that hurts a cluster of
 /// somebody else's unless that was asked for by its name.
-pub fn check(plan: &Plan, stakes: &Stakes, hurt: Option<&str>) -> Result<(), Refusal> {
-    if !stakes.ours && hurt != Some(stakes.cluster.as_str()) {
-        let name = &stakes.cluster;
+pub fn check(plan: &Plan, cluster: &GuardedCluster, hurt: Option<&str>) -> Result<(), Refusal> {
+    if !cluster.ours && hurt != Some(cluster.name.as_str()) {
+        let name = &cluster.name;
         return Err(Refusal {
             why: format!(
                 "plan `{}` would hurt the cluster {name}, which kbench did not make",
@@ -54,14 +54,14 @@ pub fn check(plan: &Plan, stakes: &Stakes, hurt: Option<&str>) -> Result<(), Ref
             cure: format!("--yes-hurt-this-cluster {name}, if it is meant"),
         });
     }
-    let most = Most::of(plan, stakes);
-    let servers = of_role(&stakes.processes, Role::Zookeeper);
+    let most = Most::of(plan, cluster);
+    let servers = of_role(&cluster.processes, Role::Zookeeper);
     if most.zookeepers > 0 && servers - most.zookeepers <= servers / 2 {
         let why = format!("up to {} of {servers} ZooKeeper servers away", most.zookeepers);
         refuse(plan, Damage::QuorumLoss, "take the quorum of ZooKeeper", &why, "quorum-loss")?;
     }
-    if most.losing > 0 && most.losing >= stakes.least_replicas {
-        let (most, least) = (most.losing, stakes.least_replicas);
+    if most.losing > 0 && most.losing >= cluster.least_replicas {
+        let (most, least) = (most.losing, cluster.least_replicas);
         let why = format!("up to {most} brokers lose data, a partition has {least} replicas");
         refuse(plan, Damage::DataLoss, "destroy every copy of a record", &why, "data-loss")?;
     }
@@ -88,7 +88,7 @@ struct Most {
 }
 
 /// What one step takes away while it is in force.
-struct Toll {
+struct Outage {
     zookeepers: usize,
     losing: usize,
     from: Duration,
@@ -97,47 +97,47 @@ struct Toll {
 }
 
 impl Most {
-    fn of(plan: &Plan, stakes: &Stakes) -> Self {
+    fn of(plan: &Plan, cluster: &GuardedCluster) -> Self {
         let mut most = Self::default();
-        let mut take = |tolls: Vec<&Toll>, at_once: Option<usize>| {
-            let sum = |count: fn(&Toll) -> usize| {
-                let mut counts: Vec<_> = tolls.iter().map(|toll| count(toll)).collect();
+        let mut take = |outages: Vec<&Outage>, at_once: Option<usize>| {
+            let sum = |count: fn(&Outage) -> usize| {
+                let mut counts: Vec<_> = outages.iter().map(|outage| count(outage)).collect();
                 counts.sort_unstable_by(|a, b| b.cmp(a));
                 counts.into_iter().take(at_once.unwrap_or(usize::MAX)).sum::<usize>()
             };
-            most.zookeepers = most.zookeepers.max(sum(|toll| toll.zookeepers));
-            most.losing = most.losing.max(sum(|toll| toll.losing));
+            most.zookeepers = most.zookeepers.max(sum(|outage| outage.zookeepers));
+            most.losing = most.losing.max(sum(|outage| outage.losing));
         };
         for group in plan.groups() {
-            let tolls: Vec<_> = group.iter().map(|step| Toll::of(step, stakes)).collect();
+            let outages: Vec<_> = group.iter().map(|step| Outage::of(step, cluster)).collect();
             // A set of spans is at its fullest where one of them begins.
-            for begins in &tolls {
-                let there = tolls.iter().filter(|toll| toll.covers(begins.from)).collect();
+            for begins in &outages {
+                let there = outages.iter().filter(|outage| outage.covers(begins.from)).collect();
                 take(there, plan.at_once);
             }
         }
         // Before it is drawn: any of the candidates, as many times as there may be faults at once.
         if let Some(mix) = &plan.mix {
-            let toll = |candidate: &crate::plan::Candidate| {
-                Toll::new(&candidate.fault, std::slice::from_ref(&candidate.target), stakes)
+            let outage = |candidate: &crate::plan::Candidate| {
+                Outage::new(&candidate.fault, std::slice::from_ref(&candidate.target), cluster)
             };
             let drawn: Vec<_> = mix
                 .candidates
                 .iter()
-                .flat_map(|candidate| (0..mix.at_once).map(move |_| toll(candidate)))
+                .flat_map(|candidate| (0..mix.at_once).map(move |_| outage(candidate)))
                 .collect();
             take(drawn.iter().collect(), Some(mix.at_once));
         }
-        let all = |role| of_role(&stakes.processes, role);
+        let all = |role| of_role(&cluster.processes, role);
         most.zookeepers = most.zookeepers.min(all(Role::Zookeeper));
         most.losing = most.losing.min(all(Role::Broker));
         most
     }
 }
 
-impl Toll {
-    fn new(fault: &FaultSpec, targets: &[Target], stakes: &Stakes) -> Self {
-        let processes = &stakes.processes;
+impl Outage {
+    fn new(fault: &FaultSpec, targets: &[Target], cluster: &GuardedCluster) -> Self {
+        let processes = &cluster.processes;
         let (mut brokers, mut zookeepers) = (0, 0);
         for target in targets {
             let (more_brokers, more_zookeepers) = target.at_most(processes);
@@ -154,12 +154,12 @@ impl Toll {
         Self { zookeepers, losing, from: Duration::ZERO, to: None }
     }
 
-    fn of(step: &Step, stakes: &Stakes) -> Self {
-        let mut toll = if step.rolling {
+    fn of(step: &Step, cluster: &GuardedCluster) -> Self {
+        let mut outage = if step.rolling {
             // One process at a time.
             let one = |role| {
                 let (brokers, zookeepers) = step.targets().iter().fold((0, 0), |(b, z), target| {
-                    let (more_b, more_z) = target.at_most(&stakes.processes);
+                    let (more_b, more_z) = target.at_most(&cluster.processes);
                     (b + more_b, z + more_z)
                 });
                 let any = if role == Role::Broker { brokers } else { zookeepers };
@@ -167,19 +167,19 @@ impl Toll {
             };
             let target =
                 |role| Target::Random(crate::target::Random { count: one(role), role: Some(role) });
-            Self::new(&step.fault, &[target(Role::Broker), target(Role::Zookeeper)], stakes)
+            Self::new(&step.fault, &[target(Role::Broker), target(Role::Zookeeper)], cluster)
         } else {
-            Self::new(&step.fault, step.targets(), stakes)
+            Self::new(&step.fault, step.targets(), cluster)
         };
         let lasts = match step.lasts() {
             Lasts::Hold(limit) | Lasts::UntilRecovered(limit) => limit,
         };
         if let (Some(Start::At(at)), None) = (&step.start, &step.repeat) {
-            (toll.from, toll.to) = (*at, Some(*at + lasts + HEALS));
+            (outage.from, outage.to) = (*at, Some(*at + lasts + HEALS));
         } else if step.start.is_none() && step.repeat.is_none() && !step.rolling {
-            toll.to = Some(lasts + HEALS);
+            outage.to = Some(lasts + HEALS);
         }
-        toll
+        outage
     }
 
     fn covers(&self, at: Duration) -> bool {
@@ -245,11 +245,11 @@ mod tests {
     use super::*;
     use crate::plan::SHIPPED;
 
-    fn stakes() -> Stakes {
+    fn cluster() -> GuardedCluster {
         let process = |id, role| Process { node: format!("node{id}"), role, id };
         let roles = [Role::Broker, Role::Zookeeper];
-        Stakes {
-            cluster: "theirs".into(),
+        GuardedCluster {
+            name: "theirs".into(),
             ours: true,
             processes: roles
                 .into_iter()
@@ -261,7 +261,7 @@ mod tests {
 
     fn checked(head: &str, steps: &str) -> Result<(), Refusal> {
         let text = format!("name = 'p'\ndescription = 'd'\n{head}\n{steps}");
-        check(&Plan::parse(&text).unwrap(), &stakes(), None)
+        check(&Plan::parse(&text).unwrap(), &cluster(), None)
     }
 
     fn step(id: &str, fault: &str, target: &str, more: &str) -> String {
@@ -327,23 +327,23 @@ mod tests {
     #[test]
     fn a_cluster_of_somebody_else_is_hurt_only_by_its_name() {
         let plan = Plan::parse(SHIPPED[0].1).unwrap();
-        let theirs = Stakes { ours: false, ..stakes() };
+        let theirs = GuardedCluster { ours: false, ..cluster() };
         for wrong in [None, Some("other")] {
             let refused = check(&plan, &theirs, wrong).unwrap_err();
             assert_eq!(refused.cure, "--yes-hurt-this-cluster theirs, if it is meant");
         }
         assert_eq!(check(&plan, &theirs, Some("theirs")), Ok(()));
-        assert_eq!(check(&plan, &stakes(), None), Ok(()));
+        assert_eq!(check(&plan, &cluster(), None), Ok(()));
     }
 
     #[test]
     fn shipped_plans_say_what_they_mean() {
         for (name, text) in SHIPPED {
             let plan = Plan::parse(text).unwrap();
-            assert_eq!(check(&plan, &stakes(), None), Ok(()), "{name}");
+            assert_eq!(check(&plan, &cluster(), None), Ok(()), "{name}");
             // And no more than that.
             let silent = Plan { allows: BTreeSet::new(), ..plan.clone() };
-            let refused = check(&silent, &stakes(), None).is_err();
+            let refused = check(&silent, &cluster(), None).is_err();
             assert_eq!(refused, !plan.allows.is_empty(), "{name}");
         }
     }

@@ -1,10 +1,15 @@
 //! The undo ledger, `undo.jsonl`: what must be undone, on disk before it is done.
 //!
-//! Append-only, one JSON line an entry, synced line by line: an entry is *planned* before its
-//! injection and *done* when its undo is carried out; an id that was planned and never done is
-//! outstanding. Nothing is rewritten, so a kbench killed while it writes leaves at most a line cut
-//! short. Such a line is harmless (the injection waits for its line; an undo done twice does
+//! Append-only, one JSON line after the other, synced: first the format, then an entry that is
+//! *planned* before its injection, and its id once that is *done*; an id that was planned and never
+//! done is outstanding. Nothing is rewritten, so a kbench killed while it writes leaves at most lines
+//! cut short. Such a line is harmless (the injection waits for its lines; an undo done twice does
 //! nothing the second time), and it is told.
+//!
+//! An entry is complete in itself: whose it is, where, and all that it takes to carry it out.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,33 +18,67 @@ use std::path::{Path, PathBuf};
 
 use results::record::clock::RunTime;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::tag::Tag;
 use crate::undo::Undo;
 
-/// Whether an undo is still to be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// The injection may have happened.
-    Planned,
-    /// The undo is carried out.
-    Done,
+/// Format of the ledgers that this kbench writes and reads. The first one had no number in it.
+pub const FORMAT: u32 = 2;
+
+/// Whose undos a ledger lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The run's id, and its trial's number.
+    pub run: String,
+    /// Version of the kbench that planned it.
+    pub kbench: String,
 }
 
-/// One line of the ledger.
+impl Owner {
+    /// A run of this kbench on a cluster.
+    pub fn new(cluster: impl Into<String>, run: impl Into<String>) -> Self {
+        let kbench = env!("CARGO_PKG_VERSION").to_owned();
+        Self { cluster: cluster.into(), run: run.into(), kbench }
+    }
+}
+
+/// Something that is to be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Number of the undo, from 1.
+    /// Number of the entry, from 1.
     pub id: u64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The nodes with something to undo; none where it is the cluster's affair.
+    pub nodes: Vec<String>,
     /// Id of the plan's step that makes it necessary.
     pub fault_id: String,
-    /// When the line was written, on the run's clock.
+    /// When it was planned, on the run's clock.
     pub at: RunTime,
     /// What to do.
     pub undo: Undo,
-    /// Whether it is still to be done.
-    pub state: State,
+}
+
+/// One line of a ledger.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    /// How the lines after it are written.
+    Format(u32),
+    /// The injection may have happened.
+    Planned(Box<Entry>),
+    /// The undo is carried out.
+    Done {
+        /// Number of its entry.
+        id: u64,
+        /// When, on the run's clock; `None` when the run was over.
+        at: Option<RunTime>,
+    },
 }
 
 /// What a ledger says is still to be undone.
@@ -65,6 +104,7 @@ pub struct LedgerError {
 pub struct Ledger {
     path: PathBuf,
     file: File,
+    owner: Owner,
     next_id: u64,
     outstanding: BTreeMap<u64, Entry>,
     damage: Vec<String>,
@@ -72,7 +112,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the ledger at `path`, a new one when there is none, and takes up what is outstanding.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+    /// What is planned from now on is `owner`'s.
+    pub fn open(path: &Path, owner: Owner) -> Result<Self, LedgerError> {
         let fail = |action| move |source| LedgerError { path: path.to_owned(), action, source };
         let mut file = OpenOptions::new()
             .create(true)
@@ -84,37 +125,70 @@ impl Ledger {
             // The next line must not be glued to one that was cut short.
             file.write_all(b"\n").map_err(fail("end its last line"))?;
         }
+        let read = read(&bytes);
+        let mut ledger = Self {
+            path: path.to_owned(),
+            file,
+            owner,
+            next_id: read.highest_id + 1,
+            outstanding: read.outstanding,
+            damage: read.damage,
+        };
+        if read.format != Some(FORMAT) {
+            ledger.append(&[Line::Format(FORMAT)])?;
+        }
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))
             .and_then(|directory| directory.sync_all())
             .map_err(fail("sync its directory"))?;
-        let read = read(&bytes);
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            next_id: read.highest_id + 1,
-            outstanding: read.outstanding,
-            damage: read.damage,
-        })
+        Ok(ledger)
     }
 
-    /// Writes that `undo` will be needed; on disk when this returns.
-    pub fn plan(&mut self, fault_id: &str, at: RunTime, undo: Undo) -> Result<u64, LedgerError> {
-        let id = self.next_id;
-        let entry = Entry { id, fault_id: fault_id.to_owned(), at, undo, state: State::Planned };
-        self.append(&entry)?;
+    /// A name for an injection whose undos are planned next. It is never used again.
+    pub fn tag(&mut self) -> Tag {
+        let entry = self.next_id;
         self.next_id += 1;
-        self.outstanding.insert(id, entry);
-        Ok(id)
+        Tag { run: self.owner.run.clone(), entry }
     }
 
-    /// Writes that the undo `id` is carried out. Nothing happens for one that is not outstanding.
-    pub fn done(&mut self, id: u64, at: RunTime) -> Result<(), LedgerError> {
-        let Some(entry) = self.outstanding.get(&id) else {
-            return Ok(());
-        };
-        self.append(&Entry { at, state: State::Done, ..entry.clone() })?;
-        self.outstanding.remove(&id);
+    /// Writes that the undos of one injection will be needed, the first of them under the number in its
+    /// `tag`; all of them are on disk when this returns.
+    pub fn plan(
+        &mut self,
+        tag: &Tag,
+        fault_id: &str,
+        at: RunTime,
+        undos: &[Undo],
+    ) -> Result<(), LedgerError> {
+        let ids: Vec<u64> =
+            std::iter::once(tag.entry).chain(self.next_id..).take(undos.len()).collect();
+        let entries: Vec<Entry> = ids
+            .iter()
+            .zip(undos)
+            .map(|(id, undo)| Entry {
+                id: *id,
+                owner: self.owner.clone(),
+                nodes: undo.nodes().into_iter().map(str::to_owned).collect(),
+                fault_id: fault_id.to_owned(),
+                at,
+                undo: undo.clone(),
+            })
+            .collect();
+        let lines: Vec<_> =
+            entries.iter().map(|entry| Line::Planned(Box::new(entry.clone()))).collect();
+        self.append(&lines)?;
+        self.next_id += (undos.len() as u64).saturating_sub(1);
+        self.outstanding.extend(entries.into_iter().map(|entry| (entry.id, entry)));
+        Ok(())
+    }
+
+    /// Writes that the undo `id` is carried out. Nothing happens for one that is not outstanding. `at`
+    /// is `None` when the run is over.
+    pub fn done(&mut self, id: u64, at: Option<RunTime>) -> Result<(), LedgerError> {
+        if self.outstanding.contains_key(&id) {
+            self.append(&[Line::Done { id, at }])?;
+            self.outstanding.remove(&id);
+        }
         Ok(())
     }
 
@@ -126,9 +200,10 @@ impl Ledger {
         }
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        let line = serde_json::to_string(entry).map_err(io::Error::from);
-        line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()))
+    fn append(&mut self, lines: &[Line]) -> Result<(), LedgerError> {
+        let texts: Result<Vec<_>, _> = lines.iter().map(serde_json::to_string).collect();
+        let text = texts.map(|texts| texts.join("\n") + "\n").map_err(io::Error::from);
+        text.and_then(|text| self.file.write_all(text.as_bytes()))
             .and_then(|()| self.file.sync_data())
             .map_err(|source| LedgerError { path: self.path.clone(), action: "append", source })
     }
@@ -149,6 +224,10 @@ pub fn outstanding(path: &Path) -> Result<Outstanding, LedgerError> {
 
 #[derive(Default)]
 struct Read {
+    /// That of the last lines; `None` before the first line that tells one.
+    format: Option<u32>,
+    /// Lines of the first format, which had no number, that are not done: by the entry's id.
+    unnumbered: BTreeMap<u64, usize>,
     highest_id: u64,
     outstanding: BTreeMap<u64, Entry>,
     damage: Vec<String>,
@@ -156,94 +235,67 @@ struct Read {
 
 fn read(bytes: &[u8]) -> Read {
     let mut read = Read::default();
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.is_empty() {
-            continue;
+    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if !line.is_empty()
+            && let Err(damage) = read.take(number, line)
+        {
+            read.damage.push(format!("line {number}: {damage}"));
         }
-        match serde_json::from_slice::<Entry>(line) {
-            Ok(entry) => {
-                read.highest_id = read.highest_id.max(entry.id);
-                match entry.state {
-                    State::Planned => read.outstanding.insert(entry.id, entry),
-                    State::Done => read.outstanding.remove(&entry.id),
-                };
-            }
-            Err(error) if error.is_eof() => read.damage.push(format!(
-                "line {}: cut short while it was written; nothing was injected on its account",
-                index + 1
-            )),
-            Err(error) => read.damage.push(format!(
-                "line {}: not readable ({error}); look at it by hand for something to undo",
-                index + 1
-            )),
-        }
+    }
+    for number in std::mem::take(&mut read.unnumbered).into_values() {
+        let why =
+            by_hand(&format_args!("no format is named, and this kbench reads format {FORMAT}"));
+        read.damage.push(format!("line {number}: {why}"));
     }
     read
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::port::{Process, Signal};
-    use results::record::event::Role;
-
-    fn start(id: i32) -> Undo {
-        let process = Process { node: format!("node{id}"), role: Role::Broker, id };
-        Undo::StartProcess { process, pid: 100 + id, signal: Signal::Kill }
-    }
-
-    #[test]
-    fn what_was_planned_and_not_done_is_outstanding_to_another_reader() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("undo.jsonl");
-        let mut ledger = Ledger::open(&path).unwrap();
-        let one = ledger.plan("a", RunTime(1), start(1)).unwrap();
-        let two = ledger.plan("a", RunTime(2), Undo::RestoreLeaders).unwrap();
-        ledger.done(one, RunTime(3)).unwrap();
-        ledger.done(one, RunTime(4)).unwrap();
-
-        let seen = outstanding(&path).unwrap();
-        assert_eq!(seen, ledger.outstanding());
-        assert_eq!(seen.damage, Vec::<String>::new());
-        let ids: Vec<_> = seen.entries.iter().map(|e| (e.id, &e.undo, e.state)).collect();
-        assert_eq!(ids, [(two, &Undo::RestoreLeaders, State::Planned)]);
-        let lines = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(lines.lines().count(), 3, "done twice is written once: {lines}");
-    }
-
-    #[test]
-    fn a_line_cut_anywhere_loses_only_itself_and_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("undo.jsonl");
-        let mut ledger = Ledger::open(&path).unwrap();
-        ledger.plan("a", RunTime(1), start(1)).unwrap();
-        let whole_line = std::fs::read(&path).unwrap().len();
-        ledger.plan("b", RunTime(2), start(2)).unwrap();
-        drop(ledger);
-        let bytes = std::fs::read(&path).unwrap();
-
-        for cut in whole_line + 1..bytes.len() - 1 {
-            std::fs::write(&path, &bytes[..cut]).unwrap();
-            let seen = outstanding(&path).unwrap();
-            assert_eq!(seen.entries.len(), 1, "cut at {cut}");
-            assert_eq!(seen.entries[0].undo, start(1));
-            assert!(seen.damage[0].starts_with("line 2: cut short"), "{:?}", seen.damage);
-
-            let mut again = Ledger::open(&path).unwrap();
-            assert_eq!(again.plan("c", RunTime(3), start(3)).unwrap(), 2);
-            let undos: Vec<_> =
-                outstanding(&path).unwrap().entries.into_iter().map(|e| e.undo).collect();
-            assert_eq!(undos, [start(1), start(3)], "cut at {cut}");
+impl Read {
+    /// Takes a line; the error says what is wrong with it, and what that means.
+    fn take(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
+        let json: Value = serde_json::from_slice(line).map_err(|error| {
+            if error.is_eof() {
+                "cut short while it was written; nothing was injected on its account".to_owned()
+            } else {
+                by_hand(&error)
+            }
+        })?;
+        if let Some(format) = json.get("format").and_then(Value::as_u64) {
+            self.format = u32::try_from(format).ok();
+            return Ok(());
         }
+        match self.format {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(by_hand(&format_args!(
+                    "format {other}, and this kbench reads format {FORMAT}"
+                )));
+            }
+            None => {
+                let id = json.get("id").and_then(Value::as_u64).unwrap_or_default();
+                self.highest_id = self.highest_id.max(id);
+                if json.get("state").and_then(Value::as_str) == Some("done") {
+                    self.unnumbered.remove(&id);
+                } else {
+                    self.unnumbered.insert(id, number);
+                }
+                return Ok(());
+            }
+        }
+        match serde_json::from_value(json).map_err(|error| by_hand(&error))? {
+            Line::Format(_) => {}
+            Line::Planned(entry) => {
+                self.highest_id = self.highest_id.max(entry.id);
+                self.outstanding.insert(entry.id, *entry);
+            }
+            Line::Done { id, .. } => {
+                self.outstanding.remove(&id);
+            }
+        }
+        Ok(())
     }
+}
 
-    #[test]
-    fn no_ledger_means_nothing_to_undo_and_nonsense_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("undo.jsonl");
-        assert_eq!(outstanding(&path).unwrap(), Outstanding::default());
-        std::fs::write(&path, "{\"id\":\"seven\"}\n").unwrap();
-        let damage = outstanding(&path).unwrap().damage;
-        assert!(damage[0].contains("look at it by hand"), "{damage:?}");
-    }
+fn by_hand(why: &dyn std::fmt::Display) -> String {
+    format!("not readable ({why}); look at it by hand for something to undo")
 }

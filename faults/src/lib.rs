@@ -4,6 +4,7 @@
 //! - [`cut`]: which traffic is taken away, as data.
 //! - [`degrade`]: what becomes of packets that still pass, as data.
 //! - [`fault`]: the catalogue, one file a fault. [`target`]: whom it strikes, resolved late.
+//! - [`tag`]: what an injection is known by on the hosts.
 //! - [`undo`]: how a fault is undone, as data. [`ledger`]: the undos, on disk before the injection.
 //! - [`evidence`]: what shows that a fault took effect, or is undone. [`until()`]: waiting for that.
 //! - [`conformance`]: what a backend must do to be one, as cases.
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod nemesis;
 pub mod plan;
 pub mod port;
+pub mod tag;
 pub mod target;
 pub mod undo;
 mod until;

@@ -1,6 +1,7 @@
 //! What the machine of a process may withhold from it: data that faults, undos and clusters share.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub enum Impairment {
         /// How many.
         percent: u8,
     },
-    /// No room is left where its data is.
+    /// No space is left where its data is.
     FullDisk,
     /// Writing to its logs fails with EROFS.
     ReadOnlyDisk,
@@ -57,7 +58,7 @@ impl fmt::Display for Impairment {
             Self::NoDescriptors => write!(f, "lack of file descriptors"),
             Self::NoMemory => write!(f, "lack of memory"),
             Self::SlowCpu { percent } => write!(f, "CPU limit of {percent} %"),
-            Self::FullDisk => write!(f, "lack of room on the disk"),
+            Self::FullDisk => write!(f, "lack of space on the disk"),
             Self::ReadOnlyDisk => write!(f, "read-only disk"),
             Self::FailingFsync => write!(f, "failing fsync"),
             Self::SlowDisk { by } => write!(f, "disk slower by {} ms", by.as_millis()),
@@ -65,6 +66,31 @@ impl fmt::Display for Impairment {
             Self::Clock { ahead_s } => write!(f, "clock {ahead_s} s ahead"),
         }
     }
+}
+
+/// What an impairment changes, as it was before: what gives it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Before {
+    /// A soft limit of the process.
+    Limit {
+        /// What it was; `None` for no limit.
+        soft: Option<u64>,
+    },
+    /// The disk that its data is on.
+    Disk {
+        /// Where it is mounted, on the host.
+        mount: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// Its wall clock.
+    Clock {
+        /// The file, on the host, that its offset is read from, in seconds with a sign.
+        file: PathBuf,
+    },
+    /// Nothing that would stay: it lasts as long as whoever impairs the process.
+    Unchanged,
 }
 
 /// What was seen of an impairment on a process.

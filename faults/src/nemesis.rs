@@ -15,6 +15,8 @@ pub(crate) mod tests;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use results::record::event::EventKind;
+
 use crate::ledger::{Ledger, LedgerError, Outstanding};
 use crate::plan::Plan;
 use crate::port::{ErrorKind, PortError, Ports, Process, RunControl};
@@ -155,11 +157,21 @@ impl fmt::Display for NemesisError {
 #[derive(Clone, Copy)]
 struct Nemesis<'a> {
     ports: Ports<'a>,
-    run_control: &'a dyn RunControl,
+    /// The run around it; `None` when only what it left is undone.
+    run: Option<&'a dyn RunControl>,
     /// Borrowed for one line at a time: steps that overlap share it.
     ledger: &'a RefCell<&'a mut Ledger>,
     /// Whether a fault was healed since a member of the load's group was last replaced.
     healed: &'a Cell<bool>,
+}
+
+impl Nemesis<'_> {
+    /// Appends to the run's events, if there is a run.
+    fn record(&self, event: EventKind) {
+        if let Some(run) = self.run {
+            run.record(run.now(), event);
+        }
+    }
 }
 
 /// Carries out `plan`, whose mix has been drawn. Returns when everything is healed, or cannot be.
@@ -178,8 +190,8 @@ pub async fn run(
     }
     let ledger = RefCell::new(ledger);
     let healed = Cell::new(false);
-    let nemesis = Nemesis { ports, run_control, ledger: &ledger, healed: &healed };
-    let run = Run::new(nemesis, plan, seed);
+    let nemesis = Nemesis { ports, run: Some(run_control), ledger: &ledger, healed: &healed };
+    let run = Run::new(nemesis, run_control, plan, seed);
     let (mut index, mut reason) = (0, None);
     for group in plan.groups() {
         match &reason {

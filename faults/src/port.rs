@@ -25,10 +25,10 @@ pub use capability::{Capability, Subject};
 pub use clients::{ClientChange, Clients};
 pub use error::{ErrorKind, PortError};
 pub use machine::{Lost, Machine};
-pub use metadata::{Metadata, Partition, PartitionView, View, ZkMode};
-pub use network::Network;
+pub use metadata::{Assignment, Metadata, Partition, PartitionView, View, ZkMode};
+pub use network::{FarEnd, LinkEnds, Network};
 pub use run_control::RunControl;
-pub use servers::{ProcessState, Servers, Signal};
+pub use servers::{ProcessIdentity, ProcessState, Servers, Signal, Starter, Within};
 
 /// What a cluster lets faults act through; `None` for what it lacks.
 #[derive(Clone, Copy, Default)]
@@ -43,6 +43,9 @@ pub struct Ports<'a> {
     pub metadata: Option<&'a dyn Metadata>,
     /// The clients of the load on it.
     pub clients: Option<&'a dyn Clients>,
+    /// Whether the cluster goes on when kbench ends: a fault is refused then whose undo nobody else
+    /// could carry out.
+    pub outlives_kbench: bool,
 }
 
 impl<'a> Ports<'a> {

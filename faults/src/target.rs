@@ -234,7 +234,7 @@ impl Target {
 }
 
 /// Targets as they are written in reports.
-pub(crate) fn in_words(targets: &[Target]) -> String {
+pub(crate) fn list_targets(targets: &[Target]) -> String {
     if targets.is_empty() {
         return "the load's clients".to_owned();
     }

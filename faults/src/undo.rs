@@ -1,40 +1,35 @@
 //! How faults are undone, as data: an undo read back from a ledger works as well as a new one.
 //!
+//! An undo holds all that it takes: what was before, which very process it is about, under which name
+//! rules were set. It is carried out through ports ([`Undo::carry_out`]), by whichever kbench; and it
+//! says whether a host could do it alone, and how ([`Undo::script`]).
+//!
 //! Every undo is idempotent: carried out twice, or for a fault that never came to be injected, it
 //! finds that nothing is left to do. What is absent: which undos there are to carry out
 //! ([`crate::ledger`]), and in which order ([`crate::nemesis`]).
 
+mod assignment;
+mod carry_out;
+mod script;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use results::record::event::{BrokerId, Role};
+use results::record::event::Role;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::cut::Cut;
 use crate::degrade::Degradation;
 use crate::evidence::Evidence;
-use crate::fault::{clients_restored, lifted, links_up, repaired, restored, time_to_end};
-use crate::machine::Impairment;
-use crate::port::{
-    ErrorKind, Metadata, PortError, Ports, Process, ProcessState, RunControl, Signal,
-};
-use crate::until::until;
+use crate::machine::{Before, Impairment};
+use crate::port::{Assignment, LinkEnds, Process, ProcessIdentity, Signal, Starter};
+
+pub(crate) use carry_out::start;
+pub use script::Script;
 
 /// How often ZooKeeper is asked whether a registration is still there.
 pub(crate) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
-
-/// ZooKeeper grants sessions of at most 20 ticks (60 s at the default tick of 3 s); a change of
-/// its own leader starts them anew, once.
-const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
-
-/// A broker that has just started answers its first request late, on a busy machine. One that stood
-/// still beyond its session opens a new one and registers again, in a ZooKeeper that may only just be
-/// back itself.
-const UP_LIMIT: Duration = Duration::from_secs(60);
-
-/// After a restart: an unclean broker scans its logs, catches up and rejoins the ISR.
-const IN_SYNC_LIMIT: Duration = Duration::from_secs(60);
 
 /// One thing to do so that the cluster is as before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +39,19 @@ pub enum Undo {
     StartProcess {
         /// The process.
         process: Process,
-        /// The pid that it had before. As long as that one runs, the signal may be on its way.
-        pid: i32,
+        /// Which one it was. As long as that one runs, the signal may be on its way.
+        identity: ProcessIdentity,
         /// The signal.
         signal: Signal,
+        /// How it is started by others.
+        starter: Starter,
     },
     /// Let a process go on that a signal was to stop.
     Resume {
         /// The process.
         process: Process,
+        /// Which one it was.
+        identity: ProcessIdentity,
     },
     /// Nothing but to see that a process is up: it comes back by itself.
     AwaitUp {
@@ -63,31 +62,49 @@ pub enum Undo {
     Uncut {
         /// Which.
         cut: Cut,
+        /// The nodes that have its rules.
+        ends: Vec<String>,
     },
     /// Take links up again that were to be down.
     LinkUp {
-        /// The nodes whose links they are.
-        nodes: Vec<String>,
+        /// Which.
+        links: Vec<LinkEnds>,
     },
     /// Let packets pass as they should where links were to be degraded.
     Restore {
         /// How.
         degradation: Degradation,
+        /// The links.
+        links: Vec<LinkEnds>,
     },
     /// Take off what was to impair a process, and start the process if it gave up.
     Repair {
         /// The process.
         process: Process,
+        /// Which one it was.
+        identity: ProcessIdentity,
         /// Of what.
         impairment: Impairment,
+        /// What is to be as it was.
+        before: Before,
+        /// How the process is started by others.
+        starter: Starter,
     },
     /// Give the load the clients that it started with.
     RestoreClients,
-    /// Give partitions back the replica order and leaders that the cluster started with.
-    RestoreLeaders,
-    /// Give partitions back the replicas and leaders that the cluster started with: what a fault
-    /// itself did to them, not its preparation.
-    RestoreAssignment,
+    /// Give partitions back the replica order and leaders that they had before a fault was prepared.
+    RestoreLeaders {
+        /// Replicas of every partition.
+        #[serde(with = "assignment")]
+        assignment: Assignment,
+    },
+    /// Give partitions back the replicas and leaders that they had: what a fault itself did to them, not
+    /// its preparation.
+    RestoreAssignment {
+        /// Replicas of every partition.
+        #[serde(with = "assignment")]
+        assignment: Assignment,
+    },
 }
 
 /// What carrying out an undo showed.
@@ -103,17 +120,19 @@ impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartProcess { process, .. } => write!(f, "start {process}"),
-            Self::Resume { process } => write!(f, "resume {process}"),
+            Self::Resume { process, .. } => write!(f, "resume {process}"),
             Self::AwaitUp { process } => write!(f, "see {process} come back"),
-            Self::Uncut { cut } => write!(f, "end the cut of {cut}"),
-            Self::LinkUp { nodes } => write!(f, "take up the link of {}", nodes.join(" and ")),
-            Self::Restore { degradation } => write!(f, "end the {degradation}"),
-            Self::Repair { process, impairment } => {
+            Self::Uncut { cut, .. } => write!(f, "end the cut of {cut}"),
+            Self::LinkUp { links } => {
+                write!(f, "take up the link of {}", nodes(links).join(" and "))
+            }
+            Self::Restore { degradation, .. } => write!(f, "end the {degradation}"),
+            Self::Repair { process, impairment, .. } => {
                 write!(f, "repair {process} of its {impairment}")
             }
             Self::RestoreClients => write!(f, "restore the clients of the load"),
-            Self::RestoreLeaders => write!(f, "restore the partitions' leaders"),
-            Self::RestoreAssignment => write!(f, "restore the partitions' replicas"),
+            Self::RestoreLeaders { .. } => write!(f, "restore the partitions' leaders"),
+            Self::RestoreAssignment { .. } => write!(f, "restore the partitions' replicas"),
         }
     }
 }
@@ -122,239 +141,71 @@ impl Undo {
     /// Whether it tidies the layout of a cluster that works, and needs every broker in sync:
     /// carried out after the fault itself has healed, and not part of that.
     pub fn is_of_layout(&self) -> bool {
-        matches!(self, Self::RestoreLeaders)
+        matches!(self, Self::RestoreLeaders { .. })
     }
 
     /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
     pub fn is_of_zookeeper(&self) -> bool {
         match self {
             Self::StartProcess { process, .. }
-            | Self::Resume { process }
+            | Self::Resume { process, .. }
             | Self::AwaitUp { process }
             | Self::Repair { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
-            Self::RestoreClients | Self::RestoreLeaders | Self::RestoreAssignment => false,
+            Self::RestoreClients | Self::RestoreLeaders { .. } | Self::RestoreAssignment { .. } => {
+                false
+            }
         }
     }
 
-    /// Does it. Everything is as it should be when the evidence is proven.
-    ///
-    /// Ports are all that it takes. Where a run is about, its word for a steady cluster is asked
-    /// before the layout is restored.
-    pub async fn carry_out(
-        &self,
-        ports: Ports<'_>,
-        run: Option<&dyn RunControl>,
-    ) -> Result<Undone, PortError> {
-        let evidence = match self {
-            Self::StartProcess { process, pid, signal } => {
-                return start(process, *pid, *signal, ports).await;
+    /// The nodes on whose account it is: where there is something to undo.
+    pub fn nodes(&self) -> BTreeSet<&str> {
+        match self {
+            Self::StartProcess { process, .. }
+            | Self::Resume { process, .. }
+            | Self::AwaitUp { process }
+            | Self::Repair { process, .. } => [process.node.as_str()].into(),
+            Self::Uncut { ends, .. } => ends.iter().map(String::as_str).collect(),
+            Self::LinkUp { links } | Self::Restore { links, .. } => {
+                links.iter().map(|link| link.node.as_str()).collect()
             }
-            Self::Repair { process, impairment } => {
-                return repair(process, impairment, ports).await;
+            Self::RestoreClients | Self::RestoreLeaders { .. } | Self::RestoreAssignment { .. } => {
+                BTreeSet::new()
             }
-            Self::Resume { process } => resume(process, ports).await?,
-            Self::AwaitUp { process } => await_up(process, ports).await?,
-            Self::Uncut { cut } => {
-                ports.network()?.uncut(cut).await?;
-                lifted(cut, ports).await?
-            }
-            Self::LinkUp { nodes } => {
-                ports.network()?.set_links(nodes, true).await?;
-                links_up(nodes, ports).await
-            }
-            Self::Restore { degradation } => {
-                ports.network()?.restore(degradation).await?;
-                restored(degradation, ports).await?
-            }
-            Self::RestoreClients => {
-                ports.clients()?.restore().await?;
-                clients_restored(ports).await
-            }
-            Self::RestoreLeaders | Self::RestoreAssignment => restore_leaders(ports, run).await?,
-        };
-        Ok(Undone { evidence, waited_for_session: Duration::ZERO })
-    }
-}
-
-/// Starts a process that `signal` was to end, and waits until it is up.
-pub(crate) async fn start(
-    process: &Process,
-    old_pid: i32,
-    signal: Signal,
-    ports: Ports<'_>,
-) -> Result<Undone, PortError> {
-    let servers = ports.servers()?;
-    let mut state = servers.state(process).await?;
-    if state == (ProcessState::Running { pid: old_pid }) {
-        state = match servers.ended(process, time_to_end(signal)).await {
-            Ok(state) => state,
-            // It was never struck, or it hangs: what it looks like now decides.
-            Err(_) => servers.state(process).await?,
-        };
-    }
-    revive(process, state, ports).await
-}
-
-/// Takes an impairment off a process, starts it if it gave up, and waits until it is up.
-async fn repair(
-    process: &Process,
-    impairment: &Impairment,
-    ports: Ports<'_>,
-) -> Result<Undone, PortError> {
-    ports.machine()?.repair(process, impairment).await?;
-    let repaired = repaired(process, impairment, ports).await;
-    let mut undone = revive(process, ports.servers()?.state(process).await?, ports).await?;
-    undone.evidence = Evidence::all([repaired, undone.evidence]);
-    Ok(undone)
-}
-
-/// Starts a process if it has ended, and waits until it is up.
-async fn revive(
-    process: &Process,
-    state: ProcessState,
-    ports: Ports<'_>,
-) -> Result<Undone, PortError> {
-    let undone = revive_once(process, state, ports).await?;
-    if undone.evidence.proven {
-        return Ok(undone);
-    }
-    // One that was about to give up may have taken a moment to do so.
-    match ports.servers()?.state(process).await? {
-        state @ ProcessState::Gone { .. } => revive_once(process, state, ports).await,
-        _ => Ok(undone),
-    }
-}
-
-async fn revive_once(
-    process: &Process,
-    state: ProcessState,
-    ports: Ports<'_>,
-) -> Result<Undone, PortError> {
-    let mut waited_for_session = Duration::ZERO;
-    if matches!(state, ProcessState::Gone { .. }) {
-        if process.role == Role::Broker {
-            waited_for_session = await_unregistered(process.id, ports).await?;
         }
-        ports.servers()?.start(process).await?;
     }
-    Ok(Undone { evidence: await_up(process, ports).await?, waited_for_session })
-}
 
-/// Lets a process go on, and waits until it serves.
-async fn resume(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let servers = ports.servers()?;
-    // One that runs is not harmed by it; one that has ended cannot be helped by it.
-    if !matches!(servers.state(process).await?, ProcessState::Gone { .. }) {
-        servers.signal(process, Signal::Continue).await?;
-    }
-    await_up(process, ports).await
-}
-
-/// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
-/// earlier finds its place taken and gives up.
-async fn await_unregistered(broker: BrokerId, ports: Ports<'_>) -> Result<Duration, PortError> {
-    let (metadata, began) = (ports.metadata()?, Instant::now());
-    // ZooKeeper may be away for a while itself; only the limit ends the wait.
-    let unregistered = until(STALE_REGISTRATION_LIMIT, VIEW_INTERVAL, async || {
-        if metadata.view().await?.brokers.contains(&broker) {
-            let what = "its registration of before is still in ZooKeeper";
-            return Err(PortError::new(ErrorKind::TimedOut, what));
-        }
-        Ok(())
-    });
-    unregistered.await.map_err(|seen| PortError {
-        kind: seen.kind,
-        what: format!(
-            "broker {broker} cannot be started: {seen}, after {} s; a broker that finds its id \
-             taken gives up. Look whether ZooKeeper has its quorum",
-            STALE_REGISTRATION_LIMIT.as_secs()
-        ),
-        source: None,
-    })?;
-    Ok(began.elapsed())
-}
-
-/// Waits until a process is up; the evidence is not proven when it is not at the limit, or has ended.
-async fn await_up(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let servers = ports.servers()?;
-    let is_gone = async || {
-        Ok::<_, PortError>(matches!(servers.state(process).await?, ProcessState::Gone { .. }))
-    };
-    let up = until(UP_LIMIT, VIEW_INTERVAL, async || match up(process, ports).await {
-        Err(error) => Ok(Err(error)),
-        Ok(evidence) if evidence.proven => Ok(Ok(evidence)),
-        Ok(evidence) => match is_gone().await {
-            Err(error) => Ok(Err(error)),
-            Ok(true) => Ok(Ok(evidence)),
-            Ok(false) => Err(evidence),
-        },
-    });
-    up.await.unwrap_or_else(Ok)
-}
-
-/// Evidence that a process is up: it runs, it answers, and a broker is registered.
-async fn up(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let runs = match ports.servers()?.state(process).await? {
-        ProcessState::Running { pid } => Evidence::of(format!("{process} runs as pid {pid}"), true),
-        ProcessState::Paused { pid } => {
-            Evidence::of(format!("{process} stands still as pid {pid}"), false)
-        }
-        ProcessState::Gone { end, .. } => Evidence::of(format!("{process} is gone: {end}"), false),
-    };
-    let mut parts = vec![Ok(runs), answers(process, ports).await];
-    if process.role == Role::Broker {
-        parts.push(registered(process, ports).await);
-    }
-    Ok(Evidence::all(parts))
-}
-
-async fn answers(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let answers = ports.servers()?.answers(process).await?;
-    let says = if answers { "answers on its port" } else { "does not answer on its port" };
-    Ok(Evidence::of(format!("{process} {says}"), answers))
-}
-
-async fn registered(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let registered = ports.metadata()?.view().await?.brokers.contains(&process.id);
-    let says = if registered { "is registered" } else { "is not registered" };
-    Ok(Evidence::of(format!("{process} {says} in ZooKeeper"), registered))
-}
-
-async fn restore_leaders(
-    ports: Ports<'_>,
-    run: Option<&dyn RunControl>,
-) -> Result<Evidence, PortError> {
-    let in_sync = match run {
-        Some(run) => run.steady(IN_SYNC_LIMIT).await,
-        None => in_sync(ports.metadata()?).await,
-    };
-    // Tried in any case: most partitions may be able to follow.
-    match (ports.metadata()?.restore_leaders().await, in_sync) {
-        (Ok(()), _) => Ok(Evidence::of(
-            "every partition of the load has its replicas, and the preferred one leads",
-            true,
-        )),
-        (Err(error), Ok(())) => Err(error),
-        (Err(error), Err(unsteady)) => {
-            let before = format!("the cluster was not steady before ({unsteady})");
-            Err(error.context(before))
+    /// Whether both undo the same fault on the same victims, whatever was before and under whichever
+    /// name. Such a fault cannot be there twice.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::StartProcess { process, identity, signal, .. },
+                Self::StartProcess { process: of, identity: is, signal: by, .. },
+            ) => process == of && identity == is && signal == by,
+            (
+                Self::Repair { process, impairment, .. },
+                Self::Repair { process: of, impairment: by, .. },
+            ) => process == of && impairment == by,
+            (Self::Resume { process, .. }, Self::Resume { process: other, .. })
+            | (Self::AwaitUp { process }, Self::AwaitUp { process: other }) => process == other,
+            (Self::Uncut { cut, .. }, Self::Uncut { cut: other, .. }) => {
+                cut.nodes == other.nodes && cut.spec == other.spec
+            }
+            (Self::LinkUp { links }, Self::LinkUp { links: other }) => links == other,
+            (Self::Restore { degradation: one, .. }, Self::Restore { degradation: other, .. }) => {
+                one.nodes == other.nodes && one.condition == other.condition
+            }
+            (Self::RestoreClients, Self::RestoreClients)
+            | (Self::RestoreLeaders { .. }, Self::RestoreLeaders { .. })
+            | (Self::RestoreAssignment { .. }, Self::RestoreAssignment { .. }) => true,
+            _ => false,
         }
     }
 }
 
-/// Waits until every partition has its full ISR.
-async fn in_sync(metadata: &dyn Metadata) -> Result<(), PortError> {
-    until(IN_SYNC_LIMIT, VIEW_INTERVAL, async || {
-        let view = metadata.view().await?;
-        let behind = view.partitions.iter().find(|(_, now)| now.isr.len() < now.replicas.len());
-        match behind {
-            None => Ok(()),
-            Some(((topic, number), now)) => {
-                Err(PortError::new(ErrorKind::TimedOut, format!("{topic}-{number} is {now}")))
-            }
-        }
-    })
-    .await
+/// The nodes that links belong to.
+fn nodes(links: &[LinkEnds]) -> Vec<String> {
+    links.iter().map(|link| link.node.clone()).collect()
 }

@@ -15,17 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::port::{ErrorKind, PortError};
+use faults::until;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::{Request, StrBytes};
 use results::record::event::BrokerId;
-use tokio::time::{Instant, sleep};
 
 use crate::membership::Membership;
 use crate::wire::Connection;
 
 pub use batches::Batches;
-pub use leaders::Assignment;
 pub use topics::NewTopic;
 
 /// Limit that a broker is given for a request. Creating a topic takes about 0.2 s on a busy machine.
@@ -82,8 +81,7 @@ impl Admin {
 
     /// The controller, by the word of the first broker that names one; waits for one.
     async fn controller(&self) -> Result<BrokerId, PortError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
-        loop {
+        let named = until(VISIBLE_LIMIT, LOOK, async || {
             let brokers = self.brokers();
             for broker in &brokers {
                 // A broker that does not answer is not the one to ask.
@@ -94,11 +92,9 @@ impl Admin {
                     }
                 }
             }
-            if Instant::now() >= deadline {
-                return Err(PortError::new(ErrorKind::TimedOut, "no broker names a controller"));
-            }
-            sleep(LOOK).await;
-        }
+            Err(PortError::new(ErrorKind::TimedOut, "no broker names a controller"))
+        });
+        named.await
     }
 
     /// Asks the controller.

@@ -36,6 +36,9 @@ pub trait Backend {
     /// Faults of its machines; `None` where nothing can be done to them.
     fn machine(&self) -> Option<&dyn Machine>;
 
+    /// Whether it goes on when kbench ends; nobody may be left to undo a fault then.
+    fn outlives_kbench(&self) -> bool;
+
     /// What the record of a run says of it.
     fn description(&self) -> Description;
 

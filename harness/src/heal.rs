@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use faults::ledger::{self, Entry, Ledger, LedgerError};
+use faults::ledger::{self, Entry, Ledger, LedgerError, Owner};
 use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
 
@@ -84,7 +84,7 @@ impl Account {
         if !path.is_file() {
             return Ok(());
         }
-        let mut ledger = Ledger::open(&path).map_err(broken)?;
+        let mut ledger = Ledger::open(&path, owner(spec, number)).map_err(broken)?;
         // A line that cannot be read may hide an undo; one cut short hides none.
         self.undone.extend(ledger.outstanding().damage);
         let Some(kept) = &spec.kept else {
@@ -135,8 +135,8 @@ impl Account {
     ) -> Result<(), Failure> {
         for entry in ledger.outstanding().entries {
             if which(&entry.undo) {
-                // The run's clock ended with the run; the entry keeps the time at which it was planned.
-                ledger.done(entry.id, entry.at).map_err(broken)?;
+                // The run's clock ended with the run.
+                ledger.done(entry.id, None).map_err(broken)?;
                 self.undone.push(format!("{}: {why}", entry.undo));
             }
         }
@@ -205,6 +205,11 @@ impl Account {
 /// What a trial's ledger still lists.
 fn outstanding(dir: &Path) -> Result<Vec<Entry>, Failure> {
     Ok(ledger::outstanding(&dir.join("undo.jsonl")).map_err(broken)?.entries)
+}
+
+/// Whose undos a trial's ledger lists.
+pub(crate) fn owner(spec: &RunSpec, number: u32) -> Owner {
+    Owner::new(&spec.cluster.name, format!("{}/{number}", spec.run_id))
 }
 
 fn broken(error: LedgerError) -> Failure {

@@ -89,11 +89,13 @@ fn trial_of(arguments: &[OsString]) -> Result<(&Path, u32), Wanted> {
 }
 
 fn packets(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
-    const WANTED: Wanted = "PERCENT MICROSECONDS JITTER";
+    const WANTED: Wanted = "QUEUE PERCENT MICROSECONDS JITTER";
     let number = |text: &OsString| text.to_str()?.parse().ok();
     let numbers: Option<Vec<u64>> = arguments.iter().map(number).collect();
     match numbers.as_deref() {
-        Some([percent @ 0..=100, by, jitter]) => Ok(helper::main(*percent as u8, *by, *jitter)),
+        Some([queue @ 0..=0xffff, percent @ 0..=100, by, jitter]) => {
+            Ok(helper::main(*queue as u16, *percent as u8, *by, *jitter))
+        }
         _ => Err(WANTED),
     }
 }

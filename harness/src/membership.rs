@@ -10,11 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock};
 
-use faults::port::{Process, View};
+use faults::port::{Assignment, Process, View};
 use results::record::event::{BrokerId, Role};
 use tokio::sync::watch;
-
-use crate::admin::Assignment;
 
 /// A server process and the address of its client port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::admin::NewTopic;
-use faults::guard::Stakes;
+use faults::guard::GuardedCluster;
 use faults::port::Process;
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
@@ -163,12 +163,12 @@ impl Topology {
     }
 
     /// What faults could cost this cluster. kbench makes every cluster that is described so.
-    pub fn stakes(&self) -> Stakes {
+    pub fn guarded(&self) -> GuardedCluster {
         let of_topics = self.topic.iter().flat_map(|topic| &topic.assignment).map(Vec::len);
         let offsets = self.broker.settings.get("offsets.topic.replication.factor");
         let offsets = offsets.and_then(|factor| factor.parse().ok());
-        Stakes {
-            cluster: self.name.clone(),
+        GuardedCluster {
+            name: self.name.clone(),
             ours: true,
             processes: self.processes(),
             least_replicas: of_topics.chain(offsets).min().unwrap_or_default(),
@@ -203,6 +203,6 @@ mod tests {
         assert_eq!(topic.name, "user-events");
         assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
         assert_eq!(topology.session_timeout_ms(), 18_000);
-        assert_eq!(topology.stakes().least_replicas, 3);
+        assert_eq!(topology.guarded().least_replicas, 3);
     }
 }

@@ -36,6 +36,7 @@ use workloads::{Load, LoadContext, LoadError};
 use crate::admin::Batches;
 use crate::child::{die_with_parent, own};
 use crate::failure::Failure;
+use crate::heal::owner;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
@@ -252,7 +253,8 @@ impl Trial {
         lab.observer.set_fast(true);
         let run_control =
             TrialRunControl::new(lab, load, self.per_second(), interrupt, &self.recorder);
-        let mut ledger = Ledger::open(&self.files.join("undo.jsonl"))
+        let owner = owner(&self.spec, self.number);
+        let mut ledger = Ledger::open(&self.files.join("undo.jsonl"), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;

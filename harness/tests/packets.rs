@@ -14,6 +14,8 @@ use std::time::Duration;
 use faults::cut::{Origin, Reach, Service};
 use faults::degrade::{Condition, Degradation, Delay, Percent};
 use faults::port::{Network, Process};
+use faults::tag::Tag;
+use faults::undo::{Script, Undo};
 use kbench::cluster::host::{Command, Host};
 use kbench::cluster::local::LocalHost;
 use kbench::mechanism::cut::Ports;
@@ -117,6 +119,11 @@ fn broker() -> Process {
     Process { node: "node1".to_owned(), role: Role::Broker, id: 1 }
 }
 
+fn degradation(condition: Condition) -> Degradation {
+    let tag = Tag { run: "run/1".to_owned(), entry: 7 };
+    Degradation { tag, nodes: vec!["node1".to_owned()], condition }
+}
+
 async fn delay() {
     let network = network().await;
     listen_on_node();
@@ -128,7 +135,7 @@ async fn delay() {
     assert!(undelayed < DELAY, "{undelayed:?}");
 
     let condition = Condition::Delay(Delay { by: DELAY, jitter: Duration::ZERO });
-    let delay = Degradation { nodes: vec!["node1".to_owned()], condition };
+    let delay = degradation(condition);
     for _ in 0..2 {
         network.degrade(&delay).await.unwrap();
         let delayed = trip().await;
@@ -141,11 +148,27 @@ async fn delay() {
         assert_eq!(network.degraded(&delay).await.unwrap().len(), 0);
         let undelayed = trip().await;
         assert!(undelayed < DELAY, "{undelayed:?}");
-        let rules = ["netns", "exec", "node1", "iptables", "-S", "INPUT"];
-        let here = LocalHost::here("here");
-        let rules = here.output(&Command::new("ip").args(rules)).await.unwrap();
-        assert!(!rules.contains("NFQUEUE"), "{rules}");
+        assert!(!diverts().await);
     }
+
+    // As a kbench leaves it that is killed: the helper is gone, the rule is there.
+    network.degrade(&delay).await.unwrap();
+    let links = vec![network.link("node1").unwrap()];
+    drop(network);
+    assert!(diverts().await);
+    let Script::Hosts(scripts) = (Undo::Restore { degradation: delay, links }).script() else {
+        panic!("no host can restore packets alone")
+    };
+    let alone = Command::new("ip").args(["netns", "exec", "node1", "sh", "-c", &scripts["node1"]]);
+    LocalHost::here("here").run(&alone).await.unwrap();
+    assert!(!diverts().await);
+}
+
+/// Whether the node gives packets to a queue.
+async fn diverts() -> bool {
+    let rules = ["netns", "exec", "node1", "iptables", "-S", "INPUT"];
+    let rules = LocalHost::here("here").output(&Command::new("ip").args(rules)).await.unwrap();
+    rules.contains("NFQUEUE")
 }
 
 async fn loss() {
@@ -157,7 +180,7 @@ async fn loss() {
     assert_eq!(reach().await, Reach::Answered);
     let loss = |percent| {
         let condition = Condition::Loss(Percent::new(percent).unwrap());
-        Degradation { nodes: vec!["node1".to_owned()], condition }
+        degradation(condition)
     };
     // Other shares than all leave it to chance whether this connection is accepted.
     for percent in [1, 99, 100] {
@@ -174,7 +197,7 @@ async fn loss() {
         assert_eq!(reach().await, Reach::Answered);
     }
     let condition = Condition::Duplicate(Percent::new(100).unwrap());
-    let twice = Degradation { nodes: vec!["node1".to_owned()], condition };
+    let twice = degradation(condition);
     match network.degrade(&twice).await {
         Ok(()) => {
             assert_eq!(reach().await, Reach::Answered);

@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::port::{
     Capability, ErrorKind, PortError, Ports, Process, ProcessState, Servers, View, ZkMode,
 };
+use crate::tag::Tag;
 use crate::undo::Undo;
 use crate::until::until;
 
@@ -59,6 +60,7 @@ fn of_role(servers: &dyn Servers, role: Role) -> Vec<Process> {
 /// A fault that can be injected: its undo is on disk.
 pub(super) struct Planned {
     pub(super) victims: Vec<Victim>,
+    pub(super) tag: Tag,
     pub(super) undos: Vec<Undo>,
 }
 
@@ -124,12 +126,7 @@ impl<'a> Bench<'a> {
 
     /// A process as it is before it is struck.
     async fn victim(&self, process: &Process) -> Result<Victim, NotPassed> {
-        let pid = match self.ports().servers()?.state(process).await? {
-            ProcessState::Running { pid } | ProcessState::Paused { pid } => pid,
-            ProcessState::Gone { end, .. } => {
-                return Err(NotPassed::Failed(format!("{process} does not run: {end}")));
-            }
-        };
+        let identity = self.ports().servers()?.identity(process).await?;
         let view = match self.ports().metadata() {
             Ok(metadata) if process.role == Role::Broker => metadata.view().await?,
             _ => View::default(),
@@ -140,7 +137,7 @@ impl<'a> Bench<'a> {
             .filter(|((topic, _), now)| *topic == view.topic && now.replicas.contains(&process.id));
         Ok(Victim {
             process: process.clone(),
-            pid,
+            identity,
             session: view.sessions.get(&process.id).copied(),
             holds: holds.map(|(partition, now)| (partition.clone(), now.clone())).collect(),
         })
@@ -156,21 +153,32 @@ impl<'a> Bench<'a> {
         for process in on {
             victims.push(self.victim(process).await?);
         }
-        let undos = fault.fault().undo(&victims);
-        for undo in &undos {
-            self.ledger.borrow_mut().plan(self.case, RunTime(0), undo.clone())?;
-        }
-        Ok(Planned { victims, undos })
+        let tag = self.tag();
+        let on = Context { victims: &victims, ports: self.ports(), tag: &tag, undos: &[] };
+        let undos = fault.fault().undo(on).await?;
+        self.ledger.borrow_mut().plan(&tag, self.case, RunTime(0), &undos)?;
+        Ok(Planned { victims, tag, undos })
+    }
+
+    /// A name that nothing else has.
+    pub(super) fn tag(&self) -> Tag {
+        self.ledger.borrow_mut().tag()
     }
 
     /// Writes down that something is to be undone which no fault is needed for.
     pub(super) fn plan_undo(&self, undo: &Undo) -> Checked {
-        self.ledger.borrow_mut().plan(self.case, RunTime(0), undo.clone())?;
-        Ok(())
+        let tag = self.tag();
+        Ok(self.ledger.borrow_mut().plan(
+            &tag,
+            self.case,
+            RunTime(0),
+            std::slice::from_ref(undo),
+        )?)
     }
 
     pub(super) fn context<'c>(&'c self, planned: &'c Planned) -> Context<'c> {
-        Context { victims: &planned.victims, ports: self.ports() }
+        let Planned { victims, tag, undos } = planned;
+        Context { victims, ports: self.ports(), tag, undos }
     }
 
     /// Carries out what undoes a fault; it must be proven, and the ledger says that it is done.
@@ -193,7 +201,7 @@ impl<'a> Bench<'a> {
     pub(super) fn strike_off(&self, undo: &Undo) -> Checked {
         let entries = self.ledger.borrow().outstanding().entries;
         for entry in entries.iter().filter(|e| e.fault_id == self.case && e.undo == *undo) {
-            self.ledger.borrow_mut().done(entry.id, RunTime(0))?;
+            self.ledger.borrow_mut().done(entry.id, None)?;
         }
         Ok(())
     }

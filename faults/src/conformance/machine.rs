@@ -34,7 +34,8 @@ async fn unimpaired(bench: &Bench<'_>) -> Checked {
         wants_error(ErrorKind::Gone, format!("the {impairment} of nobody"), impaired)?;
         let seen = machine.impaired(&server, &impairment).await?;
         wants(!seen.in_force, || format!("{impairment}: {}", seen.line))?;
-        machine.repair(&server, &impairment).await?;
+        let before = machine.before(&server, &impairment).await?;
+        machine.repair(&server, &impairment, &before).await?;
         let seen = machine.impaired(&server, &impairment).await?;
         wants(!seen.in_force, || format!("{impairment}, once repaired: {}", seen.line))?;
     }
@@ -48,16 +49,18 @@ async fn ended(bench: &Bench<'_>) -> Checked {
     let server = bench.server().await?;
     let on = std::slice::from_ref(&server);
     let impairments = impairments(bench);
-    for (fault, _) in &impairments {
+    let mut impaired = vec![];
+    for (fault, impairment) in impairments {
+        impaired.push((impairment, machine.before(&server, &impairment).await?));
         bench.plan(fault, on).await?;
     }
     bench.plan(&FaultSpec::Kill, on).await?;
     servers.signal(&server, Signal::Kill).await?;
     bench.answer(on, false).await?;
-    for (_, impairment) in impairments {
+    for (impairment, before) in impaired {
         let impaired = machine.impair(&server, &impairment).await;
         wants_error(ErrorKind::Gone, format!("a {impairment} of one that ended"), impaired)?;
-        machine.repair(&server, &impairment).await?;
+        machine.repair(&server, &impairment, &before).await?;
         let seen = machine.impaired(&server, &impairment).await?;
         wants(!seen.in_force, || format!("{impairment}: {}", seen.line))?;
     }

@@ -119,7 +119,9 @@ async fn leaders(bench: &Bench<'_>) -> Checked {
         return Err(NotPassed::NotApplicable(format!("{broker} leads nothing")));
     }
     bench.plan(&FaultSpec::MoveLeaders, std::slice::from_ref(&broker)).await?;
-    bench.plan_undo(&Undo::RestoreLeaders)?;
+    let assignment = metadata.assignment();
+    let leaders = Undo::RestoreLeaders { assignment: assignment.clone() };
+    bench.plan_undo(&leaders)?;
     for time in ["", " when asked once more"] {
         metadata.move_leaders_away(broker.id).await?;
         eventually(async || {
@@ -135,9 +137,9 @@ async fn leaders(bench: &Bench<'_>) -> Checked {
         })
         .await?;
     }
-    come_back(bench, &Undo::RestoreLeaders, &seen).await?;
+    come_back(bench, &leaders, &seen).await?;
     metadata.move_leaders_away(broker.id).await?;
-    come_back(bench, &Undo::RestoreAssignment, &seen).await
+    come_back(bench, &Undo::RestoreAssignment { assignment }, &seen).await
 }
 
 /// Carries out what undoes a change of the layout, twice.
@@ -167,7 +169,8 @@ async fn replicas(bench: &Bench<'_>) -> Checked {
         })
         .await?;
     }
-    come_back(bench, &Undo::RestoreAssignment, &seen).await
+    let assignment = metadata.assignment();
+    come_back(bench, &Undo::RestoreAssignment { assignment }, &seen).await
 }
 
 async fn unreachable(bench: &Bench<'_>) -> Checked {

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 
 use super::bench::{Bench, eventually, nobody, wants, wants_error};
-use super::{Case, Checked};
+use super::{Case, Checked, NotPassed};
 use crate::cut::{By, Cut, CutSpec, Origin, Reach, Service, Side, Way};
 use crate::degrade::{Condition, Degradation};
 use crate::fault::FaultSpec;
@@ -78,8 +78,8 @@ async fn nobody_is(bench: &Bench<'_>) -> Checked {
         wants_error(ErrorKind::Gone, "taking down its link", down)?;
     }
     if bench.claims(CanCut) {
-        let cut = network.cut(&Cut { nodes, spec: both_ways(Side::OtherNodes) }).await;
-        wants_error(ErrorKind::Gone, "its cut", cut)?;
+        let cut = Cut { tag: bench.tag(), nodes, spec: both_ways(Side::OtherNodes) };
+        wants_error(ErrorKind::Gone, "its cut", network.cut(&cut).await)?;
         wants(network.cuts().is_empty(), || "its cut is in force".to_owned())?;
     }
     Ok(())
@@ -121,8 +121,9 @@ async fn cut(bench: &Bench<'_>, spec: CutSpec) -> Checked {
     let (network, broker) = (bench.ports().network()?, bench.broker().await?);
     bench.nodes_but(&broker.node)?;
     let refuses = if spec.by == By::Reset { Reach::Refused } else { Reach::Unanswered };
-    let cut = Cut { nodes: vec![broker.node.clone()], spec: spec.clone() };
-    bench.plan(&FaultSpec::Cut(spec), std::slice::from_ref(&broker)).await?;
+    let nodes = vec![broker.node.clone()];
+    let planned = bench.plan(&FaultSpec::Cut(spec.clone()), std::slice::from_ref(&broker)).await?;
+    let cut = Cut { tag: planned.tag, nodes, spec };
     wants(network.taken(&cut).await?.is_empty(), || "it takes before it is there".to_owned())?;
     network.cut(&cut).await?;
     over(bench, &broker, refuses).await?;
@@ -158,10 +159,11 @@ async fn two_cuts(bench: &Bench<'_>) -> Checked {
     bench.nodes_but(&broker.node)?;
     let on = std::slice::from_ref(&broker);
     let [wide, narrow] = [Side::OtherNodes, Side::Brokers].map(both_ways);
-    let cut = |spec: &CutSpec| Cut { nodes: vec![broker.node.clone()], spec: spec.clone() };
-    let (one, other) = (cut(&wide), cut(&narrow));
-    bench.plan(&FaultSpec::Cut(wide), on).await?;
-    bench.plan(&FaultSpec::Cut(narrow), on).await?;
+    let cut = async |spec: CutSpec| {
+        let planned = bench.plan(&FaultSpec::Cut(spec.clone()), on).await?;
+        Ok::<_, NotPassed>(Cut { tag: planned.tag, nodes: vec![broker.node.clone()], spec })
+    };
+    let (one, other) = (cut(wide).await?, cut(narrow).await?);
     network.cut(&one).await?;
     network.cut(&other).await?;
     network.uncut(&other).await?;
@@ -197,8 +199,10 @@ async fn link(bench: &Bench<'_>) -> Checked {
 
 async fn degraded(bench: &Bench<'_>, condition: Condition) -> Checked {
     let (network, broker) = (bench.ports().network()?, bench.broker().await?);
-    let degradation = Degradation { nodes: vec![broker.node.clone()], condition };
-    bench.plan(&FaultSpec::Degrade(condition), std::slice::from_ref(&broker)).await?;
+    let fault = FaultSpec::Degrade(condition);
+    let planned = bench.plan(&fault, std::slice::from_ref(&broker)).await?;
+    let nodes = vec![broker.node.clone()];
+    let degradation = Degradation { tag: planned.tag, nodes, condition };
     let is_there = async |wanted: bool, when: &str| {
         let nodes: Vec<_> = network.degraded(&degradation).await?.into_keys().collect();
         let as_wanted = if wanted { nodes == degradation.nodes } else { nodes.is_empty() };

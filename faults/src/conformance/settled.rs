@@ -47,7 +47,8 @@ pub(super) async fn clean_up(bench: &Bench<'_>, settled: &Settled) -> Checked {
     }
     // Leadership moves by itself when a broker is away; back it moves when it is told to.
     if bench.claims(Capability::MoveLeaders) {
-        bench.carry_out(&Undo::RestoreAssignment).await?;
+        let assignment = bench.ports().metadata()?.assignment();
+        bench.carry_out(&Undo::RestoreAssignment { assignment }).await?;
         is_well(bench.backend).await?;
     }
     Ok(())

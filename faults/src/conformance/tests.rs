@@ -16,8 +16,7 @@ async fn try_to_examine(world: &World) -> Result<Vec<CaseResult>, String> {
         capabilities: all.filter(|one| !world.lacks.contains(one)).collect(),
         other_version: Some(VERSIONS[1].to_owned()),
     };
-    let ledger = Ledger::open(&world.ledger_path()).unwrap();
-    run(&backend, ledger, |_| {}).await
+    run(&backend, world.ledger(), |_| {}).await
 }
 
 /// The cases that failed, with what was seen.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Context, Fault, Victim};
+use super::{Context, Fault};
 use crate::evidence::Evidence;
 use crate::machine::Observation;
 use crate::port::{Capability, ClientChange, PortError, Ports};
@@ -67,8 +67,8 @@ impl Fault for ClientChange {
         Effect { takes: Takes::Clients, detection, risk: Risk::None }
     }
 
-    fn undo(&self, _: &[Victim]) -> Vec<Undo> {
-        vec![Undo::RestoreClients]
+    async fn undo(&self, _: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        Ok(vec![Undo::RestoreClients])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

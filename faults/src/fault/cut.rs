@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures::future::join3;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::probe::{Path, nodes, probe, telling, told};
-use super::{Context, Fault, Victim};
+use super::probe::{Path, conclusive, nodes, probe, probed};
+use super::{Context, Fault};
 use crate::cut::{By, Cut, CutSpec, Reach, Side, Way};
 use crate::evidence::Evidence;
 use crate::port::{Capability, PortError, Ports};
@@ -25,10 +25,11 @@ pub(super) const EXAMPLE: CutSpec =
     CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Drop };
 
 impl CutSpec {
-    /// The cut of the nodes of `victims`.
-    fn of(&self, victims: &[Victim]) -> Cut {
-        let nodes: BTreeSet<_> = victims.iter().map(|victim| victim.process.node.clone()).collect();
-        Cut { nodes: nodes.into_iter().collect(), spec: self.clone() }
+    /// The cut of the nodes of the victims.
+    fn of(&self, on: Context<'_>) -> Cut {
+        let nodes: BTreeSet<_> =
+            on.victims.iter().map(|victim| victim.process.node.clone()).collect();
+        Cut { tag: on.tag.clone(), nodes: nodes.into_iter().collect(), spec: self.clone() }
     }
 }
 
@@ -70,12 +71,14 @@ impl Fault for CutSpec {
         Effect { takes, detection, risk }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        vec![Undo::Uncut { cut: self.of(victims) }]
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let (cut, nodes) = (self.of(on), nodes(on.ports)?);
+        let ends = cut.ends(&nodes).into_keys().collect();
+        Ok(vec![Undo::Uncut { cut, ends }])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
-        on.ports.network()?.cut(&self.of(on.victims)).await
+        on.ports.network()?.cut(&self.of(on)).await
     }
 
     fn flaps(&self) -> bool {
@@ -83,11 +86,11 @@ impl Fault for CutSpec {
     }
 
     async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
-        on.ports.network()?.uncut(&self.of(on.victims)).await
+        on.ports.network()?.uncut(&self.of(on)).await
     }
 
     async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
-        in_force(&self.of(on.victims), on.ports).await
+        in_force(&self.of(on), on.ports).await
     }
 }
 
@@ -103,9 +106,9 @@ async fn in_force(cut: &Cut, ports: Ports<'_>) -> Result<Evidence, PortError> {
         counted(cut, &nodes, ports),
     )
     .await;
-    let spared = telling(spared?, Some(cut), ports).await?;
-    let silent = told("the cut links", &silenced?, |reach| reach != Reach::Answered);
-    let answered = told("the other links", &spared, |reach| passes(cut, reach));
+    let spared = conclusive(spared?, Some(cut), ports).await?;
+    let silent = probed("the cut links", &silenced?, |reach| reach != Reach::Answered);
+    let answered = probed("the other links", &spared, |reach| passes(cut, reach));
     Ok(Evidence::all([silent, answered, counted]))
 }
 
@@ -130,8 +133,8 @@ async fn taken(cut: &Cut, ports: Ports<'_>) -> Result<BTreeMap<String, u64>, Por
 pub(crate) async fn lifted(cut: &Cut, ports: Ports<'_>) -> Result<Evidence, PortError> {
     let nodes = nodes(ports)?;
     let probes = probe(ports, elections(cut), |path| is_silenced(path, cut, &nodes)).await?;
-    let probes = telling(probes, Some(cut), ports).await?;
-    let answered = told("the links that were cut", &probes, |reach| passes(cut, reach));
+    let probes = conclusive(probes, Some(cut), ports).await?;
+    let answered = probed("the links that were cut", &probes, |reach| passes(cut, reach));
     let rules = taken(cut, ports).await.map(|taken| {
         if taken.is_empty() {
             return Evidence::of("no rule of the cut is left", true);

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::Effect;
 
-use super::link_down::nodes_of;
-use super::probe::{passes, probe, telling, told};
-use super::{Context, Fault, Victim};
+use super::link_down::{links_of, nodes_of};
+use super::probe::{conclusive, passes, probe, probed};
+use super::{Context, Fault};
 use crate::cut::Origin;
 use crate::degrade::{Condition, Degradation, Degraded, Delay, Percent};
 use crate::evidence::Evidence;
@@ -35,8 +35,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const ROUND_TRIPS: usize = 3;
 
 impl Condition {
-    fn of(self, victims: &[Victim]) -> Degradation {
-        Degradation { nodes: nodes_of(victims), condition: self }
+    fn of(self, on: Context<'_>) -> Degradation {
+        Degradation { tag: on.tag.clone(), nodes: nodes_of(on.victims), condition: self }
     }
 }
 
@@ -64,12 +64,13 @@ impl Fault for Condition {
         Effect::NONE
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        vec![Undo::Restore { degradation: self.of(victims) }]
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let links = links_of(on)?;
+        Ok(vec![Undo::Restore { degradation: self.of(on), links }])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
-        on.ports.network()?.degrade(&self.of(on.victims)).await
+        on.ports.network()?.degrade(&self.of(on)).await
     }
 
     fn flaps(&self) -> bool {
@@ -77,18 +78,18 @@ impl Fault for Condition {
     }
 
     async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
-        on.ports.network()?.restore(&self.of(on.victims)).await
+        on.ports.network()?.restore(&self.of(on)).await
     }
 
     async fn evidence(&self, on: Context<'_>) -> Result<Evidence, PortError> {
-        let degradation = self.of(on.victims);
+        let degradation = self.of(on);
         let mut parts = vec![touched(&degradation, on.ports).await];
         if let Self::Delay(delay) = self {
             parts.push(late(*delay, &degradation, on.ports).await?);
         }
         let others = probe(on.ports, false, |path| !path.leaves(&degradation.nodes)).await?;
-        let others = telling(others, None, on.ports).await?;
-        parts.push(told("the other links", &others, passes));
+        let others = conclusive(others, None, on.ports).await?;
+        parts.push(probed("the other links", &others, passes));
         Ok(Evidence::all(parts))
     }
 }
@@ -177,6 +178,6 @@ pub(crate) async fn restored(
         Evidence::of(format!("{condition} is left on {}", nodes.join(", ")), false)
     });
     let probes = probe(ports, false, |path| path.leaves(&degradation.nodes)).await?;
-    let probes = telling(probes, None, ports).await?;
-    Ok(Evidence::all([left, Ok(told("the links", &probes, passes))]))
+    let probes = conclusive(probes, None, ports).await?;
+    Ok(Evidence::all([left, Ok(probed("the links", &probes, passes))]))
 }

@@ -41,8 +41,8 @@ impl Fault for EarlyRestart {
         Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        start_again(victims, Signal::Kill)
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        start_again(on, Signal::Kill)
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
@@ -71,7 +71,7 @@ async fn gave_up(victim: &Victim, ports: Ports<'_>) -> Evidence {
 
 /// Evidence that it was started, and ended.
 async fn ended_again(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let before = victim.pid;
+    let before = victim.identity.pid;
     let ended = ports.servers()?.ended(&victim.process, GIVES_UP_LIMIT).await;
     let ended =
         ended.map_err(|error| error.context(format!("{victim} was not seen to give up")))?;

@@ -40,8 +40,9 @@ impl Fault for ExpireSession {
         }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        victims.iter().map(|victim| Undo::AwaitUp { process: victim.process.clone() }).collect()
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let undo = |victim: &Victim| Undo::AwaitUp { process: victim.process.clone() };
+        Ok(on.victims.iter().map(undo).collect())
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

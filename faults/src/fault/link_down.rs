@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use futures::future::join;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::probe::{passes, probe, telling, told};
+use super::probe::{conclusive, passes, probe, probed};
 use super::{Context, Fault, Victim};
 use crate::cut::Reach;
 use crate::evidence::Evidence;
-use crate::port::{Capability, PortError, Ports};
+use crate::port::{Capability, LinkEnds, PortError, Ports};
 use crate::undo::Undo;
 
 /// Limit for a link to carry traffic after it was taken up: the kernel looks after links once a
@@ -29,6 +29,12 @@ pub(super) struct LinkDown;
 pub(super) fn nodes_of(victims: &[Victim]) -> Vec<String> {
     let nodes: BTreeSet<_> = victims.iter().map(|victim| victim.process.node.clone()).collect();
     nodes.into_iter().collect()
+}
+
+/// Their links.
+pub(super) fn links_of(on: Context<'_>) -> Result<Vec<LinkEnds>, PortError> {
+    let network = on.ports.network()?;
+    nodes_of(on.victims).iter().map(|node| network.link(node)).collect()
 }
 
 #[async_trait(?Send)]
@@ -49,8 +55,8 @@ impl Fault for LinkDown {
         Effect { takes: Takes::Nodes, detection: Detection::SessionExpiry, risk: Risk::Node }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        vec![Undo::LinkUp { nodes: nodes_of(victims) }]
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        Ok(vec![Undo::LinkUp { links: links_of(on)? }])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
@@ -74,10 +80,10 @@ impl Fault for LinkDown {
             probe(ports, false, |path| !path.leaves(&nodes)),
         )
         .await;
-        let spared = telling(spared?, None, ports).await?;
+        let spared = conclusive(spared?, None, ports).await?;
         Ok(Evidence::all([
-            told("the links that are down", &silenced?, |reach| reach != Reach::Answered),
-            told("the other links", &spared, passes),
+            probed("the links that are down", &silenced?, |reach| reach != Reach::Answered),
+            probed("the other links", &spared, passes),
             down,
         ]))
     }
@@ -87,8 +93,8 @@ impl Fault for LinkDown {
 pub(crate) async fn links_up(nodes: &[String], ports: Ports<'_>) -> Evidence {
     Evidence::within(UP_LIMIT, LOOK, async || {
         let probes = probe(ports, false, |path| path.leaves(nodes)).await?;
-        let probes = telling(probes, None, ports).await?;
-        let answered = told("the links that were down", &probes, passes);
+        let probes = conclusive(probes, None, ports).await?;
+        let answered = probed("the links that were down", &probes, passes);
         Ok(Evidence::all([answered, links(nodes, true, ports).await]))
     })
     .await

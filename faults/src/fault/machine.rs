@@ -1,4 +1,4 @@
-//! Something that the machine of a process withholds from it: file descriptors, room or obedience of
+//! Something that the machine of a process withholds from it: file descriptors, space or obedience of
 //! the disk, the right time. Undone, what gave up on account of it is started again.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
-use super::{Context, Fault, Victim};
+use super::{Context, Fault};
 use crate::evidence::Evidence;
 use crate::machine::{Impairment, Observation};
 use crate::port::{Capability, PortError, Ports, Process};
@@ -49,7 +49,7 @@ impl Fault for Impairment {
             Self::NoDescriptors => "Processes can open no file and accept no connection any more.",
             Self::NoMemory => "Processes get no more memory from the kernel.",
             Self::SlowCpu { .. } => "Processes may run for a part of each 100 ms only.",
-            Self::FullDisk => "No room is left on the disks that processes have their data on.",
+            Self::FullDisk => "No space is left on the disks that processes have their data on.",
             Self::ReadOnlyDisk => "Writing to logs fails, as on a disk that became read-only.",
             Self::FailingFsync => "fsync fails with an I/O error.",
             Self::SlowDisk { .. } => "Writes to logs and fsync take longer by a given time.",
@@ -77,9 +77,15 @@ impl Fault for Impairment {
         Effect { takes, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        let undo = |v: &Victim| Undo::Repair { process: v.process.clone(), impairment: *self };
-        victims.iter().map(undo).collect()
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let (machine, servers) = (on.ports.machine()?, on.ports.servers()?);
+        let undos = on.victims.iter().map(async |victim| {
+            let (process, identity) = (victim.process.clone(), victim.identity.clone());
+            let before = machine.before(&process, self).await?;
+            let starter = servers.starter(&process)?;
+            Ok(Undo::Repair { process, identity, impairment: *self, before, starter })
+        });
+        join_all(undos).await.into_iter().collect()
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
@@ -94,7 +100,10 @@ impl Fault for Impairment {
 
     async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
         let machine = on.ports.machine()?;
-        let repairs = on.victims.iter().map(|victim| machine.repair(&victim.process, self));
+        let repairs = on.undos.iter().filter_map(|undo| match undo {
+            Undo::Repair { process, before, .. } => Some(machine.repair(process, self, before)),
+            _ => None,
+        });
         PortError::all(join_all(repairs).await)
     }
 

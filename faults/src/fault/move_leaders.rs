@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::reassign::replicas_now;
-use super::{Context, Fault, Victim};
+use super::{Context, Fault};
 use crate::evidence::Evidence;
 use crate::port::{Capability, ErrorKind, PartitionView, PortError};
 use crate::undo::Undo;
@@ -31,8 +31,9 @@ impl Fault for MoveLeaders {
         Effect { takes: Takes::Leadership, detection: Detection::Nothing, risk: Risk::None }
     }
 
-    fn undo(&self, _: &[Victim]) -> Vec<Undo> {
-        vec![Undo::RestoreAssignment]
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let assignment = on.ports.metadata()?.assignment();
+        Ok(vec![Undo::RestoreAssignment { assignment }])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

@@ -40,8 +40,12 @@ impl Fault for Pause {
         Effect { takes: Takes::Answers, detection: Detection::SessionExpiry, risk: Risk::Process }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        victims.iter().map(|victim| Undo::Resume { process: victim.process.clone() }).collect()
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let undo = |Victim { process, identity, .. }: &Victim| Undo::Resume {
+            process: process.clone(),
+            identity: identity.clone(),
+        };
+        Ok(on.victims.iter().map(undo).collect())
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

@@ -88,7 +88,7 @@ async fn ask(path: Path, ports: Ports<'_>) -> Probe {
 
 /// Those of the probes that tell something of the links: not the ones that got no answer because
 /// another fault than `cut` took the way or the process.
-pub(super) async fn telling(
+pub(super) async fn conclusive(
     probes: Vec<Probe>,
     cut: Option<&Cut>,
     ports: Ports<'_>,
@@ -106,8 +106,8 @@ pub(super) async fn telling(
         let tells = answered(&again) || !hindered(&again.path, cut, ports).await?;
         Ok(tells.then_some(again))
     });
-    let told: Result<Vec<_>, _> = join_all(asked_again).await.into_iter().collect();
-    Ok(told?.into_iter().flatten().collect())
+    let asked: Result<Vec<_>, _> = join_all(asked_again).await.into_iter().collect();
+    Ok(asked?.into_iter().flatten().collect())
 }
 
 /// Whether another fault than `cut` is in the way now.
@@ -150,7 +150,7 @@ pub(super) fn passes(reach: Reach) -> bool {
 
 /// The probes of `links` in a line; proven when there are any, and all are `as_they_should`. One that
 /// could not be tried is as nothing should be.
-pub(super) fn told(
+pub(super) fn probed(
     links: &str,
     probes: &[Probe],
     as_they_should: impl Fn(Reach) -> bool,

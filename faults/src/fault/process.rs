@@ -70,11 +70,12 @@ async fn ended(victim: &Victim, signal: Signal, ports: Ports<'_>) -> Result<Evid
 }
 
 /// The undo of a signal that ends processes: start them again.
-pub(super) fn start_again(victims: &[Victim], signal: Signal) -> Vec<Undo> {
-    let undo = |victim: &Victim| Undo::StartProcess {
-        process: victim.process.clone(),
-        pid: victim.pid,
-        signal,
+pub(super) fn start_again(on: Context<'_>, signal: Signal) -> Result<Vec<Undo>, PortError> {
+    let servers = on.ports.servers()?;
+    let undo = |Victim { process, identity, .. }: &Victim| {
+        let (process, identity) = (process.clone(), identity.clone());
+        let starter = servers.starter(&process)?;
+        Ok(Undo::StartProcess { process, identity, signal, starter })
     };
-    victims.iter().map(undo).collect()
+    on.victims.iter().map(undo).collect()
 }

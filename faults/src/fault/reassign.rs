@@ -39,8 +39,9 @@ impl Fault for Reassign {
         Effect { takes: Takes::Replicas, detection: Detection::Nothing, risk: Risk::None }
     }
 
-    fn undo(&self, _: &[Victim]) -> Vec<Undo> {
-        vec![Undo::RestoreAssignment]
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let assignment = on.ports.metadata()?.assignment();
+        Ok(vec![Undo::RestoreAssignment { assignment }])
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

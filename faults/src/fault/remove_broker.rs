@@ -6,7 +6,7 @@ use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::process::{gone, signal_all, start_again};
 use super::reassign::{move_away, moved_away};
-use super::{Context, Fault, Victim};
+use super::{Context, Fault};
 use crate::evidence::Evidence;
 use crate::port::{Capability, PortError, Signal};
 use crate::undo::Undo;
@@ -37,10 +37,11 @@ impl Fault for RemoveBroker {
         }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        let mut undos = start_again(victims, Signal::Term);
-        undos.push(Undo::RestoreAssignment);
-        undos
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        let mut undos = start_again(on, Signal::Term)?;
+        let assignment = on.ports.metadata()?.assignment();
+        undos.push(Undo::RestoreAssignment { assignment });
+        Ok(undos)
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

@@ -39,14 +39,14 @@ impl Fault for Restart {
         }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        start_again(victims, Signal::Kill)
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        start_again(on, Signal::Kill)
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
         signal_all(on, Signal::Kill).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, victim.pid, Signal::Kill, on.ports).await.map(drop)
+            undo::start(&victim.process, &victim.identity, Signal::Kill, on.ports).await.map(drop)
         };
         PortError::all(join_all(on.victims.iter().map(start)).await)
     }
@@ -59,7 +59,7 @@ impl Fault for Restart {
 
 /// Evidence that a victim runs under another pid.
 async fn back(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let before = victim.pid;
+    let before = victim.identity.pid;
     let state = ports.servers()?.state(&victim.process).await;
     let state = state.map_err(|error| error.context(format!("{victim} was not seen again")))?;
     Ok(match state {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::process::{gone, signal_all, start_again};
-use super::{Context, Fault, Victim};
+use super::{Context, Fault};
 use crate::evidence::Evidence;
 use crate::port::{Capability, PortError, Signal};
 use crate::undo::Undo;
@@ -36,8 +36,8 @@ impl Fault for Terminate {
         }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        start_again(victims, Signal::Term)
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        start_again(on, Signal::Term)
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

@@ -49,8 +49,8 @@ impl Fault for Upgrade {
         }
     }
 
-    fn undo(&self, victims: &[Victim]) -> Vec<Undo> {
-        start_again(victims, Signal::Term)
+    async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
+        start_again(on, Signal::Term)
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
@@ -60,7 +60,7 @@ impl Fault for Upgrade {
         }
         signal_all(on, Signal::Term).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, victim.pid, Signal::Term, on.ports).await.map(drop)
+            undo::start(&victim.process, &victim.identity, Signal::Term, on.ports).await.map(drop)
         };
         PortError::all(join_all(on.victims.iter().map(start)).await)
     }

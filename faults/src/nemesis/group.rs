@@ -18,7 +18,7 @@ use super::heal::{heal_fault, heal_layout};
 use super::step::{Stepper, Stop};
 use super::{Failure, INTERRUPTED, Injection, Nemesis, StepEnd, StepOutcome};
 use crate::plan::{Plan, Start, Step};
-use crate::port::Process;
+use crate::port::{Process, RunControl};
 use crate::target::Target;
 
 /// How often a wait looks whether the user wants to stop: not felt by people.
@@ -68,6 +68,7 @@ struct Marks {
 /// A plan under way, as its steps see it.
 pub(super) struct Run<'a> {
     pub(super) nemesis: Nemesis<'a>,
+    pub(super) run_control: &'a dyn RunControl,
     seed: u64,
     turns: Semaphore,
     progress: watch::Sender<Progress>,
@@ -77,10 +78,16 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(nemesis: Nemesis<'a>, plan: &Plan, seed: u64) -> Self {
+    pub(super) fn new(
+        nemesis: Nemesis<'a>,
+        run_control: &'a dyn RunControl,
+        plan: &Plan,
+        seed: u64,
+    ) -> Self {
         let at_once = plan.at_once.unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             nemesis,
+            run_control,
             seed,
             turns: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
             progress: watch::Sender::default(),
@@ -124,7 +131,7 @@ impl<'a> Run<'a> {
 
     /// Why no more faults are injected; none when they are.
     fn ends(&self) -> Option<String> {
-        if self.nemesis.run_control.interrupted() {
+        if self.run_control.interrupted() {
             return Some(INTERRUPTED.to_owned());
         }
         self.progress.borrow().stop.clone()
@@ -147,7 +154,7 @@ impl<'a> Run<'a> {
 
     /// Whether the user or a failure stops the plan.
     pub(super) fn stopped(&self) -> bool {
-        self.nemesis.run_control.interrupted() || self.progress.borrow().stop.is_some()
+        self.run_control.interrupted() || self.progress.borrow().stop.is_some()
     }
 
     /// A step, from its start to the end of its last round.
@@ -385,7 +392,6 @@ impl<'a> Run<'a> {
         let reason = reason.to_owned();
         let end = StepEnd::Skipped(reason.clone());
         self.outcomes.borrow_mut().insert(place, StepOutcome { id: fault_id.clone(), end });
-        let run_control = self.nemesis.run_control;
-        run_control.record(run_control.now(), EventKind::FaultSkipped { fault_id, reason });
+        self.nemesis.record(EventKind::FaultSkipped { fault_id, reason });
     }
 }

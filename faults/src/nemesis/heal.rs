@@ -16,15 +16,16 @@ use crate::ledger::{Entry, Ledger};
 use crate::port::{Ports, RunControl};
 use crate::undo::Undone;
 
-/// Undoes everything that `ledger` lists. An error says what failed and what is left.
+/// Undoes everything that `ledger` lists, with the run around it or when that is long over. An error
+/// says what failed and what is left.
 pub async fn heal_all(
     ports: Ports<'_>,
-    run_control: &dyn RunControl,
+    run: Option<&dyn RunControl>,
     ledger: &mut Ledger,
 ) -> Result<(), NemesisError> {
     let ledger = RefCell::new(ledger);
     let healed = Cell::new(false);
-    let nemesis = Nemesis { ports, run_control, ledger: &ledger, healed: &healed };
+    let nemesis = Nemesis { ports, run, ledger: &ledger, healed: &healed };
     verdict(heal_outstanding(nemesis).await, nemesis)
 }
 
@@ -68,9 +69,7 @@ pub(super) async fn heal_fault(
     if entries.is_empty() {
         return vec![];
     }
-    let Nemesis { run_control, .. } = nemesis;
-    run_control
-        .record(run_control.now(), EventKind::FaultHealing { fault_id: fault_id.to_owned() });
+    nemesis.record(EventKind::FaultHealing { fault_id: fault_id.to_owned() });
     let mut undone: Vec<Undone> = vec![];
     let mut failures = vec![];
     loop {
@@ -97,7 +96,7 @@ pub(super) async fn heal_fault(
             proven: evidence.proven,
             waited_for_session_s: waited.unwrap_or_default().as_secs_f64(),
         };
-        run_control.record(run_control.now(), healed);
+        nemesis.record(healed);
         nemesis.healed.set(true);
         return failures;
     }
@@ -123,15 +122,14 @@ async fn undo_all(
     nemesis: Nemesis<'_>,
     failures: &mut Vec<Failure>,
 ) -> Vec<Undone> {
-    let Nemesis { ports, run_control, ledger, .. } = nemesis;
-    let run = Some(run_control);
+    let Nemesis { ports, run, ledger, .. } = nemesis;
     let carried_out = entries.iter().map(|entry| entry.undo.carry_out(ports, run));
     let mut shown = vec![];
     for (entry, undone) in entries.iter().zip(join_all(carried_out).await) {
         let (step, undo) = (entry.fault_id.clone(), entry.undo.to_string());
         shown.push(match undone {
             Ok(undone) if undone.evidence.proven => {
-                let written = ledger.borrow_mut().done(entry.id, run_control.now());
+                let written = ledger.borrow_mut().done(entry.id, run.map(|run| run.now()));
                 failures.extend(written.err().map(Failure::Ledger));
                 undone
             }

@@ -3,7 +3,8 @@
 //! Invariant: the undo of whatever is done to the cluster here is in the ledger before it is
 //! done. Healing is the caller's, whatever this returns.
 
-use std::collections::BTreeSet;
+mod aim;
+
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,17 +17,15 @@ use crate::evidence::Evidence;
 use crate::fault::{Context, Victim};
 use crate::ledger::LedgerError;
 use crate::plan::{Lasts, Prepare, Step};
-use crate::port::{Metadata, PortError, Ports, Process, ProcessState, RunControl, View};
-use crate::target::{Target, in_words, resolve_all};
-use crate::undo::{Undo, VIEW_INTERVAL};
-use crate::until::until;
+use crate::port::{ErrorKind, Metadata, PortError, Ports, Process, RunControl};
+use crate::tag::Tag;
+use crate::target::{Target, list_targets};
+use crate::undo::{Script, Undo};
+use aim::Aimed;
 
 /// A broker that was killed scans its logs, catches up under load and rejoins every ISR, and the
 /// consumers work off what piled up while partitions were not served.
 const STEADY_LIMIT: Duration = Duration::from_secs(120);
-
-/// Elections take tens of milliseconds; ZooKeeper itself may have to elect first.
-const TARGET_LIMIT: Duration = Duration::from_secs(30);
 
 /// The controller may change between the resolution of a target and the end of its preparation;
 /// a cluster in which that goes on is not steady.
@@ -50,12 +49,6 @@ impl From<LedgerError> for Stop {
     }
 }
 
-/// Whom the targets name, and the cluster at that moment.
-struct Named {
-    processes: Vec<Process>,
-    view: View,
-}
-
 /// One round of a step, and what it acts on.
 pub(super) struct Stepper<'s, 'a> {
     pub(super) run: &'s Run<'a>,
@@ -75,10 +68,11 @@ impl Stepper<'_, '_> {
         if self.steadily {
             self.steady().await?;
         }
-        let victims = self.prepare().await?;
-        let proven = self.inject(&victims).await?;
-        let recovered = self.last(&victims).await?;
-        Ok(Injection { victims: processes(&victims), proven, recovered })
+        let aimed = self.prepare().await?;
+        let proven = self.inject(&aimed).await?;
+        let recovered = self.last(&aimed).await?;
+        let victims = &aimed.victims;
+        Ok(Injection { victims: processes(victims), proven, recovered })
     }
 
     /// The processes that the targets name now.
@@ -105,12 +99,13 @@ impl Stepper<'_, '_> {
     }
 
     /// Does to the healthy cluster what the plan asks for, and says who is to be struck.
-    async fn prepare(&self) -> Result<Vec<Victim>, Stop> {
+    async fn prepare(&self) -> Result<Aimed, Stop> {
         let prepare = if self.steadily { self.step.prepare } else { Prepare::None };
         match prepare {
             Prepare::None => {}
             Prepare::RestoreLeaders => {
-                let restored = self.metadata()?.restore_leaders().await;
+                let metadata = self.metadata()?;
+                let restored = metadata.assign(&metadata.assignment()).await;
                 restored.map_err(|e| self.failed("restore the partitions' leaders", e))?;
                 self.steady().await?;
             }
@@ -121,9 +116,11 @@ impl Stepper<'_, '_> {
     }
 
     /// Takes leadership from the brokers that the target names, until it names them still.
-    async fn move_leaders_away(&self) -> Result<Vec<Victim>, Stop> {
+    async fn move_leaders_away(&self) -> Result<Aimed, Stop> {
         let mut before = self.resolve().await?;
-        self.plan(Undo::RestoreLeaders)?;
+        let assignment = self.metadata()?.assignment();
+        let tag = self.tag();
+        self.plan(&tag, &[Undo::RestoreLeaders { assignment }])?;
         for _ in 0..PREPARE_TRIES {
             for broker in brokers(&before.processes) {
                 let moved = self.metadata()?.move_leaders_away(broker).await;
@@ -138,125 +135,28 @@ impl Stepper<'_, '_> {
         }
         Err(Stop::Unmet(format!(
             "the target {} named another broker each time that leaders were moved away from it",
-            in_words(&self.targets)
+            list_targets(&self.targets)
         )))
     }
 
-    /// The processes that the targets name, as soon as they name any.
-    async fn resolve(&self) -> Result<Named, Stop> {
-        let named = until(TARGET_LIMIT, VIEW_INTERVAL, async || {
-            let (all, view) = self.view().await.map_err(|error| error.to_string())?;
-            let resolved = resolve_all(&self.targets, &view, &all, self.seed);
-            let processes = resolved.map_err(|unmet| unmet.to_string())?;
-            Ok::<_, String>(Named { processes, view })
-        });
-        self.run.unless_stopped(named).await?.map_err(|unmet| {
-            Stop::Unmet(format!("{unmet} (awaited for {} s)", TARGET_LIMIT.as_secs()))
-        })
-    }
-
-    /// Every process, and the cluster as far as the targets ask about it.
-    async fn view(&self) -> Result<(Vec<Process>, View), PortError> {
-        let metadata = self.ports().metadata()?;
-        let mut view = metadata.view().await?;
-        view.struck = self.run.struck_beside(&self.id);
-        if self.targets.iter().any(Target::asks_zookeeper) {
-            view.zookeeper = metadata.zookeeper_modes().await?;
-        }
-        let groups = self.targets.iter().filter_map(|target| target.asks_group(&view));
-        let groups: BTreeSet<_> = groups.map(str::to_owned).collect();
-        for group in groups {
-            if let Some(coordinator) = metadata.coordinator(&group).await? {
-                view.coordinators.insert(group, coordinator);
-            }
-        }
-        Ok((self.ports().servers()?.processes(), view))
-    }
-
-    /// Who is to be struck: they must run. One that is down on account of another fault that is in
-    /// force, or has this very one on it, is waited for.
-    async fn aim(&self, mut named: Named) -> Result<Vec<Victim>, Stop> {
-        loop {
-            self.run.strikes(&self.id, &named.processes);
-            if self.step.fault.fault().effect().is_of_clients() {
-                self.run.clients_left_alone().await?;
-            }
-            match self.victims(&named).await? {
-                Ok(victims) => match self.done_already(&victims) {
-                    None => return Ok(victims),
-                    Some(process) => self.run.left_alone(&process).await?,
-                },
-                Err((process, _)) if self.run.is_in_force_on(process) => {
-                    self.run.left_alone(process).await?;
-                }
-                Err((process, why)) => {
-                    return Err(Stop::Unmet(format!("{process} does not run: {why}")));
-                }
-            }
-            named = self.resolve().await?;
-        }
-    }
-
-    /// A process that a fault is in force on, if this very one is on the victims already, or on their
-    /// nodes: it cannot be there twice.
-    fn done_already(&self, victims: &[Victim]) -> Option<Process> {
-        let undos = self.step.fault.fault().undo(victims);
-        let outstanding = self.run.nemesis.ledger.borrow().outstanding().entries;
-        outstanding.iter().any(|entry| undos.contains(&entry.undo)).then_some(())?;
-        // What is on a node may be there on account of another process of it.
-        let beside = |one: &Process| victims.iter().any(|victim| victim.process.node == one.node);
-        let mut all = self.ports().servers().ok()?.processes().into_iter();
-        all.find(|process| beside(process) && self.run.is_in_force_on(process))
-    }
-
-    /// The processes with their pids, or the first that does not run and why.
-    async fn victims<'n>(
-        &self,
-        named: &'n Named,
-    ) -> Result<Result<Vec<Victim>, (&'n Process, String)>, Stop> {
-        let action = "look at the target's processes";
-        let servers = self.ports().servers().map_err(|e| self.failed(action, e))?;
-        let mut victims = vec![];
-        for process in &named.processes {
-            let broker = process.role == Role::Broker;
-            let session = named.view.sessions.get(&process.id).filter(|_| broker).copied();
-            let state = servers.state(process).await;
-            match state.map_err(|e| self.failed(action, e))? {
-                ProcessState::Running { pid } => {
-                    let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
-                        broker && *topic == named.view.topic && state.replicas.contains(&process.id)
-                    });
-                    let holds = partitions.map(|(p, state)| (p.clone(), state.clone())).collect();
-                    victims.push(Victim { process: process.clone(), pid, session, holds });
-                }
-                ProcessState::Paused { .. } => {
-                    return Ok(Err((process, "it stands still".to_owned())));
-                }
-                ProcessState::Gone { end, .. } => return Ok(Err((process, end.to_string()))),
-            }
-        }
-        Ok(Ok(victims))
-    }
-
     /// Undo to the ledger, injection, evidence. True when the evidence proves the effect.
-    async fn inject(&self, victims: &[Victim]) -> Result<bool, Stop> {
+    async fn inject(&self, aimed: &Aimed) -> Result<bool, Stop> {
         if self.run.stopped() {
             return Err(Stop::Stopped);
         }
         let fault = self.step.fault.fault();
-        for undo in fault.undo(victims) {
-            self.plan(undo)?;
-        }
+        self.refuse_beyond_undo(&aimed.undos)?;
+        self.plan(&aimed.tag, &aimed.undos)?;
         self.record(EventKind::FaultInjecting {
             fault_id: self.id.clone(),
             fault: fault.name().to_owned(),
-            target: in_words(&self.targets),
-            victims: processes(victims),
+            target: list_targets(&self.targets),
+            victims: processes(&aimed.victims),
             effect: fault.effect(),
         });
         self.run.injects(&self.id);
         let decided = Instant::now();
-        let on = Context { victims, ports: self.ports() };
+        let on = self.context(aimed);
         let injected = fault.inject(on).await;
         let took = decided.elapsed();
         let evidence = match &injected {
@@ -278,11 +178,11 @@ impl Stepper<'_, '_> {
     }
 
     /// Lets the fault last. Whether the cluster recovered; none when the user interrupted.
-    async fn last(&self, victims: &[Victim]) -> Result<Option<bool>, Stop> {
-        let mut lasting = pin!(self.lasting(victims));
+    async fn last(&self, aimed: &Aimed) -> Result<Option<bool>, Stop> {
+        let mut lasting = pin!(self.lasting(&aimed.victims));
         let Some(flapping) = self.step.flapping else { return Ok(lasting.await) };
         let (fault, mut there) = (self.step.fault.fault(), true);
-        let on = Context { victims, ports: self.ports() };
+        let on = self.context(aimed);
         loop {
             let rest = if there { flapping.on } else { flapping.off };
             tokio::select! {
@@ -324,10 +224,35 @@ impl Stepper<'_, '_> {
         Some(recovered)
     }
 
+    /// Refuses a fault that nobody could undo should kbench end, on a cluster that goes on then.
+    fn refuse_beyond_undo(&self, undos: &[Undo]) -> Result<(), Stop> {
+        if !self.ports().outlives_kbench {
+            return Ok(());
+        }
+        PortError::all(undos.iter().map(|undo| match undo.script() {
+            Script::Nobody(why) => {
+                let what = format!("nobody could {undo} if kbench ended meanwhile: {why}");
+                Err(PortError::new(ErrorKind::Unsupported, what))
+            }
+            Script::Hosts(_) | Script::Nothing(_) | Script::Kbench(_) => Ok(()),
+        }))
+        .map_err(|refused| self.failed("inject the fault", refused))
+    }
+
+    /// A name for what is planned next.
+    fn tag(&self) -> Tag {
+        self.run.nemesis.ledger.borrow_mut().tag()
+    }
+
     /// Writes to the ledger what will have to be undone.
-    fn plan(&self, undo: Undo) -> Result<(), LedgerError> {
-        let nemesis = self.run.nemesis;
-        nemesis.ledger.borrow_mut().plan(&self.id, nemesis.run_control.now(), undo).map(drop)
+    fn plan(&self, tag: &Tag, undos: &[Undo]) -> Result<(), LedgerError> {
+        let now = self.run_control().now();
+        self.run.nemesis.ledger.borrow_mut().plan(tag, &self.id, now, undos)
+    }
+
+    fn context<'c>(&'c self, aimed: &'c Aimed) -> Context<'c> {
+        let Aimed { victims, tag, undos } = aimed;
+        Context { victims, ports: self.ports(), tag, undos }
     }
 
     fn ports(&self) -> Ports<'_> {
@@ -340,7 +265,7 @@ impl Stepper<'_, '_> {
     }
 
     fn run_control(&self) -> &dyn RunControl {
-        self.run.nemesis.run_control
+        self.run.run_control
     }
 
     fn record(&self, event: EventKind) {

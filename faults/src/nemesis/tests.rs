@@ -7,8 +7,9 @@ mod machine;
 mod members;
 mod overlap;
 mod trouble;
+mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use results::record::event::{BrokerId, EventKind, Role};
 
 use super::*;
 use crate::plan::{Expectation, SHIPPED, Step};
-use crate::port::{Servers, Signal, Subject};
+use crate::port::{Servers, Signal, Starter, Subject};
 use crate::undo::Undo;
 use fake::World;
 
@@ -35,7 +36,7 @@ fn plan(step: &str) -> Plan {
 }
 
 async fn carry_out(plan: &Plan, world: &World) -> Result<NemesisOutcome, NemesisError> {
-    let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+    let mut ledger = world.ledger();
     run(plan, world.ports(), world, &mut ledger, 1).await
 }
 
@@ -106,6 +107,7 @@ async fn the_controller_alone_is_killed_and_everything_is_put_back() {
         "steady",
         "view",
         "state broker 2 (cpu-node2)",
+        "identity of broker 2 (cpu-node2)",
         "fault-injecting",
         "signal broker 2 (cpu-node2)",
         "ended broker 2 (cpu-node2)",
@@ -331,14 +333,17 @@ async fn a_broker_that_does_not_come_back_is_named_in_the_error_and_stays_in_the
 async fn a_process_that_is_still_ending_is_not_taken_for_one_that_runs() {
     // kbench was killed right after the signal; the broker shuts down for another 2 s.
     let world = World::new();
-    let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+    let mut ledger = world.ledger();
     let process = world.broker(1);
     let pid = world.pid(&process);
-    let undo = Undo::StartProcess { process: process.clone(), pid, signal: Signal::Term };
-    ledger.plan("a", world.now(), undo).unwrap();
+    let identity = world.identity_of(&process);
+    let (signal, starter) = (Signal::Term, Starter::Parent);
+    let undo = Undo::StartProcess { process: process.clone(), identity, signal, starter };
+    let tag = ledger.tag();
+    ledger.plan(&tag, "a", world.now(), &[undo]).unwrap();
     world.end_after(&process, Duration::from_secs(2));
 
-    heal_all(world.ports(), &world, &mut ledger).await.unwrap();
+    heal_all(world.ports(), Some(&world), &mut ledger).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_ne!(world.pid(&process), pid, "it was started again");
     assert!(world.down().is_empty() && world.on_disk().is_empty());
@@ -393,7 +398,7 @@ async fn a_plan_that_needs_an_absent_port_is_refused_before_anything_starts() {
             Subject::Clients => ports.clients = None,
         }
         let plan = plan(&format!("fault = {fault}\ntarget = {{broker = 1}}\nhold = '5s'"));
-        let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+        let mut ledger = world.ledger();
         let error = run(&plan, ports, &world, &mut ledger, 1).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains(absent.as_str()), "{error}");

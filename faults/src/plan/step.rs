@@ -10,7 +10,7 @@ use super::check_name;
 use super::start::{After, Repeat, Start};
 use crate::fault::FaultSpec;
 use crate::port::Capability;
-use crate::target::{Target, in_words};
+use crate::target::{Target, list_targets};
 
 /// One fault of a plan: prepared, injected, awaited, healed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,8 +114,8 @@ impl Step {
     }
 
     /// The targets as they are written in reports.
-    pub fn targets_in_words(&self) -> String {
-        in_words(self.targets())
+    pub fn targets_listed(&self) -> String {
+        list_targets(self.targets())
     }
 
     /// How long its fault lasts.

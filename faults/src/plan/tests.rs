@@ -37,7 +37,7 @@ fn the_default_plan_needs_what_it_uses_and_fits_its_time() {
 fn two_brokers_of_three_are_not_expected_to_come_back() {
     let plan = Plan::parse(SHIPPED[2].1).unwrap();
     assert_eq!(plan.steps[0].expect, Expectation::OutageUntilHeal);
-    assert_eq!(plan.steps[0].targets_in_words(), "controller + leader(not controller)");
+    assert_eq!(plan.steps[0].targets_listed(), "controller + leader(not controller)");
 }
 
 #[test]

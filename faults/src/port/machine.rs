@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use results::record::event::Process;
 
 use super::PortError;
-use crate::machine::{Impairment, Observation};
+use crate::machine::{Before, Impairment, Observation};
 
 /// What a broker lost of its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,21 @@ impl fmt::Display for Lost {
 /// The machines that server processes run on.
 #[async_trait(?Send)]
 pub trait Machine {
+    /// What an impairment would change of `process`, as it is now.
+    async fn before(&self, process: &Process, impairment: &Impairment)
+    -> Result<Before, PortError>;
+
     /// Puts an impairment on `process`, which runs; returns when that is done, without looking.
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError>;
 
-    /// Takes the impairment off `process`. Nothing happens where there is none.
-    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError>;
+    /// Takes the impairment off `process` and gives back what was `before`, whoever put it on: it may
+    /// have been a kbench that is gone. Nothing happens where there is none.
+    async fn repair(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+        before: &Before,
+    ) -> Result<(), PortError>;
 
     /// What shows whether `process` is under the impairment; one that has ended is under none.
     async fn impaired(

@@ -45,6 +45,9 @@ pub enum ZkMode {
 /// A topic and the number of a partition.
 pub type Partition = (String, i32);
 
+/// Replicas of partitions, the preferred leader first.
+pub type Assignment = BTreeMap<Partition, Vec<BrokerId>>;
+
 /// One partition in a [`View`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartitionView {
@@ -94,7 +97,10 @@ pub trait Metadata {
     /// Returns when the reassignment is complete.
     async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError>;
 
-    /// Gives every topic of the load the replicas, in the order that the cluster started with, and
-    /// elects the preferred leaders; returns when all have caught up and those lead.
-    async fn restore_leaders(&self) -> Result<(), PortError>;
+    /// The replicas that every partition of the load is to have, whatever faults do to them.
+    fn assignment(&self) -> Assignment;
+
+    /// Gives partitions these replicas, in this order, and elects the first of each; returns when all
+    /// have caught up and those lead.
+    async fn assign(&self, assignment: &Assignment) -> Result<(), PortError>;
 }

@@ -5,10 +5,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use results::record::event::Process;
+use serde::{Deserialize, Serialize};
 
 use super::PortError;
 use crate::cut::{Cut, Origin, Reach, Service};
 use crate::degrade::{Degradation, Degraded};
+
+/// The two ends of a node's link to the network, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkEnds {
+    /// The node.
+    pub node: String,
+    /// Its interface, as the node's host calls it.
+    pub interface: String,
+    /// What is taken down and up: the far end, where that is a host's, and otherwise the interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub far: Option<FarEnd>,
+}
+
+/// The far end of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FarEnd {
+    /// The host that the node is plugged into.
+    pub host: String,
+    /// The interface there.
+    pub interface: String,
+}
 
 /// The network between the nodes of a cluster.
 #[async_trait(?Send)]
@@ -25,6 +49,9 @@ pub trait Network {
 
     /// Packets that each node's rules of `cut` have taken away; only nodes that have such rules.
     async fn taken(&self, cut: &Cut) -> Result<BTreeMap<String, u64>, PortError>;
+
+    /// The link of a node. An error where it shares the network of others.
+    fn link(&self, node: &str) -> Result<LinkEnds, PortError>;
 
     /// Takes the links of nodes down, or up again; nothing happens where they are so.
     async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError>;

@@ -1,5 +1,6 @@
 //! The server processes of a cluster: signalled, started, looked at.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +45,47 @@ pub enum ProcessState {
     },
 }
 
+/// One process for good: its pid is used again, but not with the same start in the same boot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessIdentity {
+    /// The kernel's boot, as `/proc/sys/kernel/random/boot_id` has it.
+    pub boot_id: String,
+    /// The process id, as its host sees it.
+    pub pid: i32,
+    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.
+    pub started_ticks: u64,
+    /// What it was started as, where that has a name of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+}
+
+/// What a process was started as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Within {
+    /// The container with this id.
+    Container(String),
+    /// The start of a systemd unit with this invocation id.
+    Invocation(String),
+}
+
+/// How a process that has ended is started again on its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Starter {
+    /// By `sh` with this file on the host, which holds the whole command.
+    Script(PathBuf),
+    /// As this unit of systemd.
+    Unit(String),
+    /// As the container with this id.
+    Container(String),
+    /// By the process that keeps the cluster and goes on without kbench: any kbench may ask it.
+    Keeper,
+    /// Only by the kbench that started it, whose child it is.
+    Parent,
+}
+
 /// The server processes of a cluster.
 #[async_trait(?Send)]
 pub trait Servers {
@@ -52,6 +94,12 @@ pub trait Servers {
 
     /// What the operating system says about `process` now.
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError>;
+
+    /// Which process it is that runs as `process` now. `Gone` when it does not run.
+    async fn identity(&self, process: &Process) -> Result<ProcessIdentity, PortError>;
+
+    /// How `process` is started again on its host by somebody else than [`Servers::start`].
+    fn starter(&self, process: &Process) -> Result<Starter, PortError>;
 
     /// Waits until `process` has ended, at most `limit`; what the operating system says then.
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError>;

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use faults::port::{ErrorKind, PortError};
+use faults::port::{Assignment, ErrorKind, Partition, PortError};
+use faults::until;
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
@@ -16,7 +17,6 @@ use kafka_protocol::messages::{
     ListPartitionReassignmentsRequest,
 };
 use results::record::event::BrokerId;
-use tokio::time::{Instant, sleep};
 
 use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
 
@@ -37,9 +37,6 @@ const PREFERRED: i8 = 0;
 
 /// ELECTION_NOT_NEEDED: the preferred replica leads already.
 const ELECTION_NOT_NEEDED: i16 = 84;
-
-/// Replicas of partitions, the preferred leader first.
-pub type Assignment = BTreeMap<(String, i32), Vec<BrokerId>>;
 
 impl Admin {
     /// Gives partitions these replicas, elects the first of each, and waits until every broker names
@@ -77,23 +74,29 @@ impl Admin {
 
     /// Waits until no reassignment of these partitions is under way, and they have these replicas.
     async fn await_placed(&self, assignment: &Assignment) -> Result<(), PortError> {
-        let deadline = Instant::now() + COMPLETE_LIMIT;
-        loop {
-            let under_way = self.under_way(assignment).await?;
-            let current = self.replicas(assignment).await?;
-            let open = assignment.iter().find(|(partition, replicas)| {
-                current.get(*partition) != Some(*replicas) || under_way.contains(*partition)
-            });
-            let Some(((topic, partition), _)) = open else { return Ok(()) };
-            if Instant::now() >= deadline {
+        let placed = until(COMPLETE_LIMIT, LOOK, async || match self.unplaced(assignment).await {
+            Err(error) => Ok(Err(error)),
+            Ok(None) => Ok(Ok(())),
+            Ok(Some((topic, partition))) => {
                 let limit = COMPLETE_LIMIT.as_secs();
                 let what = format!(
                     "reassign replicas: {topic}-{partition} is not complete after {limit} s"
                 );
-                return Err(PortError::new(ErrorKind::TimedOut, what));
+                Err(PortError::new(ErrorKind::TimedOut, what))
             }
-            sleep(LOOK).await;
-        }
+        });
+        placed.await?
+    }
+
+    /// One of the partitions that is being reassigned, or has not these replicas; `None` when all are
+    /// as they should be.
+    async fn unplaced(&self, assignment: &Assignment) -> Result<Option<Partition>, PortError> {
+        let (under_way, current) =
+            (self.under_way(assignment).await?, self.replicas(assignment).await?);
+        let mut open = assignment.iter().filter(|(partition, replicas)| {
+            current.get(*partition) != Some(*replicas) || under_way.contains(*partition)
+        });
+        Ok(open.next().map(|(partition, _)| partition.clone()))
     }
 
     /// Which of these partitions are being reassigned, by the controller's word.
@@ -194,16 +197,16 @@ impl Admin {
 
     /// Waits until every broker names the first replica of each partition as its leader.
     pub(super) async fn await_led(&self, assignment: &Assignment) -> Result<(), PortError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
         for broker in self.brokers() {
-            while !self.knows_leaders(broker, assignment).await {
-                if Instant::now() >= deadline {
-                    let topics = topics_of(assignment).join(", ");
-                    let what = format!("broker {broker} does not name the new leaders of {topics}");
-                    return Err(PortError::new(ErrorKind::TimedOut, what));
+            let named = until(VISIBLE_LIMIT, LOOK, async || {
+                if self.knows_leaders(broker, assignment).await {
+                    return Ok(());
                 }
-                sleep(LOOK).await;
-            }
+                let topics = topics_of(assignment).join(", ");
+                let what = format!("broker {broker} does not name the new leaders of {topics}");
+                Err(PortError::new(ErrorKind::TimedOut, what))
+            });
+            named.await?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Producer ids: a broker's first one is not at hand when it starts.
 
 use faults::port::{ErrorKind, PortError};
+use faults::until;
 use kafka_protocol::messages::InitProducerIdRequest;
-use tokio::time::{Instant, sleep};
 
 use super::{Admin, LOOK, VISIBLE_LIMIT};
 
@@ -17,16 +17,19 @@ impl Admin {
     /// # Errors
     /// When a broker does not hand one out in time.
     pub async fn await_producer_ids(&self) -> Result<(), PortError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
         let request = InitProducerIdRequest::default().with_transactional_id(None);
         for broker in self.brokers() {
-            while self.ask(broker, VERSION, &request).await.is_ok_and(|a| a.error_code != 0) {
-                if Instant::now() >= deadline {
-                    let what = format!("broker {broker} hands out no producer ids");
-                    return Err(PortError::new(ErrorKind::TimedOut, what));
+            let hands_out = until(VISIBLE_LIMIT, LOOK, async || {
+                match self.ask(broker, VERSION, &request).await {
+                    Ok(answer) if answer.error_code != 0 => {
+                        let what = format!("broker {broker} hands out no producer ids");
+                        Err(PortError::new(ErrorKind::TimedOut, what))
+                    }
+                    // One that does not answer is not waited for.
+                    _ => Ok(()),
                 }
-                sleep(LOOK).await;
-            }
+            });
+            hands_out.await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faults::port::{ErrorKind, PortError};
+use faults::port::{Assignment, ErrorKind, PortError};
 use faults::until;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::{
@@ -17,9 +17,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
-use tokio::time::{Instant, sleep};
 
-use super::{Admin, Assignment, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
@@ -101,42 +100,35 @@ impl Admin {
 
     /// Waits until no broker names a partition of a topic.
     async fn await_absent(&self, topic: &str) -> Result<(), PortError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
         for broker in self.brokers() {
-            loop {
+            let absent = until(VISIBLE_LIMIT, LOOK, async || {
                 let known = self.metadata(broker, &[topic]).await;
                 let absent =
                     |m: MetadataResponse| m.topics.iter().all(|topic| topic.partitions.is_empty());
                 if known.is_ok_and(absent) {
-                    break;
+                    return Ok(());
                 }
-                if Instant::now() >= deadline {
-                    let what = format!("broker {broker} still has topic {topic}");
-                    return Err(PortError::new(ErrorKind::TimedOut, what));
-                }
-                sleep(LOOK).await;
-            }
+                let what = format!("broker {broker} still has topic {topic}");
+                Err(PortError::new(ErrorKind::TimedOut, what))
+            });
+            absent.await?;
         }
         Ok(())
     }
 
     /// Waits until every broker knows every broker.
     async fn await_brokers(&self) -> Result<(), PortError> {
-        let deadline = Instant::now() + VISIBLE_LIMIT;
         let brokers = self.brokers();
         for broker in brokers.iter().copied() {
-            loop {
+            let knows_all = until(VISIBLE_LIMIT, LOOK, async || {
                 let known = self.metadata(broker, &[]).await.map_or(0, |m| m.brokers.len());
                 if known == brokers.len() {
-                    break;
+                    return Ok(());
                 }
-                if Instant::now() >= deadline {
-                    let of = brokers.len();
-                    let what = format!("broker {broker} knows {known} of {of} brokers");
-                    return Err(PortError::new(ErrorKind::TimedOut, what));
-                }
-                sleep(LOOK).await;
-            }
+                let what = format!("broker {broker} knows {known} of {} brokers", brokers.len());
+                Err(PortError::new(ErrorKind::TimedOut, what))
+            });
+            knows_all.await?;
         }
         Ok(())
     }

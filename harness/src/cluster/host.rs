@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use faults::port::ProcessIdentity;
 use faults::port::Signal;
 use procfs::FromRead as _;
 use procfs::process::Stat;
@@ -68,7 +69,7 @@ pub trait Host {
     async fn identify(&self, pid: i32) -> Result<ProcessIdentity, HostError> {
         let stat = self.stat(pid).await?;
         let boot_id = self.identity().await?.boot_id;
-        Ok(ProcessIdentity { boot_id, pid, started_ticks: stat.starttime })
+        Ok(ProcessIdentity { boot_id, pid, started_ticks: stat.starttime, within: None })
     }
 
     /// What the kernel says of the process that has the pid now.
@@ -88,18 +89,6 @@ pub struct Identity {
     /// The network namespace, by its inode; `None` where the host shares kbench's own, so that rules
     /// meant for it would act on everybody.
     pub network: Option<u64>,
-}
-
-/// One process of a host for good: pids are used again, but not with the same start in the same boot.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProcessIdentity {
-    /// The kernel's boot, see [`Identity::boot_id`].
-    pub boot_id: String,
-    /// The process id.
-    pub pid: i32,
-    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.
-    pub started_ticks: u64,
 }
 
 /// What became of a connection that was tried.

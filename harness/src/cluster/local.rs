@@ -153,6 +153,11 @@ impl Backend for LocalCluster {
         Some(&self.machine)
     }
 
+    fn outlives_kbench(&self) -> bool {
+        // The kernel ends it with its sandbox, and that with kbench, unless it is kept.
+        self.servers.is_kept()
+    }
+
     fn description(&self) -> Description {
         Description {
             isolation: self.mode.to_string(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Process, ProcessState, Signal, ZkMode};
+use faults::port::{Process, ProcessIdentity, ProcessState, Signal, Starter, ZkMode};
 use futures::future::join_all;
 use results::record::event::{BrokerId, Role};
 
@@ -34,6 +34,12 @@ pub trait ServerProcesses {
 
     /// What the operating system says about a process; `None` when it was never started.
     fn state(&self, process: &Process) -> Option<ProcessState>;
+
+    /// Which process it is that runs; `None` when it does not.
+    fn identity(&self, process: &Process) -> Option<ProcessIdentity>;
+
+    /// How a process is started again on its host by somebody else.
+    fn starter(&self, process: &Process) -> Starter;
 
     /// Waits until a process has ended, at most `limit`; its state then.
     async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState>;

@@ -48,10 +48,7 @@ impl Throttle {
     /// When it cannot be told to go on.
     pub(super) async fn end(self, host: &dyn Host) -> Result<(), HostError> {
         self.task.abort();
-        match host.signal(&self.process, Signal::Continue).await {
-            Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
-            other => other,
-        }
+        let_go_on(host, &self.process).await
     }
 
     /// What shows that it is slowed down.
@@ -66,6 +63,17 @@ impl Throttle {
 impl Drop for Throttle {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Lets a process go on that somebody may have left stopped. Nothing happens where it has ended.
+///
+/// # Errors
+/// When it cannot be told to go on.
+pub(super) async fn let_go_on(host: &dyn Host, process: &ProcessIdentity) -> Result<(), HostError> {
+    match host.signal(process, Signal::Continue).await {
+        Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+        other => other,
     }
 }
 

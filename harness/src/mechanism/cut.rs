@@ -6,7 +6,6 @@
 use std::net::Ipv4Addr;
 
 use faults::cut::{By, Cut, Side, Way};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Ports of the servers.
 #[derive(Debug, Clone, Copy)]
@@ -19,11 +18,6 @@ pub struct Ports {
     pub quorum: u16,
     /// Where ZooKeeper servers elect one.
     pub elections: u16,
-}
-
-/// Name of a cut's table: the same for the same cut.
-pub(super) fn table(cut: &Cut) -> String {
-    format!("kbench-cut-{:016x}", xxh3_64(cut.to_string().as_bytes()))
 }
 
 /// One transaction that puts the cut in force on one of its nodes, unless it is in force there.
@@ -47,13 +41,13 @@ pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &P
     if cut.spec.way != Way::Outbound {
         chains.push_str(&chain("input", &mut sent.iter().map(|packets| exchanged(packets))));
     }
-    let table = table(cut);
+    let table = cut.tag.name();
     format!("create table inet {table}\ntable inet {table} {{\n counter taken {{ }}\n{chains}}}\n")
 }
 
 /// One transaction that ends a cut; nothing happens where it is not in force.
 pub(super) fn end(cut: &Cut) -> String {
-    let table = table(cut);
+    let table = cut.tag.name();
     // Added first, so that there is one to delete.
     format!("table inet {table}\ndelete table inet {table}\n")
 }
@@ -94,16 +88,18 @@ fn exchanged(packets: &str) -> String {
 #[cfg(test)]
 mod tests {
     use faults::cut::CutSpec;
+    use faults::tag::Tag;
 
     use super::*;
 
     const PORTS: Ports = Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 };
 
     fn text(from: Side, way: Way, by: By) -> String {
-        let cut = Cut { nodes: vec!["a".into()], spec: CutSpec { from, way, by } };
+        let tag = Tag { run: "run/1".into(), entry: 7 };
+        let cut = Cut { tag, nodes: vec!["a".into()], spec: CutSpec { from, way, by } };
         let others = [Ipv4Addr::new(198, 18, 0, 12), Ipv4Addr::new(198, 18, 0, 13)];
         let rules = rules(&cut, &others, Ipv4Addr::new(198, 18, 0, 1), &PORTS);
-        rules.replace(&table(&cut), "T")
+        rules.replace("kbench-run-1-7", "T")
     }
 
     #[test]
@@ -132,20 +128,5 @@ mod tests {
         let outbound = text(Side::Clients, Way::Outbound, By::Drop);
         assert!(!outbound.contains("hook input"), "{outbound}");
         assert!(outbound.contains("ip daddr 198.18.0.1 tcp sport 9092 "), "{outbound}");
-    }
-
-    #[test]
-    fn different_cuts_have_different_tables() {
-        let spec = |from, way, by| CutSpec { from, way, by };
-        let cuts = [
-            spec(Side::Zookeeper, Way::Both, By::Drop),
-            spec(Side::Zookeeper, Way::Both, By::Reset),
-            spec(Side::Zookeeper, Way::Inbound, By::Drop),
-            spec(Side::Brokers, Way::Both, By::Drop),
-            spec(Side::Nodes(vec!["b".into()]), Way::Both, By::Drop),
-        ];
-        let tables: std::collections::BTreeSet<_> =
-            cuts.map(|spec| table(&Cut { nodes: vec!["a".into()], spec })).into();
-        assert_eq!(tables.len(), 5);
     }
 }

@@ -33,31 +33,20 @@ pub(super) async fn withhold(
     set(host, process, resource, LEAST).await
 }
 
-/// The limits of a process.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Both {
-    /// What the kernel goes by.
-    pub(super) soft: LimitValue,
-    /// What the process may raise it to.
-    pub(super) hard: LimitValue,
+/// Whether a soft limit is what withholds a resource.
+pub(super) fn is_withheld(soft: LimitValue) -> bool {
+    matches!((soft, LEAST), (LimitValue::Value(one), LimitValue::Value(other)) if one == other)
 }
 
-impl Both {
-    /// Whether the resource is withheld.
-    pub(super) fn is_withheld(&self) -> bool {
-        matches!((self.soft, LEAST), (LimitValue::Value(one), LimitValue::Value(other)) if one == other)
-    }
-}
-
-/// The limits of a process.
+/// The soft limit of a process: what the kernel goes by.
 ///
 /// # Errors
 /// When it has ended, or cannot be looked at.
-pub(super) async fn of_process(
+pub(super) async fn soft_limit(
     host: &dyn Host,
     process: &ProcessIdentity,
     resource: Resource,
-) -> Result<Both, HostError> {
+) -> Result<LimitValue, HostError> {
     let path = format!("/proc/{}/limits", process.pid);
     let text = host.read(path.as_ref()).await?;
     let limits = Limits::from_read(text.as_slice());
@@ -67,7 +56,7 @@ pub(super) async fn of_process(
         Resource::Descriptors => limits.max_open_files,
         Resource::Memory => limits.max_address_space,
     };
-    Ok(Both { soft: limit.soft_limit, hard: limit.hard_limit })
+    Ok(limit.soft_limit)
 }
 
 /// Sets the soft limit of a process.
@@ -85,7 +74,7 @@ pub(super) async fn set(
         Resource::Memory => "as",
     };
     let command = Command::new("prlimit").arg(format!("--pid={}", process.pid));
-    host.output(&command.arg(format!("--{option}={}:", in_words(soft)))).await.map(drop)
+    host.output(&command.arg(format!("--{option}={}:", written(soft)))).await.map(drop)
 }
 
 /// What shows whether a resource is withheld from a process.
@@ -97,8 +86,8 @@ pub(super) async fn observe(
     process: &ProcessIdentity,
     resource: Resource,
 ) -> Result<Observation, HostError> {
-    let limits = of_process(host, process, resource).await?;
-    let allowed = in_words(limits.soft);
+    let soft = soft_limit(host, process, resource).await?;
+    let allowed = written(soft);
     let line = match resource {
         Resource::Descriptors => {
             let list = Command::script("ls /proc/$1/fd | wc -l", [process.pid.to_string()]);
@@ -114,11 +103,11 @@ pub(super) async fn observe(
             format!("its address space has {size}, {allowed} bytes are allowed")
         }
     };
-    Ok(Observation { line, in_force: limits.is_withheld() })
+    Ok(Observation { line, in_force: is_withheld(soft) })
 }
 
 /// A limit as `prlimit` writes it.
-fn in_words(limit: LimitValue) -> String {
+fn written(limit: LimitValue) -> String {
     match limit {
         LimitValue::Unlimited => "unlimited".to_owned(),
         LimitValue::Value(value) => value.to_string(),
@@ -151,15 +140,12 @@ mod tests {
             for (resource, own) in
                 [(Resource::Descriptors, 100), (Resource::Memory, 4_000_000 * 1024)]
             {
-                let before = of_process(&host, &process, resource).await.unwrap();
-                assert!(
-                    matches!(before.soft, LimitValue::Value(soft) if soft == own),
-                    "{before:?}"
-                );
+                let before = soft_limit(&host, &process, resource).await.unwrap();
+                assert!(matches!(before, LimitValue::Value(soft) if soft == own), "{before:?}");
                 withhold(&host, &process, resource).await.unwrap();
                 let seen = observe(&host, &process, resource).await.unwrap();
                 assert!(seen.in_force && seen.line.contains(", 1 "), "{seen:?}");
-                set(&host, &process, resource, before.soft).await.unwrap();
+                set(&host, &process, resource, before).await.unwrap();
                 let seen = observe(&host, &process, resource).await.unwrap();
                 assert!(!seen.in_force && seen.line.contains(&own.to_string()), "{seen:?}");
             }

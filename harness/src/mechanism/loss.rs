@@ -1,9 +1,9 @@
-//! The rules of packets that are lost or sent twice: a table for each condition, set and removed as a
+//! The rules of packets that are lost or sent twice: a table for each injection, set and removed as a
 //! whole. Loss acts on what a node gets, duplicates on what it sends.
 
 use std::net::Ipv4Addr;
 
-use faults::degrade::{Condition, Percent};
+use faults::degrade::{Condition, Degradation, Percent};
 
 use super::nft::Counters;
 
@@ -16,22 +16,25 @@ const SEEN: &str = "seen";
 /// Counter of those among them that it was done to.
 const TOUCHED: &str = "touched";
 
-/// Family and name of the table of a condition; `None` where rules do not make it.
-fn table(condition: Condition) -> Option<(&'static str, String)> {
-    match condition {
-        Condition::Loss(percent) => Some(("inet", format!("kbench-loss-{}", percent.get()))),
-        Condition::Duplicate(percent) => {
-            Some(("netdev", format!("kbench-duplicate-{}", percent.get())))
-        }
-        Condition::Rate(_) | Condition::Delay(_) | Condition::Reorder(_) => None,
-    }
+/// Family and name of the table of a degradation; `None` where rules do not make it.
+fn table(degradation: &Degradation) -> Option<(&'static str, String)> {
+    let family = match degradation.condition {
+        Condition::Loss(_) => "inet",
+        Condition::Duplicate(_) => "netdev",
+        Condition::Rate(_) | Condition::Delay(_) | Condition::Reorder(_) => return None,
+    };
+    Some((family, degradation.tag.name()))
 }
 
-/// One transaction that puts a condition in force on an interface, unless it is; `None` where rules do
+/// One transaction that puts a degradation in force on an interface, unless it is; `None` where rules do
 /// not make it. Traffic of `spared` is let alone.
-pub(super) fn rules(condition: Condition, interface: &str, spared: Ipv4Addr) -> Option<String> {
-    let (family, table) = table(condition)?;
-    let (hook, chosen) = match condition {
+pub(super) fn rules(
+    degradation: &Degradation,
+    interface: &str,
+    spared: Ipv4Addr,
+) -> Option<String> {
+    let (family, table) = table(degradation)?;
+    let (hook, chosen) = match degradation.condition {
         Condition::Loss(percent) => {
             let lost = share(percent);
             let all = format!("iifname {interface} ip saddr != {spared} counter name {SEEN}");
@@ -65,46 +68,44 @@ fn share(percent: Percent) -> String {
     }
 }
 
-/// One transaction that ends it; nothing happens where it is not in force. `None` where rules do not make
-/// the condition.
-pub(super) fn end(condition: Condition) -> Option<String> {
-    let (family, table) = table(condition)?;
+/// One transaction that ends it; nothing happens where it is not in force. `None` where rules do not make it.
+pub(super) fn end(degradation: &Degradation) -> Option<String> {
+    let (family, table) = table(degradation)?;
     // Added first, so that there is one to delete.
     Some(format!("table {family} {table}\ndelete table {family} {table}\n"))
 }
 
 /// Packets that it was done to, and packets that came by; `None` where it is not in force.
-pub(super) fn counted(condition: Condition, counters: &Counters) -> Option<(u64, u64)> {
-    let (_, table) = table(condition)?;
+pub(super) fn counted(degradation: &Degradation, counters: &Counters) -> Option<(u64, u64)> {
+    let (_, table) = table(degradation)?;
     Some((counters.packets(&table, TOUCHED)?, counters.packets(&table, SEEN)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use faults::tag::Tag;
+
     use super::*;
 
     const OBSERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
-    fn percent(percent: u8) -> Percent {
-        Percent::new(percent).unwrap()
+    fn text(condition: Condition) -> Option<String> {
+        let tag = Tag { run: "run/1".into(), entry: 7 };
+        rules(&Degradation { tag, nodes: vec!["node1".into()], condition }, "eth0", OBSERVER)
     }
 
     #[test]
     fn packets_are_lost_on_their_way_in_and_doubled_on_their_way_out() {
-        let loss = rules(Condition::Loss(percent(10)), "eth0", OBSERVER).unwrap();
+        let percent = |percent| Percent::new(percent).unwrap();
+        let loss = text(Condition::Loss(percent(10))).unwrap();
         let dropped = "  iifname eth0 ip saddr != 198.18.0.2 counter name seen numgen random mod \
              100 < 10 counter name touched drop\n";
         assert!(loss.contains(dropped) && loss.contains("hook input"), "{loss}");
-        let twice = rules(Condition::Duplicate(percent(20)), "eth0", OBSERVER).unwrap();
+        assert!(loss.starts_with("create table inet kbench-run-1-7\n"), "{loss}");
+        let twice = text(Condition::Duplicate(percent(20))).unwrap();
         let sent = "meta mark set 0x6b62 counter name touched dup to eth0\n";
         assert!(twice.contains(sent) && twice.contains("hook egress device eth0"), "{twice}");
-        assert_eq!(rules(Condition::Rate(1), "eth0", OBSERVER), None);
-    }
-
-    #[test]
-    fn different_conditions_have_different_tables() {
-        let loss = |of| table(Condition::Loss(percent(of)));
-        assert_ne!(loss(1), loss(2));
-        assert_ne!(loss(1), table(Condition::Duplicate(percent(1))));
+        assert!(twice.starts_with("create table netdev kbench-run-1-7\n"), "{twice}");
+        assert_eq!(text(Condition::Rate(1)), None);
     }
 }

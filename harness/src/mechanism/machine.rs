@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use faults::machine::{Impairment, Observation};
+use faults::machine::{Before, Impairment, Observation};
 use faults::port::{Lost, Machine, PortError, Process};
 use procfs::process::LimitValue;
 use results::record::event::Role;
@@ -48,15 +48,13 @@ pub struct ClusterMachine {
     subjects: Rc<dyn Subjects>,
     throttles: RefCell<BTreeMap<Process, Throttle>>,
     tracers: RefCell<BTreeMap<(Process, &'static str), Tracer>>,
-    /// Soft limits of before.
-    limits: RefCell<BTreeMap<(Process, Resource), LimitValue>>,
 }
 
 impl ClusterMachine {
     /// The machines of these processes.
     pub fn new(subjects: Rc<dyn Subjects>) -> Self {
         let (throttles, tracers) = (RefCell::default(), RefCell::default());
-        Self { subjects, throttles, tracers, limits: RefCell::default() }
+        Self { subjects, throttles, tracers }
     }
 
     async fn put_under(&self, process: &Process, impairment: &Impairment) -> Result<(), HostError> {
@@ -64,9 +62,11 @@ impl ClusterMachine {
         let host = &*subject.host;
         match impairment {
             Impairment::NoDescriptors => {
-                self.withhold(process, subject, Resource::Descriptors).await
+                limits::withhold(host, &subject.running()?, Resource::Descriptors).await
             }
-            Impairment::NoMemory => self.withhold(process, subject, Resource::Memory).await,
+            Impairment::NoMemory => {
+                limits::withhold(host, &subject.running()?, Resource::Memory).await
+            }
             Impairment::SlowCpu { percent } => {
                 let throttle =
                     Throttle::start(Rc::clone(&subject.host), subject.running()?, *percent);
@@ -92,36 +92,68 @@ impl ClusterMachine {
         }
     }
 
-    async fn take_off(&self, process: &Process, impairment: &Impairment) -> Result<(), HostError> {
+    async fn look_before(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Before, HostError> {
+        let subject = &self.subjects.subject(process)?;
+        let host = &*subject.host;
+        let unsupported =
+            |why| HostError::new(ErrorKind::Unsupported, host.name(), "impair a process", why);
+        match impairment {
+            Impairment::NoDescriptors => limit(subject, Resource::Descriptors).await,
+            Impairment::NoMemory => limit(subject, Resource::Memory).await,
+            Impairment::FullDisk => match subject.disk {
+                Some(bytes) => Ok(Before::Disk { mount: subject.data.clone(), bytes }),
+                None => Err(unsupported("its data shares a disk with others")),
+            },
+            Impairment::Clock { .. } => match &subject.clock {
+                Some((_, file)) => Ok(Before::Clock { file: file.clone() }),
+                None => Err(unsupported(FIXED)),
+            },
+            Impairment::SlowCpu { .. }
+            | Impairment::ReadOnlyDisk
+            | Impairment::FailingFsync
+            | Impairment::SlowDisk { .. } => Ok(Before::Unchanged),
+        }
+    }
+
+    async fn take_off(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+        before: &Before,
+    ) -> Result<(), HostError> {
         let subject = &self.subjects.subject(process)?;
         let host = &*subject.host;
         match impairment {
-            Impairment::NoDescriptors => {
-                self.give_back(process, subject, Resource::Descriptors).await
-            }
-            Impairment::NoMemory => self.give_back(process, subject, Resource::Memory).await,
+            Impairment::NoDescriptors => give_back(subject, Resource::Descriptors, before).await,
+            Impairment::NoMemory => give_back(subject, Resource::Memory, before).await,
             Impairment::SlowCpu { .. } => {
                 let throttle = self.throttles.borrow_mut().remove(process);
-                match throttle {
-                    Some(throttle) => throttle.end(host).await,
-                    None => Ok(()),
+                match (throttle, &subject.process) {
+                    (Some(throttle), _) => throttle.end(host).await,
+                    (None, Some(running)) => cpu::let_go_on(host, running).await,
+                    (None, None) => Ok(()),
                 }
             }
-            Impairment::FullDisk => match subject.disk {
-                Some(bytes) => disk::resize(host, &subject.data, bytes).await,
-                None => Ok(()),
+            Impairment::FullDisk => match before {
+                Before::Disk { mount, bytes } => disk::resize(host, mount, *bytes).await,
+                _ => Err(mistaken(host, before)),
             },
             Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
                 let kind = syscalls::kind(impairment).unwrap_or_default();
                 let tracer = self.tracers.borrow_mut().remove(&(process.clone(), kind));
-                match tracer {
-                    Some(tracer) => tracer.end().await,
-                    None => Ok(()),
+                match (tracer, &subject.process) {
+                    (Some(tracer), _) => tracer.end().await,
+                    (None, Some(running)) => syscalls::detach_all(host, running).await,
+                    (None, None) => Ok(()),
                 }
             }
-            Impairment::Clock { .. } => match &subject.clock {
-                Some((_, file)) => clock::set(host, file, 0).await,
-                None => Ok(()),
+            Impairment::Clock { .. } => match before {
+                Before::Clock { file } => clock::set(host, file, 0).await,
+                _ => Err(mistaken(host, before)),
             },
         }
     }
@@ -163,55 +195,73 @@ impl ClusterMachine {
         let key = (process.clone(), syscalls::kind(impairment)?);
         self.tracers.borrow().get(&key).map(|tracer| tracer.calls().to_owned())
     }
+}
 
-    async fn withhold(
-        &self,
-        process: &Process,
-        subject: &Subject,
-        resource: Resource,
-    ) -> Result<(), HostError> {
-        let (host, running) = (&*subject.host, subject.running()?);
-        let before = limits::of_process(host, &running, resource).await?;
-        if !before.is_withheld() {
-            self.limits.borrow_mut().insert((process.clone(), resource), before.soft);
-        }
-        limits::withhold(host, &running, resource).await
-    }
+/// The soft limit that a process has of a resource.
+async fn limit(subject: &Subject, resource: Resource) -> Result<Before, HostError> {
+    let soft = limits::soft_limit(&*subject.host, &subject.running()?, resource).await?;
+    let soft = match soft {
+        LimitValue::Unlimited => None,
+        LimitValue::Value(soft) => Some(soft),
+    };
+    Ok(Before::Limit { soft })
+}
 
-    /// Sets the soft limit as it was. One that nobody remembers becomes the hard one: so a JVM starts,
-    /// which raises that of its descriptors itself.
-    async fn give_back(
-        &self,
-        process: &Process,
-        subject: &Subject,
-        resource: Resource,
-    ) -> Result<(), HostError> {
-        let before = self.limits.borrow_mut().remove(&(process.clone(), resource));
-        let (host, Some(running)) = (&*subject.host, &subject.process) else { return Ok(()) };
-        let given_back = async {
-            let now = limits::of_process(host, running, resource).await?;
-            match now.is_withheld() {
-                true => limits::set(host, running, resource, before.unwrap_or(now.hard)).await,
-                false => Ok(()),
-            }
-        };
-        match given_back.await {
-            // It has ended just now.
-            Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
-            other => other,
+/// Sets the soft limit as it was, if it is withheld.
+async fn give_back(
+    subject: &Subject,
+    resource: Resource,
+    before: &Before,
+) -> Result<(), HostError> {
+    let (host, Some(running)) = (&*subject.host, &subject.process) else { return Ok(()) };
+    let Before::Limit { soft } = before else { return Err(mistaken(host, before)) };
+    let soft = soft.map_or(LimitValue::Unlimited, LimitValue::Value);
+    let given_back = async {
+        let now = limits::soft_limit(host, running, resource).await?;
+        match limits::is_withheld(now) {
+            true => limits::set(host, running, resource, soft).await,
+            false => Ok(()),
         }
+    };
+    match given_back.await {
+        // It has ended just now.
+        Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+        other => other,
     }
+}
+
+/// What was before belongs to another impairment.
+fn mistaken(host: &dyn Host, before: &Before) -> HostError {
+    HostError::other(
+        host.name(),
+        "give back what was before",
+        format!("it is {before:?} (a defect)"),
+    )
 }
 
 #[async_trait(?Send)]
 impl Machine for ClusterMachine {
+    async fn before(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Before, PortError> {
+        let before = self.look_before(process, impairment).await;
+        before.map_err(|error| failed("look at", process, impairment, error))
+    }
+
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let impaired = self.put_under(process, impairment).await;
         impaired.map_err(|error| failed("impair", process, impairment, error))
     }
 
-    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
-        let repaired = self.take_off(process, impairment).await;
+    async fn repair(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+        before: &Before,
+    ) -> Result<(), PortError> {
+        let repaired = self.take_off(process, impairment, before).await;
         repaired.map_err(|error| failed("repair", process, impairment, error))
     }
 

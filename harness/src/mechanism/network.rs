@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service, Side};
 use faults::degrade::{Condition, Degradation, Degraded};
-use faults::port::{Network, PortError, Process};
+use faults::port::{FarEnd, LinkEnds, Network, PortError, Process};
+use faults::tag::Tag;
 use futures::future::{join_all, try_join_all};
 use results::record::event::Role;
 
@@ -21,7 +22,7 @@ use super::cut;
 use super::layout::{Layout, Link, Node};
 use super::link::{Links, with_link_to_try};
 use super::loss;
-use super::nfqueue::{Hold, Queue};
+use super::nfqueue::{Diverted, Hold, Queue};
 use super::nft::{Counters, Nft};
 use super::qdisc::{Qdiscs, probe_netem};
 use crate::cluster::host::{Attempt, ErrorKind, Host, HostError};
@@ -40,7 +41,7 @@ pub struct ClusterNetwork {
     /// By the name of the host that nodes are plugged into.
     links: BTreeMap<String, Links>,
     /// Of each node whose packets are held back by a helper.
-    queues: RefCell<BTreeMap<String, (Condition, Rc<Queue>)>>,
+    queues: RefCell<BTreeMap<String, (Tag, Rc<Queue>)>>,
     cuts: RefCell<Vec<Cut>>,
 }
 
@@ -114,9 +115,16 @@ impl Network for ClusterNetwork {
         let counters = self.transact(&self.on_ends(cut, "")).await;
         let counters =
             counters.map_err(|error| failed(format!("cannot read the cut of {cut}"), error))?;
-        let table = cut::table(cut);
+        let table = cut.tag.name();
         let taken = |(node, c): (String, Counters)| Some((node, c.packets(&table, "taken")?));
         Ok(counters.into_iter().filter_map(taken).collect())
+    }
+
+    fn link(&self, node: &str) -> Result<LinkEnds, PortError> {
+        let link = self.link_of(node)?;
+        let (host, interface) = (link.far.name().to_owned(), link.far_interface.clone());
+        let (node, far) = (node.to_owned(), Some(FarEnd { host, interface }));
+        Ok(LinkEnds { node, interface: link.interface.clone(), far })
     }
 
     async fn set_links(&self, nodes: &[String], up: bool) -> Result<(), PortError> {
@@ -128,14 +136,14 @@ impl Network for ClusterNetwork {
     }
 
     async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
-        let link = self.link(node)?;
+        let link = self.link_of(node)?;
         Ok(self.links_on(link.far.name())?.is_up(&link.far_interface).await?)
     }
 
     async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
         let began = Instant::now();
         let each = degradation.nodes.iter();
-        let each = each.map(|node| self.degrade_one(node, degradation.condition));
+        let each = each.map(|node| self.degrade_one(node, degradation));
         let done = join_all(each).await.into_iter().collect::<Result<(), _>>();
         tracing::info!(%degradation, us = began.elapsed().as_micros(), "links are degraded");
         done.map_err(|error| failed(format!("cannot degrade links ({degradation})"), error))
@@ -143,7 +151,7 @@ impl Network for ClusterNetwork {
 
     async fn restore(&self, degradation: &Degradation) -> Result<(), PortError> {
         let each = degradation.nodes.iter();
-        let each = each.map(|node| self.restore_one(node, degradation.condition));
+        let each = each.map(|node| self.restore_one(node, degradation));
         let done = join_all(each).await.into_iter().collect::<Result<(), _>>();
         done.map_err(|error| failed(format!("cannot restore links ({degradation})"), error))
     }
@@ -154,7 +162,7 @@ impl Network for ClusterNetwork {
     ) -> Result<BTreeMap<String, Degraded>, PortError> {
         let mut degraded = BTreeMap::new();
         for node in &degradation.nodes {
-            if let Some(done) = self.degraded_one(node, degradation.condition).await? {
+            if let Some(done) = self.degraded_one(node, degradation).await? {
                 degraded.insert(node.clone(), done);
             }
         }
@@ -186,7 +194,7 @@ impl ClusterNetwork {
     async fn set_each(&self, nodes: &[String], up: bool) -> Result<(), HostError> {
         let mut interfaces = BTreeMap::<&str, Vec<String>>::new();
         for node in nodes {
-            let link = self.link(node)?;
+            let link = self.link_of(node)?;
             interfaces.entry(link.far.name()).or_default().push(link.far_interface.clone());
         }
         let each = interfaces
@@ -215,31 +223,50 @@ impl ClusterNetwork {
         from.connect(SocketAddr::from((self.node(&to.node)?.address, port)), limit).await
     }
 
-    async fn degrade_one(&self, node: &str, condition: Condition) -> Result<(), HostError> {
-        let (interface, spared) = (&self.link(node)?.interface, self.layout.observer);
-        if let Some(rules) = loss::rules(condition, interface, spared) {
+    async fn degrade_one(&self, node: &str, degradation: &Degradation) -> Result<(), HostError> {
+        let (interface, spared) = (&self.link_of(node)?.interface, self.layout.observer);
+        if let Some(rules) = loss::rules(degradation, interface, spared) {
             return self.nft(node)?.transact(&rules).await.map(drop);
         }
-        let hold = Hold::of(condition).filter(|_| !self.tools.get(node).is_some_and(|t| t.netem));
-        let Some(hold) = hold else { return self.qdiscs(node)?.add(condition).await };
+        let Some(hold) = self.hold(node, degradation) else {
+            return self.qdiscs(node)?.add(degradation).await;
+        };
         let host = &self.node(node)?.host;
         if self.queues.borrow().contains_key(node) {
             return Err(HostError::other(node, "hold packets back", "it does so already"));
         }
-        let (kbench, spared) = (&self.layout.kbench, IpAddr::from(spared));
-        let queue = Queue::start(&**host, kbench, interface, spared, hold).await?;
-        self.queues.borrow_mut().insert(node.to_owned(), (condition, Rc::new(queue)));
+        let diverted = self.diverted(node, degradation)?;
+        let queue = Queue::start(&**host, &self.layout.kbench, diverted, hold).await?;
+        let held = (degradation.tag.clone(), Rc::new(queue));
+        self.queues.borrow_mut().insert(node.to_owned(), held);
         Ok(())
     }
 
-    async fn restore_one(&self, node: &str, condition: Condition) -> Result<(), HostError> {
-        if let Some(end) = loss::end(condition) {
+    /// How packets are held back where the kernel has no discipline for it; `None` where it has.
+    fn hold(&self, node: &str, degradation: &Degradation) -> Option<Hold> {
+        let netem = self.tools.get(node).is_some_and(|tools| tools.netem);
+        Hold::of(degradation.condition).filter(|_| !netem)
+    }
+
+    fn diverted(&self, node: &str, degradation: &Degradation) -> Result<Diverted, HostError> {
+        let (interface, spared) = (self.link_of(node)?.interface.clone(), self.layout.observer);
+        let queue = degradation.tag.number();
+        Ok(Diverted { interface, spared: IpAddr::from(spared), queue })
+    }
+
+    async fn restore_one(&self, node: &str, degradation: &Degradation) -> Result<(), HostError> {
+        if let Some(end) = loss::end(degradation) {
             return self.nft(node)?.transact(&end).await.map(drop);
         }
-        let Some(queue) = self.queue(node, condition) else {
-            return self.qdiscs(node)?.remove(condition).await;
+        let host = &*self.node(node)?.host;
+        let Some(queue) = self.queue(node, degradation) else {
+            if self.hold(node, degradation).is_some() {
+                // Its helper is gone with the kbench that started it; the rule is not.
+                return self.diverted(node, degradation)?.end(host).await;
+            }
+            return self.qdiscs(node)?.remove(degradation).await;
         };
-        queue.end(&*self.node(node)?.host).await?;
+        queue.end(host).await?;
         self.queues.borrow_mut().remove(node);
         Ok(())
     }
@@ -247,30 +274,30 @@ impl ClusterNetwork {
     async fn degraded_one(
         &self,
         node: &str,
-        condition: Condition,
+        degradation: &Degradation,
     ) -> Result<Option<Degraded>, HostError> {
-        if loss::end(condition).is_some() {
+        if loss::end(degradation).is_some() {
             let counters = self.nft(node)?.transact("").await?;
-            let counted = loss::counted(condition, &counters);
+            let counted = loss::counted(degradation, &counters);
             return Ok(counted.map(|(touched, seen)| Degraded { by: "nft", touched, seen }));
         }
-        if let Some(queued) = self.qdiscs(node)?.done(condition).await? {
-            let (by, touched) = match condition {
+        if let Some(queued) = self.qdiscs(node)?.done(degradation).await? {
+            let (by, touched) = match degradation.condition {
                 Condition::Rate(_) => ("tbf", queued.overlimits),
                 _ => ("netem", queued.packets),
             };
             return Ok(Some(Degraded { by, touched, seen: queued.packets }));
         }
-        let Some(queue) = self.queue(node, condition) else { return Ok(None) };
+        let Some(queue) = self.queue(node, degradation) else { return Ok(None) };
         let (touched, seen) = queue.counts(&*self.node(node)?.host).await?;
         Ok(Some(Degraded { by: "NFQUEUE", touched, seen }))
     }
 
-    /// The queue that makes a condition on a node.
-    fn queue(&self, node: &str, condition: Condition) -> Option<Rc<Queue>> {
+    /// The queue that makes a degradation on a node.
+    fn queue(&self, node: &str, degradation: &Degradation) -> Option<Rc<Queue>> {
         let queues = self.queues.borrow();
         let (of, queue) = queues.get(node)?;
-        (*of == condition).then(|| Rc::clone(queue))
+        (*of == degradation.tag).then(|| Rc::clone(queue))
     }
 
     /// Carries out a transaction on each node, at the same time; the counters after it.
@@ -319,7 +346,7 @@ impl ClusterNetwork {
         self.layout.nodes.get(name).ok_or_else(none)
     }
 
-    fn link(&self, node: &str) -> Result<&Link, HostError> {
+    fn link_of(&self, node: &str) -> Result<&Link, HostError> {
         let none = || unsupported(node, "it has no network of its own");
         self.node(node)?.link.as_ref().ok_or_else(none)
     }
@@ -329,13 +356,13 @@ impl ClusterNetwork {
     }
 
     fn nft(&self, node: &str) -> Result<&Nft, HostError> {
-        self.link(node)?;
+        self.link_of(node)?;
         let nft = self.tools.get(node).and_then(|tools| tools.nft.as_ref());
         nft.ok_or_else(|| unsupported(node, "`nft` is missing (package nftables)"))
     }
 
     fn qdiscs(&self, node: &str) -> Result<&Qdiscs, HostError> {
-        self.link(node)?;
+        self.link_of(node)?;
         let qdiscs = self.tools.get(node).and_then(|tools| tools.qdiscs.as_ref());
         qdiscs.ok_or_else(|| unsupported(node, "`tc` is missing (package iproute2)"))
     }

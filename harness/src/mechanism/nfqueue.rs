@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 use super::qdisc::OVERTAKEN;
 use crate::cluster::host::{Command, ErrorKind, Host, HostError, Resident};
 
-/// The queue's number; a namespace has one at most.
-const QUEUE: u16 = 0x6b62;
+/// Number of the queue that is tried out; those of faults are lower.
+const PROBED: u16 = 0x9000;
 
 /// Limit for the helper to let go of every packet, and end.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -58,25 +58,25 @@ pub(super) struct Queue {
 
 /// Packets that go to a queue: those that come in on the interface, but not from whom is spared.
 #[derive(Debug, Clone)]
-struct Diverted {
-    interface: String,
-    spared: IpAddr,
+pub(super) struct Diverted {
+    pub(super) interface: String,
+    pub(super) spared: IpAddr,
+    /// The queue's number.
+    pub(super) queue: u16,
 }
 
 impl Queue {
-    /// Holds packets back from now on.
+    /// Holds the diverted packets back from now on.
     ///
     /// # Errors
     /// When the helper or `iptables` is missing, or the kernel refuses.
     pub(super) async fn start(
         host: &dyn Host,
         kbench: &Path,
-        interface: &str,
-        spared: IpAddr,
+        diverted: Diverted,
         hold: Hold,
     ) -> Result<Self, HostError> {
-        let mut helper = host.keep(&helper_command(kbench, hold)).await?;
-        let diverted = Diverted { interface: interface.to_owned(), spared };
+        let mut helper = host.keep(&helper_command(kbench, diverted.queue, hold)).await?;
         // Either may be first: without a reader packets pass.
         let ready = async {
             match helper.line().await?.as_deref() {
@@ -132,9 +132,9 @@ impl Diverted {
     /// The rule for `iptables`; `nft` has no such word on every kernel that can do it. Without a reader
     /// of the queue packets pass.
     fn rule(&self) -> Vec<String> {
-        let Self { interface, spared } = self;
+        let Self { interface, spared, queue } = self;
         let rule =
-            format!("-i {interface} ! -s {spared} -j NFQUEUE --queue-num {QUEUE} --queue-bypass");
+            format!("-i {interface} ! -s {spared} -j NFQUEUE --queue-num {queue} --queue-bypass");
         rule.split(' ').map(str::to_owned).collect()
     }
 
@@ -143,14 +143,16 @@ impl Diverted {
         host.output(&insert).await.map(drop)
     }
 
-    async fn end(&self, host: &dyn Host) -> Result<(), HostError> {
+    /// Lets packets pass that somebody diverted. Nothing happens where nobody did.
+    pub(super) async fn end(&self, host: &dyn Host) -> Result<(), HostError> {
         host.output(&Command::script(DIVERT_NO_LONGER, self.rule())).await.map(drop)
     }
 }
 
-fn helper_command(kbench: &Path, hold: Hold) -> Command {
+fn helper_command(kbench: &Path, queue: u16, hold: Hold) -> Command {
     let Hold { percent, by, jitter } = hold;
-    let numbers = [u128::from(percent), by.as_micros(), jitter.as_micros()].map(|n| n.to_string());
+    let numbers = [u128::from(queue), u128::from(percent), by.as_micros(), jitter.as_micros()];
+    let numbers = numbers.map(|number| number.to_string());
     let program = kbench.to_string_lossy();
     Command::new(program).arg(helper::SUBCOMMAND).args(numbers).supposing(helper::READY)
 }
@@ -166,7 +168,8 @@ fn failed(host: &dyn Host, why: &str) -> HostError {
 pub(super) async fn probe(host: &dyn Host, kbench: &Path, link: &str) -> Result<(), HostError> {
     let hold = Hold { percent: 1, by: Duration::ZERO, jitter: Duration::ZERO };
     let spared = IpAddr::from([198, 18, 0, 1]);
-    let queue = Queue::start(host, kbench, link, spared, hold).await.map_err(|error| {
+    let diverted = Diverted { interface: link.to_owned(), spared, queue: PROBED };
+    let queue = Queue::start(host, kbench, diverted, hold).await.map_err(|error| {
         let why = format!("no netem, and no NFQUEUE: {}", error.why());
         HostError::new(ErrorKind::Unsupported, host.name(), "hold packets back", why)
     })?;

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use faults::degrade::Condition;
+use faults::degrade::{Condition, Degradation};
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::batch::{Batch, Tool};
 use crate::cluster::host::{Command, ErrorKind, Host, HostError};
@@ -55,14 +54,14 @@ impl Qdiscs {
         Ok(Self { tool, interface: interface.to_owned() })
     }
 
-    /// Puts the discipline of a condition on the interface.
+    /// Puts the discipline of a degradation on the interface.
     ///
     /// # Errors
     /// When there is another, or `tc` refuses.
-    pub(super) async fn add(&self, condition: Condition) -> Result<(), HostError> {
-        let (handle, interface) = (handle(condition), &self.interface);
-        let Some(discipline) = discipline(condition) else {
-            let why = format!("no queueing discipline makes a {condition}");
+    pub(super) async fn add(&self, degradation: &Degradation) -> Result<(), HostError> {
+        let (handle, interface) = (handle(degradation), &self.interface);
+        let Some(discipline) = discipline(degradation.condition) else {
+            let why = format!("no queueing discipline makes a {}", degradation.condition);
             return Err(self.tool.failed(ErrorKind::Unsupported, why));
         };
         let line = format!("qdisc add dev {interface} root handle {handle} {discipline}");
@@ -73,22 +72,25 @@ impl Qdiscs {
     ///
     /// # Errors
     /// When `tc` refuses.
-    pub(super) async fn remove(&self, condition: Condition) -> Result<(), HostError> {
-        if self.done(condition).await?.is_none() {
+    pub(super) async fn remove(&self, degradation: &Degradation) -> Result<(), HostError> {
+        if self.done(degradation).await?.is_none() {
             return Ok(());
         }
-        let (handle, interface) = (handle(condition), &self.interface);
+        let (handle, interface) = (handle(degradation), &self.interface);
         let line = format!("qdisc del dev {interface} root handle {handle}");
         self.tool.ask(&line).await.map(drop)
     }
 
-    /// What the discipline of a condition has done; `None` when it is not there.
+    /// What the discipline of a degradation has done; `None` when it is not there.
     ///
     /// # Errors
     /// When `tc` refuses.
-    pub(super) async fn done(&self, condition: Condition) -> Result<Option<Queued>, HostError> {
+    pub(super) async fn done(
+        &self,
+        degradation: &Degradation,
+    ) -> Result<Option<Queued>, HostError> {
         let list = self.tool.ask("").await?;
-        read(&list, &self.interface, &handle(condition))
+        read(&list, &self.interface, &handle(degradation))
             .map_err(|error| self.tool.failed(ErrorKind::Other, error))
     }
 }
@@ -120,11 +122,9 @@ fn discipline(condition: Condition) -> Option<String> {
     }
 }
 
-/// What a condition's discipline is known by: the same for the same condition.
-fn handle(condition: Condition) -> String {
-    let hash = xxh3_64(condition.to_string().as_bytes());
-    // From 1000 to 8fff: others take low numbers, the kernel high ones.
-    format!("{:x}:", 0x1000 + hash % 0x8000)
+/// What a degradation's discipline is known by.
+fn handle(degradation: &Degradation) -> String {
+    format!("{:x}:", degradation.tag.number())
 }
 
 /// Whether the kernel has netem, tried out on a link that carries nothing.
@@ -176,12 +176,5 @@ mod tests {
         assert_eq!(reorder, "netem limit 100000 delay 10ms reorder 80%");
         assert_eq!(made(Condition::Rate(1000)), "tbf rate 8000bit burst 131072 latency 1s");
         assert_eq!(discipline(Condition::Loss(percent)), None);
-    }
-
-    #[test]
-    fn different_conditions_have_different_handles() {
-        let reorder = |percent| handle(Condition::Reorder(Percent::new(percent).unwrap()));
-        assert_ne!(reorder(1), reorder(2));
-        assert_eq!(reorder(1), reorder(1));
     }
 }

@@ -104,6 +104,25 @@ impl Tracer {
     }
 }
 
+/// Detaches every `strace` from the process `$1`, whoever started it.
+const DETACH: &str = "\
+for tracer in $(sed -n 's/^TracerPid:[^1-9]*//p' /proc/$1/task/*/status 2>/dev/null | sort -u); do
+    [ \"$(cat /proc/$tracer/comm)\" = strace ] && kill \"$tracer\"
+done
+true
+";
+
+/// Detaches what a kbench that is gone may have left attached to a process.
+///
+/// # Errors
+/// When nothing can be started on the host.
+pub(super) async fn detach_all(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+) -> Result<(), HostError> {
+    host.output(&Command::script(DETACH, [process.pid.to_string()])).await.map(drop)
+}
+
 /// What shows that calls are tampered with: a tracer's file.
 pub(super) async fn observe_calls(
     host: &dyn Host,

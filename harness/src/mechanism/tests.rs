@@ -6,16 +6,18 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use faults::cut::{By, Cut, CutSpec, Origin, Reach, Service, Side, Way};
-use faults::degrade::{Condition, Degradation, Delay};
-use faults::machine::Impairment;
+use faults::degrade::{Condition, Degradation, Delay, Percent};
+use faults::machine::{Before, Impairment};
 use faults::port::{Capability, ErrorKind, Machine as _, Network as _, PortError, Process};
+use faults::tag::Tag;
+use faults::undo::{Script, Undo};
 use results::record::event::Role;
 
 use super::cut::Ports;
 use super::layout::{Layout, Link, Node};
 use super::machine::{ClusterMachine, Subject, Subjects};
 use super::network::ClusterNetwork;
-use super::nfqueue::{Hold, Queue};
+use super::nfqueue::{Diverted, Hold, Queue};
 use crate::cluster::host::recording::{Recording, RecordingHost};
 use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
 use crate::cluster::local::LocalHost;
@@ -62,6 +64,11 @@ pub(super) fn in_namespaces(test: &str, work: impl AsyncFnOnce()) {
     assert!(said.contains("1 passed"), "`{test}` names no test, or several: {said}");
 }
 
+/// What an injection of a run is known by.
+fn tag(entry: u64) -> Tag {
+    Tag { run: "run/1".into(), entry }
+}
+
 /// What two hosts that only record would be asked: a layout of them, with what they record.
 fn recorded() -> (Layout, Recording) {
     let recording = Recording::default();
@@ -104,8 +111,7 @@ fn dry_run(work: impl AsyncFnOnce(&ClusterNetwork) -> Result<(), PortError>) -> 
 #[test]
 fn a_dry_run_shows_a_cut_and_its_end() {
     let spec = CutSpec { from: Side::OtherNodes, way: Way::Outbound, by: By::Drop };
-    let cut = Cut { nodes: vec!["node1".into()], spec };
-    let table = super::cut::table(&cut);
+    let cut = Cut { tag: tag(7), nodes: vec!["node1".into()], spec };
     let text = dry_run(async |network| {
         network.cut(&cut).await?;
         assert_eq!(network.cuts(), std::slice::from_ref(&cut));
@@ -118,15 +124,16 @@ list counters
 node1:nft< table inet T;delete table inet T
 list counters
 ";
-    assert_eq!(text.replace(&table, "T"), expected);
+    assert_eq!(text.replace("kbench-run-1-7", "T"), expected);
 }
 
 #[test]
 fn a_dry_run_shows_degradations_and_links_that_go_down() {
     let nodes = || vec!["node2".to_owned()];
     let delay = Delay { by: Duration::from_millis(100), jitter: Duration::ZERO };
-    let rate = Degradation { nodes: nodes(), condition: Condition::Rate(1000) };
-    let delay = Degradation { nodes: nodes(), condition: Condition::Delay(delay) };
+    let (rate, delay) = (Condition::Rate(1000), Condition::Delay(delay));
+    let rate = Degradation { tag: tag(7), nodes: nodes(), condition: rate };
+    let delay = Degradation { tag: tag(8), nodes: nodes(), condition: delay };
     let text = dry_run(async |network| {
         network.degrade(&rate).await?;
         network.degrade(&delay).await?;
@@ -147,13 +154,14 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
     let hold = Hold { percent: 100, by: Duration::from_millis(100), jitter: Duration::ZERO };
     block_on(async {
         let (host, spared) = (&*layout.nodes["node1"].host, layout.observer.into());
-        let queue = Queue::start(host, &layout.kbench, "eth0", spared, hold).await.unwrap();
+        let diverted = Diverted { interface: "eth0".into(), spared, queue: 27490 };
+        let queue = Queue::start(host, &layout.kbench, diverted, hold).await.unwrap();
         queue.end(host).await.unwrap();
     });
     let text = recording.text();
     let rule = "-i eth0 '!' -s 198.18.0.2 -j NFQUEUE --queue-num 27490 --queue-bypass";
     let expected = [
-        "node1$ kbench __hold-packets 100 100000 0 &".to_owned(),
+        "node1$ kbench __hold-packets 27490 100 100000 0 &".to_owned(),
         format!("node1$ iptables -w -I INPUT {rule}"),
         "node1$ sh -c 'while iptables -w -D INPUT \"$@\"; do :; done 2>/dev/null".to_owned(),
         format!("! iptables -w -C INPUT \"$@\" 2>/dev/null' sh {rule}"),
@@ -169,7 +177,12 @@ impl Subjects for OneProcess {
     fn subject(&self, _: &Process) -> Result<Subject, HostError> {
         Ok(Subject {
             host: Rc::clone(&self.0),
-            process: Some(ProcessIdentity { boot_id: "b".into(), pid: 7, started_ticks: 1 }),
+            process: Some(ProcessIdentity {
+                boot_id: "b".into(),
+                pid: 7,
+                started_ticks: 1,
+                within: None,
+            }),
             data: "/data".into(),
             disk: Some(1 << 30),
             scratch: "/tmp".into(),
@@ -202,18 +215,22 @@ fn a_dry_run_shows_a_limit_that_goes_back_to_what_it_was() {
     let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
     block_on(async {
         let machine = ClusterMachine::new(Rc::new(OneProcess(host.clone())));
-        machine.impair(&process, &Impairment::NoDescriptors).await.unwrap();
-        machine.repair(&process, &Impairment::NoDescriptors).await.unwrap();
+        let withhold = Impairment::NoDescriptors;
+        let before = machine.before(&process, &withhold).await.unwrap();
+        assert_eq!(before, Before::Limit { soft: Some(1000) });
+        machine.impair(&process, &withhold).await.unwrap();
+        machine.repair(&process, &withhold, &before).await.unwrap();
         let withheld = with("1");
         host.write("/proc/7/limits".as_ref(), withheld.as_bytes()).await.unwrap();
-        machine.impair(&process, &Impairment::NoDescriptors).await.unwrap();
-        machine.repair(&process, &Impairment::NoDescriptors).await.unwrap();
+        // By another kbench than the one that withheld it.
+        let another = ClusterMachine::new(Rc::new(OneProcess(host.clone())));
+        another.repair(&process, &withhold, &before).await.unwrap();
     });
     let text = recording.text();
     let asked: Vec<_> = text.lines().filter(|line| line.contains("$ prlimit")).collect();
     let prlimit = |soft| format!("node1$ prlimit --pid=7 --nofile={soft}:");
-    // What is not withheld is let alone; what nobody remembers becomes the hard limit.
-    assert_eq!(asked, [prlimit("1"), prlimit("1"), prlimit("20000")]);
+    // What is not withheld is let alone; what is, becomes what it was and not the hard limit.
+    assert_eq!(asked, [prlimit("1"), prlimit("1000")]);
 }
 
 #[test]
@@ -223,8 +240,9 @@ fn a_dry_run_shows_a_disk_that_is_filled_and_gets_its_size_back() {
     let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
     block_on(async {
         let machine = ClusterMachine::new(Rc::new(OneProcess(host)));
+        let before = machine.before(&process, &Impairment::FullDisk).await.unwrap();
         machine.impair(&process, &Impairment::FullDisk).await.unwrap();
-        machine.repair(&process, &Impairment::FullDisk).await.unwrap();
+        machine.repair(&process, &Impairment::FullDisk, &before).await.unwrap();
     });
     let text = recording.text();
     assert!(text.starts_with("node1$ sh -c 'for spare in 0 0 0 1 8 64 512; do\n"), "{text}");
@@ -264,7 +282,7 @@ fn a_cut_takes_packets_of_a_real_kernel_and_its_end_lets_them_pass() {
         assert_eq!(reach().await, Reach::Answered);
         assert!(network.round_trip(&from, &server).await.unwrap().is_some());
         let spec = CutSpec { from: Side::Zookeeper, way: Way::Both, by: By::Drop };
-        let cut = Cut { nodes: vec!["node1".into()], spec };
+        let cut = Cut { tag: tag(7), nodes: vec!["node1".into()], spec };
         assert_eq!(network.taken(&cut).await.unwrap().len(), 0);
         let began = Instant::now();
         network.cut(&cut).await.unwrap();
@@ -281,12 +299,67 @@ fn a_cut_takes_packets_of_a_real_kernel_and_its_end_lets_them_pass() {
     });
 }
 
+/// Carries an undo out as a host would alone, twice.
+async fn carry_out_alone(undo: &Undo) {
+    let Script::Hosts(scripts) = undo.script() else { panic!("{undo} has no script") };
+    let host = LocalHost::here("node1");
+    for script in scripts.values() {
+        for _ in 0..2 {
+            // A script says nothing by how it ends: what it leaves behind is looked at.
+            host.run(&Command::script(script, [""; 0])).await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_host_alone_undoes_what_was_done_to_its_network() {
+    in_namespaces("mechanism::tests::a_host_alone", async || {
+        let network = one_node().await;
+        let node = || vec!["node1".to_owned()];
+        let links = || vec![network.link("node1").unwrap()];
+        let spec = CutSpec { from: Side::Zookeeper, way: Way::Both, by: By::Drop };
+        let cut = Cut { tag: tag(1), nodes: node(), spec };
+        network.cut(&cut).await.unwrap();
+        assert_eq!(network.taken(&cut).await.unwrap().len(), 1);
+        carry_out_alone(&Undo::Uncut { cut: cut.clone(), ends: node() }).await;
+        assert_eq!(network.taken(&cut).await.unwrap().len(), 0);
+
+        let percent = Percent::new(10).unwrap();
+        for (entry, condition) in (2..).zip([
+            Condition::Loss(percent),
+            Condition::Rate(1000),
+            Condition::Duplicate(percent),
+        ]) {
+            let degradation = Degradation { tag: tag(entry), nodes: node(), condition };
+            match network.degrade(&degradation).await {
+                Ok(()) => {}
+                // Not every kernel has a hook for what a node sends.
+                Err(error) if matches!(condition, Condition::Duplicate(_)) => {
+                    eprintln!("skipped: packets that are sent twice: {error}");
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(network.degraded(&degradation).await.unwrap().len(), 1, "{condition}");
+            let undo = Undo::Restore { degradation: degradation.clone(), links: links() };
+            carry_out_alone(&undo).await;
+            assert_eq!(network.degraded(&degradation).await.unwrap().len(), 0, "{condition}");
+        }
+
+        network.set_links(&node(), false).await.unwrap();
+        carry_out_alone(&Undo::LinkUp { links: links() }).await;
+        while !network.link_is_up("node1").await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}
+
 #[test]
 fn a_rate_is_set_once_and_taken_off_any_number_of_times() {
     in_namespaces("mechanism::tests::a_rate_is_set_once", async || {
         let network = one_node().await;
         let condition = Condition::Rate(100_000);
-        let rate = Degradation { nodes: vec!["node1".into()], condition };
+        let rate = Degradation { tag: tag(7), nodes: vec!["node1".into()], condition };
         network.degrade(&rate).await.unwrap();
         assert_eq!(network.degraded(&rate).await.unwrap()["node1"].by, "tbf");
         assert!(network.degrade(&rate).await.is_err());

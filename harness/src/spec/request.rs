@@ -188,7 +188,7 @@ pub(super) fn permitted(
     mode: Mode,
     asked: &Asked,
 ) -> Result<(), Failure> {
-    guard::check(plan, &cluster.stakes(), asked.hurt.as_deref())
+    guard::check(plan, &cluster.guarded(), asked.hurt.as_deref())
         .map_err(|refusal| Failure::usage(refusal.why).with_cure(refusal.cure))?;
     let (name, nodes) = (&plan.name, cluster.node.len());
     if plan.nodes() > nodes {

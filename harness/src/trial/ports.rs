@@ -22,6 +22,7 @@ impl Lab {
             machine: self.cluster.machine(),
             metadata: has(Subject::Metadata).then_some(self as _),
             clients: has(Subject::Clients).then_some(self as _),
+            outlives_kbench: self.cluster.outlives_kbench(),
         }
     }
 }

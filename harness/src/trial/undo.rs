@@ -17,6 +17,7 @@ use results::record::event::EventKind;
 
 use super::lab::Lab;
 use crate::failure::Failure;
+use crate::heal::owner;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
 
@@ -44,15 +45,15 @@ async fn undo(run_dir: &Path, number: u32) -> Result<(), Failure> {
     let clock = RunClock::start();
     let recorder = Arc::new(Recorder::open(&files.join("heal.jsonl"), clock)?);
     let lab = Rc::new(Lab::of_killed(&spec, &files, &recorder).await?);
-    let mut ledger = Ledger::open(&files.join("undo.jsonl"))
+    let mut ledger = Ledger::open(&files.join("undo.jsonl"), owner(&spec, number))
         .map_err(|error| Failure::unknown(error.to_string()))?;
     let run_control = NoRun { lab: Rc::clone(&lab), recorder: Arc::clone(&recorder) };
     // Nothing follows from a look in vain: it may be the cluster that cannot be seen.
     run_control.seen(SEEN_SOON).await.ok();
-    let mut healed = nemesis::heal_all(lab.ports(), &run_control, &mut ledger).await;
+    let mut healed = nemesis::heal_all(lab.ports(), Some(&run_control), &mut ledger).await;
     if healed.is_err() && run_control.seen(SEEN_LIMIT).await.is_ok() {
         // What blinded the observer may be undone now, and it sees what the other undos ask for.
-        healed = nemesis::heal_all(lab.ports(), &run_control, &mut ledger).await;
+        healed = nemesis::heal_all(lab.ports(), Some(&run_control), &mut ledger).await;
     }
     lab.observer.stop();
     healed.map_err(|error| {

@@ -59,10 +59,12 @@ async fn only_brokers_that_lose_zookeeper_count_as_gone() {
 #[tokio::test(start_paused = true)]
 async fn an_undo_without_a_cut_finds_nothing_to_do() {
     let world = World::new();
-    let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
+    let mut ledger = world.ledger();
     let spec = CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Reset };
-    let cut = Cut { nodes: vec!["cpu-node1".into(), "cpu-node2".into()], spec };
-    ledger.plan("a", world.now(), Undo::Uncut { cut }).unwrap();
-    heal_all(world.ports(), &world, &mut ledger).await.unwrap();
+    let tag = ledger.tag();
+    let cut = Cut { tag: tag.clone(), nodes: vec!["cpu-node1".into(), "cpu-node2".into()], spec };
+    let ends = cut.nodes.clone();
+    ledger.plan(&tag, "a", world.now(), &[Undo::Uncut { cut, ends }]).unwrap();
+    heal_all(world.ports(), Some(&world), &mut ledger).await.unwrap();
     assert!(world.on_disk().is_empty());
 }

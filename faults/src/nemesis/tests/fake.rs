@@ -29,11 +29,12 @@ use super::super::*;
 use super::*;
 use crate::cut::{By, Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
-use crate::ledger;
+use crate::ledger::{self, Owner};
 use crate::machine::Impairment;
 use crate::port::{
-    Capability, ClientChange, Clients, ErrorKind, Lost, Machine, Metadata, Network, PartitionView,
-    Process, ProcessState, Servers, Signal, View, ZkMode,
+    Assignment, Capability, ClientChange, Clients, ErrorKind, FarEnd, LinkEnds, Lost, Machine,
+    Metadata, Network, PartitionView, Process, ProcessIdentity, ProcessState, Servers, Signal,
+    Starter, View, ZkMode,
 };
 
 /// What happens at the call with a chosen number.
@@ -60,6 +61,8 @@ pub(crate) struct World {
     pub(crate) blind: bool,
     /// What it cannot do, and says so.
     pub(crate) lacks: BTreeSet<Capability>,
+    pub(crate) outlives_kbench: bool,
+    pub(crate) starter: Starter,
     pub(super) trouble: RefCell<BTreeMap<usize, Trouble>>,
     pub(super) trace: RefCell<Vec<String>>,
     pub(super) events: RefCell<Vec<Event>>,
@@ -132,6 +135,21 @@ pub(crate) const VERSIONS: [&str; 2] = ["3.9.1", "3.9.2"];
 
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
 
+/// Whether an undo takes this impairment off this process.
+pub(super) fn repairs(undo: &Undo, process: &Process, impairment: &Impairment) -> bool {
+    matches!(undo, Undo::Repair { process: of, impairment: by, .. } if of == process && by == impairment)
+}
+
+/// Whether an undo takes up the link of this node.
+pub(super) fn takes_up(undo: &Undo, node: &str) -> bool {
+    matches!(undo, Undo::LinkUp { links } if links.iter().any(|link| link.node == *node))
+}
+
+/// Whether an undo ends this degradation.
+pub(super) fn restores(undo: &Undo, degradation: &Degradation) -> bool {
+    matches!(undo, Undo::Restore { degradation: of, .. } if of == degradation)
+}
+
 fn failed(why: impl Into<String>) -> PortError {
     PortError::new(ErrorKind::Other, why)
 }
@@ -174,6 +192,8 @@ impl World {
             haunted: false,
             blind: false,
             lacks: BTreeSet::new(),
+            outlives_kbench: false,
+            starter: Starter::Parent,
             trouble: RefCell::default(),
             trace: RefCell::default(),
             events: RefCell::default(),
@@ -194,11 +214,16 @@ impl World {
             machine: Some(self),
             metadata: Some(self),
             clients: Some(self),
+            outlives_kbench: self.outlives_kbench,
         }
     }
 
     pub(crate) fn ledger_path(&self) -> PathBuf {
         self.directory.path().join("undo.jsonl")
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::open(&self.ledger_path(), Owner::new("fake", "run/1")).unwrap()
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -211,6 +236,12 @@ impl World {
 
     pub(super) fn pid(&self, process: &Process) -> i32 {
         self.state.borrow().processes[process].0
+    }
+
+    pub(super) fn identity_of(&self, process: &Process) -> ProcessIdentity {
+        let pid = self.pid(process);
+        let started_ticks = 1000 + pid as u64;
+        ProcessIdentity { boot_id: "boot".into(), pid, started_ticks, within: None }
     }
 
     /// A controlled shutdown that takes this long.
@@ -285,12 +316,12 @@ impl World {
     pub(super) fn brought_back_on_disk(&self) -> Vec<Process> {
         let process = |undo| match undo {
             Undo::StartProcess { process, .. }
-            | Undo::Resume { process }
+            | Undo::Resume { process, .. }
             | Undo::AwaitUp { process }
             | Undo::Repair { process, .. } => Some(process),
             Undo::RestoreClients
-            | Undo::RestoreLeaders
-            | Undo::RestoreAssignment
+            | Undo::RestoreLeaders { .. }
+            | Undo::RestoreAssignment { .. }
             | Undo::Uncut { .. }
             | Undo::LinkUp { .. }
             | Undo::Restore { .. } => None,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const STRAINS: [(&str, bool); 9] = [
+const IMPAIRMENTS: [(&str, bool); 9] = [
     ("'no-descriptors'", true),
     ("'no-memory'", false),
     ("{slow-cpu = {percent = 20}}", false),
@@ -19,8 +19,8 @@ fn step(fault: &str) -> Plan {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_gives_up_is_started_again_and_no_strain_is_left() {
-    for (fault, fatal) in STRAINS {
+async fn what_gives_up_is_started_again_and_no_impairment_is_left() {
+    for (fault, fatal) in IMPAIRMENTS {
         let world = World::new();
         let outcome = carry_out(&step(fault), &world).await.unwrap();
         assert!(injection(&outcome, 0).proven, "{fault}");
@@ -32,8 +32,8 @@ async fn what_gives_up_is_started_again_and_no_strain_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strain_that_is_not_seen_is_unproven() {
-    for (fault, _) in STRAINS {
+async fn an_impairment_that_is_not_seen_is_unproven() {
+    for (fault, _) in IMPAIRMENTS {
         let mut world = World::new();
         world.deaf = true;
         let outcome = carry_out(&step(fault), &world).await.unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::fake::Trouble;
+use super::fake::{Trouble, repairs, restores, takes_up};
 use super::*;
 
 /// Runs `plan` with trouble at some calls and checks the promise; then heals and checks that
@@ -34,21 +34,20 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
             assert!(listed.contains(&down), "{down} is down and forgotten: {ended:?}");
         }
         for cut in world.cuts() {
-            let undo = Undo::Uncut { cut };
-            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+            let listed = |undo: &Undo| matches!(undo, Undo::Uncut { cut: of, .. } if *of == cut);
+            assert!(world.on_disk().iter().any(listed), "{cut:?} forgotten: {ended:?}");
         }
         for node in world.links_down() {
-            let listed = world.on_disk();
-            let up = |undo: &Undo| matches!(undo, Undo::LinkUp { nodes } if nodes.contains(&node));
-            assert!(listed.iter().any(up), "the link of {node} forgotten: {ended:?}");
+            let listed = world.on_disk().iter().any(|undo| takes_up(undo, &node));
+            assert!(listed, "the link of {node} forgotten: {ended:?}");
         }
         for degradation in world.degradations() {
-            let undo = Undo::Restore { degradation };
-            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+            let listed = world.on_disk().iter().any(|undo| restores(undo, &degradation));
+            assert!(listed, "{degradation} forgotten: {ended:?}");
         }
         for (process, impairment) in world.impairments() {
-            let undo = Undo::Repair { process, impairment };
-            assert!(world.on_disk().contains(&undo), "{undo:?} forgotten: {ended:?}");
+            let listed = world.on_disk().iter().any(|undo| repairs(undo, &process, &impairment));
+            assert!(listed, "{impairment} of {process} forgotten: {ended:?}");
         }
         let undone = world.group().is_none() || world.on_disk().contains(&Undo::RestoreClients);
         assert!(undone, "the consumer group forgotten: {ended:?}");
@@ -72,8 +71,7 @@ pub(super) fn survive(plan: &Plan, trouble: BTreeMap<usize, Trouble>) -> usize {
 
         // `kbench heal`, in another process and without trouble.
         world.trouble.take();
-        let mut ledger = Ledger::open(&world.ledger_path()).unwrap();
-        heal_all(world.ports(), &world, &mut ledger).await.unwrap();
+        heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
         assert!(world.down().is_empty() && world.on_disk().is_empty());
         assert!(world.cuts().is_empty() && world.degradations().is_empty());
         assert!(world.links_down().is_empty() && world.impairments().is_empty());

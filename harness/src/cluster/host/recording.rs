@@ -74,7 +74,8 @@ impl Host for RecordingHost {
     async fn keep(&self, command: &Command) -> Result<Box<dyn Resident>, HostError> {
         self.add(format_args!("{command} &"));
         let Command { program, supposed, .. } = command.clone();
-        let process = ProcessIdentity { boot_id: String::new(), pid: 0, started_ticks: 0 };
+        let process =
+            ProcessIdentity { boot_id: String::new(), pid: 0, started_ticks: 0, within: None };
         let (host, recording) = (self.name.clone(), self.recording.clone());
         Ok(Box::new(RecordedResident { host, program, recording, supposed, process }))
     }

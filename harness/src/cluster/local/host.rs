@@ -234,7 +234,7 @@ pub fn boot_id() -> io::Result<String> {
 /// When none has.
 pub fn identify(pid: i32) -> io::Result<ProcessIdentity> {
     let stat = Process::new(pid).and_then(|process| process.stat()).map_err(io::Error::other)?;
-    Ok(ProcessIdentity { boot_id: boot_id()?, pid, started_ticks: stat.starttime })
+    Ok(ProcessIdentity { boot_id: boot_id()?, pid, started_ticks: stat.starttime, within: None })
 }
 
 /// Sends a signal to a process of this machine, if it is still the same.

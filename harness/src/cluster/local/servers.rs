@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{PortError, Process, ProcessState, Signal};
+use faults::port::{PortError, Process, ProcessState, Signal, Starter};
 use futures::future::{try_join, try_join_all};
 use results::record::event::{EventKind, ProcessEnd, Role};
 
@@ -230,6 +230,11 @@ impl LocalServers {
         addresses.join(",")
     }
 
+    /// Whether a keeper owns the servers, so that they go on when this kbench ends.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keeper.is_some()
+    }
+
     /// Whether the JVMs use class-data archives.
     pub(super) fn uses_archives(&self) -> bool {
         self.kafka.archives.complete()
@@ -400,6 +405,16 @@ impl ServerProcesses for LocalServers {
         self.servers.borrow().get(process).map(Server::state)
     }
 
+    fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
+        let servers = self.servers.borrow();
+        let server = servers.get(process).filter(|server| server.is_running())?;
+        Some(server.identity().clone())
+    }
+
+    fn starter(&self, _: &Process) -> Starter {
+        if self.is_kept() { Starter::Keeper } else { Starter::Parent }
+    }
+
     async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState> {
         let waiter = self.servers.borrow().get(process).map(Server::waiter)?;
         // When the limit passes, the state says that it still runs.
@@ -444,10 +459,7 @@ impl ServerProcesses for LocalServers {
 
 impl Subjects for LocalServers {
     fn subject(&self, process: &Process) -> Result<Subject, HostError> {
-        let identity = match self.servers.borrow().get(process) {
-            Some(server) if server.is_running() => Some(server.identity().clone()),
-            _ => None,
-        };
+        let identity = self.identity(process);
         let faketime = self.faketime.clone();
         Ok(Subject {
             host: self.host(&process.node)?,

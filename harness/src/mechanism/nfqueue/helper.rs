@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nfq::Message;
 use rand::RngExt as _;
 
-use super::{Hold, QUEUE};
+use super::Hold;
 
 /// The hidden subcommand under which kbench starts itself as the helper.
 pub const SUBCOMMAND: &str = "__hold-packets";
@@ -36,10 +36,10 @@ struct Shared {
     seen: AtomicU64,
 }
 
-/// Is the helper; times are in microseconds.
-pub fn main(percent: u8, by: u64, jitter: u64) -> ExitCode {
+/// Is the helper of the queue with this number; times are in microseconds.
+pub fn main(queue: u16, percent: u8, by: u64, jitter: u64) -> ExitCode {
     let [by, jitter] = [by, jitter].map(Duration::from_micros);
-    match hold_packets(Hold { percent, by, jitter }) {
+    match hold_packets(queue, Hold { percent, by, jitter }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -48,8 +48,8 @@ pub fn main(percent: u8, by: u64, jitter: u64) -> ExitCode {
     }
 }
 
-fn hold_packets(hold: Hold) -> io::Result<()> {
-    let queue = open()?;
+fn hold_packets(queue: u16, hold: Hold) -> io::Result<()> {
+    let queue = open(queue)?;
     let shared = Arc::new(Shared::default());
     println!("{READY}");
     let told = Arc::clone(&shared);
@@ -66,15 +66,15 @@ fn hold_packets(hold: Hold) -> io::Result<()> {
     Reader { queue, hold, shared, waiting, count: 0, last: Instant::now() }.read()
 }
 
-/// The queue of the network namespace that this process is in.
-fn open() -> io::Result<nfq::Queue> {
+/// The queue with this number, of the network namespace that this process is in.
+fn open(number: u16) -> io::Result<nfq::Queue> {
     let mut queue = nfq::Queue::open()?;
-    queue.bind(QUEUE)?;
+    queue.bind(number)?;
     // Packets as large as they come, and no copy of what is in them.
-    queue.set_recv_gso(QUEUE, true)?;
-    queue.set_copy_range(QUEUE, 0)?;
-    queue.set_queue_max_len(QUEUE, MOST_PACKETS)?;
-    queue.set_fail_open(QUEUE, true)?;
+    queue.set_recv_gso(number, true)?;
+    queue.set_copy_range(number, 0)?;
+    queue.set_queue_max_len(number, MOST_PACKETS)?;
+    queue.set_fail_open(number, true)?;
     queue.set_nonblocking(true);
     Ok(queue)
 }

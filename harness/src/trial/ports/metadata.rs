@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{ErrorKind, Metadata, PortError, View, ZkMode};
+use faults::port::{Assignment, ErrorKind, Metadata, PortError, View, ZkMode};
 use faults::until;
 use results::record::event::{BrokerId, Role};
 
-use crate::admin::Assignment;
 use crate::session;
 use crate::trial::lab::Lab;
 
@@ -106,7 +105,11 @@ impl Metadata for Lab {
         self.admin.place(&moved).await
     }
 
-    async fn restore_leaders(&self) -> Result<(), PortError> {
-        self.admin.lead(&self.members.assignment()).await
+    fn assignment(&self) -> Assignment {
+        self.members.assignment()
+    }
+
+    async fn assign(&self, assignment: &Assignment) -> Result<(), PortError> {
+        self.admin.lead(assignment).await
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{ErrorKind, Metadata, PortError, Process, ProcessState, Servers, Signal};
+use faults::port::{
+    ErrorKind, Metadata, PortError, Process, ProcessIdentity, ProcessState, Servers, Signal,
+    Starter,
+};
 use faults::until;
 use results::record::event::Role;
 
@@ -25,6 +28,15 @@ impl Servers for Lab {
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
         self.cluster.servers().state(process).ok_or_else(|| never_started(process))
+    }
+
+    async fn identity(&self, process: &Process) -> Result<ProcessIdentity, PortError> {
+        let identity = self.cluster.servers().identity(process);
+        identity.ok_or_else(|| gone(format!("{process} does not run")))
+    }
+
+    fn starter(&self, process: &Process) -> Result<Starter, PortError> {
+        Ok(self.cluster.servers().starter(process))
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {

@@ -1,7 +1,20 @@
 //! The machines of the cluster in memory.
 
 use super::*;
-use crate::machine::Observation;
+use crate::machine::{Before, Observation};
+
+/// What a process has before an impairment.
+fn before(impairment: &Impairment) -> Before {
+    match impairment {
+        Impairment::NoDescriptors | Impairment::NoMemory => Before::Limit { soft: Some(4096) },
+        Impairment::FullDisk => Before::Disk { mount: "/data".into(), bytes: 1 << 30 },
+        Impairment::Clock { .. } => Before::Clock { file: "/clock".into() },
+        Impairment::SlowCpu { .. }
+        | Impairment::ReadOnlyDisk
+        | Impairment::FailingFsync
+        | Impairment::SlowDisk { .. } => Before::Unchanged,
+    }
+}
 
 /// What an impairment takes.
 fn capability(impairment: &Impairment) -> Capability {
@@ -18,12 +31,21 @@ fn capability(impairment: &Impairment) -> Capability {
 
 #[async_trait(?Send)]
 impl Machine for World {
+    async fn before(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+    ) -> Result<Before, PortError> {
+        let act = async || Ok(before(impairment));
+        self.call(format!("what {process} has"), act).await
+    }
+
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let act = async || {
             self.can(capability(impairment))?;
             self.is_alive(process)?;
-            let undo = Undo::Repair { process: process.clone(), impairment: *impairment };
-            assert!(self.on_disk().contains(&undo), "{process} was impaired without undo");
+            let listed = self.on_disk().iter().any(|undo| repairs(undo, process, impairment));
+            assert!(listed, "{process} was impaired without undo");
             if self.deaf {
                 return Ok(());
             }
@@ -42,8 +64,14 @@ impl Machine for World {
         self.call(format!("impair {process}"), act).await
     }
 
-    async fn repair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
+    async fn repair(
+        &self,
+        process: &Process,
+        impairment: &Impairment,
+        was: &Before,
+    ) -> Result<(), PortError> {
         let act = async || {
+            assert_eq!(*was, before(impairment), "{process} gets what it had");
             let mut state = self.state.borrow_mut();
             state.impaired.retain(|(who, what)| who != process || what != impairment);
             Ok(())

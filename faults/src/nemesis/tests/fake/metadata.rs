@@ -51,7 +51,9 @@ impl Metadata for World {
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
             self.can(Capability::MoveLeaders)?;
-            let undone = |u: &Undo| matches!(u, Undo::RestoreLeaders | Undo::RestoreAssignment);
+            let undone = |u: &Undo| {
+                matches!(u, Undo::RestoreLeaders { .. } | Undo::RestoreAssignment { .. })
+            };
             assert!(self.on_disk().iter().any(undone), "leaders moved without undo");
             if self.deaf {
                 return Ok(());
@@ -71,8 +73,8 @@ impl Metadata for World {
     async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
         let act = async || {
             self.can(Capability::MoveLeaders)?;
-            let undone = self.on_disk().contains(&Undo::RestoreAssignment);
-            assert!(undone, "replicas moved without undo");
+            let undone = |undo: &Undo| matches!(undo, Undo::RestoreAssignment { .. });
+            assert!(self.on_disk().iter().any(undone), "replicas moved without undo");
             if self.deaf {
                 return Ok(());
             }
@@ -88,7 +90,12 @@ impl Metadata for World {
         self.call(format!("move replicas away from {broker}"), act).await
     }
 
-    async fn restore_leaders(&self) -> Result<(), PortError> {
+    fn assignment(&self) -> Assignment {
+        let replicas = REPLICAS.iter().map(|replicas| replicas.to_vec());
+        (0..).zip(replicas).map(|(number, r)| (("user-events".to_owned(), number), r)).collect()
+    }
+
+    async fn assign(&self, assignment: &Assignment) -> Result<(), PortError> {
         let act = async || {
             if self.see().brokers.len() < 3 {
                 return Err(PortError::new(
@@ -97,8 +104,8 @@ impl Metadata for World {
                 ));
             }
             let mut state = self.state.borrow_mut();
-            state.replicas = REPLICAS.iter().map(|r| r.to_vec()).collect();
-            state.leaders = REPLICAS.iter().map(|r| Some(r[0])).collect();
+            state.replicas = assignment.values().cloned().collect();
+            state.leaders = assignment.values().map(|r| Some(r[0])).collect();
             Ok(())
         };
         self.call("restore leaders".into(), act).await

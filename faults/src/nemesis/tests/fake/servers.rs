@@ -16,6 +16,22 @@ impl Servers for World {
         self.call(format!("state {process}"), act).await
     }
 
+    async fn identity(&self, process: &Process) -> Result<ProcessIdentity, PortError> {
+        let act = async || match self.state_of(process) {
+            ProcessState::Gone { end, .. } => {
+                Err(PortError::new(ErrorKind::Gone, format!("{process} has ended: {end}")))
+            }
+            ProcessState::Running { .. } | ProcessState::Paused { .. } => {
+                Ok(self.identity_of(process))
+            }
+        };
+        self.call(format!("identity of {process}"), act).await
+    }
+
+    fn starter(&self, _: &Process) -> Result<Starter, PortError> {
+        Ok(self.starter.clone())
+    }
+
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
         let act = async || {
             self.knows(process)?;

@@ -1,0 +1,121 @@
+//! What is written before, and what another reader makes of it.
+
+use super::*;
+use crate::port::{Process, ProcessIdentity, Signal, Starter};
+use results::record::event::Role;
+
+fn start(id: i32) -> Undo {
+    let process = Process { node: format!("node{id}"), role: Role::Broker, id };
+    let identity =
+        ProcessIdentity { boot_id: "boot".into(), pid: 100 + id, started_ticks: 7, within: None };
+    Undo::StartProcess { process, identity, signal: Signal::Kill, starter: Starter::Parent }
+}
+
+fn open(path: &Path) -> Ledger {
+    Ledger::open(path, Owner::new("guide", "run/1")).unwrap()
+}
+
+fn plan(ledger: &mut Ledger, fault_id: &str, undos: &[Undo]) -> u64 {
+    let tag = ledger.tag();
+    ledger.plan(&tag, fault_id, RunTime(1), undos).unwrap();
+    tag.entry
+}
+
+#[test]
+fn what_was_planned_and_not_done_is_outstanding_to_another_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    let mut ledger = open(&path);
+    let one = plan(&mut ledger, "a", &[start(1)]);
+    let two = plan(&mut ledger, "a", &[Undo::RestoreClients]);
+    ledger.done(one, Some(RunTime(3))).unwrap();
+    ledger.done(one, None).unwrap();
+
+    let seen = outstanding(&path).unwrap();
+    assert_eq!(seen, ledger.outstanding());
+    assert_eq!(seen.damage, Vec::<String>::new());
+    let ids: Vec<_> = seen.entries.iter().map(|e| (e.id, &e.undo)).collect();
+    assert_eq!(ids, [(two, &Undo::RestoreClients)]);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert!(lines.starts_with("{\"format\":2}\n"), "{lines}");
+    assert_eq!(lines.lines().count(), 4, "done twice is written once: {lines}");
+}
+
+#[test]
+fn an_entry_tells_whose_and_where_it_is_and_a_tag_is_never_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    let mut ledger = open(&path);
+    let unused = ledger.tag();
+    let tag = ledger.tag();
+    ledger.plan(&tag, "a", RunTime(1), &[start(1), start(2)]).unwrap();
+    assert_eq!((unused.entry, tag.entry, tag.run.as_str()), (1, 2, "run/1"));
+    assert_eq!(ledger.tag().entry, 4, "behind the second entry");
+    let entries = outstanding(&path).unwrap().entries;
+    assert_eq!(entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [2, 3]);
+    let Entry { owner, nodes, .. } = &entries[1];
+    assert_eq!((owner.cluster.as_str(), owner.run.as_str()), ("guide", "run/1"));
+    assert_eq!(owner.kbench, env!("CARGO_PKG_VERSION"));
+    assert_eq!(nodes, &["node2"]);
+    assert_eq!(open(&path).tag().entry, 4);
+}
+
+#[test]
+fn a_line_cut_anywhere_loses_only_itself_and_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    let mut ledger = open(&path);
+    plan(&mut ledger, "a", &[start(1)]);
+    let whole_line = std::fs::read(&path).unwrap().len();
+    plan(&mut ledger, "b", &[start(2)]);
+    drop(ledger);
+    let bytes = std::fs::read(&path).unwrap();
+
+    for cut in whole_line + 1..bytes.len() - 1 {
+        std::fs::write(&path, &bytes[..cut]).unwrap();
+        let seen = outstanding(&path).unwrap();
+        assert_eq!(seen.entries.len(), 1, "cut at {cut}");
+        assert_eq!(seen.entries[0].undo, start(1));
+        assert!(seen.damage[0].starts_with("line 3: cut short"), "{:?}", seen.damage);
+
+        assert_eq!(plan(&mut open(&path), "c", &[start(3)]), 2);
+        let undos: Vec<_> =
+            outstanding(&path).unwrap().entries.into_iter().map(|e| e.undo).collect();
+        assert_eq!(undos, [start(1), start(3)], "cut at {cut}");
+    }
+    // In the very first line: nothing was planned yet.
+    std::fs::write(&path, &bytes[..5]).unwrap();
+    plan(&mut open(&path), "c", &[start(3)]);
+    assert_eq!(outstanding(&path).unwrap().entries.len(), 1);
+}
+
+#[test]
+fn no_ledger_means_nothing_to_undo_and_nonsense_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    assert_eq!(outstanding(&path).unwrap(), Outstanding::default());
+    std::fs::write(&path, "{\"format\":2}\n{\"done\":{\"id\":\"seven\"}}\n").unwrap();
+    let damage = outstanding(&path).unwrap().damage;
+    assert!(damage[0].contains("look at it by hand"), "{damage:?}");
+}
+
+#[test]
+fn another_format_is_refused_by_its_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    for (text, says) in [
+        ("{\"format\":3}\n{\"planned\":7}\n", "line 2: not readable (format 3, and"),
+        ("{\"id\":1,\"state\":\"planned\"}\n", "line 1: not readable (no format is named, and"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let seen = outstanding(&path).unwrap();
+        assert!(seen.entries.is_empty() && seen.damage[0].starts_with(says), "{seen:?}");
+        assert!(seen.damage[0].contains("this kbench reads format 2"), "{seen:?}");
+        // What this kbench adds is read all the same.
+        plan(&mut open(&path), "b", &[start(1)]);
+        assert_eq!(outstanding(&path).unwrap().entries.len(), 1);
+    }
+    let done = "{\"id\":1,\"state\":\"planned\"}\n{\"id\":1,\"state\":\"done\"}\n";
+    std::fs::write(&path, done).unwrap();
+    assert_eq!(outstanding(&path).unwrap(), Outstanding::default());
+}
