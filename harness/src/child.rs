@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{getpid, getppid, setsid};
+use nix::unistd::{Pid, getpid, getppid, setsid};
 
 /// Where a program is: in the PATH, or where system tools are, which an ordinary user's PATH often
 /// lacks. A path is taken as it is.
@@ -57,6 +57,9 @@ pub(crate) fn die_with_parent(command: &mut Command, signal: Signal, session: bo
     unsafe { command.pre_exec(parent_death_guard(signal, session)) };
 }
 
+/// How a parent in another process namespace reads.
+const OUTSIDE: Pid = Pid::from_raw(0);
+
 /// What [`die_with_parent`] does between fork and exec, for commands of other types.
 pub(crate) fn parent_death_guard(
     signal: Signal,
@@ -67,7 +70,8 @@ pub(crate) fn parent_death_guard(
         if session {
             setsid()?;
         }
-        end_with_parent(signal, || Ok(getppid() == parent))
+        // The parent of who is in another process namespace reads as 0 there, and as 1 once it has ended.
+        end_with_parent(signal, || Ok([parent, OUTSIDE].contains(&getppid())))
     }
 }
 

@@ -128,7 +128,7 @@ impl Lab {
                 let state = servers.state(process);
                 !matches!(state, Some(ProcessState::Running { .. }))
             };
-            let gone = servers.processes().into_iter().find(gone);
+            let gone = servers.first_members().into_iter().find(gone);
             let missing = match gone {
                 Some(process) => Some(format!("{process} does not run")),
                 // It would be delivered into the new topics, as records of another run.

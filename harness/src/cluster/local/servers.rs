@@ -152,7 +152,8 @@ impl LocalServers {
     /// # Errors
     /// An infrastructure failure when there is no such process, or it cannot be started.
     pub(super) fn revive(&self, process: &Process) -> Result<ProcessIdentity, Failure> {
-        if let Some(ProcessState::Gone { .. }) = self.state(process) {
+        let known = self.processes().contains(process);
+        if known && matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
             self.spawn(process)?;
         }
         self.identity(process).ok_or_else(|| not_started(process))
