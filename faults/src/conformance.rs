@@ -164,14 +164,14 @@ impl Case {
 }
 
 /// Every case, in an order in which few wait for what others brought about.
-fn cases() -> Vec<Case> {
+fn cases(backend: &Backend<'_>) -> Vec<Case> {
     let mut cases = servers::cases();
     cases.extend(metadata::cases());
     cases.extend(network::cases());
     cases.extend(machine::cases());
     cases.extend(clients::cases());
     cases.extend(undo::cases());
-    cases.extend(unsupported::cases());
+    cases.extend(unsupported::cases(backend));
     cases
 }
 
@@ -195,7 +195,7 @@ pub async fn run(
     let ledger = RefCell::new(ledger);
     let suite = Suite { backend, chosen, settled, ledger, told: &told };
     let (mut results, waited) =
-        join(suite.in_a_row(cases()), suite.beside(undo::never_struck())).await;
+        join(suite.in_a_row(cases(backend)), suite.beside(undo::never_struck())).await;
     results.push(waited);
     Ok(results)
 }

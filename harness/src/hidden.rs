@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use crate::cluster::host::ProcessIdentity;
 use crate::cluster::local::keeper;
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::conformance;
 use crate::failure::Failure;
 use crate::mechanism::nfqueue::helper;
 use crate::trial;
@@ -31,6 +32,8 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
         trial::SUBCOMMAND => trial_of(rest).map(|(run, number)| trial::main(run, number)),
         trial::UNDO => trial_of(rest).map(|(run, number)| trial::undo_main(run, number)),
         trial::WORKER => worker(rest),
+        trial::CONFORMANCE => examine(rest),
+        conformance::SUBCOMMAND => conformance_of(rest),
         _ => return None,
     };
     Some(outcome.unwrap_or_else(|wanted| {
@@ -102,4 +105,21 @@ fn packets(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
 
 fn worker(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
     if arguments.is_empty() { Ok(trial::worker_main()) } else { Err("without arguments") }
+}
+
+fn examine(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    match arguments {
+        [run] => Ok(trial::conformance_main(Path::new(run))),
+        _ => Err("RUN"),
+    }
+}
+
+fn conformance_of(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
+    const WANTED: Wanted = "OUT [MODE]";
+    let mode = |name: &OsStr| Mode::ALL.into_iter().find(|known| name == known.as_str());
+    match arguments {
+        [out] => Ok(conformance::main(Path::new(out), None)),
+        [out, name] => Ok(conformance::main(Path::new(out), Some(mode(name).ok_or(WANTED)?))),
+        _ => Err(WANTED),
+    }
 }

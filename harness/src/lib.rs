@@ -6,6 +6,7 @@ pub mod admin;
 mod child;
 pub mod cli;
 pub mod cluster;
+pub mod conformance;
 pub mod doctor;
 pub mod failure;
 pub mod heal;

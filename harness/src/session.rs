@@ -50,7 +50,8 @@ async fn take_over_and_close(server: SocketAddr, id: i64) -> io::Result<()> {
     let answer = receive(&mut stream).await?;
     let granted = answer.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
     if granted.is_none_or(|timeout| timeout <= 0) {
-        return Err(io::Error::other(format!("ZooKeeper does not know the session {id:#x}")));
+        let unknown = format!("ZooKeeper does not know the session {id:#x}");
+        return Err(io::Error::new(io::ErrorKind::NotFound, unknown));
     }
     let close = [1_i32.to_be_bytes(), CLOSE.to_be_bytes()].concat();
     send(&mut stream, &close).await?;

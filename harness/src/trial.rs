@@ -5,6 +5,7 @@
 //! and observers have threads of their own.
 
 mod change;
+mod conformance;
 mod environment;
 mod interrupt;
 pub mod lab;
@@ -46,6 +47,8 @@ use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
 
+pub use conformance::{CONFORMANCE, main as conformance_main};
+
 /// The hidden subcommand under which a sandbox starts its trial.
 pub const SUBCOMMAND: &str = "__trial";
 
@@ -79,21 +82,20 @@ pub fn main(run_dir: &Path, number: u32) -> ExitCode {
 /// Runs `work` to its end on this thread.
 pub(crate) fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     log_to_stderr();
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))
-        .and_then(|runtime| {
-            let local = tokio::task::LocalSet::new();
-            runtime.block_on(local.run_until(work))
-        });
-    match outcome {
+    match on_one_thread(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
             failure.exit_code()
         }
     }
+}
+
+fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 
 /// Is a client of a trial's load in a process of its own.

@@ -23,6 +23,9 @@ use crate::until::until;
 /// other again.
 pub(super) const SEEN_LIMIT: Duration = Duration::from_secs(10);
 
+/// Limit for a process to end: after a signal that ends it, or because it gives up.
+pub(super) const END_LIMIT: Duration = Duration::from_secs(20);
+
 /// How often it is looked for.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
 

@@ -2,13 +2,13 @@
 
 use futures::FutureExt as _;
 
-use super::bench::{Bench, nobody, wants, wants_error};
+use super::bench::{Bench, END_LIMIT, nobody, wants, wants_error, words};
 use super::{Case, Checked};
 use crate::fault::FaultSpec;
 use crate::machine::Impairment;
 use crate::port::Capability::{Signal as CanSignal, Start};
 use crate::port::Subject::Machine as OF;
-use crate::port::{ErrorKind, Signal};
+use crate::port::{ErrorKind, ProcessState, Signal};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -56,7 +56,8 @@ async fn ended(bench: &Bench<'_>) -> Checked {
     }
     bench.plan(&FaultSpec::Kill, on).await?;
     servers.signal(&server, Signal::Kill).await?;
-    bench.answer(on, false).await?;
+    let ended = servers.ended(&server, END_LIMIT).await?;
+    wants(matches!(ended, ProcessState::Gone { .. }), || words(&ended))?;
     for (impairment, before) in impaired {
         let impaired = machine.impair(&server, &impairment).await;
         wants_error(ErrorKind::Gone, format!("a {impairment} of one that ended"), impaired)?;

@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     for fault in FaultSpec::ALL {
         if let FaultSpec::Degrade(condition) = fault {
-            let what = format!("links are degraded once, by a {condition}");
+            let what = format!("links are degraded once ({condition})");
             cases.push(Case::new(OF, what, fault.fault().needs(), move |b| {
                 degraded(b, *condition).boxed_local()
             }));

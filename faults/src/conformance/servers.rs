@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use results::record::event::{ProcessEnd, Role};
 use tokio::time::Instant;
 
-use super::bench::{Bench, LOOK, eventually, nobody, wants, wants_error, words};
+use super::bench::{Bench, END_LIMIT, LOOK, eventually, nobody, wants, wants_error, words};
 use super::{Case, Checked};
 use crate::cut::{Origin, Reach, Service};
 use crate::fault::FaultSpec;
@@ -23,9 +23,6 @@ const SIGTERM: i32 = 15;
 
 /// What a JVM exits with on SIGTERM.
 const EXIT_ON_SIGTERM: i32 = 128 + SIGTERM;
-
-/// Limit for a process to end after a signal that ends it.
-const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Limit for the session of a broker that was killed to expire.
 const SESSION_LIMIT: Duration = Duration::from_secs(60);

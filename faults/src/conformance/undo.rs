@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use futures::FutureExt as _;
 use results::record::event::Role;
 
-use super::bench::{Bench, proven, wants};
+use super::bench::{Bench, END_LIMIT, proven, wants};
 use super::settled::Seen;
 use super::{Case, Checked, NotPassed};
 use crate::fault::{FaultSpec, Upgrade};
@@ -85,6 +85,11 @@ fn shows_under_load(spec: &FaultSpec) -> bool {
     )
 }
 
+/// Whether a process ends once the fault has shown: a broker whose only log directory has failed.
+fn gives_up(spec: &FaultSpec) -> bool {
+    matches!(spec, FaultSpec::ReadOnlyDisk | FaultSpec::FailingFsync)
+}
+
 async fn undone(bench: &Bench<'_>, spec: &FaultSpec) -> Checked {
     let (fault, ports) = (spec.fault(), bench.ports());
     if shows_under_load(spec) && !ports.has(Subject::Clients) {
@@ -103,6 +108,12 @@ async fn undone(bench: &Bench<'_>, spec: &FaultSpec) -> Checked {
     injected.map_err(|error| NotPassed::from(error).context("inject it"))?;
     let evidence = fault.evidence(bench.context(&planned)).await?;
     proven(&evidence).map_err(|not| not.context("in effect"))?;
+    if gives_up(spec) {
+        // Undone while it is about to end, it would be seen to run, and then end.
+        for process in &on {
+            ports.servers()?.ended(process, END_LIMIT).await?;
+        }
+    }
     bench.undo(&planned).await.map_err(|not| not.context("undone"))?;
 
     let before = Seen::now(bench.backend).await?;

@@ -97,7 +97,10 @@ impl Batch {
             if let Some(answer) = self.tool.answer_in(&line) {
                 return match said.is_empty() {
                     true => Ok(answer.to_owned()),
-                    false => Err(self.failed(ErrorKind::Other, said.join(" / "))),
+                    false => {
+                        let said = said.join(" / ");
+                        Err(self.failed(kind_of(&said), said))
+                    }
                 };
             }
             // What `ip` and `tc` add to an error: which line it was.
@@ -112,6 +115,16 @@ impl Batch {
     /// What became of a request.
     pub(super) fn failed(&self, kind: ErrorKind, why: impl ToString) -> HostError {
         HostError::new(kind, &self.host, format!("use `{}`", self.tool.program), why.to_string())
+    }
+}
+
+/// The kind of what a tool says in answer to a request.
+fn kind_of(said: &str) -> ErrorKind {
+    /// The kernel's words for something that is there already: a table, a queueing discipline.
+    const THERE_ALREADY: [&str; 2] = ["File exists", "Exclusivity flag on"];
+    match THERE_ALREADY.iter().any(|words| said.contains(words)) {
+        true => ErrorKind::Refused,
+        false => ErrorKind::Other,
     }
 }
 

@@ -60,6 +60,7 @@ impl ClusterMachine {
     async fn put_under(&self, process: &Process, impairment: &Impairment) -> Result<(), HostError> {
         let subject = &self.subjects.subject(process)?;
         let host = &*subject.host;
+        let running = subject.running()?;
         match impairment {
             Impairment::NoDescriptors => {
                 limits::withhold(host, &subject.running()?, Resource::Descriptors).await
@@ -68,16 +69,18 @@ impl ClusterMachine {
                 limits::withhold(host, &subject.running()?, Resource::Memory).await
             }
             Impairment::SlowCpu { percent } => {
-                let throttle =
-                    Throttle::start(Rc::clone(&subject.host), subject.running()?, *percent);
+                let throttle = Throttle::start(Rc::clone(&subject.host), running, *percent);
                 // The former ends by being dropped.
                 self.throttles.borrow_mut().insert(process.clone(), throttle);
                 Ok(())
             }
+            Impairment::FullDisk if subject.disk.is_none() => {
+                let why = "its data shares a disk with others";
+                Err(HostError::new(ErrorKind::Unsupported, host.name(), "fill a disk", why))
+            }
             Impairment::FullDisk => disk::fill(host, &subject.data).await,
             Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
                 let Subject { data, scratch, .. } = subject;
-                let running = subject.running()?;
                 let tracer = Tracer::start(host, &running, impairment, data, scratch).await?;
                 let kind = syscalls::kind(impairment).unwrap_or_default();
                 self.tracers.borrow_mut().insert((process.clone(), kind), tracer);
@@ -270,14 +273,12 @@ impl Machine for ClusterMachine {
         process: &Process,
         impairment: &Impairment,
     ) -> Result<Observation, PortError> {
-        let seen = match self.subjects.subject(process) {
-            Ok(subject) => self.look(process, &subject, impairment).await,
-            Err(error) => Err(error),
-        };
-        match seen {
+        let what = |error| failed("look at", process, impairment, error);
+        let subject = self.subjects.subject(process).map_err(what)?;
+        match self.look(process, &subject, impairment).await {
             // It may have ended just now.
             Err(error) if error.kind() == ErrorKind::Gone => Ok(ended()),
-            seen => seen.map_err(|error| failed("look at", process, impairment, error)),
+            seen => seen.map_err(what),
         }
     }
 

@@ -90,6 +90,11 @@ impl ClusterNetwork {
 impl Network for ClusterNetwork {
     async fn cut(&self, cut: &Cut) -> Result<(), PortError> {
         let what = |error| failed(format!("cannot cut {cut}"), error);
+        if self.cuts.borrow().contains(cut) {
+            let nodes = cut.nodes.join(" and ");
+            let there = HostError::new(ErrorKind::Refused, &nodes, "be cut", "it is so already");
+            return Err(what(there));
+        }
         let rules = self.rules_of(cut).map_err(what)?;
         let began = Instant::now();
         let set = self.transact(&rules).await;
@@ -233,7 +238,8 @@ impl ClusterNetwork {
         };
         let host = &self.node(node)?.host;
         if self.queues.borrow().contains_key(node) {
-            return Err(HostError::other(node, "hold packets back", "it does so already"));
+            let there = "it does so already";
+            return Err(HostError::new(ErrorKind::Refused, node, "hold packets back", there));
         }
         let diverted = self.diverted(node, degradation)?;
         let queue = Queue::start(&**host, &self.layout.kbench, diverted, hold).await?;

@@ -105,7 +105,10 @@ impl Output {
             ("", None) => "a signal ended it".to_owned(),
             (said, _) => said.lines().collect::<Vec<_>>().join(" / "),
         };
-        Err(HostError::new(ErrorKind::Other, host, format!("run `{program}`"), said))
+        // The kernel's words where a process has just ended.
+        let gone = said.contains("No such process");
+        let kind = if gone { ErrorKind::Gone } else { ErrorKind::Other };
+        Err(HostError::new(kind, host, format!("run `{program}`"), said))
     }
 }
 

@@ -449,9 +449,8 @@ impl ServerProcesses for LocalServers {
             .chain(&*others)
             .find(|kafka| kafka.version == version)
             .ok_or_else(|| {
-                Failure::infrastructure(format!(
-                    "Kafka {version} is not there to start {process} from"
-                ))
+                let what = format!("Kafka {version} is not there to start {process} from");
+                PortError::new(ErrorKind::Gone, what)
             })?;
         self.upgraded.borrow_mut().insert(process.clone(), kafka.clone());
         Ok(())
@@ -478,5 +477,5 @@ fn no_clocks(error: HostError) -> Failure {
 }
 
 fn not_started(process: &Process) -> Failure {
-    Failure::infrastructure(format!("{process} was never started"))
+    PortError::new(ErrorKind::Gone, format!("{process} was never started")).into()
 }

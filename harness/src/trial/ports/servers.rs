@@ -11,6 +11,7 @@ use faults::until;
 use results::record::event::Role;
 
 use super::gone;
+use crate::cluster::servers::ServerProcesses;
 use crate::trial::lab::Lab;
 
 /// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
@@ -19,6 +20,16 @@ const REGISTER_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the registration is looked for.
 const LOOK: Duration = Duration::from_millis(20);
+
+impl Lab {
+    /// The servers, for something that is to be done to one of them: it must be there.
+    fn servers_with(&self, process: &Process) -> Result<&dyn ServerProcesses, PortError> {
+        if self.members.processes().contains(process) {
+            return Ok(self.cluster.servers());
+        }
+        Err(gone(format!("the cluster has no {process}")))
+    }
+}
 
 #[async_trait(?Send)]
 impl Servers for Lab {
@@ -44,15 +55,15 @@ impl Servers for Lab {
     }
 
     async fn answers(&self, process: &Process) -> Result<bool, PortError> {
-        Ok(self.cluster.servers().answers(process).await)
+        Ok(self.servers_with(process)?.answers(process).await)
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), PortError> {
-        Ok(self.cluster.servers().signal(process, signal).await?)
+        Ok(self.servers_with(process)?.signal(process, signal).await?)
     }
 
     async fn start(&self, process: &Process) -> Result<(), PortError> {
-        self.cluster.servers().start(process).await?;
+        self.servers_with(process)?.start(process).await?;
         if process.role == Role::Zookeeper {
             return Ok(());
         }
@@ -71,15 +82,15 @@ impl Servers for Lab {
     }
 
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
-        Ok(self.cluster.servers().set_version(process, version).await?)
+        Ok(self.servers_with(process)?.set_version(process, version).await?)
     }
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {
-        Ok(self.cluster.servers().version(process)?)
+        Ok(self.servers_with(process)?.version(process)?)
     }
 
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
-        Ok(self.cluster.servers().refused(process, session)?)
+        Ok(self.servers_with(process)?.refused(process, session)?)
     }
 }
 

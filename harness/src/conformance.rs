@@ -1,0 +1,139 @@
+//! The conformance suite on a local cluster of its own, with the smallest load: `kbench __conformance
+//! OUT [MODE]`, for the tests. The cluster has everything prepared that a fault could need.
+//!
+//! Each case is a line on stdout as soon as it is known what became of it. What is absent: the cases
+//! (`faults`), and the cluster with its load (`trial`).
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::ExitCode;
+
+use faults::plan::Plan;
+use faults::port::Capability;
+
+use crate::cluster::local::capability;
+use crate::cluster::local::leftovers::{self, DATA_DIR};
+use crate::cluster::local::sandbox::{self, Mode};
+use crate::failure::Failure;
+use crate::provision;
+use crate::run;
+use crate::rundir::RunDir;
+use crate::spec::{Asked, Request, RunSpec};
+use crate::trial;
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "__conformance";
+
+/// Sessions of brokers and of consumers that expire as early as a busy machine allows: several cases
+/// wait for one to do so.
+const SHORT_SESSIONS: [&str; 3] = [
+    "cluster.broker.settings.zookeeper.session.timeout.ms=6000",
+    "workload.consumers.settings.session.timeout.ms=6000",
+    "workload.consumers.settings.heartbeat.interval.ms=500",
+];
+
+/// The version that brokers are started from besides their own, where it is in the cache.
+const OTHER_VERSION: &str = "3.9.2";
+
+/// Faults that a cluster must be prepared for when it starts, each with what it takes.
+const PREPARED: [(Capability, &str); 3] = [
+    (Capability::Clock, "{ clock = { ahead = '1h' } }"),
+    (Capability::Workers, "'kill-producer'"),
+    (Capability::Upgrade, "{ upgrade = { to = '3.9.2' } }"),
+];
+
+/// Examines a local cluster whose record goes to `out`, in `mode` or the best that this machine allows.
+pub fn main(out: &Path, mode: Option<Mode>) -> ExitCode {
+    match examine(out, mode) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+/// Whether no case failed.
+fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
+    let spec = spec(mode)?;
+    let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
+    run::save_spec(&spec, &dir)?;
+    provision::provide(&spec.kafka)?;
+    let cannot = |error: std::io::Error| {
+        Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
+    };
+    let files = dir.trial(1, 1);
+    std::fs::create_dir_all(files.join("logs")).map_err(cannot)?;
+    let messages = files.join("logs/kbench.log");
+    let arguments = [trial::CONFORMANCE.into(), dir.path().as_os_str().to_owned()];
+    let log = File::create(&messages).map_err(cannot)?;
+    let mut sandbox =
+        sandbox::spawn(spec.mode, &arguments, &files.join(DATA_DIR), log).map_err(cannot)?;
+    leftovers::record(&files, sandbox.pid()).map_err(cannot)?;
+    for line in sandbox.take_stdout().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        // Among them are the events of the trial, as JSON.
+        match line {
+            Ok(line) if !line.starts_with('{') => println!("{line}"),
+            _ => {}
+        }
+    }
+    let status = sandbox.wait().map_err(cannot)?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => {
+            let why = std::fs::read_to_string(&messages).unwrap_or_default();
+            Err(Failure::infrastructure(format!("the suite ended with {status}\n{why}")))
+        }
+    }
+}
+
+/// The run that the suite is: no plan is carried out, but the cluster is prepared for one.
+fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
+    let request = Request {
+        workload: "smoke".to_owned(),
+        faults: "none".to_owned(),
+        cluster: "local".to_owned(),
+        set: SHORT_SESSIONS.map(str::to_owned).to_vec(),
+        duration: None,
+        trials: 1,
+        parallel: 1,
+        seed: None,
+        strict: false,
+        mode,
+        kafka: None,
+        asked: Asked::default(),
+    };
+    let spec = request.resolve()?;
+    let plan = plan(spec.mode)?;
+    Ok(RunSpec { plan: Some(plan), ..spec })
+}
+
+fn plan(mode: Mode) -> Result<Plan, Failure> {
+    let mut text = "name = 'conformance'\ndescription = 'What the cases do.'\n".to_owned();
+    for (need, fault) in PREPARED {
+        let there = need != Capability::Upgrade || provision::is_cached(OTHER_VERSION);
+        if there && capability::missing(mode, need).is_none() {
+            let target = if need == Capability::Workers { "" } else { "target = 'controller'\n" };
+            text += &format!("[[step]]\nid = '{need}'\nfault = {fault}\n{target}hold = '1s'\n");
+        }
+    }
+    Plan::parse(&text).map_err(|error| Failure::usage(format!("{error} (a defect)")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_prepared_for_what_its_mode_can_do() {
+        for mode in Mode::ALL {
+            let needs = plan(mode).unwrap().needs();
+            assert!(needs.contains(&Capability::Workers), "{mode}");
+            let clocks = capability::missing(mode, Capability::Clock).is_none();
+            assert_eq!(needs.contains(&Capability::Clock), clocks, "{mode}");
+        }
+    }
+}
