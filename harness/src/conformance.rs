@@ -96,6 +96,7 @@ fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
         workload: "smoke".to_owned(),
         faults: "none".to_owned(),
         cluster: "local".to_owned(),
+        on: None,
         set: SHORT_SESSIONS.map(str::to_owned).to_vec(),
         duration: None,
         trials: 1,

@@ -1,7 +1,5 @@
 //! The conformance suite on a real local cluster: the definition of a backend.
 
-#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
-
 mod support;
 
 use std::process::Stdio;

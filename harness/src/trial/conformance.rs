@@ -13,7 +13,7 @@ use faults::port::Capability;
 use results::record::clock::RunClock;
 
 use super::lab::Lab;
-use super::{Trial, WARM_LIMIT, blocking, client_failure};
+use super::{Trial, WARM_LIMIT, blocking, client_failure, owner};
 use crate::cluster::local::capability;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
@@ -55,7 +55,8 @@ impl Trial {
         load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;
         lab.observer.set_fast(true);
         lab.load.replace(Some(Rc::new(RefCell::new(load))));
-        let ledger = Ledger::open(&self.files.join("undo.jsonl"));
+        let owner = owner(&self.spec, self.number);
+        let ledger = Ledger::open(&self.files.join("undo.jsonl"), owner);
         let ledger = ledger.map_err(|error| Failure::infrastructure(error.to_string()))?;
         let mode = self.spec.mode;
         let all = Capability::ALL.into_iter();
