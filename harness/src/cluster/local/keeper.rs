@@ -168,7 +168,7 @@ async fn answer(request: KeeperRequest, servers: &LocalServers) -> Result<Keeper
 
 fn states(servers: &LocalServers) -> ServerStates {
     let state = |process: Process| {
-        let identity = servers.identity(&process)?;
+        let identity = servers.last_identity(&process)?;
         let (paused, ended) = match servers.state(&process)? {
             ProcessState::Running { .. } => (false, None),
             ProcessState::Paused { .. } => (true, None),

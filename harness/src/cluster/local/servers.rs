@@ -156,7 +156,7 @@ impl LocalServers {
         if known && matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
             self.spawn(process)?;
         }
-        self.identity(process).ok_or_else(|| not_started(process))
+        self.last_identity(process).ok_or_else(|| not_started(process))
     }
 
     /// Waits until the process of this pid has ended; how.
@@ -176,7 +176,7 @@ impl LocalServers {
     }
 
     /// Which process a server is, or was.
-    pub(super) fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
+    pub(super) fn last_identity(&self, process: &Process) -> Option<ProcessIdentity> {
         self.servers.borrow().get(process).map(|server| server.identity().clone())
     }
 
