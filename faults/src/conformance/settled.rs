@@ -16,6 +16,9 @@ use crate::until::until;
 /// up and rejoins every ISR.
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 
+/// Limit for whoever follows the cluster to find another ZooKeeper server when theirs was struck.
+const FOLLOWED_LIMIT: Duration = Duration::from_secs(15);
+
 /// Leader and replicas of the load's partitions, in words.
 type Layout = BTreeMap<Partition, String>;
 
@@ -134,7 +137,7 @@ async fn ensemble_serves(metadata: &dyn Metadata, all: &[Process]) -> Checked {
 /// Leaders and replicas of the load's partitions.
 async fn layout(ports: Ports<'_>) -> Result<Layout, NotPassed> {
     let Some(metadata) = ports.metadata else { return Ok(Layout::new()) };
-    let view = metadata.view().await?;
+    let view = until(FOLLOWED_LIMIT, LOOK, async || metadata.view().await).await?;
     let of_load = view.partitions.into_iter().filter(|((topic, _), _)| *topic == view.topic);
     let words = of_load.map(|(partition, now)| {
         (partition, format!("led by {:?}, replicas {:?}", now.leader, now.replicas))
