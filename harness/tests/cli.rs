@@ -105,6 +105,9 @@ fn hidden_commands_refuse_what_is_malformed() {
         (&["__try"], "CAPABILITY"),
         (&["__try", "moon"], "CAPABILITY"),
         (&["__try", "link", "link"], "CAPABILITY"),
+        (&["__conformance"], "OUT [MODE]"),
+        (&["__conformance", "out", "no-mode"], "OUT [MODE]"),
+        (&["__examine"], "RUN"),
         (&["__worker", "1"], "without arguments"),
         (&["__nothing"], "unrecognized"),
     ] {
