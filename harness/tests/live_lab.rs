@@ -86,18 +86,35 @@ fn temporary() -> BTreeSet<PathBuf> {
     found
 }
 
-fn mounts_of_labs() -> usize {
+/// Mount points such as a lab has. A machine may have some of its own: `ip netns` leaves one.
+fn mounts() -> BTreeSet<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    text.lines().filter(|line| line.contains("/run/kbench") || line.contains("/run/netns")).count()
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    points
+        .filter(|point| ["/run/kbench", "/run/netns"].iter().any(|of| point.starts_with(of)))
+        .collect()
 }
 
-/// Asserts that nothing of the run in `out` exists any more, save its record.
-fn nothing_left(out: &Path, before: &BTreeSet<PathBuf>, when: &str) {
-    let gone = within(GONE_LIMIT, || of_run(out).is_empty());
-    assert!(gone, "{when}: processes are left: {:#?}", of_run(out));
-    assert_eq!(mounts_of_labs(), 0, "{when}: mounts are left");
-    let new: Vec<_> = temporary().difference(before).cloned().collect();
-    assert!(new.is_empty(), "{when}: files are left: {new:?}");
+/// What the machine had before a lab was started on it.
+struct Before {
+    temporary: BTreeSet<PathBuf>,
+    mounts: BTreeSet<PathBuf>,
+}
+
+impl Before {
+    fn now() -> Before {
+        Before { temporary: temporary(), mounts: mounts() }
+    }
+
+    /// Asserts that nothing of the run in `out` exists any more, save its record.
+    fn assert_nothing_left(&self, out: &Path, when: &str) {
+        let gone = within(GONE_LIMIT, || of_run(out).is_empty());
+        assert!(gone, "{when}: processes are left: {:#?}", of_run(out));
+        let new: Vec<_> = mounts().difference(&self.mounts).cloned().collect();
+        assert!(new.is_empty(), "{when}: mounts are left: {new:?}");
+        let new: Vec<_> = temporary().difference(&self.temporary).cloned().collect();
+        assert!(new.is_empty(), "{when}: files are left: {new:?}");
+    }
 }
 
 /// Folders of servers' data under `out`: loopback mode keeps them on disk.
@@ -112,7 +129,7 @@ fn data_left(out: &Path) -> Vec<PathBuf> {
 fn a_cluster_runs_in_every_mode_and_leaves_only_its_record() {
     for mode in modes() {
         let out = folder();
-        let before = temporary();
+        let before = Before::now();
         let mut run = start(out.path(), mode, &[]);
         let mut status = None;
         within(RUN_LIMIT, || {
@@ -122,7 +139,7 @@ fn a_cluster_runs_in_every_mode_and_leaves_only_its_record() {
         let events = fs::read_to_string(out.path().join("latest/events.jsonl")).unwrap_or_default();
         assert!(events.contains("cluster-ready"), "{mode}: {status:?}\n{}", stderr(out.path()));
         assert_eq!(events.matches("\"process-ended\"").count(), 6, "{mode}");
-        nothing_left(out.path(), &before, mode);
+        before.assert_nothing_left(out.path(), mode);
         assert!(data_left(out.path()).is_empty(), "{mode}: data is left");
     }
 }
@@ -168,7 +185,7 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
     let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(7);
     for mode in modes() {
         let out = folder();
-        let before = temporary();
+        let before = Before::now();
         for round in 0..kills {
             let name = VICTIMS[round as usize % VICTIMS.len()];
             // Spread evenly, jittered by the clock: the moments differ from run to run.
@@ -189,7 +206,7 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
                 Command::new("kill").args(["-KILL", &pid.expect("found").to_string()]).status();
             assert!(killed.expect("kill").success(), "{when}");
             run.wait().expect("a child");
-            nothing_left(out.path(), &before, &when);
+            before.assert_nothing_left(out.path(), &when);
             // The entry removes data in loopback mode; when it is the one killed, the next run does.
             if mode != "loopback" || !["entry", "init"].contains(&name) {
                 let removed = within(GONE_LIMIT, || data_left(out.path()).is_empty());
