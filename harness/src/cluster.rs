@@ -20,7 +20,7 @@ use servers::ServerProcesses;
 
 /// A cluster that runs, as a backend hands it out.
 #[async_trait(?Send)]
-pub trait Backend {
+pub trait RunningCluster {
     /// What faults can do to it, on a machine that has all tools for it.
     fn capabilities(&self) -> BTreeSet<Capability>;
 

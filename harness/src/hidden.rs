@@ -75,7 +75,7 @@ fn sandbox_try(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
     const WANTED: Wanted = "CAPABILITY";
     match arguments {
         [name] => {
-            let what = name.to_str().and_then(sandbox::Attempt::named).ok_or(WANTED)?;
+            let what = name.to_str().and_then(sandbox::SandboxAttempt::named).ok_or(WANTED)?;
             Ok(sandbox::try_main(what))
         }
         _ => Err(WANTED),
@@ -92,15 +92,7 @@ fn trial_of(arguments: &[OsString]) -> Result<(&Path, u32), Wanted> {
 }
 
 fn packets(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
-    const WANTED: Wanted = "QUEUE PERCENT MICROSECONDS JITTER";
-    let number = |text: &OsString| text.to_str()?.parse().ok();
-    let numbers: Option<Vec<u64>> = arguments.iter().map(number).collect();
-    match numbers.as_deref() {
-        Some([queue @ 0..=0xffff, percent @ 0..=100, by, jitter]) => {
-            Ok(helper::main(*queue as u16, *percent as u8, *by, *jitter))
-        }
-        _ => Err(WANTED),
-    }
+    if arguments.is_empty() { Ok(helper::main()) } else { Err("without arguments") }
 }
 
 fn worker(arguments: &[OsString]) -> Result<ExitCode, Wanted> {

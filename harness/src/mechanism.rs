@@ -19,6 +19,7 @@ pub mod nfqueue;
 mod nft;
 mod qdisc;
 mod syscalls;
+mod tools;
 mod unflushed;
 
 use std::path::Path;

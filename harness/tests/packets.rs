@@ -16,10 +16,11 @@ use faults::degrade::{Condition, Degradation, Delay, Percent};
 use faults::port::{Network, Process};
 use faults::tag::Tag;
 use faults::undo::{Script, Undo};
+use faults::until;
 use kbench::cluster::host::{Command, Host};
 use kbench::cluster::local::LocalHost;
-use kbench::mechanism::cut::Ports;
-use kbench::mechanism::layout::{Layout, Link, Node};
+use kbench::mechanism::cut::TcpPorts;
+use kbench::mechanism::layout::{Link, NetworkLayout, NetworkNode};
 use kbench::mechanism::network::ClusterNetwork;
 use results::record::event::Role;
 use support::skipped;
@@ -91,17 +92,15 @@ async fn network() -> ClusterNetwork {
         far: Rc::clone(&here),
         far_interface: "kb1".to_owned(),
     };
-    let node = Node { host: Rc::new(host), address: NODE, link: Some(link) };
-    ClusterNetwork::start(Layout {
+    let node = NetworkNode { host: Rc::new(host), address: NODE, link: Some(link) };
+    ClusterNetwork::new(NetworkLayout {
         nodes: [("node1".to_owned(), node)].into(),
         here,
         clients: CLIENTS,
         observer: Ipv4Addr::new(198, 18, 0, 2),
-        ports: Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 },
+        ports: TcpPorts { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 },
         kbench: PathBuf::from(env!("CARGO_BIN_EXE_kbench")),
     })
-    .await
-    .unwrap()
 }
 
 /// Listens on the node, for as long as the test takes.
@@ -177,7 +176,9 @@ async fn loss() {
     let broker = broker();
     let reach =
         async || network.reaches(&Origin::Clients, &broker, Service::Clients).await.unwrap();
-    assert_eq!(reach().await, Reach::Answered);
+    // The kernel looks after a new link a moment later.
+    let up = async || (reach().await == Reach::Answered).then_some(()).ok_or("no answer");
+    until(Duration::from_secs(10), Duration::from_millis(10), up).await.unwrap();
     let loss = |percent| {
         let condition = Condition::Loss(Percent::new(percent).unwrap());
         degradation(condition)

@@ -27,12 +27,12 @@ use futures::future::try_join;
 
 use crate::child::own;
 use crate::cluster::host::Host;
-use crate::cluster::local::sandbox::{CLIENTS, LINK, Mode, Network, OBSERVER};
+use crate::cluster::local::sandbox::{CLIENTS, LINK, Mode, OBSERVER, SandboxNetwork};
 use crate::cluster::servers::ServerProcesses;
-use crate::cluster::{Backend, Description};
+use crate::cluster::{Description, RunningCluster};
 use crate::failure::Failure;
-use crate::mechanism::cut::Ports;
-use crate::mechanism::layout::{Layout, Link, Node};
+use crate::mechanism::cut::TcpPorts;
+use crate::mechanism::layout::{Link, NetworkLayout, NetworkNode};
 use crate::mechanism::machine::ClusterMachine;
 use crate::mechanism::network::ClusterNetwork;
 use crate::provision::Kafka;
@@ -65,6 +65,8 @@ pub struct Setup<'a> {
     pub recorder: Arc<Recorder>,
     /// Whether the nodes' clocks are to be settable: each look at a clock costs more then.
     pub settable_clocks: bool,
+    /// What faults are to come: what they need is started with the cluster, so that they are prompt.
+    pub faults: BTreeSet<Capability>,
 }
 
 /// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.
@@ -92,17 +94,17 @@ impl LocalCluster {
     pub async fn start(setup: Setup<'_>) -> Result<Self, Failure> {
         let here = Rc::new(LocalHost::here(HERE));
         let nodes = setup.topology.node_names();
-        let made = Network::make(&here, setup.mode, setup.lab, &nodes).await;
+        let made = SandboxNetwork::make(&here, setup.mode, setup.lab, &nodes).await;
         let network = made.map_err(no_network)?;
         let hosts = hosts(&network, nodes)?;
-        let mode = setup.mode;
-        let layout = layout(&setup, &network, &hosts, here);
+        let (mode, needs) = (setup.mode, setup.faults.clone());
+        let faulty = ClusterNetwork::new(layout(&setup, &network, &hosts, here));
         let servers = Rc::new(LocalServers::prepare(setup, network, hosts).await?);
         // What faults need is started while the JVMs do, so that it costs no time.
-        let faults = async { ClusterNetwork::start(layout).await.map_err(no_network) };
-        let ((), network) = try_join(servers.start_all(), faults).await?;
+        let faults = async { faulty.prepare(&needs).await.map_err(no_network) };
+        try_join(servers.start_all(), faults).await?;
         let subjects = Rc::clone(&servers);
-        Ok(Self { mode, servers, network, machine: ClusterMachine::new(subjects) })
+        Ok(Self { mode, servers, network: faulty, machine: ClusterMachine::new(subjects) })
     }
 
     /// Takes up a cluster that runs already, in whose sandbox this process is: its servers stay their
@@ -111,12 +113,13 @@ impl LocalCluster {
     /// # Errors
     /// An infrastructure failure: no network, or the keeper does not answer.
     pub async fn attach(setup: Setup<'_>, keeper: Keeper) -> Result<Self, Failure> {
-        let network = Network::of(setup.mode, setup.lab);
+        let network = SandboxNetwork::of(setup.mode, setup.lab);
         let hosts = hosts(&network, setup.topology.node_names())?;
-        let mode = setup.mode;
+        let (mode, needs) = (setup.mode, setup.faults.clone());
         let layout = layout(&setup, &network, &hosts, Rc::new(LocalHost::here(HERE)));
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
-        let network = ClusterNetwork::start(layout).await.map_err(no_network)?;
+        let network = ClusterNetwork::new(layout);
+        network.prepare(&needs).await.map_err(no_network)?;
         let subjects = Rc::clone(&servers);
         Ok(Self { mode, servers, network, machine: ClusterMachine::new(subjects) })
     }
@@ -124,7 +127,7 @@ impl LocalCluster {
 
 /// Every node as a host.
 fn hosts(
-    network: &Network,
+    network: &SandboxNetwork,
     nodes: Vec<String>,
 ) -> Result<BTreeMap<String, Rc<LocalHost>>, Failure> {
     let host = |node: String| Ok((node.clone(), Rc::new(network.host(&node).map_err(no_network)?)));
@@ -132,7 +135,7 @@ fn hosts(
 }
 
 #[async_trait(?Send)]
-impl Backend for LocalCluster {
+impl RunningCluster for LocalCluster {
     fn capabilities(&self) -> BTreeSet<Capability> {
         capability::of_mode(self.mode)
     }
@@ -177,27 +180,27 @@ fn no_network(error: impl std::fmt::Display) -> Failure {
 
 fn layout(
     setup: &Setup<'_>,
-    network: &Network,
+    network: &SandboxNetwork,
     hosts: &BTreeMap<String, Rc<LocalHost>>,
     here: Rc<dyn Host>,
-) -> Layout {
+) -> NetworkLayout {
     let [quorum, elections] = PEER_PORTS;
     let topology = setup.topology;
     let nodes = topology.node_names().into_iter().enumerate().filter_map(|(index, name)| {
         let link = setup.mode.has_namespaces().then(|| Link {
             interface: LINK.to_owned(),
             far: Rc::clone(&here),
-            far_interface: Network::link(index),
+            far_interface: SandboxNetwork::link(index),
         });
         let host: Rc<dyn Host> = hosts.get(&name)?.clone();
-        Some((name, Node { host, address: network.address(index), link }))
+        Some((name, NetworkNode { host, address: network.address(index), link }))
     });
-    Layout {
+    NetworkLayout {
         nodes: nodes.collect(),
         here: Rc::clone(&here),
         clients: CLIENTS,
         observer: OBSERVER,
-        ports: Ports {
+        ports: TcpPorts {
             broker: topology.broker.port,
             zookeeper: topology.zookeeper.port,
             quorum,

@@ -44,10 +44,10 @@ impl Tool {
 pub(super) struct Batch {
     host: String,
     tool: Tool,
-    running: Mutex<Running>,
+    running: Mutex<RunningTool>,
 }
 
-struct Running {
+struct RunningTool {
     resident: Box<dyn Resident>,
     /// Answers that nobody awaited: the caller went away meanwhile.
     owed: usize,
@@ -64,7 +64,7 @@ impl Batch {
             // Where `nft` would leave a history of what it was told.
             .env("HOME", "/dev/null")
             .supposing(tool.nothing);
-        let running = Running { resident: host.keep(&command).await?, owed: 0 };
+        let running = RunningTool { resident: host.keep(&command).await?, owed: 0 };
         Ok(Self { host: host.name().to_owned(), tool, running: Mutex::new(running) })
     }
 

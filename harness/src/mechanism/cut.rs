@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 
 use faults::cut::{By, Cut, Side, Way};
 
-/// Ports of the servers.
+/// TcpPorts of the servers.
 #[derive(Debug, Clone, Copy)]
-pub struct Ports {
+pub struct TcpPorts {
     /// The brokers' port for clients.
     pub broker: u16,
     /// ZooKeeper's port for clients.
@@ -21,7 +21,7 @@ pub struct Ports {
 }
 
 /// One transaction that puts the cut in force on one of its nodes, unless it is in force there.
-pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &Ports) -> String {
+pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &TcpPorts) -> String {
     let sent = sent(&cut.spec.from, others, clients, ports);
     let verdict = match cut.spec.by {
         By::Drop => "counter name taken drop",
@@ -53,9 +53,9 @@ pub(super) fn end(cut: &Cut) -> String {
 }
 
 /// Matches of what a node sends that a cut takes; what it receives is the same with the ends exchanged.
-fn sent(from: &Side, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &Ports) -> Vec<String> {
+fn sent(from: &Side, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &TcpPorts) -> Vec<String> {
     let list = others.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
-    let Ports { broker, zookeeper, quorum, elections } = ports;
+    let TcpPorts { broker, zookeeper, quorum, elections } = ports;
     match from {
         Side::OtherNodes | Side::Nodes(_) | Side::AcrossBridge | Side::NonNeighbours => {
             vec![format!("ip daddr {{ {list} }}")]
@@ -92,7 +92,8 @@ mod tests {
 
     use super::*;
 
-    const PORTS: Ports = Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 };
+    const PORTS: TcpPorts =
+        TcpPorts { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 };
 
     fn text(from: Side, way: Way, by: By) -> String {
         let tag = Tag { run: "run/1".into(), entry: 7 };

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::cut::Ports;
-use crate::cluster::host::Host;
+use super::cut::TcpPorts;
+use crate::cluster::host::{ErrorKind, Host, HostError};
 
 /// A node on a network.
 #[derive(Clone)]
-pub struct Node {
+pub struct NetworkNode {
     /// The node's host.
     pub host: Rc<dyn Host>,
     /// Its address.
@@ -33,9 +33,9 @@ pub struct Link {
 
 /// What the network of a cluster is.
 #[derive(Clone)]
-pub struct Layout {
+pub struct NetworkLayout {
     /// The nodes, by name.
-    pub nodes: BTreeMap<String, Node>,
+    pub nodes: BTreeMap<String, NetworkNode>,
     /// Where Kafka's clients are.
     pub here: Rc<dyn Host>,
     /// The clients' address.
@@ -43,7 +43,26 @@ pub struct Layout {
     /// The address of whoever watches the cluster, whose packets are spared.
     pub observer: Ipv4Addr,
     /// The servers' ports.
-    pub ports: Ports,
+    pub ports: TcpPorts,
     /// kbench's own binary, as each host finds it.
     pub kbench: PathBuf,
+}
+
+impl NetworkLayout {
+    /// A node by its name.
+    pub(super) fn node(&self, name: &str) -> Result<&NetworkNode, HostError> {
+        let none = || HostError::new(ErrorKind::Gone, name, "be found", "there is no such node");
+        self.nodes.get(name).ok_or_else(none)
+    }
+
+    /// The link of a node.
+    pub(super) fn link(&self, node: &str) -> Result<&Link, HostError> {
+        self.node(node)?.link.as_ref().ok_or_else(|| Self::no_network(node))
+    }
+
+    /// Why faults of the network cannot be had on a host.
+    pub(super) fn no_network(host: &str) -> HostError {
+        let why = "it has no network of its own";
+        HostError::new(ErrorKind::Unsupported, host, "have faults of the network", why)
+    }
 }

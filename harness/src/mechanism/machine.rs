@@ -19,7 +19,7 @@ use super::{disk, unflushed};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 
 /// A server process as mechanisms see it. A backend says so.
-pub struct Subject {
+pub struct HostedProcess {
     /// The host that it runs on.
     pub host: Rc<dyn Host>,
     /// Which process it is; `None` when it has ended.
@@ -35,24 +35,24 @@ pub struct Subject {
 }
 
 /// Where the server processes of a cluster are. A backend says so.
-pub trait Subjects {
+pub trait HostedProcesses {
     /// A process as mechanisms see it now.
     ///
     /// # Errors
     /// When the cluster has no such process, or its host cannot be asked.
-    fn subject(&self, process: &Process) -> Result<Subject, HostError>;
+    fn subject(&self, process: &Process) -> Result<HostedProcess, HostError>;
 }
 
 /// The machines of a cluster, as faults act on them.
 pub struct ClusterMachine {
-    subjects: Rc<dyn Subjects>,
+    subjects: Rc<dyn HostedProcesses>,
     throttles: RefCell<BTreeMap<Process, Throttle>>,
     tracers: RefCell<BTreeMap<(Process, &'static str), Tracer>>,
 }
 
 impl ClusterMachine {
     /// The machines of these processes.
-    pub fn new(subjects: Rc<dyn Subjects>) -> Self {
+    pub fn new(subjects: Rc<dyn HostedProcesses>) -> Self {
         let (throttles, tracers) = (RefCell::default(), RefCell::default());
         Self { subjects, throttles, tracers }
     }
@@ -80,7 +80,7 @@ impl ClusterMachine {
             }
             Impairment::FullDisk => disk::fill(host, &subject.data).await,
             Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
-                let Subject { data, scratch, .. } = subject;
+                let HostedProcess { data, scratch, .. } = subject;
                 let tracer = Tracer::start(host, &running, impairment, data, scratch).await?;
                 let kind = syscalls::kind(impairment).unwrap_or_default();
                 self.tracers.borrow_mut().insert((process.clone(), kind), tracer);
@@ -164,7 +164,7 @@ impl ClusterMachine {
     async fn look(
         &self,
         process: &Process,
-        subject: &Subject,
+        subject: &HostedProcess,
         impairment: &Impairment,
     ) -> Result<Observation, HostError> {
         let host = &*subject.host;
@@ -201,7 +201,7 @@ impl ClusterMachine {
 }
 
 /// The soft limit that a process has of a resource.
-async fn limit(subject: &Subject, resource: Resource) -> Result<Before, HostError> {
+async fn limit(subject: &HostedProcess, resource: Resource) -> Result<Before, HostError> {
     let soft = limits::soft_limit(&*subject.host, &subject.running()?, resource).await?;
     let soft = match soft {
         LimitValue::Unlimited => None,
@@ -212,7 +212,7 @@ async fn limit(subject: &Subject, resource: Resource) -> Result<Before, HostErro
 
 /// Sets the soft limit as it was, if it is withheld.
 async fn give_back(
-    subject: &Subject,
+    subject: &HostedProcess,
     resource: Resource,
     before: &Before,
 ) -> Result<(), HostError> {
@@ -308,7 +308,7 @@ fn ended() -> Observation {
     Observation { line: "it has ended".to_owned(), in_force: false }
 }
 
-impl Subject {
+impl HostedProcess {
     fn running(&self) -> Result<ProcessIdentity, HostError> {
         let gone = || {
             let host = self.host.name();

@@ -7,25 +7,23 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faults::cut::{Cut, Origin, Reach, Service, Side};
 use faults::degrade::{Condition, Degradation, Degraded};
-use faults::port::{FarEnd, LinkEnds, Network, PortError, Process};
+use faults::port::{Capability, FarEnd, LinkEnds, Network, PortError, Process};
 use faults::tag::Tag;
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use results::record::event::Role;
 
 use super::cut;
-use super::layout::{Layout, Link, Node};
-use super::link::{Links, with_link_to_try};
+use super::layout::{Link, NetworkLayout, NetworkNode};
 use super::loss;
-use super::nfqueue::{Diverted, Hold, Queue};
-use super::nft::{Counters, Nft};
-use super::qdisc::{Qdiscs, probe_netem};
-use crate::cluster::host::{Attempt, ErrorKind, Host, HostError};
+use super::nfqueue::{Diverted, Hold};
+use super::nft::Counters;
+use super::tools::Tools;
+use crate::cluster::host::{Attempt, ErrorKind, HostError};
 
 /// Limit for a connection between nodes. The kernel answers within a millisecond, whatever the
 /// server does; two busy cores make it tens.
@@ -36,53 +34,27 @@ const ROUND_TRIP_LIMIT: Duration = Duration::from_secs(3);
 
 /// A cluster's network, as faults act on it.
 pub struct ClusterNetwork {
-    layout: Layout,
-    tools: BTreeMap<String, Tools>,
-    /// By the name of the host that nodes are plugged into.
-    links: BTreeMap<String, Links>,
+    layout: NetworkLayout,
+    tools: Tools,
     /// Of each node whose packets are held back by a helper.
-    queues: RefCell<BTreeMap<String, (Tag, Rc<Queue>)>>,
+    held: RefCell<BTreeMap<String, Tag>>,
     cuts: RefCell<Vec<Cut>>,
 }
 
-/// What is kept running for a node.
-struct Tools {
-    /// `None` where it is missing.
-    nft: Option<Nft>,
-    qdiscs: Option<Qdiscs>,
-    /// Whether the kernel has netem.
-    netem: bool,
-}
-
 impl ClusterNetwork {
-    /// Starts what is kept running on the hosts, so that faults are prompt. What is missing there is
-    /// told when it is asked for.
+    /// The network of these nodes.
+    pub fn new(layout: NetworkLayout) -> Self {
+        let (tools, held, cuts) = (Tools::new(&layout), RefCell::default(), RefCell::default());
+        Self { layout, tools, held, cuts }
+    }
+
+    /// Starts on the hosts what faults need that are to come, so that they are prompt; whatever else is
+    /// needed is started when it is.
     ///
     /// # Errors
-    /// When a tool that is there does not work.
-    pub async fn start(layout: Layout) -> Result<Self, HostError> {
-        let linked = layout
-            .nodes
-            .iter()
-            .filter_map(|(name, node)| Some((name, &node.host, node.link.as_ref()?)));
-        let tools = try_join_all(linked.clone().map(async |(name, host, link)| {
-            let nft = unless_missing(Nft::start(&**host).await)?;
-            let qdiscs = unless_missing(Qdiscs::start(&**host, &link.interface).await)?;
-            let netem = has_netem(&**host).await;
-            Ok((name.clone(), Tools { nft, qdiscs, netem }))
-        }))
-        .await?;
-        let mut links = BTreeMap::new();
-        for (_, _, link) in linked {
-            let name = link.far.name().to_owned();
-            if !links.contains_key(&name)
-                && let Some(started) = unless_missing(Links::start(&*link.far).await)?
-            {
-                links.insert(name, started);
-            }
-        }
-        let (queues, cuts) = (RefCell::default(), RefCell::default());
-        Ok(Self { tools: tools.into_iter().collect(), layout, links, queues, cuts })
+    /// When a tool is missing, or does not work.
+    pub async fn prepare(&self, needs: &BTreeSet<Capability>) -> Result<(), HostError> {
+        self.tools.prepare(needs).await
     }
 }
 
@@ -142,7 +114,7 @@ impl Network for ClusterNetwork {
 
     async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
         let link = self.link_of(node)?;
-        Ok(self.links_on(link.far.name())?.is_up(&link.far_interface).await?)
+        Ok(self.tools.links(link.far.name()).await?.is_up(&link.far_interface).await?)
     }
 
     async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
@@ -204,7 +176,7 @@ impl ClusterNetwork {
         }
         let each = interfaces
             .iter()
-            .map(async |(far, interfaces)| self.links_on(far)?.set(interfaces, up).await);
+            .map(async |(far, interfaces)| self.tools.links(far).await?.set(interfaces, up).await);
         join_all(each).await.into_iter().collect()
     }
 
@@ -231,27 +203,27 @@ impl ClusterNetwork {
     async fn degrade_one(&self, node: &str, degradation: &Degradation) -> Result<(), HostError> {
         let (interface, spared) = (&self.link_of(node)?.interface, self.layout.observer);
         if let Some(rules) = loss::rules(degradation, interface, spared) {
-            return self.nft(node)?.transact(&rules).await.map(drop);
+            return self.tools.nft(node).await?.transact(&rules).await.map(drop);
         }
-        let Some(hold) = self.hold(node, degradation) else {
-            return self.qdiscs(node)?.add(degradation).await;
+        let Some(hold) = self.hold(node, degradation).await? else {
+            return self.tools.qdiscs(node).await?.add(degradation).await;
         };
-        let host = &self.node(node)?.host;
-        if self.queues.borrow().contains_key(node) {
+        let (host, diverted) = (&*self.node(node)?.host, self.diverted(node, degradation)?);
+        if self.held.borrow().contains_key(node) {
             let there = "it does so already";
             return Err(HostError::new(ErrorKind::Refused, node, "hold packets back", there));
         }
-        let diverted = self.diverted(node, degradation)?;
-        let queue = Queue::start(&**host, &self.layout.kbench, diverted, hold).await?;
-        let held = (degradation.tag.clone(), Rc::new(queue));
-        self.queues.borrow_mut().insert(node.to_owned(), held);
+        self.tools.helper(node).await?.hold(host, hold, &diverted).await?;
+        self.held.borrow_mut().insert(node.to_owned(), degradation.tag.clone());
         Ok(())
     }
 
     /// How packets are held back where the kernel has no discipline for it; `None` where it has.
-    fn hold(&self, node: &str, degradation: &Degradation) -> Option<Hold> {
-        let netem = self.tools.get(node).is_some_and(|tools| tools.netem);
-        Hold::of(degradation.condition).filter(|_| !netem)
+    async fn hold(&self, node: &str, degradation: &Degradation) -> Result<Option<Hold>, HostError> {
+        match Hold::of(degradation.condition) {
+            Some(hold) if !self.tools.has_netem(node).await? => Ok(Some(hold)),
+            _ => Ok(None),
+        }
     }
 
     fn diverted(&self, node: &str, degradation: &Degradation) -> Result<Diverted, HostError> {
@@ -260,20 +232,26 @@ impl ClusterNetwork {
         Ok(Diverted { interface, spared: IpAddr::from(spared), queue })
     }
 
+    /// Whether a helper of ours makes a degradation on a node.
+    fn holds(&self, node: &str, degradation: &Degradation) -> bool {
+        self.held.borrow().get(node) == Some(&degradation.tag)
+    }
+
     async fn restore_one(&self, node: &str, degradation: &Degradation) -> Result<(), HostError> {
         if let Some(end) = loss::end(degradation) {
-            return self.nft(node)?.transact(&end).await.map(drop);
+            return self.tools.nft(node).await?.transact(&end).await.map(drop);
+        }
+        if self.hold(node, degradation).await?.is_none() {
+            return self.tools.qdiscs(node).await?.remove(degradation).await;
         }
         let host = &*self.node(node)?.host;
-        let Some(queue) = self.queue(node, degradation) else {
-            if self.hold(node, degradation).is_some() {
-                // Its helper is gone with the kbench that started it; the rule is not.
-                return self.diverted(node, degradation)?.end(host).await;
-            }
-            return self.qdiscs(node)?.remove(degradation).await;
-        };
-        queue.end(host).await?;
-        self.queues.borrow_mut().remove(node);
+        // First, so that nothing new comes to the queue. Where the helper is gone with the kbench that
+        // started it, the rule is not.
+        self.diverted(node, degradation)?.end(host).await?;
+        if self.holds(node, degradation) {
+            self.tools.helper(node).await?.let_go(host).await?;
+            self.held.borrow_mut().remove(node);
+        }
         Ok(())
     }
 
@@ -283,27 +261,23 @@ impl ClusterNetwork {
         degradation: &Degradation,
     ) -> Result<Option<Degraded>, HostError> {
         if loss::end(degradation).is_some() {
-            let counters = self.nft(node)?.transact("").await?;
+            let counters = self.tools.nft(node).await?.transact("").await?;
             let counted = loss::counted(degradation, &counters);
             return Ok(counted.map(|(touched, seen)| Degraded { by: "nft", touched, seen }));
         }
-        if let Some(queued) = self.qdiscs(node)?.done(degradation).await? {
+        if let Some(queued) = self.tools.qdiscs(node).await?.done(degradation).await? {
             let (by, touched) = match degradation.condition {
                 Condition::Rate(_) => ("tbf", queued.overlimits),
                 _ => ("netem", queued.packets),
             };
             return Ok(Some(Degraded { by, touched, seen: queued.packets }));
         }
-        let Some(queue) = self.queue(node, degradation) else { return Ok(None) };
-        let (touched, seen) = queue.counts(&*self.node(node)?.host).await?;
+        if !self.holds(node, degradation) {
+            return Ok(None);
+        }
+        let host = &*self.node(node)?.host;
+        let (touched, seen) = self.tools.helper(node).await?.counts(host).await?;
         Ok(Some(Degraded { by: "NFQUEUE", touched, seen }))
-    }
-
-    /// The queue that makes a degradation on a node.
-    fn queue(&self, node: &str, degradation: &Degradation) -> Option<Rc<Queue>> {
-        let queues = self.queues.borrow();
-        let (of, queue) = queues.get(node)?;
-        (*of == degradation.tag).then(|| Rc::clone(queue))
     }
 
     /// Carries out a transaction on each node, at the same time; the counters after it.
@@ -311,9 +285,9 @@ impl ClusterNetwork {
         &self,
         rules: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, Counters>, HostError> {
-        let each = rules
-            .iter()
-            .map(async |(node, text)| Ok((node.clone(), self.nft(node)?.transact(text).await?)));
+        let each = rules.iter().map(async |(node, text)| {
+            Ok((node.clone(), self.tools.nft(node).await?.transact(text).await?))
+        });
         join_all(each).await.into_iter().collect()
     }
 
@@ -347,50 +321,15 @@ impl ClusterNetwork {
         self.layout.nodes.keys().cloned().collect()
     }
 
-    fn node(&self, name: &str) -> Result<&Node, HostError> {
-        let none = || HostError::new(ErrorKind::Gone, name, "be found", "there is no such node");
-        self.layout.nodes.get(name).ok_or_else(none)
+    fn node(&self, name: &str) -> Result<&NetworkNode, HostError> {
+        self.layout.node(name)
     }
 
     fn link_of(&self, node: &str) -> Result<&Link, HostError> {
-        let none = || unsupported(node, "it has no network of its own");
-        self.node(node)?.link.as_ref().ok_or_else(none)
-    }
-
-    fn links_on(&self, far: &str) -> Result<&Links, HostError> {
-        self.links.get(far).ok_or_else(|| unsupported(far, "`ip` is missing (package iproute2)"))
-    }
-
-    fn nft(&self, node: &str) -> Result<&Nft, HostError> {
-        self.link_of(node)?;
-        let nft = self.tools.get(node).and_then(|tools| tools.nft.as_ref());
-        nft.ok_or_else(|| unsupported(node, "`nft` is missing (package nftables)"))
-    }
-
-    fn qdiscs(&self, node: &str) -> Result<&Qdiscs, HostError> {
-        self.link_of(node)?;
-        let qdiscs = self.tools.get(node).and_then(|tools| tools.qdiscs.as_ref());
-        qdiscs.ok_or_else(|| unsupported(node, "`tc` is missing (package iproute2)"))
+        self.layout.link(node)
     }
 }
 
 fn failed(what: String, error: HostError) -> PortError {
     PortError::from(error).context(what)
-}
-
-fn unsupported(host: &str, why: &str) -> HostError {
-    HostError::new(ErrorKind::Unsupported, host, "have faults of the network", why)
-}
-
-async fn has_netem(host: &dyn Host) -> bool {
-    let probe = async |link: &str| probe_netem(host, link).await;
-    with_link_to_try(host, probe).await.is_ok()
-}
-
-fn unless_missing<T>(started: Result<T, HostError>) -> Result<Option<T>, HostError> {
-    match started {
-        Ok(tool) => Ok(Some(tool)),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-        Err(error) => Err(error),
-    }
 }

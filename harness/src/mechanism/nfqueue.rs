@@ -20,9 +20,6 @@ use crate::cluster::host::{Command, ErrorKind, Host, HostError, Resident};
 /// Number of the queue that is tried out; those of faults are lower.
 const PROBED: u16 = 0x9000;
 
-/// Limit for the helper to let go of every packet, and end.
-const END_LIMIT: Duration = Duration::from_secs(5);
-
 /// Which packets are held back, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hold {
@@ -49,11 +46,81 @@ impl Hold {
     }
 }
 
-/// Packets of one host, held back until this is ended. Dropped, it lets them pass.
-pub(super) struct Queue {
-    /// `None` once it was ended.
-    helper: Mutex<Option<Box<dyn Resident>>>,
-    diverted: Diverted,
+/// The helper of one host: it stands by until packets are to be held back.
+pub(super) struct Helper(Mutex<Box<dyn Resident>>);
+
+impl Helper {
+    /// Starts it. That takes as long as it takes to load kbench: it is done ahead.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) async fn start(host: &dyn Host, kbench: &Path) -> Result<Self, HostError> {
+        let program = kbench.to_string_lossy();
+        let command = Command::new(program).arg(helper::SUBCOMMAND).supposing(helper::DONE);
+        let mut resident = host.keep(&command).await?;
+        done(host, resident.line().await?)?;
+        Ok(Self(Mutex::new(resident)))
+    }
+
+    /// Holds the diverted packets back from now on.
+    ///
+    /// # Errors
+    /// When `iptables` is missing, or the kernel refuses.
+    pub(super) async fn hold(
+        &self,
+        host: &dyn Host,
+        hold: Hold,
+        diverted: &Diverted,
+    ) -> Result<(), HostError> {
+        let (Hold { percent, by, jitter }, queue) = (hold, diverted.queue);
+        let (by, jitter) = (by.as_micros(), jitter.as_micros());
+        let request = format!("{} {queue} {percent} {by} {jitter}", helper::HOLD);
+        // Either may be first: without a reader packets pass.
+        let held = async { done(host, Some(self.ask(host, &request).await?)) };
+        let outcome = try_join(held, diverted.start(host)).await.map(drop);
+        if outcome.is_err() {
+            // What is wrong is the error of before.
+            diverted.end(host).await.ok();
+        }
+        outcome
+    }
+
+    /// Packets held back, and packets seen, since they are held back.
+    ///
+    /// # Errors
+    /// When the helper is gone.
+    pub(super) async fn counts(&self, host: &dyn Host) -> Result<(u64, u64), HostError> {
+        let line = self.ask(host, helper::COUNT).await?;
+        let counts = line
+            .split_once(' ')
+            .and_then(|(held, seen)| Some((held.parse().ok()?, seen.parse().ok()?)));
+        counts.ok_or_else(|| failed(host, &line))
+    }
+
+    /// Lets go of every packet; to be asked when none is diverted any more.
+    ///
+    /// # Errors
+    /// When the helper is gone.
+    pub(super) async fn let_go(&self, host: &dyn Host) -> Result<(), HostError> {
+        done(host, Some(self.ask(host, helper::LET_GO).await?))
+    }
+
+    async fn ask(&self, host: &dyn Host, request: &str) -> Result<String, HostError> {
+        let mut helper = self.0.lock().await;
+        helper.send(&format!("{request}\n")).await?;
+        helper.line().await?.ok_or_else(|| failed(host, GONE))
+    }
+}
+
+/// Why a helper does nothing any more.
+const GONE: &str = "its helper has ended";
+
+/// What the helper said where it has nothing else to say.
+fn done(host: &dyn Host, line: Option<String>) -> Result<(), HostError> {
+    match line.as_deref() {
+        Some(helper::DONE) => Ok(()),
+        said => Err(failed(host, said.unwrap_or(GONE))),
+    }
 }
 
 /// Packets that go to a queue: those that come in on the interface, but not from whom is spared.
@@ -63,65 +130,6 @@ pub(super) struct Diverted {
     pub(super) spared: IpAddr,
     /// The queue's number.
     pub(super) queue: u16,
-}
-
-impl Queue {
-    /// Holds the diverted packets back from now on.
-    ///
-    /// # Errors
-    /// When the helper or `iptables` is missing, or the kernel refuses.
-    pub(super) async fn start(
-        host: &dyn Host,
-        kbench: &Path,
-        diverted: Diverted,
-        hold: Hold,
-    ) -> Result<Self, HostError> {
-        let mut helper = host.keep(&helper_command(kbench, diverted.queue, hold)).await?;
-        // Either may be first: without a reader packets pass.
-        let ready = async {
-            match helper.line().await?.as_deref() {
-                Some(helper::READY) => Ok(()),
-                said => Err(failed(host, said.unwrap_or("its helper ended"))),
-            }
-        };
-        if let Err(error) = try_join(ready, diverted.start(host)).await {
-            // What is wrong is the error of before.
-            diverted.end(host).await.ok();
-            return Err(error);
-        }
-        Ok(Self { helper: Mutex::new(Some(helper)), diverted })
-    }
-
-    /// Packets held back, and packets seen.
-    ///
-    /// # Errors
-    /// When the helper is gone.
-    pub(super) async fn counts(&self, host: &dyn Host) -> Result<(u64, u64), HostError> {
-        let mut helper = self.helper.lock().await;
-        let Some(helper) = helper.as_mut() else {
-            return Err(failed(host, "it does so no longer"));
-        };
-        helper.send("\n").await?;
-        let line = helper.line().await?;
-        let counts = line.as_deref().and_then(|line| {
-            let (held, seen) = line.split_once(' ')?;
-            Some((held.parse().ok()?, seen.parse().ok()?))
-        });
-        counts.ok_or_else(|| failed(host, line.as_deref().unwrap_or("its helper has ended")))
-    }
-
-    /// Lets go of every packet.
-    ///
-    /// # Errors
-    /// When `iptables` refuses, or the helper cannot be ended.
-    pub(super) async fn end(&self, host: &dyn Host) -> Result<(), HostError> {
-        // First, so that nothing new comes to the queue.
-        self.diverted.end(host).await?;
-        match self.helper.lock().await.take() {
-            Some(helper) => helper.end(None, END_LIMIT).await,
-            None => Ok(()),
-        }
-    }
 }
 
 /// Removes the rule as often as it is there.
@@ -149,14 +157,6 @@ impl Diverted {
     }
 }
 
-fn helper_command(kbench: &Path, queue: u16, hold: Hold) -> Command {
-    let Hold { percent, by, jitter } = hold;
-    let numbers = [u128::from(queue), u128::from(percent), by.as_micros(), jitter.as_micros()];
-    let numbers = numbers.map(|number| number.to_string());
-    let program = kbench.to_string_lossy();
-    Command::new(program).arg(helper::SUBCOMMAND).args(numbers).supposing(helper::READY)
-}
-
 fn failed(host: &dyn Host, why: &str) -> HostError {
     HostError::other(host.name(), "hold packets back", why)
 }
@@ -169,9 +169,13 @@ pub(super) async fn probe(host: &dyn Host, kbench: &Path, link: &str) -> Result<
     let hold = Hold { percent: 1, by: Duration::ZERO, jitter: Duration::ZERO };
     let spared = IpAddr::from([198, 18, 0, 1]);
     let diverted = Diverted { interface: link.to_owned(), spared, queue: PROBED };
-    let queue = Queue::start(host, kbench, diverted, hold).await.map_err(|error| {
+    let tried = async {
+        let helper = Helper::start(host, kbench).await?;
+        helper.hold(host, hold, &diverted).await
+    };
+    tried.await.map_err(|error| {
         let why = format!("no netem, and no NFQUEUE: {}", error.why());
         HostError::new(ErrorKind::Unsupported, host.name(), "hold packets back", why)
     })?;
-    queue.end(host).await
+    diverted.end(host).await
 }

@@ -29,7 +29,7 @@ pub(super) struct Tracer {
 }
 
 /// What is injected into which calls.
-struct Injection {
+struct SyscallInjection {
     /// A word for file names, and what tells tracers of one process apart.
     kind: &'static str,
     /// The calls, separated by commas.
@@ -40,9 +40,9 @@ struct Injection {
     of_data: bool,
 }
 
-fn injection(impairment: &Impairment) -> Option<Injection> {
+fn injection(impairment: &Impairment) -> Option<SyscallInjection> {
     let injection = |kind, calls: &str, effect: &str, of_data| {
-        Some(Injection { kind, calls: calls.to_owned(), effect: effect.to_owned(), of_data })
+        Some(SyscallInjection { kind, calls: calls.to_owned(), effect: effect.to_owned(), of_data })
     };
     match impairment {
         Impairment::ReadOnlyDisk => injection("read-only", WRITES, "error=EROFS", true),
@@ -72,7 +72,7 @@ impl Tracer {
         data: &Path,
         scratch: &Path,
     ) -> Result<Self, HostError> {
-        let Some(Injection { kind, calls, effect, of_data }) = injection(impairment) else {
+        let Some(SyscallInjection { kind, calls, effect, of_data }) = injection(impairment) else {
             let why = format!("there is no system call for a {impairment}");
             return Err(HostError::new(ErrorKind::Unsupported, host.name(), "trace", why));
         };

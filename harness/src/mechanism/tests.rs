@@ -13,11 +13,11 @@ use faults::tag::Tag;
 use faults::undo::{Script, Undo};
 use results::record::event::Role;
 
-use super::cut::Ports;
-use super::layout::{Layout, Link, Node};
-use super::machine::{ClusterMachine, Subject, Subjects};
+use super::cut::TcpPorts;
+use super::layout::{Link, NetworkLayout, NetworkNode};
+use super::machine::{ClusterMachine, HostedProcess, HostedProcesses};
 use super::network::ClusterNetwork;
-use super::nfqueue::{Diverted, Hold, Queue};
+use super::nfqueue::{Diverted, Helper, Hold};
 use crate::cluster::host::recording::{Recording, RecordingHost};
 use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
 use crate::cluster::local::LocalHost;
@@ -70,7 +70,7 @@ fn tag(entry: u64) -> Tag {
 }
 
 /// What two hosts that only record would be asked: a layout of them, with what they record.
-fn recorded() -> (Layout, Recording) {
+fn recorded() -> (NetworkLayout, Recording) {
     let recording = Recording::default();
     let host = |name: &str, files: &[(&str, &str)]| -> Rc<dyn Host> {
         Rc::new(RecordingHost::new(name, &recording, files.iter().copied()))
@@ -84,14 +84,14 @@ fn recorded() -> (Layout, Recording) {
         };
         let name = format!("node{index}");
         let address = Ipv4Addr::new(198, 18, 0, 10 + index);
-        (name.clone(), Node { host: host(&name, &[]), address, link: Some(link) })
+        (name.clone(), NetworkNode { host: host(&name, &[]), address, link: Some(link) })
     };
-    let layout = Layout {
+    let layout = NetworkLayout {
         nodes: [node(1), node(2)].into(),
         here: Rc::clone(&here),
         clients: Ipv4Addr::new(198, 18, 0, 1),
         observer: Ipv4Addr::new(198, 18, 0, 2),
-        ports: Ports { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 },
+        ports: TcpPorts { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 },
         kbench: "kbench".into(),
     };
     (layout, recording)
@@ -101,7 +101,8 @@ fn recorded() -> (Layout, Recording) {
 fn dry_run(work: impl AsyncFnOnce(&ClusterNetwork) -> Result<(), PortError>) -> String {
     let (layout, recording) = recorded();
     block_on(async {
-        let network = ClusterNetwork::start(layout).await.unwrap();
+        let network = ClusterNetwork::new(layout);
+        network.prepare(&LINKS.into()).await.unwrap();
         let ready = recording.text().len();
         work(&network).await.unwrap();
         recording.text().split_off(ready)
@@ -155,17 +156,20 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
     block_on(async {
         let (host, spared) = (&*layout.nodes["node1"].host, layout.observer.into());
         let diverted = Diverted { interface: "eth0".into(), spared, queue: 27490 };
-        let queue = Queue::start(host, &layout.kbench, diverted, hold).await.unwrap();
-        queue.end(host).await.unwrap();
+        let helper = Helper::start(host, &layout.kbench).await.unwrap();
+        helper.hold(host, hold, &diverted).await.unwrap();
+        diverted.end(host).await.unwrap();
+        helper.let_go(host).await.unwrap();
     });
     let text = recording.text();
     let rule = "-i eth0 '!' -s 198.18.0.2 -j NFQUEUE --queue-num 27490 --queue-bypass";
     let expected = [
-        "node1$ kbench __hold-packets 27490 100 100000 0 &".to_owned(),
+        "node1$ kbench __hold-packets &".to_owned(),
+        "node1:kbench< hold 27490 100 100000 0".to_owned(),
         format!("node1$ iptables -w -I INPUT {rule}"),
         "node1$ sh -c 'while iptables -w -D INPUT \"$@\"; do :; done 2>/dev/null".to_owned(),
         format!("! iptables -w -C INPUT \"$@\" 2>/dev/null' sh {rule}"),
-        "node1:kbench< (end of input)".to_owned(),
+        "node1:kbench< let-go".to_owned(),
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 }
@@ -173,9 +177,9 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
 /// One process on a host that only records.
 struct OneProcess(Rc<dyn Host>);
 
-impl Subjects for OneProcess {
-    fn subject(&self, _: &Process) -> Result<Subject, HostError> {
-        Ok(Subject {
+impl HostedProcesses for OneProcess {
+    fn subject(&self, _: &Process) -> Result<HostedProcess, HostError> {
+        Ok(HostedProcess {
             host: Rc::clone(&self.0),
             process: Some(ProcessIdentity {
                 boot_id: "b".into(),
@@ -264,11 +268,11 @@ async fn one_node() -> ClusterNetwork {
         far: Rc::clone(&host),
         far_interface: "kb1".to_owned(),
     };
-    let node = Node { host, address: Ipv4Addr::new(198, 18, 0, 11), link: Some(link) };
+    let node = NetworkNode { host, address: Ipv4Addr::new(198, 18, 0, 11), link: Some(link) };
     let (mut layout, _) = recorded();
     layout.nodes = [("node1".to_owned(), node.clone())].into();
     layout.here = node.host;
-    ClusterNetwork::start(layout).await.unwrap()
+    ClusterNetwork::new(layout)
 }
 
 #[test]

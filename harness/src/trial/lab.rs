@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faults::plan::Plan;
 use faults::port::{Capability, Process, ProcessState};
 use faults::until;
 use workloads::{Killed, Load};
 
 use super::PROBE_TOPIC;
 use crate::admin::{Admin, NewTopic};
-use crate::cluster::Backend;
+use crate::cluster::RunningCluster;
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
 use crate::cluster::local::{LocalCluster, Setup, data_dir};
@@ -37,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The cluster of a trial.
 pub struct Lab {
-    pub(super) cluster: Box<dyn Backend>,
+    pub(super) cluster: Box<dyn RunningCluster>,
     pub(super) kafka: Kafka,
     pub(super) admin: Admin,
     /// The consumer group of the load, if it has one.
@@ -191,6 +192,7 @@ async fn cluster(
     lab: u8,
 ) -> Result<(LocalCluster, Kafka), Failure> {
     let kafka = provision::provide(&spec.kafka)?;
+    let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
     let setup = Setup {
         topology: &spec.cluster,
         kafka: &kafka,
@@ -199,7 +201,8 @@ async fn cluster(
         data: data_dir(spec.mode, files),
         logs: files.join("logs"),
         recorder: Arc::clone(recorder),
-        settable_clocks: sets_clocks(spec),
+        settable_clocks: faults.contains(&Capability::Clock),
+        faults,
         others: provision::of_plan(spec.plan.as_ref())?,
     };
     let cluster = match &spec.kept {
@@ -221,11 +224,6 @@ fn watched(spec: &RunSpec, cluster: &LocalCluster, recorder: &Arc<Recorder>) -> 
         members.add_topic(&topic.name, &topic.assignment);
     }
     Watched { members, recorder: Arc::clone(recorder) }
-}
-
-/// Whether a fault of the plan sets clocks.
-fn sets_clocks(spec: &RunSpec) -> bool {
-    spec.plan.as_ref().is_some_and(|plan| plan.needs().contains(&Capability::Clock))
 }
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.

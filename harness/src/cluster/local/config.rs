@@ -8,7 +8,7 @@ use faults::port::Process;
 use results::record::event::Role;
 
 use super::LocalServers;
-use super::process::Command;
+use super::process::ServerCommand;
 use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
 
@@ -77,7 +77,7 @@ fn settings(servers: &LocalServers, process: &Process) -> BTreeMap<String, Strin
 }
 
 /// The command line of a process.
-pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<Command> {
+pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<ServerCommand> {
     let (server, main) = match process.role {
         Role::Broker => (&servers.topology.broker, "kafka.Kafka"),
         Role::Zookeeper => {
@@ -120,5 +120,5 @@ pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<C
     let host = servers.host(&process.node).map_err(io::Error::other)?;
     // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns.
     unsafe { command.pre_exec(host.enter()) };
-    Ok(Command { command, dump_path })
+    Ok(ServerCommand { command, dump_path })
 }

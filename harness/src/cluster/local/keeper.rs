@@ -8,6 +8,7 @@
 mod client;
 mod protocol;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -81,6 +82,7 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         logs: dir.join("logs"),
         recorder,
         settable_clocks: spec.clocks,
+        faults: BTreeSet::new(),
     })
     .await?;
     let servers = Rc::clone(&cluster.servers);

@@ -16,7 +16,7 @@ use crate::kernel;
 use crate::recorder::Recorder;
 
 /// How a process is started.
-pub(super) struct Command {
+pub(super) struct ServerCommand {
     /// The program, its arguments, and what happens between fork and exec.
     pub(super) command: tokio::process::Command,
     /// Where the JVM dumps a class archive when it ends by itself.
@@ -39,12 +39,12 @@ impl Server {
     /// kernel tells it.
     pub(super) fn start(
         process: &Process,
-        command: Command,
+        command: ServerCommand,
         log: &Path,
         recorder: Arc<Recorder>,
     ) -> io::Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
-        let Command { mut command, dump_path } = command;
+        let ServerCommand { mut command, dump_path } = command;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

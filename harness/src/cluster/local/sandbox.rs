@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use enter::{SUBCOMMAND as ENTER, execute, main as enter_main};
 pub use init::{DATA, SUBCOMMAND, main as init_main};
-pub use network::{CLIENTS, LINK, Network, OBSERVER, observers_end};
-pub use probe::{Attempt, ModeError, TRY, choose, probe, probe_capability, try_main};
+pub use network::{CLIENTS, LINK, OBSERVER, SandboxNetwork, observers_end};
+pub use probe::{ModeError, SandboxAttempt, TRY, choose, probe, probe_capability, try_main};
 pub use spawn::{SandboxChild, enter, spawn, spawn_kept};
 
 /// How a local cluster is isolated from the host, best first.

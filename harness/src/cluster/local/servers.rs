@@ -19,14 +19,14 @@ use results::record::event::{EventKind, ProcessEnd, Role};
 
 use super::keeper::Keeper;
 use super::process::Server;
-use super::sandbox::Network;
+use super::sandbox::SandboxNetwork;
 use super::{LocalHost, Setup, capacity, config, ready};
 use crate::cluster::answers;
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
-use crate::mechanism::machine::{Subject, Subjects};
+use crate::mechanism::machine::{HostedProcess, HostedProcesses};
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::Topology;
@@ -46,7 +46,7 @@ pub struct LocalServers {
     /// Other versions that brokers can be started from, and who is.
     others: RefCell<Vec<Kafka>>,
     upgraded: RefCell<BTreeMap<Process, Kafka>>,
-    network: Network,
+    network: SandboxNetwork,
     /// By the nodes' names.
     hosts: BTreeMap<String, Rc<LocalHost>>,
     data: PathBuf,
@@ -66,7 +66,7 @@ impl LocalServers {
     /// written.
     pub(super) async fn prepare(
         setup: Setup<'_>,
-        network: Network,
+        network: SandboxNetwork,
         hosts: BTreeMap<String, Rc<LocalHost>>,
     ) -> Result<Self, Failure> {
         let (mode, settable_clocks) = (setup.mode, setup.settable_clocks);
@@ -90,7 +90,7 @@ impl LocalServers {
     /// An infrastructure failure when the keeper does not answer.
     pub(super) async fn attach(
         setup: Setup<'_>,
-        network: Network,
+        network: SandboxNetwork,
         hosts: BTreeMap<String, Rc<LocalHost>>,
         keeper: Keeper,
     ) -> Result<Self, Failure> {
@@ -109,7 +109,7 @@ impl LocalServers {
 
     fn new(
         setup: Setup<'_>,
-        network: Network,
+        network: SandboxNetwork,
         hosts: BTreeMap<String, Rc<LocalHost>>,
         keeper: Option<Keeper>,
     ) -> Self {
@@ -457,11 +457,11 @@ impl ServerProcesses for LocalServers {
     }
 }
 
-impl Subjects for LocalServers {
-    fn subject(&self, process: &Process) -> Result<Subject, HostError> {
+impl HostedProcesses for LocalServers {
+    fn subject(&self, process: &Process) -> Result<HostedProcess, HostError> {
         let identity = self.identity(process);
         let faketime = self.faketime.clone();
-        Ok(Subject {
+        Ok(HostedProcess {
             host: self.host(&process.node)?,
             process: identity,
             data: self.data_dir(process),

@@ -1,15 +1,14 @@
 //! The process that holds packets back, on the host whose packets they are.
 //!
-//! Only a packet's number comes here, the packet itself stays with the kernel. For each line on its
-//! standard input the helper writes how many packets it has held back, and how many it has seen; at
-//! the end of the input it lets go of all and ends.
+//! Only a packet's number comes here, the packet itself stays with the kernel. The helper says when it is
+//! there, answers each request on its standard input by a line, and at the end of the input lets go of
+//! all packets and ends. As long as it is not told to hold packets back it waits for that alone.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
 use nfq::Message;
@@ -20,8 +19,17 @@ use super::Hold;
 /// The hidden subcommand under which kbench starts itself as the helper.
 pub const SUBCOMMAND: &str = "__hold-packets";
 
-/// What the helper writes when it reads the queue.
-pub(super) const READY: &str = "ready";
+/// The answer to a request that has no other one, and what the helper begins with.
+pub(super) const DONE: &str = "done";
+
+/// The request to hold packets back: number of the queue, percent, microseconds, jitter.
+pub(super) const HOLD: &str = "hold";
+
+/// The request for the counts: packets held back, packets seen.
+pub(super) const COUNT: &str = "count";
+
+/// The request to let go of every packet, and to stand by.
+pub(super) const LET_GO: &str = "let-go";
 
 /// Packets that the kernel keeps for us at most; more than that pass at once.
 const MOST_PACKETS: u32 = 100_000;
@@ -29,17 +37,9 @@ const MOST_PACKETS: u32 = 100_000;
 /// How often the queue is looked at: delays are late by at most this.
 const LOOK: Duration = Duration::from_micros(500);
 
-#[derive(Default)]
-struct Shared {
-    ended: AtomicBool,
-    held: AtomicU64,
-    seen: AtomicU64,
-}
-
-/// Is the helper of the queue with this number; times are in microseconds.
-pub fn main(queue: u16, percent: u8, by: u64, jitter: u64) -> ExitCode {
-    let [by, jitter] = [by, jitter].map(Duration::from_micros);
-    match hold_packets(queue, Hold { percent, by, jitter }) {
+/// Is the helper.
+pub fn main() -> ExitCode {
+    match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -48,22 +48,72 @@ pub fn main(queue: u16, percent: u8, by: u64, jitter: u64) -> ExitCode {
     }
 }
 
-fn hold_packets(queue: u16, hold: Hold) -> io::Result<()> {
-    let queue = open(queue)?;
-    let shared = Arc::new(Shared::default());
-    println!("{READY}");
-    let told = Arc::clone(&shared);
+fn serve() -> io::Result<()> {
+    println!("{DONE}");
+    let (sender, requests) = mpsc::channel();
     std::thread::Builder::new().name("requests".to_owned()).spawn(move || {
-        for _ in io::stdin().lock().lines() {
-            let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            let counts = format!("{} {}\n", read(&told.held), read(&told.seen));
-            // Nobody listens: the end of the input is next.
-            io::stdout().write_all(counts.as_bytes()).ok();
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
         }
-        told.ended.store(true, Ordering::Relaxed);
     })?;
-    let waiting = BinaryHeap::new();
-    Reader { queue, hold, shared, waiting, count: 0, last: Instant::now() }.read()
+    let mut holder = None;
+    loop {
+        let Some(holds) = &mut holder else {
+            // Nothing to do until it is told.
+            let Ok(request) = requests.recv() else { return Ok(()) };
+            answer(&request, &mut holder)?;
+            continue;
+        };
+        match requests.try_recv() {
+            Ok(request) => answer(&request, &mut holder)?,
+            Err(TryRecvError::Disconnected) => return holds.let_all_go(),
+            Err(TryRecvError::Empty) => {
+                holds.take()?;
+                holds.let_go(Instant::now())?;
+                // The library does not say when a packet comes.
+                std::thread::sleep(LOOK);
+            }
+        }
+    }
+}
+
+/// Does what a request asks for, and says so.
+fn answer(request: &str, holder: &mut Option<Holder>) -> io::Result<()> {
+    match (request, holder.as_mut()) {
+        (COUNT, Some(Holder { held, seen, .. })) => println!("{held} {seen}"),
+        (LET_GO, Some(holds)) => {
+            holds.let_all_go()?;
+            *holder = None;
+            println!("{DONE}");
+        }
+        (COUNT | LET_GO, None) => println!("no packets are held back"),
+        _ => match hold_of(request) {
+            Some((number, hold)) => match open(number) {
+                Ok(queue) => {
+                    *holder = Some(Holder::of(queue, hold));
+                    println!("{DONE}");
+                }
+                Err(error) => println!("the queue {number} cannot be opened: {error}"),
+            },
+            None => println!("`{request}` is no request"),
+        },
+    }
+    Ok(())
+}
+
+/// What a request to hold packets back asks for, and the number of the queue.
+fn hold_of(request: &str) -> Option<(u16, Hold)> {
+    let mut words = request.split(' ');
+    if words.next() != Some(HOLD) {
+        return None;
+    }
+    let queue = words.next()?.parse().ok()?;
+    let percent = words.next()?.parse().ok().filter(|percent| *percent <= 100)?;
+    let mut time = || Some(Duration::from_micros(words.next()?.parse().ok()?));
+    let (by, jitter) = (time()?, time()?);
+    words.next().is_none().then_some((queue, Hold { percent, by, jitter }))
 }
 
 /// The queue with this number, of the network namespace that this process is in.
@@ -79,12 +129,13 @@ fn open(number: u16) -> io::Result<nfq::Queue> {
     Ok(queue)
 }
 
-struct Reader {
+/// What holds packets back.
+struct Holder {
     queue: nfq::Queue,
     hold: Hold,
-    shared: Arc<Shared>,
     waiting: BinaryHeap<Reverse<Waiting>>,
-    count: u64,
+    held: u64,
+    seen: u64,
     /// When the last of those whose order stays is due.
     last: Instant,
 }
@@ -116,14 +167,14 @@ impl Ord for Waiting {
     }
 }
 
-impl Reader {
-    fn read(&mut self) -> io::Result<()> {
-        while !self.shared.ended.load(Ordering::Relaxed) {
-            self.take()?;
-            self.let_go(Instant::now())?;
-            // The library does not say when a packet comes.
-            std::thread::sleep(LOOK);
-        }
+impl Holder {
+    fn of(queue: nfq::Queue, hold: Hold) -> Self {
+        let (waiting, last) = (BinaryHeap::new(), Instant::now());
+        Self { queue, hold, waiting, held: 0, seen: 0, last }
+    }
+
+    /// Lets go of every packet, due or not.
+    fn let_all_go(&mut self) -> io::Result<()> {
         self.take()?;
         while let Some(Reverse(next)) = self.waiting.pop() {
             self.queue.verdict(next.packet)?;
@@ -133,26 +184,25 @@ impl Reader {
 
     /// Takes every packet that has come.
     fn take(&mut self) -> io::Result<()> {
+        let Hold { percent, by, jitter } = self.hold;
         loop {
             let packet = match self.queue.recv() {
                 Ok(packet) => packet,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.shared.seen.fetch_add(1, Ordering::Relaxed);
-            let Hold { percent, by, jitter } = self.hold;
+            self.seen += 1;
             let mut random = rand::rng();
             if random.random_range(0..100) >= percent {
                 self.queue.verdict(packet)?;
                 continue;
             }
-            self.shared.held.fetch_add(1, Ordering::Relaxed);
+            self.held += 1;
             let spread = jitter.mul_f64(random.random_range(0.0..=2.0));
             let due = Instant::now() + (by + spread).saturating_sub(jitter);
             // Later packets do not overtake: TCP would take that for loss.
             self.last = self.last.max(due);
-            self.count += 1;
-            self.waiting.push(Reverse(Waiting { due: self.last, number: self.count, packet }));
+            self.waiting.push(Reverse(Waiting { due: self.last, number: self.held, packet }));
         }
     }
 
@@ -164,5 +214,28 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_strictly() {
+        let [by, jitter] = [100_000, 20].map(Duration::from_micros);
+        let hold = Hold { percent: 10, by, jitter };
+        assert_eq!(hold_of("hold 4711 10 100000 20"), Some((4711, hold)));
+        for wrong in [
+            "hold",
+            "hold 1 10 1",
+            "hold 1 10 1 2 3",
+            "hold 1 101 1 2",
+            "hold 70000 1 1 2",
+            "hole 1 1 1 1",
+            "",
+        ] {
+            assert_eq!(hold_of(wrong), None, "{wrong}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use nix::sched::{CloneFlags, setns};
 
 use super::Mode;
-use super::init::{self, Step, at};
+use super::init::{self, Made, at};
 use crate::cluster::host::ProcessIdentity;
 use crate::cluster::local::leftovers;
 
@@ -28,7 +28,7 @@ pub fn main(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> ExitCode
     init::exit_code(run(mode, lab, command))
 }
 
-fn run(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> Step<ExitCode> {
+fn run(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> Made<ExitCode> {
     if !mode.has_namespaces() {
         return init::loopback(command);
     }
@@ -62,7 +62,7 @@ pub fn execute(
 }
 
 /// Enters the namespaces of the sandbox; what is started from now on is a process of it.
-fn join(mode: Mode, lab: &ProcessIdentity) -> Step<()> {
+fn join(mode: Mode, lab: &ProcessIdentity) -> Made<()> {
     let of = |name| File::open(format!("/proc/{}/ns/{name}", lab.pid));
     let mut all = vec![];
     if mode == Mode::UserNamespaces {

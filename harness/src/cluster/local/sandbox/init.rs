@@ -32,7 +32,7 @@ pub const DATA: &str = "KBENCH_DATA";
 const CANNOT: u8 = 4;
 
 /// Why there is no sandbox: which step failed.
-pub(super) type Step<T> = Result<T, (&'static str, io::Error)>;
+pub(super) type Made<T> = Result<T, (&'static str, io::Error)>;
 
 /// Runs `kbench COMMAND` in a sandbox; called by `main` before anything else.
 pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
@@ -48,7 +48,7 @@ pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
 }
 
 /// The exit code of the sandbox; says why when there is none.
-pub(super) fn exit_code(outcome: Step<ExitCode>) -> ExitCode {
+pub(super) fn exit_code(outcome: Made<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|(step, error)| {
         eprintln!("the sandbox cannot {step}: {error}");
         ExitCode::from(CANNOT)
@@ -57,7 +57,7 @@ pub(super) fn exit_code(outcome: Step<ExitCode>) -> ExitCode {
 
 /// Without namespaces: every process of the trial that loses its parent becomes our child, and is
 /// ended before we are. Then nobody writes into the data any more, and it can be removed.
-pub(super) fn loopback(command: &[OsString]) -> Step<ExitCode> {
+pub(super) fn loopback(command: &[OsString]) -> Made<ExitCode> {
     prctl::set_child_subreaper(true).map_err(at("adopt orphans"))?;
     let code = runner(command);
     loop {
@@ -77,7 +77,7 @@ fn children() -> Vec<Pid> {
 }
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
-fn enter(mode: Mode, command: &[OsString]) -> Step<ExitCode> {
+fn enter(mode: Mode, command: &[OsString]) -> Made<ExitCode> {
     make_namespaces(mode)?;
     let signals = block_signals()?;
     let (alive, held) = io::pipe().map_err(|error| ("make a pipe", error))?;
@@ -107,7 +107,7 @@ fn still_held(alive: &io::PipeReader) -> io::Result<bool> {
 }
 
 /// Makes the namespaces of `mode`, with the caller as their root.
-fn make_namespaces(mode: Mode) -> Step<()> {
+fn make_namespaces(mode: Mode) -> Made<()> {
     let (uid, gid) = (getuid(), getgid());
     let rest = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
@@ -126,7 +126,7 @@ fn make_namespaces(mode: Mode) -> Step<()> {
 }
 
 /// Gives the sandbox a `/proc` and a `/run` of its own, and keeps its mounts to itself.
-fn mount_own() -> Step<()> {
+fn mount_own() -> Made<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(at("keep its mounts to itself"))?;
@@ -137,7 +137,7 @@ fn mount_own() -> Step<()> {
 }
 
 /// Starts the runner and attends it.
-pub(super) fn runner(command: &[OsString]) -> Step<ExitCode> {
+pub(super) fn runner(command: &[OsString]) -> Made<ExitCode> {
     let signals = block_signals()?;
     let mut kbench = Command::new(own());
     kbench.args(command).stdin(Stdio::null());
@@ -148,7 +148,7 @@ pub(super) fn runner(command: &[OsString]) -> Step<ExitCode> {
 }
 
 /// Forwards signals to `child` and reaps orphans until it ends; its exit code is ours.
-fn attend(child: Pid, signals: &SigSet) -> Step<ExitCode> {
+fn attend(child: Pid, signals: &SigSet) -> Made<ExitCode> {
     loop {
         match signals.wait().map_err(at("wait for signals"))? {
             Signal::SIGCHLD => {
@@ -194,7 +194,7 @@ fn remove_data(data: &Path) {
 }
 
 /// Blocks the signals that are attended to, so that none is lost before the first wait.
-fn block_signals() -> Step<SigSet> {
+fn block_signals() -> Made<SigSet> {
     let signals =
         SigSet::from_iter([Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(at("block signals"))?;

@@ -23,12 +23,12 @@ pub const LINK: &str = "eth0";
 
 /// The network of a sandbox.
 #[derive(Debug, Clone)]
-pub struct Network {
+pub struct SandboxNetwork {
     mode: Mode,
     lab: u8,
 }
 
-impl Network {
+impl SandboxNetwork {
     /// Makes the network for `nodes`; `lab` tells loopback clusters on one host apart.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ fn host_side(nodes: &[String]) -> String {
          addr add {OBSERVER}/24 dev kb0\nlink set kb0 up\n"
     );
     for (index, node) in nodes.iter().enumerate() {
-        let link = Network::link(index);
+        let link = SandboxNetwork::link(index);
         text.push_str(&format!(
             "netns add {node}\n\
              link add {link} type veth peer name {LINK} netns {node}\n\

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use faults::port::Capability;
 
 use super::init::SUBCOMMAND;
-use super::{Mode, Network};
+use super::{Mode, SandboxNetwork};
 use crate::child::own;
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::local::LocalHost;
@@ -94,18 +94,18 @@ pub const TRY: &str = "__try";
 
 /// What the attempts inside a sandbox are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
+pub enum SandboxAttempt {
     /// Nodes get their network.
-    Network,
+    SandboxNetwork,
     /// Faults can do something.
     Capability(Capability),
 }
 
-impl Attempt {
+impl SandboxAttempt {
     /// An attempt by its name on the command line.
     pub fn named(name: &str) -> Option<Self> {
         if name == NETWORK {
-            return Some(Self::Network);
+            return Some(Self::SandboxNetwork);
         }
         let mut all = Capability::ALL.into_iter();
         all.find(|capability| capability.as_str() == name).map(Self::Capability)
@@ -113,19 +113,21 @@ impl Attempt {
 }
 
 /// Carries out an attempt; called inside the sandbox.
-pub fn try_main(what: Attempt) -> ExitCode {
+pub fn try_main(what: SandboxAttempt) -> ExitCode {
     let here = LocalHost::here("this machine");
     let attempt = async {
         match what {
             // On the host's own network it would stay.
-            Attempt::Network if parent_id() != INIT => {
+            SandboxAttempt::SandboxNetwork if parent_id() != INIT => {
                 Err(HostError::other(here.name(), "be tried", "this is no sandbox"))
             }
-            Attempt::Network => {
+            SandboxAttempt::SandboxNetwork => {
                 let nodes = ["try".to_owned()];
-                Network::make(&here, Mode::UserNamespaces, 0, &nodes).await.map(drop)
+                SandboxNetwork::make(&here, Mode::UserNamespaces, 0, &nodes).await.map(drop)
             }
-            Attempt::Capability(capability) => mechanism::probe(&here, capability, own()).await,
+            SandboxAttempt::Capability(capability) => {
+                mechanism::probe(&here, capability, own()).await
+            }
         }
     };
     let outcome = tokio::runtime::Builder::new_current_thread()
