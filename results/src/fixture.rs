@@ -4,6 +4,8 @@
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
+mod streams;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::judge::claim;
@@ -13,7 +15,7 @@ use crate::record::event::{
     BrokerId, Detection, Effect, Event, EventKind, MetadataPlane, Process, Risk, Role, Stage, Takes,
 };
 use crate::record::history::*;
-use crate::record::trial::Trial;
+use crate::record::trial::TrialRecord;
 use crate::report::{Question, RunMeta};
 
 /// Topic of the main load.
@@ -257,7 +259,7 @@ impl Fixture {
     }
 
     /// The trial, with its end and its history.
-    pub(crate) fn trial(mut self) -> Trial {
+    pub(crate) fn trial(mut self) -> TrialRecord {
         let end = self.load.1;
         self.stage(end, Stage::Draining);
         self.at(
@@ -289,121 +291,13 @@ impl Fixture {
                 self.drain(),
             ],
         };
-        Trial {
+        TrialRecord {
             number: self.number,
             environment: environment(),
             events: self.events,
             history: Box::new(history),
             trouble: vec![],
         }
-    }
-
-    /// When an operation due at `due` is answered; none: never.
-    fn answered(&self, stream: &str, partition: i32, due: f64) -> Option<f64> {
-        let hit = self.outages.iter().find(|o| {
-            o.stream == stream
-                && o.partition == partition
-                && o.from <= due
-                && o.to.is_none_or(|to| due < to)
-        });
-        hit.map_or(Some(due + 0.003), |outage| outage.to)
-    }
-
-    fn slots(&self) -> impl Iterator<Item = (u64, f64)> + use<> {
-        let (begin, end) = self.load;
-        let slots = ((end - begin) / EVERY_S).round() as u64;
-        (0..slots).map(move |n| (n, begin + n as f64 * EVERY_S))
-    }
-
-    fn producer(&self, name: &str, topic: &str, acks: i16, role: LoadRole) -> Stream {
-        let mut entries = vec![];
-        for (n, due) in self.slots() {
-            for partition in 0..3 {
-                let answered = self.answered(name, partition, due);
-                let outcome = match answered {
-                    Some(_) => Outcome::Acked { offset: n as i64 },
-                    None => Outcome::Indeterminate { code: -192 },
-                };
-                entries.push(Entry::Send(Send {
-                    partition,
-                    sequence: n,
-                    key: 0,
-                    warm_up: false,
-                    due: at(due),
-                    sent: at(due + 0.00005),
-                    done: at(answered.unwrap_or(self.load.1 + 1.0)),
-                    outcome,
-                }));
-            }
-        }
-        let client = Client::Producer {
-            producer: if role == LoadRole::Main { 1 } else { 2 },
-            incarnation: 0,
-            acks,
-            idempotent: acks == -1,
-            role,
-        };
-        stream(name, topic, client, entries)
-    }
-
-    fn reads(&self) -> Stream {
-        let mut entries = vec![];
-        for partition in 0..3 {
-            let mut free = 0.0;
-            for (_, asked) in self.slots().filter(|(n, _)| n % 5 == 0) {
-                // One read at a time: the next is asked when this one was answered.
-                if asked < free {
-                    continue;
-                }
-                let Some(got) = self.answered("reads", partition, asked) else {
-                    break;
-                };
-                free = got;
-                entries.push(Entry::Read { partition, asked: at(asked), got: at(got) });
-            }
-        }
-        stream("reads", TOPIC, Client::ReadProbe, entries)
-    }
-
-    /// Consumer 7 gets everything acked 4 ms after the ack, from its committed offset 0.
-    fn consumer(&self) -> Stream {
-        let mut entries: Vec<Entry> = (0..3)
-            .map(|partition| Entry::Assigned { partition, at: at(10.0), committed: Some(0) })
-            .collect();
-        for (n, due) in self.slots() {
-            for partition in 0..3 {
-                let Some(acked) = self.answered("main", partition, due) else {
-                    continue;
-                };
-                let offset = n as i64;
-                let (record, got) = (record(partition, n, due), at(acked + 0.004));
-                entries.push(Entry::Poll(Poll { partition, offset, at: got, record }));
-                if n % COMMIT_EVERY == 0 {
-                    let (offset, at) = (offset + 1, at(acked + 0.005));
-                    entries.push(Entry::Commit { partition, at, offset, error: None });
-                }
-            }
-        }
-        let group = "analytics".to_owned();
-        stream("consumer-7", TOPIC, Client::GroupConsumer { consumer: 7, group }, entries)
-    }
-
-    /// Everything acked is in the log at the offset of its slot.
-    fn drain(&self) -> Stream {
-        let mut entries = vec![];
-        for partition in 0..3 {
-            let read = at(self.load.1 + 1.5);
-            let mut end = 0;
-            for (n, due) in self.slots() {
-                if self.answered("main", partition, due).is_some() {
-                    let (offset, record) = (n as i64, record(partition, n, due));
-                    entries.push(Entry::Poll(Poll { partition, offset, at: read, record }));
-                    end = offset + 1;
-                }
-            }
-            entries.push(Entry::Drained { partition, end_offset: end, reached: end, at: read });
-        }
-        stream("drain", TOPIC, Client::Drain, entries)
     }
 }
 
@@ -455,7 +349,7 @@ impl Blocks for Pieces<'_> {
 }
 
 /// Changes a trial's history.
-pub(crate) fn change(trial: &mut Trial, change: impl FnOnce(&mut History)) {
+pub(crate) fn change(trial: &mut TrialRecord, change: impl FnOnce(&mut History)) {
     let mut history = History::collect(&*trial.history).unwrap();
     change(&mut history);
     trial.history = Box::new(history);
@@ -509,15 +403,4 @@ fn run(trials_asked: u32) -> RunMeta {
         trials_asked,
         strict: false,
     }
-}
-
-/// The record that the main producer sent in slot `n`.
-fn record(partition: i32, n: u64, due: f64) -> Observed {
-    let (producer, incarnation, sequence, key, due) = (1, 0, n, 0, at(due));
-    Observed::Record(RecordId { producer, incarnation, partition, sequence, key, due })
-}
-
-fn stream(name: &str, topic: &str, client: Client, entries: Vec<Entry>) -> Stream {
-    let header = StreamHeader { run: 1, topic: topic.to_owned(), partitions: 3, client };
-    Stream { name: name.to_owned(), header, entries, ending: Ending::Complete }
 }

@@ -34,7 +34,8 @@ pub use judged::{Judged, NothingRecorded};
 pub const FORMAT: u32 = 2;
 
 /// What a run was asked to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunMeta {
     /// Name of the run's directory.
     pub run_id: String,
@@ -72,7 +73,8 @@ pub struct Question {
 }
 
 /// The report of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// Version of the keys.
     pub format: u32,
@@ -109,7 +111,8 @@ pub struct Report {
 }
 
 /// One fault of one trial.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FaultReport {
     /// Number of the trial.
     pub trial: u32,
@@ -148,7 +151,8 @@ pub struct FaultReport {
 }
 
 /// A step that was not carried out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SkippedStep {
     /// Number of the trial.
     pub trial: u32,
@@ -159,7 +163,8 @@ pub struct SkippedStep {
 }
 
 /// The main load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LoadReport {
     /// Records a second asked for.
     pub asked_per_s: f64,
@@ -192,7 +197,8 @@ pub struct LoadReport {
 }
 
 /// Percentiles of a part of the load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Population {
     /// Ack - due.
     pub latency_us: Percentiles,
@@ -205,7 +211,8 @@ pub struct Population {
 }
 
 /// Where one trial's time went.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TimeReport {
     /// Number of the trial.
     pub trial: u32,
@@ -218,7 +225,8 @@ pub struct TimeReport {
 }
 
 /// Seconds in one stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StageTime {
     /// The stage, as in `events.jsonl`.
     pub stage: String,
@@ -227,7 +235,8 @@ pub struct StageTime {
 }
 
 /// What watching one trial cost.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObserverReport {
     /// Number of the trial.
     pub trial: u32,
@@ -240,7 +249,8 @@ pub struct ObserverReport {
 }
 
 /// Where one trial ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrialEnvironment {
     /// Number of the trial.
     pub trial: u32,

@@ -15,8 +15,8 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Ending, Entry, HistoryError, LoadRole, Observed, Outcome, Poll,
-    RecordId, Send, Source, StreamHeader, StreamRef,
+    Block, Blocks, Client, Ending, Entry, HistoryError, LoadRole, Observed, Poll, RecordId, Send,
+    SendOutcome, Source, StreamHeader, StreamRef,
 };
 
 /// Counts what is allocated now, and the most that ever was.
@@ -118,7 +118,7 @@ impl Clean {
                     due,
                     sent: RunTime(due.0 + 10_000),
                     done: self.acked(partition, offset),
-                    outcome: Outcome::Acked { offset },
+                    outcome: SendOutcome::Acked { offset },
                 })
             })
         };

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Outcome, Poll, ProducerEpoch,
-    RecordId, Send, StreamHeader, StreamWriter,
+    Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Poll, ProducerEpoch,
+    RecordId, Send, SendOutcome, StreamHeader, StreamWriter,
 };
 
 fn header() -> StreamHeader {
@@ -45,11 +45,11 @@ fn time() -> impl Strategy<Value = RunTime> {
     prop_oneof![any::<u64>(), 0..u64::from(u32::MAX)].prop_map(RunTime)
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = SendOutcome> {
     prop_oneof![
-        any::<i64>().prop_map(|offset| Outcome::Acked { offset }),
-        any::<i32>().prop_map(|code| Outcome::Failed { code }),
-        any::<i32>().prop_map(|code| Outcome::Indeterminate { code }),
+        any::<i64>().prop_map(|offset| SendOutcome::Acked { offset }),
+        any::<i32>().prop_map(|code| SendOutcome::Failed { code }),
+        any::<i32>().prop_map(|code| SendOutcome::Indeterminate { code }),
     ]
 }
 
@@ -312,7 +312,7 @@ fn an_hour_at_1000_records_a_second_stays_under_100_mb() {
                 due: RunTime(due),
                 sent: RunTime(sent),
                 done: RunTime(done),
-                outcome: Outcome::Acked { offset },
+                outcome: SendOutcome::Acked { offset },
             }))
             .unwrap();
         let record = Observed::Record(RecordId {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use results::record::trial::EVENTS;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::local::kept::KeptCluster;
@@ -29,7 +30,10 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let of = RunDir::find(&args.run, &args.out)?;
     let asked = Asked { command: command_line(), hurt: args.yes_hurt_this_cluster };
-    carry_out(&spec::replay(&of, args.trial, &asked)?, &args.out, args.format)
+    let recorded = of.spec()?;
+    let events = of.trial(args.trial, recorded.trials).join(EVENTS);
+    let spec = spec::replay(recorded, args.trial, &events, &asked)?;
+    carry_out(&spec, &args.out, args.format)
 }
 
 /// Carries out a resolved spec, judges and prints.

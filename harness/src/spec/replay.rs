@@ -1,47 +1,50 @@
 //! The faults of a recorded trial once more, at their times and on their processes.
 
+use std::path::Path;
+
 use faults::plan;
 use results::record::event::log;
-use results::record::trial::EVENTS;
 
 use super::RunSpec;
 use super::request::{Asked, fresh_number, name_of_run, permitted};
 use crate::failure::Failure;
-use crate::rundir::RunDir;
 
-/// What repeats trial `number` of a recorded run.
+/// What repeats trial `number` of the run of `recorded`; `events` is the trial's record of them.
 ///
 /// # Errors
 /// Usage failures: the run has no such trial, or nothing in it that can be repeated; the plan is one
 /// that this machine cannot carry out. A failure when the record cannot be read.
-pub fn replay(of: &RunDir, number: u32, asked: &Asked) -> Result<RunSpec, Failure> {
-    let spec = of.spec()?;
-    if !(1..=spec.trials).contains(&number) {
-        let (name, trials) = (of.name(), spec.trials);
+pub fn replay(
+    recorded: RunSpec,
+    number: u32,
+    events: &Path,
+    asked: &Asked,
+) -> Result<RunSpec, Failure> {
+    let (name, trials) = (recorded.run_id.clone(), recorded.trials);
+    if !(1..=trials).contains(&number) {
         return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
     }
     let cannot = |why: &dyn std::fmt::Display| {
-        Failure::usage(format!("trial {number} of {} cannot be repeated: {why}", of.name()))
+        Failure::usage(format!("trial {number} of {name} cannot be repeated: {why}"))
     };
-    let recorded = spec.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
-    let events = of.trial(number, spec.trials).join(EVENTS);
-    let (events, _) = log::read(&events).map_err(|error| cannot(&error))?;
-    let plan = plan::replay(recorded, &events, &spec.cluster.processes())
+    let plan = recorded.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
+    let (events, _) = log::read(events).map_err(|error| cannot(&error))?;
+    let plan = plan::replay(plan, &events, &recorded.cluster.processes())
         .map_err(|error| cannot(&error))?;
-    permitted(&plan, &spec.cluster, spec.mode, asked)?;
+    permitted(&plan, &recorded.cluster, recorded.mode, asked)?;
     let random = fresh_number();
-    let (run_id, started) = name_of_run(&spec.workload.name, random);
+    let (run_id, started) = name_of_run(&recorded.workload.name, random);
     Ok(RunSpec {
         run_id,
         run_number: random,
         command: asked.command.clone(),
         started,
-        replays: Some(format!("trial {number} of {}", of.name())),
+        replays: Some(format!("trial {number} of {name}")),
         trials: 1,
         parallel: 1,
         plan: Some(plan),
         // Repeated on a new cluster, as other runs are.
         kept: None,
-        ..spec
+        ..recorded
     })
 }

@@ -74,16 +74,16 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::history::{HistoryError, Source};
 
 mod consumers;
+mod copies;
 mod coverage;
 mod finding;
 mod groups;
 mod index;
 mod loss;
 mod order;
-mod presence;
 mod reads;
 mod survey;
-mod words;
+mod witness;
 
 use finding::Finding;
 use index::{Extent, LogIndex};
@@ -103,7 +103,7 @@ pub const NEW_EPOCH: &str = "duplicate-in-new-epoch";
 
 /// Part of a history that a checker needs in full to end *valid*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Evidence {
+enum NeededPart {
     /// Every producer's stream.
     Sends,
     /// The drain of every partition that was written to.
@@ -117,14 +117,14 @@ struct Checker {
     name: &'static str,
     /// What it counts as examined, in the plural.
     examines: &'static str,
-    needs: &'static [Evidence],
+    needs: &'static [NeededPart],
     judge: fn(&LogIndex<'_>, &mut Finding<'_>),
 }
 
 const fn checker(
     name: &'static str,
     examines: &'static str,
-    needs: &'static [Evidence],
+    needs: &'static [NeededPart],
     judge: fn(&LogIndex<'_>, &mut Finding<'_>),
 ) -> Checker {
     Checker { name, examines, needs, judge }
@@ -136,15 +136,15 @@ pub fn examines(check: &str) -> &'static str {
 }
 
 const CHECKERS: [Checker; 15] = {
-    use Evidence::{Group, Log, Sends};
+    use NeededPart::{Group, Log, Sends};
     [
         checker("lost", "records", &[Sends, Log], loss::lost),
         checker("lost-tail", "records", &[Sends, Log], loss::lost_tail),
         checker("offset-mismatch", "records", &[Sends, Log], loss::offset_mismatch),
         checker("divergent-read", "reads", &[Log, Group], reads::divergent),
-        checker("duplicate", "records", &[Sends, Log], presence::duplicate),
-        checker("phantom", "records", &[Sends, Log], presence::phantom),
-        checker("failed-visible", "failed sends", &[Sends, Log], presence::failed_visible),
+        checker("duplicate", "records", &[Sends, Log], copies::duplicate),
+        checker("phantom", "records", &[Sends, Log], copies::phantom),
+        checker("failed-visible", "failed sends", &[Sends, Log], copies::failed_visible),
         checker("order-producer", "records", &[Sends, Log], order::producer),
         checker("order-realtime", "records", &[Sends, Log], order::realtime),
         checker("corrupt", "records and reads", &[Log], reads::corrupt),

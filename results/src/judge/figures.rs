@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::claim::{ResumeFold, Resumed};
-use super::latency::{Load, LoadFold, counts};
+use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
 use super::recovery::consumed::Consumed;
 use super::recovery::operations;
@@ -17,7 +17,7 @@ use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, Stre
 /// What was measured from one trial's history.
 #[derive(Debug)]
 pub(crate) struct Figures {
-    pub(crate) load: Load,
+    pub(crate) load: LoadFigures,
     pub(crate) service: ServiceSeen,
     /// What replaced consumers showed.
     pub(crate) resumed: Resumed,

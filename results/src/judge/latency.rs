@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, LoadRole, Observed, Outcome, Poll, Send, StreamRef};
+use crate::record::history::{Client, LoadRole, Observed, Poll, Send, SendOutcome, StreamRef};
 
 /// Longest latency that a histogram tells apart: one hour, in microseconds.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -27,9 +27,8 @@ const LONGEST_US: u64 = 3_600_000_000;
 const SAMPLES_BEYOND: f64 = 10.0;
 
 /// Percentiles of one histogram, in microseconds; none without enough samples.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Percentiles {
     /// Median.
     pub p50: Option<u64>,
@@ -60,7 +59,7 @@ pub struct Histograms {
 
 /// What the main load did in one trial, or in all when merged.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub struct LoadFigures {
     /// Sends handed to the client, without warm-up.
     pub sent: u64,
     /// Of these, acked.
@@ -120,7 +119,7 @@ impl Histograms {
 
     fn record(&mut self, send: &Send) {
         record(&mut self.schedule_lag, send.due, send.sent);
-        if matches!(send.outcome, Outcome::Acked { .. }) {
+        if matches!(send.outcome, SendOutcome::Acked { .. }) {
             record(&mut self.response, send.due, send.done);
             record(&mut self.service, send.sent, send.done);
         }
@@ -140,7 +139,7 @@ impl Histograms {
     }
 }
 
-impl Default for Load {
+impl Default for LoadFigures {
     fn default() -> Self {
         Self {
             sent: 0,
@@ -156,7 +155,7 @@ impl Default for Load {
     }
 }
 
-impl Load {
+impl LoadFigures {
     /// Adds another trial's load to this one.
     pub fn merge(&mut self, other: &Self) {
         self.sent += other.sent;
@@ -183,7 +182,7 @@ pub(crate) fn counts(client: &Client, send: &Send) -> bool {
 
 /// Folds the main load of one trial: its sends first, then what groups got.
 pub(crate) struct LoadFold {
-    load: Load,
+    load: LoadFigures,
     /// Times that are not steady load.
     disturbed: Vec<(RunTime, RunTime)>,
     /// Producers of the main load.
@@ -199,7 +198,7 @@ impl LoadFold {
             _ => None,
         });
         Self {
-            load: Load::default(),
+            load: LoadFigures::default(),
             disturbed: timeline.disturbed(),
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
@@ -211,9 +210,9 @@ impl LoadFold {
     pub(crate) fn sent(&mut self, send: &Send) {
         self.load.sent += 1;
         match send.outcome {
-            Outcome::Acked { .. } => self.load.acked += 1,
-            Outcome::Failed { .. } => self.load.failed += 1,
-            Outcome::Indeterminate { .. } => self.load.indeterminate += 1,
+            SendOutcome::Acked { .. } => self.load.acked += 1,
+            SendOutcome::Failed { .. } => self.load.failed += 1,
+            SendOutcome::Indeterminate { .. } => self.load.indeterminate += 1,
         }
         self.load.all.record(send);
         self.population(send.due, send.done).record(send);
@@ -245,7 +244,7 @@ impl LoadFold {
     }
 
     /// The load; `asked_per_s` closes the last interval of the schedule.
-    pub(crate) fn finish(mut self, asked_per_s: f64) -> Load {
+    pub(crate) fn finish(mut self, asked_per_s: f64) -> LoadFigures {
         if self.load.sent > 0 {
             let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
             self.load.seconds = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
@@ -277,7 +276,7 @@ mod tests {
 
     #[test]
     fn merged_histograms_hold_both_tails() {
-        let (mut a, mut b) = (Load::default(), Load::default());
+        let (mut a, mut b) = (LoadFigures::default(), LoadFigures::default());
         for _ in 0..1000 {
             a.all.response.record(1_000).unwrap();
             b.all.response.record(100_000).unwrap();

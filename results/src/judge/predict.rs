@@ -25,7 +25,8 @@ pub const CONTROLLED_SHUTDOWN_S: f64 = 5.0;
 pub const TOLERANCE_S: f64 = 0.25;
 
 /// Where a predicted figure must lie, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Prediction {
     /// Shortest and longest time, in seconds.
     pub interval_s: [f64; 2],

@@ -43,19 +43,8 @@ use phases::nanoseconds;
 use throughput::AckRate;
 
 /// Which clients a figure is from.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamKind {
     /// The main load.
@@ -78,7 +67,8 @@ impl StreamKind {
 }
 
 /// What one fault did to one partition, as one kind of client saw it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionRecovery {
     /// Number of the trial.
     pub trial: u32,

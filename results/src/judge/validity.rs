@@ -2,7 +2,7 @@
 //! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
 //! neither a pass nor Kafka's failure.
 
-use crate::judge::latency::Load;
+use crate::judge::latency::LoadFigures;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
@@ -26,7 +26,7 @@ const CPU: f64 = 0.80;
 /// What a trial is judged by as a measurement.
 #[derive(Debug)]
 pub(crate) struct Conduct<'a> {
-    pub(crate) load: &'a Load,
+    pub(crate) load: &'a LoadFigures,
     /// Records a second that were asked for.
     pub(crate) asked_per_s: f64,
     /// Cores that it could use.
@@ -44,7 +44,7 @@ pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
     vec![rate(load, asked_per_s), cpu(events, cores, producers), queue(events), complete(streams)]
 }
 
-fn rate(load: &Load, asked_per_s: f64) -> Check {
+fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
     const NAME: &str = "generator-rate";
     if load.sent == 0 || asked_per_s <= 0.0 {
         return check(NAME, Verdict::Unknown, load.sent, "no load after the warm-up".to_owned());
@@ -57,7 +57,7 @@ fn rate(load: &Load, asked_per_s: f64) -> Check {
 
 /// Judges the schedule lag of all trials' load together, as its latencies are reported: one stall of
 /// 0.1 s is already more than 1 % of a single short baseline.
-pub fn schedule_lag(load: &Load) -> Check {
+pub fn schedule_lag(load: &LoadFigures) -> Check {
     const NAME: &str = "schedule-lag";
     let (lag, response) = (&load.baseline.schedule_lag, &load.baseline.response);
     if lag.is_empty() || response.is_empty() {
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::record::clock::RunTime;
 
-    fn load(lag_us: u64, response_us: u64) -> Load {
-        let mut load = Load { sent: 1000, seconds: 1.0, ..Load::default() };
+    fn load(lag_us: u64, response_us: u64) -> LoadFigures {
+        let mut load = LoadFigures { sent: 1000, seconds: 1.0, ..LoadFigures::default() };
         for _ in 0..1000 {
             load.baseline.schedule_lag.record(lag_us).unwrap();
             load.baseline.response.record(response_us).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     fn a_generator_that_falls_behind_makes_the_run_invalid() {
         assert_eq!(rate(&load(1, 1), 1000.0).verdict, Verdict::Valid);
         assert_eq!(rate(&load(1, 1), 1011.0).verdict, Verdict::InvalidRun);
-        assert_eq!(rate(&Load::default(), 1000.0).verdict, Verdict::Unknown);
+        assert_eq!(rate(&LoadFigures::default(), 1000.0).verdict, Verdict::Unknown);
     }
 
     #[test]

@@ -3,19 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// The verdict of one check, of one trial, of a run. A whole's verdict is its worst part's.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Checked in full; nothing wrong was found.
@@ -41,7 +30,8 @@ impl Verdict {
 }
 
 /// What one check found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
     /// Name of the anomaly that was looked for, e.g. "lost".
     pub name: String,
@@ -59,7 +49,8 @@ pub struct Check {
 }
 
 /// One minimal example of an anomaly.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Witness {
     /// Topic.
     pub topic: String,

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Host, versions and settings of one trial.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// kbench's own version.
     pub kbench: String,
@@ -42,7 +43,8 @@ pub struct Environment {
 }
 
 /// Settings in force, read back from brokers and ZooKeeper servers.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Settings {
     /// The brokers' ZooKeeper session time-out *as negotiated*, in milliseconds.
     pub zk_session_timeout_ms: Option<u64>,

@@ -184,12 +184,12 @@ pub struct Send {
     /// When its outcome was known; the time of closing for those that never had one.
     pub done: RunTime,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: SendOutcome,
 }
 
 /// How a send ended, the worst over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum SendOutcome {
     /// Acknowledged at this offset.
     Acked {
         /// Offset of the record in its partition.

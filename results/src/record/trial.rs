@@ -21,7 +21,7 @@ pub const HISTORY: &str = "history";
 
 /// All that was recorded of one trial.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TrialRecord {
     /// Number, from 1.
     pub number: u32,
     /// Where it ran; nothing is assumed of a trial that was cut short before its cluster was up.
@@ -53,7 +53,7 @@ pub fn directory(run: &Path, number: u32, trials: u32) -> PathBuf {
     if trials == 1 { run.to_owned() } else { run.join(format!("trials/{number}")) }
 }
 
-impl Trial {
+impl TrialRecord {
     /// Reads trial `number` from its directory `dir`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::record::event::Event;
 use crate::record::history::Source;
 
 use super::{Report, csv, junit};
-use crate::record::trial::Trial;
+use crate::record::trial::TrialRecord;
 
 /// The report's document.
 pub const REPORT_JSON: &str = "report.json";
@@ -42,7 +42,7 @@ impl Report {
     }
 
     /// Writes report.json, summary.csv, junit.xml and latency.hlog into `dir`.
-    pub fn write_all(&self, dir: &Path, trials: &[Trial]) -> Result<(), WriteError> {
+    pub fn write_all(&self, dir: &Path, trials: &[TrialRecord]) -> Result<(), WriteError> {
         let parts: Vec<(u32, &[Event], &dyn Source)> =
             trials.iter().map(|t| (t.number, t.events.as_slice(), &*t.history)).collect();
         write_whole(dir, LATENCY_HLOG, |out| interval_log::write(out, &parts))?;

@@ -4,14 +4,14 @@ use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, TrialFacts};
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
-use crate::judge::latency::{Histograms, Load, percentiles};
+use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::recovery::{self, Recovery, phases};
 use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
 use crate::record::history::{Ending, Endings, HistoryError};
-use crate::record::trial::Trial;
+use crate::record::trial::TrialRecord;
 
 use super::*;
 
@@ -20,20 +20,20 @@ const WITNESSES: usize = 5;
 
 /// Judges a run: its trials, and the claims over all of them. A trial whose history cannot be read
 /// is missing from the report, which says so.
-pub fn judge(question: &Question, trials: &[Trial]) -> Report {
+pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let Question { run, claims, .. } = question;
     let was = |event: &Event| event.kind == EventKind::Interrupted;
     let interrupted = trials.iter().any(|trial| trial.events.iter().any(was));
     let mut parts = Parts { interrupted, ..Parts::default() };
     let mut measured = Vec::new();
     for trial in trials {
-        match Measured::of(question, trial) {
+        match TrialFigures::of(question, trial) {
             Ok(trial) => measured.push(trial),
             Err(error) => parts.problems.push(format!("trial {}: {error}", trial.number)),
         }
     }
     let judged = measured.len() as u32;
-    let mut whole = Load::default();
+    let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
     let schedule_lag = validity::schedule_lag(&whole);
     let facts: Vec<_> =
@@ -68,8 +68,8 @@ pub fn judge(question: &Question, trials: &[Trial]) -> Report {
 }
 
 /// A trial, and what was measured of it.
-struct Measured<'a> {
-    trial: &'a Trial,
+struct TrialFigures<'a> {
+    trial: &'a TrialRecord,
     timeline: Timeline<'a>,
     /// What the checkers found in its history.
     checks: Vec<Check>,
@@ -78,8 +78,8 @@ struct Measured<'a> {
     streams: Vec<(String, Ending)>,
 }
 
-impl<'a> Measured<'a> {
-    fn of(question: &Question, trial: &'a Trial) -> Result<Self, HistoryError> {
+impl<'a> TrialFigures<'a> {
+    fn of(question: &Question, trial: &'a TrialRecord) -> Result<Self, HistoryError> {
         let timeline = Timeline::new(&trial.events);
         let source = Endings::of(&*trial.history);
         let faults = timeline.faults.clone();
@@ -125,8 +125,13 @@ impl Default for Parts {
 
 impl Parts {
     /// Adds a trial, in a run of this schedule lag.
-    fn add(&mut self, run: &RunMeta, measured: Measured<'_>, schedule_lag: &Check) -> TrialFacts {
-        let Measured { trial, timeline, checks, figures, streams } = measured;
+    fn add(
+        &mut self,
+        run: &RunMeta,
+        measured: TrialFigures<'_>,
+        schedule_lag: &Check,
+    ) -> TrialFacts {
+        let TrialFigures { trial, timeline, checks, figures, streams } = measured;
         let number = trial.number;
         let recovery = recovery::measure(number, &trial.environment, &timeline, &figures.service);
         let validity = validity::judge(&Conduct {
@@ -310,13 +315,13 @@ fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
         sum.verdict = sum.verdict.max(check.verdict);
         sum.count += check.count;
         sum.examined += check.examined;
-        let room = WITNESSES.saturating_sub(sum.witnesses.len());
-        sum.witnesses.extend(check.witnesses.into_iter().take(room));
+        let free = WITNESSES.saturating_sub(sum.witnesses.len());
+        sum.witnesses.extend(check.witnesses.into_iter().take(free));
     }
     merged
 }
 
-fn load_report(run: &RunMeta, load: &Load) -> LoadReport {
+fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response),
         service_us: percentiles(&h.service),

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::files::WriteError;
 use super::{Question, Report, judge};
-use crate::record::trial::{self, Trial};
+use crate::record::trial::{self, TrialRecord};
 
 /// A judged run.
 #[derive(Debug)]
 pub struct Judged {
     /// The report.
     pub report: Report,
-    trials: Vec<Trial>,
+    trials: Vec<TrialRecord>,
 }
 
 /// No trial of a run left anything to judge.
@@ -34,7 +34,7 @@ impl Judged {
         let mut trials = Vec::new();
         let mut problems = Vec::new();
         for number in 1..=asked {
-            match Trial::load(number, &trial::directory(dir, number, asked)) {
+            match TrialRecord::load(number, &trial::directory(dir, number, asked)) {
                 Ok(trial) => trials.push(trial),
                 Err(error) => problems.push(format!("trial {number}: {error}")),
             }

@@ -1,6 +1,6 @@
 //! Whole synthetic runs, judged and rendered.
 
-mod recorded;
+mod files;
 mod sums;
 
 use super::*;
@@ -8,10 +8,11 @@ use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
 use crate::judge::claim::Outcome;
 use crate::judge::recovery::StreamKind;
 use crate::record::event::EventKind;
-use crate::record::history::{Ending, Entry, Poll};
-use crate::record::trial::Trial;
+use crate::record::event::log::EventLog;
+use crate::record::history::{Ending, Entry, History, Poll, StreamWriter};
+use crate::record::trial::{self, TrialRecord};
 
-fn report_of(trials: Vec<Trial>) -> Report {
+fn report_of(trials: Vec<TrialRecord>) -> Report {
     judge(&fixture::question(trials.len() as u32), &trials)
 }
 
@@ -150,7 +151,7 @@ fn a_missing_anchor_leaves_its_phases_unknown_and_says_so() {
 }
 
 /// Controller 3 and leader 2 die together; one copy remains, min.insync.replicas is 2.
-fn two_brokers() -> Trial {
+fn two_brokers() -> TrialRecord {
     let mut f = Fixture::new(1, 110.0);
     f.inject("two-brokers", 20.0, &[2, 3]);
     f.detect(36.0, &[2, 3], Some(1));
@@ -310,82 +311,4 @@ fn the_terminal_report_reads_well() {
         "two_brokers",
         text::render(&report_of(vec![two_brokers()]), None, false)
     );
-}
-
-#[test]
-fn all_files_are_written_and_read_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let trials = vec![three_faults(1).trial()];
-    let report = judge(&fixture::question(1), &trials);
-    report.write_all(dir.path(), &trials).unwrap();
-    let mut names: Vec<String> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["junit.xml", "latency.hlog", "report.json", "summary.csv"]);
-    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
-    assert_eq!(serde_json::from_str::<Report>(&read("report.json")).unwrap(), report);
-    assert_eq!(read("summary.csv").lines().count(), 1 + 3 * 9);
-    let log = read("latency.hlog");
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-    let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).map(Result::unwrap).collect();
-    let intervals = entries.iter().filter(|e| matches!(e, LogEntry::Interval(_))).count();
-    // Every second of load but those of the three stalls.
-    assert!((50..=56).contains(&intervals), "{intervals}");
-    assert!(report.write_all(&dir.path().join("missing"), &trials).is_err());
-}
-
-/// Keys that readers of `report.json` may count on.
-const CONTRACT: [&str; 9] =
-    ["format", "run", "verdict", "exit_code", "load", "checks", "faults", "claims", "recovery"];
-
-#[test]
-fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
-    let schema = schemars::schema_for!(Report);
-    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(path, &text).unwrap();
-    }
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(committed, text, "run the test with UPDATE_SCHEMA=1 and commit the schema");
-
-    let sample = report_of(vec![three_faults(1).trial()]);
-    let json: serde_json::Value = serde_json::from_str(&sample.to_json().unwrap()).unwrap();
-    let has = |value: &serde_json::Value, keys: &[&str]| {
-        for key in keys {
-            assert!(value.get(key).is_some(), "key {key} is missing");
-        }
-    };
-    has(&json, &CONTRACT);
-    has(&json["run"], &["run_id", "seed", "command", "workload", "plan", "started", "strict"]);
-    has(&json["load"], &["asked_per_s", "achieved_per_s", "sent", "acked", "failed"]);
-    has(&json["load"], &["indeterminate", "consumed", "bytes", "service_us", "schedule_lag_us"]);
-    has(&json["load"]["latency_us"], &["p50", "p90", "p99", "p999", "max", "n"]);
-    has(&json["checks"][0], &["name", "verdict", "count", "witnesses"]);
-    let fault = ["id", "fault", "target", "victims", "injected_s", "healed_s", "evidence"];
-    has(&json["faults"][0], &fault);
-    has(&json["claims"][0], &["id", "text", "source", "stated_s", "predicted_s", "outcome"]);
-    has(&json["claims"][0]["measured_s"], &["n", "min", "median", "max", "censored"]);
-    has(&json["claims"][0]["phases_s"], &["detect", "elect", "metadata", "client"]);
-    has(&json["recovery"][0], &["fault", "partition", "first_error_s", "unavailable_s"]);
-    has(&json["recovery"][0], &["first_ack_s", "throughput_restored_s", "isr_full_s"]);
-    assert_eq!(json["verdict"], "valid");
-    assert_eq!(TOPIC, json["recovery"][0]["topic"]);
-}
-
-#[test]
-fn what_nobody_did_has_no_rows() {
-    let mut report = report_of(vec![three_faults(1).trial()]);
-    let shown = text::render(&report, None, false);
-    for part in ["around faults", "end to end", "detection of dead brokers"] {
-        assert!(shown.contains(part), "{shown}");
-    }
-    report.faults.clear();
-    report.load.end_to_end_us = Default::default();
-    let shown = text::render(&report, None, false);
-    for part in ["around faults", "end to end", "detection of dead brokers", "-0.0"] {
-        assert!(!shown.contains(part), "{shown}");
-    }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Poll, RecordId, Send, Stream,
+    Client, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
     StreamHeader,
 };
 
@@ -90,9 +90,9 @@ pub(crate) fn any_history() -> impl Strategy<Value = History> {
                 sent: RunTime(a as u64),
                 done: at,
                 outcome: match kind {
-                    0 => Outcome::Failed { code: 1 },
-                    1 => Outcome::Indeterminate { code: 1 },
-                    _ => Outcome::Acked { offset },
+                    0 => SendOutcome::Failed { code: 1 },
+                    1 => SendOutcome::Indeterminate { code: 1 },
+                    _ => SendOutcome::Acked { offset },
                 },
             }),
             4..9 => {

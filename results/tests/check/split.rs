@@ -9,7 +9,7 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::{Check, Verdict};
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Ending, Entry, History, HistoryError, Observed, Outcome, Poll, Send,
+    Block, Blocks, Client, Ending, Entry, History, HistoryError, Observed, Poll, Send, SendOutcome,
     Source, Stream, StreamRef,
 };
 
@@ -69,9 +69,9 @@ fn alter(entry: &mut Entry, what: u8, much: i64) {
             3 => later(&mut send.sent),
             4 => later(&mut send.done),
             5 => send.key += 1,
-            6 => send.outcome = Outcome::Failed { code: 1 },
-            7 => send.outcome = Outcome::Indeterminate { code: 1 },
-            _ => send.outcome = Outcome::Acked { offset: (send.sequence as i64 + by).max(0) },
+            6 => send.outcome = SendOutcome::Failed { code: 1 },
+            7 => send.outcome = SendOutcome::Indeterminate { code: 1 },
+            _ => send.outcome = SendOutcome::Acked { offset: (send.sequence as i64 + by).max(0) },
         },
         Entry::Poll(poll) => match (&mut poll.record, what) {
             (_, 3) => later(&mut poll.at),
@@ -123,7 +123,7 @@ fn spread(history: &mut History, from: i64, apart: i64) {
     for entry in history.streams.iter_mut().flat_map(|stream| &mut stream.entries) {
         match entry {
             Entry::Send(send) => {
-                if let Outcome::Acked { offset } = &mut send.outcome {
+                if let SendOutcome::Acked { offset } = &mut send.outcome {
                     place(offset);
                 }
             }

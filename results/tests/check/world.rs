@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Outcome, Poll, RecordId, Send, Stream,
+    Client, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
     StreamHeader,
 };
 
@@ -79,7 +79,7 @@ impl World {
             due: RunTime(sent.0 - 300),
             sent,
             done: sent,
-            outcome: Outcome::Indeterminate { code: 0 },
+            outcome: SendOutcome::Indeterminate { code: 0 },
         };
         state.open[partition].push_back(Open { send, offset: None });
     }
@@ -110,9 +110,9 @@ impl World {
         };
         send.done = done;
         send.outcome = match (offset, certain) {
-            (Some(offset), true) => Outcome::Acked { offset },
-            (None, true) => Outcome::Failed { code: 19 },
-            (_, false) => Outcome::Indeterminate { code: -185 },
+            (Some(offset), true) => SendOutcome::Acked { offset },
+            (None, true) => SendOutcome::Failed { code: 19 },
+            (_, false) => SendOutcome::Indeterminate { code: -185 },
         };
         state.entries.push(Entry::Send(send));
     }

@@ -10,13 +10,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys::rd_kafka_msg_status_t::{self as Status, RD_KAFKA_MSG_STATUS_NOT_PERSISTED};
-use results::record::history::Outcome;
+use results::record::history::SendOutcome;
 
 /// The code of an outcome that no error explains: open at the end, or acked without an offset.
 pub(crate) const NO_ERROR: i32 = 0;
 
 /// The outcome that a delivery report tells.
-pub(crate) fn of(report: &DeliveryResult<'_>) -> Outcome {
+pub(crate) fn of(report: &DeliveryResult<'_>) -> SendOutcome {
     match report {
         Ok(message) => delivered(message.offset()),
         Err((error, message)) => failed(code_of(error), status(message)),
@@ -25,14 +25,14 @@ pub(crate) fn of(report: &DeliveryResult<'_>) -> Outcome {
 
 /// A delivered record without an offset (acks=0, or a duplicate that the broker recognised too
 /// late to know its offset) cannot be compared with the log: it may be there.
-fn delivered(offset: i64) -> Outcome {
+fn delivered(offset: i64) -> SendOutcome {
     if offset < 0 {
-        return Outcome::Indeterminate { code: NO_ERROR };
+        return SendOutcome::Indeterminate { code: NO_ERROR };
     }
-    Outcome::Acked { offset }
+    SendOutcome::Acked { offset }
 }
 
-fn failed(code: RDKafkaErrorCode, status: Status) -> Outcome {
+fn failed(code: RDKafkaErrorCode, status: Status) -> SendOutcome {
     use RDKafkaErrorCode as E;
     let never_appended = matches!(
         code,
@@ -49,9 +49,9 @@ fn failed(code: RDKafkaErrorCode, status: Status) -> Outcome {
     );
     let code = code as i32;
     if never_appended && status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED {
-        return Outcome::Failed { code };
+        return SendOutcome::Failed { code };
     }
-    Outcome::Indeterminate { code }
+    SendOutcome::Indeterminate { code }
 }
 
 /// librdkafka's code of `error`.
@@ -88,7 +88,7 @@ mod tests {
             E::Unknown,
         ] {
             for status in [NOT, POSSIBLY] {
-                assert_eq!(failed(code, status), Outcome::Indeterminate { code: code as i32 });
+                assert_eq!(failed(code, status), SendOutcome::Indeterminate { code: code as i32 });
             }
         }
     }
@@ -104,15 +104,15 @@ mod tests {
             E::ProducerFenced,
         ] {
             let number = code as i32;
-            assert_eq!(failed(code, NOT), Outcome::Failed { code: number });
-            assert_eq!(failed(code, POSSIBLY), Outcome::Indeterminate { code: number });
+            assert_eq!(failed(code, NOT), SendOutcome::Failed { code: number });
+            assert_eq!(failed(code, POSSIBLY), SendOutcome::Indeterminate { code: number });
         }
         assert_eq!(E::NotEnoughReplicas as i32, 19, "the broker's own number");
     }
 
     #[test]
     fn an_ack_without_an_offset_is_indeterminate() {
-        assert_eq!(delivered(0), Outcome::Acked { offset: 0 });
-        assert_eq!(delivered(-1001), Outcome::Indeterminate { code: NO_ERROR });
+        assert_eq!(delivered(0), SendOutcome::Acked { offset: 0 });
+        assert_eq!(delivered(-1001), SendOutcome::Indeterminate { code: NO_ERROR });
     }
 }

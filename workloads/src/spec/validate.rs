@@ -53,7 +53,7 @@ fn named(kind: &str, name: &str) -> Result<String, SpecError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let why = "a name is made of a-z, 0-9 and -, and begins with a letter";
     let good = name.chars().all(allowed) && name.starts_with(|c: char| c.is_ascii_lowercase());
-    require(good, kind, format!("{name:?}"), why)?;
+    require(good, kind, format!("\"{name}\""), why)?;
     Ok(format!("{kind}.{name}"))
 }
 
@@ -123,7 +123,7 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
             _ => continue,
         };
         let why = format!("is set by {owner}; remove it");
-        require(false, &format!("{table}.settings.{name:?}"), format!("{value:?}"), &why)?;
+        require(false, &format!("{table}.settings.\"{name}\""), format!("\"{value}\""), &why)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use results::record::history::{Client, Ending, Entry, LoadRole, Observed, Outcome, Send, Stream};
+use results::record::history::{
+    Client, Ending, Entry, LoadRole, Observed, Send, SendOutcome, Stream,
+};
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::lab::{LIMIT, Lab, check_sequences_of, producer_only, run_for, sends, spec, wait};
@@ -66,7 +68,7 @@ fn check_log(main: &[Send], drain: &Stream) {
     }
     assert_eq!(log.len(), main.len());
     for send in main {
-        let Outcome::Acked { offset } = send.outcome else { panic!("{send:?}") };
+        let SendOutcome::Acked { offset } = send.outcome else { panic!("{send:?}") };
         assert_eq!(log[&(send.partition, offset)], (send.sequence, send.key, send.due));
     }
 }
@@ -103,7 +105,7 @@ fn check_probes(history: &BTreeMap<String, Stream>) {
     else {
         panic!("{:?}", probe.header)
     };
-    assert!(sends(probe).iter().all(|send| matches!(send.outcome, Outcome::Acked { .. })));
+    assert!(sends(probe).iter().all(|send| matches!(send.outcome, SendOutcome::Acked { .. })));
     let mut reads = [0; 3];
     for entry in &history["read-probe"].entries {
         let Entry::Read { partition, asked, got } = entry else { panic!("{entry:?}") };
@@ -125,7 +127,7 @@ fn what_never_had_an_outcome_is_recorded_as_indeterminate() {
     assert!(summary.indeterminate > 100, "{summary:?}");
     assert_eq!(summary.sent, summary.acked + summary.indeterminate);
     let sends = sends(&lab.history()["producer-0"]);
-    let open = sends.iter().filter(|s| s.outcome == Outcome::Indeterminate { code: 0 }).count();
+    let open = sends.iter().filter(|s| s.outcome == SendOutcome::Indeterminate { code: 0 }).count();
     assert_eq!(open as u64, summary.indeterminate);
     check_sequences_of(&sends);
 }

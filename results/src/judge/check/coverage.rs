@@ -2,7 +2,7 @@
 
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::LogIndex;
-use super::words::name;
+use super::witness::name;
 use crate::record::history::Ending;
 
 /// `unseen`: see the table in [`check`](super).

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::GroupPartition;
-use super::survey::{Identity, Intervals, PartitionFacts, Survey, WriterFacts, identity};
+use super::survey::{Intervals, PartitionFacts, RecordIdentity, Survey, WriterFacts, identity};
 use crate::record::clock::RunTime;
 use crate::record::history::{
-    Client, Ending, Entry, HistoryError, Observed, Outcome, Partition, Poll, ProducerEpoch,
-    RecordId, Send, Source,
+    Client, Ending, Entry, HistoryError, Observed, Partition, Poll, ProducerEpoch, RecordId, Send,
+    SendOutcome, Source,
 };
 
 /// How much of the history is taken for suspect.
@@ -152,7 +152,7 @@ impl<'a> LogIndex<'a> {
 
     /// Reads the sends with an offset among the suspects, and those of records that were read there.
     fn read_sends(&mut self, source: &dyn Source) -> Result<(), HistoryError> {
-        let identities: BTreeMap<(&str, Partition), BTreeSet<Identity>> =
+        let identities: BTreeMap<(&str, Partition), BTreeSet<RecordIdentity>> =
             self.partitions.iter().map(|(key, log)| (*key, log.identities())).collect();
         let survey = self.survey;
         let wanted = |client: &Client| matches!(client, Client::Producer { .. });
@@ -163,10 +163,10 @@ impl<'a> LogIndex<'a> {
                 return;
             };
             let at_suspect = match send.outcome {
-                Outcome::Acked { offset } => log.wanted.contains(offset),
+                SendOutcome::Acked { offset } => log.wanted.contains(offset),
                 _ => false,
             };
-            let read = |identities: &BTreeSet<Identity>| {
+            let read = |identities: &BTreeSet<RecordIdentity>| {
                 identities.contains(&(producer, incarnation, send.sequence))
             };
             let all = log.wanted == Intervals::all();
@@ -212,7 +212,7 @@ impl<'a> PartitionLog<'a> {
     }
 
     /// Who wrote what was read at the suspects.
-    fn identities(&self) -> BTreeSet<Identity> {
+    fn identities(&self) -> BTreeSet<RecordIdentity> {
         let drained = self.log.iter();
         let polls = drained.chain(self.others.iter().map(|read| &read.poll));
         let records = polls.filter_map(|poll| match &poll.record {
@@ -276,7 +276,7 @@ impl<'a> PartitionLog<'a> {
     pub(super) fn acked(&self) -> impl Iterator<Item = (&'a WriterFacts, &Send, i64)> {
         self.writers.iter().flat_map(|sends| {
             sends.sends.iter().filter_map(move |send| match send.outcome {
-                Outcome::Acked { offset } => Some((sends.writer, send, offset)),
+                SendOutcome::Acked { offset } => Some((sends.writer, send, offset)),
                 _ => None,
             })
         })

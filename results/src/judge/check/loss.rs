@@ -3,7 +3,7 @@
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
 use super::survey::WriterFacts;
-use super::words::{name, observed};
+use super::witness::{name, observed};
 use crate::record::history::Send;
 
 /// Where an acked record is.

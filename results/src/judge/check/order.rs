@@ -3,8 +3,8 @@
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog, Sends};
 use super::survey::{WriterFacts, identity};
-use super::words::name;
-use crate::record::history::{Observed, Outcome, RecordId, Send};
+use super::witness::name;
+use crate::record::history::{Observed, RecordId, Send, SendOutcome};
 
 /// `order-producer`: see the table in [`check`](super).
 pub(super) fn producer(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
@@ -70,7 +70,7 @@ pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         finding.examined(log.facts.ordered());
         let mut acked: Vec<&Placed<'_>> = begun
             .iter()
-            .filter(|placed| matches!(placed.send.outcome, Outcome::Acked { .. }))
+            .filter(|placed| matches!(placed.send.outcome, SendOutcome::Acked { .. }))
             .collect();
         acked.sort_by_key(|placed| placed.send.done);
         let mut acks = acked.into_iter().peekable();
@@ -108,7 +108,7 @@ fn placed<'a>(log: &'a PartitionLog<'_>) -> Vec<Placed<'a>> {
     for Sends { writer, sends, .. } in log.writers.iter().filter(|sends| sends.writer.acks_all) {
         for send in sends {
             let offset = match send.outcome {
-                Outcome::Acked { offset } => Some(offset),
+                SendOutcome::Acked { offset } => Some(offset),
                 _ => log.facts.log.copies(writer.identity(send)).first().copied(),
             };
             all.extend(offset.map(|offset| Placed { writer, send, offset }));

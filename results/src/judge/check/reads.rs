@@ -2,7 +2,7 @@
 
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::LogIndex;
-use super::words::{observed, reader};
+use super::witness::{observed, reader};
 use crate::record::history::Observed;
 
 /// `divergent-read`: see the table in [`check`](super).

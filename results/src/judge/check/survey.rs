@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Evidence;
+use super::NeededPart;
 use crate::record::history::{
     Client, Ending, Entry, HistoryError, LoadRole, Partition, Poll, Source, StreamHeader, StreamRef,
 };
@@ -29,7 +29,7 @@ mod suspects;
 
 use content::Segments;
 pub(super) use intervals::Intervals;
-pub(super) use log::{Drained, Identity, LogFacts, identity};
+pub(super) use log::{Drained, LogFacts, RecordIdentity, identity};
 pub(super) use read::{AcceptedCommit, GroupAssignment, PollStep};
 use read::{ConsumerFacts, ReadRun};
 use sent::SentFacts;
@@ -327,7 +327,7 @@ impl Survey {
     }
 
     /// What of this evidence is missing, in sentences for people.
-    pub(super) fn missing(&self, evidence: Evidence) -> Vec<String> {
+    pub(super) fn missing(&self, evidence: NeededPart) -> Vec<String> {
         let truncated = |wanted: fn(&Client) -> bool| {
             let streams = self.streams.iter().filter(move |stream| wanted(&stream.header.client));
             streams.filter_map(|stream| match &stream.ending {
@@ -336,9 +336,9 @@ impl Survey {
             })
         };
         match evidence {
-            Evidence::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
-            Evidence::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
-            Evidence::Log => {
+            NeededPart::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
+            NeededPart::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
+            NeededPart::Log => {
                 let undrained = self.topics.iter().flat_map(|(name, topic)| {
                     topic.partitions.keys().filter_map(|&number| self.undrained(name, number))
                 });

@@ -9,7 +9,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::record::event::{Event, EventKind};
-use crate::record::history::{Block, Client, Entry, LoadRole, Outcome, Source, StreamRef};
+use crate::record::history::{Block, Client, Entry, LoadRole, SendOutcome, Source, StreamRef};
 
 use super::{counts, histogram};
 
@@ -76,7 +76,7 @@ fn each_second(
                     let Entry::Send(send) = entry else { continue };
                     let second = send.done.0 / SECOND;
                     *reached = second.max(*reached);
-                    let acked = matches!(send.outcome, Outcome::Acked { .. });
+                    let acked = matches!(send.outcome, SendOutcome::Acked { .. });
                     if acked && counts(&stream.header.client, send) {
                         let response = send.done.since(send.due).as_micros() as u64;
                         open.entry(second).or_default().push(response);

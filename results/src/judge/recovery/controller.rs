@@ -14,7 +14,8 @@ use crate::record::event::{BrokerId, EventKind};
 use super::phases::Phases;
 
 /// One controller failover.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ControllerFailover {
     /// The controller that the fault took away.
     pub from: BrokerId,

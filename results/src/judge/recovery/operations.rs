@@ -12,7 +12,7 @@ use super::answers::{GapEnds, StreamAnswers};
 use super::gap::{DELAYED, Operation};
 use crate::judge::span::FaultSpan;
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, Entry, LoadRole, Outcome, Partition};
+use crate::record::history::{Client, Entry, LoadRole, Partition, SendOutcome};
 
 /// When the responses of one fault count.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ pub(crate) struct Operations {
 pub(super) fn operation(entry: &Entry) -> Option<(Partition, Operation)> {
     match entry {
         Entry::Send(send) => {
-            let ok = matches!(send.outcome, Outcome::Acked { .. });
+            let ok = matches!(send.outcome, SendOutcome::Acked { .. });
             Some((send.partition, Operation { due: send.due, done: send.done, ok }))
         }
         &Entry::Read { partition, asked, got } => {

@@ -18,7 +18,8 @@ use crate::record::event::{BrokerId, EventKind};
 const OUT_OF_ORDER: f64 = 0.05;
 
 /// Seconds in each phase of a recovery; none where an anchor was not seen.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phases {
     /// Until ZooKeeper dropped the registration of the dead broker (the last of them).
     pub detect: Option<f64>,

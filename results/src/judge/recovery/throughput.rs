@@ -8,7 +8,7 @@
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::Stage;
-use crate::record::history::{Outcome, Send};
+use crate::record::history::{Send, SendOutcome};
 
 /// Part of the steady rate that counts as restored.
 const RESTORED: f64 = 0.95;
@@ -43,7 +43,7 @@ impl AckRate {
 
     /// Adds a send.
     pub(crate) fn add(&mut self, send: &Send) {
-        let Outcome::Acked { .. } = send.outcome else {
+        let SendOutcome::Acked { .. } = send.outcome else {
             return;
         };
         if let Some((begin, end, acks)) = &mut self.baseline

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 /// What a fault takes away, how that is detected, and what it risks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// What is taken away.
@@ -18,7 +19,8 @@ pub struct Effect {
 }
 
 /// What a fault takes away while it lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Takes {
     /// Nothing: the victims go on, slower or disturbed.
@@ -52,7 +54,8 @@ pub enum Takes {
 }
 
 /// How the cluster detects that a broker is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Detection {
     /// ZooKeeper hears nothing of the broker and expires its session.
@@ -69,7 +72,8 @@ pub enum Detection {
 }
 
 /// What the victims of a fault are without, at the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Risk {
     /// Nothing: they go on serving.

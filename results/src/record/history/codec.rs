@@ -60,12 +60,12 @@ const BATCHES: u8 = 16;
 struct Likely {
     time: u64,
     offsets: HashMap<Partition, u64>,
-    runs: HashMap<(u16, Partition), Run>,
+    runs: HashMap<(u16, Partition), RunLength>,
 }
 
 /// The records of one producer in one partition.
 #[derive(Debug, Default)]
-struct Run {
+struct RunLength {
     sequence: u64,
     due: u64,
 }

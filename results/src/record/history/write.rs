@@ -27,11 +27,11 @@ pub struct StreamWriter {
     file: File,
     block: Encoder,
     entries: u64,
-    state: State,
+    state: WriterState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum WriterState {
     Open,
     Finished,
     Broken,
@@ -59,12 +59,12 @@ impl StreamWriter {
             file.write_all(&head)
         };
         write(&mut file).map_err(io("write", &path))?;
-        Ok(Self { path, file, block: Encoder::default(), entries: 0, state: State::Open })
+        Ok(Self { path, file, block: Encoder::default(), entries: 0, state: WriterState::Open })
     }
 
     /// Appends an entry. It is in the file when the block is full or after [`flush`](Self::flush).
     pub fn push(&mut self, entry: &Entry) -> Result<(), HistoryError> {
-        if self.state != State::Open {
+        if self.state != WriterState::Open {
             return Err(HistoryError::Broken { path: self.path.clone() });
         }
         self.block.push(entry);
@@ -74,7 +74,7 @@ impl StreamWriter {
 
     /// Writes out the entries pushed so far.
     pub fn flush(&mut self) -> Result<(), HistoryError> {
-        if self.state != State::Open {
+        if self.state != WriterState::Open {
             return Err(HistoryError::Broken { path: self.path.clone() });
         }
         if self.block.is_empty() {
@@ -88,7 +88,7 @@ impl StreamWriter {
     pub fn finish(mut self) -> Result<(), HistoryError> {
         self.flush()?;
         self.write(frame::END, Ok(self.entries.to_le_bytes().to_vec()))?;
-        self.state = State::Finished;
+        self.state = WriterState::Finished;
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl StreamWriter {
             self.file.write_all(&bytes)
         });
         written.map_err(|source| {
-            self.state = State::Broken;
+            self.state = WriterState::Broken;
             HistoryError::Io { action: "write", path: self.path.clone(), source }
         })
     }
@@ -107,7 +107,7 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        if self.state == State::Open
+        if self.state == WriterState::Open
             && let Err(error) = self.flush()
         {
             eprintln!("kbench: the last entries of a stream are lost: {error}");

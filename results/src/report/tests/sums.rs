@@ -45,7 +45,7 @@ fn any_course() -> impl Strategy<Value = Course> {
     )
 }
 
-fn trial(number: u32, course: &Course) -> Trial {
+fn trial(number: u32, course: &Course) -> TrialRecord {
     let mut f = Fixture::new(number, 60.0);
     f.inject("controller", 20.0, &[3]);
     f.detect(20.0 + course.detected, &[3], Some(1));

@@ -1,7 +1,7 @@
 //! Spoiling what is in the log, what acks named, and what everybody read.
 
 use results::record::history::{
-    Client, Entry, History, Observed, Outcome, Poll, RecordId, Send, Stream,
+    Client, Entry, History, Observed, Poll, RecordId, Send, SendOutcome, Stream,
 };
 
 /// Every entry, to be changed.
@@ -46,7 +46,7 @@ fn send_of(history: &History, id: RecordId) -> Send {
 }
 
 fn acked(history: &History, poll: &Poll) -> bool {
-    matches!(send_of(history, id(poll)).outcome, Outcome::Acked { .. })
+    matches!(send_of(history, id(poll)).outcome, SendOutcome::Acked { .. })
 }
 
 pub(super) fn pick_of<T>(all: Vec<T>, pick: usize) -> Option<T> {
@@ -117,7 +117,7 @@ fn swap_acks(history: &mut History, a: &Poll, b: &Poll) {
         for entry in &mut stream.entries {
             if let Entry::Send(send) = entry
                 && send.partition == a.partition
-                && let Outcome::Acked { offset } = &mut send.outcome
+                && let SendOutcome::Acked { offset } = &mut send.outcome
             {
                 if *offset == a.offset {
                     *offset = b.offset;
@@ -272,7 +272,7 @@ pub(super) fn resurrect_failed(history: &mut History, pick: usize) -> bool {
         let failed = sends
             .iter()
             .filter(last)
-            .filter(|send| matches!(send.outcome, Outcome::Failed { .. }))
+            .filter(|send| matches!(send.outcome, SendOutcome::Failed { .. }))
             .map(|send| RecordId {
                 producer,
                 incarnation,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use results::record::clock::RunTime;
 use results::record::event::Second;
-use results::record::history::{Outcome, Send};
+use results::record::history::{Send, SendOutcome};
 
 const ONE: Duration = Duration::from_secs(1);
 
@@ -49,11 +49,13 @@ impl Seconds {
 
     pub(crate) fn done(&mut self, send: &Send) {
         match send.outcome {
-            Outcome::Acked { .. } => {
+            SendOutcome::Acked { .. } => {
                 self.second.acked += 1;
                 self.response_us.saturating_record(send.done.since(send.due).as_micros() as u64);
             }
-            Outcome::Failed { .. } | Outcome::Indeterminate { .. } => self.second.failed += 1,
+            SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => {
+                self.second.failed += 1
+            }
         }
     }
 

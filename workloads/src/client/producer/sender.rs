@@ -15,7 +15,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::{Entry, Outcome, RecordId, Send, StreamWriter};
+use results::record::history::{Entry, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
 use super::keys::Keys;
@@ -180,7 +180,7 @@ impl Sender {
             due,
             sent,
             done: sent,
-            outcome: Outcome::Indeterminate { code: NO_ERROR },
+            outcome: SendOutcome::Indeterminate { code: NO_ERROR },
         });
         let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
             .partition(id.partition)
@@ -201,7 +201,7 @@ impl Sender {
             seconds.sent(due, sent);
         }
         if let Some(code) = refused {
-            let outcome = Outcome::Failed { code: code as i32 };
+            let outcome = SendOutcome::Failed { code: code as i32 };
             self.end(DeliveryReport { slot, at: self.clock.now(), outcome }, seconds)?;
         }
         Ok(Given::Taken)
@@ -233,24 +233,24 @@ impl Sender {
         send.done = report.at;
         send.outcome = match report.outcome {
             // What was open when we gave up has no error of its own.
-            Outcome::Indeterminate { .. } if self.purged => {
-                Outcome::Indeterminate { code: NO_ERROR }
+            SendOutcome::Indeterminate { .. } if self.purged => {
+                SendOutcome::Indeterminate { code: NO_ERROR }
             }
             other => other,
         };
         let partition = &mut self.partitions[send.partition as usize];
         partition.open -= 1;
         let acked = match send.outcome {
-            Outcome::Acked { offset } => {
+            SendOutcome::Acked { offset } => {
                 self.counts.acked += 1;
                 partition.acked = true;
                 Some(offset)
             }
-            Outcome::Failed { .. } => {
+            SendOutcome::Failed { .. } => {
                 self.counts.failed += 1;
                 None
             }
-            Outcome::Indeterminate { .. } => {
+            SendOutcome::Indeterminate { .. } => {
                 self.counts.indeterminate += 1;
                 None
             }
@@ -283,7 +283,7 @@ impl Sender {
     pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
         let at = self.clock.now();
         for slot in self.slots.taken() {
-            let outcome = Outcome::Indeterminate { code: NO_ERROR };
+            let outcome = SendOutcome::Indeterminate { code: NO_ERROR };
             self.end(DeliveryReport { slot, at, outcome }, None)?;
         }
         let client = self.name;
@@ -309,7 +309,7 @@ fn values(seed: u64, bytes: usize) -> Vec<Vec<u8>> {
 struct DeliveryReport {
     slot: usize,
     at: RunTime,
-    outcome: Outcome,
+    outcome: SendOutcome,
 }
 
 /// Where the client's delivery reports arrive, on the thread that polls.

@@ -12,10 +12,10 @@ use crate::record::clock::RunTime;
 use crate::record::history::{Observed, Partition, Poll, RecordId};
 
 /// Who wrote a record, and the how many-th of its sends to the partition it is.
-pub(in super::super) type Identity = (u16, u16, u64);
+pub(in super::super) type RecordIdentity = (u16, u16, u64);
 
 /// Who wrote a record: what stays the same over all copies of it.
-pub(in super::super) fn identity(id: &RecordId) -> Identity {
+pub(in super::super) fn identity(id: &RecordId) -> RecordIdentity {
     (id.producer, id.incarnation, id.sequence)
 }
 
@@ -67,7 +67,7 @@ impl LogRun {
     }
 
     /// Identity of its first record.
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> RecordIdentity {
         (self.producer, self.incarnation, self.sequence)
     }
 
@@ -171,7 +171,10 @@ impl LogFacts {
     }
 
     /// Offsets of all copies of one record, in order.
-    pub(in super::super) fn copies(&self, (producer, incarnation, sequence): Identity) -> Vec<i64> {
+    pub(in super::super) fn copies(
+        &self,
+        (producer, incarnation, sequence): RecordIdentity,
+    ) -> Vec<i64> {
         let id = (producer, incarnation, sequence);
         let after = self.by_id.partition_point(|&at| self.runs[at as usize].identity() <= id);
         let mut copies = Vec::new();

@@ -2,9 +2,9 @@
 
 use super::content::{Contents, SEGMENT, Segments};
 use super::intervals::Intervals;
-use super::log::{Identity, LogFacts};
+use super::log::{LogFacts, RecordIdentity};
 use crate::record::clock::RunTime;
-use crate::record::history::{Observed, Outcome, RecordId, Send};
+use crate::record::history::{Observed, RecordId, Send, SendOutcome};
 
 /// The life of a producer in one partition, without its sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(in super::super) struct WriterFacts {
 
 impl WriterFacts {
     /// What stays the same over all copies of the record.
-    pub(in super::super) fn identity(&self, send: &Send) -> Identity {
+    pub(in super::super) fn identity(&self, send: &Send) -> RecordIdentity {
         (self.producer, self.incarnation, send.sequence)
     }
 
@@ -85,18 +85,18 @@ impl SentFacts {
         send: &Send,
     ) {
         let offset = match send.outcome {
-            Outcome::Acked { offset } => {
+            SendOutcome::Acked { offset } => {
                 self.add_acked(segments, log, writer, send, offset);
                 Some(offset)
             }
-            Outcome::Indeterminate { .. } => {
+            SendOutcome::Indeterminate { .. } => {
                 let copy = log.copies(writer.identity(send)).first().copied();
                 if let Some(offset) = copy {
                     self.placed.add(segments, offset, &writer.observed(send));
                 }
                 copy
             }
-            Outcome::Failed { .. } => {
+            SendOutcome::Failed { .. } => {
                 self.failed += 1;
                 // L should not hold it at all, and differs there from what is placed.
                 log.copies(writer.identity(send)).first().copied()
@@ -135,7 +135,7 @@ impl SentFacts {
 
     fn add_to_order(&mut self, send: &Send, offset: i64) {
         let acked = match send.outcome {
-            Outcome::Acked { .. } => send.done,
+            SendOutcome::Acked { .. } => send.done,
             _ => NEVER,
         };
         if acked < send.sent {

@@ -1,6 +1,6 @@
 //! Blocks to entries. Whatever the bytes are, nothing here panics.
 
-use super::super::{Entry, Observed, Outcome, Partition, Poll, ProducerEpoch, RecordId, Send};
+use super::super::{Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome};
 use super::{
     ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
     FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
@@ -86,9 +86,9 @@ impl Decoder<'_> {
 
     fn send(&mut self, tag: u8, partition: Partition, done: RunTime) -> Result<Send, Malformed> {
         let outcome = match tag % WARM_UP {
-            ACKED => Outcome::Acked { offset: self.offset(partition)? },
-            FAILED => Outcome::Failed { code: self.signed(Column::Other)? },
-            _ => Outcome::Indeterminate { code: self.signed(Column::Other)? },
+            ACKED => SendOutcome::Acked { offset: self.offset(partition)? },
+            FAILED => SendOutcome::Failed { code: self.signed(Column::Other)? },
+            _ => SendOutcome::Indeterminate { code: self.signed(Column::Other)? },
         };
         let (sequence, key, due) = self.record((0, partition))?;
         let delay = unzigzag(self.get(Column::Delay)?) as u64;

@@ -1,6 +1,6 @@
 //! Entries to blocks.
 
-use super::super::{Entry, Observed, Outcome, Partition, Poll, Send};
+use super::super::{Entry, Observed, Partition, Poll, Send, SendOutcome};
 use super::{
     ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
     FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
@@ -80,14 +80,14 @@ impl Encoder {
 
     fn send(&mut self, send: &Send) {
         let tag = match send.outcome {
-            Outcome::Acked { .. } => ACKED,
-            Outcome::Failed { .. } => FAILED,
-            Outcome::Indeterminate { .. } => INDETERMINATE,
+            SendOutcome::Acked { .. } => ACKED,
+            SendOutcome::Failed { .. } => FAILED,
+            SendOutcome::Indeterminate { .. } => INDETERMINATE,
         };
         self.begin(tag + if send.warm_up { WARM_UP } else { 0 }, send.partition, send.done);
         match send.outcome {
-            Outcome::Acked { offset } => self.offset(send.partition, offset),
-            Outcome::Failed { code } | Outcome::Indeterminate { code } => {
+            SendOutcome::Acked { offset } => self.offset(send.partition, offset),
+            SendOutcome::Failed { code } | SendOutcome::Indeterminate { code } => {
                 self.put(Column::Other, zigzag(code.into()));
             }
         }

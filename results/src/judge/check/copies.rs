@@ -4,8 +4,8 @@ use super::NEW_EPOCH;
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog, Sends};
 use super::survey::identity;
-use super::words::{name, observed, reader};
-use crate::record::history::{Ending, Observed, Outcome, Poll};
+use super::witness::{name, observed, reader};
+use crate::record::history::{Ending, Observed, Poll, SendOutcome};
 
 /// `duplicate`: see the table in [`check`](super).
 pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
@@ -114,7 +114,7 @@ pub(super) fn failed_visible(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         failed += log.facts.failed();
         for Sends { writer, sends, .. } in &log.writers {
             for send in sends {
-                let Outcome::Failed { code } = send.outcome else {
+                let SendOutcome::Failed { code } = send.outcome else {
                     continue;
                 };
                 let record = writer.identity(send);

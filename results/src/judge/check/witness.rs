@@ -1,10 +1,10 @@
 //! How records and readers are named in a witness: the same words everywhere.
 
-use super::survey::{Identity, identity};
+use super::survey::{RecordIdentity, identity};
 use crate::record::history::Observed;
 
 /// A record's name in a sentence: "record producer 0 sequence 4711".
-pub(super) fn name((producer, incarnation, sequence): Identity) -> String {
+pub(super) fn name((producer, incarnation, sequence): RecordIdentity) -> String {
     let life = if incarnation == 0 { String::new() } else { format!(" life {incarnation}") };
     format!("record producer {producer}{life} sequence {sequence}")
 }

@@ -1,0 +1,166 @@
+//! What a report leaves on disk, and what is read back from a run's directory.
+
+use super::*;
+
+#[test]
+fn all_files_are_written_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let trials = vec![three_faults(1).trial()];
+    let report = judge(&fixture::question(1), &trials);
+    report.write_all(dir.path(), &trials).unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["junit.xml", "latency.hlog", "report.json", "summary.csv"]);
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&read("report.json")).unwrap(), report);
+    assert_eq!(read("summary.csv").lines().count(), 1 + 3 * 9);
+    let log = read("latency.hlog");
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).map(Result::unwrap).collect();
+    let intervals = entries.iter().filter(|e| matches!(e, LogEntry::Interval(_))).count();
+    // Every second of load but those of the three stalls.
+    assert!((50..=56).contains(&intervals), "{intervals}");
+    assert!(report.write_all(&dir.path().join("missing"), &trials).is_err());
+}
+
+#[test]
+fn a_report_does_not_depend_on_how_its_history_is_divided() {
+    let mut trials = vec![three_faults(1).trial()];
+    let judged = |trials: &[TrialRecord]| {
+        let dir = tempfile::tempdir().unwrap();
+        let report = judge(&fixture::question(1), trials);
+        report.write_all(dir.path(), trials).unwrap();
+        (report, std::fs::read_to_string(dir.path().join("latency.hlog")).unwrap())
+    };
+    let whole = judged(&trials);
+    let mut history = History::collect(&*trials[0].history).unwrap();
+    // Two producers of the main load, each with every other record.
+    let mut more = history.streams[0].clone();
+    more.name = "more".to_owned();
+    let mut turn = false;
+    let mut other = |_: &_| {
+        turn = !turn;
+        turn
+    };
+    let (mine, theirs) = more.entries.drain(..).partition(|entry| other(entry));
+    (history.streams[0].entries, more.entries) = (mine, theirs);
+    history.streams.push(more);
+    trials[0].history = Box::new(fixture::Chopped(history, 7));
+    let (mut divided, latency) = judged(&trials);
+    assert_eq!(latency, whole.1);
+    let mut whole = whole.0;
+    for report in [&mut whole, &mut divided] {
+        // These count streams, or divide by the number of producers.
+        let of_streams = ["history-complete", "unseen", "client-cpu"];
+        report.checks.retain(|check| !of_streams.contains(&&*check.name));
+    }
+    assert_eq!(divided, whole);
+}
+
+/// Writes a trial down as a run would.
+fn write_down(trial: &TrialRecord, dir: &std::path::Path) {
+    std::fs::create_dir_all(dir).unwrap();
+    let mut log = EventLog::create(dir.join(trial::EVENTS)).unwrap();
+    trial.events.iter().for_each(|event| log.append(event).unwrap());
+    let environment = serde_json::to_vec(&trial.environment).unwrap();
+    std::fs::write(dir.join(trial::ENVIRONMENT), environment).unwrap();
+    for stream in History::collect(&*trial.history).unwrap().streams {
+        let history = dir.join(trial::HISTORY);
+        let mut writer = StreamWriter::create(&history, &stream.name, &stream.header).unwrap();
+        stream.entries.iter().for_each(|entry| writer.push(entry).unwrap());
+        writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_run_s_directory_is_judged_as_it_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path();
+    let question = fixture::question(2);
+    assert!(Judged::of(run, &question).unwrap_err().to_string().contains("trial 2: cannot read"));
+
+    let trials = [three_faults(1).trial(), three_faults(2).trial()];
+    trials.iter().for_each(|one| write_down(one, &trial::directory(run, one.number, 2)));
+    let judged = Judged::of(run, &question).unwrap();
+    assert_eq!(judged.report, judge(&question, &trials));
+    judged.write(run).unwrap();
+    assert!(run.join("report.json").is_file() && run.join("latency.hlog").is_file());
+
+    // A client that was killed on purpose may have left half a block; one that was not may not.
+    let second = trial::directory(run, 2, 2);
+    let reads = second.join(trial::HISTORY).join("reads.kbh");
+    let whole = std::fs::read(&reads).unwrap();
+    std::fs::write(&reads, &whole[..whole.len() - 30]).unwrap();
+    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Unknown);
+    let (client, history_bytes) = ("reads".to_owned(), whole.len() as u64 - 30);
+    let killed = EventKind::ClientKilled { client, history_bytes };
+    let mut events = std::fs::read_to_string(second.join(trial::EVENTS)).unwrap();
+    events += &(serde_json::to_string(&Event { at: at(60.0), kind: killed }).unwrap() + "\n");
+    std::fs::write(second.join(trial::EVENTS), events).unwrap();
+    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Valid);
+
+    std::fs::write(second.join(trial::ENVIRONMENT), "{").unwrap();
+    let damaged = Judged::of(run, &question).unwrap().report;
+    let told = |text: &str| damaged.problems.iter().any(|problem| problem.contains(text));
+    assert!(told("trial 2: ") && told("environment.json cannot be read"), "{:?}", damaged.problems);
+    std::fs::remove_dir_all(&second).unwrap();
+    let missing = Judged::of(run, &question).unwrap().report;
+    assert_eq!((missing.verdict, missing.trials), (Verdict::Unknown, 1));
+}
+
+/// Keys that readers of `report.json` may count on.
+const CONTRACT: [&str; 9] =
+    ["format", "run", "verdict", "exit_code", "load", "checks", "faults", "claims", "recovery"];
+
+#[test]
+fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
+    let schema = schemars::schema_for!(Report);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/report.schema.json");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(committed, text, "run the test with UPDATE_SCHEMA=1 and commit the schema");
+
+    let sample = report_of(vec![three_faults(1).trial()]);
+    let json: serde_json::Value = serde_json::from_str(&sample.to_json().unwrap()).unwrap();
+    let has = |value: &serde_json::Value, keys: &[&str]| {
+        for key in keys {
+            assert!(value.get(key).is_some(), "key {key} is missing");
+        }
+    };
+    has(&json, &CONTRACT);
+    has(&json["run"], &["run_id", "seed", "command", "workload", "plan", "started", "strict"]);
+    has(&json["load"], &["asked_per_s", "achieved_per_s", "sent", "acked", "failed"]);
+    has(&json["load"], &["indeterminate", "consumed", "bytes", "service_us", "schedule_lag_us"]);
+    has(&json["load"]["latency_us"], &["p50", "p90", "p99", "p999", "max", "n"]);
+    has(&json["checks"][0], &["name", "verdict", "count", "witnesses"]);
+    let fault = ["id", "fault", "target", "victims", "injected_s", "healed_s", "evidence"];
+    has(&json["faults"][0], &fault);
+    has(&json["claims"][0], &["id", "text", "source", "stated_s", "predicted_s", "outcome"]);
+    has(&json["claims"][0]["measured_s"], &["n", "min", "median", "max", "censored"]);
+    has(&json["claims"][0]["phases_s"], &["detect", "elect", "metadata", "client"]);
+    has(&json["recovery"][0], &["fault", "partition", "first_error_s", "unavailable_s"]);
+    has(&json["recovery"][0], &["first_ack_s", "throughput_restored_s", "isr_full_s"]);
+    assert_eq!(json["verdict"], "valid");
+    assert_eq!(TOPIC, json["recovery"][0]["topic"]);
+}
+
+#[test]
+fn what_nobody_did_has_no_rows() {
+    let mut report = report_of(vec![three_faults(1).trial()]);
+    let shown = text::render(&report, None, false);
+    for part in ["around faults", "end to end", "detection of dead brokers"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    report.faults.clear();
+    report.load.end_to_end_us = Default::default();
+    let shown = text::render(&report, None, false);
+    for part in ["around faults", "end to end", "detection of dead brokers", "-0.0"] {
+        assert!(!shown.contains(part), "{shown}");
+    }
+}
