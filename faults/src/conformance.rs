@@ -115,7 +115,7 @@ impl From<LedgerError> for NotPassed {
 
 type Checked = Result<(), NotPassed>;
 
-type Check = Box<dyn for<'b> Fn(&'b Bench<'b>) -> LocalBoxFuture<'b, Checked>>;
+type CheckBody = Box<dyn for<'b> Fn(&'b Bench<'b>) -> LocalBoxFuture<'b, Checked>>;
 
 /// One thing that a backend must do.
 struct Case {
@@ -124,7 +124,7 @@ struct Case {
     subject: Subject,
     /// The capabilities without which it does not apply.
     needs: Vec<Capability>,
-    check: Check,
+    check: CheckBody,
 }
 
 impl Case {

@@ -43,8 +43,8 @@ use crate::degrade::Condition;
 use crate::evidence::Evidence;
 use crate::machine::Impairment;
 use crate::port::{
-    Capability, ClientChange, ErrorKind, Partition, PartitionView, PortError, Ports, Process,
-    ProcessIdentity,
+    Capability, ClientChange, ErrorKind, PartitionView, PortError, Ports, Process, ProcessIdentity,
+    TopicPartition,
 };
 use crate::tag::Tag;
 use crate::undo::Undo;
@@ -249,12 +249,12 @@ pub struct Victim {
     /// The ZooKeeper session that owned its registration then; none unless it is a broker.
     pub session: Option<i64>,
     /// The load's partitions that it had a replica of then; none unless it is a broker.
-    pub holds: BTreeMap<Partition, PartitionView>,
+    pub holds: BTreeMap<TopicPartition, PartitionView>,
 }
 
 impl Victim {
     /// The load's partitions that it led.
-    fn led(&self) -> impl Iterator<Item = &Partition> {
+    fn led(&self) -> impl Iterator<Item = &TopicPartition> {
         let led = self.holds.iter().filter(|(_, then)| then.leader == Some(self.process.id));
         led.map(|(partition, _)| partition)
     }

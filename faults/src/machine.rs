@@ -112,7 +112,7 @@ pub(crate) mod slow_disk {
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written {
+    struct SlowDiskKeys {
         #[serde(with = "humantime_serde")]
         by: Duration,
     }
@@ -122,13 +122,13 @@ pub(crate) mod slow_disk {
         to: S,
     ) -> Result<S::Ok, S::Error> {
         match impairment {
-            Impairment::SlowDisk { by } => Written { by: *by }.serialize(to),
+            Impairment::SlowDisk { by } => SlowDiskKeys { by: *by }.serialize(to),
             other => Err(ser::Error::custom(other)),
         }
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
-        Written::deserialize(from).map(|Written { by }| Impairment::SlowDisk { by })
+        SlowDiskKeys::deserialize(from).map(|SlowDiskKeys { by }| Impairment::SlowDisk { by })
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) mod clock {
 
     #[derive(Default, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written {
+    struct ClockOffsetKeys {
         #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
         ahead: Option<Duration>,
         #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
@@ -158,17 +158,17 @@ pub(crate) mod clock {
         };
         let by = Some(Duration::from_secs(ahead_s.unsigned_abs()));
         if *ahead_s < 0 {
-            Written { behind: by, ahead: None }.serialize(to)
+            ClockOffsetKeys { behind: by, ahead: None }.serialize(to)
         } else {
-            Written { ahead: by, behind: None }.serialize(to)
+            ClockOffsetKeys { ahead: by, behind: None }.serialize(to)
         }
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
         let seconds = |by: Duration| i64::try_from(by.as_secs()).map_err(de::Error::custom);
-        let ahead_s = match Written::deserialize(from)? {
-            Written { ahead: Some(by), behind: None } => seconds(by)?,
-            Written { ahead: None, behind: Some(by) } => -seconds(by)?,
+        let ahead_s = match ClockOffsetKeys::deserialize(from)? {
+            ClockOffsetKeys { ahead: Some(by), behind: None } => seconds(by)?,
+            ClockOffsetKeys { ahead: None, behind: Some(by) } => -seconds(by)?,
             _ => return Err(de::Error::custom("a clock is either `ahead` or `behind`")),
         };
         if ahead_s == 0 {
@@ -186,7 +186,7 @@ pub(crate) mod slow_cpu {
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written {
+    struct SlowCpuKeys {
         percent: u8,
     }
 
@@ -195,15 +195,15 @@ pub(crate) mod slow_cpu {
         to: S,
     ) -> Result<S::Ok, S::Error> {
         match impairment {
-            Impairment::SlowCpu { percent } => Written { percent: *percent }.serialize(to),
+            Impairment::SlowCpu { percent } => SlowCpuKeys { percent: *percent }.serialize(to),
             other => Err(ser::Error::custom(other)),
         }
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Impairment, D::Error> {
-        match Written::deserialize(from)? {
-            Written { percent: percent @ 1..=90 } => Ok(Impairment::SlowCpu { percent }),
-            Written { .. } => Err(de::Error::custom("`percent` is from 1 to 90")),
+        match SlowCpuKeys::deserialize(from)? {
+            SlowCpuKeys { percent: percent @ 1..=90 } => Ok(Impairment::SlowCpu { percent }),
+            SlowCpuKeys { .. } => Err(de::Error::custom("`percent` is from 1 to 90")),
         }
     }
 }

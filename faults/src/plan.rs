@@ -33,7 +33,7 @@ use crate::port::Capability;
 pub use mix::{Candidate, Mix, Range as HoldRange};
 pub use replay::{NotReplayable, replay};
 pub use start::{After, Repeat, Start};
-pub use step::{Condition, Flapping, Lasts, Prepare, Step};
+pub use step::{EndsWhen, Flapping, Lasts, Prepare, Step};
 
 /// Faults to inject, one step after the other.
 ///

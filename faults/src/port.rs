@@ -25,7 +25,7 @@ pub use capability::{Capability, Subject};
 pub use clients::{ClientChange, Clients};
 pub use error::{ErrorKind, PortError};
 pub use machine::{Lost, Machine};
-pub use metadata::{Assignment, Metadata, Partition, PartitionView, View, ZkMode};
+pub use metadata::{Assignment, Metadata, PartitionView, TopicPartition, View, ZkMode};
 pub use network::{FarEnd, LinkEnds, Network};
 pub use run_control::RunControl;
 pub use servers::{ProcessIdentity, ProcessState, Servers, Signal, Starter, Within};

@@ -8,7 +8,7 @@ use results::record::event::Role;
 
 use super::bench::{Bench, LOOK, wants, words};
 use super::{Backend, Checked, NotPassed};
-use crate::port::{Capability, Metadata, Partition, Ports, Process, ProcessState, Subject};
+use crate::port::{Capability, Metadata, Ports, Process, ProcessState, Subject, TopicPartition};
 use crate::undo::Undo;
 use crate::until::until;
 
@@ -20,7 +20,7 @@ const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 const FOLLOWED_LIMIT: Duration = Duration::from_secs(15);
 
 /// Leader and replicas of the load's partitions, in words.
-type Layout = BTreeMap<Partition, String>;
+type Layout = BTreeMap<TopicPartition, String>;
 
 /// What the cluster goes back to.
 pub(super) struct Settled {

@@ -10,7 +10,7 @@ use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Context, Fault, Victim};
 use crate::evidence::Evidence;
-use crate::port::{Capability, ErrorKind, Partition, PartitionView, PortError, Ports};
+use crate::port::{Capability, ErrorKind, PartitionView, PortError, Ports, TopicPartition};
 use crate::undo::{Undo, VIEW_INTERVAL};
 
 /// Limit for the view to show what a broker's metadata show already: the notification's way on a
@@ -86,7 +86,7 @@ pub(super) async fn moved_away(on: Context<'_>) -> Evidence {
 /// Evidence that the replicas of a partition, of which `victim` had one, are now as `wanted`.
 pub(super) async fn replicas_now(
     victim: &Victim,
-    partition: &Partition,
+    partition: &TopicPartition,
     ports: Ports<'_>,
     wanted: impl Fn(&PartitionView) -> bool,
 ) -> Evidence {

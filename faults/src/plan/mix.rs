@@ -99,7 +99,7 @@ impl Mix {
 
     /// The steps that `seed` draws, in the order of their times.
     pub(super) fn draw(&self, seed: u64) -> Vec<Step> {
-        let mut random = Random(seed);
+        let mut random = RandomNumbers(seed);
         let mut drawn: Vec<(Duration, Duration, &Candidate)> = vec![];
         // As many sequences beside each other as there may be faults at once.
         for _ in 0..self.at_once {
@@ -142,9 +142,9 @@ impl Mix {
 }
 
 /// A few numbers, the same on every machine and in every version.
-struct Random(u64);
+struct RandomNumbers(u64);
 
-impl Random {
+impl RandomNumbers {
     fn next(&mut self) -> u64 {
         self.0 = splitmix(self.0);
         self.0

@@ -31,7 +31,7 @@ pub struct Step {
     pub prepare: Prepare,
     /// The fault lasts until this is so...
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) until: Option<Condition>,
+    pub(super) until: Option<EndsWhen>,
     /// ... or at most this long.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub(super) recover_within: Option<Duration>,
@@ -84,7 +84,7 @@ pub enum Prepare {
 /// What ends a fault before its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Condition {
+pub enum EndsWhen {
     /// Every partition of the load acks again and there is a controller.
     Recovered,
 }
@@ -148,7 +148,7 @@ impl Step {
             (Some(_), _) => return Err(format!("{step}: give `target` or `targets`, not both")),
         }
         let lasts = match (self.until, self.recover_within, self.hold) {
-            (Some(Condition::Recovered), Some(limit), None) | (None, None, Some(limit)) => limit,
+            (Some(EndsWhen::Recovered), Some(limit), None) | (None, None, Some(limit)) => limit,
             _ => {
                 return Err(format!(
                     "{step}: say how long the fault lasts, either by `until = \"recovered\"` with \

@@ -43,10 +43,10 @@ pub enum ZkMode {
 }
 
 /// A topic and the number of a partition.
-pub type Partition = (String, i32);
+pub type TopicPartition = (String, i32);
 
 /// Replicas of partitions, the preferred leader first.
-pub type Assignment = BTreeMap<Partition, Vec<BrokerId>>;
+pub type Assignment = BTreeMap<TopicPartition, Vec<BrokerId>>;
 
 /// One partition in a [`View`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,10 @@ impl fmt::Display for PartitionView {
             Some(leader) => write!(f, "led by {leader}")?,
             None => write!(f, "without leader")?,
         }
-        write!(f, ", replicas {:?}, in sync {:?}", self.replicas, self.isr)
+        let ids = |brokers: &[BrokerId]| {
+            brokers.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(", ")
+        };
+        write!(f, ", replicas [{}], in sync [{}]", ids(&self.replicas), ids(&self.isr))
     }
 }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::port::Assignment;
 
-type Written = BTreeMap<String, BTreeMap<i32, Vec<BrokerId>>>;
+type AssignmentByTopic = BTreeMap<String, BTreeMap<i32, Vec<BrokerId>>>;
 
 pub(super) fn serialize<S: Serializer>(assignment: &Assignment, to: S) -> Result<S::Ok, S::Error> {
-    let mut written = Written::new();
+    let mut written = AssignmentByTopic::new();
     for ((topic, partition), replicas) in assignment {
         written.entry(topic.clone()).or_default().insert(*partition, replicas.clone());
     }
@@ -18,7 +18,7 @@ pub(super) fn serialize<S: Serializer>(assignment: &Assignment, to: S) -> Result
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Assignment, D::Error> {
-    let topics = Written::deserialize(from)?.into_iter();
+    let topics = AssignmentByTopic::deserialize(from)?.into_iter();
     let partitions = topics.flat_map(|(topic, partitions)| {
         partitions.into_iter().map(move |(number, replicas)| ((topic.clone(), number), replicas))
     });

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use faults::port::{Assignment, ErrorKind, Partition, PortError};
+use faults::port::{Assignment, ErrorKind, PortError, TopicPartition};
 use faults::until;
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -90,7 +90,7 @@ impl Admin {
 
     /// One of the partitions that is being reassigned, or has not these replicas; `None` when all are
     /// as they should be.
-    async fn unplaced(&self, assignment: &Assignment) -> Result<Option<Partition>, PortError> {
+    async fn unplaced(&self, assignment: &Assignment) -> Result<Option<TopicPartition>, PortError> {
         let (under_way, current) =
             (self.under_way(assignment).await?, self.replicas(assignment).await?);
         let mut open = assignment.iter().filter(|(partition, replicas)| {

@@ -143,7 +143,7 @@ impl ClusterMachine {
             }
             Impairment::FullDisk => match before {
                 Before::Disk { mount, bytes } => disk::resize(host, mount, *bytes).await,
-                _ => Err(mistaken(host, before)),
+                _ => Err(mistaken(host)),
             },
             Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
                 let kind = syscalls::kind(impairment).unwrap_or_default();
@@ -156,7 +156,7 @@ impl ClusterMachine {
             }
             Impairment::Clock { .. } => match before {
                 Before::Clock { file } => clock::set(host, file, 0).await,
-                _ => Err(mistaken(host, before)),
+                _ => Err(mistaken(host)),
             },
         }
     }
@@ -217,7 +217,7 @@ async fn give_back(
     before: &Before,
 ) -> Result<(), HostError> {
     let (host, Some(running)) = (&*subject.host, &subject.process) else { return Ok(()) };
-    let Before::Limit { soft } = before else { return Err(mistaken(host, before)) };
+    let Before::Limit { soft } = before else { return Err(mistaken(host)) };
     let soft = soft.map_or(LimitValue::Unlimited, LimitValue::Value);
     let given_back = async {
         let now = limits::soft_limit(host, running, resource).await?;
@@ -234,12 +234,9 @@ async fn give_back(
 }
 
 /// What was before belongs to another impairment.
-fn mistaken(host: &dyn Host, before: &Before) -> HostError {
-    HostError::other(
-        host.name(),
-        "give back what was before",
-        format!("it is {before:?} (a defect)"),
-    )
+fn mistaken(host: &dyn Host) -> HostError {
+    let why = "what was kept is of another impairment (a defect)".to_owned();
+    HostError::other(host.name(), "give back what was before", why)
 }
 
 #[async_trait(?Send)]

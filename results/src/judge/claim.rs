@@ -52,7 +52,7 @@ pub enum Metric {
     /// Longest unavailability of the main topic's partitions that the dead broker led.
     UnavailabilityLed,
     /// Longest unavailability of partitions that it did not lead, for one kind of client.
-    UnavailabilityNotLed(Service),
+    UnavailabilityNotLed(LeaderService),
     /// Named checks find nothing.
     Checks(Vec<String>),
     /// The same, and the sentence speaks of acks=all only.
@@ -66,7 +66,7 @@ pub enum Metric {
 /// What is asked of a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Service {
+pub enum LeaderService {
     /// Writes that wait for the whole ISR: the main load.
     AcksAll,
     /// Writes that wait for the leader: the probe.

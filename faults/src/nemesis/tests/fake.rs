@@ -13,6 +13,7 @@ mod metadata;
 mod network;
 mod run_control;
 mod servers;
+mod state;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -37,6 +38,7 @@ use crate::port::{
     Metadata, Network, PartitionView, Process, ProcessIdentity, ProcessState, Servers, Signal,
     Starter, View, ZkMode,
 };
+use state::State;
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,54 +80,6 @@ pub(crate) struct World {
     began: Instant,
     calls: Cell<usize>,
     state: RefCell<State>,
-}
-
-struct State {
-    /// Pid, and whether it runs.
-    processes: BTreeMap<Process, (i32, bool)>,
-    /// Processes that stand still.
-    paused: BTreeSet<Process>,
-    next_pid: i32,
-    /// How processes ended; SIGKILL where nothing is said.
-    ends: BTreeMap<Process, ProcessEnd>,
-    /// Processes that shut down, and when they are gone.
-    ending: BTreeMap<Process, Instant>,
-    /// Registered brokers, and when the registration goes.
-    registered: BTreeMap<BrokerId, Option<Instant>>,
-    /// Session of each broker's registration; numbers are never used again.
-    sessions: BTreeMap<BrokerId, i64>,
-    controller: Option<BrokerId>,
-    replicas: Vec<Vec<BrokerId>>,
-    leaders: Vec<Option<BrokerId>>,
-    cuts: Vec<Cut>,
-    /// Nodes whose link is down.
-    links_down: BTreeSet<String>,
-    degraded: Vec<Degradation>,
-    impaired: Vec<(Process, Impairment)>,
-    /// Versions that processes run, where it is not the first one, and that they start from next.
-    versions: BTreeMap<Process, &'static str>,
-    next_versions: BTreeMap<Process, &'static str>,
-    group: Option<ClientChange>,
-    /// Brokers that found their id taken, and by which session.
-    refused: BTreeSet<(BrokerId, i64)>,
-    /// Whether a cut struck a leader and leaves it registered: nobody takes over.
-    mute: bool,
-}
-
-impl State {
-    fn runs(&self, process: &Process) -> bool {
-        self.processes[process].1 && !self.paused.contains(process)
-    }
-
-    /// Ids of the ZooKeeper servers that run.
-    fn zookeepers(&self) -> Vec<BrokerId> {
-        let all = self.processes.keys().filter(|p| p.role == Role::Zookeeper);
-        all.filter(|process| self.runs(process)).map(|process| process.id).collect()
-    }
-
-    fn has_quorum(&self) -> bool {
-        self.zookeepers().len() >= 2
-    }
 }
 
 /// As in the guide's cluster, which shipped plans name.

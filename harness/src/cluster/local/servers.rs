@@ -4,6 +4,8 @@
 //! cluster that is kept, which is asked to start one and to say how one ended. Settings are written out in full
 //! to the servers' own files, which stay in the trial's `logs/`.
 
+mod lifecycle;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,14 +16,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use faults::port::{PortError, Process, ProcessState, Signal, Starter};
-use futures::future::{try_join, try_join_all};
 use results::record::event::{EventKind, ProcessEnd, Role};
 
 use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::SandboxNetwork;
 use super::{LocalHost, Setup, capacity, config, ready};
-use crate::cluster::answers;
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
@@ -30,12 +30,6 @@ use crate::mechanism::machine::{HostedProcess, HostedProcesses};
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::Topology;
-
-/// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
-const DUMP_LIMIT: Duration = Duration::from_secs(40);
-
-/// Limit for a process to end after SIGKILL; the kernel frees some hundred MB first.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The servers of a local cluster.
 pub struct LocalServers {
@@ -201,28 +195,6 @@ impl LocalServers {
         Ok(())
     }
 
-    /// Starts every process but those on standby; returns when all serve, fails as soon as one ends.
-    ///
-    /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
-    /// the majority serves. Were all to start at once, a majority without the highest id may settle
-    /// on a leader of its own just before the highest id is heard; whoever is left behind then
-    /// waits out `initLimit` (20 s) before it joins.
-    pub(super) async fn start_all(&self) -> Result<(), Failure> {
-        let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
-            self.topology.first_members().into_iter().partition(|p| p.role == Role::Broker);
-        servers.sort_by_key(|server| std::cmp::Reverse(server.id));
-        let (majority, others) = servers.split_at(servers.len() / 2 + 1);
-        let up = async |processes: &[Process]| {
-            processes.iter().try_for_each(|process| self.spawn(process))?;
-            try_join_all(processes.iter().map(|process| self.accepts(process))).await
-        };
-        let zookeeper = async {
-            up(majority).await?;
-            up(others).await
-        };
-        try_join(zookeeper, up(&brokers)).await.map(drop)
-    }
-
     /// `host:port` of every ZooKeeper server, separated by commas.
     pub(super) fn zookeeper_connect(&self) -> String {
         let servers =
@@ -244,98 +216,6 @@ impl LocalServers {
     /// The jars that a process is started from.
     pub(super) fn kafka_of(&self, process: &Process) -> Kafka {
         self.upgraded.borrow().get(process).unwrap_or(&self.kafka).clone()
-    }
-
-    /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
-    /// that role is let end by itself, so that it leaves one.
-    ///
-    /// # Errors
-    /// An infrastructure failure that names the processes which did not end.
-    pub(super) async fn stop(&self, dump: bool) -> Result<(), Failure> {
-        if self.keeper.is_some() {
-            // Its servers are not ours to end.
-            return Ok(());
-        }
-        let mut dumping = Vec::new();
-        if dump {
-            dumping.extend(self.dumping(Role::Broker));
-            dumping.extend(self.dumping(Role::Zookeeper));
-        }
-        self.end(|process| !dumping.iter().any(|(one, _)| one == process), KILL_LIMIT).await?;
-        for (process, path) in dumping {
-            self.signal(&process, Signal::Term).await?;
-            // One that still runs at the limit may have written half of its archive.
-            let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {
-                tracing::warn!(%process, "no class archive: it does not end");
-                continue;
-            };
-            if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
-                tracing::warn!(%process, %error, "no class archive");
-            }
-        }
-        self.end(|_| true, KILL_LIMIT).await?;
-        // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
-        self.servers.borrow().values().for_each(Server::discard_dump);
-        Ok(())
-    }
-
-    /// The process that is to dump the archive of its role, and where; `None` when there is one.
-    fn dumping(&self, role: Role) -> Option<(Process, PathBuf)> {
-        let servers = self.servers.borrow();
-        servers.iter().find_map(|(process, server)| {
-            let path = server.dump_path().filter(|_| process.role == role)?;
-            matches!(server.state(), ProcessState::Running { .. })
-                .then(|| (process.clone(), path.to_owned()))
-        })
-    }
-
-    async fn end(&self, which: impl Fn(&Process) -> bool, limit: Duration) -> Result<(), Failure> {
-        let running: Vec<Process> = self
-            .processes()
-            .into_iter()
-            .filter(|process| which(process))
-            .filter(|p| !matches!(self.state(p), None | Some(ProcessState::Gone { .. })))
-            .collect();
-        for process in &running {
-            self.signal(process, Signal::Kill).await?;
-        }
-        for process in &running {
-            if let Some(ProcessState::Running { pid } | ProcessState::Paused { pid }) =
-                self.ended(process, limit).await
-            {
-                return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
-            }
-        }
-        Ok(())
-    }
-
-    fn spawn(&self, process: &Process) -> Result<(), Failure> {
-        let cannot = |error: std::io::Error| {
-            Failure::infrastructure(format!("{process} cannot be started: {error}"))
-        };
-        let command = config::command(self, process).map_err(cannot)?;
-        let server =
-            Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
-                .map_err(cannot)?;
-        let (process, pid) = (process.clone(), server.identity().pid);
-        self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
-        if let Some(former) = self.servers.borrow_mut().insert(process, server) {
-            former.discard_dump();
-        }
-        Ok(())
-    }
-
-    /// Waits until a process accepts connections; fails at once when it ends.
-    async fn accepts(&self, process: &Process) -> Result<(), Failure> {
-        let waiter = self.servers.borrow().get(process).map(Server::waiter);
-        let waiter = waiter.ok_or_else(|| not_started(process))?;
-        let log = self.log_path(process);
-        tokio::select! {
-            ready = answers::serves(process.role, self.address(process), ready::START_LIMIT) => {
-                if ready { Ok(()) } else { Err(ready::too_slow(process, &log)) }
-            }
-            how = waiter.ended() => Err(ready::died(process, &how, &log)),
-        }
     }
 
     /// The hosts of the nodes, in the topology's order.

@@ -4,7 +4,7 @@ use crate::judge::predict::{self, Prediction};
 use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
 use crate::judge::span::FaultSpan;
 
-use super::{Metric, Service, TrialFacts};
+use super::{LeaderService, Metric, TrialFacts};
 
 /// One trial's figure.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
             let rows = rows(trial, step, StreamKind::Main, true)?;
             Ok(worst(&rows, predict::partition_recovery(settings, fault)))
         }
-        Metric::UnavailabilityNotLed(Service::AcksAll) => {
+        Metric::UnavailabilityNotLed(LeaderService::AcksAll) => {
             if !trial.acks_all {
                 return Err("the main load does not use acks=all".to_owned());
             }
@@ -69,11 +69,11 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
             let prediction = predict::partition_recovery(settings, fault).filter(|_| everywhere);
             Ok(worst(&rows, prediction))
         }
-        Metric::UnavailabilityNotLed(Service::Acks1) => {
+        Metric::UnavailabilityNotLed(LeaderService::Acks1) => {
             let rows = rows(trial, step, StreamKind::Probe, false)?;
             Ok(worst(&rows, predict::undisturbed(fault)))
         }
-        Metric::UnavailabilityNotLed(Service::Reads) => {
+        Metric::UnavailabilityNotLed(LeaderService::Reads) => {
             let rows = rows(trial, step, StreamKind::Reads, false)?;
             Ok(worst(&rows, predict::undisturbed(fault)))
         }
