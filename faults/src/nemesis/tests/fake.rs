@@ -14,12 +14,12 @@ mod network;
 mod run_control;
 mod servers;
 mod state;
+mod undos;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 
 use results::record::clock::RunTime;
 use results::record::event::{Event, ProcessEnd};
@@ -31,7 +31,6 @@ use super::super::*;
 use super::*;
 use crate::cut::{By, Cut, Origin, Reach, Service, Side};
 use crate::degrade::{Condition, Degradation, Degraded};
-use crate::ledger::{self, Owner};
 use crate::machine::Impairment;
 use crate::port::{
     Assignment, Capability, ClientChange, Clients, ErrorKind, FarEnd, LinkEnds, Lost, Machine,
@@ -39,6 +38,7 @@ use crate::port::{
     Starter, View, ZkMode,
 };
 use state::State;
+pub(super) use undos::{repairs, restores, takes_up};
 
 /// What happens at the call with a chosen number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,21 +93,6 @@ fn nodes() -> BTreeSet<String> {
 pub(crate) const VERSIONS: [&str; 2] = ["3.9.1", "3.9.2"];
 
 const REPLICAS: [[BrokerId; 3]; 3] = [[1, 2, 3], [2, 3, 1], [3, 1, 2]];
-
-/// Whether an undo takes this impairment off this process.
-pub(super) fn repairs(undo: &Undo, process: &Process, impairment: &Impairment) -> bool {
-    matches!(undo, Undo::Repair { process: of, impairment: by, .. } if of == process && by == impairment)
-}
-
-/// Whether an undo takes up the link of this node.
-pub(super) fn takes_up(undo: &Undo, node: &str) -> bool {
-    matches!(undo, Undo::LinkUp { links } if links.iter().any(|link| link.node == *node))
-}
-
-/// Whether an undo ends this degradation.
-pub(super) fn restores(undo: &Undo, degradation: &Degradation) -> bool {
-    matches!(undo, Undo::Restore { degradation: of, .. } if of == degradation)
-}
 
 fn failed(why: impl Into<String>) -> PortError {
     PortError::new(ErrorKind::Other, why)
@@ -183,14 +168,6 @@ impl World {
             clients: Some(self),
             outlives_kbench: self.outlives_kbench,
         }
-    }
-
-    pub(crate) fn ledger_path(&self) -> PathBuf {
-        self.directory.path().join("undo.jsonl")
-    }
-
-    pub(crate) fn ledger(&self) -> Ledger {
-        Ledger::open(&self.ledger_path(), Owner::new("fake", "run/1")).unwrap()
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -271,29 +248,6 @@ impl World {
     /// Whether each partition has the replicas that the cluster started with, in that order.
     pub(super) fn replicas_are_restored(&self) -> bool {
         self.state.borrow().replicas == REPLICAS
-    }
-
-    /// The undos that are on disk and outstanding.
-    pub(super) fn on_disk(&self) -> Vec<Undo> {
-        let read = ledger::outstanding(&self.ledger_path()).unwrap();
-        read.entries.into_iter().map(|entry| entry.undo).collect()
-    }
-
-    /// Processes that the ledger says to bring back.
-    pub(super) fn brought_back_on_disk(&self) -> Vec<Process> {
-        let process = |undo| match undo {
-            Undo::StartProcess { process, .. }
-            | Undo::Resume { process, .. }
-            | Undo::AwaitUp { process }
-            | Undo::Repair { process, .. } => Some(process),
-            Undo::RestoreClients
-            | Undo::RestoreLeaders { .. }
-            | Undo::RestoreAssignment { .. }
-            | Undo::Uncut { .. }
-            | Undo::LinkUp { .. }
-            | Undo::Restore { .. } => None,
-        };
-        self.on_disk().into_iter().filter_map(process).collect()
     }
 
     /// An error when the place is lost from which questions are put.
