@@ -198,6 +198,10 @@ impl Fixture {
         );
         self.at(s, EventKind::FaultHealing { fault_id: fault_id.clone() });
         let back = s + waited + 2.0;
+        for broker in brokers.iter().filter(|_| waited > 0.0) {
+            let kind = EventKind::StaleRegistrationGone { broker: *broker, waited_s: waited };
+            self.at(s + waited, kind);
+        }
         for broker in brokers {
             self.at(
                 back,

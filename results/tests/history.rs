@@ -85,8 +85,9 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => (any::<(i32, i64, Option<i32>)>(), time()).prop_map(
             |((partition, offset, error), at)| Entry::Commit { partition, at, offset, error }
         ),
-        1 => (any::<i32>(), time(), time())
-            .prop_map(|(partition, asked, got)| Entry::Read { partition, asked, got }),
+        1 => (any::<(i32, bool)>(), time(), time()).prop_map(
+            |((partition, answered), asked, done)| Entry::Read { partition, asked, done, answered }
+        ),
         1 => (any::<(i32, i64, i64)>(), time()).prop_map(
             |((partition, end_offset, reached), at)| Entry::Drained {
                 partition,

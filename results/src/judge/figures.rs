@@ -120,7 +120,8 @@ fn add_operations(
         }
     })?;
     let partitions = operations.finish();
-    service.operations.merge(kind, &stream.header.topic, partitions);
+    let topic = &*stream.header.topic;
+    service.operations.merge(kind, (topic, operations::number(client)), partitions);
     Ok(())
 }
 
@@ -130,12 +131,12 @@ fn add_answers(
     stream: &StreamRef<'_>,
     service: &mut ServiceSeen,
 ) -> Result<(), HistoryError> {
-    let topic = &*stream.header.topic;
+    let client = (&*stream.header.topic, operations::number(&stream.header.client));
     let kind = operations::kind(&stream.header.client);
-    let wanted = kind.and_then(|kind| service.operations.wanted(kind, topic));
+    let wanted = kind.and_then(|kind| service.operations.wanted(kind, client));
     if let (Some(kind), Some(mut answers)) = (kind, wanted) {
         source.each(stream.number, |entry| answers.add(entry))?;
-        service.operations.answer(kind, topic, answers);
+        service.operations.answer(kind, client, answers);
     }
     Ok(())
 }

@@ -7,12 +7,14 @@
 //!   that was in flight at the injection belongs to the fault; of one that was late already, the
 //!   time from [`DELAYED`] before the injection on. Gaps that began after kbench started
 //!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`.
+//! - When the first operation after the injection is delayed, nobody has asked before: the gap begins
+//!   at the injection, whatever the rate of the load.
 //! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
-//!   it could restart the broker. That is not Kafka's recovery:
-//!   `unavailable_s = total_s - kbench_wait_s`.
+//!   it could restart the broker, if that restart is what ended the gap. Without it, that is Kafka's
+//!   own detection: `unavailable_s = total_s - kbench_wait_s`.
 //! - `heal_s` is the rest of the gap after healing began; not 0 only when the partition came back
 //!   (or did not) after the restart. The phases split what lies before:
-//!   `unavailable_s = detect + elect + metadata + client + heal_s + phase_residual_s`.
+//!   `unavailable_s = detect + elect + copies + metadata + client + heal_s + phase_residual_s`.
 //! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
 //!   it has no phases.
 
@@ -23,8 +25,6 @@ pub mod gap;
 pub(crate) mod operations;
 pub mod phases;
 pub mod throughput;
-
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,9 @@ pub use gap::{DELAYED, Gap};
 pub use phases::Phases;
 
 use consumed::Consumed;
-use operations::{Operations, OperationsFold, Window};
-use phases::nanoseconds;
+use gap::Operation;
+use operations::{Longest, OfPartition, Operations, OperationsFold, Window};
+use phases::{Waiting, nanoseconds};
 use throughput::AckRate;
 
 /// Which clients a figure is from.
@@ -150,24 +151,35 @@ impl ServiceSeen {
     }
 }
 
-/// Measures every fault of a trial.
+/// Measures every fault of a trial. `acks_all`: whether the main load waits for the whole ISR.
 pub(crate) fn measure(
     trial: u32,
     environment: &Environment,
     timeline: &Timeline,
     service: &ServiceSeen,
+    acks_all: bool,
 ) -> Recovery {
     let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consumed } =
         service;
     let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
-    let gaps: Vec<Vec<Gap>> = operations.values().map(Operations::gaps).collect();
+    let gaps: Vec<Vec<Gap>> = operations.values().map(gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
         recovery.controllers.push(controller::failover(timeline, fault));
         let restored = acks.restored_s(position);
         for ((key, operations), gaps) in operations.iter().zip(&gaps) {
             let (kind, topic, partition) = key;
             let partition = *partition;
-            let measured = FaultOnPartition { timeline, fault, position, topic, partition };
+            let least = environment.settings.min_insync_replicas.unwrap_or_default() as usize;
+            let acks_all = acks_all && *kind == StreamKind::Main;
+            let measured = FaultOnPartition {
+                timeline,
+                fault,
+                position,
+                topic,
+                partition,
+                acks_all,
+                copies: if acks_all { least } else { 0 },
+            };
             let Some(mut row) = measured.row(*kind, operations, gaps) else {
                 continue;
             };
@@ -193,6 +205,25 @@ struct FaultOnPartition<'a> {
     position: usize,
     topic: &'a str,
     partition: i32,
+    /// Whether the client waits for the whole ISR.
+    acks_all: bool,
+    /// How many copies it needs in sync.
+    copies: usize,
+}
+
+/// The gaps of all clients of one kind on one partition.
+fn gaps(clients: &OfPartition) -> Vec<Gap> {
+    clients.values().flat_map(Operations::gaps).collect()
+}
+
+/// What the clients waited for longest in the window of the fault at this position.
+fn longest_responses(clients: &OfPartition, position: usize) -> Longest {
+    let mut longest = Longest::default();
+    clients
+        .values()
+        .filter_map(|operations| operations.longest.get(position))
+        .for_each(|of_client| longest.merge(*of_client));
+    longest
 }
 
 impl FaultOnPartition<'_> {
@@ -200,15 +231,19 @@ impl FaultOnPartition<'_> {
     fn row(
         &self,
         stream: StreamKind,
-        operations: &Operations,
+        clients: &OfPartition,
         gaps: &[Gap],
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
-        let responses = operations.longest.get(self.position).copied().unwrap_or_default();
+        let responses = longest_responses(clients, self.position);
         let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
         let own_until = healing.max(fault.injecting);
         let own = gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until);
-        let gap = longest(own.map(|g| Gap { start: g.start.max(self.in_flight_since()), ..*g }));
+        let start = |gap: &Gap| match responses.first_due {
+            Some(first) if first == gap.start => fault.injecting,
+            _ => gap.start.max(self.in_flight_since()),
+        };
+        let gap = longest(own.map(|g| Gap { start: start(g), ..*g }));
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
@@ -219,7 +254,8 @@ impl FaultOnPartition<'_> {
         let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
         let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
-        let errors = operations.list.iter().filter(|o| !o.ok && o.done >= fault.injecting);
+        let all = clients.values().flat_map(|operations| &operations.list);
+        let errors = all.filter(|o: &&Operation| !o.ok && o.done >= fault.injecting);
         let first_error =
             errors.filter(|o| o.due < fault.window_end && stream != StreamKind::Reads);
         let mut row = PartitionRecovery {
@@ -274,26 +310,29 @@ impl FaultOnPartition<'_> {
     fn explain(&self, gap: Gap, row: &mut PartitionRecovery) {
         let fault = self.fault;
         let healing = fault.healing.unwrap_or(RunTime(u64::MAX));
-        let waited = healing.plus(Duration::from_secs_f64(fault.waited_for_session_s.max(0.0)));
         let overlap = |from: RunTime, to: RunTime| {
             gap.end.min(to).secs_since(gap.start.max(from).min(gap.end.min(to))).max(0.0)
         };
+        let waits = fault.waits.iter().filter(|(broker, _, to)| {
+            let back = self.timeline.registered_since(*broker, *to);
+            gap.censored || back.is_some_and(|back| back <= gap.end)
+        });
+        let waited = waits.map(|(_, from, to)| overlap(*from, *to)).fold(0.0, f64::max);
         let after_heal = overlap(healing, RunTime(u64::MAX));
         row.interrupted = true;
         row.censored = gap.censored;
         row.total_s = gap.seconds();
-        row.kbench_wait_s = overlap(healing, waited);
+        row.kbench_wait_s = waited;
         row.heal_s = nanoseconds(after_heal - row.kbench_wait_s);
         row.ended_after_heal = after_heal > 0.0;
         row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s);
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
-        let anchors = phases::anchors(self.timeline, fault, self.topic, self.partition);
-        let end = gap.end.min(healing);
-        let (phases, remarks) = phases::split(gap.start, end, &anchors);
+        let FaultOnPartition { timeline, topic, partition, copies, acks_all, .. } = *self;
+        let waiting = Waiting { timeline, fault, topic, partition, copies, acks_all };
+        let (phases, notes) = waiting.split(gap.start, gap.end.min(healing));
         row.phases_s = phases;
         row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);
-        let mut notes = anchors.notes;
-        notes.extend(remarks);
+        let mut notes: Vec<String> = notes.into_iter().collect();
         if gap.start == self.in_flight_since() {
             notes.push("a send was late already when the fault was injected".to_owned());
         }
@@ -314,14 +353,21 @@ impl FaultOnPartition<'_> {
         let fault = self.fault;
         let held = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let later = self.timeline.states(self.topic, self.partition);
-        let changes: Vec<_> =
-            later.filter(|s| s.at > fault.injecting && s.at < fault.window_end).collect();
+        let changes: Vec<_> = later
+            .iter()
+            .filter(|s| s.at > fault.injecting && s.at < fault.window_end)
+            .copied()
+            .collect();
         let states = || held.iter().chain(&changes);
         row.min_isr = states().map(|s| s.isr.len()).min();
-        row.min_live_isr = states()
-            .map(|s| {
-                let at = s.at.max(fault.injecting);
-                s.isr.iter().filter(|b| !self.timeline.is_dead(fault, **b, at)).count()
+        // A broker that goes away shrinks what is alive before it is out of the ISR.
+        let gone = self.timeline.comings_and_goings();
+        let gone = gone.filter(|at| *at > fault.injecting && *at < fault.window_end);
+        let moments = states().map(|s| s.at.max(fault.injecting)).chain(gone);
+        row.min_live_isr = moments
+            .filter_map(|at| {
+                let state = self.timeline.state_at(self.topic, self.partition, at)?;
+                Some(state.isr.iter().filter(|b| !self.timeline.is_away(**b, at)).count())
             })
             .min();
         let full = held.map_or(0, |s| s.isr.len()).max(replication_factor);

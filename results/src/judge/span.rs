@@ -47,8 +47,10 @@ pub struct FaultSpan {
     pub took_s: Option<f64>,
     /// Seconds from `injecting` until all that the evidence shows was the case.
     pub shown_s: Option<f64>,
-    /// Seconds for which kbench waited for a stale registration, from `healing` on.
+    /// Seconds for which kbench waited for stale registrations, the longest of them.
     pub waited_for_session_s: f64,
+    /// When it waited for that of which broker.
+    pub waits: Vec<(BrokerId, RunTime, RunTime)>,
     /// End of the fault's window: the next injection, or the end of the load.
     pub window_end: RunTime,
 }
@@ -135,6 +137,19 @@ impl FaultSpans {
                     span.waited_for_session_s = *waited_for_session_s;
                 });
             }
+            EventKind::StaleRegistrationGone { broker, waited_s } => {
+                let began = RunTime(at.0.saturating_sub((waited_s.max(0.0) * 1e9) as u64));
+                let heals = |span: &&mut FaultSpan| {
+                    let of_it =
+                        |victim: &Process| victim.role == Role::Broker && victim.id == *broker;
+                    span.healing.is_some()
+                        && span.healed.is_none()
+                        && span.victims.iter().any(of_it)
+                };
+                for span in self.faults.iter_mut().filter(heals) {
+                    span.waits.push((*broker, began, at));
+                }
+            }
             EventKind::FaultSkipped { fault_id, reason } => {
                 self.skipped.push((fault_id.clone(), reason.clone()));
             }
@@ -178,6 +193,7 @@ impl FaultSpans {
             took_s: None,
             shown_s: None,
             waited_for_session_s: 0.0,
+            waits: Vec::new(),
             window_end: RunTime(u64::MAX),
         });
     }

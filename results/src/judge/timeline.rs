@@ -3,11 +3,11 @@
 //! Invariant: nothing is assumed that no event says. What was not seen is `None`.
 //! Absent: what the clients saw; that is the history's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::span::{FaultSpan, FaultSpans};
 use crate::record::clock::RunTime;
-use crate::record::event::{BrokerId, Event, EventKind, Stage};
+use crate::record::event::{BrokerId, Event, EventKind, Role, Stage};
 
 /// One state of a partition, as ZooKeeper or a broker's metadata has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,10 +22,29 @@ pub struct PartitionAt<'a> {
     pub isr: &'a [BrokerId],
 }
 
+/// What was seen of one partition, in order of time.
+#[derive(Debug, Clone, Default)]
+pub struct PartitionSeen<'a> {
+    /// Its states on the metadata plane.
+    pub states: Vec<PartitionAt<'a>>,
+    /// What brokers answered when they were asked, each with the broker.
+    pub answers: Vec<(BrokerId, PartitionAt<'a>)>,
+}
+
+type PartitionsSeen<'a> = BTreeMap<&'a str, BTreeMap<i32, PartitionSeen<'a>>>;
+
+/// A time, from its begin to its end.
+type Interval = (RunTime, RunTime);
+
 /// The ordered events of one trial.
 #[derive(Debug, Clone)]
 pub struct Timeline<'a> {
     events: Vec<&'a Event>,
+    partitions: PartitionsSeen<'a>,
+    /// When each broker was away: taken by a fault, or ended by itself, and not registered anew.
+    away: BTreeMap<BrokerId, Vec<Interval>>,
+    /// Registrations (true) and their loss.
+    registrations: Vec<(RunTime, BrokerId, bool)>,
     /// Faults in the order of their injection.
     pub faults: Vec<FaultSpan>,
     /// Steps that were not carried out: id, and why.
@@ -46,6 +65,9 @@ impl<'a> Timeline<'a> {
         let load_end = load_end(&ordered);
         let FaultSpans { faults, skipped } = FaultSpans::new(ordered.iter().copied(), load_end);
         Self {
+            partitions: partitions(&ordered),
+            away: away(&ordered, &faults),
+            registrations: registrations(&ordered),
             faults,
             skipped,
             load_end,
@@ -66,59 +88,66 @@ impl<'a> Timeline<'a> {
         self.events[first..].iter().copied()
     }
 
+    /// What was seen of a partition; `None` when nothing was.
+    pub fn partition(&self, topic: &str, partition: i32) -> Option<&PartitionSeen<'a>> {
+        self.partitions.get(topic)?.get(&partition)
+    }
+
     /// States of a partition in ZooKeeper, in order of time.
-    pub fn states<'b>(
-        &'b self,
-        topic: &'b str,
-        partition: i32,
-    ) -> impl DoubleEndedIterator<Item = PartitionAt<'a>> + 'b {
-        self.events.iter().filter_map(move |event| match &event.kind {
-            EventKind::PartitionState {
-                topic: t, partition: p, leader, leader_epoch, isr, ..
-            } if t == topic && *p == partition => Some(PartitionAt {
-                at: event.at,
-                leader: *leader,
-                leader_epoch: *leader_epoch,
-                isr,
-            }),
-            _ => None,
-        })
+    pub fn states(&self, topic: &str, partition: i32) -> &[PartitionAt<'a>] {
+        self.partition(topic, partition).map_or(&[], |seen| &seen.states)
     }
 
     /// The last state of a partition at or before `at`.
     pub fn state_at(&self, topic: &str, partition: i32, at: RunTime) -> Option<PartitionAt<'a>> {
-        self.states(topic, partition).rev().find(|state| state.at <= at)
+        self.states(topic, partition).iter().rev().find(|state| state.at <= at).copied()
+    }
+
+    /// Registrations of brokers (true) and their loss, in order of time.
+    pub fn registrations(&self) -> &[(RunTime, BrokerId, bool)] {
+        &self.registrations
     }
 
     /// Brokers registered in ZooKeeper at `at`.
     pub fn registered_at(&self, at: RunTime) -> BTreeSet<BrokerId> {
         let mut brokers = BTreeSet::new();
-        for event in self.events().take_while(|event| event.at <= at) {
-            match event.kind {
-                EventKind::BrokerRegistered { broker, .. } => {
-                    brokers.insert(broker);
-                }
-                EventKind::BrokerGone { broker, .. } => {
-                    brokers.remove(&broker);
-                }
-                _ => {}
-            }
+        for (_, broker, there) in self.registrations.iter().take_while(|(then, ..)| *then <= at) {
+            if *there {
+                brokers.insert(*broker)
+            } else {
+                brokers.remove(broker)
+            };
         }
         brokers
     }
 
     /// When `broker` vanished from ZooKeeper for the first time since `at`.
     pub fn gone_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
-        let is_gone = |e: &&Event| matches!(e.kind, EventKind::BrokerGone { broker: gone, .. } if gone == broker);
-        self.from(at).find(is_gone).map(|e| e.at)
+        let mut later = self.registrations.iter().filter(|(then, ..)| *then >= at);
+        later.find(|(_, of, there)| *of == broker && !there).map(|(then, ..)| *then)
     }
 
-    /// Whether `broker`, taken away by `fault`, is not registered anew at `at`.
-    pub fn is_dead(&self, fault: &FaultSpan, broker: BrokerId, at: RunTime) -> bool {
-        fault.loses(broker)
-            && !self.from(fault.injecting).take_while(|e| e.at <= at).any(
-                |e| matches!(e.kind, EventKind::BrokerRegistered { broker: b, .. } if b == broker),
-            )
+    /// When `broker` was registered for the first time after `at`.
+    pub fn registered_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
+        let mut later = self.registrations.iter().filter(|(then, ..)| *then > at);
+        later.find(|(_, of, there)| *of == broker && *there).map(|(then, ..)| *then)
+    }
+
+    /// Since when `broker` has been away at `at`, taken by whichever fault or ended by itself, and not
+    /// registered anew; `None` when it is not.
+    pub fn away_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
+        let away = self.away.get(&broker)?.iter();
+        away.filter(|(from, to)| *from <= at && at < *to).map(|(from, _)| *from).min()
+    }
+
+    /// Whether `broker` is away at `at`.
+    pub fn is_away(&self, broker: BrokerId, at: RunTime) -> bool {
+        self.away_since(broker, at).is_some()
+    }
+
+    /// When brokers went away and came back.
+    pub fn comings_and_goings(&self) -> impl Iterator<Item = RunTime> + '_ {
+        self.away.values().flatten().flat_map(|(from, to)| [*from, *to])
     }
 
     /// The stages in order, each with its begin and end.
@@ -152,6 +181,64 @@ impl<'a> Timeline<'a> {
             })
             .collect()
     }
+}
+
+fn partitions<'a>(ordered: &[&'a Event]) -> PartitionsSeen<'a> {
+    let mut topics = PartitionsSeen::new();
+    for event in ordered {
+        let at = event.at;
+        match &event.kind {
+            EventKind::PartitionState { topic, partition, leader, leader_epoch, isr, .. } => {
+                let state = PartitionAt { at, leader: *leader, leader_epoch: *leader_epoch, isr };
+                let partitions = topics.entry(topic).or_default();
+                partitions.entry(*partition).or_default().states.push(state);
+            }
+            EventKind::MetadataSeen { observer, topic, partition, leader, leader_epoch, isr } => {
+                let state = PartitionAt { at, leader: *leader, leader_epoch: *leader_epoch, isr };
+                let partitions = topics.entry(topic).or_default();
+                partitions.entry(*partition).or_default().answers.push((*observer, state));
+            }
+            _ => {}
+        }
+    }
+    topics
+}
+
+fn registrations(ordered: &[&Event]) -> Vec<(RunTime, BrokerId, bool)> {
+    let change = |event: &&Event| match event.kind {
+        EventKind::BrokerRegistered { broker, .. } => Some((event.at, broker, true)),
+        EventKind::BrokerGone { broker, .. } => Some((event.at, broker, false)),
+        _ => None,
+    };
+    ordered.iter().filter_map(change).collect()
+}
+
+/// When each broker was away. A fault that is undone before its broker lost its registration has not
+/// taken it away for longer.
+fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerId, Vec<Interval>> {
+    let mut began: Vec<(BrokerId, RunTime, Option<RunTime>)> = vec![];
+    for fault in faults {
+        let lost = fault.lost_brokers().map(|broker| (broker, fault.injecting, fault.healed));
+        began.extend(lost);
+    }
+    let ended = ordered.iter().filter_map(|event| match &event.kind {
+        EventKind::ProcessEnded { process, .. } if process.role == Role::Broker => {
+            Some((process.id, event.at, None))
+        }
+        _ => None,
+    });
+    began.extend(ended);
+    let registrations = registrations(ordered);
+    let mut away: BTreeMap<BrokerId, Vec<Interval>> = BTreeMap::new();
+    for (broker, from, healed) in began {
+        let mut later =
+            registrations.iter().filter(|(at, of, _)| *at > from && *of == broker).peekable();
+        let kept = healed.filter(|healed| later.peek().is_none_or(|(at, ..)| at > healed));
+        let anew = later.find(|(.., there)| *there).map(|(at, ..)| *at);
+        let until = kept.into_iter().chain(anew).min().unwrap_or(RunTime(u64::MAX));
+        away.entry(broker).or_default().push((from, until));
+    }
+    away
 }
 
 /// When the load ended: the stage of draining began, else the clients' last account, else the

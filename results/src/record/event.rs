@@ -256,6 +256,13 @@ pub enum EventKind {
         /// Seconds spent waiting for a stale ZooKeeper registration to expire.
         waited_for_session_s: f64,
     },
+    /// The registration of a broker that had ended has gone; kbench starts the broker again now.
+    StaleRegistrationGone {
+        /// The broker.
+        broker: BrokerId,
+        /// Seconds for which kbench waited for that, up to now.
+        waited_s: f64,
+    },
     /// A step of the plan was not carried out.
     FaultSkipped {
         /// Id of the round.

@@ -120,14 +120,16 @@ pub enum Entry {
         /// `None` when the commit was accepted; else librdkafka's error code.
         error: Option<i32>,
     },
-    /// The read probe got the record that it asked for.
+    /// The read probe got the record that it asked for, or was stopped before.
     Read {
         /// Partition.
         partition: Partition,
         /// When it asked.
         asked: RunTime,
-        /// When the record came.
-        got: RunTime,
+        /// When the record came; the time of closing when none did.
+        done: RunTime,
+        /// Whether a record came.
+        answered: bool,
     },
     /// The drain of one partition ended.
     Drained {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 23] = [
+const HEADER: [&str; 24] = [
     "run_id",
     "trial",
     "fault",
@@ -18,6 +18,7 @@ const HEADER: [&str; 23] = [
     "total_s",
     "detect_s",
     "elect_s",
+    "copies_s",
     "metadata_s",
     "client_s",
     "heal_s",
@@ -51,6 +52,7 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             seconds(row.total_s),
             optional(row.phases_s.detect),
             optional(row.phases_s.elect),
+            optional(row.phases_s.copies),
             optional(row.phases_s.metadata),
             optional(row.phases_s.client),
             seconds(row.heal_s),

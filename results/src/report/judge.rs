@@ -133,7 +133,13 @@ impl Parts {
     ) -> TrialFacts {
         let TrialFigures { trial, timeline, checks, figures, streams } = measured;
         let number = trial.number;
-        let recovery = recovery::measure(number, &trial.environment, &timeline, &figures.service);
+        let recovery = recovery::measure(
+            number,
+            &trial.environment,
+            &timeline,
+            &figures.service,
+            figures.acks_all,
+        );
         let validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,

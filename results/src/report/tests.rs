@@ -171,7 +171,7 @@ fn an_outage_that_ends_only_after_healing_says_so_without_kbench_s_wait() {
     assert!((r.total_s - 48.0).abs() < 0.03 && (r.kbench_wait_s - 5.0).abs() < 1e-6);
     assert!((r.unavailable_s - 43.0).abs() < 0.03);
     assert!((r.heal_s - 3.0).abs() < 0.01, "{}", r.heal_s);
-    assert!((r.phases_s.client.unwrap() - 23.93).abs() < 0.03, "{:?}", r.phases_s);
+    assert!((r.phases_s.copies.unwrap() - 23.98).abs() < 0.03, "{:?}", r.phases_s);
     assert!(r.phase_residual_s.abs() < 0.05);
     assert_eq!(r.min_live_isr, Some(1));
     assert!(r.note.as_ref().unwrap().contains("min.insync.replicas is 2"), "{:?}", r.note);

@@ -214,13 +214,25 @@ fn known(value: Option<f64>) -> String {
     value.map(seconds).unwrap_or_default()
 }
 
-/// The four phases, a cell each; "-" for one that may be in the rest, since an anchor was not seen.
-fn phase_cells(phases: &Phases, unexplained: f64, colours: bool) -> [Cell; 4] {
+/// The phases, a cell each; "-" for one that may be in the rest, since it was not seen.
+fn phase_cells(phases: &Phases, unexplained: f64, copies: bool, colours: bool) -> Vec<Cell> {
     let unseen = if rest(unexplained).is_some() { "-" } else { "" };
-    phases.named().map(|(_, value)| {
+    let shown = phases.named().into_iter().filter(|(name, _)| copies || *name != "copies");
+    let cell = |value: Option<f64>| {
         let text = value.map_or_else(|| unseen.to_owned(), seconds);
         number(&text, colours)
-    })
+    };
+    shown.map(|(_, value)| cell(value)).collect()
+}
+
+/// The names of the phases, as headers; that of copies only where something waited for them.
+fn phase_headers(copies: bool) -> impl Iterator<Item = &'static str> {
+    ["detect", "elect"].into_iter().chain(copies.then_some("copies")).chain(["meta", "client"])
+}
+
+/// Whether something waited for in-sync copies.
+fn copies(phases: &Phases) -> bool {
+    phases.copies.is_some_and(|seconds| hundredths(seconds) != 0.0)
 }
 
 fn number(text: &str, colours: bool) -> Cell {

@@ -107,7 +107,7 @@ pub(crate) fn any_history() -> impl Strategy<Value = History> {
             9 => Entry::Assigned { partition, at, committed: (b > 0).then_some(offset) },
             10 => Entry::Revoked { partition, at },
             11 => Entry::Commit { partition, at, offset, error: None },
-            12 => Entry::Read { partition, asked: at, got: at },
+            12 => Entry::Read { partition, asked: at, done: at, answered: true },
             _ => Entry::Drained { partition, end_offset: a, reached: b, at },
         }
     });

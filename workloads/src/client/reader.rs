@@ -129,8 +129,15 @@ impl OpenClient for FirstRecordReader {
                 self.stream.flush().map_err(|source| failed(&self.name, source))?;
             }
         }
-        let Self { consumer, stream, name, .. } = *self;
+        let stopped = self.env.clock.now();
+        let Self { consumer, mut stream, name, turns, .. } = *self;
         drop(consumer);
+        for (partition, turn) in (0..).zip(turns) {
+            if let Turn::Asked(asked) = turn {
+                let read = Entry::Read { partition, asked, done: stopped, answered: false };
+                stream.push(&read).map_err(|source| failed(&name, source))?;
+            }
+        }
         stream.finish().map_err(|source| failed(&name, source))?;
         Ok(Counts::default())
     }
@@ -190,7 +197,7 @@ impl FirstRecordReader {
         unassigned.map_err(|error| self.refused("unassign", error))?;
         self.env.live.read(partition, asked);
         self.env.watch.hear(FromClient::AtWork);
-        let read = Entry::Read { partition, asked, got };
+        let read = Entry::Read { partition, asked, done: got, answered: true };
         self.stream.push(&read).map_err(|source| failed(&self.name, source))
     }
 

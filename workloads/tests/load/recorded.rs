@@ -108,7 +108,7 @@ fn check_probes(history: &BTreeMap<String, Stream>) {
     assert!(sends(probe).iter().all(|send| matches!(send.outcome, SendOutcome::Acked { .. })));
     let mut reads = [0; 3];
     for entry in &history["read-probe"].entries {
-        let Entry::Read { partition, asked, got } = entry else { panic!("{entry:?}") };
+        let Entry::Read { partition, asked, done: got, .. } = entry else { panic!("{entry:?}") };
         assert!(asked < got);
         reads[*partition as usize] += 1;
     }

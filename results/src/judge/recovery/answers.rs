@@ -1,9 +1,10 @@
 //! Which of the operations that were answered in time may end a [gap](super::gap).
 //!
 //! A gap ends at the first answer to an operation due no earlier than the one that began it, or at
-//! a later one. Between two neighbouring due times of delayed operations, and two neighbouring
-//! times of their answers, all operations stand alike to every gap: the two first answered of them
-//! are enough. Those with just such a due time or time of an answer are all kept.
+//! a later one, and it matters whether what was due next was answered in time. Between two neighbouring
+//! due times of delayed operations, answered between two neighbouring of their times, all operations
+//! stand alike to every gap: the first answered of them is enough, and the last due between two due
+//! times. Those that were due or answered at just such a time are all kept.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +18,13 @@ use crate::record::history::{Entry, Partition};
 pub(super) struct GapEnds {
     /// Due times of the delayed operations, in order.
     due: Vec<RunTime>,
-    /// When those that were answered were, in order.
-    answered: Vec<RunTime>,
+    /// The same, and when they were answered or failed, in order.
+    ended: Vec<RunTime>,
     found: Vec<Operation>,
     /// The first answered between two of each, by their positions.
-    first: BTreeMap<(usize, usize), (Operation, Option<Operation>)>,
+    first: BTreeMap<(usize, usize), Operation>,
+    /// The last due between two due times, by their position.
+    last: BTreeMap<usize, Operation>,
 }
 
 impl GapEnds {
@@ -29,11 +32,11 @@ impl GapEnds {
     pub(super) fn to(operations: &[Operation]) -> Self {
         let delayed = || operations.iter().filter(|operation| operation.delayed());
         let mut due: Vec<RunTime> = delayed().map(|operation| operation.due).collect();
-        let answered = delayed().filter(|operation| operation.ok);
-        let mut answered: Vec<RunTime> = answered.map(|operation| operation.done).collect();
+        let ended = delayed().map(|operation| operation.done);
+        let mut ended: Vec<RunTime> = ended.chain(due.iter().copied()).collect();
         due.sort_unstable();
-        answered.sort_unstable();
-        Self { due, answered, found: Vec::new(), first: BTreeMap::new() }
+        ended.sort_unstable();
+        Self { due, ended, found: Vec::new(), first: BTreeMap::new(), last: BTreeMap::new() }
     }
 
     pub(super) fn add(&mut self, new: Operation) {
@@ -41,23 +44,24 @@ impl GapEnds {
             return;
         }
         let due = self.due.partition_point(|due| *due < new.due);
-        let answered = self.answered.partition_point(|answered| *answered < new.done);
-        if self.due.get(due) == Some(&new.due) || self.answered.get(answered) == Some(&new.done) {
+        let ended = self.ended.partition_point(|ended| *ended < new.done);
+        if self.due.get(due) == Some(&new.due) || self.ended.get(ended) == Some(&new.done) {
             self.found.push(new);
             return;
         }
-        let (first, second) = self.first.entry((due, answered)).or_insert((new, None));
+        let first = self.first.entry((due, ended)).or_insert(new);
         if new.done < first.done {
-            *second = Some(std::mem::replace(first, new));
-        } else if first.done < new.done && second.is_none_or(|second| new.done < second.done) {
-            *second = Some(new);
+            *first = new;
+        }
+        let last = self.last.entry(due).or_insert(new);
+        if new.due > last.due {
+            *last = new;
         }
     }
 
     pub(super) fn found(self) -> impl Iterator<Item = Operation> {
-        let first = self.first.into_values();
-        let first = first.flat_map(|(first, second)| [Some(first), second].into_iter().flatten());
-        self.found.into_iter().chain(first)
+        let kept = self.first.into_values().chain(self.last.into_values());
+        self.found.into_iter().chain(kept)
     }
 }
 

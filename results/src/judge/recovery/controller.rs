@@ -45,11 +45,14 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
         return None;
     }
     let before = timeline.events().take_while(|e| e.at <= fault.injecting).filter_map(epoch).last();
-    let window = || timeline.from(fault.injecting).take_while(|e| e.at < fault.window_end);
+    // A successor may be elected when the next fault has been injected already.
+    let window = || timeline.from(fault.injecting).take_while(|e| e.at < timeline.load_end);
     let after = window().filter_map(epoch).find(|epoch| before.is_none_or(|b| *epoch > b));
     let seen_epoch = window().any(|e| epoch(e).is_some());
     let elected = window().find_map(|e| match e.kind {
-        EventKind::ControllerElected { broker, .. } if !fault.loses(broker) => Some((e.at, broker)),
+        EventKind::ControllerElected { broker, .. } if !timeline.is_away(broker, e.at) => {
+            Some((e.at, broker))
+        }
         _ => None,
     });
     let mut notes = Vec::new();
@@ -77,7 +80,7 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
     if elected.is_some() && known_s.is_none() {
         notes.push("not every live broker was seen to name the new controller".to_owned());
     }
-    let end = elected.map_or(fault.window_end, |(at, _)| at);
+    let end = elected.map_or(timeline.load_end.max(fault.injecting), |(at, _)| at);
     let failover_s = end.secs_since(fault.injecting);
     Some(ControllerFailover {
         from,
@@ -130,7 +133,7 @@ fn known(
     (elected, new): (RunTime, BrokerId),
 ) -> Option<f64> {
     let mut live = timeline.registered_at(fault.injecting);
-    live.retain(|broker| !fault.loses(*broker));
+    live.retain(|broker| !timeline.is_away(*broker, elected));
     let seen = live.iter().map(|broker| {
         let said = EventKind::ControllerSeen { observer: *broker, controller: new };
         timeline.from(fault.injecting).find(|e| e.kind == said).map(|e| e.at)

@@ -1,8 +1,9 @@
 //! Gaps in service of one partition, found in what clients asked and when they were answered.
 //!
 //! A gap runs from the due time of the first operation that was delayed or failed to the first
-//! answer, after that, to an operation due no earlier, unless that is a trickle. Operations that waited in the gap do not
-//! begin gaps of their own. A gap that no answer ends is censored: its end is the end of the data.
+//! answer, after that, to an operation due no earlier, unless that is a trickle: a burst of answers
+//! that leaves others waiting. Operations that waited in the gap do not begin gaps of their own. A gap
+//! that no answer ends is censored: its end is the end of the data.
 
 use std::time::Duration;
 
@@ -40,53 +41,98 @@ pub struct Gap {
 impl Operations {
     /// All gaps, in order.
     pub(super) fn gaps(&self) -> Vec<Gap> {
-        // first_answer[i]: the first answer to any of the operations from i on.
-        let mut first_answer = vec![None; self.list.len()];
-        let mut earliest: Option<RunTime> = None;
-        for (slot, operation) in first_answer.iter_mut().zip(&self.list).rev() {
-            if operation.ok {
-                earliest = Some(earliest.map_or(operation.done, |e| e.min(operation.done)));
-            }
-            *slot = earliest;
-        }
-        let mut answers: Vec<&Operation> = self.list.iter().filter(|o| o.ok).collect();
-        answers.sort_by_key(|answer| answer.done);
+        let answers = Answers::of(&self.list);
         let mut gaps: Vec<Gap> = Vec::new();
-        for (operation, answer) in self.list.iter().zip(first_answer) {
+        for (position, operation) in self.list.iter().enumerate() {
             let served_until = gaps.last().map(|gap| gap.end);
             let waited_in_last = served_until.is_some_and(|end| operation.due <= end);
             if waited_in_last || !operation.delayed() {
                 continue;
             }
-            let start = operation.due;
-            let end = answer.and_then(|answer| self.served_again(start, answer, &answers));
+            let (start, end) = (operation.due, self.served_again(position, &answers));
             let data_end = self.data_end.max(start);
             gaps.push(Gap { start, end: end.unwrap_or(data_end), censored: end.is_none() });
         }
         gaps
     }
 
-    /// The answer that really ends a gap; `None` when there is none. A few records that were copied
-    /// everywhere before a broker died are acked as soon as it is out of the ISR, though nothing
-    /// else is: an answer ends the gap only if the next follows within [`DELAYED`], or had nothing
-    /// to wait for.
-    fn served_again(
-        &self,
-        start: RunTime,
-        first: RunTime,
-        answers: &[&Operation],
-    ) -> Option<RunTime> {
-        let from = answers.partition_point(|answer| answer.done <= first);
-        let mut end = first;
-        for next in answers.get(from..)?.iter().filter(|answer| answer.due >= start) {
-            if next.done.since(end) <= DELAYED || !next.delayed() {
-                return Some(end);
+    /// When the gap that the operation at `begin` begins ended; `None` when it did not.
+    ///
+    /// A few records that were copied everywhere before a broker died are acked as soon as it is out
+    /// of the ISR, though nothing else is. Answers that follow each other within [`DELAYED`] are one
+    /// burst. It ends the gap at its first answer when it answers all that waited then, or when what
+    /// was asked for next is answered in time.
+    fn served_again(&self, begin: usize, answers: &Answers) -> Option<RunTime> {
+        let start = self.list.get(begin)?.due;
+        let mut asked = self.list.iter().skip(begin).peekable();
+        let mut waits_until = start;
+        let mut first = answers.first_due_from(begin)?;
+        loop {
+            while let Some(operation) = asked.next_if(|operation| operation.due <= first) {
+                if operation.delayed() {
+                    waits_until = waits_until.max(operation.done);
+                }
             }
-            end = next.done;
+            let last = answers.burst_end(first);
+            if waits_until <= last || asked.peek().is_some_and(|next| !next.delayed()) {
+                return Some(first);
+            }
+            first = answers.next_after(last, start)?;
         }
-        let from = self.list.partition_point(|operation| operation.due < start);
-        let unanswered = |o: &Operation| !o.ok && o.due <= end && o.done.since(end) > DELAYED;
-        (!self.list.get(from..)?.iter().any(unanswered)).then_some(end)
+    }
+}
+
+/// The answers among some operations, in the orders in which they are asked for.
+struct Answers {
+    /// Of the operation at each position and all later ones, the first answer.
+    first: Vec<Option<RunTime>>,
+    /// When each operation was answered, and when it was due, by the first of these.
+    answered: Vec<(RunTime, RunTime)>,
+    /// When each delayed operation was answered, in order, and the end of the burst that this is in.
+    bursts: Vec<(RunTime, RunTime)>,
+}
+
+impl Answers {
+    /// `list` is in order of due times.
+    fn of(list: &[Operation]) -> Self {
+        let mut first = vec![None; list.len()];
+        let mut earliest: Option<RunTime> = None;
+        for (slot, operation) in first.iter_mut().zip(list).rev() {
+            if operation.ok {
+                earliest = Some(earliest.map_or(operation.done, |e| e.min(operation.done)));
+            }
+            *slot = earliest;
+        }
+        let ok = || list.iter().filter(|operation| operation.ok);
+        let mut answered: Vec<_> = ok().map(|o| (o.done, o.due)).collect();
+        answered.sort_unstable();
+        let mut bursts: Vec<_> = ok().filter(|o| o.delayed()).map(|o| (o.done, o.done)).collect();
+        bursts.sort_unstable();
+        let mut later: Option<(RunTime, RunTime)> = None;
+        for burst in bursts.iter_mut().rev() {
+            burst.1 = later.filter(|(at, _)| at.since(burst.0) <= DELAYED).map_or(burst.0, |l| l.1);
+            later = Some(*burst);
+        }
+        Self { first, answered, bursts }
+    }
+
+    /// The first answer to the operation at this position or a later one.
+    fn first_due_from(&self, position: usize) -> Option<RunTime> {
+        *self.first.get(position)?
+    }
+
+    /// The last answer of the burst that the one at `first` is in. An answer in time is no part of one.
+    fn burst_end(&self, first: RunTime) -> RunTime {
+        let from = self.bursts.partition_point(|(at, _)| *at < first);
+        let burst = self.bursts.get(from).filter(|(at, _)| *at == first);
+        burst.map_or(first, |(_, end)| *end)
+    }
+
+    /// The first answer after `last` to an operation due at `start` or later.
+    fn next_after(&self, last: RunTime, start: RunTime) -> Option<RunTime> {
+        let from = self.answered.partition_point(|(done, _)| *done <= last);
+        let mut later = self.answered.iter().skip(from);
+        later.find(|(_, due)| *due >= start).map(|(done, _)| *done)
     }
 }
 
@@ -157,6 +203,37 @@ mod tests {
         assert_eq!(gaps(over), [(1000, 6000, false)]);
         let never = vec![op(1000, 6000, true), op(1010, 50_000, false), op(6010, 50_000, false)];
         assert_eq!(gaps(never), [(1000, 60_000, true)]);
+    }
+
+    #[test]
+    fn a_batch_of_answers_is_a_trickle_like_one_of_them() {
+        // Three records acked within a millisecond at 6000, in the same batch; others wait.
+        let batch = vec![
+            op(1000, 6000, true),
+            op(1010, 6000, true),
+            op(1020, 6001, true),
+            op(1030, 18_000, true),
+            op(6010, 18_001, true),
+            op(18_100, 18_103, true),
+        ];
+        assert_eq!(gaps(batch), [(1000, 18_000, false)]);
+        // A backlog that is answered one by one, for longer than a delay, is service.
+        let backlog = (0..200).map(|n| op(1000 + 10 * n, 9000 + 40 * n, true)).collect();
+        assert_eq!(gaps(backlog), [(1000, 9000, false)]);
+    }
+
+    #[test]
+    fn what_is_stuck_on_its_way_does_not_hide_that_later_requests_are_served() {
+        let stuck = vec![op(1000, 60_000, false), op(1020, 9000, true), op(9010, 9013, true)];
+        assert_eq!(gaps(stuck), [(1000, 9000, false)]);
+    }
+
+    #[test]
+    fn slow_answers_at_a_low_rate_are_no_outage() {
+        let slow = (0..40).map(|n| op(1000 * n, 1000 * n + 600, true)).collect();
+        let gaps = gaps(slow);
+        assert_eq!(gaps.len(), 40);
+        assert!(gaps.iter().all(|(start, end, censored)| end - start == 600 && !censored));
     }
 
     #[test]

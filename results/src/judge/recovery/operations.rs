@@ -1,4 +1,4 @@
-//! What one kind of client asked of one partition, folded from its streams.
+//! What each client asked of one partition, folded from its streams.
 //!
 //! Operations that failed or were answered late are kept. Of the others, which are nearly all, the
 //! longest response in each fault's window is; and, once all delayed ones are known, those that may
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::StreamKind;
 use super::answers::{GapEnds, StreamAnswers};
-use super::gap::{DELAYED, Operation};
+use super::gap::Operation;
 use crate::judge::span::FaultSpan;
 use crate::record::clock::RunTime;
 use crate::record::history::{Client, Entry, LoadRole, Partition, SendOutcome};
@@ -37,9 +37,19 @@ pub(super) struct Longest {
     pub(super) whole: Option<Duration>,
     /// Before healing began.
     pub(super) unhealed: Option<Duration>,
+    /// When the first operation was due.
+    pub(super) first_due: Option<RunTime>,
 }
 
-/// What one kind of client asked of one partition.
+impl Longest {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.whole = self.whole.max(other.whole);
+        self.unhealed = self.unhealed.max(other.unhealed);
+        self.first_due = self.first_due.into_iter().chain(other.first_due).min();
+    }
+}
+
+/// What one client asked of one partition.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Operations {
     /// In order of due times; of those that were answered in time, only what may end a gap.
@@ -57,8 +67,8 @@ pub(super) fn operation(entry: &Entry) -> Option<(Partition, Operation)> {
             let ok = matches!(send.outcome, SendOutcome::Acked { .. });
             Some((send.partition, Operation { due: send.due, done: send.done, ok }))
         }
-        &Entry::Read { partition, asked, got } => {
-            Some((partition, Operation { due: asked, done: got, ok: true }))
+        &Entry::Read { partition, asked, done, answered } => {
+            Some((partition, Operation { due: asked, done, ok: answered }))
         }
         _ => None,
     }
@@ -91,14 +101,13 @@ impl Operations {
         // Windows do not overlap.
         let begun = windows.partition_point(|window| window.from <= operation.due);
         if let Some(last) = begun.checked_sub(1) {
-            let response = Some(operation.done.since(operation.due));
-            let (window, longest) = (windows[last], &mut self.longest[last]);
-            if operation.due < window.to {
-                longest.whole = longest.whole.max(response);
-            }
-            if operation.due < window.healing {
-                longest.unhealed = longest.unhealed.max(response);
-            }
+            let (due, window) = (operation.due, windows[last]);
+            let response = operation.done.since(due);
+            self.longest[last].merge(Longest {
+                whole: (due < window.to).then_some(response),
+                unhealed: (due < window.healing).then_some(response),
+                first_due: Some(due),
+            });
         }
         if operation.delayed() {
             self.list.push(operation);
@@ -110,28 +119,42 @@ impl Operations {
         self.list.extend(other.list);
         self.longest.resize(self.longest.len().max(other.longest.len()), Longest::default());
         for (mine, theirs) in self.longest.iter_mut().zip(other.longest) {
-            mine.whole = mine.whole.max(theirs.whole);
-            mine.unhealed = mine.unhealed.max(theirs.unhealed);
+            mine.merge(theirs);
         }
     }
 
     /// To be called when all were added.
-    fn close(&mut self, kind: StreamKind, windows: &[Window], load_end: RunTime) {
-        let last = self.data_end;
-        if kind == StreamKind::Reads && load_end.since(last) > DELAYED {
-            // A read that was never answered leaves no entry: silence until the load's end is one.
-            self.add(windows, Operation { due: last, done: load_end, ok: false });
+    fn close(&mut self, kind: StreamKind, load_end: RunTime) {
+        // A read probe ends before the load does, and says what it was waiting for then.
+        if kind != StreamKind::Reads {
+            self.data_end = self.data_end.max(load_end);
         }
-        self.data_end = last.max(load_end);
         self.list.sort_by_key(|o| (o.due, o.done, o.ok));
     }
 }
 
-/// Operations of each (kind of client, topic, partition).
+/// Number of a client among those of its kind: a producer's, in all its incarnations.
+type ClientNumber = u16;
+
+/// The number of a client whose operations count.
+pub(crate) fn number(client: &Client) -> ClientNumber {
+    match client {
+        Client::Producer { producer, .. } => *producer,
+        Client::ReadProbe | Client::GroupConsumer { .. } | Client::Drain | Client::BatchHeaders => {
+            0
+        }
+    }
+}
+
+/// What the clients of one kind asked of one partition, by the client.
+pub(super) type OfPartition = BTreeMap<ClientNumber, Operations>;
+
+/// Operations of each (kind of client, topic, partition). One client's that is stuck hides nothing of
+/// what others are served.
 #[derive(Debug, Default)]
 pub(crate) struct OperationsFold {
     windows: Vec<Window>,
-    pub(super) all: BTreeMap<(StreamKind, String, Partition), Operations>,
+    pub(super) all: BTreeMap<(StreamKind, String, Partition), OfPartition>,
 }
 
 impl OperationsFold {
@@ -144,41 +167,51 @@ impl OperationsFold {
         StreamOperations { windows: &self.windows, partitions: BTreeMap::new() }
     }
 
-    /// Adds what was folded of a stream.
+    /// Adds what was folded of a client's stream.
     pub(crate) fn merge(
         &mut self,
         kind: StreamKind,
-        topic: &str,
+        (topic, client): (&str, ClientNumber),
         partitions: BTreeMap<Partition, Operations>,
     ) {
         for (partition, operations) in partitions {
             let key = (kind, topic.to_owned(), partition);
-            self.all.entry(key).or_default().merge(operations);
+            self.all.entry(key).or_default().entry(client).or_default().merge(operations);
         }
     }
 
     /// To be called when all streams were added.
     pub(crate) fn close(&mut self, load_end: RunTime) {
-        for ((kind, ..), operations) in &mut self.all {
-            operations.close(*kind, &self.windows, load_end);
+        for ((kind, ..), clients) in &mut self.all {
+            clients.values_mut().for_each(|operations| operations.close(*kind, load_end));
         }
     }
 
-    /// What to look for in a stream when it is read again; `None` when nothing there is wanted.
-    pub(crate) fn wanted(&self, kind: StreamKind, topic: &str) -> Option<StreamAnswers> {
+    /// What to look for in a client's stream when it is read again; `None` when nothing there is wanted.
+    pub(crate) fn wanted(
+        &self,
+        kind: StreamKind,
+        (topic, client): (&str, ClientNumber),
+    ) -> Option<StreamAnswers> {
         let of_topic = self.all.iter().filter(|((k, t, _), _)| *k == kind && t == topic);
         let partitions: BTreeMap<_, _> = of_topic
+            .filter_map(|((.., partition), clients)| Some((partition, clients.get(&client)?)))
             .filter(|(_, operations)| !operations.list.is_empty())
-            .map(|((.., partition), operations)| (*partition, GapEnds::to(&operations.list)))
+            .map(|(partition, operations)| (*partition, GapEnds::to(&operations.list)))
             .collect();
         (!partitions.is_empty()).then_some(StreamAnswers { partitions })
     }
 
-    /// Adds what was found in streams that were read again.
-    pub(crate) fn answer(&mut self, kind: StreamKind, topic: &str, found: StreamAnswers) {
+    /// Adds what was found in a client's stream that was read again.
+    pub(crate) fn answer(
+        &mut self,
+        kind: StreamKind,
+        (topic, client): (&str, ClientNumber),
+        found: StreamAnswers,
+    ) {
         for (partition, answers) in found.partitions {
-            let key = (kind, topic.to_owned(), partition);
-            if let Some(operations) = self.all.get_mut(&key) {
+            let clients = self.all.get_mut(&(kind, topic.to_owned(), partition));
+            if let Some(operations) = clients.and_then(|clients| clients.get_mut(&client)) {
                 operations.list.extend(answers.found());
                 operations.list.sort_by_key(|o| (o.due, o.done, o.ok));
             }

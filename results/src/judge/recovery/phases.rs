@@ -1,42 +1,43 @@
-//! Splits a gap into detect, elect, metadata and client by what ZooKeeper and the brokers showed.
+//! Splits a gap by what the partition was seen to wait for, at each of its moments.
 //!
-//! The anchors, in order: the gap's start; the last of the killed brokers' registrations is gone;
-//! the partition has a leader and an ISR without dead brokers; the live brokers' metadata says so;
-//! the end. An anchor that lies before the previous one or after the end is moved to it, so the
-//! phases are never negative and add up. An anchor that was not seen leaves the phases on both of
-//! its sides unknown (never 0), and what they would have explained stands as the residual.
+//! In this order: a dead broker's registration that ZooKeeper holds still; a leader, and an ISR without
+//! dead brokers; in-sync copies; metadata of the live brokers that names the leader; the client. So the
+//! phases are never negative, and add up with what could not be seen, which stands as the residual:
+//! then a phase that nothing was seen of is unknown, not 0. The client is named only where the fault
+//! takes a broker's registration away: what else stops a broker is not seen in metadata.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::{PartitionAt, Timeline};
 use crate::record::clock::RunTime;
-use crate::record::event::{BrokerId, EventKind};
+use crate::record::event::BrokerId;
 
-/// An anchor that precedes the one before it by more than this is told: the observer's error is
-/// 10 ms, ZooKeeper's watches and 50 Hz metadata add up to 20 ms each.
-const OUT_OF_ORDER: f64 = 0.05;
-
-/// Seconds in each phase of a recovery; none where an anchor was not seen.
+/// Seconds in each phase of a recovery; none where it could not be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Phases {
-    /// Until ZooKeeper dropped the registration of the dead broker (the last of them).
+    /// A dead broker that leads, or is in an ISR that acks=all waits for, was registered still.
     pub detect: Option<f64>,
-    /// Until a new leader or controller was chosen, and dead brokers were out of the ISR.
+    /// A new leader or controller was not chosen yet, or dead brokers were not out of the ISR.
     pub elect: Option<f64>,
-    /// Until the live brokers' metadata said so.
+    /// Fewer copies were in sync and alive than `min.insync.replicas` asks for.
+    pub copies: Option<f64>,
+    /// The live brokers' metadata did not name the leader yet.
     pub metadata: Option<f64>,
-    /// Until the client was answered; never more than until healing began.
+    /// The cluster was ready and the client was not answered; never more than until healing began.
     pub client: Option<f64>,
 }
 
 impl Phases {
     /// The phases in order, with their names.
-    pub fn named(&self) -> [(&'static str, Option<f64>); 4] {
+    pub fn named(&self) -> [(&'static str, Option<f64>); 5] {
         [
             ("detect", self.detect),
             ("elect", self.elect),
+            ("copies", self.copies),
             ("metadata", self.metadata),
             ("client", self.client),
         ]
@@ -58,6 +59,7 @@ impl Phases {
         Self {
             detect: mean(self.detect, other.detect),
             elect: mean(self.elect, other.elect),
+            copies: mean(self.copies, other.copies),
             metadata: mean(self.metadata, other.metadata),
             client: mean(self.client, other.client),
         }
@@ -69,136 +71,175 @@ pub(crate) fn nanoseconds(seconds: f64) -> f64 {
     (seconds * 1e9).round() / 1e9 + 0.0
 }
 
-/// The three anchors between a gap's start and end, and what there is to say about them.
-#[derive(Debug, Clone, Default)]
-pub struct Anchors {
-    /// The last killed broker's registration is gone.
-    pub gone: Option<RunTime>,
-    /// Leader and ISR without dead brokers.
-    pub elected: Option<RunTime>,
-    /// Live brokers' metadata says so.
-    pub metadata: Option<RunTime>,
-    /// What was not seen, or not in full.
-    pub notes: Vec<String>,
-}
-
-/// Finds the anchors of `fault` for one partition.
-pub fn anchors(timeline: &Timeline, fault: &FaultSpan, topic: &str, partition: i32) -> Anchors {
-    let mut found = Anchors::default();
-    match all_gone(timeline, fault) {
-        Ok(gone) => found.gone = Some(gone),
-        Err(note) => found.notes.push(note),
-    }
-    let clean = |leader: BrokerId, isr: &[BrokerId], at: RunTime| {
-        leader >= 0
-            && !timeline.is_dead(fault, leader, at)
-            && !isr.iter().any(|broker| timeline.is_dead(fault, *broker, at))
-    };
-    let held = timeline.state_at(topic, partition, fault.injecting);
-    if held.is_some_and(|s| clean(s.leader, s.isr, s.at)) {
-        // The dead brokers had no part in it: nothing to elect, nothing to learn.
-        found.elected = found.gone;
-        found.metadata = found.gone;
-        return found;
-    }
-    let elected = timeline
-        .states(topic, partition)
-        .find(|s| s.at >= fault.injecting && clean(s.leader, s.isr, s.at));
-    let Some(elected) = elected else {
-        found.notes.push("no state of the partition without the dead broker was seen".to_owned());
-        return found;
-    };
-    found.elected = Some(elected.at);
-    match metadata_seen(timeline, fault, topic, partition, elected) {
-        Ok((at, note)) => {
-            found.metadata = Some(at);
-            found.notes.extend(note);
-        }
-        Err(note) => found.notes.push(note),
-    }
-    found
-}
-
 /// When the last of the fault's brokers lost its registration.
 pub fn all_gone(timeline: &Timeline, fault: &FaultSpan) -> Result<RunTime, String> {
     let mut last = None;
     for broker in fault.lost_brokers() {
         let Some(gone) = timeline.gone_since(broker, fault.injecting) else {
-            return Err(format!("the registration of broker {broker} was not seen to go"));
+            return Err(not_seen_to_go(broker));
         };
         last = last.max(Some(gone));
     }
     last.ok_or_else(|| "the fault names no broker".to_owned())
 }
 
-fn metadata_seen(
-    timeline: &Timeline,
-    fault: &FaultSpan,
-    topic: &str,
-    partition: i32,
-    elected: PartitionAt,
-) -> Result<(RunTime, Option<String>), String> {
-    let seen_by = |wanted: BrokerId| {
-        timeline.from(fault.injecting).find_map(|event| match &event.kind {
-            EventKind::MetadataSeen {
-                observer,
-                topic: t,
-                partition: p,
-                leader,
-                leader_epoch,
-                isr,
-            } if *observer == wanted
-                && t == topic
-                && *p == partition
-                && *leader >= 0
-                && *leader_epoch >= elected.leader_epoch
-                && !isr.iter().any(|b| timeline.is_dead(fault, *b, event.at)) =>
-            {
-                Some(event.at)
+fn not_seen_to_go(broker: BrokerId) -> String {
+    format!("the registration of broker {broker} was not seen to go")
+}
+
+/// What a partition waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Detection,
+    Election,
+    Copies,
+    Metadata,
+    Client,
+}
+
+/// A partition whose gap is to be split.
+pub(super) struct Waiting<'a> {
+    pub(super) timeline: &'a Timeline<'a>,
+    pub(super) fault: &'a FaultSpan,
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    /// `min.insync.replicas` where the client waits for the whole ISR (acks=all), else 0.
+    pub(super) copies: usize,
+    /// Whether the client waits for the whole ISR.
+    pub(super) acks_all: bool,
+}
+
+impl Waiting<'_> {
+    /// Splits `[start, end]`. Returns the phases and what could not be seen.
+    pub(super) fn split(&self, start: RunTime, end: RunTime) -> (Phases, BTreeSet<String>) {
+        let mut moments = self.changes();
+        moments.retain(|at| start < *at && *at < end);
+        moments.extend([start, end.max(start)]);
+        let mut seconds: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut notes = BTreeSet::new();
+        let mut unseen = false;
+        for (from, to) in moments.iter().zip(moments.iter().skip(1)) {
+            match self.missing(*from) {
+                Ok((missing, note)) => {
+                    *seconds.entry(missing.phase()).or_default() += to.secs_since(*from);
+                    notes.extend(note);
+                }
+                Err(note) => {
+                    unseen = true;
+                    notes.extend(note);
+                }
             }
-            _ => None,
-        })
-    };
-    let mut live = timeline.registered_at(fault.injecting);
-    live.retain(|broker| !fault.loses(*broker));
-    let seen: Vec<Option<RunTime>> = live.iter().map(|broker| seen_by(*broker)).collect();
-    if !seen.is_empty() && seen.iter().all(Option::is_some) {
-        return Ok((seen.into_iter().flatten().max().unwrap_or(elected.at), None));
-    }
-    match seen_by(elected.leader) {
-        Some(at) => {
-            let note =
-                "not every live broker's metadata was seen to change: the new leader's counts";
-            Ok((at, Some(note.to_owned())))
         }
-        None => Err("no live broker's metadata was seen to change".to_owned()),
+        let phase = |missing: Missing| {
+            let known = seconds.get(missing.phase()).map(|seconds| nanoseconds(*seconds));
+            known.or((!unseen).then_some(0.0))
+        };
+        let phases = Phases {
+            detect: phase(Missing::Detection),
+            elect: phase(Missing::Election),
+            copies: phase(Missing::Copies),
+            metadata: phase(Missing::Metadata),
+            client: phase(Missing::Client),
+        };
+        (phases, notes)
+    }
+
+    /// Moments at which what is missing may change.
+    fn changes(&self) -> BTreeSet<RunTime> {
+        let registrations = self.timeline.registrations().iter().map(|(at, ..)| *at);
+        let seen = self.timeline.partition(self.topic, self.partition).into_iter();
+        let seen = seen.flat_map(|seen| {
+            let states = seen.states.iter().map(|state| state.at);
+            states.chain(seen.answers.iter().map(|(_, answer)| answer.at))
+        });
+        registrations.chain(seen).chain(self.timeline.comings_and_goings()).collect()
+    }
+
+    /// What is missing at `at`; an error when that was not seen, with what there is to say about it.
+    fn missing(&self, at: RunTime) -> Result<(Missing, Option<String>), Option<String>> {
+        let Some(state) = self.timeline.state_at(self.topic, self.partition, at) else {
+            return Err(Some("the partition's state was not seen".to_owned()));
+        };
+        let in_the_way = |broker: &BrokerId| {
+            let away = self.timeline.away_since(*broker, at)?;
+            Some((*broker, away))
+        };
+        let registered = self.timeline.registered_at(at);
+        let leader = Some(state.leader).filter(|leader| *leader >= 0);
+        let waited_for = leader.iter().chain(state.isr.iter().filter(|_| self.acks_all));
+        let away: Vec<_> = waited_for.filter_map(in_the_way).collect();
+        if let Some((broker, since)) = away.iter().find(|(broker, _)| registered.contains(broker)) {
+            return match self.timeline.gone_since(*broker, *since) {
+                Some(_) => Ok((Missing::Detection, None)),
+                None => Err(Some(not_seen_to_go(*broker))),
+            };
+        }
+        let live = state.isr.iter().filter(|broker| !self.timeline.is_away(**broker, at)).count();
+        if leader.is_none() && live == 0 {
+            // Nobody may lead.
+            return Ok((Missing::Copies, None));
+        }
+        if leader.is_none() || !away.is_empty() {
+            return Ok((Missing::Election, None));
+        }
+        if live < self.copies {
+            return Ok((Missing::Copies, None));
+        }
+        if !self.fault.effect.unregisters() {
+            return Err(None);
+        }
+        let (known, note) = self.metadata_known(&state)?;
+        Ok((if at < known { Missing::Metadata } else { Missing::Client }, note))
+    }
+
+    /// When the live brokers' metadata named the leader of this state.
+    fn metadata_known(
+        &self,
+        state: &PartitionAt<'_>,
+    ) -> Result<(RunTime, Option<String>), Option<String>> {
+        let (timeline, at) = (self.timeline, state.at);
+        let held = timeline.state_at(self.topic, self.partition, self.fault.injecting);
+        if held.is_some_and(|held| held.leader_epoch >= state.leader_epoch) {
+            // Nothing to learn.
+            return Ok((at, None));
+        }
+        let answers = timeline.partition(self.topic, self.partition);
+        let names = |broker: BrokerId| {
+            let of_broker = answers.iter().flat_map(|seen| &seen.answers);
+            let mut new = of_broker.filter(|(observer, answer)| {
+                *observer == broker
+                    && answer.leader >= 0
+                    && answer.leader_epoch >= state.leader_epoch
+            });
+            new.next().map(|(_, answer)| answer.at)
+        };
+        let mut live = timeline.registered_at(at);
+        live.retain(|broker| !timeline.is_away(*broker, at));
+        let all: Vec<Option<RunTime>> = live.iter().map(|broker| names(*broker)).collect();
+        if !all.is_empty() && all.iter().all(Option::is_some) {
+            return Ok((all.into_iter().flatten().max().unwrap_or(at), None));
+        }
+        match names(state.leader) {
+            Some(at) => {
+                let note =
+                    "not every live broker's metadata was seen to change: the new leader's counts";
+                Ok((at, Some(note.to_owned())))
+            }
+            None => Err(Some("no live broker's metadata was seen to change".to_owned())),
+        }
     }
 }
 
-/// Splits `[start, end]` at the anchors. Returns the phases and any further remarks.
-pub fn split(start: RunTime, end: RunTime, anchors: &Anchors) -> (Phases, Vec<String>) {
-    let mut notes = Vec::new();
-    let mut last_known = start;
-    let mut place = |what: &str, anchor: Option<RunTime>| {
-        let anchor = anchor?;
-        let early = last_known.secs_since(anchor);
-        if early > OUT_OF_ORDER && last_known > start {
-            notes.push(format!("{what} was seen {early:.2} s before the step that precedes it"));
+impl Missing {
+    fn phase(self) -> &'static str {
+        match self {
+            Self::Detection => "detect",
+            Self::Election => "elect",
+            Self::Copies => "copies",
+            Self::Metadata => "metadata",
+            Self::Client => "client",
         }
-        last_known = anchor.clamp(last_known, end.max(last_known));
-        Some(last_known)
-    };
-    let gone = place("the lost registration", anchors.gone);
-    let elected = place("the new state", anchors.elected);
-    let metadata = place("the new metadata", anchors.metadata);
-    let between = |from: Option<RunTime>, to: Option<RunTime>| Some(to?.secs_since(from?));
-    let phases = Phases {
-        detect: between(Some(start), gone),
-        elect: between(gone, elected),
-        metadata: between(elected, metadata),
-        client: between(metadata, Some(end.max(start))),
-    };
-    (phases, notes)
+    }
 }
 
 #[cfg(test)]
@@ -206,30 +247,56 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fixture::{Fixture, TOPIC, at};
+
+    /// A kill of broker 2 at 20 s, with what happens to the cluster at these times.
+    fn phases(start: f64, length: f64, gone: f64, seen: bool) -> (Phases, f64) {
+        let mut f = Fixture::new(1, 110.0);
+        f.inject("leader", 20.0, &[2]);
+        if seen {
+            f.detect(gone, &[2], None);
+        }
+        f.heal("leader", 100.0, 0.0, &[2], true);
+        let trial = f.trial();
+        let timeline = Timeline::new(&trial.events);
+        let fault = &timeline.faults[0];
+        let waiting = Waiting {
+            timeline: &timeline,
+            fault,
+            topic: TOPIC,
+            partition: 1,
+            copies: 3,
+            acks_all: true,
+        };
+        let (phases, _) = waiting.split(at(start), at(start + length));
+        (phases, phases.rest_of(at(start + length).secs_since(at(start))))
+    }
 
     proptest! {
         #[test]
-        fn phases_add_up_whatever_the_order_of_the_anchors(
-            start in 0u64..60_000, length in 0u64..60_000,
-            a in 0u64..120_000, b in 0u64..120_000, c in 0u64..120_000,
+        fn phases_add_up_whatever_happens_when(
+            start in 15.0..60.0_f64, length in 0.0..40.0_f64, gone in 20.1..60.0_f64,
         ) {
-            let ms = |v: u64| RunTime(v * 1_000_000);
-            let anchors = Anchors {
-                gone: Some(ms(a)), elected: Some(ms(b)), metadata: Some(ms(c)), notes: vec![],
-            };
-            let (phases, _) = split(ms(start), ms(start + length), &anchors);
-            prop_assert_eq!(phases.rest_of(length as f64 / 1e3), 0.0);
+            let (phases, rest) = phases(start, length, gone, true);
+            prop_assert_eq!(rest, 0.0, "{:?}", phases);
             prop_assert!(phases.named().iter().all(|(_, s)| s.is_some_and(|s| s >= 0.0)));
         }
 
         #[test]
-        fn a_missing_anchor_is_never_zero(a in 0u64..10_000, c in 0u64..10_000) {
-            let anchors = Anchors {
-                gone: Some(RunTime(a)), elected: None, metadata: Some(RunTime(c)), notes: vec![],
-            };
-            let (phases, _) = split(RunTime(0), RunTime(10_000), &anchors);
-            prop_assert!(phases.elect.is_none() && phases.metadata.is_none());
-            prop_assert!(phases.detect.is_some() && phases.client.is_some());
+        fn what_was_not_seen_is_never_zero(start in 20.1..30.0_f64, length in 0.1..10.0_f64) {
+            let (phases, rest) = phases(start, length, 0.0, false);
+            prop_assert!(phases.is_empty(), "{:?}", phases);
+            prop_assert!((rest - length).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn each_moment_is_what_is_missing_then() {
+        // Three copies are asked for: two are left until the broker is back.
+        let (found, _) = phases(20.0, 45.0, 36.0, true);
+        let built = [("detect", 16.0), ("elect", 0.02), ("copies", 28.98), ("metadata", 0.0)];
+        for ((name, seconds), (wanted, built)) in found.named().into_iter().zip(built) {
+            assert!(name == wanted && (seconds.unwrap() - built).abs() < 1e-6, "{found:?}");
         }
     }
 }

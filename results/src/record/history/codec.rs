@@ -54,6 +54,7 @@ const COMMIT_ERROR: u8 = 13;
 const READ: u8 = 14;
 const DRAINED: u8 = 15;
 const BATCHES: u8 = 16;
+const READ_UNANSWERED: u8 = 17;
 
 /// What the entries before in the block make likely.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use crate::record::event::{Process, Role};
 
 use super::super::{FaultReport, Report};
 use super::{
-    Tone, bullet, cell, known, line, number, paint, phase_cells, rest, seconds, section, show,
-    table, wrapped,
+    Tone, bullet, cell, copies, known, line, number, paint, phase_cells, phase_headers, rest,
+    seconds, section, show, table, wrapped,
 };
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
@@ -167,20 +167,17 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         return;
     }
     let with_rest = rows.iter().any(|row| rest(row.phase_residual_s).is_some());
-    let mut header = vec![
-        "clients",
-        "partition",
-        "led",
-        "unavailable",
-        "detect",
-        "elect",
-        "meta",
-        "client",
-        "heal",
-    ];
+    let with_copies = rows.iter().any(|row| copies(&row.phases_s));
+    let mut header = vec!["clients", "partition", "led", "unavailable"];
+    header.extend(phase_headers(with_copies).chain(["heal"]));
     header.extend(with_rest.then_some("rest"));
     header.extend(["full", "ISR"]);
     let mut shown = table(&header, colours);
+    if with_copies {
+        shown.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 1));
+        });
+    }
     for row in &rows {
         let mut cells = vec![
             cell(row.stream.as_str(), Tone::Plain, colours),
@@ -188,7 +185,7 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             cell(led(row.led), Tone::Plain, colours),
             unavailable_cell(row, colours),
         ];
-        cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, colours));
+        cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, with_copies, colours));
         cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));
         cells.extend(with_rest.then(|| number(&known(rest(row.phase_residual_s)), colours)));
         cells.push(number(&known(row.isr_full_s), colours));

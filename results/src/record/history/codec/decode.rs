@@ -3,7 +3,7 @@
 use super::super::{Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome};
 use super::{
     ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
-    FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
+    FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
 
@@ -63,9 +63,10 @@ impl Decoder<'_> {
                 offset: self.offset(partition)?,
                 error: Some(self.signed(Column::Other)?),
             },
-            READ => {
+            READ | READ_UNANSWERED => {
                 let waited = unzigzag(self.get(Column::Delay)?) as u64;
-                Entry::Read { partition, asked: RunTime(at.0.wrapping_sub(waited)), got: at }
+                let asked = RunTime(at.0.wrapping_sub(waited));
+                Entry::Read { partition, asked, done: at, answered: tag == READ }
             }
             DRAINED => {
                 let end_offset = self.offset(partition)?;

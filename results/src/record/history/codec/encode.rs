@@ -3,7 +3,8 @@
 use super::super::{Entry, Observed, Partition, Poll, Send, SendOutcome};
 use super::{
     ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
-    FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, REVOKED, WARM_UP,
+    FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED,
+    REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
 
@@ -59,9 +60,9 @@ impl Encoder {
                     self.put(Column::Other, zigzag(code.into()));
                 }
             }
-            Entry::Read { partition, asked, got } => {
-                self.begin(READ, partition, got);
-                self.put(Column::Delay, zigzag(got.0.wrapping_sub(asked.0) as i64));
+            Entry::Read { partition, asked, done, answered } => {
+                self.begin(if answered { READ } else { READ_UNANSWERED }, partition, done);
+                self.put(Column::Delay, zigzag(done.0.wrapping_sub(asked.0) as i64));
             }
             Entry::Drained { partition, end_offset, reached, at } => {
                 self.begin(DRAINED, partition, at);
