@@ -274,6 +274,7 @@ impl Trial {
     }
 
     async fn stop_load(&self, load: Load) -> Result<(), Failure> {
+        self.recorder.now(EventKind::LoadStopping);
         let summary = blocking(move || load.stop(CLOSE_LIMIT)).await?;
         self.recorder.now(EventKind::LoadEnded {
             producer_cpu_s: summary.producer_cpu_s,

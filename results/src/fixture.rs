@@ -265,6 +265,7 @@ impl Fixture {
     /// The trial, with its end and its history.
     pub(crate) fn trial(mut self) -> TrialRecord {
         let end = self.load.1;
+        self.at(end, EventKind::LoadStopping);
         self.stage(end, Stage::Draining);
         self.at(
             end,

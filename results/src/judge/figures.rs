@@ -107,7 +107,7 @@ fn add_operations(
     };
     let main = main_acks(stream).is_some();
     let mut operations = service.operations.stream();
-    let acks = &mut service.acks;
+    let mut acks = service.acks.stream();
     source.each(stream.number, |entry| {
         operations.add(entry);
         if let Entry::Send(send) = entry
@@ -120,6 +120,7 @@ fn add_operations(
         }
     })?;
     let partitions = operations.finish();
+    service.acks.merge(&stream.header.topic, acks);
     let topic = &*stream.header.topic;
     service.operations.merge(kind, (topic, operations::number(client)), partitions);
     Ok(())

@@ -38,10 +38,13 @@ pub struct Percentiles {
     pub p99: Option<u64>,
     /// 99.9th percentile.
     pub p999: Option<u64>,
-    /// Longest; none without samples.
+    /// Longest; none without samples. A lower bound when something was never answered.
     pub max: Option<u64>,
     /// Samples.
     pub n: u64,
+    /// Operations beside them that were never answered, each longer than any percentile that is given.
+    #[serde(default)]
+    pub unanswered: u64,
 }
 
 /// One histogram of each kind.
@@ -55,6 +58,8 @@ pub struct Histograms {
     pub schedule_lag: Histogram<u64>,
     /// Consumed - due.
     pub end_to_end: Histogram<u64>,
+    /// Sends that were never acked: their response and service took longer than can be said.
+    pub unacked: u64,
 }
 
 /// What the main load did in one trial, or in all when merged.
@@ -89,13 +94,17 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_US, 3).expect("valid bounds")
 }
 
-/// Percentiles of `histogram`, those that its samples support.
-pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+/// Percentiles of `histogram` and of `unanswered` operations, each of which took longer than all that
+/// were answered: those that the samples support, none that lies among the unanswered.
+pub fn percentiles(histogram: &Histogram<u64>, unanswered: u64) -> Percentiles {
     let n = histogram.len();
     let at = |quantile: f64| {
+        let all = (n + unanswered) as f64;
         // A little less than the product, which floating point may put just below the whole.
-        let enough = n as f64 * (1.0 - quantile) >= SAMPLES_BEYOND - 1e-6;
-        enough.then(|| histogram.value_at_quantile(quantile))
+        let enough = all * (1.0 - quantile) >= SAMPLES_BEYOND - 1e-6;
+        // Half a rank less, which floating point cannot lift to the next one.
+        let rank = (all * quantile).ceil();
+        (enough && rank <= n as f64).then(|| histogram.value_at_quantile((rank - 0.5) / n as f64))
     };
     Percentiles {
         p50: at(0.5),
@@ -104,6 +113,7 @@ pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
         p999: at(0.999),
         max: (n > 0).then(|| histogram.max()),
         n,
+        unanswered,
     }
 }
 
@@ -114,6 +124,7 @@ impl Histograms {
             service: histogram(),
             schedule_lag: histogram(),
             end_to_end: histogram(),
+            unacked: 0,
         }
     }
 
@@ -122,10 +133,13 @@ impl Histograms {
         if matches!(send.outcome, SendOutcome::Acked { .. }) {
             record(&mut self.response, send.due, send.done);
             record(&mut self.service, send.sent, send.done);
+        } else {
+            self.unacked += 1;
         }
     }
 
     fn merge(&mut self, other: &Self) {
+        self.unacked += other.unacked;
         let pairs = [
             (&mut self.response, &other.response),
             (&mut self.service, &other.service),
@@ -189,6 +203,7 @@ pub(crate) struct LoadFold {
     producers: BTreeSet<u16>,
     first_due: RunTime,
     last_sent: RunTime,
+    told_to_stop: Option<RunTime>,
 }
 
 impl LoadFold {
@@ -203,6 +218,7 @@ impl LoadFold {
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),
+            told_to_stop: timeline.load_stopping,
         }
     }
 
@@ -243,11 +259,14 @@ impl LoadFold {
         }
     }
 
-    /// The load; `asked_per_s` closes the last interval of the schedule.
+    /// The load. It lasts until the producers are told to stop, whenever they sent last; where that
+    /// was not recorded, `asked_per_s` closes the last interval of the schedule.
     pub(crate) fn finish(mut self, asked_per_s: f64) -> LoadFigures {
         if self.load.sent > 0 {
             let interval = if asked_per_s > 0.0 { 1.0 / asked_per_s } else { 0.0 };
-            self.load.seconds = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
+            let sent = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
+            let told = self.told_to_stop.map(|at| at.secs_since(self.first_due));
+            self.load.seconds = told.map_or(sent, |told| told.max(sent - interval));
         }
         self.load
     }
@@ -267,11 +286,27 @@ mod tests {
         for value in 1..=999 {
             h.record(value).unwrap();
         }
-        let few = percentiles(&h);
+        let few = percentiles(&h, 0);
         assert_eq!((few.p50, few.p90.is_some(), few.p99, few.n), (Some(500), true, None, 999));
         h.record(1000).unwrap();
-        assert_eq!(percentiles(&h).p99, Some(990));
-        assert_eq!(percentiles(&histogram()), Percentiles::default());
+        assert_eq!(percentiles(&h, 0).p99, Some(990));
+        assert_eq!(percentiles(&histogram(), 0), Percentiles::default());
+    }
+
+    #[test]
+    fn what_was_never_answered_is_longer_than_every_percentile() {
+        let mut h = histogram();
+        (1..=900).for_each(|value| h.record(value).unwrap());
+        let p = percentiles(&h, 100);
+        assert_eq!((p.p50, p.p90, p.p99, p.max), (Some(500), Some(900), None, Some(900)));
+        assert_eq!((p.n, p.unanswered), (900, 100));
+        // One in a thousand: the 99th percentile is that of all, not of those that were answered.
+        (901..=999).for_each(|value| h.record(value).unwrap());
+        assert_eq!(percentiles(&h, 1).p99, Some(990));
+        assert_eq!(
+            percentiles(&histogram(), 5000),
+            Percentiles { unanswered: 5000, ..Percentiles::default() }
+        );
     }
 
     #[test]
@@ -283,6 +318,6 @@ mod tests {
         }
         a.merge(&b);
         // The average of the two 99th percentiles would be 50 ms.
-        assert_eq!(percentiles(&a.all.response).p99.map(|v| v / 1000), Some(100));
+        assert_eq!(percentiles(&a.all.response, 0).p99.map(|v| v / 1000), Some(100));
     }
 }

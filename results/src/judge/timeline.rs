@@ -51,6 +51,8 @@ pub struct Timeline<'a> {
     pub skipped: Vec<(String, String)>,
     /// When the load ended; the last event's time when that was not recorded.
     pub load_end: RunTime,
+    /// When the producers were told to stop.
+    pub load_stopping: Option<RunTime>,
     /// Whether the run was interrupted.
     pub interrupted: bool,
     /// Whether the trial came to its end.
@@ -71,6 +73,7 @@ impl<'a> Timeline<'a> {
             faults,
             skipped,
             load_end,
+            load_stopping: ordered.iter().find(|e| e.kind == EventKind::LoadStopping).map(|e| e.at),
             interrupted: ordered.iter().any(|e| e.kind == EventKind::Interrupted),
             ended: ordered.iter().any(|e| e.kind == EventKind::TrialEnded),
             events: ordered,

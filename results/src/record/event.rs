@@ -300,6 +300,8 @@ pub enum EventKind {
         /// Seconds over which this was counted.
         over_s: f64,
     },
+    /// The producers are told to stop: no record is asked for after this.
+    LoadStopping,
     /// The load has ended: what the clients cost and where they were held up.
     LoadEnded {
         /// CPU time of the producing threads, in seconds.

@@ -329,10 +329,10 @@ fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
 
 fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
     let population = |h: &Histograms| Population {
-        latency_us: percentiles(&h.response),
-        service_us: percentiles(&h.service),
-        schedule_lag_us: percentiles(&h.schedule_lag),
-        end_to_end_us: percentiles(&h.end_to_end),
+        latency_us: percentiles(&h.response, h.unacked),
+        service_us: percentiles(&h.service, h.unacked),
+        schedule_lag_us: percentiles(&h.schedule_lag, 0),
+        end_to_end_us: percentiles(&h.end_to_end, 0),
     };
     let all = population(&load.all);
     LoadReport {

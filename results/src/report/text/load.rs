@@ -90,6 +90,17 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
         }
     }
     show(out, &rows);
+    let unacked = all.latency_us.unanswered;
+    if unacked > 0 {
+        bullet(
+            out,
+            &format!(
+                "{unacked} of {} sends were never acked: they count as longer than any that was, and \
+                 no percentile that lies among them is given",
+                all.latency_us.n + unacked
+            ),
+        );
+    }
 }
 
 fn percentile_row(p: &Percentiles) -> [String; 6] {
@@ -98,7 +109,9 @@ fn percentile_row(p: &Percentiles) -> [String; 6] {
         Some(us) => format!("{:.2}", us as f64 / 1e3),
         None => "n/a".to_owned(),
     };
-    [ms(p.p50), ms(p.p90), ms(p.p99), ms(p.p999), ms(p.max), p.n.to_string()]
+    let least = if p.unanswered > 0 && p.max.is_some() { ">= " } else { "" };
+    let max = format!("{least}{}", ms(p.max));
+    [ms(p.p50), ms(p.p90), ms(p.p99), ms(p.p999), max, p.n.to_string()]
 }
 
 pub(super) fn time(out: &mut String, report: &Report) {
