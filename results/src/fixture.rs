@@ -382,6 +382,7 @@ pub(crate) fn environment() -> Environment {
             replication_factor: 3,
             min_insync_replicas: Some(2),
             unclean_leader_election: Some(false),
+            replica_lag_time_max_ms: Some(30_000),
             ..Settings::default()
         },
         ..Environment::default()

@@ -14,6 +14,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::record::event::{Detection, Effect, Takes};
+
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
 pub(crate) use resume::{ResumeFold, Resumed};
 
@@ -33,6 +35,12 @@ pub struct Claim {
     /// Ids of the plan's steps that test it; empty when everything in a run does.
     #[serde(default)]
     pub scenario: Vec<String>,
+    /// What a fault takes away that the sentence speaks of; empty for whatever it takes.
+    #[serde(default)]
+    pub takes: Vec<Takes>,
+    /// How the cluster detects such a fault; empty for whatever way.
+    #[serde(default)]
+    pub detection: Vec<Detection>,
     /// What is measured.
     pub metric: Metric,
     /// Shortest and longest time stated, in seconds. Times only.
@@ -41,6 +49,18 @@ pub struct Claim {
     /// Trials needed for a judgement.
     #[serde(default = "one")]
     pub min_trials: u32,
+    /// Trials needed where the settings predict times on both sides of the bound: one that happens to
+    /// lie within says little then.
+    #[serde(default = "five")]
+    pub min_trials_if_close: u32,
+}
+
+impl Claim {
+    /// Whether the sentence speaks of faults of this effect.
+    pub fn speaks_of(&self, effect: &Effect) -> bool {
+        (self.takes.is_empty() || self.takes.contains(&effect.takes))
+            && (self.detection.is_empty() || self.detection.contains(&effect.detection))
+    }
 }
 
 /// What a claim is measured by.
@@ -117,6 +137,10 @@ fn one() -> u32 {
     1
 }
 
+fn five() -> u32 {
+    5
+}
+
 /// Reads claims from TOML. `file` is only for error messages.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Claim>, ClaimsError> {
     let parsed: ClaimsFile = toml::from_str(text)
@@ -171,7 +195,9 @@ fn fault_in(claim: &Claim) -> Option<String> {
         {
             Some("names no check; list at least one, e.g. [\"lost\"]".to_owned())
         }
-        _ if claim.min_trials == 0 => Some("min_trials = 0; use at least 1".to_owned()),
+        _ if claim.min_trials == 0 || claim.min_trials_if_close == 0 => {
+            Some("no trials are asked for; use at least 1".to_owned())
+        }
         _ => None,
     }
 }

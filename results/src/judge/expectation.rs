@@ -2,23 +2,48 @@
 //!
 //! The trial records the expectation beside the fault; it is judged here, from the recovery figures.
 //! One that is not met is a finding, whichever way: a fault that ought to have been felt and was not
-//! is one too. What is absent: faults without proof, and those that were cut short. They are told
-//! elsewhere, and nothing is concluded from them.
+//! is one too. What is absent: faults without proof, and those that were cut short or cannot recover in
+//! the time that they last. They are told elsewhere, and nothing is concluded from them. In a run that
+//! is worth nothing, nothing is.
 
+use crate::judge::predict;
 use crate::judge::recovery::{PartitionRecovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
+use crate::record::environment::Settings;
 use crate::record::event::Expectation;
 
-/// Judges the faults of a trial; nothing when no plan expects anything of them.
-pub(crate) fn judge(faults: &[FaultSpan], rows: &[PartitionRecovery]) -> Option<Check> {
+const NAME: &str = "plan-expectation";
+
+/// Judges the faults of a trial; nothing when no plan expects anything of them. `unusable`: why
+/// nothing that the trial measured counts.
+pub(crate) fn judge(
+    faults: &[FaultSpan],
+    rows: &[PartitionRecovery],
+    settings: &Settings,
+    unusable: Option<&str>,
+) -> Option<Check> {
     let proven = faults.iter().filter(|fault| fault.proven);
     let judged: Vec<_> = proven
         .filter_map(|fault| Some((fault, fault.expected?)))
-        .filter(|(_, expected)| *expected != Expectation::Anything)
+        .filter(|(fault, expected)| match expected {
+            Expectation::Anything => false,
+            Expectation::Recovery => !lasts_too_short(fault, settings),
+            Expectation::OutageUntilHeal | Expectation::GapsBelow(_) => true,
+        })
         .collect();
     if judged.is_empty() {
         return None;
+    }
+    if let Some(why) = unusable {
+        return Some(Check {
+            name: NAME.to_owned(),
+            verdict: Verdict::Unknown,
+            count: 0,
+            examined: 0,
+            note: Some(format!("not judged: {why}")),
+            witnesses: vec![],
+        });
     }
     let (mut unmet, mut unseen) = (vec![], vec![]);
     for (fault, expected) in &judged {
@@ -26,6 +51,7 @@ pub(crate) fn judge(faults: &[FaultSpan], rows: &[PartitionRecovery]) -> Option<
         if rows.is_empty() {
             unseen.push(format!("{}: no client asked anything meanwhile", fault.id));
         }
+        unseen.extend(open(*expected, &rows).map(|what| format!("{}: {what}", fault.id)));
         unmet.extend(instead(fault, *expected, &rows).map(|what| format!("{}: {what}", fault.id)));
     }
     let verdict = match (unmet.is_empty(), unseen.is_empty()) {
@@ -36,13 +62,35 @@ pub(crate) fn judge(faults: &[FaultSpan], rows: &[PartitionRecovery]) -> Option<
     let count = unmet.len() as u64;
     unmet.extend(unseen);
     Some(Check {
-        name: "plan-expectation".to_owned(),
+        name: NAME.to_owned(),
         verdict,
         count,
         examined: judged.len() as u64,
         note: (!unmet.is_empty()).then(|| unmet.join("; ")),
         witnesses: vec![],
     })
+}
+
+/// Whether the settings predict that nothing can have recovered when the fault was undone.
+fn lasts_too_short(fault: &FaultSpan, settings: &Settings) -> bool {
+    let lasted = fault.healing.map(|healing| healing.secs_since(fault.injecting));
+    let needs = predict::partition_recovery(settings, fault).map(|p| p.interval_s[0]);
+    lasted.zip(needs).is_some_and(|(lasted, needs)| lasted < needs)
+}
+
+/// What the record does not say to the end: a gap that is below the bound so far.
+fn open(expected: Expectation, rows: &[&PartitionRecovery]) -> Option<String> {
+    let Expectation::GapsBelow(bound) = expected else {
+        return None;
+    };
+    let row = rows.iter().find(|row| row.censored && row.unavailable_s <= bound.as_secs_f64())?;
+    Some(format!(
+        "{} of {}-{} was unavailable for >= {:.2} s when the record ends",
+        row.stream.as_str(),
+        row.topic,
+        row.partition,
+        row.unavailable_s
+    ))
 }
 
 /// What was seen instead, if the cluster did not do what is expected.
@@ -82,24 +130,33 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::fixture::three_faults;
+    use crate::fixture::{at, three_faults};
     use crate::judge::figures::Figures;
     use crate::judge::recovery;
     use crate::judge::timeline::Timeline;
-    use crate::record::event::EventKind;
+    use crate::record::event::{Event, EventKind};
 
     /// The three faults of the fixture, each with this expectation.
     fn judged(expectation: Option<Expectation>) -> Option<Check> {
+        judged_in(expectation, None, |_| ())
+    }
+
+    fn judged_in(
+        expectation: Option<Expectation>,
+        unusable: Option<&str>,
+        change: impl Fn(&mut Vec<Event>),
+    ) -> Option<Check> {
         let mut trial = three_faults(1).trial();
         for event in &mut trial.events {
             if let EventKind::FaultRecovered { expected, .. } = &mut event.kind {
                 *expected = expectation;
             }
         }
+        change(&mut trial.events);
         let timeline = Timeline::new(&trial.events);
         let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
         let rows = recovery::measure(1, &trial.environment, &timeline, &figures.service, true);
-        judge(&timeline.faults, &rows.partitions)
+        judge(&timeline.faults, &rows.partitions, &trial.environment.settings, unusable)
     }
 
     #[test]
@@ -120,12 +177,56 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_is_worth_nothing_violates_no_expectation() {
+        let bound = Some(Expectation::GapsBelow(Duration::from_secs(2)));
+        let invalid = judged_in(bound, Some("the run is invalid"), |_| ()).unwrap();
+        assert_eq!((invalid.verdict, invalid.count), (Verdict::Unknown, 0));
+    }
+
+    #[test]
+    fn what_cannot_recover_in_the_time_that_a_fault_lasts_is_not_expected_to() {
+        let unrecovered = |healing: f64| {
+            judged_in(Some(Expectation::Recovery), None, |events| {
+                for event in events {
+                    match &mut event.kind {
+                        EventKind::FaultRecovered { recovered, .. } => *recovered = false,
+                        EventKind::FaultHealing { fault_id } if fault_id == "leader" => {
+                            event.at = at(50.0 + healing);
+                        }
+                        _ => {}
+                    }
+                }
+            })
+        };
+        // The detection of a dead broker takes 12 s at the least.
+        assert_eq!(unrecovered(5.0).unwrap().count, 2);
+        assert_eq!(unrecovered(13.0).unwrap().count, 3);
+    }
+
+    #[test]
+    fn a_gap_below_the_bound_that_did_not_end_is_open() {
+        let trial = three_faults(1).trial();
+        let timeline = Timeline::new(&trial.events);
+        let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
+        let measured = recovery::measure(1, &trial.environment, &timeline, &figures.service, true);
+        let mut rows = measured.partitions;
+        rows.iter_mut().for_each(|row| row.censored = row.interrupted);
+        let mut faults = timeline.faults.clone();
+        for fault in &mut faults {
+            fault.expected = Some(Expectation::GapsBelow(Duration::from_secs(60)));
+        }
+        let check = judge(&faults, &rows, &trial.environment.settings, None).unwrap();
+        assert_eq!(check.verdict, Verdict::Unknown, "{:?}", check.note);
+    }
+
+    #[test]
     fn what_no_client_saw_is_unknown() {
         let trial = three_faults(1).trial();
         let mut faults = Timeline::new(&trial.events).faults;
         faults[0].expected = Some(Expectation::OutageUntilHeal);
-        assert_eq!(judge(&faults, &[]).unwrap().verdict, Verdict::Unknown);
+        let settings = &trial.environment.settings;
+        assert_eq!(judge(&faults, &[], settings, None).unwrap().verdict, Verdict::Unknown);
         faults[0].proven = false;
-        assert_eq!(judge(&faults, &[]), None);
+        assert_eq!(judge(&faults, &[], settings, None), None);
     }
 }

@@ -135,6 +135,27 @@ pub fn partition_recovery(settings: &Settings, fault: &FaultSpan) -> Option<Pred
     })
 }
 
+/// Unavailability for acks=all of a partition whose leader lives while another member of its ISR has
+/// ended: until the controller takes that one out of the ISR, or the leader does, which looks every
+/// half `replica.lag.time.max.ms` for followers that have not caught up for longer than that.
+pub fn copies_recovery(settings: &Settings, fault: &FaultSpan) -> Option<Prediction> {
+    let detected = partition_recovery(settings, fault)?;
+    let [low, high] = detected.interval_s;
+    let lag = settings.replica_lag_time_max_ms? as f64 / 1e3;
+    let ended = ends_after(fault)?;
+    let shrunk = [lag, ended + 1.5 * lag + CLIENT_ALLOWANCE_S];
+    if shrunk[0] >= high {
+        return Some(detected);
+    }
+    Some(Prediction {
+        interval_s: [low.min(shrunk[0]), high.min(shrunk[1])],
+        formula: format!(
+            "{}; or the leader shrinks the ISR: L to 1.5 L, L = {lag} s (replica.lag.time.max.ms)",
+            detected.formula
+        ),
+    })
+}
+
 /// Unavailability of a partition that no broker led which the fault strikes, for acks=1 and for
 /// reads. `None` when the fault is not confined to its victims.
 pub fn undisturbed(fault: &FaultSpan) -> Option<Prediction> {
@@ -260,6 +281,17 @@ mod tests {
         ] {
             assert_eq!((detected(&without), felt(&without)), (None, None), "{:?}", without.effect);
         }
+    }
+
+    #[test]
+    fn a_short_lag_time_frees_the_copies_before_the_session_expires() {
+        let lag = |ms| Settings { replica_lag_time_max_ms: Some(ms), ..settings(18_000, 2_000, 1) };
+        let felt = |ms| copies_recovery(&lag(ms), &kill()).unwrap().interval_s;
+        assert_eq!(felt(30_000), [12.0, 21.0]);
+        assert_eq!(felt(4_000), [4.0, 7.0]);
+        assert_eq!(felt(16_000), [12.0, 21.0]);
+        let unknown = Settings { replica_lag_time_max_ms: None, ..settings(18_000, 2_000, 1) };
+        assert_eq!(copies_recovery(&unknown, &kill()), None);
     }
 
     #[test]

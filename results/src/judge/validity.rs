@@ -2,7 +2,7 @@
 //! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
 //! neither a pass nor Kafka's failure.
 
-use crate::judge::latency::LoadFigures;
+use crate::judge::latency::{LoadFigures, percentiles};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
@@ -38,10 +38,16 @@ pub(crate) struct Conduct<'a> {
     pub(crate) streams: &'a [(String, Ending)],
 }
 
-/// Judges a trial as a measurement, apart from [`schedule_lag`].
+/// Judges a trial as a measurement.
 pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
     let Conduct { load, asked_per_s, cores, producers, events, streams } = *conduct;
-    vec![rate(load, asked_per_s), cpu(events, cores, producers), queue(events), complete(streams)]
+    vec![
+        rate(load, asked_per_s),
+        cpu(events, cores, producers),
+        queue(events),
+        complete(streams),
+        schedule_lag(load),
+    ]
 }
 
 fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
@@ -55,29 +61,30 @@ fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
     check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, load.sent, note)
 }
 
-/// Judges the schedule lag of all trials' load together, as its latencies are reported: one stall of
-/// 0.1 s is already more than 1 % of a single short baseline.
-pub fn schedule_lag(load: &LoadFigures) -> Check {
+/// Judges the schedule lag of one trial's steady load, by the highest percentile that its samples
+/// support: one stall of 0.1 s is already more than 1 % of a short baseline.
+fn schedule_lag(load: &LoadFigures) -> Check {
     const NAME: &str = "schedule-lag";
-    let (lag, response) = (&load.baseline.schedule_lag, &load.baseline.response);
-    if lag.is_empty() || response.is_empty() {
-        let note = "no steady load outside of fault windows".to_owned();
-        return check(NAME, Verdict::Unknown, 0, note);
-    }
-    let lag_p99 = lag.value_at_quantile(0.99);
-    let response_p99 = response.value_at_quantile(0.99);
+    let lag = percentiles(&load.baseline.schedule_lag, 0);
+    let response = percentiles(&load.baseline.response, load.baseline.unacked);
+    let judged = [("p99", lag.p99, response.p99), ("p90", lag.p90, response.p90)];
+    let judged = judged.into_iter().find_map(|(name, lag, response)| Some((name, lag?, response?)));
+    let Some((name, lag_us, response_us)) = judged else {
+        let note = format!("{} records of steady load: too few for a percentile", lag.n);
+        return check(NAME, Verdict::Unknown, lag.n, note);
+    };
     let with_faults = !load.faults.schedule_lag.is_empty();
     let floor = if with_faults { LAG_FLOOR_WITH_FAULTS_US } else { LAG_FLOOR_US };
-    let allowed = ((response_p99 as f64 * LAG_SHARE) as u64).max(floor);
+    let allowed = ((response_us as f64 * LAG_SHARE) as u64).max(floor);
     let ms = |us: u64| us as f64 / 1e3;
     let note = format!(
-        "steady load: lag p99 {:.2} ms, response p99 {:.2} ms, allowed {:.2} ms",
-        ms(lag_p99),
-        ms(response_p99),
+        "steady load: lag {name} {:.2} ms, response {name} {:.2} ms, allowed {:.2} ms",
+        ms(lag_us),
+        ms(response_us),
         ms(allowed)
     );
-    let verdict = if lag_p99 <= allowed { Verdict::Valid } else { Verdict::InvalidRun };
-    check(NAME, verdict, lag.len(), note)
+    let verdict = if lag_us <= allowed { Verdict::Valid } else { Verdict::InvalidRun };
+    check(NAME, verdict, lag.n, note)
 }
 
 fn cpu(events: &[Event], cores: u32, producers: usize) -> Check {
@@ -191,6 +198,16 @@ mod tests {
             load.faults.schedule_lag.record(1).unwrap();
             schedule_lag(&load).verdict
         };
+        let few = |records| {
+            let mut few = LoadFigures::default();
+            for _ in 0..records {
+                few.baseline.schedule_lag.record(50_000).unwrap();
+                few.baseline.response.record(60_000).unwrap();
+            }
+            schedule_lag(&few).verdict
+        };
+        assert_eq!([few(41), few(100)], [Verdict::Unknown, Verdict::InvalidRun]);
+
         assert_eq!(with_faults(9_000), Verdict::Valid);
         assert_eq!(with_faults(11_000), Verdict::InvalidRun);
     }

@@ -5,12 +5,12 @@ use crate::judge::claim::{self, TrialFacts};
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
-use crate::judge::recovery::{self, Recovery, phases};
+use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
-use crate::record::history::{Ending, Endings, HistoryError};
+use crate::record::history::{Client, Ending, Endings, HistoryError};
 use crate::record::trial::TrialRecord;
 
 use super::*;
@@ -35,15 +35,12 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let judged = measured.len() as u32;
     let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
-    let schedule_lag = validity::schedule_lag(&whole);
-    let facts: Vec<_> =
-        measured.into_iter().map(|measured| parts.add(run, measured, &schedule_lag)).collect();
+    let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
         let missing = format!("{judged} of {} trials were recorded", run.trials_asked);
         parts.doubt(missing);
     }
-    let mut checks = merge_checks(&parts.checks, judged);
-    checks.push(schedule_lag);
+    let checks = merge_checks(&parts.checks, judged);
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);
     let mut report = Report {
         format: FORMAT,
@@ -76,6 +73,10 @@ struct TrialFigures<'a> {
     figures: Figures,
     /// Name of each stream, and how it ends.
     streams: Vec<(String, Ending)>,
+    /// Kinds of clients of which a stream breaks off.
+    cut: BTreeSet<StreamKind>,
+    /// Whether a group member's does.
+    cut_group: bool,
 }
 
 impl<'a> TrialFigures<'a> {
@@ -86,9 +87,15 @@ impl<'a> TrialFigures<'a> {
         let context = CheckContext { faults, allowed: question.allowed.clone() };
         let checks = check::all(&source, &context)?;
         let figures = Figures::of(&source, &timeline, question.run.asked_per_s)?;
-        let names = trial.history.streams().into_iter().map(|stream| stream.name.to_owned());
-        let streams = names.zip(source.all()?).collect();
-        Ok(Self { trial, timeline, checks, figures, streams })
+        let (mut streams, mut cut, mut cut_group) = (vec![], BTreeSet::new(), false);
+        for (stream, ending) in trial.history.streams().into_iter().zip(source.all()?) {
+            if matches!(ending, Ending::Truncated { .. }) {
+                cut.extend(operations::kind(&stream.header.client));
+                cut_group |= matches!(stream.header.client, Client::GroupConsumer { .. });
+            }
+            streams.push((stream.name.to_owned(), ending));
+        }
+        Ok(Self { trial, timeline, checks, figures, streams, cut, cut_group })
     }
 }
 
@@ -124,14 +131,9 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// Adds a trial, in a run of this schedule lag.
-    fn add(
-        &mut self,
-        run: &RunMeta,
-        measured: TrialFigures<'_>,
-        schedule_lag: &Check,
-    ) -> TrialFacts {
-        let TrialFigures { trial, timeline, checks, figures, streams } = measured;
+    /// Adds a trial.
+    fn add(&mut self, run: &RunMeta, measured: TrialFigures<'_>) -> TrialFacts {
+        let TrialFigures { trial, timeline, checks, figures, streams, cut, cut_group } = measured;
         let number = trial.number;
         let recovery = recovery::measure(
             number,
@@ -148,8 +150,13 @@ impl Parts {
             events: &trial.events,
             streams: &streams,
         });
-        let unusable = unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]));
-        let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
+        let unusable = unusable(self.interrupted, &timeline, validity.iter());
+        let expectation = expectation::judge(
+            &timeline.faults,
+            &recovery.partitions,
+            &trial.environment.settings,
+            unusable.as_deref(),
+        );
         let all_checks = checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
         self.environments
@@ -170,6 +177,8 @@ impl Parts {
             recovery,
             checks,
             acks_all: figures.acks_all,
+            cut,
+            cut_group,
             resumed: figures.resumed,
         }
     }

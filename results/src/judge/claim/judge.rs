@@ -2,17 +2,20 @@
 //!
 //! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included;
 //! *undecided* when any trial is unusable (interrupted, invalid, its fault unproven, its step
-//! missing), a censored trial has not passed the bound, or there are too few; else *holds*. Below
+//! missing, its clients' record broken off), a censored trial has not passed the bound, or there are too
+//! few; else *holds*. Where the settings predict times on both sides of the bound, more trials are
+//! asked for. Below
 //! the lower bound it holds and is marked faster than stated. A guarantee: *refuted* when any check
 //! found a violation, even in a run that is otherwise worth little; *undecided* when anything could
 //! not be checked in full or nothing was looked at; else *holds*.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::check;
-use crate::judge::recovery::{Phases, Recovery};
+use crate::judge::recovery::{Phases, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
@@ -41,6 +44,10 @@ pub struct TrialFacts {
     pub checks: Vec<Check>,
     /// Whether all producers of the main load used acks=all.
     pub acks_all: bool,
+    /// Kinds of clients of which a record breaks off.
+    pub cut: BTreeSet<StreamKind>,
+    /// Whether the record of a group's member breaks off.
+    pub cut_group: bool,
     /// What replaced consumers showed.
     pub(crate) resumed: Resumed,
 }
@@ -77,7 +84,7 @@ pub struct Measured {
     pub n: usize,
     /// Shortest, in seconds.
     pub min: Option<f64>,
-    /// Median.
+    /// Median; none when it lies among trials that did not end.
     pub median: Option<f64>,
     /// Longest.
     pub max: Option<f64>,
@@ -145,7 +152,10 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
     let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
     if result.outcome == Outcome::Undecided && !result.tested && all_usable {
         let steps = claim.scenario.join("\", \"");
-        result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"");
+        let mut faults = trials.iter().flat_map(|trial| &trial.faults);
+        let other = faults.any(|fault| claim.scenario.contains(&fault.id));
+        let of = if other { " with a fault that the claim speaks of" } else { "" };
+        result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"{of}");
     }
     result
 }
@@ -153,7 +163,7 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {
     claim.scenario.iter().all(|step| {
         trials.iter().any(|trial| {
-            trial.faults.iter().any(|f| f.id == *step)
+            trial.faults.iter().any(|f| f.id == *step && claim.speaks_of(&f.effect))
                 || trial.skipped.iter().any(|(id, _)| id == step)
         })
     })
@@ -170,8 +180,14 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
             }
         }
     }
-    figures.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    // A lower bound may be anything above: those come last.
+    figures.sort_by(|a, b| {
+        (a.censored, a.seconds).partial_cmp(&(b.censored, b.seconds)).unwrap_or(Ordering::Equal)
+    });
     describe(&figures, out);
+    let close = out.predicted_s.is_some_and(|[low, longest]| low <= high && high < longest);
+    let wanted =
+        if close { claim.min_trials_if_close.max(claim.min_trials) } else { claim.min_trials };
     let beyond = figures.iter().filter(|f| f.seconds > high).count();
     let open = figures.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
@@ -182,8 +198,10 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     } else if open > 0 {
         let how = format!("{open} of {} trials ended before recovery did", figures.len());
         (Outcome::Undecided, how)
-    } else if figures.len() < claim.min_trials.max(1) as usize {
-        let how = format!("{} of {} trials that it needs", figures.len(), claim.min_trials);
+    } else if figures.len() < wanted as usize {
+        let why =
+            if close { ": the settings predict times on both sides of the bound" } else { "" };
+        let how = format!("{} of {wanted} trials that it needs{why}", figures.len());
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
@@ -198,7 +216,7 @@ fn usable_figure(claim: &Claim, trial: &TrialFacts) -> Result<Figure, String> {
     }
     let mut worst: Option<Figure> = None;
     for step in &claim.scenario {
-        let figure = figure(trial, &claim.metric, step)?;
+        let figure = figure(trial, claim, step)?;
         if worst.as_ref().is_none_or(|w| w.seconds < figure.seconds) {
             let censored = figure.censored || worst.is_some_and(|w| w.censored);
             worst = Some(Figure { censored, ..figure });
@@ -216,11 +234,12 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
     let seconds = |index: usize| figures.get(index).map(|f| f.seconds);
     // The two middle ones: one and the same when n is odd.
     let middle = figures.get(n.saturating_sub(1) / 2).zip(figures.get(n / 2));
+    let exact = middle.filter(|(a, b)| n == 1 || !(a.censored || b.censored));
     out.measured_s = Some(Measured {
         n,
         min: seconds(0),
-        median: middle.map(|(a, b)| f64::midpoint(a.seconds, b.seconds)),
-        max: seconds(n.saturating_sub(1)),
+        median: exact.map(|(a, b)| f64::midpoint(a.seconds, b.seconds)),
+        max: figures.iter().map(|f| f.seconds).reduce(f64::max),
         censored: figures.iter().filter(|f| f.censored).count(),
     });
     out.phases_s = middle.map(|(a, b)| a.phases.mean(&b.phases));
@@ -285,7 +304,10 @@ fn steps_proven(claim: &Claim, trial: &TrialFacts) -> Result<(), String> {
     let all = trial.faults.iter().map(|fault| &fault.id);
     let steps: Vec<&String> =
         if claim.scenario.is_empty() { all.collect() } else { claim.scenario.iter().collect() };
-    steps.into_iter().try_for_each(|step| proven_step(trial, step).map(|_| ()))
+    if let (true, Some((step, reason))) = (claim.scenario.is_empty(), trial.skipped.first()) {
+        return Err(format!("step \"{step}\" was skipped: {reason}"));
+    }
+    steps.into_iter().try_for_each(|step| proven_step(trial, claim, step).map(|_| ()))
 }
 
 enum Examination {
@@ -358,6 +380,9 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
 }
 
 fn resume(names: &[String], trial: &TrialFacts) -> Examination {
+    if trial.cut_group {
+        return Examination::Open("what a member of the group recorded breaks off".to_owned());
+    }
     let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
     match checks(names, trial) {
         Examination::Kept(_) if elsewhere > 0 => Examination::Violated(format!(

@@ -4,7 +4,7 @@ use crate::judge::predict::{self, Prediction};
 use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
 use crate::judge::span::FaultSpan;
 
-use super::{LeaderService, Metric, TrialFacts};
+use super::{Claim, LeaderService, Metric, TrialFacts};
 
 /// One trial's figure.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,12 @@ pub(super) struct Figure {
     pub(super) prediction: Option<Prediction>,
 }
 
-/// The fault `step` of `trial`, if it was injected and proven.
-pub(super) fn proven_step<'a>(trial: &'a TrialFacts, step: &str) -> Result<&'a FaultSpan, String> {
+/// The fault `step` of `trial`, if it was injected and proven, and the claim speaks of such faults.
+pub(super) fn proven_step<'a>(
+    trial: &'a TrialFacts,
+    claim: &Claim,
+    step: &str,
+) -> Result<&'a FaultSpan, String> {
     if let Some((_, reason)) = trial.skipped.iter().find(|(id, _)| id == step) {
         return Err(format!("step \"{step}\" was skipped: {reason}"));
     }
@@ -32,14 +36,17 @@ pub(super) fn proven_step<'a>(trial: &'a TrialFacts, step: &str) -> Result<&'a F
     if !fault.proven {
         return Err(format!("nothing proves that the fault of step \"{step}\" took effect"));
     }
+    if !claim.speaks_of(&fault.effect) {
+        return Err(format!("the claim does not speak of a {} as in step \"{step}\"", fault.fault));
+    }
     Ok(fault)
 }
 
 /// The figure of a time metric for one step of a trial.
-pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<Figure, String> {
-    let fault = proven_step(trial, step)?;
+pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {
+    let fault = proven_step(trial, claim, step)?;
     let settings = &trial.environment.settings;
-    match metric {
+    match &claim.metric {
         Metric::ControllerFailover => {
             let position = trial.faults.iter().position(|f| f.id == step);
             let failover = position
@@ -66,7 +73,7 @@ pub(super) fn figure(trial: &TrialFacts, metric: &Metric, step: &str) -> Result<
             // A dead member of the ISR holds up acks=all as a dead leader does. Where every broker
             // has a copy, that is every partition.
             let everywhere = settings.replication_factor == settings.brokers;
-            let prediction = predict::partition_recovery(settings, fault).filter(|_| everywhere);
+            let prediction = predict::copies_recovery(settings, fault).filter(|_| everywhere);
             Ok(worst(&rows, prediction))
         }
         Metric::UnavailabilityNotLed(LeaderService::Acks1) => {
@@ -96,6 +103,9 @@ fn rows<'a>(
         .iter()
         .filter(|row| row.fault == step && row.stream == stream)
         .collect();
+    if trial.cut.contains(&stream) {
+        return Err(format!("what clients of the {} stream recorded breaks off", stream.as_str()));
+    }
     if of_step.is_empty() {
         return Err(format!("no figures of the {} stream for step \"{step}\"", stream.as_str()));
     }

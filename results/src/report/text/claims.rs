@@ -113,8 +113,7 @@ fn predicted(claim: &ClaimResult) -> String {
 }
 
 fn distribution(measured: &Measured) -> String {
-    let Measured { n, min: Some(min), median: Some(median), max: Some(max), censored } = measured
-    else {
+    let Measured { n, min: Some(min), median, max: Some(max), censored } = measured else {
         return String::new();
     };
     let open = match (censored, n) {
@@ -126,5 +125,6 @@ fn distribution(measured: &Measured) -> String {
     if *n == 1 {
         return format!("{least}{} s (n=1{open})", seconds(*max));
     }
-    format!("{}/{}/{least}{}\n(n={n}{open})", seconds(*min), seconds(*median), seconds(*max))
+    let median = median.map_or("-".to_owned(), seconds);
+    format!("{}/{median}/{least}{}\n(n={n}{open})", seconds(*min), seconds(*max))
 }
