@@ -168,6 +168,13 @@ impl Trial {
         self.spec.workload.load.rate.total(brokers)
     }
 
+    /// Time between two pings of an idle broker (ZooKeeper's client pings after a third of its session's
+    /// time-out), and the seed of the moments between them at which this trial injects.
+    fn moments(&self) -> (Duration, u64) {
+        let session = Duration::from_millis(self.spec.cluster.session_timeout_ms());
+        (session / 3, self.spec.seed.wrapping_add(self.number.into()))
+    }
+
     fn stage(&self, stage: Stage) {
         self.recorder.now(EventKind::Stage { stage });
     }
@@ -253,8 +260,14 @@ impl Trial {
         };
         self.stage(Stage::Faults);
         lab.observer.set_fast(true);
-        let run_control =
-            TrialRunControl::new(lab, load, self.per_second(), interrupt, &self.recorder);
+        let run_control = TrialRunControl::new(
+            lab,
+            load,
+            self.per_second(),
+            self.moments(),
+            interrupt,
+            &self.recorder,
+        );
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join("undo.jsonl"), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;

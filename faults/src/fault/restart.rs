@@ -46,7 +46,9 @@ impl Fault for Restart {
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
         signal_all(on, Signal::Kill).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, &victim.identity, Signal::Kill, on.ports).await.map(drop)
+            undo::start(&victim.process, &victim.identity, Signal::Kill, on.ports, None)
+                .await
+                .map(drop)
         };
         PortError::all(join_all(on.victims.iter().map(start)).await)
     }

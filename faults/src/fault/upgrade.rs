@@ -60,7 +60,9 @@ impl Fault for Upgrade {
         }
         signal_all(on, Signal::Term).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, &victim.identity, Signal::Term, on.ports).await.map(drop)
+            undo::start(&victim.process, &victim.identity, Signal::Term, on.ports, None)
+                .await
+                .map(drop)
         };
         PortError::all(join_all(on.victims.iter().map(start)).await)
     }

@@ -67,6 +67,7 @@ impl Stepper<'_, '_> {
     pub(super) async fn carry_out(&self) -> Result<Injection, Stop> {
         if self.steadily {
             self.steady().await?;
+            self.run.unless_stopped(sleep(self.run_control().delay_before(&self.id))).await?;
         }
         let aimed = self.prepare().await?;
         let proven = self.inject(&aimed).await?;

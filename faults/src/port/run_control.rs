@@ -36,6 +36,10 @@ pub trait RunControl {
     /// and if ZooKeeper servers are among them, all others serve. False when `limit` passed first.
     async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool;
 
+    /// How long to wait, on a steady cluster, before the injection of a round: a random part of the time
+    /// between two pings of a broker to ZooKeeper, so that injections do not keep in step with them.
+    fn delay_before(&self, round: &str) -> Duration;
+
     /// Whether the user asked to stop. The nemesis checks it between steps and while it waits.
     fn interrupted(&self) -> bool;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use results::record::event::{BrokerId, Role};
+use results::record::event::{BrokerId, EventKind, Role};
 use tokio::time::Instant;
 
 use super::{Undo, Undone, VIEW_INTERVAL, nodes};
@@ -39,10 +39,10 @@ impl Undo {
     ) -> Result<Undone, PortError> {
         let evidence = match self {
             Self::StartProcess { process, identity, signal, .. } => {
-                return start(process, identity, *signal, ports).await;
+                return start(process, identity, *signal, ports, run).await;
             }
             Self::Repair { process, impairment, before, .. } => {
-                return repair(process, impairment, before, ports).await;
+                return repair(process, impairment, before, ports, run).await;
             }
             Self::Resume { process, .. } => resume(process, ports).await?,
             Self::AwaitUp { process } => await_up(process, ports).await?,
@@ -77,6 +77,7 @@ pub(crate) async fn start(
     before: &ProcessIdentity,
     signal: Signal,
     ports: Ports<'_>,
+    run: Option<&dyn RunControl>,
 ) -> Result<Undone, PortError> {
     let servers = ports.servers()?;
     let mut state = servers.state(process).await?;
@@ -87,7 +88,7 @@ pub(crate) async fn start(
             Err(_) => servers.state(process).await?,
         };
     }
-    revive(process, state, ports).await
+    revive(process, state, ports, run).await
 }
 
 /// Takes an impairment off a process, starts it if it gave up, and waits until it is up.
@@ -96,10 +97,11 @@ async fn repair(
     impairment: &Impairment,
     before: &Before,
     ports: Ports<'_>,
+    run: Option<&dyn RunControl>,
 ) -> Result<Undone, PortError> {
     ports.machine()?.repair(process, impairment, before).await?;
     let repaired = repaired(process, impairment, ports).await;
-    let mut undone = revive(process, ports.servers()?.state(process).await?, ports).await?;
+    let mut undone = revive(process, ports.servers()?.state(process).await?, ports, run).await?;
     undone.evidence = Evidence::all([repaired, undone.evidence]);
     Ok(undone)
 }
@@ -109,14 +111,15 @@ async fn revive(
     process: &Process,
     state: ProcessState,
     ports: Ports<'_>,
+    run: Option<&dyn RunControl>,
 ) -> Result<Undone, PortError> {
-    let undone = revive_once(process, state, ports).await?;
+    let undone = revive_once(process, state, ports, run).await?;
     if undone.evidence.proven {
         return Ok(undone);
     }
     // One that was about to give up may have taken a moment to do so.
     match ports.servers()?.state(process).await? {
-        state @ ProcessState::Gone { .. } => revive_once(process, state, ports).await,
+        state @ ProcessState::Gone { .. } => revive_once(process, state, ports, run).await,
         _ => Ok(undone),
     }
 }
@@ -125,11 +128,16 @@ async fn revive_once(
     process: &Process,
     state: ProcessState,
     ports: Ports<'_>,
+    run: Option<&dyn RunControl>,
 ) -> Result<Undone, PortError> {
     let mut waited_for_session = Duration::ZERO;
     if matches!(state, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
             waited_for_session = await_unregistered(process.id, ports).await?;
+            if let Some(run) = run {
+                let (broker, waited_s) = (process.id, waited_for_session.as_secs_f64());
+                run.record(run.now(), EventKind::StaleRegistrationGone { broker, waited_s });
+            }
         }
         ports.servers()?.start(process).await?;
     }

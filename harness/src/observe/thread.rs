@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use faults::port::View;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle as Task, spawn_local};
@@ -19,6 +20,9 @@ use crate::failure::Failure;
 /// Limit for the first complete view; the servers serve when the observer is started.
 const FIRST_VIEW_LIMIT: Duration = Duration::from_secs(20);
 
+/// A change is learnt within this time while the view follows the plane: 138 ms were measured.
+const LATEST_NEWS: Duration = Duration::from_secs(1);
+
 /// What the tasks of an observer share.
 pub(super) struct Shared {
     pub(super) watched: Watched,
@@ -28,6 +32,8 @@ pub(super) struct Shared {
     pub(super) metadata: AtomicBool,
     /// Whether the view follows the metadata plane; if not, it is what was seen last.
     pub(super) sees: AtomicBool,
+    /// Since when it does not, in nanoseconds on the run's clock.
+    blind_since: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) bytes: AtomicU64,
 }
@@ -36,6 +42,28 @@ impl Shared {
     pub(super) fn view(&self) -> MutexGuard<'_, View> {
         // Updates are single assignments: a panic leaves nothing half done.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The view does not follow the plane any more. Whether it did until now.
+    pub(super) fn lost_sight(&self) -> bool {
+        let saw = self.sees.swap(false, Ordering::Relaxed);
+        if saw {
+            let now = self.watched.recorder.clock().now();
+            self.blind_since.store(now.0, Ordering::Relaxed);
+        }
+        saw
+    }
+
+    /// When something happened that was learnt just now, by the plane's own clock (Unix milliseconds).
+    pub(super) fn when(&self, unix_ms: i64) -> RunTime {
+        let clock = self.watched.recorder.clock();
+        let now = clock.now();
+        let earliest = match self.sees.load(Ordering::Relaxed) {
+            true => now.0.saturating_sub(LATEST_NEWS.as_nanos() as u64),
+            false => self.blind_since.load(Ordering::Relaxed),
+        };
+        let said = clock.from_wall_ms(unix_ms);
+        if (earliest..=now.0).contains(&said.0) { said } else { now }
     }
 }
 
@@ -93,6 +121,7 @@ impl Watching {
             fast: watch::channel(false).0,
             metadata: AtomicBool::new(false),
             sees: AtomicBool::new(false),
+            blind_since: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });

@@ -3,7 +3,8 @@
 //!
 //! A deletion is stamped when its notification arrives. A znode that was created or changed is
 //! read, and stamped with its own modification time: the ZooKeeper leader's clock, which is this
-//! machine's. (The arrivals of a burst came up to 138 ms later on two busy cores.) A znode that
+//! machine's. (The arrivals of a burst came up to 138 ms later on two busy cores.) Where that clock
+//! cannot be right, since it was stepped, it is stamped when it is read. A znode that
 //! changes twice before it is read is read as it is then.
 
 use std::sync::Arc;
@@ -96,7 +97,7 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
             Err(error) => error,
         };
         // Told once, however often it is tried in vain to open another.
-        if shared.sees.swap(false, Ordering::Relaxed) {
+        if shared.lost_sight() {
             shared.watched.recorder.now(EventKind::Problem {
                 text: format!(
                     "the observer lost ZooKeeper ({why}): times of changes until it is back are late"
@@ -258,9 +259,7 @@ impl Reader<'_> {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
         };
-        let clock = self.shared.watched.recorder.clock();
-        let at = clock.from_wall_ms(stat.mtime).min(clock.now());
-        self.take(at, znode, &data, &stat);
+        self.take(self.shared.when(stat.mtime), znode, &data, &stat);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use results::judge::recovery::DELAYED;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, Role};
 use workloads::Load;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::interrupt::Interrupt;
 use super::lab::Lab;
@@ -45,6 +46,10 @@ pub(super) struct TrialRunControl {
     load: Rc<RefCell<Load>>,
     /// Records that the group may lag behind.
     caught_up: u64,
+    /// Time between two pings of an idle broker to ZooKeeper.
+    ping: Duration,
+    /// Of the trial.
+    seed: u64,
     interrupt: Rc<Interrupt>,
     recorder: Arc<Recorder>,
 }
@@ -54,6 +59,7 @@ impl TrialRunControl {
         lab: &Rc<Lab>,
         load: &Rc<RefCell<Load>>,
         per_second: u64,
+        (ping, seed): (Duration, u64),
         interrupt: &Rc<Interrupt>,
         recorder: &Arc<Recorder>,
     ) -> Self {
@@ -61,6 +67,8 @@ impl TrialRunControl {
             lab: Rc::clone(lab),
             load: Rc::clone(load),
             caught_up: per_second * CAUGHT_UP.as_secs(),
+            ping,
+            seed,
             interrupt: Rc::clone(interrupt),
             recorder: Arc::clone(recorder),
         }
@@ -192,6 +200,11 @@ impl RunControl for TrialRunControl {
             recovered.then_some(()).ok_or(())
         });
         recovered.await.is_ok()
+    }
+
+    fn delay_before(&self, round: &str) -> Duration {
+        let random = xxh3_64_with_seed(round.as_bytes(), self.seed);
+        self.ping.mul_f64(random as f64 / u64::MAX as f64)
     }
 
     fn interrupted(&self) -> bool {

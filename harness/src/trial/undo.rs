@@ -107,6 +107,10 @@ impl RunControl for NoRun {
         false
     }
 
+    fn delay_before(&self, _: &str) -> Duration {
+        Duration::ZERO
+    }
+
     fn interrupted(&self) -> bool {
         false
     }

@@ -1,7 +1,7 @@
 //! The one clock of a run: monotonic, nanoseconds since the run (the trial) began.
 //!
 //! Every time that kbench records is a [`RunTime`]. Wall-clock times of others (broker logs,
-//! ZooKeeper's `ctime`) are converted once, by the pair of readings taken when the clock started.
+//! ZooKeeper's `ctime`) are converted by a pair of readings taken at that moment.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -77,11 +77,12 @@ impl RunClock {
 
     /// Converts a wall-clock time (Unix milliseconds, of this host) to the run's clock.
     ///
-    /// Exact as long as the host's wall clock was not stepped since the start; times before the
-    /// start become zero.
+    /// Exact as long as the host's wall clock was not stepped since `unix_ms`; times before the
+    /// start of this clock become zero.
     pub fn from_wall_ms(&self, unix_ms: i64) -> RunTime {
-        let start = self.wall_at_start.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanos = unix_ms as i128 * 1_000_000 - start.as_nanos() as i128;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ago = wall.as_nanos() as i128 - unix_ms as i128 * 1_000_000;
+        let nanos = self.start.elapsed().as_nanos() as i128 - ago;
         RunTime(nanos.clamp(0, u64::MAX as i128) as u64)
     }
 }

@@ -62,6 +62,10 @@ impl RunControl for World {
         self.call("recovered".into(), act).await.unwrap_or(false)
     }
 
+    fn delay_before(&self, _: &str) -> Duration {
+        Duration::ZERO
+    }
+
     fn interrupted(&self) -> bool {
         self.interrupted.get()
     }
