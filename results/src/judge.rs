@@ -1,11 +1,12 @@
 //! What the recorded data mean.
 //!
-//! [`check`]: the checkers. [`span`], [`timeline`]: the events, read. [`recovery`], [`predict`],
+//! [`check`]: the checkers. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
 //! [`latency`], [`validity`], [`claim`]: figures and claims. [`expectation`]: whether a fault did
 //! what its plan says. [`verdict`]: the words of a judgement.
 
 pub mod check;
 pub mod claim;
+pub mod disturbance;
 pub mod expectation;
 pub(crate) mod figures;
 pub mod latency;

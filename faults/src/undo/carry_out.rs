@@ -134,7 +134,7 @@ async fn revive_once(
     if matches!(state, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
             waited_for_session = await_unregistered(process.id, ports).await?;
-            if let Some(run) = run {
+            if let Some(run) = run.filter(|_| waited_for_session >= VIEW_INTERVAL) {
                 let (broker, waited_s) = (process.id, waited_for_session.as_secs_f64());
                 run.record(run.now(), EventKind::StaleRegistrationGone { broker, waited_s });
             }

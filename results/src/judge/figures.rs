@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::claim::{ResumeFold, Resumed};
+use super::disturbance::{Disturbance, LateSends};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
 use super::recovery::consumed::Consumed;
@@ -21,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) service: ServiceSeen,
     /// What replaced consumers showed.
     pub(crate) resumed: Resumed,
+    /// When clients handed records over late.
+    pub(crate) late: Vec<Disturbance>,
     /// Producers of the main load.
     pub(crate) producers: usize,
     /// Whether all of them used acks=all; not when there was none.
@@ -38,8 +41,10 @@ impl Figures {
         let streams = source.streams();
         let mut load = LoadFold::new(timeline, &streams);
         let mut service = ServiceSeen::new(timeline);
+        let mut late = vec![];
         for stream in &streams {
-            add_operations(source, stream, &mut load, &mut service)?;
+            let sent = add_operations(source, stream, &mut load, &mut service)?;
+            late.extend(sent.disturbances(stream.name));
         }
         service.operations.close(timeline.load_end);
         for stream in &streams {
@@ -70,6 +75,7 @@ impl Figures {
             load: load.finish(asked_per_s),
             service,
             resumed,
+            late,
             producers: acks.len(),
             acks_all: !acks.is_empty() && acks.iter().all(|acks| *acks == -1),
         })
@@ -100,19 +106,22 @@ fn add_operations(
     stream: &StreamRef<'_>,
     load: &mut LoadFold,
     service: &mut ServiceSeen,
-) -> Result<(), HistoryError> {
+) -> Result<LateSends, HistoryError> {
     let client = &stream.header.client;
+    let mut late = LateSends::default();
     let Some(kind) = operations::kind(client) else {
-        return Ok(());
+        return Ok(late);
     };
     let main = main_acks(stream).is_some();
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
     source.each(stream.number, |entry| {
         operations.add(entry);
-        if let Entry::Send(send) = entry
-            && main
-        {
+        let Entry::Send(send) = entry else { return };
+        if !send.warm_up {
+            late.add(send);
+        }
+        if main {
             acks.add(send);
             if counts(client, send) {
                 load.sent(send);
@@ -123,7 +132,7 @@ fn add_operations(
     service.acks.merge(&stream.header.topic, acks);
     let topic = &*stream.header.topic;
     service.operations.merge(kind, (topic, operations::number(client)), partitions);
-    Ok(())
+    Ok(late)
 }
 
 /// Reads a stream again for what may end gaps, if there is any.

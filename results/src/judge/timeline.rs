@@ -34,7 +34,7 @@ pub struct PartitionSeen<'a> {
 type PartitionsSeen<'a> = BTreeMap<&'a str, BTreeMap<i32, PartitionSeen<'a>>>;
 
 /// A time, from its begin to its end.
-type Interval = (RunTime, RunTime);
+pub type Interval = (RunTime, RunTime);
 
 /// The ordered events of one trial.
 #[derive(Debug, Clone)]
@@ -167,9 +167,26 @@ impl<'a> Timeline<'a> {
         begins.iter().zip(ends).map(|((stage, begin), end)| (*stage, *begin, end)).collect()
     }
 
+    /// Times of steady load after the warm-up: those that are not [disturbed](Self::disturbed).
+    pub fn steady(&self) -> Vec<Interval> {
+        let begun = self.stages().into_iter().find(|(stage, ..)| *stage == Stage::Baseline);
+        let Some((_, mut from, _)) = begun else {
+            return vec![];
+        };
+        let end = self.load_stopping.unwrap_or(self.load_end);
+        let mut steady = vec![];
+        for (begin, until) in self.disturbed() {
+            steady.push((from, begin.min(end)));
+            from = until;
+        }
+        steady.push((from, end));
+        steady.retain(|(from, to)| from < to);
+        steady
+    }
+
     /// Times that are not steady load: from the preparation of a step (kbench may move leaders
     /// then) to the cluster being steady after its healing.
-    pub fn disturbed(&self) -> Vec<(RunTime, RunTime)> {
+    pub fn disturbed(&self) -> Vec<Interval> {
         self.faults
             .iter()
             .map(|fault| {

@@ -4,6 +4,7 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
+mod disturbance;
 mod effect;
 mod expectation;
 pub mod log;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::clock::RunTime;
 
+pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, Risk, Takes};
 pub use expectation::Expectation;
 pub use plane::MetadataPlane;
@@ -312,6 +314,18 @@ pub enum EventKind {
         over_s: f64,
         /// How often the client's queue refused a record because it was full.
         queue_full: u64,
+    },
+    /// Something disturbed the trial that is no part of its plan, from `from` until this event.
+    Disturbed {
+        /// What.
+        cause: Cause,
+        /// Whom.
+        place: Place,
+        /// Since when.
+        from: RunTime,
+        /// How much, where the cause alone does not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
     },
     /// Something went wrong that makes (part of) the run worth less; told in the report.
     Problem {

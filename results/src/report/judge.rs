@@ -2,6 +2,7 @@
 
 use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, TrialFacts};
+use crate::judge::disturbance;
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
@@ -142,7 +143,8 @@ impl Parts {
             &figures.service,
             figures.acks_all,
         );
-        let validity = validity::judge(&Conduct {
+        let disturbances = disturbance::of(&timeline, &figures.late);
+        let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
             cores: trial.environment.cores,
@@ -150,6 +152,7 @@ impl Parts {
             events: &trial.events,
             streams: &streams,
         });
+        validity.push(disturbance::check(&timeline, &recovery, &disturbances));
         let unusable = unusable(self.interrupted, &timeline, validity.iter());
         let expectation = expectation::judge(
             &timeline.faults,
@@ -176,6 +179,7 @@ impl Parts {
             skipped: timeline.skipped.clone(),
             recovery,
             checks,
+            disturbances,
             acks_all: figures.acks_all,
             cut,
             cut_group,

@@ -15,12 +15,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::check;
+use crate::judge::disturbance::Disturbance;
 use crate::judge::recovery::{Phases, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 
-use super::measure::{Figure, figure, proven_step};
+use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
 use super::resume::Resumed;
 use super::{Claim, Metric};
@@ -42,6 +43,8 @@ pub struct TrialFacts {
     pub recovery: Recovery,
     /// Checks of the history.
     pub checks: Vec<Check>,
+    /// What disturbed it and was no part of its plan.
+    pub disturbances: Vec<Disturbance>,
     /// Whether all producers of the main load used acks=all.
     pub acks_all: bool,
     /// Kinds of clients of which a record breaks off.
@@ -364,6 +367,12 @@ fn checks(names: &[String], trial: &TrialFacts) -> Examination {
 fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
     let mut fewest = usize::MAX;
     for step in &claim.scenario {
+        let fault = trial.faults.iter().find(|fault| fault.id == *step);
+        if let Some(fault) = fault
+            && let Err(why) = undisturbed(trial, fault.injecting, fault.window_end, 0.0)
+        {
+            return Examination::Open(why);
+        }
         let rows = trial.recovery.partitions.iter();
         for row in rows.filter(|row| row.fault == *step && row.topic == trial.main_topic()) {
             let Some(live) = row.min_live_isr else {

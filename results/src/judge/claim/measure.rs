@@ -1,8 +1,11 @@
 //! The figure of one claim in one trial, or the reason why the trial gives none.
 
+use std::time::Duration;
+
 use crate::judge::predict::{self, Prediction};
 use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
 use crate::judge::span::FaultSpan;
+use crate::record::clock::RunTime;
 
 use super::{Claim, LeaderService, Metric, TrialFacts};
 
@@ -42,8 +45,31 @@ pub(super) fn proven_step<'a>(
     Ok(fault)
 }
 
+/// Refuses what was measured from `from` to `to`, a figure of this many seconds, if something that was no
+/// part of the plan disturbed it.
+pub(super) fn undisturbed(
+    trial: &TrialFacts,
+    from: RunTime,
+    to: RunTime,
+    figure_s: f64,
+) -> Result<(), String> {
+    let mut disturbances = trial.disturbances.iter();
+    match disturbances.find(|one| one.touches(from, to, figure_s)) {
+        Some(one) => Err(format!("no measurement: {}", one.describe())),
+        None => Ok(()),
+    }
+}
+
 /// The figure of a time metric for one step of a trial.
 pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {
+    let figure = measured(trial, claim, step)?;
+    let fault = proven_step(trial, claim, step)?;
+    let end = fault.injecting.plus(Duration::from_secs_f64(figure.seconds.max(0.0)));
+    undisturbed(trial, fault.injecting, end, figure.seconds)?;
+    Ok(figure)
+}
+
+fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {
     let fault = proven_step(trial, claim, step)?;
     let settings = &trial.environment.settings;
     match &claim.metric {

@@ -1,0 +1,304 @@
+//! What disturbed a trial and was no part of its plan: a server that ended or stood still without an order,
+//! kbench or a client standing still, the host.
+//!
+//! A figure that overlaps a disturbance is not a measurement, and a steady load that does makes the run
+//! invalid. Whatever a fault of the plan does to its victims is ordered: from its injection until it
+//! is undone. What was proven meanwhile stands: a lost record is lost.
+
+use std::time::Duration;
+
+use crate::judge::recovery::Recovery;
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::Timeline;
+use crate::judge::verdict::{Check, Verdict};
+use crate::record::clock::RunTime;
+use crate::record::event::{Cause, Event, EventKind, Place, Process, Role, Stage, Takes};
+use crate::record::history::Send;
+
+/// Standing still begins here, in seconds, for what is not longer than ten times that.
+const STILL_S: f64 = 0.25;
+
+/// Standing still for less than this part of a figure does not touch it.
+const STILL_SHARE: f64 = 0.1;
+
+/// One disturbance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disturbance {
+    /// What.
+    pub cause: Cause,
+    /// Whom.
+    pub place: Place,
+    /// Since when.
+    pub from: RunTime,
+    /// Until when.
+    pub to: RunTime,
+    /// How much, where it needs saying.
+    pub detail: Option<String>,
+}
+
+impl Disturbance {
+    /// Whether a figure of this many seconds, measured from `from` to `to`, is no measurement for it.
+    pub fn touches(&self, from: RunTime, to: RunTime, figure_s: f64) -> bool {
+        let overlaps = self.from <= to && from <= self.to;
+        overlaps
+            && match self.cause {
+                Cause::StoodStill | Cause::SentLate => {
+                    self.to.secs_since(self.from) >= STILL_S.max(figure_s * STILL_SHARE)
+                }
+                Cause::Ended
+                | Cause::ClockStepped
+                | Cause::Suspended
+                | Cause::OutOfMemory
+                | Cause::CpuStolen
+                | Cause::ObserverLost => true,
+            }
+    }
+
+    /// The disturbance in words.
+    pub fn describe(&self) -> String {
+        let (from, lasted) = (self.from.as_secs_f64(), self.to.secs_since(self.from));
+        let detail = self.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        match self.cause {
+            Cause::Ended | Cause::ClockStepped | Cause::OutOfMemory => {
+                format!("{} {} at {from:.1} s{detail}", self.place, self.cause)
+            }
+            _ => format!("{} {} for {lasted:.1} s at {from:.1} s{detail}", self.place, self.cause),
+        }
+    }
+}
+
+/// The disturbances of a trial, in order of time; `late` are those that its clients' sends show.
+pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> {
+    let stopping = timeline.stages().into_iter().find(|(stage, ..)| *stage == Stage::Stopping);
+    let stopping = stopping.map_or(RunTime(u64::MAX), |(_, begin, _)| begin);
+    let mut found: Vec<Disturbance> =
+        timeline.events().filter_map(|event| recorded(timeline, event)).collect();
+    let ended = timeline.events().filter(|event| event.at < stopping);
+    found.extend(ended.filter_map(|event| ended_by_itself(timeline, event)));
+    // The plan may take clients.
+    let ordered = |one: &&Disturbance| {
+        let mut faults = timeline.faults.iter().filter(|fault| fault.effect.is_of_clients());
+        faults.any(|fault| reaches(fault, one.from, one.to))
+    };
+    found.extend(late.iter().filter(|one| !ordered(one)).cloned());
+    found.sort_by_key(|disturbance| disturbance.from);
+    found
+}
+
+fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
+    let EventKind::Disturbed { cause, place, from, detail } = &event.kind else {
+        return None;
+    };
+    let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, *from, event.at));
+    let ordered = match (place, cause) {
+        (Place::Server(process), _) => faults.any(|fault| fault.victims.contains(process)),
+        // The plan takes what is observed.
+        (_, Cause::ObserverLost) => faults.any(|fault| {
+            let taken = |victim: &Process| victim.role == Role::Zookeeper;
+            matches!(fault.effect.takes, Takes::Ensemble) || fault.victims.iter().any(taken)
+        }),
+        _ => false,
+    };
+    (!ordered).then(|| Disturbance {
+        cause: *cause,
+        place: place.clone(),
+        from: *from,
+        to: event.at,
+        detail: detail.clone(),
+    })
+}
+
+fn ended_by_itself(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
+    let EventKind::ProcessEnded { process, end, .. } = &event.kind else {
+        return None;
+    };
+    let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, event.at, event.at));
+    if faults.any(|fault| fault.victims.contains(process)) {
+        return None;
+    }
+    let started = timeline.from(event.at).find(|later| match &later.kind {
+        EventKind::ProcessStarted { process: of, .. } => of == process,
+        _ => false,
+    });
+    Some(Disturbance {
+        cause: Cause::Ended,
+        place: Place::Server(process.clone()),
+        from: event.at,
+        to: started.map_or(RunTime(u64::MAX), |event| event.at),
+        detail: Some(end.to_string()),
+    })
+}
+
+/// Whether a fault was in force, or being undone, at some time from `from` to `to`.
+fn reaches(fault: &FaultSpan, from: RunTime, to: RunTime) -> bool {
+    fault.injecting <= to && fault.healed.is_none_or(|healed| from <= healed)
+}
+
+/// The check that nothing disturbed what was measured: a steady load makes the run invalid then; what was
+/// measured of a fault is not known.
+pub(crate) fn check(
+    timeline: &Timeline,
+    recovery: &Recovery,
+    disturbances: &[Disturbance],
+) -> Check {
+    let steady = timeline.steady();
+    // Latencies are far below what standing still begins at.
+    let of_steady =
+        |one: &Disturbance| steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0));
+    let of_fault = |one: &Disturbance| {
+        timeline.faults.iter().any(|fault| {
+            let (to, seconds) = felt_until(fault, recovery);
+            one.touches(fault.injecting, to, seconds)
+        })
+    };
+    let (worst, touching): (_, Vec<_>) = match disturbances.iter().any(of_steady) {
+        true => (Verdict::InvalidRun, disturbances.iter().filter(|one| of_steady(one)).collect()),
+        false => (Verdict::Unknown, disturbances.iter().filter(|one| of_fault(one)).collect()),
+    };
+    let told: Vec<_> = touching.iter().map(|one| one.describe()).collect();
+    Check {
+        name: "disturbance".to_owned(),
+        verdict: if touching.is_empty() { Verdict::Valid } else { worst },
+        count: touching.len() as u64,
+        examined: 1,
+        note: (!told.is_empty()).then(|| told.join("; ")),
+        witnesses: vec![],
+    }
+}
+
+/// Until when, and for how many seconds, clients felt a fault; until its end where they did not.
+fn felt_until(fault: &FaultSpan, recovery: &Recovery) -> (RunTime, f64) {
+    let rows = recovery.partitions.iter().filter(|row| row.fault == fault.id && row.interrupted);
+    match rows.map(|row| row.total_s).reduce(f64::max) {
+        Some(seconds) => (fault.injecting.plus(Duration::from_secs_f64(seconds.max(0.0))), seconds),
+        None => (fault.healing.unwrap_or(fault.window_end), 0.0),
+    }
+}
+
+/// Records of one client that were handed over late, as times from the first that was due to the last
+/// that was handed over.
+#[derive(Debug, Default)]
+pub(crate) struct LateSends {
+    spans: Vec<(RunTime, RunTime)>,
+}
+
+impl LateSends {
+    /// Adds a send; sends come in the order in which they were due, more or less.
+    pub(crate) fn add(&mut self, send: &Send) {
+        if send.sent.secs_since(send.due) < STILL_S {
+            return;
+        }
+        match self.spans.last_mut().filter(|(_, to)| send.due <= *to) {
+            Some((from, to)) => {
+                *from = send.due.min(*from);
+                *to = send.sent.max(*to);
+            }
+            None => self.spans.push((send.due, send.sent)),
+        }
+    }
+
+    /// What they show of the client of this name.
+    pub(crate) fn disturbances(self, client: &str) -> impl Iterator<Item = Disturbance> {
+        self.spans.into_iter().map(move |(from, to)| Disturbance {
+            cause: Cause::SentLate,
+            place: Place::Client(client.to_owned()),
+            from,
+            to,
+            detail: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, Fixture, at, broker, three_faults};
+    use crate::judge::claim::Outcome;
+    use crate::record::event::ProcessEnd;
+    use crate::report::{Report, judge};
+
+    fn ended(id: i32) -> EventKind {
+        EventKind::ProcessEnded { process: broker(id), pid: 1, end: ProcessEnd::Signal(9) }
+    }
+
+    fn still(from: f64, place: Place) -> EventKind {
+        EventKind::Disturbed { cause: Cause::StoodStill, place, from: at(from), detail: None }
+    }
+
+    /// The three faults of the fixture, with this event besides.
+    fn with(seconds: f64, kind: EventKind) -> Report {
+        let mut f: Fixture = three_faults(1);
+        f.at(seconds, kind);
+        judge(&fixture::question(1), &[f.trial()])
+    }
+
+    fn verdict(report: &Report) -> Verdict {
+        report.checks.iter().find(|check| check.name == "disturbance").unwrap().verdict
+    }
+
+    fn outcome(report: &Report, id: &str) -> Outcome {
+        report.claims.iter().find(|claim| claim.id == id).unwrap().outcome
+    }
+
+    #[test]
+    fn a_broker_that_ends_while_the_cluster_is_healthy_makes_the_run_invalid() {
+        let report = with(15.0, ended(1));
+        assert_eq!((verdict(&report), report.verdict), (Verdict::InvalidRun, Verdict::InvalidRun));
+        assert_eq!(report.exit_code, 3);
+    }
+
+    #[test]
+    fn a_broker_that_ends_during_another_fault_decides_no_claim_about_it() {
+        // A second broker ends; it is started again before the next fault.
+        let mut f = three_faults(1);
+        f.at(55.0, ended(3));
+        f.at(60.0, EventKind::ProcessStarted { process: broker(3), pid: 2 });
+        let report = judge(&fixture::question(1), &[f.trial()]);
+        assert_eq!(verdict(&report), Verdict::Unknown);
+        assert_eq!(outcome(&report, "leader-failover"), Outcome::Undecided);
+        assert_eq!(outcome(&report, "both-failover"), Outcome::Holds);
+        assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Holds);
+    }
+
+    #[test]
+    fn what_the_plan_orders_is_no_disturbance() {
+        let quiet = judge(&fixture::question(1), &[three_faults(1).trial()]);
+        assert_eq!(verdict(&quiet), Verdict::Valid);
+        // The victim of "leader" ends, and stands still, while it is struck.
+        assert_eq!(verdict(&with(50.1, ended(2))), Verdict::Valid);
+        assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(2))))), Verdict::Valid);
+        assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(3))))), Verdict::Unknown);
+    }
+
+    #[test]
+    fn standing_still_counts_from_a_quarter_second_or_a_tenth_of_the_figure() {
+        let kbench = |seconds| with(52.0 + seconds, still(52.0, Place::Kbench));
+        // The outage of "leader" is one of 16.2 s.
+        assert_eq!(verdict(&kbench(1.5)), Verdict::Valid);
+        let long = kbench(2.0);
+        assert_eq!(verdict(&long), Verdict::Unknown);
+        assert_eq!(outcome(&long, "leader-failover"), Outcome::Undecided);
+        assert_eq!(outcome(&long, "both-failover"), Outcome::Holds);
+        let steady = |seconds| verdict(&with(12.0 + seconds, still(12.0, Place::Kbench)));
+        assert_eq!([steady(0.2), steady(0.3)], [Verdict::Valid, Verdict::InvalidRun]);
+    }
+
+    #[test]
+    fn a_client_that_sends_late_is_seen_in_its_own_record() {
+        let mut trial = three_faults(1).trial();
+        fixture::change(&mut trial, |history| {
+            for entry in &mut history.streams[0].entries {
+                if let crate::record::history::Entry::Send(send) = entry
+                    && (at(12.0)..at(12.5)).contains(&send.due)
+                {
+                    send.sent = at(12.5);
+                    send.done = at(12.51);
+                }
+            }
+        });
+        let report = judge(&fixture::question(1), &[trial]);
+        let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
+        assert_eq!(check.verdict, Verdict::InvalidRun);
+        assert!(check.note.as_ref().unwrap().contains("main handed records over late"));
+    }
+}
