@@ -2,7 +2,7 @@
 
 mod render;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,12 +33,12 @@ struct Details {
     kind: ErrorKind,
     text: String,
     cure: Option<String>,
-    place: Option<Place>,
+    place: Option<TextPlace>,
 }
 
 /// Bytes of a file that are not what they should be.
 #[derive(Debug)]
-struct Place {
+struct TextPlace {
     file: String,
     text: String,
     span: Range<usize>,
@@ -86,6 +86,11 @@ impl Failure {
         self.0.kind
     }
 
+    /// Whether the machine or the cluster did not let us.
+    pub fn is_infrastructure(&self) -> bool {
+        self.0.exit == Exit::Infrastructure
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn with_cure(mut self, cure: impl Into<String>) -> Self {
@@ -98,7 +103,7 @@ impl Failure {
         let mut failure = Self::usage(format!("{file} is not a valid specification"));
         let (file, text, message) = (file.to_owned(), text.to_owned(), message.to_owned());
         match span {
-            Some(span) => failure.0.place = Some(Place { file, text, span, message }),
+            Some(span) => failure.0.place = Some(TextPlace { file, text, span, message }),
             None => failure.0.text = format!("{}: {message}", failure.0.text),
         }
         failure
@@ -107,7 +112,8 @@ impl Failure {
     /// Prints the failure on stderr.
     pub fn print(&self) {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        eprint!("{}", render::render(&self.0, colours));
+        // Where stderr cannot be written there is nobody to tell.
+        drop(write!(std::io::stderr().lock(), "{}", render::render(&self.0, colours)));
     }
 
     /// The exit code of a process that ends with this failure.

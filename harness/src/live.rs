@@ -180,6 +180,9 @@ impl TrialStatus {
                 Some(format!("{fault_id}: skipped: {reason}"))
             }
             EventKind::Problem { text } => Some(format!("problem: {text}")),
+            EventKind::Disturbed { cause, place, .. } => {
+                Some(format!("disturbed: {place} {cause}"))
+            }
             EventKind::Interrupted => Some("interrupted: healing, then reporting".to_owned()),
             _ => None,
         }

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::log::EventLog;
@@ -16,6 +16,8 @@ use crate::failure::Failure;
 pub struct Recorder {
     clock: RunClock,
     log: Mutex<EventLog>,
+    /// Why an event could not be recorded.
+    failure: OnceLock<String>,
 }
 
 impl Recorder {
@@ -34,12 +36,17 @@ impl Recorder {
     pub fn open(path: &Path, clock: RunClock) -> Result<Self, Failure> {
         let log =
             EventLog::create(path).map_err(|error| Failure::infrastructure(error.to_string()))?;
-        Ok(Self { clock, log: Mutex::new(log) })
+        Ok(Self { clock, log: Mutex::new(log), failure: OnceLock::new() })
     }
 
     /// The run's clock.
     pub fn clock(&self) -> RunClock {
         self.clock
+    }
+
+    /// Why an event could not be recorded; what is recorded from then on proves nothing.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     /// Records what happens now.
@@ -53,8 +60,8 @@ impl Recorder {
         // A thread that panicked while it held the lock had not begun to write the next line.
         let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Err(error) = log.append(&event) {
-            // Without its events a trial proves nothing: `check` finds the last one missing.
-            eprintln!("events.jsonl cannot be written: {error}");
+            // Without its events a trial proves nothing: it is stopped, and `check` finds them missing.
+            self.failure.get_or_init(|| error.to_string());
         }
         if let Ok(line) = serde_json::to_string(&event) {
             // The coordinator is gone when this fails, and the trial ends with it.

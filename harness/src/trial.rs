@@ -7,11 +7,13 @@
 mod change;
 mod conformance;
 mod environment;
+mod heartbeat;
 mod interrupt;
 pub mod lab;
 mod ports;
 mod run_control;
 mod undo;
+mod watch;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -43,9 +45,11 @@ use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
+use heartbeat::Heartbeat;
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
+use watch::TrialWatch;
 
 pub use conformance::{CONFORMANCE, main as conformance_main};
 
@@ -121,6 +125,8 @@ fn log_to_stderr() {
     let refused = read.as_ref().and_then(|read| read.as_ref().err().map(ToString::to_string));
     let targets = read.and_then(Result::ok).unwrap_or(targets);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // Where stderr cannot be written there is nobody to tell.
+    let layer = layer.log_internal_errors(false);
     tracing_subscriber::registry().with(layer.with_filter(targets)).init();
     if let Some(error) = refused {
         tracing::warn!(asked, error, "RUST_LOG is no filter by target; the default is used");
@@ -181,11 +187,14 @@ impl Trial {
 
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
+        let _heartbeat = Heartbeat::start(Arc::clone(&self.recorder))?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
         let act = async |load: &Rc<RefCell<Load>>| self.hurt(&lab, load, &interrupt).await;
         let outcome = self.with_cluster(&lab, &interrupt, started, act).await;
+        // What failed first tells more than what could not go on without it.
+        let outcome = interrupt.failure().map_or(outcome, Err);
         self.stage(Stage::Stopping);
         let stopped = lab.stop(outcome.is_ok()).await;
         outcome.and(stopped)
@@ -199,6 +208,7 @@ impl Trial {
         act: impl AsyncFnOnce(&Rc<RefCell<Load>>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
+        let _watch = TrialWatch::start(lab, load.live(), interrupt, &self.recorder);
         load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
         let took_s = self.recorder.clock().now().secs_since(started);
         self.recorder.now(EventKind::ClusterReady { took_s });
@@ -219,6 +229,10 @@ impl Trial {
             .ok_or_else(|| Failure::infrastructure("the load is still in use (a defect)"))?;
         self.stop_load(load).await?;
         acted?;
+        if interrupt.has_failed() {
+            // Nothing more can be recorded.
+            return Ok(());
+        }
         self.drain(lab).await?;
         self.read_batch_headers(lab).await
     }

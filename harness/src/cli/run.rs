@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use results::judge::verdict::Verdict;
 use results::record::trial::EVENTS;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
@@ -40,10 +41,23 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
 fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(spec, &dir)?;
-    run::run(spec, &dir)?;
-    let judged = run::judge(spec, &dir, spec.strict)?;
-    run::write(&judged, &dir)?;
-    judge::print(&judged.report, &dir, format)
+    let Err(failure) = run::run(spec, &dir) else {
+        let judged = run::judge(spec, &dir, spec.strict)?;
+        run::write(&judged, &dir)?;
+        return judge::print(&judged.report, &dir, format);
+    };
+    // What was proven before something failed stands, and comes first.
+    match run::judge(spec, &dir, spec.strict) {
+        Ok(judged) if failure.is_infrastructure() => {
+            // The disk may be full: then the report is only printed.
+            let written = run::write(&judged, &dir);
+            let code = judge::print(&judged.report, &dir, format)?;
+            failure.print();
+            written.unwrap_or_else(|error| error.print());
+            Ok(if judged.report.verdict == Verdict::Violated { code } else { failure.exit_code() })
+        }
+        _ => Err(failure),
+    }
 }
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.

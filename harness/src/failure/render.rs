@@ -2,7 +2,7 @@
 //!
 //! Lines are not wrapped: a terminal does that, and a message in a log is found whole.
 
-use super::{Details, Place};
+use super::{Details, TextPlace};
 
 /// The message with line breaks, in colours or without.
 pub(super) fn render(message: &Details, colours: bool) -> String {
@@ -20,7 +20,7 @@ pub(super) fn render(message: &Details, colours: bool) -> String {
 }
 
 /// The line that a place begins in, with what is wrong below the bytes that are.
-fn excerpt(place: &Place) -> String {
+fn excerpt(place: &TextPlace) -> String {
     let begins = place.text.floor_char_boundary(place.span.start);
     let before = place.text.get(..begins).unwrap_or_default();
     let number = before.matches('\n').count() + 1;

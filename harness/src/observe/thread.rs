@@ -10,7 +10,7 @@ use faults::port::View;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use results::record::clock::RunTime;
-use results::record::event::{BrokerId, EventKind, MetadataPlane};
+use results::record::event::{BrokerId, Cause, EventKind, MetadataPlane, Place};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle as Task, spawn_local};
 
@@ -52,6 +52,16 @@ impl Shared {
             self.blind_since.store(now.0, Ordering::Relaxed);
         }
         saw
+    }
+
+    /// The view follows the plane, from now on or again.
+    pub(super) fn sees_again(&self) {
+        let recorder = &self.watched.recorder;
+        let since = RunTime(self.blind_since.load(Ordering::Relaxed));
+        if !self.sees.swap(true, Ordering::Relaxed) && since > RunTime(0) {
+            let (cause, place) = (Cause::ObserverLost, Place::Kbench);
+            recorder.now(EventKind::Disturbed { cause, place, from: since, detail: None });
+        }
     }
 
     /// When something happened that was learnt just now, by the plane's own clock (Unix milliseconds).

@@ -127,7 +127,7 @@ async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Re
     });
     let reader = Reader { shared, client };
     reader.read_all().await?;
-    shared.sees.store(true, Ordering::Relaxed);
+    shared.sees_again();
     if let Some(ready) = ready.take() {
         // Nobody waits any more when this fails.
         ready.send(()).ok();

@@ -186,9 +186,8 @@ impl Trials<'_> {
     }
 
     fn end(self) -> Result<(), Failure> {
-        let all_failed = self.failures.len() as u32 >= self.spec.trials;
         match self.failures.into_iter().next() {
-            Some((number, text, cure)) if all_failed => {
+            Some((number, text, cure)) => {
                 let failure = Failure::infrastructure(match self.spec.trials {
                     1 => text,
                     _ => format!("trial {number}: {text}"),
@@ -198,7 +197,7 @@ impl Trials<'_> {
                     None => failure,
                 })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

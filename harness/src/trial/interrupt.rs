@@ -1,6 +1,7 @@
-//! The user's wish to stop, as a flag that every wait of a trial watches.
+//! Why a trial is to stop early, as a flag that every wait of it watches: the user wants it, or it has
+//! become worth nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,11 @@ use tokio::sync::Notify;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 
-/// Whether the user asked to stop.
+/// Whether the trial is to stop.
 #[derive(Default)]
 pub(super) struct Interrupt {
     raised: Cell<bool>,
+    failure: RefCell<Option<Failure>>,
     notify: Notify,
 }
 
@@ -34,18 +36,38 @@ impl Interrupt {
                 _ = terminate.recv() => {}
             }
             recorder.now(EventKind::Interrupted);
-            raise.raised.set(true);
-            raise.notify.notify_waiters();
+            raise.raise();
         });
         Ok(this)
     }
 
-    /// Whether the user asked to stop.
+    /// Stops the trial because of what failed; the first failure counts.
+    pub(super) fn fail(&self, failure: Failure) {
+        self.failure.borrow_mut().get_or_insert(failure);
+        self.raise();
+    }
+
+    /// What made the trial stop, if it was not the user.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Whether something failed that made the trial stop.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    fn raise(&self) {
+        self.raised.set(true);
+        self.notify.notify_waiters();
+    }
+
+    /// Whether the trial is to stop.
     pub(super) fn raised(&self) -> bool {
         self.raised.get()
     }
 
-    /// Waits until the user asks to stop.
+    /// Waits until the trial is to stop.
     pub(super) async fn wait(&self) {
         let notified = self.notify.notified();
         if !self.raised.get() {
@@ -53,7 +75,7 @@ impl Interrupt {
         }
     }
 
-    /// Lets the load run for `duration`, less when the user asks to stop.
+    /// Lets the load run for `duration`, less when the trial is to stop.
     pub(super) async fn sleep(&self, duration: Duration) {
         tokio::select! {
             () = tokio::time::sleep(duration) => {}

@@ -41,7 +41,7 @@ pub struct Gap {
 impl Operations {
     /// All gaps, in order.
     pub(super) fn gaps(&self) -> Vec<Gap> {
-        let answers = Answers::of(&self.list);
+        let answers = AnswerTimes::of(&self.list);
         let mut gaps: Vec<Gap> = Vec::new();
         for (position, operation) in self.list.iter().enumerate() {
             let served_until = gaps.last().map(|gap| gap.end);
@@ -59,10 +59,10 @@ impl Operations {
     /// When the gap that the operation at `begin` begins ended; `None` when it did not.
     ///
     /// A few records that were copied everywhere before a broker died are acked as soon as it is out
-    /// of the ISR, though nothing else is. Answers that follow each other within [`DELAYED`] are one
+    /// of the ISR, though nothing else is. AnswerTimes that follow each other within [`DELAYED`] are one
     /// burst. It ends the gap at its first answer when it answers all that waited then, or when what
     /// was asked for next is answered in time.
-    fn served_again(&self, begin: usize, answers: &Answers) -> Option<RunTime> {
+    fn served_again(&self, begin: usize, answers: &AnswerTimes) -> Option<RunTime> {
         let start = self.list.get(begin)?.due;
         let mut asked = self.list.iter().skip(begin).peekable();
         let mut waits_until = start;
@@ -83,7 +83,7 @@ impl Operations {
 }
 
 /// The answers among some operations, in the orders in which they are asked for.
-struct Answers {
+struct AnswerTimes {
     /// Of the operation at each position and all later ones, the first answer.
     first: Vec<Option<RunTime>>,
     /// When each operation was answered, and when it was due, by the first of these.
@@ -92,7 +92,7 @@ struct Answers {
     bursts: Vec<(RunTime, RunTime)>,
 }
 
-impl Answers {
+impl AnswerTimes {
     /// `list` is in order of due times.
     fn of(list: &[Operation]) -> Self {
         let mut first = vec![None; list.len()];

@@ -28,7 +28,7 @@ struct Due {
 }
 
 /// By position of the fault: the seconds since its injection.
-type Seconds = BTreeMap<usize, Vec<Due>>;
+type SecondsOfFaults = BTreeMap<usize, Vec<Due>>;
 
 /// What was due to each partition of the main load, and acked in time, by the second since each
 /// fault's injection.
@@ -38,7 +38,7 @@ pub(crate) struct AckRate {
     windows: Vec<(RunTime, usize)>,
     /// Begin and end of the healthy cluster's load before the first fault, and the acks in it.
     baseline: Option<(RunTime, RunTime, u64)>,
-    partitions: BTreeMap<(String, Partition), Seconds>,
+    partitions: BTreeMap<(String, Partition), SecondsOfFaults>,
 }
 
 impl AckRate {
@@ -91,7 +91,7 @@ impl AckRate {
     pub(crate) fn restored_s(&self, fault: usize) -> Option<f64> {
         let wanted = self.steady_per_s()? * RESTORED * STAYS as f64;
         let (_, length) = self.windows.get(fault)?;
-        let due = |seconds: &Seconds, second: usize| {
+        let due = |seconds: &SecondsOfFaults, second: usize| {
             seconds.get(&fault).and_then(|seconds| seconds.get(second)).copied().unwrap_or_default()
         };
         let serves = |second: usize| {
@@ -118,7 +118,7 @@ impl AckRate {
 pub(crate) struct StreamAcks {
     windows: Vec<(RunTime, usize)>,
     baseline: Option<(RunTime, RunTime, u64)>,
-    partitions: BTreeMap<Partition, Seconds>,
+    partitions: BTreeMap<Partition, SecondsOfFaults>,
 }
 
 impl StreamAcks {

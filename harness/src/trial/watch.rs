@@ -1,0 +1,69 @@
+//! Looks after the servers and the load of a trial: a server that stands still is recorded, a load or a
+//! record that has failed stops the trial at once.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::port::{Process, ProcessState};
+use results::record::clock::RunTime;
+use results::record::event::{Cause, EventKind, Place};
+use tokio::task::{JoinHandle, spawn_local};
+use workloads::Live;
+
+use super::interrupt::Interrupt;
+use super::lab::Lab;
+use crate::failure::Failure;
+use crate::recorder::Recorder;
+
+/// Time between two looks: standing still matters from 250 ms on.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The task. Dropping it ends it.
+pub(super) struct TrialWatch(JoinHandle<()>);
+
+impl TrialWatch {
+    /// Looks after `lab` and the load that `live` shows.
+    pub(super) fn start(
+        lab: &Rc<Lab>,
+        live: Arc<Live>,
+        interrupt: &Rc<Interrupt>,
+        recorder: &Arc<Recorder>,
+    ) -> Self {
+        let (lab, interrupt) = (Rc::clone(lab), Rc::clone(interrupt));
+        let recorder = Arc::clone(recorder);
+        Self(spawn_local(async move {
+            let mut still = BTreeMap::new();
+            loop {
+                tokio::time::sleep(LOOK).await;
+                look_at_servers(&lab, &recorder, &mut still);
+                if let Some(why) = recorder.failure().or_else(|| live.failure()) {
+                    let failure = Failure::infrastructure(why);
+                    interrupt.fail(failure.with_cure("look whether the disk is full"));
+                    return;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for TrialWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Records servers that stood still, once they run again or have ended.
+fn look_at_servers(lab: &Lab, recorder: &Recorder, still: &mut BTreeMap<Process, RunTime>) {
+    let now = recorder.clock().now();
+    for process in lab.cluster.servers().processes() {
+        let paused = lab.cluster.servers().state(&process);
+        if matches!(paused, Some(ProcessState::Paused { .. })) {
+            still.entry(process).or_insert(now);
+        } else if let Some(from) = still.remove(&process) {
+            let (cause, place) = (Cause::StoodStill, Place::Server(process));
+            recorder.now(EventKind::Disturbed { cause, place, from, detail: None });
+        }
+    }
+}
