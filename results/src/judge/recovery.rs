@@ -40,7 +40,7 @@ pub use phases::Phases;
 use consumed::Consumed;
 use gap::Operation;
 use operations::{Longest, OfPartition, Operations, OperationsFold, Window};
-use phases::{Waiting, nanoseconds};
+use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
 
 /// Which clients a figure is from.
@@ -328,7 +328,7 @@ impl FaultOnPartition<'_> {
         row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s);
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
         let FaultOnPartition { timeline, topic, partition, copies, acks_all, .. } = *self;
-        let waiting = Waiting { timeline, fault, topic, partition, copies, acks_all };
+        let waiting = WaitingPartition { timeline, fault, topic, partition, copies, acks_all };
         let (phases, notes) = waiting.split(gap.start, gap.end.min(healing));
         row.phases_s = phases;
         row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);

@@ -98,7 +98,7 @@ enum Missing {
 }
 
 /// A partition whose gap is to be split.
-pub(super) struct Waiting<'a> {
+pub(super) struct WaitingPartition<'a> {
     pub(super) timeline: &'a Timeline<'a>,
     pub(super) fault: &'a FaultSpan,
     pub(super) topic: &'a str,
@@ -109,7 +109,7 @@ pub(super) struct Waiting<'a> {
     pub(super) acks_all: bool,
 }
 
-impl Waiting<'_> {
+impl WaitingPartition<'_> {
     /// Splits `[start, end]`. Returns the phases and what could not be seen.
     pub(super) fn split(&self, start: RunTime, end: RunTime) -> (Phases, BTreeSet<String>) {
         let mut moments = self.changes();
@@ -260,7 +260,7 @@ mod tests {
         let trial = f.trial();
         let timeline = Timeline::new(&trial.events);
         let fault = &timeline.faults[0];
-        let waiting = Waiting {
+        let waiting = WaitingPartition {
             timeline: &timeline,
             fault,
             topic: TOPIC,
