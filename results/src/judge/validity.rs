@@ -23,6 +23,9 @@ const LAG_FLOOR_WITH_FAULTS_US: u64 = 10_000;
 /// retries only raise it, so the check errs to the strict side.
 const CPU: f64 = 0.80;
 
+/// Name of the check that every stream was read to its end mark.
+pub(crate) const HISTORY_COMPLETE: &str = "history-complete";
+
 /// What a trial is judged by as a measurement.
 #[derive(Debug)]
 pub(crate) struct Conduct<'a> {
@@ -130,11 +133,12 @@ fn queue(events: &[Event]) -> Check {
 }
 
 fn complete(streams: &[(String, Ending)]) -> Check {
-    const NAME: &str = "history-complete";
+    const NAME: &str = HISTORY_COMPLETE;
     let cut: Vec<String> = streams
         .iter()
         .filter_map(|(name, ending)| match ending {
             Ending::Complete | Ending::Killed => None,
+            Ending::Truncated { at_byte: 0, what, .. } => Some(what.clone()),
             Ending::Truncated { at_byte, what, .. } => {
                 Some(format!("stream {name} breaks off at byte {at_byte}: {what}"))
             }

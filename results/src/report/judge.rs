@@ -4,6 +4,7 @@ use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, TrialFacts};
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
+use crate::judge::integrity;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::recovery::{self, Recovery, phases};
 use crate::judge::timeline::Timeline;
@@ -35,7 +36,10 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let judged = measured.len() as u32;
     let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
-    let schedule_lag = validity::schedule_lag(&whole);
+    let mut schedule_lag = validity::schedule_lag(&whole);
+    for trial in trials {
+        integrity::doubt([&mut schedule_lag], &trial.integrity);
+    }
     let facts: Vec<_> =
         measured.into_iter().map(|measured| parts.add(run, measured, &schedule_lag)).collect();
     if judged < run.trials_asked {
@@ -131,25 +135,36 @@ impl Parts {
         measured: TrialFigures<'_>,
         schedule_lag: &Check,
     ) -> TrialFacts {
-        let TrialFigures { trial, timeline, checks, figures, streams } = measured;
+        let TrialFigures { trial, timeline, mut checks, figures, streams } = measured;
         let number = trial.number;
-        let recovery = recovery::measure(number, &trial.environment, &timeline, &figures.service);
-        let validity = validity::judge(&Conduct {
+        // Of settings that are not known, none is assumed.
+        let environment = trial.environment.clone().unwrap_or_default();
+        let recovery = recovery::measure(number, &environment, &timeline, &figures.service);
+        let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
-            cores: trial.environment.cores,
+            cores: environment.cores,
             producers: figures.producers,
             events: &trial.events,
             streams: &streams,
         });
-        let unusable = unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]));
-        let expectation = expectation::judge(&timeline.faults, &recovery.partitions);
+        let mut expectation = expectation::judge(&timeline.faults, &recovery.partitions);
+        let all_checks = checks.iter_mut().chain(&mut validity).chain(&mut expectation);
+        integrity::doubt(all_checks, &trial.integrity);
+        validity.push(integrity::judge(&trial.integrity));
+        let unusable = integrity::unusable(&trial.integrity).or_else(|| {
+            unusable(self.interrupted, &timeline, validity.iter().chain([schedule_lag]))
+        });
         let all_checks = checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
-        self.environments
-            .push(TrialEnvironment { trial: number, environment: trial.environment.clone() });
+        let known = trial.environment.clone();
+        let known = known.map(|environment| TrialEnvironment { trial: number, environment });
+        self.environments.extend(known);
         let trouble = trial.trouble.iter();
         self.problems.extend(trouble.map(|trouble| format!("trial {number}: {trouble}")));
+        for discrepancy in &trial.integrity.discrepancies {
+            self.doubt(format!("trial {number}: {discrepancy}"));
+        }
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
@@ -157,7 +172,7 @@ impl Parts {
         self.recovery.extend(recovery.partitions.iter().cloned());
         TrialFacts {
             number,
-            environment: trial.environment.clone(),
+            environment,
             unusable,
             faults: timeline.faults.clone(),
             skipped: timeline.skipped.clone(),
