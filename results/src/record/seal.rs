@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -38,20 +38,22 @@ impl Checksum {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_file(path: &Path, bytes: u64) -> io::Result<(Self, u64)> {
-        let mut file = File::open(path)?.take(bytes);
+        let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?.take(bytes));
         let mut hasher = Xxh3Default::new();
-        let mut buffer = vec![0; 64 * 1024];
         let mut length = 0;
         loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok((Self(hasher.digest()), length)),
-                Ok(read) => {
-                    hasher.update(&buffer[..read]);
-                    length += read as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            let read = match file.fill_buf() {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
+            };
+            if read.is_empty() {
+                return Ok((Self(hasher.digest()), length));
             }
+            hasher.update(read);
+            let read = read.len();
+            length += read as u64;
+            file.consume(read);
         }
     }
 
