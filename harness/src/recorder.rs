@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::log::EventLog;
@@ -15,7 +15,8 @@ use crate::failure::Failure;
 /// Records events of a trial, from any thread.
 pub struct Recorder {
     clock: RunClock,
-    log: Mutex<EventLog>,
+    /// None once the last event is recorded.
+    log: Mutex<Option<EventLog>>,
 }
 
 impl Recorder {
@@ -34,7 +35,7 @@ impl Recorder {
     pub fn open(path: &Path, clock: RunClock) -> Result<Self, Failure> {
         let log =
             EventLog::create(path).map_err(|error| Failure::infrastructure(error.to_string()))?;
-        Ok(Self { clock, log: Mutex::new(log) })
+        Ok(Self { clock, log: Mutex::new(Some(log)) })
     }
 
     /// The run's clock.
@@ -47,18 +48,32 @@ impl Recorder {
         self.at(self.clock.now(), kind);
     }
 
+    /// Records what happens now as the last event: nothing that comes after it is of the trial.
+    pub fn end(&self, kind: EventKind) {
+        let mut log = self.log();
+        record(&mut log, &Event { at: self.clock.now(), kind });
+        log.take();
+    }
+
     /// Records what happened at `at`.
     pub fn at(&self, at: RunTime, kind: EventKind) {
-        let event = Event { at, kind };
+        record(&mut self.log(), &Event { at, kind });
+    }
+
+    fn log(&self) -> MutexGuard<'_, Option<EventLog>> {
         // A thread that panicked while it held the lock had not begun to write the next line.
-        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = log.append(&event) {
-            // Without its events a trial proves nothing: `check` finds the last one missing.
-            eprintln!("events.jsonl cannot be written: {error}");
-        }
-        if let Ok(line) = serde_json::to_string(&event) {
-            // The coordinator is gone when this fails, and the trial ends with it.
-            drop(writeln!(std::io::stdout().lock(), "{line}"));
-        }
+        self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn record(log: &mut Option<EventLog>, event: &Event) {
+    let Some(log) = log else { return };
+    if let Err(error) = log.append(event) {
+        // Without its events a trial proves nothing: `check` finds the last one missing.
+        eprintln!("events.jsonl cannot be written: {error}");
+    }
+    if let Ok(line) = serde_json::to_string(event) {
+        // The coordinator is gone when this fails, and the trial ends with it.
+        drop(writeln!(std::io::stdout().lock(), "{line}"));
     }
 }

@@ -98,7 +98,8 @@ mod tests {
         }
         let timeline = Timeline::new(&trial.events);
         let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
-        let rows = recovery::measure(1, trial.environment.as_ref().unwrap(), &timeline, &figures.service);
+        let rows =
+            recovery::measure(1, trial.environment.as_ref().unwrap(), &timeline, &figures.service);
         judge(&timeline.faults, &rows.partitions)
     }
 

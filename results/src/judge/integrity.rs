@@ -39,7 +39,8 @@ pub(crate) fn doubt<'a>(checks: impl IntoIterator<Item = &'a mut Check>, integri
             .map(ToString::to_string)
             .collect();
         if !wrong.is_empty() {
-            let found = check.note.take().map_or(String::new(), |note| format!("; {note}"));
+            let note = check.note.take();
+            let found = note.map_or(String::new(), |note| format!("; by what there is: {note}"));
             check.note = Some(format!("not judged: {}{found}", wrong.join("; ")));
             check.verdict = Verdict::Unknown;
         }

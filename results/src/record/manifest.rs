@@ -75,8 +75,11 @@ fn list(dir: &Path) -> Result<Manifest, ManifestError> {
         .map(str::to_owned)
         .collect();
     let history = dir.join(HISTORY);
-    let streams = streams(&history)
-        .map_err(|source| ManifestError { verb: "list", path: history.clone(), source })?;
+    let streams = streams(&history).map_err(|source| ManifestError {
+        verb: "list",
+        path: history.clone(),
+        source,
+    })?;
     paths.extend(streams.iter().map(|name| stream_file(name)));
     paths.sort();
     let file = |name: String| {

@@ -90,11 +90,18 @@ impl<'de> Deserialize<'de> for Checksum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SealChain(Checksum);
 
-/// A line is not as it was written: it, or the one before it, was changed, is missing or in another
-/// place.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its seal does not match: it was changed after it was written, or a line before it is missing")]
-pub struct BrokenSeal;
+/// A line is not as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenSeal {
+    /// It ends in no seal: it was cut short, or changed there.
+    #[error("it has no seal")]
+    Absent,
+    /// It, or the one before it, was changed, is missing or in another place.
+    #[error(
+        "its seal does not match: it was changed after it was written, or the line before it is missing"
+    )]
+    Mismatch,
+}
 
 impl SealChain {
     /// Seals the JSON object `json` as the next line, line end included.
@@ -110,21 +117,21 @@ impl SealChain {
     /// # Errors
     /// When its seal is broken, or it has none.
     pub fn open(&mut self, line: &[u8]) -> Result<Vec<u8>, BrokenSeal> {
-        let rest = line.strip_suffix(END).ok_or(BrokenSeal)?;
-        let (rest, digits) = rest.split_last_chunk::<DIGITS>().ok_or(BrokenSeal)?;
-        let body = rest.strip_suffix(FIELD).ok_or(BrokenSeal)?;
-        let told = Checksum::parse(digits).ok_or(BrokenSeal)?;
+        let (body, told) = seal_of(line).ok_or(BrokenSeal::Absent)?;
         let found = self.after(body);
         self.0 = told;
-        if found != told {
-            return Err(BrokenSeal);
-        }
-        Ok([body, b"}"].concat())
+        if found == told { Ok([body, b"}"].concat()) } else { Err(BrokenSeal::Mismatch) }
     }
 
     fn after(self, body: &[u8]) -> Checksum {
         Checksum(xxh3_64_with_seed(body, self.0.0))
     }
+}
+
+/// What comes before the seal of a line, and the seal.
+fn seal_of(line: &[u8]) -> Option<(&[u8], Checksum)> {
+    let (rest, digits) = line.strip_suffix(END)?.split_last_chunk::<DIGITS>()?;
+    Some((rest.strip_suffix(FIELD)?, Checksum::parse(digits)?))
 }
 
 /// Number (from 1) of the first line of a file that is not whole and as it was sealed.
@@ -142,7 +149,8 @@ mod tests {
 
     fn sealed() -> String {
         let mut chain = SealChain::default();
-        let lines = [r#"{"at":1,"what":"one"}"#, r#"{"at":1,"what":"one"}"#, r#"{"x":[1,{"y":2}]}"#];
+        let lines =
+            [r#"{"at":1,"what":"one"}"#, r#"{"at":1,"what":"one"}"#, r#"{"x":[1,{"y":2}]}"#];
         lines.map(|line| chain.seal(line)).concat()
     }
 

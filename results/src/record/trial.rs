@@ -103,7 +103,9 @@ impl TrialRecord {
             _ => environment(&dir, &mut integrity),
         };
         let cut = match end {
-            LogEnd::Cut(what) => Some(format!("{EVENTS} {what}: the run was killed while it wrote")),
+            LogEnd::Cut(what) => {
+                Some(format!("{EVENTS} {what}: the run was killed while it wrote"))
+            }
             LogEnd::Whole | LogEnd::Altered(_) => None,
         };
         let (number, trouble) = (id.number, failed.or(cut));

@@ -1,10 +1,10 @@
 //! Records in the log that should be there once, or not at all.
 
-use super::{NEW_EPOCH, NeededPart};
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog, Sends};
 use super::survey::identity;
 use super::witness::{name, observed, reader};
+use super::{NEW_EPOCH, NeededPart};
 use crate::record::history::{Ending, Observed, Poll, SendOutcome};
 
 /// `duplicate`: see the table in [`check`](super).

@@ -65,7 +65,8 @@ impl Files {
         let (dir, killed) = (dir.to_owned(), BTreeMap::new());
         let mut this = Self { dir, streams: vec![], killed, gone: BTreeMap::new() };
         for KnownStream { name, header, gone } in streams {
-            let what = gone.map(|what| format!("{} {what}", short(&stream_path(&this.dir, &name)).display()));
+            let what = gone
+                .map(|what| format!("{} {what}", short(&stream_path(&this.dir, &name)).display()));
             this.gone.extend(what.map(|what| (name.clone(), what)));
             this.streams.push((name, header));
         }

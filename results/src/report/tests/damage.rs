@@ -30,7 +30,8 @@ fn trial(killed_at: u64) -> TrialRecord {
         let of = |history: &History, name: &str| {
             history.streams.iter().position(|stream| stream.name == name).unwrap()
         };
-        let (main, probe, first) = (of(history, "main"), of(history, "probe"), of(history, "consumer-7"));
+        let (main, probe, first) =
+            (of(history, "main"), of(history, "probe"), of(history, "consumer-7"));
         let client = |history: &History, at: usize, name: &str, client: Client| {
             let mut stream = history.streams[at].clone();
             stream.name = name.to_owned();
@@ -38,7 +39,8 @@ fn trial(killed_at: u64) -> TrialRecord {
             stream
         };
         let epoch = ProducerEpoch { id: 1, epoch: 0 };
-        let in_epoch = |partition| Entry::Batches { partition, first: 0, end: 20, epoch, at: at(12.2) };
+        let in_epoch =
+            |partition| Entry::Batches { partition, first: 0, end: 20, epoch, at: at(12.2) };
         let mut batches = client(history, main, "batches", Client::BatchHeaders);
         batches.entries = (0..3).map(in_epoch).collect();
         let (producer, incarnation, acks, idempotent) = (3, 0, 1, false);
@@ -56,7 +58,8 @@ fn trial(killed_at: u64) -> TrialRecord {
         history.streams[first].entries.retain(early);
         for partition in 0..3 {
             let (committed, resumed) = (at(10.21), at(10.21));
-            let commit = Entry::Commit { partition, at: committed, offset: TAKEN_OVER, error: None };
+            let commit =
+                Entry::Commit { partition, at: committed, offset: TAKEN_OVER, error: None };
             history.streams[first].entries.push(commit);
             history.streams[first].entries.push(Entry::Revoked { partition, at: committed });
             let committed = Some(TAKEN_OVER);
@@ -152,7 +155,9 @@ impl Recorded {
                     let ending = found.history.each(stream.number, see).unwrap();
                     assert!(recorded.entries.starts_with(&entries), "{name}, {change}");
                     let cut = matches!(ending, Ending::Truncated { .. });
-                    assert!(cut || (&ending, entries) == (&recorded.ending, recorded.entries.clone()));
+                    assert!(
+                        cut || (&ending, entries) == (&recorded.ending, recorded.entries.clone())
+                    );
                 }
             }
             if number % JUDGED == 0 {
@@ -182,7 +187,9 @@ impl Recorded {
     /// The begins of a file, each longer than the one before by so much.
     fn cuts(&self, name: &str, step: usize) -> impl Iterator<Item = (String, Vec<u8>)> {
         let whole = &self.files[name];
-        (0..whole.len()).step_by(step).map(|length| (format!("cut at {length}"), whole[..length].to_vec()))
+        (0..whole.len())
+            .step_by(step)
+            .map(|length| (format!("cut at {length}"), whole[..length].to_vec()))
     }
 }
 

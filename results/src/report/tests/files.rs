@@ -78,7 +78,11 @@ fn a_run_s_directory_is_judged_as_it_was_recorded() {
     assert_eq!(judged.report, in_memory);
     judged.write(run).unwrap();
     assert!(run.join("report.json").is_file() && run.join("latency.hlog").is_file());
-    assert_eq!(Judged::of(run, &question).unwrap().report, judged.report, "a report changes nothing");
+    assert_eq!(
+        Judged::of(run, &question).unwrap().report,
+        judged.report,
+        "a report changes nothing"
+    );
 
     std::fs::remove_dir_all(trial::directory(run, 2, 2)).unwrap();
     let missing = Judged::of(run, &question).unwrap().report;
