@@ -11,6 +11,10 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::history::{Client, LoadRole};
 use crate::record::integrity::{Affects, Integrity};
 
+/// Checks of the history whose findings a stream may excuse that is not there: a producer's, a member's,
+/// or the headers of the batches.
+const EXCUSED_BY_STREAMS: [&str; 3] = ["phantom", "commit-skip", "duplicate"];
+
 /// Whether a trial's record is what the trial recorded.
 pub(crate) fn judge(integrity: &Integrity) -> Check {
     let Integrity { files, discrepancies } = integrity;
@@ -62,6 +66,7 @@ fn rests_on(name: &str, part: &Affects) -> bool {
     match part {
         Affects::Everything => true,
         Affects::Events => !of_history,
+        Affects::Absence => !of_history || EXCUSED_BY_STREAMS.contains(&name),
         Affects::Environment => name == "client-cpu",
         Affects::Stream(Client::Producer { role: LoadRole::Main, .. }) => {
             !of_history && !by_events_alone

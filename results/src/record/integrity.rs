@@ -49,6 +49,8 @@ pub enum Affects {
     Everything,
     /// What was done when, and all figures.
     Events,
+    /// The same, and what follows from something not being there.
+    Absence,
     /// Settings and predictions.
     Environment,
     /// What this client saw.
@@ -161,7 +163,7 @@ impl Comparison<'_> {
             self.found(MANIFEST, &what, Affects::Everything);
         } else {
             let what = format!("was never written, as kbench was killed before, {unknown}");
-            self.found(MANIFEST, &what, Affects::Events);
+            self.found(MANIFEST, &what, Affects::Absence);
         }
     }
 

@@ -98,15 +98,16 @@ impl TrialRecord {
         let listed = |manifest: &manifest::Manifest| {
             manifest.files.iter().any(|listed| listed.path == ENVIRONMENT)
         };
+        let cut = match (&manifest, end) {
+            // With its manifest it was not killed.
+            (Ok(None), LogEnd::Cut(what)) => {
+                Some(format!("{EVENTS} {what}: the run was killed while it wrote"))
+            }
+            _ => None,
+        };
         let environment = match manifest {
             Ok(Some(manifest)) if !listed(&manifest) || !integrity.stands(ENVIRONMENT) => None,
             _ => environment(&dir, &mut integrity),
-        };
-        let cut = match end {
-            LogEnd::Cut(what) => {
-                Some(format!("{EVENTS} {what}: the run was killed while it wrote"))
-            }
-            LogEnd::Whole | LogEnd::Altered(_) => None,
         };
         let (number, trouble) = (id.number, failed.or(cut));
         Ok(Self { number, environment, events, history, trouble, integrity })

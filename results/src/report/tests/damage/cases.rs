@@ -1,7 +1,7 @@
 //! What is missing or altered, by what rests on it.
 
 use super::*;
-use crate::record::event::log;
+use crate::record::event::{Expectation, log};
 use crate::record::history::stream_path;
 use crate::record::seal::SealChain;
 
@@ -107,6 +107,7 @@ fn a_run_that_was_killed_is_told_from_one_that_lost_its_manifest() {
     let words =
         format!("events.jsonl ends after {} of", events.len() - lines[lines.len() - 1].len() - 7);
     assert!(note(&cut, "record-intact").contains(&words), "{:?}", cut.problems);
+    assert!(!cut.problems.iter().any(|problem| problem.contains("killed")), "{:?}", cut.problems);
 }
 
 #[test]
@@ -250,6 +251,83 @@ fn what_a_missing_stream_may_excuse_is_no_violation() {
     fs::remove_file(dir.path().join("history/batches.kbh")).unwrap();
     assert_eq!(verdict(&question), (1, Verdict::Unknown, Verdict::Unknown));
     assert_eq!(verdict(&fixture::question(1)), (1, Verdict::Violated, Verdict::Violated));
+}
+
+#[test]
+fn records_of_a_producer_whose_stream_is_missing_are_no_phantoms() {
+    /// From here on another producer sends.
+    const FROM: u64 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let mut trial = Fixture::new(1, 10.4).trial();
+    fixture::change(&mut trial, |history| {
+        let main = history.streams.iter_mut().find(|stream| stream.name == "main").unwrap();
+        let mut more = Stream { name: "more".to_owned(), ..main.clone() };
+        if let Client::Producer { producer, .. } = &mut more.header.client {
+            *producer = 4;
+        }
+        let early = |entry: &Entry| matches!(entry, Entry::Send(send) if send.sequence < FROM);
+        main.entries.retain(early);
+        more.entries.retain(|entry| !early(entry));
+        for entry in &mut more.entries {
+            if let Entry::Send(send) = entry {
+                send.sequence -= FROM;
+            }
+        }
+        for entry in history.streams.iter_mut().flat_map(|stream| &mut stream.entries) {
+            if let Entry::Poll(Poll { record: Observed::Record(id), .. }) = entry
+                && id.sequence >= FROM
+            {
+                (id.producer, id.sequence) = (4, id.sequence - FROM);
+            }
+        }
+        history.streams.push(more);
+    });
+    let files = write_down(&trial, dir.path(), 1, &[]);
+    let phantom = || {
+        let report = Judged::of(dir.path(), &fixture::question(1)).unwrap().report;
+        let phantom = report.checks.iter().find(|check| check.name == "phantom").unwrap();
+        (phantom.count > 0, phantom.verdict, report.verdict == Verdict::Violated)
+    };
+    assert_eq!(phantom(), (false, Verdict::Valid, false));
+    fs::remove_file(files.join("history/more.kbh")).unwrap();
+    assert_eq!(phantom(), (true, Verdict::Unknown, false), "as the manifest knows");
+    let manifest = fs::read(files.join(MANIFEST)).unwrap();
+    fs::remove_file(files.join(MANIFEST)).unwrap();
+    assert_eq!(phantom(), (true, Verdict::Unknown, false), "nobody knows");
+    let mut events = fs::read(files.join(EVENTS)).unwrap();
+    events.pop();
+    fs::write(files.join(EVENTS), &events).unwrap();
+    assert_eq!(phantom(), (true, Verdict::Unknown, false), "nobody knows of one that was killed");
+    fs::write(files.join(MANIFEST), &manifest[..manifest.len() - 9]).unwrap();
+    assert_eq!(phantom(), (true, Verdict::Unknown, false), "half a manifest");
+}
+
+#[test]
+fn an_expectation_is_not_judged_by_events_that_break_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut f = Fixture::new(1, 60.0);
+    f.inject("leader", 20.0, &[2]);
+    f.outage("main", 1, 20.0, Some(45.0));
+    f.heal("leader", 40.0, 0.0, &[2], false);
+    for event in &mut f.events {
+        if let EventKind::FaultRecovered { expected, .. } = &mut event.kind {
+            *expected = Some(Expectation::OutageUntilHeal);
+        }
+    }
+    let files = write_down(&f.trial(), dir.path(), 1, &[]);
+    let expectation = || {
+        let report = Judged::of(dir.path(), &fixture::question(1)).unwrap().report;
+        let check = report.checks.iter().find(|check| check.name == "plan-expectation").unwrap();
+        (check.verdict, report.verdict == Verdict::Violated)
+    };
+    assert_eq!(expectation(), (Verdict::Valid, false));
+    let events = fs::read_to_string(files.join(EVENTS)).unwrap();
+    let lines: Vec<&str> = events.split_inclusive('\n').collect();
+    let healing = lines.iter().position(|line| line.contains("fault-healing")).unwrap();
+    fs::write(files.join(EVENTS), lines[..healing].concat()).unwrap();
+    assert_eq!(expectation(), (Verdict::Unknown, false), "truncated");
+    fs::remove_file(files.join(MANIFEST)).unwrap();
+    assert_eq!(expectation(), (Verdict::Unknown, false), "killed");
 }
 
 #[test]
