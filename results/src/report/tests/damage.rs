@@ -57,7 +57,7 @@ fn trial(killed_at: u64) -> TrialRecord {
         second.entries.retain(|entry| !early(entry));
         history.streams[first].entries.retain(early);
         for partition in 0..3 {
-            let (committed, resumed) = (at(10.21), at(10.21));
+            let (committed, resumed) = (at(10.19), at(10.195));
             let commit =
                 Entry::Commit { partition, at: committed, offset: TAKEN_OVER, error: None };
             history.streams[first].entries.push(commit);
