@@ -4,7 +4,8 @@
 //! *planned* before its injection, and its id once that is *done*; an id that was planned and never
 //! done is outstanding. Nothing is rewritten, so a kbench killed while it writes leaves at most lines
 //! cut short. Such a line is harmless (the injection waits for its lines; an undo done twice does
-//! nothing the second time), and it is told.
+//! nothing the second time), and it is told. Lines are sealed: what was changed since is not carried
+//! out, and strikes nothing off.
 //!
 //! An entry is complete in itself: whose it is, where, and all that it takes to carry it out.
 
@@ -17,6 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use results::record::clock::RunTime;
+use results::record::seal::{BrokenSeal, SealChain};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,7 +26,7 @@ use crate::tag::Tag;
 use crate::undo::Undo;
 
 /// Format of the ledgers that this kbench writes and reads. The first one had no number in it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Whose undos a ledger lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +106,7 @@ pub struct LedgerError {
 pub struct Ledger {
     path: PathBuf,
     file: File,
+    chain: SealChain,
     owner: Owner,
     next_id: u64,
     outstanding: BTreeMap<u64, Entry>,
@@ -129,6 +132,7 @@ impl Ledger {
         let mut ledger = Self {
             path: path.to_owned(),
             file,
+            chain: read.chain,
             owner,
             next_id: read.highest_id + 1,
             outstanding: read.outstanding,
@@ -201,11 +205,15 @@ impl Ledger {
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<(), LedgerError> {
-        let texts: Result<Vec<_>, _> = lines.iter().map(serde_json::to_string).collect();
-        let text = texts.map(|texts| texts.join("\n") + "\n").map_err(io::Error::from);
+        // Of what cannot be written no trace is in the next seal.
+        let mut chain = self.chain;
+        let sealed = |line| Ok(chain.seal(&serde_json::to_string(line)?));
+        let text: io::Result<String> = lines.iter().map(sealed).collect();
         text.and_then(|text| self.file.write_all(text.as_bytes()))
             .and_then(|()| self.file.sync_data())
-            .map_err(|source| LedgerError { path: self.path.clone(), action: "append", source })
+            .map_err(|source| LedgerError { path: self.path.clone(), action: "append", source })?;
+        self.chain = chain;
+        Ok(())
     }
 }
 
@@ -231,6 +239,7 @@ struct Read {
     highest_id: u64,
     outstanding: BTreeMap<u64, Entry>,
     damage: Vec<String>,
+    chain: SealChain,
 }
 
 fn read(bytes: &[u8]) -> Read {
@@ -243,18 +252,21 @@ fn read(bytes: &[u8]) -> Read {
         }
     }
     for number in std::mem::take(&mut read.unnumbered).into_values() {
-        let why =
-            by_hand(&format_args!("no format is named, and this kbench reads format {FORMAT}"));
-        read.damage.push(format!("line {number}: {why}"));
+        read.damage.push(format!("line {number}: {}", unnumbered()));
     }
     read
+}
+
+fn unnumbered() -> String {
+    by_hand(&format_args!("no format is named, and this kbench reads format {FORMAT}"))
 }
 
 impl Read {
     /// Takes a line; the error says what is wrong with it, and what that means.
     fn take(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
+        let sealed = self.chain.open(line);
         let json: Value = serde_json::from_slice(line).map_err(|error| {
-            if error.is_eof() {
+            if error.is_eof() && sealed == Err(BrokenSeal::Absent) {
                 "cut short while it was written; nothing was injected on its account".to_owned()
             } else {
                 by_hand(&error)
@@ -272,7 +284,9 @@ impl Read {
                 )));
             }
             None => {
-                let id = json.get("id").and_then(Value::as_u64).unwrap_or_default();
+                let Some(id) = json.get("id").and_then(Value::as_u64) else {
+                    return Err(unnumbered());
+                };
                 self.highest_id = self.highest_id.max(id);
                 if json.get("state").and_then(Value::as_str) == Some("done") {
                     self.unnumbered.remove(&id);
@@ -282,7 +296,8 @@ impl Read {
                 return Ok(());
             }
         }
-        match serde_json::from_value(json).map_err(|error| by_hand(&error))? {
+        let sealed = sealed.map_err(|broken| by_hand(&broken))?;
+        match serde_json::from_slice(&sealed).map_err(|error| by_hand(&error))? {
             Line::Format(_) => {}
             Line::Planned(entry) => {
                 self.highest_id = self.highest_id.max(entry.id);

@@ -15,6 +15,7 @@ use std::path::Path;
 use faults::ledger::{self, Entry, Ledger, LedgerError, Owner};
 use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
+use results::record::trial::LEDGER;
 
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
@@ -80,7 +81,7 @@ impl Account {
         if remove_data(&dir)? {
             self.undone.push(format!("removed the servers' data of trial {number}"));
         }
-        let path = dir.join("undo.jsonl");
+        let path = dir.join(LEDGER);
         if !path.is_file() {
             return Ok(());
         }
@@ -204,7 +205,7 @@ impl Account {
 
 /// What a trial's ledger still lists.
 fn outstanding(dir: &Path) -> Result<Vec<Entry>, Failure> {
-    Ok(ledger::outstanding(&dir.join("undo.jsonl")).map_err(broken)?.entries)
+    Ok(ledger::outstanding(&dir.join(LEDGER)).map_err(broken)?.entries)
 }
 
 /// Whose undos a trial's ledger lists.

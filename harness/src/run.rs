@@ -8,6 +8,7 @@ mod trials;
 
 use std::time::Duration;
 
+use results::record::trial::SPEC;
 use results::report::{Judged, Question, RunMeta};
 
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
@@ -22,7 +23,7 @@ use crate::spec::RunSpec;
 /// # Errors
 /// An infrastructure failure when it cannot be written.
 pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
-    let path = dir.path().join("spec.toml");
+    let path = dir.path().join(SPEC);
     let text = toml::to_string(spec)
         .map_err(|error| Failure::infrastructure(format!("the spec cannot be written: {error}")))?;
     std::fs::write(&path, text).map_err(|error| {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use results::record::format::{self, FormatError};
-use results::record::trial;
+use results::record::seal::Checksum;
+use results::record::trial::{self, SPEC};
 
 use crate::failure::Failure;
 use crate::spec::RunSpec;
@@ -53,7 +54,7 @@ impl RunDir {
     pub fn find(run: &Path, out: &Path) -> Result<Self, Failure> {
         [run.to_path_buf(), out.join(run)]
             .into_iter()
-            .find(|path| path.join("spec.toml").is_file())
+            .find(|path| path.join(SPEC).is_file())
             .map(|path| Self(fs::canonicalize(&path).unwrap_or(path)))
             .ok_or_else(|| {
                 Failure::usage(format!("there is no recorded run {}", run.display()))
@@ -69,7 +70,7 @@ impl RunDir {
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .map(|entry| entry.path())
-            .filter(|path| path.join("spec.toml").is_file())
+            .filter(|path| path.join(SPEC).is_file())
             .collect();
         runs.sort();
         runs.into_iter().map(Self).collect()
@@ -109,12 +110,24 @@ impl RunDir {
     /// A usage failure when the run is of another format; an unknown-failure when the file is damaged.
     pub fn spec(&self) -> Result<RunSpec, Failure> {
         self.readable()?;
-        let path = self.0.join("spec.toml");
+        let path = self.0.join(SPEC);
         let text = fs::read_to_string(&path).map_err(|error| {
             Failure::unknown(format!("{} cannot be read: {error}", path.display()))
         })?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
             Failure::unknown(format!("{} is damaged: {}", path.display(), error.message()))
+        })
+    }
+
+    /// Checksum of the resolved spec, as it is now.
+    ///
+    /// # Errors
+    /// An unknown-failure when the file cannot be read.
+    pub fn spec_checksum(&self) -> Result<Checksum, Failure> {
+        let path = self.0.join(SPEC);
+        let read = Checksum::of_file(&path, u64::MAX).map(|(checksum, _)| checksum);
+        read.map_err(|error| {
+            Failure::unknown(format!("{} cannot be read: {error}", path.display()))
         })
     }
 

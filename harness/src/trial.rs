@@ -29,7 +29,8 @@ use nix::sys::signal::Signal;
 use results::record::clock::RunClock;
 use results::record::event::{EventKind, Stage};
 use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
-use results::record::trial::HISTORY;
+use results::record::manifest;
+use results::record::trial::{HISTORY, LEDGER};
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -134,30 +135,9 @@ fn log_to_stderr() {
 }
 
 async fn trial(run_dir: &Path, number: u32) -> Result<(), Failure> {
-    let dir = RunDir::find(run_dir, Path::new("."))?;
-    let spec = dir.spec()?;
-    if number > spec.trials {
-        let (name, trials) = (dir.name(), spec.trials);
-        return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
-    }
-    let files = dir.trial(number, spec.trials);
-    let clock = RunClock::start();
-    let recorder = Arc::new(Recorder::create(&files, clock)?);
-    recorder.now(EventKind::TrialStarted {
-        run_id: spec.run_id.clone(),
-        trial: number,
-        wall_at_start_ms: clock.wall_at_start_ms(),
-    });
-    let trial = Trial { spec, files, recorder: Arc::clone(&recorder), number };
+    let trial = Trial::begin(run_dir, number)?;
     let outcome = trial.carry_out().await;
-    match &outcome {
-        Ok(()) => recorder.now(EventKind::TrialEnded),
-        Err(failure) => recorder.now(EventKind::TrialFailed {
-            text: failure.text().to_owned(),
-            cure: failure.cure().map(str::to_owned),
-        }),
-    }
-    outcome
+    trial.end(outcome)
 }
 
 struct Trial {
@@ -168,6 +148,39 @@ struct Trial {
 }
 
 impl Trial {
+    /// Begins the record of trial `number` of the run in `run_dir`.
+    fn begin(run_dir: &Path, number: u32) -> Result<Self, Failure> {
+        let dir = RunDir::find(run_dir, Path::new("."))?;
+        let (spec, read) = (dir.spec()?, dir.spec_checksum()?);
+        if number > spec.trials {
+            let (name, trials) = (dir.name(), spec.trials);
+            return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
+        }
+        let files = dir.trial(number, spec.trials);
+        let clock = RunClock::start();
+        let recorder = Arc::new(Recorder::create(&files, clock)?);
+        recorder.now(EventKind::TrialStarted {
+            run_id: spec.run_id.clone(),
+            trial: number,
+            wall_at_start_ms: clock.wall_at_start_ms(),
+            spec: read,
+        });
+        Ok(Self { spec, files, recorder, number })
+    }
+
+    /// Ends the record: how the trial went, and what belongs to it. Nothing of that may change from now on.
+    fn end(&self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        self.recorder.end(match &outcome {
+            Ok(()) => EventKind::TrialEnded,
+            Err(failure) => EventKind::TrialFailed {
+                text: failure.text().to_owned(),
+                cure: failure.cure().map(str::to_owned),
+            },
+        });
+        let listed = manifest::write(&self.files);
+        outcome.and(listed.map_err(|error| Failure::infrastructure(error.to_string())))
+    }
+
     /// Records a second that the main load asks for.
     fn per_second(&self) -> u64 {
         let brokers = self.spec.cluster.brokers().len() as u32;
@@ -283,7 +296,7 @@ impl Trial {
             &self.recorder,
         );
         let owner = owner(&self.spec, self.number);
-        let mut ledger = Ledger::open(&self.files.join("undo.jsonl"), owner)
+        let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;

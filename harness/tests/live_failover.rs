@@ -204,6 +204,7 @@ fn every_file_is_there(run: &Path) {
         "environment.json",
         "events.jsonl",
         "undo.jsonl",
+        "manifest.json",
         "latency.hlog",
         "summary.csv",
         "report.json",

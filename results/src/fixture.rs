@@ -4,6 +4,7 @@
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
+pub(crate) mod files;
 mod streams;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,9 +16,13 @@ use crate::record::event::{
     BrokerId, Detection, Effect, Event, EventKind, MetadataPlane, Process, Risk, Role, Stage, Takes,
 };
 use crate::record::history::*;
+use crate::record::integrity::Integrity;
+use crate::record::seal::Checksum;
 use crate::record::trial::TrialRecord;
 use crate::report::{Question, RunMeta};
 
+/// The run's spec; nothing here reads it.
+pub(crate) const SPEC_TEXT: &str = "run_id = \"2026-11-23T080000Z-test-abc\"\ntrials = 1\n";
 /// Topic of the main load.
 pub(crate) const TOPIC: &str = "user-events";
 /// Topic of the acks=1 probe.
@@ -64,7 +69,8 @@ impl Fixture {
         let mut f =
             Self { number, events: vec![], outages: vec![], load: (10.0, load_end), epoch: 1 };
         let run_id = "2026-11-23T080000Z-test-abc".to_owned();
-        f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms: 1_000_000 });
+        let (wall_at_start_ms, spec) = (1_000_000, Checksum::of(SPEC_TEXT.as_bytes()));
+        f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms, spec });
         f.stage(0.0, Stage::Starting);
         for broker in 1..=3 {
             f.at(
@@ -298,10 +304,11 @@ impl Fixture {
         };
         TrialRecord {
             number: self.number,
-            environment: environment(),
+            environment: Some(environment()),
             events: self.events,
             history: Box::new(history),
-            trouble: vec![],
+            trouble: None,
+            integrity: Integrity { files: 8, discrepancies: vec![] },
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! [`check`]: the checkers. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
 //! [`latency`], [`validity`], [`claim`]: figures and claims. [`expectation`]: whether a fault did
-//! what its plan says. [`verdict`]: the words of a judgement.
+//! what its plan says. `integrity`: what a damaged record is still good for. [`verdict`]: the words of a
+//! judgement.
 
 pub mod check;
 pub mod claim;
 pub mod disturbance;
 pub mod expectation;
 pub(crate) mod figures;
+pub(crate) mod integrity;
 pub mod latency;
 pub mod predict;
 pub mod recovery;

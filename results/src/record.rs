@@ -2,6 +2,7 @@
 //!
 //! [`clock`]: the run's one clock. [`event`]: what happened to the cluster. [`history`]: what the
 //! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
+//! [`manifest`]: what belongs to it; [`seal`] and [`integrity`]: whether it still is what was recorded.
 //! [`format`]: which run directories are read.
 
 pub mod clock;
@@ -9,4 +10,7 @@ pub mod environment;
 pub mod event;
 pub mod format;
 pub mod history;
+pub mod integrity;
+pub mod manifest;
+pub mod seal;
 pub mod trial;

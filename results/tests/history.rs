@@ -257,13 +257,13 @@ fn trouble_is_named_with_its_cure() {
     assert!(matches!(again, HistoryError::Exists { .. }), "{again}");
     let whole = fs::read(&path).unwrap();
 
-    let mut newer = whole.clone();
-    newer[8] = 7;
-    fs::write(&path, &newer).unwrap();
+    let mut other = whole.clone();
+    other[8] = 7;
+    fs::write(&path, &other).unwrap();
     assert_eq!(
         text(dir.path()),
-        "RUN/drain.kbh is in format 7 of the history, this kbench reads formats up to 1; use \
-         the kbench that recorded it, or a newer one"
+        "RUN/drain.kbh is in format 7 of the history, and this kbench reads format 2; use the \
+         kbench that recorded it"
     );
     fs::write(&path, "offset,key\n1,2\n3,4\n").unwrap();
     assert_eq!(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::port::{Process, ProcessIdentity, Signal, Starter};
 use results::record::event::Role;
+use results::record::seal::first_broken;
 
 fn start(id: i32) -> Undo {
     let process = Process { node: format!("node{id}"), role: Role::Broker, id };
@@ -37,7 +38,8 @@ fn what_was_planned_and_not_done_is_outstanding_to_another_reader() {
     let ids: Vec<_> = seen.entries.iter().map(|e| (e.id, &e.undo)).collect();
     assert_eq!(ids, [(two, &Undo::RestoreClients)]);
     let lines = std::fs::read_to_string(&path).unwrap();
-    assert!(lines.starts_with("{\"format\":2}\n"), "{lines}");
+    assert!(lines.starts_with("{\"format\":3,\"seal\":\""), "{lines}");
+    assert_eq!(first_broken(lines.as_bytes()), None, "{lines}");
     assert_eq!(lines.lines().count(), 4, "done twice is written once: {lines}");
 }
 
@@ -94,7 +96,9 @@ fn no_ledger_means_nothing_to_undo_and_nonsense_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("undo.jsonl");
     assert_eq!(outstanding(&path).unwrap(), Outstanding::default());
-    std::fs::write(&path, "{\"format\":2}\n{\"done\":{\"id\":\"seven\"}}\n").unwrap();
+    let mut chain = SealChain::default();
+    let lines = ["{\"format\":3}", "{\"done\":{\"id\":\"seven\"}}"].map(|line| chain.seal(line));
+    std::fs::write(&path, lines.concat()).unwrap();
     let damage = outstanding(&path).unwrap().damage;
     assert!(damage[0].contains("look at it by hand"), "{damage:?}");
 }
@@ -104,13 +108,14 @@ fn another_format_is_refused_by_its_number() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("undo.jsonl");
     for (text, says) in [
-        ("{\"format\":3}\n{\"planned\":7}\n", "line 2: not readable (format 3, and"),
+        ("{\"format\":2}\n{\"planned\":7}\n", "line 2: not readable (format 2, and"),
+        ("{\"format\":4}\n{\"planned\":7}\n", "line 2: not readable (format 4, and"),
         ("{\"id\":1,\"state\":\"planned\"}\n", "line 1: not readable (no format is named, and"),
     ] {
         std::fs::write(&path, text).unwrap();
         let seen = outstanding(&path).unwrap();
         assert!(seen.entries.is_empty() && seen.damage[0].starts_with(says), "{seen:?}");
-        assert!(seen.damage[0].contains("this kbench reads format 2"), "{seen:?}");
+        assert!(seen.damage[0].contains("this kbench reads format 3"), "{seen:?}");
         // What this kbench adds is read all the same.
         plan(&mut open(&path), "b", &[start(1)]);
         assert_eq!(outstanding(&path).unwrap().entries.len(), 1);
@@ -118,4 +123,40 @@ fn another_format_is_refused_by_its_number() {
     let done = "{\"id\":1,\"state\":\"planned\"}\n{\"id\":1,\"state\":\"done\"}\n";
     std::fs::write(&path, done).unwrap();
     assert_eq!(outstanding(&path).unwrap(), Outstanding::default());
+}
+
+#[test]
+fn a_changed_bit_hides_nothing_that_is_to_be_undone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    let mut ledger = open(&path);
+    let one = plan(&mut ledger, "a", &[start(1)]);
+    plan(&mut ledger, "b", &[start(2)]);
+    ledger.done(one, Some(RunTime(3))).unwrap();
+    plan(&mut ledger, "c", &[start(3), Undo::RestoreClients]);
+    drop(ledger);
+    let whole = std::fs::read(&path).unwrap();
+    let left = [start(2), start(3), Undo::RestoreClients];
+    for byte in 0..whole.len() - 1 {
+        let mut changed = whole.clone();
+        changed[byte] ^= 1 << (byte % 8);
+        std::fs::write(&path, &changed).unwrap();
+        let seen = outstanding(&path).unwrap();
+        let undos: Vec<_> = seen.entries.iter().map(|entry| &entry.undo).collect();
+        // What cannot be read is told; one that is done may be carried out again.
+        assert!(!seen.damage.is_empty(), "byte {byte}");
+        assert!(undos.iter().all(|undo| **undo == start(1) || left.contains(undo)), "byte {byte}");
+        if undos.len() < left.len() {
+            let by_hand = seen.damage.iter().any(|line| line.contains("look at it by hand"));
+            let last_bytes = byte >= whole.len() - 3;
+            assert!(by_hand || last_bytes, "byte {byte}: {:?}", seen.damage);
+        }
+        // And what is planned from now on is read.
+        if byte % 32 != 0 {
+            continue;
+        }
+        plan(&mut open(&path), "d", &[start(4)]);
+        let more = outstanding(&path).unwrap().entries;
+        assert!(more.iter().any(|entry| entry.undo == start(4)), "byte {byte}: {more:?}");
+    }
 }

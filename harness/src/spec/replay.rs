@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use faults::plan;
-use results::record::event::log;
+use results::record::event::log::{self, LogEnd};
 
 use super::RunSpec;
 use super::request::{Asked, fresh_number, name_of_run, permitted};
@@ -28,8 +28,11 @@ pub fn replay(
         Failure::usage(format!("trial {number} of {name} cannot be repeated: {why}"))
     };
     let plan = recorded.plan.as_ref().ok_or_else(|| cannot(&"it had no plan"))?;
-    let (events, _) = log::read(events).map_err(|error| cannot(&error))?;
-    let plan = plan::replay(plan, &events, &recorded.cluster.processes())
+    let read = log::read(events).map_err(|error| cannot(&error))?;
+    if let LogEnd::Altered(what) = read.end {
+        return Err(cannot(&format_args!("{} {what}", events.display())));
+    }
+    let plan = plan::replay(plan, &read.events, &recorded.cluster.processes())
         .map_err(|error| cannot(&error))?;
     permitted(&plan, &recorded.cluster, recorded.mode, asked)?;
     let random = fresh_number();

@@ -11,6 +11,7 @@ use faults::conformance::{self, Backend, CaseResult};
 use faults::ledger::Ledger;
 use faults::port::Capability;
 use results::record::clock::RunClock;
+use results::record::trial::LEDGER;
 
 use super::lab::Lab;
 use super::{Trial, WARM_LIMIT, blocking, client_failure, owner};
@@ -56,7 +57,7 @@ impl Trial {
         lab.observer.set_fast(true);
         lab.load.replace(Some(Rc::new(RefCell::new(load))));
         let owner = owner(&self.spec, self.number);
-        let ledger = Ledger::open(&self.files.join("undo.jsonl"), owner);
+        let ledger = Ledger::open(&self.files.join(LEDGER), owner);
         let ledger = ledger.map_err(|error| Failure::infrastructure(error.to_string()))?;
         let mode = self.spec.mode;
         let all = Capability::ALL.into_iter();

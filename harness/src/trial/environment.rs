@@ -61,8 +61,13 @@ pub(super) async fn record(
         settings: settings(spec, lab, recorder).await?,
         producer: load.producer_settings().clone(),
     };
+    save(&environment, files)
+}
+
+/// Writes the file.
+pub(super) fn save(environment: &Environment, files: &Path) -> Result<(), Failure> {
     let path = files.join(ENVIRONMENT);
-    let text = serde_json::to_vec_pretty(&environment)
+    let text = serde_json::to_vec_pretty(environment)
         .map_err(|error| Failure::infrastructure(format!("no environment: {error}")))?;
     std::fs::write(&path, text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))

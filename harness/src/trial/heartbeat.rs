@@ -190,7 +190,7 @@ mod tests {
         watch.clocks = before(watch.clocks);
         watch.last = RunTime(watch.last.0.saturating_sub((ago * 1e9) as u64));
         watch.beat();
-        let (events, _) = log::read(&dir.path().join("events.jsonl")).unwrap();
+        let events = log::read(&dir.path().join("events.jsonl")).unwrap().events;
         let cause = |event: results::record::event::Event| match event.kind {
             EventKind::Disturbed { cause, .. } => Some(cause),
             _ => None,

@@ -1,6 +1,8 @@
 //! A trial whose cluster changes under load, with the trial's own parts. In loopback mode: namespaces
 //! would need a process of their own.
 
+mod record;
+
 use std::collections::BTreeSet;
 
 use faults::until;
@@ -111,8 +113,8 @@ fn a_broker_joins_and_a_topic_grows_under_load() {
     for check in checks {
         assert_eq!((check.verdict, check.count), (Verdict::Valid, 0), "{check:?}");
     }
-    let (events, cut) = log::read(&out.path().join("events.jsonl")).expect("events");
-    assert_eq!(cut, None);
+    let log::ReadLog { events, end } = log::read(&out.path().join("events.jsonl")).expect("events");
+    assert_eq!(end, log::LogEnd::Whole);
     let seen: BTreeSet<BrokerId> = events
         .iter()
         .filter_map(|event| match &event.kind {

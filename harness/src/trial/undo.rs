@@ -14,6 +14,7 @@ use faults::port::{ErrorKind, Metadata as _, PortError, Process, RunControl};
 use faults::until;
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::EventKind;
+use results::record::trial::LEDGER;
 
 use super::lab::Lab;
 use crate::failure::Failure;
@@ -45,7 +46,7 @@ async fn undo(run_dir: &Path, number: u32) -> Result<(), Failure> {
     let clock = RunClock::start();
     let recorder = Arc::new(Recorder::open(&files.join("heal.jsonl"), clock)?);
     let lab = Rc::new(Lab::of_killed(&spec, &files, &recorder).await?);
-    let mut ledger = Ledger::open(&files.join("undo.jsonl"), owner(&spec, number))
+    let mut ledger = Ledger::open(&files.join(LEDGER), owner(&spec, number))
         .map_err(|error| Failure::unknown(error.to_string()))?;
     let run_control = NoRun { lab: Rc::clone(&lab), recorder: Arc::clone(&recorder) };
     // Nothing follows from a look in vain: it may be the cluster that cannot be seen.

@@ -45,12 +45,15 @@
 //!   `unseen`, never `lost-tail`: the end offset may have been asked for before it.
 //! - A duplicate in one producer epoch is a broker's failure; one in a new epoch is the client's, since
 //!   brokers tell repeated batches apart within an epoch only. The witness says which, by the headers of
-//!   the log's batches. Where the log does not tell, it is not taken to be the client's.
+//!   the log's batches. Where the log does not tell, it is not taken to be the client's; where the record
+//!   of the headers is damaged, a duplicate that the plan may allow is unknown.
 //!
 //! # How certain
 //! A checker whose evidence is incomplete (no drain, drain cut short, truncated stream) may still
 //! find violations, but never ends *valid*: its verdict is *unknown*. So it is when it had nothing
-//! to look at although it should have. A checker that panics is *unknown*, too.
+//! to look at although it should have. A checker that panics is *unknown*, too. What only seems wrong
+//! because something is missing (a record whose producer's stream is truncated, a commit behind what the
+//! members are known to have read when a member's stream is) is no violation, but unknown.
 //!
 //! # How much memory
 //! A history is read twice at most, and never held. The first time, a `survey` folds each stream
@@ -110,6 +113,8 @@ enum NeededPart {
     Log,
     /// Every group member's stream.
     Group,
+    /// The headers of the log's batches.
+    Batches,
 }
 
 /// One checker of the table.
@@ -133,6 +138,11 @@ const fn checker(
 /// What the check of this name counts as examined, in the plural: "records".
 pub fn examines(check: &str) -> &'static str {
     CHECKERS.iter().find(|checker| checker.name == check).map_or("things", |it| it.examines)
+}
+
+/// Whether the check of this name is one of the history.
+pub(crate) fn is_of_history(check: &str) -> bool {
+    CHECKERS.iter().any(|checker| checker.name == check)
 }
 
 const CHECKERS: [Checker; 15] = {

@@ -155,8 +155,9 @@ mod tests {
         change(&mut trial.events);
         let timeline = Timeline::new(&trial.events);
         let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
-        let rows = recovery::measure(1, &trial.environment, &timeline, &figures.service, true);
-        judge(&timeline.faults, &rows.partitions, &trial.environment.settings, unusable)
+        let environment = trial.environment.as_ref().unwrap();
+        let rows = recovery::measure(1, environment, &timeline, &figures.service, true);
+        judge(&timeline.faults, &rows.partitions, &environment.settings, unusable)
     }
 
     #[test]
@@ -208,14 +209,15 @@ mod tests {
         let trial = three_faults(1).trial();
         let timeline = Timeline::new(&trial.events);
         let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
-        let measured = recovery::measure(1, &trial.environment, &timeline, &figures.service, true);
+        let environment = trial.environment.as_ref().unwrap();
+        let measured = recovery::measure(1, environment, &timeline, &figures.service, true);
         let mut rows = measured.partitions;
         rows.iter_mut().for_each(|row| row.censored = row.interrupted);
         let mut faults = timeline.faults.clone();
         for fault in &mut faults {
             fault.expected = Some(Expectation::GapsBelow(Duration::from_secs(60)));
         }
-        let check = judge(&faults, &rows, &trial.environment.settings, None).unwrap();
+        let check = judge(&faults, &rows, &environment.settings, None).unwrap();
         assert_eq!(check.verdict, Verdict::Unknown, "{:?}", check.note);
     }
 
@@ -224,7 +226,7 @@ mod tests {
         let trial = three_faults(1).trial();
         let mut faults = Timeline::new(&trial.events).faults;
         faults[0].expected = Some(Expectation::OutageUntilHeal);
-        let settings = &trial.environment.settings;
+        let settings = &trial.environment.as_ref().unwrap().settings;
         assert_eq!(judge(&faults, &[], settings, None).unwrap().verdict, Verdict::Unknown);
         faults[0].proven = false;
         assert_eq!(judge(&faults, &[], settings, None), None);

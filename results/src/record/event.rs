@@ -14,6 +14,7 @@ mod process;
 use serde::{Deserialize, Serialize};
 
 use crate::record::clock::RunTime;
+use crate::record::seal::Checksum;
 
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, Risk, Takes};
@@ -66,6 +67,8 @@ pub enum EventKind {
         trial: u32,
         /// Wall clock (Unix milliseconds) at zero of the run's clock.
         wall_at_start_ms: i64,
+        /// Checksum of the run's resolved spec, as the trial read it.
+        spec: Checksum,
     },
     /// A stage of the trial began.
     Stage {

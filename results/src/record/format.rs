@@ -1,13 +1,13 @@
 //! The format of a run's directory: a number in its file `format`, written before anything else.
 //!
-//! It stands for all files of the record together: spec, events, environment, history, ledger. It is
-//! raised when what an older kbench wrote cannot be read any more, or the other way round.
+//! It stands for all files of the record together: spec, events, environment, history, ledger, manifest.
+//! It is raised when what an older kbench wrote cannot be read any more, or the other way round.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The format that is written, and the only one that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const FILE: &str = "format";
 
@@ -90,11 +90,11 @@ mod tests {
         assert_eq!(
             refused(),
             "RUN has no format number: it was recorded before format 1 of run directories, and this \
-             kbench reads format 1; use the kbench that recorded it"
+             kbench reads format 2; use the kbench that recorded it"
         );
         write(run).unwrap();
         require(run).unwrap();
-        for other in ["0", "2", "71", "one", ""] {
+        for other in ["0", "1", "71", "one", ""] {
             std::fs::write(run.join(FILE), other).unwrap();
             let expected = format!("RUN is in format {other} of run directories, and this kbench");
             assert!(refused().starts_with(&expected), "{}", refused());

@@ -23,7 +23,7 @@ mod write;
 
 pub use endings::Endings;
 pub use error::HistoryError;
-pub use files::Files;
+pub use files::{Files, KnownStream, header_of};
 pub use memory::{History, Stream};
 pub use source::{Block, Blocks, Ending, Source, StreamRef};
 pub use write::{StreamWriter, stream_path};

@@ -1,6 +1,7 @@
 //! One trial of a run, as it was recorded in files.
 //!
-//! A trial's directory holds `events.jsonl`, `environment.json` and `history/`. Loading reads the
+//! A trial's directory holds `events.jsonl`, `environment.json`, `history/`, `undo.jsonl` where something
+//! was injected, and, when the trial came to its end, `manifest.json`. Loading compares them, reads the
 //! events and the history's headers; entries stay in their files until somebody asks the source.
 //! Nothing here writes, repairs or judges.
 
@@ -8,14 +9,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::event::log::{self, EventLogError};
+use super::event::log::{self, EventLogError, LogEnd, ReadLog};
 use super::event::{Event, EventKind};
 use super::history::{Files, HistoryError, Source};
+use super::integrity::{self, Affects, Compared, Discrepancy, Integrity, TrialId};
+use super::manifest;
 
+/// What the run was asked to do, in the run's directory.
+pub const SPEC: &str = "spec.toml";
 /// What happened: one event a line.
 pub const EVENTS: &str = "events.jsonl";
 /// Where it ran.
 pub const ENVIRONMENT: &str = "environment.json";
+/// What must be undone, and what is.
+pub const LEDGER: &str = "undo.jsonl";
 /// Folder of what the clients saw.
 pub const HISTORY: &str = "history";
 
@@ -24,14 +31,16 @@ pub const HISTORY: &str = "history";
 pub struct TrialRecord {
     /// Number, from 1.
     pub number: u32,
-    /// Where it ran; nothing is assumed of a trial that was cut short before its cluster was up.
-    pub environment: Environment,
+    /// Where it ran; `None` when that is not known: a trial may be cut short before its cluster is up.
+    pub environment: Option<Environment>,
     /// What happened.
     pub events: Vec<Event>,
     /// What the clients saw.
     pub history: Box<dyn Source>,
-    /// Why it did not come to its end, and what of its record is damaged, in words.
-    pub trouble: Vec<String>,
+    /// Why it did not come to its end, in words.
+    pub trouble: Option<String>,
+    /// Whether this is what the trial recorded.
+    pub integrity: Integrity,
 }
 
 /// A trial cannot be judged.
@@ -54,24 +63,54 @@ pub fn directory(run: &Path, number: u32, trials: u32) -> PathBuf {
 }
 
 impl TrialRecord {
-    /// Reads trial `number` from its directory `dir`.
+    /// Reads trial `id` from its directory; the run in `run` has `trials`.
     ///
     /// # Errors
     /// When there is nothing to judge in it.
-    pub fn load(number: u32, dir: &Path) -> Result<Self, TrialError> {
-        let (events, cut) = log::read(&dir.join(EVENTS))?;
+    pub fn load(run: &Path, id: TrialId<'_>, trials: u32) -> Result<Self, TrialError> {
+        let dir = directory(run, id.number, trials);
+        let manifest = manifest::read(&dir);
+        let log = match log::read(&dir.join(EVENTS)) {
+            Err(EventLogError::Io { .. }) if matches!(manifest, Ok(Some(_))) => {
+                // That they are not there is found below.
+                ReadLog { events: vec![], end: LogEnd::Whole }
+            }
+            log => log?,
+        };
+        let Compared { mut integrity, streams } =
+            integrity::compare(run, &dir, id, &manifest, &log);
+        let ReadLog { events, end } = log;
         let failed = events.iter().find_map(|event| match &event.kind {
             EventKind::TrialFailed { text, .. } => Some(text.clone()),
             _ => None,
         });
         let history = dir.join(HISTORY);
-        if let (Some(text), false) = (&failed, history.is_dir()) {
+        let begun = streams.as_ref().map_or(history.is_dir(), |streams| !streams.is_empty());
+        if let (Some(text), false) = (&failed, begun) {
             return Err(TrialError::Failed(text.clone()));
         }
-        let history = Files::open(&history)?.killed(killed(&events));
-        let (environment, damage) = environment(&dir.join(ENVIRONMENT));
-        let trouble = failed.or(cut).into_iter().chain(damage).collect();
-        Ok(Self { number, environment, events, history: Box::new(history), trouble })
+        let files = match streams {
+            Some(streams) => Files::known(&history, streams),
+            None => Files::open(&history)?,
+        };
+        let stands = |(name, _): &(&str, u64)| integrity.stands(&manifest::stream_file(name));
+        let history = Box::new(files.killed(killed(&events).filter(stands)));
+        let listed = |manifest: &manifest::Manifest| {
+            manifest.files.iter().any(|listed| listed.path == ENVIRONMENT)
+        };
+        let cut = match (&manifest, end) {
+            // With its manifest it was not killed.
+            (Ok(None), LogEnd::Cut(what)) => {
+                Some(format!("{EVENTS} {what}: the run was killed while it wrote"))
+            }
+            _ => None,
+        };
+        let environment = match manifest {
+            Ok(Some(manifest)) if !listed(&manifest) || !integrity.stands(ENVIRONMENT) => None,
+            _ => environment(&dir, &mut integrity),
+        };
+        let (number, trouble) = (id.number, failed.or(cut));
+        Ok(Self { number, environment, events, history, trouble, integrity })
     }
 }
 
@@ -85,17 +124,18 @@ fn killed(events: &[Event]) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// The environment, and what is wrong with its file. It is written when the cluster is up: a trial
-/// that was cut short before has none.
-fn environment(path: &Path) -> (Environment, Option<String>) {
-    let read = std::fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+/// The environment. It is written when the cluster is up: a trial that was cut short before has none.
+fn environment(dir: &Path, integrity: &mut Integrity) -> Option<Environment> {
+    let read = std::fs::read(dir.join(ENVIRONMENT))
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
     match read {
-        Ok(environment) => (environment, None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Environment::default(), None),
+        Ok(environment) => Some(environment),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            let path = path.display();
-            let damage = format!("{path} cannot be read, so settings are not known: {error}");
-            (Environment::default(), Some(damage))
+            let (file, what) = (ENVIRONMENT.to_owned(), format!("cannot be read: {error}"));
+            let affects = Affects::Environment;
+            integrity.discrepancies.push(Discrepancy { file, what, affects });
+            None
         }
     }
 }

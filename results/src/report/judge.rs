@@ -5,6 +5,7 @@ use crate::judge::claim::{self, TrialFacts};
 use crate::judge::disturbance;
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
+use crate::judge::integrity;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
@@ -134,38 +135,44 @@ impl Default for Parts {
 impl Parts {
     /// Adds a trial.
     fn add(&mut self, run: &RunMeta, measured: TrialFigures<'_>) -> TrialFacts {
-        let TrialFigures { trial, timeline, checks, figures, streams, cut, cut_group } = measured;
+        let TrialFigures { trial, timeline, mut checks, figures, streams, cut, cut_group } =
+            measured;
         let number = trial.number;
-        let recovery = recovery::measure(
-            number,
-            &trial.environment,
-            &timeline,
-            &figures.service,
-            figures.acks_all,
-        );
+        // Of settings that are not known, none is assumed.
+        let environment = trial.environment.clone().unwrap_or_default();
+        let recovery =
+            recovery::measure(number, &environment, &timeline, &figures.service, figures.acks_all);
         let disturbances = disturbance::of(&timeline, &figures.late);
         let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
-            cores: trial.environment.cores,
+            cores: environment.cores,
             producers: figures.producers,
             events: &trial.events,
             streams: &streams,
         });
         validity.push(disturbance::check(&timeline, &recovery, &disturbances));
-        let unusable = unusable(self.interrupted, &timeline, validity.iter());
-        let expectation = expectation::judge(
+        validity.push(integrity::judge(&trial.integrity));
+        let unusable = integrity::unusable(&trial.integrity)
+            .or_else(|| unusable(self.interrupted, &timeline, validity.iter()));
+        let mut expectation = expectation::judge(
             &timeline.faults,
             &recovery.partitions,
-            &trial.environment.settings,
+            &environment.settings,
             unusable.as_deref(),
         );
+        let all_checks = checks.iter_mut().chain(&mut validity).chain(&mut expectation);
+        integrity::doubt(all_checks, &trial.integrity);
         let all_checks = checks.iter().chain(&validity).chain(&expectation);
         self.checks.extend(all_checks.map(|check| (number, check.clone())));
-        self.environments
-            .push(TrialEnvironment { trial: number, environment: trial.environment.clone() });
+        let known = trial.environment.clone();
+        let known = known.map(|environment| TrialEnvironment { trial: number, environment });
+        self.environments.extend(known);
         let trouble = trial.trouble.iter();
         self.problems.extend(trouble.map(|trouble| format!("trial {number}: {trouble}")));
+        for discrepancy in &trial.integrity.discrepancies {
+            self.doubt(format!("trial {number}: {discrepancy}"));
+        }
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
@@ -173,7 +180,7 @@ impl Parts {
         self.recovery.extend(recovery.partitions.iter().cloned());
         TrialFacts {
             number,
-            environment: trial.environment.clone(),
+            environment,
             unusable,
             faults: timeline.faults.clone(),
             skipped: timeline.skipped.clone(),

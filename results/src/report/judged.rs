@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::WriteError;
 use super::{Question, Report, judge};
-use crate::record::trial::{self, TrialRecord};
+use crate::record::integrity::TrialId;
+use crate::record::trial::{EVENTS, SPEC, TrialRecord};
 
 /// A judged run.
 #[derive(Debug)]
@@ -24,6 +25,17 @@ pub struct NothingRecorded {
     pub why: String,
 }
 
+/// What is wrong with a spec that asks for another number of trials than the run had.
+fn spec_of_another_run(run: &Path, asked: u32) -> Option<String> {
+    let (one, several) = (run.join(EVENTS).exists(), run.join("trials").exists());
+    let other = match asked {
+        0 => true,
+        1 => !one && several,
+        _ => one,
+    };
+    other.then(|| format!("{SPEC} was changed: the run had another number of trials than {asked}"))
+}
+
 impl Judged {
     /// Judges what is recorded in the run's directory `dir`; the same every time.
     ///
@@ -34,12 +46,14 @@ impl Judged {
         let mut trials = Vec::new();
         let mut problems = Vec::new();
         for number in 1..=asked {
-            match TrialRecord::load(number, &trial::directory(dir, number, asked)) {
+            let id = TrialId { run: &question.run.run_id, number };
+            match TrialRecord::load(dir, id, asked) {
                 Ok(trial) => trials.push(trial),
                 Err(error) => problems.push(format!("trial {number}: {error}")),
             }
         }
         if trials.is_empty() {
+            problems.extend(spec_of_another_run(dir, asked));
             return Err(NothingRecorded { dir: dir.to_owned(), why: problems.join("; ") });
         }
         let mut report = judge(question, &trials);

@@ -1,5 +1,6 @@
 //! Whole synthetic runs, judged and rendered.
 
+mod damage;
 mod files;
 mod sums;
 
@@ -8,8 +9,7 @@ use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
 use crate::judge::claim::Outcome;
 use crate::judge::recovery::StreamKind;
 use crate::record::event::EventKind;
-use crate::record::event::log::EventLog;
-use crate::record::history::{Ending, Entry, History, Poll, StreamWriter};
+use crate::record::history::{Ending, Entry, History, Poll};
 use crate::record::trial::{self, TrialRecord};
 
 fn report_of(trials: Vec<TrialRecord>) -> Report {

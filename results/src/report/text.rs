@@ -82,6 +82,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         ),
     );
     let Some(first) = report.environments.first() else {
+        line(out, "versions and settings in force: not known");
         return;
     };
     let e = &first.environment;

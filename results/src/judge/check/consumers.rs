@@ -1,5 +1,6 @@
 //! What consumers read in sequence, and where groups resume.
 
+use super::NeededPart;
 use super::finding::{Anomaly, Finding, Weight};
 use super::groups::GroupPartition;
 use super::index::LogIndex;
@@ -163,6 +164,8 @@ fn judge_resumption(
 /// `commit-skip`: see the table in [`check`](super).
 pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     count_commits(index, finding);
+    // A member whose stream is damaged may have read what seems to be passed over.
+    let unread = !index.survey.missing(NeededPart::Group).is_empty();
     for group in &index.groups {
         let Some(facts) = index.survey.partition(group.topic, group.partition) else {
             continue;
@@ -175,10 +178,13 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             while let Some(&(_, offset)) = reads.next_if(|&&(at, _)| at < assignment.at) {
                 read_to = read_to.max(Some(offset.saturating_add(1)));
             }
-            let what = start_behind(&facts.log, assignment, read_to)
-                .or_else(|| committed_behind(&facts.log, assignment, read_to));
+            let own = start_behind(&facts.log, assignment, read_to);
+            let by_own_stream = own.is_some() && assignment.committed.is_some();
+            let weight =
+                if unread && !by_own_stream { Weight::Doubtful } else { Weight::Violation };
+            let what = own.or_else(|| committed_behind(&facts.log, assignment, read_to));
             if let Some(what) = what {
-                finding.found(Weight::Violation, || Anomaly {
+                finding.found(weight, || Anomaly {
                     topic: group.topic,
                     partition: group.partition,
                     offset: assignment.first.or(assignment.committed),

@@ -1,10 +1,10 @@
 //! Records in the log that should be there once, or not at all.
 
-use super::NEW_EPOCH;
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog, Sends};
 use super::survey::identity;
 use super::witness::{name, observed, reader};
+use super::{NEW_EPOCH, NeededPart};
 use crate::record::history::{Ending, Observed, Poll, SendOutcome};
 
 /// `duplicate`: see the table in [`check`](super).
@@ -27,7 +27,13 @@ pub(super) fn duplicate(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                     (Some(_), Some(_)) => {
                         (finding.unless_allowed(NEW_EPOCH), "in a new producer epoch")
                     }
-                    _ => (Weight::Violation, "in a producer epoch that is not known"),
+                    _ => {
+                        let unread = !index.survey.missing(NeededPart::Batches).is_empty();
+                        let allowed = finding.unless_allowed(NEW_EPOCH) == Weight::Allowed;
+                        let doubtful = unread && allowed;
+                        let weight = if doubtful { Weight::Doubtful } else { Weight::Violation };
+                        (weight, "in a producer epoch that is not known")
+                    }
                 };
                 let weight = if writer.idempotent { violation } else { Weight::Counted };
                 finding.found(weight, || Anomaly {

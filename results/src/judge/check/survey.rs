@@ -338,6 +338,7 @@ impl Survey {
         match evidence {
             NeededPart::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
             NeededPart::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
+            NeededPart::Batches => truncated(|c| *c == Client::BatchHeaders).collect(),
             NeededPart::Log => {
                 let undrained = self.topics.iter().flat_map(|(name, topic)| {
                     topic.partitions.keys().filter_map(|&number| self.undrained(name, number))

@@ -66,18 +66,18 @@ pub enum HistoryError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written in a newer format.
+    /// The file was written in another format.
     #[error(
-        "{} is in format {found} of the history, this kbench reads formats up to {known}; \
-         use the kbench that recorded it, or a newer one",
+        "{} is in format {found} of the history, and this kbench reads format {known}; use the \
+         kbench that recorded it",
         path.display()
     )]
-    Newer {
+    OtherFormat {
         /// The file.
         path: PathBuf,
         /// Format of the file.
         found: u16,
-        /// Newest format that is known here.
+        /// The format that is read here.
         known: u16,
     },
     /// The file is damaged before anything in it can be attributed to a client.

@@ -21,6 +21,19 @@ pub struct Files {
     streams: Vec<(String, StreamHeader)>,
     /// Bytes that the streams of clients had when they were killed on purpose.
     killed: BTreeMap<String, u64>,
+    /// Streams of which nothing is there, each with what is wrong.
+    gone: BTreeMap<String, String>,
+}
+
+/// A stream that was recorded in a directory.
+#[derive(Debug, Clone)]
+pub struct KnownStream {
+    /// Its name.
+    pub name: String,
+    /// Who wrote it.
+    pub header: StreamHeader,
+    /// Why it cannot be read, in words that follow the file's name; none when it can.
+    pub gone: Option<String>,
 }
 
 impl Files {
@@ -35,14 +48,30 @@ impl Files {
             let path = file.map_err(failed)?.path();
             if path.extension().is_some_and(|extension| extension == "kbh") {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                streams.push((name, StreamReader::open(&path)?.header));
+                streams.push((name, header_of(&path)?));
             }
         }
         if streams.is_empty() {
             return Err(HistoryError::NoStreams { path: dir.to_owned() });
         }
         streams.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Self { dir: dir.to_owned(), streams, killed: BTreeMap::new() })
+        let (killed, gone) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { dir: dir.to_owned(), streams, killed, gone })
+    }
+
+    /// These streams of the directory `dir`, whatever is there. One that is gone has its header and no
+    /// entries.
+    pub fn known(dir: &Path, streams: impl IntoIterator<Item = KnownStream>) -> Self {
+        let (dir, killed) = (dir.to_owned(), BTreeMap::new());
+        let mut this = Self { dir, streams: vec![], killed, gone: BTreeMap::new() };
+        for KnownStream { name, header, gone } in streams {
+            let what = gone
+                .map(|what| format!("{} {what}", short(&stream_path(&this.dir, &name)).display()));
+            this.gone.extend(what.map(|what| (name.clone(), what)));
+            this.streams.push((name, header));
+        }
+        this.streams.sort_by(|(a, _), (b, _)| a.cmp(b));
+        this
     }
 
     /// The same, where the streams with these names may just stop, at the size that they had when
@@ -62,8 +91,31 @@ impl Source for Files {
 
     fn read(&self, number: usize) -> Result<Box<dyn Blocks + '_>, HistoryError> {
         let (name, _) = &self.streams[number];
+        if let Some(what) = self.gone.get(name) {
+            return Ok(Box::new(NoBlocks { what }));
+        }
         let reader = StreamReader::open(&stream_path(&self.dir, name))?;
         Ok(Box::new(StreamReader { killed_at: self.killed.get(name).copied(), ..reader }))
+    }
+}
+
+/// Who wrote the stream in this file.
+///
+/// # Errors
+/// When that cannot be read.
+pub fn header_of(path: &Path) -> Result<StreamHeader, HistoryError> {
+    Ok(StreamReader::open(path)?.header)
+}
+
+/// A stream of which nothing is there.
+struct NoBlocks<'a> {
+    what: &'a str,
+}
+
+impl Blocks for NoBlocks<'_> {
+    fn next(&mut self) -> Result<Block<'_>, HistoryError> {
+        let what = self.what.to_owned();
+        Ok(Block::End(Ending::Truncated { at_byte: 0, what, size: None }))
     }
 }
 
@@ -171,12 +223,9 @@ fn check_magic(input: &mut impl Read, path: &Path) -> Result<u64, HistoryError> 
         return Err(HistoryError::NotAStream { path: path.to_owned() });
     }
     let found = u16::from_le_bytes([low, high]);
-    if found == 0 {
-        return Err(HistoryError::NotAStream { path: path.to_owned() });
-    }
-    if found > frame::FORMAT {
+    if found != frame::FORMAT {
         let known = frame::FORMAT;
-        return Err(HistoryError::Newer { path: path.to_owned(), found, known });
+        return Err(HistoryError::OtherFormat { path: path.to_owned(), found, known });
     }
     Ok(start.len() as u64)
 }

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //! file  = MAGIC  format: u16  header frame  block frame*  end frame
-//! frame = kind: u8  length: u32  crc32 of (kind, length, payload): u32  payload
+//! frame = kind: u8  length: u32  crc32: u32  payload
 //! ```
-//! Numbers are little-endian. A file without the end frame is truncated. Absent on purpose: any
-//! search for the next good frame behind a damaged one, because the entries in between would be
-//! missing without a trace.
+//! Numbers are little-endian. A frame's crc32 is that of (kind, length, payload) of all frames so far,
+//! so that a frame that is missing or in another place is noticed where it is. A file without the end
+//! frame is truncated. Absent on purpose: any search for the next good frame behind a damaged one,
+//! because the entries in between would be missing without a trace.
 
 use std::io::{self, Read};
 
 /// First bytes of every stream. The line end shows a transfer in text mode.
 pub(super) const MAGIC: [u8; 8] = *b"kbhist\r\n";
 
-/// Format that is written, and the newest that is read.
-pub(super) const FORMAT: u16 = 1;
+/// Format that is written, and the only one that is read.
+pub(super) const FORMAT: u16 = 2;
 
 /// Kind of the frame that holds the [`StreamHeader`](super::StreamHeader) in postcard.
 pub(super) const HEADER: u8 = 1;
@@ -31,18 +32,20 @@ const MAX_PAYLOAD_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes of a frame before its payload.
 const PREFIX: usize = 9;
 
-/// Appends a frame to `out`.
-pub(super) fn append(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+/// Appends a frame to `out`. `chain` is the checksum of the frame before, 0 when there is none; it
+/// becomes that of this one.
+pub(super) fn append(out: &mut Vec<u8>, chain: &mut u32, kind: u8, payload: &[u8]) {
     // Payloads are a header or a block of about 64 KiB: their lengths fit.
     let length = (payload.len() as u32).to_le_bytes();
+    *chain = checksum(*chain, kind, length, payload);
     out.push(kind);
     out.extend_from_slice(&length);
-    out.extend_from_slice(&checksum(kind, length, payload).to_le_bytes());
+    out.extend_from_slice(&chain.to_le_bytes());
     out.extend_from_slice(payload);
 }
 
-fn checksum(kind: u8, length: [u8; 4], payload: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
+fn checksum(before: u32, kind: u8, length: [u8; 4], payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(before);
     crc.update(&[kind]);
     crc.update(&length);
     crc.update(payload);
@@ -65,12 +68,14 @@ pub(super) struct Frames<R> {
     /// Where the next frame begins.
     pub(super) at: u64,
     size: u64,
+    /// Checksum of the frame before.
+    chain: u32,
 }
 
 impl<R: Read> Frames<R> {
     /// Reads from `input`, which stands at byte `at` of a file of `size` bytes.
     pub(super) fn new(input: R, at: u64, size: u64) -> Self {
-        Self { input, at, size }
+        Self { input, at, size, chain: 0 }
     }
 
     /// Whether every byte has been read.
@@ -101,9 +106,11 @@ impl<R: Read> Frames<R> {
         if !self.fill(&mut payload)? {
             return Ok(Next::Stop(MIDDLE));
         }
-        if checksum(kind, length, &payload) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        let found = checksum(self.chain, kind, length, &payload);
+        if found != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Ok(Next::Damage("is damaged (wrong checksum) in the block"));
         }
+        self.chain = found;
         self.at += PREFIX as u64 + bytes;
         Ok(Next::Frame { kind, payload })
     }

@@ -25,6 +25,8 @@ pub fn stream_path(dir: &Path, name: &str) -> PathBuf {
 pub struct StreamWriter {
     path: PathBuf,
     file: File,
+    /// Checksum of the last frame.
+    chain: u32,
     block: Encoder,
     entries: u64,
     state: WriterState,
@@ -51,15 +53,17 @@ impl StreamWriter {
             io::ErrorKind::AlreadyExists => HistoryError::Exists { path: path.clone() },
             _ => io("create", &path)(error),
         })?;
-        let write = |file: &mut File| {
+        let mut chain = 0;
+        let mut write = |file: &mut File| {
             let mut head = frame::MAGIC.to_vec();
             head.extend_from_slice(&frame::FORMAT.to_le_bytes());
             let header = postcard::to_stdvec(header).map_err(io::Error::other)?;
-            frame::append(&mut head, frame::HEADER, &header);
+            frame::append(&mut head, &mut chain, frame::HEADER, &header);
             file.write_all(&head)
         };
         write(&mut file).map_err(io("write", &path))?;
-        Ok(Self { path, file, block: Encoder::default(), entries: 0, state: WriterState::Open })
+        let (block, state) = (Encoder::default(), WriterState::Open);
+        Ok(Self { path, file, chain, block, entries: 0, state })
     }
 
     /// Appends an entry. It is in the file when the block is full or after [`flush`](Self::flush).
@@ -95,7 +99,7 @@ impl StreamWriter {
     fn write(&mut self, kind: u8, payload: io::Result<Vec<u8>>) -> Result<(), HistoryError> {
         let written = payload.and_then(|payload| {
             let mut bytes = Vec::new();
-            frame::append(&mut bytes, kind, &payload);
+            frame::append(&mut bytes, &mut self.chain, kind, &payload);
             self.file.write_all(&bytes)
         });
         written.map_err(|source| {

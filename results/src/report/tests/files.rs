@@ -1,6 +1,7 @@
 //! What a report leaves on disk, and what is read back from a run's directory.
 
 use super::*;
+use crate::fixture::files::write_down;
 
 #[test]
 fn all_files_are_written_and_read_back() {
@@ -60,21 +61,6 @@ fn a_report_does_not_depend_on_how_its_history_is_divided() {
     assert_eq!(divided, whole);
 }
 
-/// Writes a trial down as a run would.
-fn write_down(trial: &TrialRecord, dir: &std::path::Path) {
-    std::fs::create_dir_all(dir).unwrap();
-    let mut log = EventLog::create(dir.join(trial::EVENTS)).unwrap();
-    trial.events.iter().for_each(|event| log.append(event).unwrap());
-    let environment = serde_json::to_vec(&trial.environment).unwrap();
-    std::fs::write(dir.join(trial::ENVIRONMENT), environment).unwrap();
-    for stream in History::collect(&*trial.history).unwrap().streams {
-        let history = dir.join(trial::HISTORY);
-        let mut writer = StreamWriter::create(&history, &stream.name, &stream.header).unwrap();
-        stream.entries.iter().for_each(|entry| writer.push(entry).unwrap());
-        writer.finish().unwrap();
-    }
-}
-
 #[test]
 fn a_run_s_directory_is_judged_as_it_was_recorded() {
     let dir = tempfile::tempdir().unwrap();
@@ -83,32 +69,43 @@ fn a_run_s_directory_is_judged_as_it_was_recorded() {
     assert!(Judged::of(run, &question).unwrap_err().to_string().contains("trial 2: cannot read"));
 
     let trials = [three_faults(1).trial(), three_faults(2).trial()];
-    trials.iter().for_each(|one| write_down(one, &trial::directory(run, one.number, 2)));
+    trials.iter().for_each(|one| drop(write_down(one, run, 2, &[])));
     let judged = Judged::of(run, &question).unwrap();
-    assert_eq!(judged.report, judge(&question, &trials));
+    let mut in_memory = judge(&question, &trials);
+    // Files are counted.
+    let compared = |check: &&mut Check| check.name == "record-intact";
+    in_memory.checks.iter_mut().find(compared).unwrap().examined = 18;
+    assert_eq!(judged.report, in_memory);
     judged.write(run).unwrap();
     assert!(run.join("report.json").is_file() && run.join("latency.hlog").is_file());
+    assert_eq!(
+        Judged::of(run, &question).unwrap().report,
+        judged.report,
+        "a report changes nothing"
+    );
 
-    // A client that was killed on purpose may have left half a block; one that was not may not.
-    let second = trial::directory(run, 2, 2);
-    let reads = second.join(trial::HISTORY).join("reads.kbh");
-    let whole = std::fs::read(&reads).unwrap();
-    std::fs::write(&reads, &whole[..whole.len() - 30]).unwrap();
-    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Unknown);
-    let (client, history_bytes) = ("reads".to_owned(), whole.len() as u64 - 30);
-    let killed = EventKind::ClientKilled { client, history_bytes };
-    let mut events = std::fs::read_to_string(second.join(trial::EVENTS)).unwrap();
-    events += &(serde_json::to_string(&Event { at: at(60.0), kind: killed }).unwrap() + "\n");
-    std::fs::write(second.join(trial::EVENTS), events).unwrap();
-    assert_eq!(Judged::of(run, &question).unwrap().report.verdict, Verdict::Valid);
-
-    std::fs::write(second.join(trial::ENVIRONMENT), "{").unwrap();
-    let damaged = Judged::of(run, &question).unwrap().report;
-    let told = |text: &str| damaged.problems.iter().any(|problem| problem.contains(text));
-    assert!(told("trial 2: ") && told("environment.json cannot be read"), "{:?}", damaged.problems);
-    std::fs::remove_dir_all(&second).unwrap();
+    std::fs::remove_dir_all(trial::directory(run, 2, 2)).unwrap();
     let missing = Judged::of(run, &question).unwrap().report;
     assert_eq!((missing.verdict, missing.trials), (Verdict::Unknown, 1));
+}
+
+#[test]
+fn a_client_that_was_killed_on_purpose_may_have_left_half_a_block() {
+    let judged = |told: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trial = three_faults(1).trial();
+        let whole = write_down(&trial, &dir.path().join("whole"), 1, &["reads"]);
+        let history_bytes = std::fs::metadata(whole.join("history/reads.kbh")).unwrap().len();
+        if told {
+            let kind = EventKind::ClientKilled { client: "reads".to_owned(), history_bytes };
+            trial.events.insert(30, Event { at: at(60.0), kind });
+        }
+        let run = dir.path().join("run");
+        write_down(&trial, &run, 1, &["reads"]);
+        Judged::of(&run, &fixture::question(1)).unwrap().report
+    };
+    assert_eq!(judged(true).verdict, Verdict::Valid);
+    assert_eq!(judged(false).verdict, Verdict::Unknown);
 }
 
 /// Keys that readers of `report.json` may count on.

@@ -1,0 +1,141 @@
+//! `manifest.json`: what belongs to the record of a trial. It is the last thing that a trial writes, when
+//! its last event is recorded; who reads the record compares (see [`integrity`](super::integrity)).
+//!
+//! Not listed are logs, and what is written later: reports, and what `kbench heal` does. The run's spec
+//! is older than the trial; its checksum is in the trial's first event.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::history::{StreamHeader, header_of, stream_path};
+use super::seal::{Checksum, SealChain};
+use super::trial::{ENVIRONMENT, EVENTS, HISTORY, LEDGER};
+
+/// Name of the file.
+pub const MANIFEST: &str = "manifest.json";
+
+/// The files of a trial's record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// They, by path.
+    pub files: Vec<ListedFile>,
+}
+
+/// A file as it was when its trial had ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedFile {
+    /// Where it is in the trial's directory.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Checksum of all of it.
+    pub checksum: Checksum,
+    /// Who wrote it, if it is a stream of the history; so that its reader knows what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamHeader>,
+}
+
+/// A manifest could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot {verb} {}, which belongs to the record: {source}; check the free space and the permissions there",
+    path.display()
+)]
+pub struct ManifestError {
+    verb: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Lists what is recorded in the trial's directory `dir`, and writes the list down there.
+///
+/// # Errors
+/// When a file cannot be read or the list not be written.
+pub fn write(dir: &Path) -> Result<(), ManifestError> {
+    let path = dir.join(MANIFEST);
+    let failed = |source| ManifestError { verb: "write", path: path.clone(), source };
+    let json = serde_json::to_string(&list(dir)?).map_err(|error| failed(error.into()))?;
+    // Whole or not at all: half a manifest would say that it was changed.
+    let fresh = dir.join(format!(".{MANIFEST}.tmp"));
+    fs::write(&fresh, SealChain::default().seal(&json)).map_err(failed)?;
+    fs::rename(&fresh, &path).map_err(failed)
+}
+
+/// What is recorded in the trial's directory `dir` now.
+fn list(dir: &Path) -> Result<Manifest, ManifestError> {
+    let mut paths: Vec<String> = [ENVIRONMENT, EVENTS, LEDGER]
+        .into_iter()
+        .filter(|name| dir.join(name).exists())
+        .map(str::to_owned)
+        .collect();
+    let history = dir.join(HISTORY);
+    let streams = streams(&history).map_err(|source| ManifestError {
+        verb: "list",
+        path: history.clone(),
+        source,
+    })?;
+    paths.extend(streams.iter().map(|name| stream_file(name)));
+    paths.sort();
+    let file = |name: String| {
+        let path = dir.join(&name);
+        let listed = Checksum::of_file(&path, u64::MAX);
+        let (checksum, bytes) =
+            listed.map_err(|source| ManifestError { verb: "read", path: path.clone(), source })?;
+        // Of one that was killed in the act there may be none.
+        let stream = stream_name(&name).and_then(|_| header_of(&path).ok());
+        Ok(ListedFile { path: name, bytes, checksum, stream })
+    };
+    Ok(Manifest { files: paths.into_iter().map(file).collect::<Result<_, _>>()? })
+}
+
+/// Names of the streams in a history's directory; none when there is no such directory.
+pub(super) fn streams(history: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(history) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut names = vec![];
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension() == stream_path(history, "any").extension() {
+            names.extend(path.file_stem().and_then(OsStr::to_str).map(str::to_owned));
+        }
+    }
+    Ok(names)
+}
+
+/// Where the stream `name` is in a trial's directory.
+pub(super) fn stream_file(name: &str) -> String {
+    stream_path(Path::new(HISTORY), name).display().to_string()
+}
+
+/// Name of the stream in the file `path` of a trial's directory; `None` when it holds none.
+pub(super) fn stream_name(path: &str) -> Option<&str> {
+    let path = Path::new(path);
+    let of_history = path.parent() == Some(Path::new(HISTORY));
+    path.file_stem().and_then(OsStr::to_str).filter(|_| of_history)
+}
+
+/// Reads the manifest of the trial's directory `dir`; `None` when there is none.
+///
+/// # Errors
+/// Why the one that is there cannot be read, in words that follow its name.
+pub(super) fn read(dir: &Path) -> Result<Option<Manifest>, String> {
+    let bytes = match fs::read(dir.join(MANIFEST)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    let line = bytes.strip_suffix(b"\n").unwrap_or_default();
+    let json = SealChain::default()
+        .open(line)
+        .map_err(|_| "is not as it was written: its seal does not match".to_owned())?;
+    let manifest = serde_json::from_slice(&json);
+    manifest.map(Some).map_err(|error| format!("is none of this version of kbench: {error}"))
+}
