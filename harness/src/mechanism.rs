@@ -2,7 +2,8 @@
 //!
 //! One file a mechanism. It knows the host that it acts on and what identifies the victim, and neither
 //! a cluster nor a plan; what it needs of a host it can try out there. Its first lines say how it is
-//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] compose them.
+//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] compose them. A new
+//! one is a file, its line of one of these two, and here what a host must have for it ([`probe`], [`cure`]).
 
 mod batch;
 pub mod clock;
@@ -62,6 +63,32 @@ pub async fn probe(
         | Capability::Cpu
         | Capability::Disk => Ok(()),
     }
+}
+
+/// What to do about a host on which `probe` fails; `None` of what needs no mechanism, and no attempt.
+pub fn cure(capability: Capability) -> Option<&'static str> {
+    Some(match capability {
+        Capability::Cut | Capability::Loss | Capability::Duplicate => {
+            "sudo apt-get install nftables, on a kernel with nf_tables"
+        }
+        Capability::Delay | Capability::Reorder => {
+            "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"
+        }
+        Capability::Rate => "sudo modprobe sch_tbf",
+        Capability::LinkDown => "sudo apt-get install iproute2",
+        Capability::Limits => "sudo apt-get install util-linux",
+        Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
+        Capability::Clock => "sudo apt-get install libfaketime",
+        Capability::Signal
+        | Capability::Start
+        | Capability::MoveLeaders
+        | Capability::ExpireSession
+        | Capability::Clients
+        | Capability::Workers
+        | Capability::Upgrade
+        | Capability::Cpu
+        | Capability::Disk => return None,
+    })
 }
 
 async fn probe_link(

@@ -178,8 +178,9 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
 struct OneProcess(Rc<dyn Host>);
 
 impl HostedProcesses for OneProcess {
-    fn subject(&self, _: &Process) -> Result<HostedProcess, HostError> {
+    fn subject(&self, process: &Process) -> Result<HostedProcess, HostError> {
         Ok(HostedProcess {
+            server: process.clone(),
             host: Rc::clone(&self.0),
             process: Some(ProcessIdentity {
                 boot_id: "b".into(),
