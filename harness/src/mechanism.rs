@@ -2,8 +2,8 @@
 //!
 //! One file a mechanism. It knows the host that it acts on and what identifies the victim, and neither
 //! a cluster nor a plan; what it needs of a host it can try out there. Its first lines say how it is
-//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] compose them. A new
-//! one is a file, its line of one of these two, and here what a host must have for it ([`probe`], [`cure`]).
+//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] are the ports. A new
+//! one that impairs processes is a file, and its lines here: what it makes, what a host must have for it.
 
 mod batch;
 pub mod clock;
@@ -25,9 +25,35 @@ mod unflushed;
 
 use std::path::Path;
 
+use faults::machine::Impairment;
 use faults::port::Capability;
 
 use crate::cluster::host::{Host, HostError};
+use machine::ProcessMechanism;
+
+/// What of kbench's own impairs processes, until it is told to end.
+#[derive(Default)]
+struct Residents {
+    throttles: cpu::Throttles,
+    tracers: syscalls::Tracers,
+}
+
+impl Residents {
+    /// What makes an impairment of a process.
+    fn mechanism(&self, impairment: &Impairment) -> Box<dyn ProcessMechanism + '_> {
+        let Self { throttles, tracers } = self;
+        match *impairment {
+            Impairment::NoDescriptors => Box::new(limits::Resource::Descriptors),
+            Impairment::NoMemory => Box::new(limits::Resource::Memory),
+            Impairment::SlowCpu { percent } => Box::new(cpu::SlowProcess { percent, throttles }),
+            Impairment::FullDisk => Box::new(disk::NoSpace),
+            Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
+                Box::new(syscalls::TamperedCalls { impairment: *impairment, tracers })
+            }
+            Impairment::Clock { ahead_s } => Box::new(clock::ClockJump { ahead_s }),
+        }
+    }
+}
 
 /// Whether a host lets faults do what needs a mechanism: tried out on it, in nobody's way and with nothing
 /// left behind. What needs none can be done everywhere. `kbench` is our own binary, as the host finds it.

@@ -1,4 +1,4 @@
-//! Faults of a process's machine, once for every backend: which mechanism makes what.
+//! Faults of a process's machine, once for every backend.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,12 +8,8 @@ use faults::machine::{Before, Impairment, Observation};
 use faults::port::{Lost, Machine, PortError, Process};
 use results::record::event::Role;
 
-use super::clock::{ClockJump, Faketime};
-use super::cpu::{SlowProcess, Throttles};
-use super::disk::NoSpace;
-use super::limits::Resource;
-use super::syscalls::{TamperedCalls, Tracers};
-use super::unflushed;
+use super::clock::Faketime;
+use super::{Residents, unflushed};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 
 /// A mechanism that impairs processes in one way.
@@ -65,31 +61,13 @@ pub trait HostedProcesses {
 /// The machines of a cluster, as faults act on them.
 pub struct ClusterMachine {
     subjects: Rc<dyn HostedProcesses>,
-    throttles: Throttles,
-    tracers: Tracers,
+    residents: Residents,
 }
 
 impl ClusterMachine {
     /// The machines of these processes.
     pub fn new(subjects: Rc<dyn HostedProcesses>) -> Self {
-        Self { subjects, throttles: Throttles::default(), tracers: Tracers::default() }
-    }
-
-    /// What makes an impairment.
-    fn mechanism(&self, impairment: &Impairment) -> Box<dyn ProcessMechanism + '_> {
-        let tracers = &self.tracers;
-        match *impairment {
-            Impairment::NoDescriptors => Box::new(Resource::Descriptors),
-            Impairment::NoMemory => Box::new(Resource::Memory),
-            Impairment::SlowCpu { percent } => {
-                Box::new(SlowProcess { percent, throttles: &self.throttles })
-            }
-            Impairment::FullDisk => Box::new(NoSpace),
-            impairment @ (Impairment::ReadOnlyDisk
-            | Impairment::FailingFsync
-            | Impairment::SlowDisk { .. }) => Box::new(TamperedCalls { impairment, tracers }),
-            Impairment::Clock { ahead_s } => Box::new(ClockJump { ahead_s }),
-        }
+        Self { subjects, residents: Residents::default() }
     }
 }
 
@@ -102,14 +80,14 @@ impl Machine for ClusterMachine {
     ) -> Result<Before, PortError> {
         let failed = |error| failed("look at", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
-        self.mechanism(impairment).before(&on).await.map_err(failed)
+        self.residents.mechanism(impairment).before(&on).await.map_err(failed)
     }
 
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let failed = |error| failed("impair", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
         on.running().map_err(failed)?;
-        self.mechanism(impairment).impair(&on).await.map_err(failed)
+        self.residents.mechanism(impairment).impair(&on).await.map_err(failed)
     }
 
     async fn repair(
@@ -120,7 +98,7 @@ impl Machine for ClusterMachine {
     ) -> Result<(), PortError> {
         let failed = |error| failed("repair", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
-        self.mechanism(impairment).repair(&on, before).await.map_err(failed)
+        self.residents.mechanism(impairment).repair(&on, before).await.map_err(failed)
     }
 
     async fn impaired(
@@ -130,7 +108,7 @@ impl Machine for ClusterMachine {
     ) -> Result<Observation, PortError> {
         let failed = |error| failed("look at", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
-        match self.mechanism(impairment).observe(&on).await {
+        match self.residents.mechanism(impairment).observe(&on).await {
             // It may have ended just now.
             Err(error) if error.kind() == ErrorKind::Gone => {
                 Ok(Observation { line: "it has ended".to_owned(), in_force: false })
