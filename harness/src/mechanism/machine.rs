@@ -1,11 +1,13 @@
 //! Faults of a process's machine, once for every backend.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use faults::fault::Fault as _;
 use faults::machine::{Before, Impairment, Observation};
-use faults::port::{Lost, Machine, PortError, Process};
+use faults::port::{Capability, Lost, Machine, PortError, Process, Subject};
 use results::record::event::Role;
 
 use super::clock::Faketime;
@@ -61,13 +63,28 @@ pub trait HostedProcesses {
 /// The machines of a cluster, as faults act on them.
 pub struct ClusterMachine {
     subjects: Rc<dyn HostedProcesses>,
+    claimed: BTreeSet<Capability>,
     residents: Residents,
 }
 
 impl ClusterMachine {
-    /// The machines of these processes.
-    pub fn new(subjects: Rc<dyn HostedProcesses>) -> Self {
-        Self { subjects, residents: Residents::default() }
+    /// The machines of these processes. What the cluster does not claim is refused.
+    pub fn new(subjects: Rc<dyn HostedProcesses>, claimed: BTreeSet<Capability>) -> Self {
+        Self { subjects, claimed, residents: Residents::default() }
+    }
+
+    /// A process that may be acted on, for which the cluster must have these capabilities.
+    fn subject(&self, process: &Process, needs: &[Capability]) -> Result<HostedProcess, HostError> {
+        let on = self.subjects.subject(process)?;
+        let of_machines = |need: &&Capability| need.subject() == Subject::Machine;
+        match needs.iter().filter(of_machines).find(|need| !self.claimed.contains(need)) {
+            None => Ok(on),
+            Some(lacking) => {
+                let what = format!("be acted on by {lacking}");
+                let why = "the cluster does not claim it";
+                Err(HostError::new(ErrorKind::Unsupported, on.host.name(), what, why))
+            }
+        }
     }
 }
 
@@ -79,13 +96,13 @@ impl Machine for ClusterMachine {
         impairment: &Impairment,
     ) -> Result<Before, PortError> {
         let failed = |error| failed("look at", process, impairment, error);
-        let on = self.subjects.subject(process).map_err(failed)?;
+        let on = self.subject(process, impairment.needs()).map_err(failed)?;
         self.residents.mechanism(impairment).before(&on).await.map_err(failed)
     }
 
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let failed = |error| failed("impair", process, impairment, error);
-        let on = self.subjects.subject(process).map_err(failed)?;
+        let on = self.subject(process, impairment.needs()).map_err(failed)?;
         on.running().map_err(failed)?;
         self.residents.mechanism(impairment).impair(&on).await.map_err(failed)
     }
@@ -118,7 +135,7 @@ impl Machine for ClusterMachine {
     }
 
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
-        let subject = self.subjects.subject(process)?;
+        let subject = self.subject(process, &[Capability::Disk])?;
         let what = || format!("{process} cannot lose what it did not flush");
         let why = match (process.role, &subject.process) {
             (Role::Broker, None) => {
@@ -155,3 +172,6 @@ impl HostedProcess {
         HostError::other(self.host.name(), "give back what was before", why)
     }
 }
+
+#[cfg(test)]
+mod tests;
