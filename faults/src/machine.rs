@@ -39,19 +39,6 @@ pub enum Impairment {
     },
 }
 
-impl Impairment {
-    /// Whether a server gives up on account of it. A broker does so as soon as its only log
-    /// directory fails, and it writes a checkpoint there every 5 s.
-    pub fn is_fatal(&self) -> bool {
-        match self {
-            Self::NoDescriptors | Self::FullDisk | Self::ReadOnlyDisk | Self::FailingFsync => true,
-            Self::NoMemory | Self::SlowCpu { .. } | Self::SlowDisk { .. } | Self::Clock { .. } => {
-                false
-            }
-        }
-    }
-}
-
 impl fmt::Display for Impairment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

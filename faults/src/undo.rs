@@ -11,6 +11,7 @@
 mod assignment;
 mod carry_out;
 mod script;
+pub(crate) mod shell;
 
 use std::collections::BTreeSet;
 use std::fmt;

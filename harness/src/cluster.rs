@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod host;
 pub mod local;
+pub mod port;
 pub mod servers;
 
 use std::collections::BTreeSet;

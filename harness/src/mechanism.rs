@@ -2,7 +2,8 @@
 //!
 //! One file a mechanism. It knows the host that it acts on and what identifies the victim, and neither
 //! a cluster nor a plan; what it needs of a host it can try out there. Its first lines say how it is
-//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] compose them.
+//! undone without kbench, or what of kbench's own it needs. [`network`] and [`machine`] are the ports. A new
+//! one that impairs processes is a file, and its lines here: what it makes, what a host must have for it.
 
 mod batch;
 pub mod clock;
@@ -24,9 +25,35 @@ mod unflushed;
 
 use std::path::Path;
 
+use faults::machine::Impairment;
 use faults::port::Capability;
 
 use crate::cluster::host::{Host, HostError};
+use machine::ProcessMechanism;
+
+/// What of kbench's own impairs processes, until it is told to end.
+#[derive(Default)]
+struct Residents {
+    throttles: cpu::Throttles,
+    tracers: syscalls::Tracers,
+}
+
+impl Residents {
+    /// What makes an impairment of a process.
+    fn mechanism(&self, impairment: &Impairment) -> Box<dyn ProcessMechanism + '_> {
+        let Self { throttles, tracers } = self;
+        match *impairment {
+            Impairment::NoDescriptors => Box::new(limits::Resource::Descriptors),
+            Impairment::NoMemory => Box::new(limits::Resource::Memory),
+            Impairment::SlowCpu { percent } => Box::new(cpu::SlowProcess { percent, throttles }),
+            Impairment::FullDisk => Box::new(disk::NoSpace),
+            Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
+                Box::new(syscalls::TamperedCalls { impairment: *impairment, tracers })
+            }
+            Impairment::Clock { ahead_s } => Box::new(clock::ClockJump { ahead_s }),
+        }
+    }
+}
 
 /// Whether a host lets faults do what needs a mechanism: tried out on it, in nobody's way and with nothing
 /// left behind. What needs none can be done everywhere. `kbench` is our own binary, as the host finds it.
@@ -62,6 +89,32 @@ pub async fn probe(
         | Capability::Cpu
         | Capability::Disk => Ok(()),
     }
+}
+
+/// What to do about a host on which `probe` fails; `None` of what needs no mechanism, and no attempt.
+pub fn cure(capability: Capability) -> Option<&'static str> {
+    Some(match capability {
+        Capability::Cut | Capability::Loss | Capability::Duplicate => {
+            "sudo apt-get install nftables, on a kernel with nf_tables"
+        }
+        Capability::Delay | Capability::Reorder => {
+            "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"
+        }
+        Capability::Rate => "sudo modprobe sch_tbf",
+        Capability::LinkDown => "sudo apt-get install iproute2",
+        Capability::Limits => "sudo apt-get install util-linux",
+        Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
+        Capability::Clock => "sudo apt-get install libfaketime",
+        Capability::Signal
+        | Capability::Start
+        | Capability::MoveLeaders
+        | Capability::ExpireSession
+        | Capability::Clients
+        | Capability::Workers
+        | Capability::Upgrade
+        | Capability::Cpu
+        | Capability::Disk => return None,
+    })
 }
 
 async fn probe_link(

@@ -17,7 +17,7 @@ mod zookeeper;
 
 use std::sync::Arc;
 
-use faults::port::View;
+use faults::port::{ErrorKind, PortError, View};
 
 use crate::membership::Membership;
 use crate::recorder::Recorder;
@@ -41,6 +41,21 @@ pub trait Observer {
 
     /// The cluster as it was seen last; milliseconds old while [`Observer::sees`].
     fn view(&self) -> View;
+
+    /// The cluster as it is now.
+    ///
+    /// # Errors
+    /// `Unreachable` while the view does not follow it: what was seen last is no answer.
+    fn sees_now(&self) -> Result<View, PortError> {
+        // Before and after, or the view may be the one of a session that is lost or only begins.
+        let seen = self.sees();
+        let view = self.view();
+        if seen && self.sees() {
+            return Ok(view);
+        }
+        let lost = "the observer has no session with ZooKeeper: nobody sees the cluster";
+        Err(PortError::new(ErrorKind::Unreachable, lost))
+    }
 
     /// Asks the brokers for their metadata from now on: their topics exist.
     fn watch_metadata(&self);

@@ -1,6 +1,7 @@
 //! What a case works with: the backend, whom to strike, the ledger, and words for what was seen.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -34,25 +35,26 @@ const ENSEMBLE: usize = 3;
 
 /// Whom cases strike, as far as that is decided once for all of them.
 pub(super) struct Chosen {
-    /// A ZooKeeper server that follows: without it, the ensemble has its quorum and its leader.
-    pub(super) follower: Option<Process>,
+    /// A ZooKeeper server: without it, the ensemble has its quorum and its leader, where brokers need them.
+    pub(super) zookeeper: Option<Process>,
     /// Another one, that no case strikes.
     pub(super) spared: Option<Process>,
 }
 
 impl Chosen {
     pub(super) async fn of(ports: Ports<'_>) -> Result<Self, NotPassed> {
-        let none = Self { follower: None, spared: None };
-        let (Ok(servers), Ok(metadata)) = (ports.servers(), ports.metadata()) else {
-            return Ok(none);
+        let Ok(servers) = ports.servers() else {
+            return Ok(Self { zookeeper: None, spared: None });
         };
-        let modes = metadata.zookeeper_modes().await?;
-        let mut ensemble: Vec<_> = of_role(servers, Role::Zookeeper);
-        if ensemble.len() < ENSEMBLE {
-            return Ok(none);
+        let mut ensemble = of_role(servers, Role::Zookeeper);
+        if !of_role(servers, Role::Broker).is_empty() {
+            let modes = match ports.metadata() {
+                Ok(metadata) if ensemble.len() >= ENSEMBLE => metadata.zookeeper_modes().await?,
+                _ => BTreeMap::new(),
+            };
+            ensemble.retain(|server| modes.get(&server.id) == Some(&ZkMode::Follower));
         }
-        ensemble.retain(|server| modes.get(&server.id) == Some(&ZkMode::Follower));
-        Ok(Self { follower: ensemble.pop(), spared: ensemble.pop() })
+        Ok(Self { zookeeper: ensemble.pop(), spared: ensemble.pop() })
     }
 }
 
@@ -92,8 +94,8 @@ impl<'a> Bench<'a> {
 
     /// A server process whose end costs least time: no ZooKeeper session outlives a ZooKeeper server.
     pub(super) async fn server(&self) -> Result<Process, NotPassed> {
-        match &self.chosen.follower {
-            Some(follower) => Ok(follower.clone()),
+        match &self.chosen.zookeeper {
+            Some(server) => Ok(server.clone()),
             None => self.broker().await,
         }
     }
@@ -152,15 +154,27 @@ impl<'a> Bench<'a> {
         fault: &FaultSpec,
         on: &[Process],
     ) -> Result<Planned, NotPassed> {
+        Ok(self.try_to_plan(fault, on).await??)
+    }
+
+    /// The same; what the cluster answers when it cannot say how the fault is undone.
+    pub(super) async fn try_to_plan(
+        &self,
+        fault: &FaultSpec,
+        on: &[Process],
+    ) -> Result<Result<Planned, PortError>, NotPassed> {
         let mut victims = vec![];
         for process in on {
             victims.push(self.victim(process).await?);
         }
         let tag = self.tag();
         let on = Context { victims: &victims, ports: self.ports(), tag: &tag, undos: &[] };
-        let undos = fault.fault().undo(on).await?;
+        let undos = match fault.fault().undo(on).await {
+            Ok(undos) => undos,
+            Err(error) => return Ok(Err(error)),
+        };
         self.ledger.borrow_mut().plan(&tag, self.case, RunTime(0), &undos)?;
-        Ok(Planned { victims, tag, undos })
+        Ok(Ok(Planned { victims, tag, undos }))
     }
 
     /// A name that nothing else has.

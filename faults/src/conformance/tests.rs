@@ -11,9 +11,13 @@ async fn examine(world: &World) -> Vec<CaseResult> {
 }
 
 async fn try_to_examine(world: &World) -> Result<Vec<CaseResult>, String> {
+    try_through(world, world.ports()).await
+}
+
+async fn try_through(world: &World, ports: Ports<'_>) -> Result<Vec<CaseResult>, String> {
     let all = Capability::ALL.into_iter();
     let backend = Backend {
-        ports: world.ports(),
+        ports,
         capabilities: all.filter(|one| !world.lacks.contains(one)).collect(),
         other_version: Some(VERSIONS[1].to_owned()),
     };
@@ -56,6 +60,79 @@ async fn what_it_lacks_it_refuses_and_the_rest_still_works() {
             let refused = results.iter().find(|result| result.name.ends_with(&refused)).unwrap();
             assert_eq!(refused.outcome, CaseOutcome::Passed, "{}", refused.name);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_has_no_port_for_is_not_asked_and_the_rest_still_works() {
+    use Subject::{Clients, Machine, Network};
+    for subject in [Network, Machine, Clients] {
+        let mut world = World::new();
+        world.lacks = Capability::ALL.into_iter().filter(|one| one.subject() == subject).collect();
+        let mut ports = world.ports();
+        match subject {
+            Network => ports.network = None,
+            Machine => ports.machine = None,
+            _ => ports.clients = None,
+        }
+        let results = try_through(&world, ports).await.unwrap();
+        assert_eq!(failures(&results), [""; 0], "without {subject}");
+        let hidden = not_applicable(&results);
+        let without = format!("{subject}: ");
+        let of_others = [Network, Machine, Clients, Subject::Servers, Subject::Metadata];
+        for of in of_others.into_iter().filter(|of| *of != subject) {
+            let passed = |result: &&CaseResult| {
+                result.name.starts_with(of.as_str()) && result.outcome == CaseOutcome::Passed
+            };
+            assert!(results.iter().any(|result| passed(&result)), "{of} without {subject}");
+        }
+        assert!(hidden.iter().any(|name| name.starts_with(&without)), "{subject}: {hidden:?}");
+    }
+}
+
+/// The ports of a cluster that nobody follows, and without a load.
+fn servers_and_machines(world: &World) -> Ports<'_> {
+    Ports { servers: Some(world), machine: Some(world), ..Ports::default() }
+}
+
+/// A cluster without brokers, which can do this much.
+fn ensemble() -> World {
+    use Capability::{Cpu, Limits, Signal, Start};
+    let mut world = World::without_brokers();
+    let can = [Signal, Start, Limits, Cpu];
+    world.lacks = Capability::ALL.into_iter().filter(|one| !can.contains(one)).collect();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_are_examined_without_brokers_and_metadata() {
+    let world = ensemble();
+    let results = try_through(&world, servers_and_machines(&world)).await.unwrap();
+    assert_eq!(failures(&results), [""; 0]);
+    for what in [
+        "is listed once",
+        "does not exist",
+        "has not ended at the limit",
+        "is stopped",
+        "is killed",
+        "is to end",
+        "never struck",
+        "nothing is withheld",
+        "has ended is not impaired",
+        "kill is undone",
+        "terminate is undone",
+        "pause is undone",
+        "no-descriptors is undone",
+        "disk, which is not claimed",
+    ] {
+        let case = results.iter().find(|result| result.name.contains(what)).unwrap();
+        assert_eq!(case.outcome, CaseOutcome::Passed, "{}", case.name);
+    }
+    for verb in ["signal ", "resume ", "start ", "impair "] {
+        let mut broken = ensemble();
+        broken.idle = Some(verb);
+        let results = try_through(&broken, servers_and_machines(&broken)).await.unwrap();
+        assert!(!failures(&results).is_empty(), "{verb}");
     }
 }
 

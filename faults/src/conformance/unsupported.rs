@@ -14,9 +14,11 @@ pub(super) fn cases(backend: &Backend<'_>) -> Vec<Case> {
 }
 
 fn case(capability: Capability) -> Case {
-    // The servers are always there to be looked at; the port of the capability may be absent.
     let what = format!("{capability}, which is not claimed, is refused");
-    Case::new(Subject::Servers, what, &[], move |bench| refused(bench, capability).boxed_local())
+    // Without that port nobody could ask.
+    Case::new(capability.subject(), what, &[], move |bench| {
+        refused(bench, capability).boxed_local()
+    })
 }
 
 async fn refused(bench: &Bench<'_>, capability: Capability) -> Checked {
@@ -24,12 +26,18 @@ async fn refused(bench: &Bench<'_>, capability: Capability) -> Checked {
     for fault in FaultSpec::ALL.iter().filter(|fault| first_is(fault, capability)) {
         let on = match fault.fault().effect().is_of_clients() {
             true => vec![],
+            false if capability.subject() == Subject::Machine => vec![bench.server().await?],
             false => vec![bench.broker().await?],
         };
-        let planned = bench.plan(fault, &on).await?;
-        let answer = attempt(bench, &planned, fault, capability).await?;
-        wants_error(ErrorKind::Unsupported, fault.fault().name(), answer)?;
-        planned.undos.iter().try_for_each(|undo| bench.strike_off(undo))?;
+        let name = fault.fault().name();
+        match bench.try_to_plan(fault, &on).await? {
+            Ok(planned) => {
+                let answer = attempt(bench, &planned, fault, capability).await?;
+                wants_error(ErrorKind::Unsupported, name, answer)?;
+                planned.undos.iter().try_for_each(|undo| bench.strike_off(undo))?;
+            }
+            Err(refused) => wants_error::<()>(ErrorKind::Unsupported, name, Err(refused))?,
+        }
     }
     before.still_is(bench.backend).await
 }

@@ -9,9 +9,9 @@ use results::record::event::{Detection, Effect, Risk, Takes};
 
 use super::{Context, Fault};
 use crate::evidence::Evidence;
-use crate::machine::{Impairment, Observation};
-use crate::port::{Capability, PortError, Ports, Process};
-use crate::undo::Undo;
+use crate::machine::{Before, Impairment, Observation};
+use crate::port::{Capability, PortError, Ports, Process, ProcessIdentity};
+use crate::undo::{Undo, shell};
 
 /// What an impairment does shows when the process next asks for what it lacks: at the latest when a broker
 /// writes its checkpoints, every 5 s.
@@ -29,52 +29,138 @@ pub(super) const SLOW_CPU: Impairment = Impairment::SlowCpu { percent: 20 };
 /// One for lists.
 pub(super) const CLOCK: Impairment = Impairment::Clock { ahead_s: 3600 };
 
+/// What the catalogue says of an impairment.
+struct ImpairmentEntry {
+    name: &'static str,
+    summary: &'static str,
+    needs: &'static [Capability],
+    takes: Takes,
+}
+
+impl Impairment {
+    fn entry(&self) -> ImpairmentEntry {
+        use Capability::{Clock, Cpu, Disk, Limits, Start, Syscalls};
+        let entry = |name, summary, needs, takes| ImpairmentEntry { name, summary, needs, takes };
+        match self {
+            Self::NoDescriptors => entry(
+                "no-descriptors",
+                "Processes can open no file and accept no connection any more.",
+                &[Limits, Start],
+                Takes::ProcessesInTime,
+            ),
+            Self::NoMemory => entry(
+                "no-memory",
+                "Processes get no more memory from the kernel.",
+                &[Limits, Start],
+                Takes::PerhapsProcesses,
+            ),
+            Self::SlowCpu { .. } => entry(
+                "slow-cpu",
+                "Processes may run for a part of each 100 ms only.",
+                &[Cpu],
+                Takes::Nothing,
+            ),
+            Self::FullDisk => entry(
+                "full-disk",
+                "No space is left on the disks that processes have their data on.",
+                &[Disk, Start],
+                Takes::ProcessesInTime,
+            ),
+            Self::ReadOnlyDisk => entry(
+                "read-only-disk",
+                "Writing to logs fails, as on a disk that became read-only.",
+                &[Syscalls, Start],
+                Takes::ProcessesInTime,
+            ),
+            Self::FailingFsync => entry(
+                "failing-fsync",
+                "fsync fails with an I/O error.",
+                &[Syscalls, Start],
+                Takes::ProcessesInTime,
+            ),
+            Self::SlowDisk { .. } => entry(
+                "slow-disk",
+                "Writes to logs and fsync take longer by a given time.",
+                &[Syscalls],
+                Takes::Nothing,
+            ),
+            Self::Clock { .. } => entry(
+                "clock",
+                "The wall clock of processes jumps ahead or back.",
+                &[Clock],
+                Takes::Nothing,
+            ),
+        }
+    }
+
+    /// Whether a server gives up on account of it. A broker does so as soon as its only log
+    /// directory fails, and it writes a checkpoint there every 5 s.
+    pub fn is_fatal(&self) -> bool {
+        self.entry().takes == Takes::ProcessesInTime
+    }
+
+    /// What a host carries out alone to take it off a process, and to give back what was before.
+    pub(crate) fn repair_script(&self, process: &ProcessIdentity, before: &Before) -> String {
+        let pid = process.pid;
+        match (self, before) {
+            (Self::NoDescriptors, Before::Limit { soft }) => {
+                shell::on_process(process, &set_limit(pid, "nofile", *soft))
+            }
+            (Self::NoMemory, Before::Limit { soft }) => {
+                shell::on_process(process, &set_limit(pid, "as", *soft))
+            }
+            (Self::FullDisk, Before::Disk { mount, bytes }) => {
+                format!("mount -o remount,size={bytes} {}\n", shell::quoted_path(mount))
+            }
+            (Self::Clock { .. }, Before::Clock { file }) => {
+                let file = shell::quoted_path(file);
+                format!("printf '+0\\n' > {file}.next && mv {file}.next {file}\n")
+            }
+            // Whoever stops it in turn ends with kbench, and may have left it stopped.
+            (Self::SlowCpu { .. }, _) => shell::on_process(process, &shell::resume(process)),
+            // The tracer ends with kbench; one that did not is told to let go.
+            (Self::ReadOnlyDisk | Self::FailingFsync | Self::SlowDisk { .. }, _) => {
+                shell::on_process(process, &detach_tracers(pid))
+            }
+            // Nothing was changed.
+            (Self::NoDescriptors | Self::NoMemory | Self::FullDisk | Self::Clock { .. }, _) => {
+                String::new()
+            }
+        }
+    }
+}
+
+fn set_limit(pid: i32, option: &str, soft: Option<u64>) -> String {
+    let soft = soft.map_or("unlimited".to_owned(), |soft| soft.to_string());
+    format!("prlimit --pid={pid} --{option}={soft}:\n")
+}
+
+fn detach_tracers(pid: i32) -> String {
+    format!(
+        "for tracer in $(sed -n 's/^TracerPid:[^1-9]*//p' /proc/{pid}/task/*/status | sort -u); do\n\
+         [ \"$(cat /proc/$tracer/comm)\" = strace ] && kill \"$tracer\"\ndone\n"
+    )
+}
+
 #[async_trait(?Send)]
 impl Fault for Impairment {
     fn name(&self) -> &'static str {
-        match self {
-            Self::NoDescriptors => "no-descriptors",
-            Self::NoMemory => "no-memory",
-            Self::SlowCpu { .. } => "slow-cpu",
-            Self::FullDisk => "full-disk",
-            Self::ReadOnlyDisk => "read-only-disk",
-            Self::FailingFsync => "failing-fsync",
-            Self::SlowDisk { .. } => "slow-disk",
-            Self::Clock { .. } => "clock",
-        }
+        self.entry().name
     }
 
     fn summary(&self) -> &'static str {
-        match self {
-            Self::NoDescriptors => "Processes can open no file and accept no connection any more.",
-            Self::NoMemory => "Processes get no more memory from the kernel.",
-            Self::SlowCpu { .. } => "Processes may run for a part of each 100 ms only.",
-            Self::FullDisk => "No space is left on the disks that processes have their data on.",
-            Self::ReadOnlyDisk => "Writing to logs fails, as on a disk that became read-only.",
-            Self::FailingFsync => "fsync fails with an I/O error.",
-            Self::SlowDisk { .. } => "Writes to logs and fsync take longer by a given time.",
-            Self::Clock { .. } => "The wall clock of processes jumps ahead or back.",
-        }
+        self.entry().summary
     }
 
     fn needs(&self) -> &'static [Capability] {
-        match self {
-            Self::NoDescriptors | Self::NoMemory => &[Capability::Limits, Capability::Start],
-            Self::SlowCpu { .. } => &[Capability::Cpu],
-            Self::FullDisk => &[Capability::Disk, Capability::Start],
-            Self::ReadOnlyDisk | Self::FailingFsync => &[Capability::Syscalls, Capability::Start],
-            Self::SlowDisk { .. } => &[Capability::Syscalls],
-            Self::Clock { .. } => &[Capability::Clock],
-        }
+        self.entry().needs
     }
 
     fn effect(&self) -> Effect {
-        let takes = match self {
-            Self::NoMemory => Takes::PerhapsProcesses,
-            fatal if fatal.is_fatal() => Takes::ProcessesInTime,
-            _ => return Effect::NONE,
-        };
-        Effect { takes, detection: Detection::SessionExpiry, risk: Risk::Process }
+        match self.entry().takes {
+            Takes::Nothing => Effect::NONE,
+            takes => Effect { takes, detection: Detection::SessionExpiry, risk: Risk::Process },
+        }
     }
 
     async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {

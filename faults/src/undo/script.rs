@@ -5,12 +5,11 @@
 //! idempotent as the undo. What it does to a process it does to the very one that was struck.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::Undo;
+use super::shell::{on_process, quoted, quoted_path, resume, unless_runs};
 use crate::degrade::{Condition, Degradation};
-use crate::machine::{Before, Impairment};
-use crate::port::{LinkEnds, ProcessIdentity, Starter};
+use crate::port::{LinkEnds, Starter};
 use crate::tag::Tag;
 
 /// How an undo is carried out when the kbench that owes it is gone.
@@ -50,7 +49,7 @@ impl Undo {
                 on_hosts(links.iter().map(|link| (&link.node, restore(degradation, link))))
             }
             Self::Repair { process, identity, impairment, before, starter } => {
-                let mut text = repair(identity, impairment, before);
+                let mut text = impairment.repair_script(identity, before);
                 if impairment.is_fatal() {
                     match start(starter) {
                         Ok(start) => text.push_str(&unless_runs(identity, &start)),
@@ -112,29 +111,6 @@ fn delete_discipline(interface: &str, handle: u16) -> String {
     )
 }
 
-/// `text`, if the process runs that was struck: pids are used again.
-fn on_process(process: &ProcessIdentity, text: &str) -> String {
-    format!("if {}; then\n{text}fi\n", runs(process))
-}
-
-fn unless_runs(process: &ProcessIdentity, text: &str) -> String {
-    format!("if ! {{ {}; }}; then\n{text}fi\n", runs(process))
-}
-
-/// Whether the process runs: field 22 of its state, behind the name in brackets.
-fn runs(process: &ProcessIdentity) -> String {
-    let ProcessIdentity { boot_id, pid, started_ticks, .. } = process;
-    format!(
-        "[ \"$(cat /proc/sys/kernel/random/boot_id)\" = {} ] &&\n   \
-         [ \"$(sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -d ' ' -f 20)\" = {started_ticks} ]",
-        quoted(boot_id)
-    )
-}
-
-fn resume(process: &ProcessIdentity) -> String {
-    format!("kill -CONT {}\n", process.pid)
-}
-
 /// The command that starts a process that has ended, or who does it where no host can.
 fn start(starter: &Starter) -> Result<String, Script> {
     match starter {
@@ -150,59 +126,6 @@ fn start(starter: &Starter) -> Result<String, Script> {
     }
 }
 
-fn repair(process: &ProcessIdentity, impairment: &Impairment, before: &Before) -> String {
-    let pid = process.pid;
-    match (impairment, before) {
-        (Impairment::NoDescriptors, Before::Limit { soft }) => {
-            on_process(process, &set_limit(pid, "nofile", *soft))
-        }
-        (Impairment::NoMemory, Before::Limit { soft }) => {
-            on_process(process, &set_limit(pid, "as", *soft))
-        }
-        (Impairment::FullDisk, Before::Disk { mount, bytes }) => {
-            format!("mount -o remount,size={bytes} {}\n", quoted_path(mount))
-        }
-        (Impairment::Clock { .. }, Before::Clock { file }) => {
-            let file = quoted_path(file);
-            format!("printf '+0\\n' > {file}.next && mv {file}.next {file}\n")
-        }
-        // Whoever stops it in turn ends with kbench, and may have left it stopped.
-        (Impairment::SlowCpu { .. }, _) => on_process(process, &resume(process)),
-        // The tracer ends with kbench; one that did not is told to let go.
-        (Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. }, _) => {
-            on_process(
-                process,
-                &format!(
-                    "for tracer in $(sed -n 's/^TracerPid:[^1-9]*//p' /proc/{pid}/task/*/status | sort -u); do\n\
-                 [ \"$(cat /proc/$tracer/comm)\" = strace ] && kill \"$tracer\"\ndone\n"
-                ),
-            )
-        }
-        // Nothing was changed.
-        (
-            Impairment::NoDescriptors
-            | Impairment::NoMemory
-            | Impairment::FullDisk
-            | Impairment::Clock { .. },
-            _,
-        ) => String::new(),
-    }
-}
-
-fn set_limit(pid: i32, option: &str, soft: Option<u64>) -> String {
-    let soft = soft.map_or("unlimited".to_owned(), |soft| soft.to_string());
-    format!("prlimit --pid={pid} --{option}={soft}:\n")
-}
-
-/// A word of a script, whatever is in it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::CommandExt as _;
@@ -211,7 +134,8 @@ mod tests {
     use results::record::event::Role;
 
     use super::*;
-    use crate::port::{Process, Signal};
+    use crate::machine::{Before, Impairment};
+    use crate::port::{Process, ProcessIdentity, Signal};
 
     /// Carries a script out, and again: it is idempotent.
     fn carry_out(undo: &Undo) {

@@ -103,8 +103,8 @@ impl LocalCluster {
         // What faults need is started while the JVMs do, so that it costs no time.
         let faults = async { faulty.prepare(&needs).await.map_err(no_network) };
         try_join(servers.start_all(), faults).await?;
-        let subjects = Rc::clone(&servers);
-        Ok(Self { mode, servers, network: faulty, machine: ClusterMachine::new(subjects) })
+        let machine = ClusterMachine::new(servers.clone(), capability::of_mode(mode));
+        Ok(Self { mode, servers, network: faulty, machine })
     }
 
     /// Takes up a cluster that runs already, in whose sandbox this process is: its servers stay their
@@ -120,8 +120,8 @@ impl LocalCluster {
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
-        let subjects = Rc::clone(&servers);
-        Ok(Self { mode, servers, network, machine: ClusterMachine::new(subjects) })
+        let machine = ClusterMachine::new(servers.clone(), capability::of_mode(mode));
+        Ok(Self { mode, servers, network, machine })
     }
 }
 

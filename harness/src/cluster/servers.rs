@@ -1,5 +1,5 @@
 //! The server processes of a cluster, as a backend has them. The port of the same subject is made from
-//! these and from what ZooKeeper says (`trial`).
+//! these and from what ZooKeeper says ([`ClusterServers`](super::port::ClusterServers)).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

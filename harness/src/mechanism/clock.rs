@@ -7,10 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use faults::machine::Observation;
+use async_trait::async_trait;
+use faults::machine::{Before, Observation};
 use procfs::FromRead as _;
 use procfs::process::{MMapPath, MemoryMaps};
 
+use super::machine::{HostedProcess, ProcessMechanism};
 use crate::cluster::host::{Command, ErrorKind, Host, HostError, ProcessIdentity};
 
 /// By how much a clock may seem off that is right: the second that has just passed.
@@ -58,6 +60,47 @@ impl Faketime {
     }
 }
 
+/// The wall clock of a process is wrong.
+pub(super) struct ClockJump {
+    /// So many seconds ahead; behind when negative.
+    pub(super) ahead_s: i64,
+}
+
+#[async_trait(?Send)]
+impl ProcessMechanism for ClockJump {
+    async fn before(&self, on: &HostedProcess) -> Result<Before, HostError> {
+        Ok(Before::Clock { file: offset(on)?.1.clone() })
+    }
+
+    async fn impair(&self, on: &HostedProcess) -> Result<(), HostError> {
+        set(&*on.host, &offset(on)?.1, self.ahead_s).await
+    }
+
+    async fn repair(&self, on: &HostedProcess, before: &Before) -> Result<(), HostError> {
+        match before {
+            Before::Clock { file } => set(&*on.host, file, 0).await,
+            _ => Err(on.mistaken()),
+        }
+    }
+
+    async fn observe(&self, on: &HostedProcess) -> Result<Observation, HostError> {
+        let running = on.running()?;
+        match &on.clock {
+            Some((faketime, file)) => observe(&*on.host, &running, faketime, file).await,
+            None => Ok(Observation { line: FIXED.to_owned(), in_force: false }),
+        }
+    }
+}
+
+/// Why a clock cannot be set that nobody prepared.
+const FIXED: &str = "its clock is the machine's, which nobody set";
+
+/// The library that a process has, and the file of its offset.
+fn offset(on: &HostedProcess) -> Result<&(Faketime, PathBuf), HostError> {
+    let fixed = || HostError::new(ErrorKind::Unsupported, on.host.name(), "set a clock", FIXED);
+    on.clock.as_ref().ok_or_else(fixed)
+}
+
 /// Sets the clock whose offset is in `file` so many seconds ahead.
 ///
 /// # Errors
@@ -71,7 +114,7 @@ pub(crate) async fn set(host: &dyn Host, file: &Path, ahead_s: i64) -> Result<()
 ///
 /// # Errors
 /// When it has ended, or nothing can be started.
-pub(super) async fn observe(
+async fn observe(
     host: &dyn Host,
     process: &ProcessIdentity,
     faketime: &Faketime,

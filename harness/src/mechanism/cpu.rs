@@ -5,15 +5,18 @@
 //! Needs a task of kbench's own that sends the signals. Should kbench end, the process is left running
 //! or stopped; undone by SIGCONT then.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use faults::machine::Observation;
-use faults::port::Signal;
+use async_trait::async_trait;
+use faults::machine::{Before, Observation};
+use faults::port::{Process, Signal};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::machine::{HostedProcess, ProcessMechanism};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 
 /// Short against every time-out of Kafka, long against the kernel's own time slices.
@@ -24,6 +27,43 @@ const STOPPING: Duration = Duration::from_millis(2);
 
 /// Periods that show that a process is slowed down.
 const SHOWN: u32 = 2;
+
+/// The processes that are slowed down.
+pub(super) type Throttles = RefCell<BTreeMap<Process, Throttle>>;
+
+/// A process runs for a part of the time only.
+pub(super) struct SlowProcess<'a> {
+    /// So many percent of it.
+    pub(super) percent: u8,
+    pub(super) throttles: &'a Throttles,
+}
+
+#[async_trait(?Send)]
+impl ProcessMechanism for SlowProcess<'_> {
+    async fn impair(&self, on: &HostedProcess) -> Result<(), HostError> {
+        let throttle = Throttle::start(Rc::clone(&on.host), on.running()?, self.percent);
+        // The former ends by being dropped.
+        self.throttles.borrow_mut().insert(on.server.clone(), throttle);
+        Ok(())
+    }
+
+    async fn repair(&self, on: &HostedProcess, _: &Before) -> Result<(), HostError> {
+        let throttle = self.throttles.borrow_mut().remove(&on.server);
+        match (throttle, &on.process) {
+            (Some(throttle), _) => throttle.end(&*on.host).await,
+            (None, Some(running)) => let_go_on(&*on.host, running).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn observe(&self, on: &HostedProcess) -> Result<Observation, HostError> {
+        let throttled = self.throttles.borrow().get(&on.server).map(Throttle::observe);
+        match throttled {
+            Some(seen) => Ok(seen),
+            None => observe(&*on.host, &on.running()?).await,
+        }
+    }
+}
 
 /// A process that is slowed down, until this is ended or dropped.
 pub(super) struct Throttle {
@@ -36,7 +76,7 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// Lets a process run for so many percent of the time from now on.
-    pub(super) fn start(host: Rc<dyn Host>, process: ProcessIdentity, percent: u8) -> Self {
+    fn start(host: Rc<dyn Host>, process: ProcessIdentity, percent: u8) -> Self {
         let periods = Rc::new(Cell::new((0, 0)));
         let hold_back = hold_back(host, process.clone(), percent, Rc::clone(&periods));
         Self { task: tokio::task::spawn_local(hold_back), process, periods, percent }
@@ -46,13 +86,13 @@ impl Throttle {
     ///
     /// # Errors
     /// When it cannot be told to go on.
-    pub(super) async fn end(self, host: &dyn Host) -> Result<(), HostError> {
+    async fn end(self, host: &dyn Host) -> Result<(), HostError> {
         self.task.abort();
         let_go_on(host, &self.process).await
     }
 
     /// What shows that it is slowed down.
-    pub(super) fn observe(&self) -> Observation {
+    fn observe(&self) -> Observation {
         let (periods, stopped) = self.periods.get();
         let (may, of) = (self.percent, PERIOD.as_millis());
         let line = format!("stopped in {stopped} of {periods} periods, may run {may} % of {of} ms");
@@ -70,7 +110,7 @@ impl Drop for Throttle {
 ///
 /// # Errors
 /// When it cannot be told to go on.
-pub(super) async fn let_go_on(host: &dyn Host, process: &ProcessIdentity) -> Result<(), HostError> {
+async fn let_go_on(host: &dyn Host, process: &ProcessIdentity) -> Result<(), HostError> {
     match host.signal(process, Signal::Continue).await {
         Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
         other => other,
@@ -81,10 +121,7 @@ pub(super) async fn let_go_on(host: &dyn Host, process: &ProcessIdentity) -> Res
 ///
 /// # Errors
 /// When it has ended, or cannot be looked at.
-pub(super) async fn observe(
-    host: &dyn Host,
-    process: &ProcessIdentity,
-) -> Result<Observation, HostError> {
+async fn observe(host: &dyn Host, process: &ProcessIdentity) -> Result<Observation, HostError> {
     let in_force = stands_still(host, process).await?;
     let line = if in_force { "it stands still" } else { "nothing holds it back" };
     Ok(Observation { line: line.to_owned(), in_force })

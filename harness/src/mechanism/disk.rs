@@ -5,9 +5,11 @@
 
 use std::path::Path;
 
-use faults::machine::Observation;
+use async_trait::async_trait;
+use faults::machine::{Before, Observation};
 
-use crate::cluster::host::{Command, Host, HostError};
+use super::machine::{HostedProcess, ProcessMechanism};
+use crate::cluster::host::{Command, ErrorKind, Host, HostError};
 
 /// What may be left by files that are replaced: checkpoints of some kB.
 const NOTHING_KB: u64 = 64;
@@ -26,11 +28,44 @@ echo \"$said\" >&2
 exit 1
 ";
 
+/// No space is left on the disk that the data of a process is alone on.
+pub(super) struct NoSpace;
+
+#[async_trait(?Send)]
+impl ProcessMechanism for NoSpace {
+    async fn before(&self, on: &HostedProcess) -> Result<Before, HostError> {
+        Ok(Before::Disk { mount: on.data.clone(), bytes: bytes(on)? })
+    }
+
+    async fn impair(&self, on: &HostedProcess) -> Result<(), HostError> {
+        bytes(on)?;
+        fill(&*on.host, &on.data).await
+    }
+
+    async fn repair(&self, on: &HostedProcess, before: &Before) -> Result<(), HostError> {
+        match before {
+            Before::Disk { mount, bytes } => resize(&*on.host, mount, *bytes).await,
+            _ => Err(on.mistaken()),
+        }
+    }
+
+    async fn observe(&self, on: &HostedProcess) -> Result<Observation, HostError> {
+        observe(&*on.host, &on.data).await
+    }
+}
+
+/// The size of the disk that the data of a process is alone on.
+fn bytes(on: &HostedProcess) -> Result<u64, HostError> {
+    let why = "its data shares a disk with others";
+    let shared = || HostError::new(ErrorKind::Unsupported, on.host.name(), "fill a disk", why);
+    on.disk.ok_or_else(shared)
+}
+
 /// Leaves nothing free on the disk of `data`.
 ///
 /// # Errors
 /// When it is no mount of its own, or cannot be made smaller.
-pub(super) async fn fill(host: &dyn Host, data: &Path) -> Result<(), HostError> {
+async fn fill(host: &dyn Host, data: &Path) -> Result<(), HostError> {
     host.output(&Command::script(FILL, [data])).await.map(drop)
 }
 
@@ -38,7 +73,7 @@ pub(super) async fn fill(host: &dyn Host, data: &Path) -> Result<(), HostError> 
 ///
 /// # Errors
 /// When it is no mount of its own, or more is on it.
-pub(super) async fn resize(host: &dyn Host, data: &Path, bytes: u64) -> Result<(), HostError> {
+async fn resize(host: &dyn Host, data: &Path, bytes: u64) -> Result<(), HostError> {
     let options = format!("remount,mode=700,size={bytes}");
     host.output(&Command::new("mount").args(["-o", &options, "tmpfs"]).arg(data)).await.map(drop)
 }
@@ -47,7 +82,7 @@ pub(super) async fn resize(host: &dyn Host, data: &Path, bytes: u64) -> Result<(
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub(super) async fn observe(host: &dyn Host, data: &Path) -> Result<Observation, HostError> {
+async fn observe(host: &dyn Host, data: &Path) -> Result<Observation, HostError> {
     let said = host.output(&Command::new("stat").args(["-f", "-c", "%a %b %S"]).arg(data)).await?;
     let numbers: Vec<u64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [available, blocks, size] = numbers.as_slice() else {

@@ -2,11 +2,13 @@
 //!
 //! Undone by setting the soft limit as it was, which any `prlimit` on the host can do.
 
-use faults::machine::Observation;
+use async_trait::async_trait;
+use faults::machine::{Before, Observation};
 use procfs::FromRead as _;
 use procfs::process::{LimitValue, Limits, Status};
 
-use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
+use super::machine::{HostedProcess, ProcessMechanism};
+use crate::cluster::host::{Command, ErrorKind, Host, HostError, ProcessIdentity};
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +19,36 @@ pub(super) enum Resource {
     Memory,
 }
 
+#[async_trait(?Send)]
+impl ProcessMechanism for Resource {
+    async fn before(&self, on: &HostedProcess) -> Result<Before, HostError> {
+        let soft = match soft_limit(&*on.host, &on.running()?, *self).await? {
+            LimitValue::Unlimited => None,
+            LimitValue::Value(soft) => Some(soft),
+        };
+        Ok(Before::Limit { soft })
+    }
+
+    async fn impair(&self, on: &HostedProcess) -> Result<(), HostError> {
+        withhold(&*on.host, &on.running()?, *self).await
+    }
+
+    async fn repair(&self, on: &HostedProcess, before: &Before) -> Result<(), HostError> {
+        let (host, Some(running)) = (&*on.host, &on.process) else { return Ok(()) };
+        let Before::Limit { soft } = before else { return Err(on.mistaken()) };
+        let soft = soft.map_or(LimitValue::Unlimited, LimitValue::Value);
+        match give_back(host, running, *self, soft).await {
+            // It has ended just now.
+            Err(error) if error.kind() == ErrorKind::Gone => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn observe(&self, on: &HostedProcess) -> Result<Observation, HostError> {
+        observe(&*on.host, &on.running()?, *self).await
+    }
+}
+
 /// Less than any process has. Of descriptors it is one above the highest number that a new one may
 /// get, and 0 is always taken; of memory it is bytes.
 const LEAST: LimitValue = LimitValue::Value(1);
@@ -25,7 +57,7 @@ const LEAST: LimitValue = LimitValue::Value(1);
 ///
 /// # Errors
 /// When it has ended, or `prlimit` refuses.
-pub(super) async fn withhold(
+async fn withhold(
     host: &dyn Host,
     process: &ProcessIdentity,
     resource: Resource,
@@ -33,8 +65,21 @@ pub(super) async fn withhold(
     set(host, process, resource, LEAST).await
 }
 
+/// Sets the soft limit as it was, if the resource is withheld.
+async fn give_back(
+    host: &dyn Host,
+    process: &ProcessIdentity,
+    resource: Resource,
+    soft: LimitValue,
+) -> Result<(), HostError> {
+    match is_withheld(soft_limit(host, process, resource).await?) {
+        true => set(host, process, resource, soft).await,
+        false => Ok(()),
+    }
+}
+
 /// Whether a soft limit is what withholds a resource.
-pub(super) fn is_withheld(soft: LimitValue) -> bool {
+fn is_withheld(soft: LimitValue) -> bool {
     matches!((soft, LEAST), (LimitValue::Value(one), LimitValue::Value(other)) if one == other)
 }
 
@@ -42,7 +87,7 @@ pub(super) fn is_withheld(soft: LimitValue) -> bool {
 ///
 /// # Errors
 /// When it has ended, or cannot be looked at.
-pub(super) async fn soft_limit(
+async fn soft_limit(
     host: &dyn Host,
     process: &ProcessIdentity,
     resource: Resource,
@@ -63,7 +108,7 @@ pub(super) async fn soft_limit(
 ///
 /// # Errors
 /// When it has ended, or `prlimit` refuses.
-pub(super) async fn set(
+async fn set(
     host: &dyn Host,
     process: &ProcessIdentity,
     resource: Resource,
@@ -81,7 +126,7 @@ pub(super) async fn set(
 ///
 /// # Errors
 /// When it has ended, or cannot be looked at.
-pub(super) async fn observe(
+async fn observe(
     host: &dyn Host,
     process: &ProcessIdentity,
     resource: Resource,

@@ -4,12 +4,16 @@
 //! While it is attached, every system call of the process stops it for some 10 us, which is part of
 //! what these faults do. Needs a resident `strace`; should that be killed, the kernel lets the process go.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use faults::machine::{Impairment, Observation};
-use faults::port::Signal;
+use async_trait::async_trait;
+use faults::machine::{Before, Impairment, Observation};
+use faults::port::{Process, Signal};
 
+use super::machine::{HostedProcess, ProcessMechanism};
 use crate::cluster::host::{Command, ErrorKind, Host, HostError, ProcessIdentity, Resident};
 
 /// Limit for a tracer to let every thread go: one that is delayed is let go after its delay.
@@ -20,6 +24,51 @@ const WRITES: &str = "write,pwrite64,writev,pwritev";
 
 /// Ways of making a file durable.
 const SYNCS: &str = "fsync,fdatasync";
+
+/// The tracers that are attached, by process and kind of injection.
+pub(super) type Tracers = RefCell<BTreeMap<(Process, &'static str), Tracer>>;
+
+/// System calls of a process fail or take longer.
+pub(super) struct TamperedCalls<'a> {
+    /// What is to be shown to the process.
+    pub(super) impairment: Impairment,
+    pub(super) tracers: &'a Tracers,
+}
+
+impl TamperedCalls<'_> {
+    fn key(&self, on: &HostedProcess) -> (Process, &'static str) {
+        (on.server.clone(), kind(&self.impairment).unwrap_or_default())
+    }
+}
+
+#[async_trait(?Send)]
+impl ProcessMechanism for TamperedCalls<'_> {
+    async fn impair(&self, on: &HostedProcess) -> Result<(), HostError> {
+        let HostedProcess { host, data, scratch, .. } = on;
+        let tracer =
+            Tracer::start(&**host, &on.running()?, &self.impairment, data, scratch).await?;
+        self.tracers.borrow_mut().insert(self.key(on), tracer);
+        Ok(())
+    }
+
+    async fn repair(&self, on: &HostedProcess, _: &Before) -> Result<(), HostError> {
+        let tracer = self.tracers.borrow_mut().remove(&self.key(on));
+        match (tracer, &on.process) {
+            (Some(tracer), _) => tracer.end().await,
+            (None, Some(running)) => detach_all(&*on.host, running).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn observe(&self, on: &HostedProcess) -> Result<Observation, HostError> {
+        let calls =
+            self.tracers.borrow().get(&self.key(on)).map(|tracer| tracer.calls().to_owned());
+        match calls {
+            Some(calls) => Ok(observe_calls(&*on.host, &calls, &self.impairment).await),
+            None => observe(&*on.host, &on.running()?).await,
+        }
+    }
+}
 
 /// A tracer that is attached, until this is ended or dropped.
 pub(super) struct Tracer {
@@ -56,7 +105,7 @@ fn injection(impairment: &Impairment) -> Option<SyscallInjection> {
 }
 
 /// What tells the tracers of one process apart.
-pub(super) fn kind(impairment: &Impairment) -> Option<&'static str> {
+fn kind(impairment: &Impairment) -> Option<&'static str> {
     Some(injection(impairment)?.kind)
 }
 
@@ -65,7 +114,7 @@ impl Tracer {
     ///
     /// # Errors
     /// When `strace` is missing, or there is no such system call.
-    pub(super) async fn start(
+    async fn start(
         host: &dyn Host,
         process: &ProcessIdentity,
         impairment: &Impairment,
@@ -94,12 +143,12 @@ impl Tracer {
     ///
     /// # Errors
     /// When the tracer cannot be ended.
-    pub(super) async fn end(self) -> Result<(), HostError> {
+    async fn end(self) -> Result<(), HostError> {
         self.strace.end(Some(Signal::Term), DETACH_LIMIT).await
     }
 
     /// The file in which the tracer writes down the calls.
-    pub(super) fn calls(&self) -> &Path {
+    fn calls(&self) -> &Path {
         &self.calls
     }
 }
@@ -116,19 +165,12 @@ true
 ///
 /// # Errors
 /// When nothing can be started on the host.
-pub(super) async fn detach_all(
-    host: &dyn Host,
-    process: &ProcessIdentity,
-) -> Result<(), HostError> {
+async fn detach_all(host: &dyn Host, process: &ProcessIdentity) -> Result<(), HostError> {
     host.output(&Command::script(DETACH, [process.pid.to_string()])).await.map(drop)
 }
 
 /// What shows that calls are tampered with: a tracer's file.
-pub(super) async fn observe_calls(
-    host: &dyn Host,
-    calls: &Path,
-    impairment: &Impairment,
-) -> Observation {
+async fn observe_calls(host: &dyn Host, calls: &Path, impairment: &Impairment) -> Observation {
     // There is no such file before the first call.
     let calls = host.read(calls).await.unwrap_or_default();
     let calls = String::from_utf8_lossy(&calls);
@@ -145,10 +187,7 @@ pub(super) async fn observe_calls(
 ///
 /// # Errors
 /// When it has ended, or cannot be looked at.
-pub(super) async fn observe(
-    host: &dyn Host,
-    process: &ProcessIdentity,
-) -> Result<Observation, HostError> {
+async fn observe(host: &dyn Host, process: &ProcessIdentity) -> Result<Observation, HostError> {
     // A thread may end meanwhile: what `grep` says of that is nothing to go by, its last word is.
     let text = "grep -hs '^TracerPid:' /proc/$1/task/*/status; kill -0 $1";
     let tracers = host.output(&Command::script(text, [process.pid.to_string()])).await?;

@@ -7,19 +7,17 @@ use std::time::{Duration, Instant};
 
 use faults::cut::{By, Cut, CutSpec, Origin, Reach, Service, Side, Way};
 use faults::degrade::{Condition, Degradation, Delay, Percent};
-use faults::machine::{Before, Impairment};
-use faults::port::{Capability, ErrorKind, Machine as _, Network as _, PortError, Process};
+use faults::port::{Capability, ErrorKind, Network as _, PortError, Process};
 use faults::tag::Tag;
 use faults::undo::{Script, Undo};
 use results::record::event::Role;
 
 use super::cut::TcpPorts;
 use super::layout::{Link, NetworkLayout, NetworkNode};
-use super::machine::{ClusterMachine, HostedProcess, HostedProcesses};
 use super::network::ClusterNetwork;
 use super::nfqueue::{Diverted, Helper, Hold};
 use crate::cluster::host::recording::{Recording, RecordingHost};
-use crate::cluster::host::{Command, Host, HostError, ProcessIdentity};
+use crate::cluster::host::{Command, Host};
 use crate::cluster::local::LocalHost;
 
 /// Set in the process that a test is carried out in, once it has namespaces of its own.
@@ -172,86 +170,6 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
         "node1:kbench< let-go".to_owned(),
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
-}
-
-/// One process on a host that only records.
-struct OneProcess(Rc<dyn Host>);
-
-impl HostedProcesses for OneProcess {
-    fn subject(&self, _: &Process) -> Result<HostedProcess, HostError> {
-        Ok(HostedProcess {
-            host: Rc::clone(&self.0),
-            process: Some(ProcessIdentity {
-                boot_id: "b".into(),
-                pid: 7,
-                started_ticks: 1,
-                within: None,
-            }),
-            data: "/data".into(),
-            disk: Some(1 << 30),
-            scratch: "/tmp".into(),
-            clock: None,
-        })
-    }
-}
-
-#[test]
-fn a_dry_run_shows_a_limit_that_goes_back_to_what_it_was() {
-    let limits = |soft: &str| {
-        format!(
-            "Limit                     Soft Limit           Hard Limit           Units     \n\
-             Max open files            {soft:<20} 20000                files     \n"
-        )
-    };
-    // What procfs reads are all of them.
-    let all = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let with = |soft: &str| {
-        let line = |line: &str| match line.starts_with("Max open files") {
-            true => limits(soft).lines().nth(1).unwrap_or_default().to_owned(),
-            false => line.to_owned(),
-        };
-        all.lines().map(|text| line(text) + "\n").collect::<String>()
-    };
-    let recording = Recording::default();
-    let files = [("/proc/7/limits", with("1000"))];
-    let files = files.iter().map(|(path, text)| (*path, text.as_str()));
-    let host = Rc::new(RecordingHost::new("node1", &recording, files));
-    let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
-    block_on(async {
-        let machine = ClusterMachine::new(Rc::new(OneProcess(host.clone())));
-        let withhold = Impairment::NoDescriptors;
-        let before = machine.before(&process, &withhold).await.unwrap();
-        assert_eq!(before, Before::Limit { soft: Some(1000) });
-        machine.impair(&process, &withhold).await.unwrap();
-        machine.repair(&process, &withhold, &before).await.unwrap();
-        let withheld = with("1");
-        host.write("/proc/7/limits".as_ref(), withheld.as_bytes()).await.unwrap();
-        // By another kbench than the one that withheld it.
-        let another = ClusterMachine::new(Rc::new(OneProcess(host.clone())));
-        another.repair(&process, &withhold, &before).await.unwrap();
-    });
-    let text = recording.text();
-    let asked: Vec<_> = text.lines().filter(|line| line.contains("$ prlimit")).collect();
-    let prlimit = |soft| format!("node1$ prlimit --pid=7 --nofile={soft}:");
-    // What is not withheld is let alone; what is, becomes what it was and not the hard limit.
-    assert_eq!(asked, [prlimit("1"), prlimit("1000")]);
-}
-
-#[test]
-fn a_dry_run_shows_a_disk_that_is_filled_and_gets_its_size_back() {
-    let recording = Recording::default();
-    let host = Rc::new(RecordingHost::new("node1", &recording, []));
-    let process = Process { node: "node1".into(), role: Role::Broker, id: 1 };
-    block_on(async {
-        let machine = ClusterMachine::new(Rc::new(OneProcess(host)));
-        let before = machine.before(&process, &Impairment::FullDisk).await.unwrap();
-        machine.impair(&process, &Impairment::FullDisk).await.unwrap();
-        machine.repair(&process, &Impairment::FullDisk, &before).await.unwrap();
-    });
-    let text = recording.text();
-    assert!(text.starts_with("node1$ sh -c 'for spare in 0 0 0 1 8 64 512; do\n"), "{text}");
-    let last = text.lines().last().unwrap();
-    assert_eq!(last, "node1$ mount -o remount,mode=700,size=1073741824 tmpfs /data");
 }
 
 /// A network of one node, in namespaces of its own: the node is this very namespace, and plugged into

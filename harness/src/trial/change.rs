@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use faults::port::{Process, Servers};
+use faults::port::{Process, Servers as _};
 use results::record::event::BrokerId;
 use workloads::Load;
 
@@ -22,7 +22,7 @@ impl Lab {
     pub async fn join(&self, process: &Process) -> Result<(), Failure> {
         let address = self.cluster.servers().address(process);
         self.members.join(Member { process: process.clone(), address });
-        let started = Servers::start(self, process).await;
+        let started = self.servers.start(process).await;
         if started.is_err() {
             self.members.leave(process);
         }

@@ -20,6 +20,7 @@ use crate::cluster::RunningCluster;
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
 use crate::cluster::local::{LocalCluster, Setup, data_dir};
+use crate::cluster::port::ClusterServers;
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
@@ -38,7 +39,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The cluster of a trial.
 pub struct Lab {
-    pub(super) cluster: Box<dyn RunningCluster>,
+    pub(super) cluster: Rc<dyn RunningCluster>,
+    pub(super) servers: ClusterServers,
     pub(super) kafka: Kafka,
     pub(super) admin: Admin,
     /// The consumer group of the load, if it has one.
@@ -48,7 +50,7 @@ pub struct Lab {
     /// The client of the load that was killed last.
     pub(super) killed: RefCell<Option<Killed>>,
     pub(super) members: Arc<Membership>,
-    pub(super) observer: Box<dyn Observer>,
+    pub(super) observer: Rc<dyn Observer>,
     pub(super) recorder: Arc<Recorder>,
     /// The servers' logs of a kept cluster, and how many bytes of each were there before this trial.
     former_logs: Vec<(PathBuf, u64)>,
@@ -65,8 +67,8 @@ impl Lab {
         number: u32,
     ) -> Result<Self, Failure> {
         let (cluster, kafka) = cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
-        let watched = watched(spec, &cluster, recorder);
-        let observer = Box::new(ZookeeperObserver::start(watched.clone()).await?);
+        let watched = watched(spec, &*cluster, recorder);
+        let observer = Rc::new(ZookeeperObserver::start(watched.clone()).await?);
         let lab = Self::new(spec, files, (cluster, kafka), watched, observer);
         let topics = topics(spec);
         let create = async {
@@ -91,22 +93,27 @@ impl Lab {
         recorder: &Arc<Recorder>,
     ) -> Result<Self, Failure> {
         let (cluster, kafka) = cluster(spec, files, recorder, 0).await?;
-        let watched = watched(spec, &cluster, recorder);
-        let observer = Box::new(ZookeeperObserver::start_blind(watched.clone())?);
+        let watched = watched(spec, &*cluster, recorder);
+        let observer = Rc::new(ZookeeperObserver::start_blind(watched.clone())?);
         Ok(Self::new(spec, files, (cluster, kafka), watched, observer))
     }
 
     fn new(
         spec: &RunSpec,
         files: &Path,
-        (cluster, kafka): (LocalCluster, Kafka),
+        (cluster, kafka): (Rc<dyn RunningCluster>, Kafka),
         watched: Watched,
-        observer: Box<dyn Observer>,
+        observer: Rc<dyn Observer>,
     ) -> Self {
         let Watched { members, recorder } = watched;
         let former_logs = if spec.kept.is_some() { log_lengths(cluster.servers()) } else { vec![] };
         Self {
-            cluster: Box::new(cluster),
+            servers: ClusterServers::new(
+                Rc::clone(&cluster),
+                Arc::clone(&members),
+                Rc::clone(&observer),
+            ),
+            cluster,
             kafka,
             admin: Admin::new(Arc::clone(&members)),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
@@ -190,7 +197,7 @@ async fn cluster(
     files: &Path,
     recorder: &Arc<Recorder>,
     lab: u8,
-) -> Result<(LocalCluster, Kafka), Failure> {
+) -> Result<(Rc<dyn RunningCluster>, Kafka), Failure> {
     let kafka = provision::provide(&spec.kafka)?;
     let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
     let setup = Setup {
@@ -214,11 +221,11 @@ async fn cluster(
             LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
         }
     };
-    Ok((cluster, kafka))
+    Ok((Rc::new(cluster), kafka))
 }
 
 /// The cluster's members and the topics of the load, to be watched.
-fn watched(spec: &RunSpec, cluster: &LocalCluster, recorder: &Arc<Recorder>) -> Watched {
+fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder>) -> Watched {
     let members = Arc::new(cluster.servers().members());
     for topic in topics(spec) {
         members.add_topic(&topic.name, &topic.assignment);

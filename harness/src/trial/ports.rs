@@ -1,13 +1,12 @@
-//! The ports of a trial's cluster: what faults act through. Network and machines are mechanisms over the
-//! cluster's hosts; the others are here, a file each.
+//! The ports of a trial's cluster: what faults act through. Servers, network and machines are there for
+//! every cluster ([`crate::cluster::port`], [`crate::mechanism`]); the others are here, a file each.
 //!
 //! A port is handed out where the cluster has any of its capabilities; so one that is absent has none.
 
 mod clients;
 mod metadata;
-mod servers;
 
-use faults::port::{ErrorKind, PortError, Ports, Subject};
+use faults::port::{Ports, Subject};
 
 use super::lab::Lab;
 
@@ -17,7 +16,7 @@ impl Lab {
         let capabilities = self.cluster.capabilities();
         let has = |subject: Subject| capabilities.iter().any(|one| one.subject() == subject);
         Ports {
-            servers: has(Subject::Servers).then_some(self as _),
+            servers: has(Subject::Servers).then_some(&self.servers as _),
             network: self.cluster.network(),
             machine: self.cluster.machine(),
             metadata: has(Subject::Metadata).then_some(self as _),
@@ -25,9 +24,4 @@ impl Lab {
             outlives_kbench: self.cluster.outlives_kbench(),
         }
     }
-}
-
-/// Something that is not there, or not any more.
-fn gone(what: impl Into<String>) -> PortError {
-    PortError::new(ErrorKind::Gone, what)
 }

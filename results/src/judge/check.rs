@@ -66,8 +66,8 @@
 //! for wrong must be among the suspects (`survey` says what is); what it counts as examined is a
 //! fact of the survey.
 //!
-//! One file for each family: `loss`, `presence`, `order`, `reads`, `consumers`, `coverage`;
-//! `finding` collects what a checker finds, `words` name it.
+//! One file for each family: `loss`, `copies`, `order`, `reads`, `consumers`, `coverage`;
+//! `finding` collects what a checker finds, `witness` names it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -8,20 +8,29 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
-use crate::record::event::Event;
-use crate::record::history::Source;
 
 use super::{Report, csv, junit};
 use crate::record::trial::TrialRecord;
 
-/// The report's document.
-pub const REPORT_JSON: &str = "report.json";
-/// Recovery as a table.
-pub const SUMMARY_CSV: &str = "summary.csv";
-/// For continuous integration.
-pub const JUNIT_XML: &str = "junit.xml";
-/// Response times of each second.
-pub const LATENCY_HLOG: &str = "latency.hlog";
+/// A form of the report that is a file: its name, and what writes it.
+type FileForm = (&'static str, fn(&mut BufWriter<File>, &Report, &[TrialRecord]) -> io::Result<()>);
+
+/// The files. Where the last one is, the report's document, the others are.
+const FORMS: &[FileForm] = &[
+    ("junit.xml", |out, report, _| {
+        out.write_all(junit::render(report).map_err(io::Error::other)?.as_bytes())
+    }),
+    ("latency.hlog", |out, _, trials| interval_log::write(out, trials)),
+    ("summary.csv", |out, report, _| csv::write(out, report).map_err(io::Error::other)),
+    ("report.json", |out, report, _| {
+        out.write_all(report.to_json().map_err(io::Error::other)?.as_bytes())
+    }),
+];
+
+/// Names of the report's files, the document first.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().rev().map(|(name, _)| *name)
+}
 
 /// A file of the report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -41,19 +50,10 @@ impl Report {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 
-    /// Writes report.json, summary.csv, junit.xml and latency.hlog into `dir`.
+    /// Writes every file of the report into `dir`.
     pub fn write_all(&self, dir: &Path, trials: &[TrialRecord]) -> Result<(), WriteError> {
-        let parts: Vec<(u32, &[Event], &dyn Source)> =
-            trials.iter().map(|t| (t.number, t.events.as_slice(), &*t.history)).collect();
-        write_whole(dir, LATENCY_HLOG, |out| interval_log::write(out, &parts))?;
-        write_whole(dir, SUMMARY_CSV, |out| csv::write(out, self).map_err(io::Error::other))?;
-        write_whole(dir, JUNIT_XML, |out| {
-            out.write_all(junit::render(self).map_err(io::Error::other)?.as_bytes())
-        })?;
-        // Last: where report.json is, the others are.
-        write_whole(dir, REPORT_JSON, |out| {
-            out.write_all(self.to_json().map_err(io::Error::other)?.as_bytes())
-        })
+        let mut each = FORMS.iter();
+        each.try_for_each(|(name, write)| write_whole(dir, name, |out| write(out, self, trials)))
     }
 }
 

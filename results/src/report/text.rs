@@ -14,7 +14,8 @@ use comfy_table::{
 use crate::judge::recovery::Phases;
 use crate::judge::verdict::Verdict;
 
-use super::Report;
+use super::{Report, files};
+use crate::record::trial::EVENTS;
 
 /// Columns of a line.
 const WIDTH: u16 = 100;
@@ -52,10 +53,9 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     if let Some(dir) = dir {
         section(&mut out, "Files");
         line(&mut out, &format!("  {}", dir.display()));
-        line(
-            &mut out,
-            "  report.json  summary.csv  latency.hlog  junit.xml  events.jsonl  history/  logs/",
-        );
+        let recorded = [EVENTS, "history/", "logs/"];
+        let names: Vec<&str> = files::names().chain(recorded).collect();
+        line(&mut out, &format!("  {}", names.join("  ")));
         line(&mut out, &format!("  judge it again: kbench check {}", report.run.run_id));
     }
     out

@@ -158,6 +158,13 @@ impl World {
         }
     }
 
+    /// The same cluster without its brokers: an ensemble that nobody needs.
+    pub(crate) fn without_brokers() -> Self {
+        let world = Self::new();
+        world.state.borrow_mut().processes.retain(|process, _| process.role == Role::Zookeeper);
+        world
+    }
+
     /// What faults act through.
     pub(crate) fn ports(&self) -> Ports<'_> {
         Ports {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use faults::port::Capability;
+use faults::port::{Capability, Subject};
 
 use super::sandbox::{self, Mode};
+use crate::mechanism;
 
 /// What faults can do to a cluster in `mode`, on a machine that has all tools for it.
 pub fn of_mode(mode: Mode) -> BTreeSet<Capability> {
@@ -13,29 +14,14 @@ pub fn of_mode(mode: Mode) -> BTreeSet<Capability> {
 
 /// Whether a mode cannot have it, whatever the machine can.
 fn lacks(mode: Mode, capability: Capability) -> bool {
-    match capability {
-        Capability::Signal
-        | Capability::Start
-        | Capability::MoveLeaders
-        | Capability::ExpireSession
-        | Capability::Clients
-        | Capability::Workers
-        | Capability::Upgrade
-        | Capability::Limits
-        | Capability::Cpu
-        | Capability::Clock => false,
-        Capability::Cut
-        | Capability::LinkDown
-        | Capability::Loss
-        | Capability::Rate
-        | Capability::Delay
-        | Capability::Duplicate
-        | Capability::Reorder
+    let takes_namespaces = match capability {
         // The data lies on mounts of its own.
-        | Capability::Disk
+        Capability::Disk
         // Who attaches to a process that is no child must be root there.
-        | Capability::Syscalls => !mode.has_namespaces(),
-    }
+        | Capability::Syscalls => true,
+        other => other.subject() == Subject::Network,
+    };
+    takes_namespaces && !mode.has_namespaces()
 }
 
 /// Why a capability cannot be had in `mode` on this machine; `None` when it can.
@@ -43,19 +29,8 @@ pub fn missing(mode: Mode, need: Capability) -> Option<String> {
     if lacks(mode, need) {
         return Some(format!("{mode} lack it"));
     }
-    match need {
-        // What needs nothing of the machine needs no attempt.
-        Capability::Signal
-        | Capability::Start
-        | Capability::MoveLeaders
-        | Capability::ExpireSession
-        | Capability::Clients
-        | Capability::Workers
-        | Capability::Upgrade
-        | Capability::Cpu
-        | Capability::Disk => None,
-        _ => sandbox::probe_capability(mode, need).err(),
-    }
+    mechanism::cure(need)?;
+    sandbox::probe_capability(mode, need).err()
 }
 
 /// What to do about a capability that is missing.
@@ -63,15 +38,41 @@ pub fn cure(mode: Mode, missing: Capability) -> &'static str {
     if lacks(mode, missing) {
         return "`kbench doctor` says what is missing for namespaces";
     }
-    match missing {
-        Capability::Delay | Capability::Reorder => {
-            "sudo modprobe sch_netem; or sudo apt-get install iptables, on a kernel with NFQUEUE"
+    mechanism::cure(missing).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_without_namespaces_lacks_the_network_and_disks_and_tracing() {
+        let names = |mode| of_mode(mode).into_iter().map(Capability::as_str).collect::<Vec<_>>();
+        for mode in [Mode::UserNamespaces, Mode::RootNamespaces] {
+            assert_eq!(names(mode), Capability::ALL.map(Capability::as_str), "{mode}");
         }
-        Capability::Rate => "sudo modprobe sch_tbf",
-        Capability::LinkDown => "sudo apt-get install iproute2",
-        Capability::Limits => "sudo apt-get install util-linux",
-        Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
-        Capability::Clock => "sudo apt-get install libfaketime",
-        _ => "sudo apt-get install nftables, on a kernel with nf_tables",
+        let left = [
+            "signal",
+            "start",
+            "upgrade",
+            "move-leaders",
+            "expire-session",
+            "clients",
+            "workers",
+            "limits",
+            "cpu",
+            "clock",
+        ];
+        assert_eq!(names(Mode::Loopback), left);
+    }
+
+    #[test]
+    fn what_can_be_missing_has_a_cure() {
+        for mode in Mode::ALL {
+            for one in Capability::ALL {
+                let may_be_missing = lacks(mode, one) || mechanism::cure(one).is_some();
+                assert_eq!(may_be_missing, !cure(mode, one).is_empty(), "{one}, {mode}");
+            }
+        }
     }
 }

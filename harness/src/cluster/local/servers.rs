@@ -342,6 +342,7 @@ impl HostedProcesses for LocalServers {
         let identity = self.identity(process);
         let faketime = self.faketime.clone();
         Ok(HostedProcess {
+            server: process.clone(),
             host: self.host(&process.node)?,
             process: identity,
             data: self.data_dir(process),

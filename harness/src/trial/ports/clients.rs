@@ -11,7 +11,7 @@ use results::record::event::EventKind;
 use tokio::time::sleep;
 use workloads::{ClientKind, ClientState, Load, LoadError};
 
-use super::gone;
+use crate::cluster::port::gone;
 use crate::trial::lab::Lab;
 
 /// How long a member is watched that is not to read.

@@ -31,15 +31,7 @@ impl Lab {
 #[async_trait(?Send)]
 impl Metadata for Lab {
     async fn view(&self) -> Result<View, PortError> {
-        let observer = &self.observer;
-        // Before and after, or the view may be the one of a session that is lost or only begins.
-        let seen = observer.sees();
-        let view = observer.view();
-        if !(seen && observer.sees()) {
-            let lost = "the observer has no session with ZooKeeper: nobody sees the cluster";
-            return Err(PortError::new(ErrorKind::Unreachable, lost));
-        }
-        Ok(View { group: self.group.clone(), ..view })
+        Ok(View { group: self.group.clone(), ..self.observer.sees_now()? })
     }
 
     async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError> {

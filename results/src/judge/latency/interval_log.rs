@@ -10,15 +10,16 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::record::event::{Event, EventKind};
 use crate::record::history::{Block, Client, Entry, LoadRole, SendOutcome, Source, StreamRef};
+use crate::record::trial::TrialRecord;
 
 use super::{counts, histogram};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Writes the log of these trials: number, events and history of each.
-pub fn write(out: &mut impl io::Write, trials: &[(u32, &[Event], &dyn Source)]) -> io::Result<()> {
+/// Writes the log of these trials.
+pub fn write(out: &mut impl io::Write, trials: &[TrialRecord]) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
-    let start_ms = trials.iter().flat_map(|(_, events, _)| *events).find_map(wall_at_start);
+    let start_ms = trials.iter().flat_map(|trial| &trial.events).find_map(wall_at_start);
     let start = UNIX_EPOCH + Duration::from_millis(start_ms.unwrap_or(0).max(0) as u64);
     let mut builder = IntervalLogWriterBuilder::new();
     builder
@@ -26,10 +27,10 @@ pub fn write(out: &mut impl io::Write, trials: &[(u32, &[Event], &dyn Source)]) 
         .with_start_time(start)
         .with_max_value_divisor(1_000.0);
     let mut writer = builder.begin_log_with(out, &mut serializer)?;
-    for (number, _, source) in trials {
+    for TrialRecord { number, history, .. } in trials {
         let tag = format!("trial-{number}");
         let mut histogram = histogram();
-        each_second(*source, |second, responses| {
+        each_second(&**history, |second, responses| {
             histogram.reset();
             responses.iter().for_each(|response| histogram.saturating_record(*response));
             let (from, length) = (Duration::from_secs(second), Duration::from_secs(1));

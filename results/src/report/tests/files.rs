@@ -15,6 +15,8 @@ fn all_files_are_written_and_read_back() {
         .collect();
     names.sort();
     assert_eq!(names, ["junit.xml", "latency.hlog", "report.json", "summary.csv"]);
+    let said = text::render(&report, Some(dir.path()), false);
+    assert!(names.iter().all(|name| said.contains(name.as_str())), "{said}");
     let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&read("report.json")).unwrap(), report);
     assert_eq!(read("summary.csv").lines().count(), 1 + 3 * 9);

@@ -36,7 +36,10 @@ impl Machine for World {
         process: &Process,
         impairment: &Impairment,
     ) -> Result<Before, PortError> {
-        let act = async || Ok(before(impairment));
+        let act = async || {
+            self.can(capability(impairment))?;
+            Ok(before(impairment))
+        };
         self.call(format!("what {process} has"), act).await
     }
 

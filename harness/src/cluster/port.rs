@@ -1,18 +1,21 @@
-//! The server processes of a trial's cluster.
+//! The port `Servers`, once for every backend: its server processes, those of them that belong to the
+//! cluster now, and whoever sees which brokers are registered.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use faults::port::{
-    ErrorKind, Metadata, PortError, Process, ProcessIdentity, ProcessState, Servers, Signal,
-    Starter,
+    ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Servers, Signal, Starter,
 };
 use faults::until;
 use results::record::event::Role;
 
-use super::gone;
-use crate::cluster::servers::ServerProcesses;
-use crate::trial::lab::Lab;
+use super::RunningCluster;
+use super::servers::ServerProcesses;
+use crate::membership::Membership;
+use crate::observe::Observer;
 
 /// Limit for a restarted broker to register: it loads its logs first, after a kill it scans the
 /// newest segments.
@@ -21,7 +24,23 @@ const REGISTER_LIMIT: Duration = Duration::from_secs(60);
 /// How often the registration is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
-impl Lab {
+/// The server processes of a cluster, as faults act on them.
+pub struct ClusterServers {
+    cluster: Rc<dyn RunningCluster>,
+    members: Arc<Membership>,
+    observer: Rc<dyn Observer>,
+}
+
+impl ClusterServers {
+    /// The servers of a cluster of these members, which somebody follows.
+    pub fn new(
+        cluster: Rc<dyn RunningCluster>,
+        members: Arc<Membership>,
+        observer: Rc<dyn Observer>,
+    ) -> Self {
+        Self { cluster, members, observer }
+    }
+
     /// The servers, for something that is to be done to one of them: it must be there.
     fn servers_with(&self, process: &Process) -> Result<&dyn ServerProcesses, PortError> {
         if self.members.processes().contains(process) {
@@ -32,7 +51,7 @@ impl Lab {
 }
 
 #[async_trait(?Send)]
-impl Servers for Lab {
+impl Servers for ClusterServers {
     fn processes(&self) -> Vec<Process> {
         self.members.processes()
     }
@@ -71,7 +90,7 @@ impl Servers for Lab {
             if let Some(ProcessState::Gone { end, .. }) = self.cluster.servers().state(process) {
                 return Ok(Err(gone(format!("{process} ended before it registered ({end})"))));
             }
-            if self.view().await?.brokers.contains(&process.id) {
+            if self.observer.sees_now()?.brokers.contains(&process.id) {
                 return Ok(Ok(()));
             }
             let limit = REGISTER_LIMIT.as_secs();
@@ -96,4 +115,9 @@ impl Servers for Lab {
 
 fn never_started(process: &Process) -> PortError {
     gone(format!("{process} was never started"))
+}
+
+/// Something that is not there, or not any more.
+pub fn gone(what: impl Into<String>) -> PortError {
+    PortError::new(ErrorKind::Gone, what)
 }
