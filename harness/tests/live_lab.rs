@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::{folder, kbench, skipped, stderr, within};
+use support::{folder, kbench, processes, skipped, stderr, within};
 
 /// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -46,24 +46,6 @@ fn modes() -> Vec<&'static str> {
 fn start(out: &Path, mode: &str, more: &[&str]) -> Child {
     let arguments = ["--workload", "smoke", "--faults", "none", "--mode", mode];
     support::start(out, &[&arguments, more].concat())
-}
-
-/// Every process, with its parent and command line.
-fn processes() -> Vec<(i32, i32, String)> {
-    fs::read_dir("/proc")
-        .expect("/proc")
-        .flatten()
-        .filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-            let state = fields.next()?;
-            let parent = fields.next()?.parse().ok()?;
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            // A zombie holds nothing; its parent reaps it.
-            (state != "Z").then(|| (pid, parent, String::from_utf8_lossy(&line).into_owned()))
-        })
-        .collect()
 }
 
 /// Processes of the run in `out`, the coordinator included.

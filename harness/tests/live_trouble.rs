@@ -97,14 +97,13 @@ fn an_ordinary_user_gets_a_report_too() {
     eprintln!("{text}");
     assert!(stderr.contains("in user namespaces"), "{stderr}");
     let report = json(&latest(&home.path().join("runs")).join("report.json"));
-    // How far the generator lags is the machine's doing, which may be busy with other work. It makes a run
-    // invalid, for root as well; nothing else may be wrong with this one.
+    // How far the generator lags, and that kbench stands still, is the machine's doing, which may be busy
+    // with other work. It makes a run invalid, for root as well; nothing else may be wrong with this one.
     let checks = report["checks"].as_array().expect("checks");
     let bad: Vec<_> = checks.iter().filter(|check| check["verdict"] != "valid").collect();
-    let lags = bad.iter().any(|check| check["name"] == "schedule-lag");
-    assert!(bad.iter().all(|check| check["name"] == "schedule-lag"), "{bad:#?}");
-    let (verdict, exit) = if lags { ("invalid-run", 3) } else { ("valid", 0) };
-    assert_eq!((&report["verdict"], code), (&verdict.into(), Some(exit)), "{stderr}");
+    assert!(bad.iter().all(|check| of_the_machine(check)), "{bad:#?}");
+    let exit = if bad.is_empty() { 0 } else { 3 };
+    assert_eq!((report["verdict"] == "valid", code), (bad.is_empty(), Some(exit)), "{stderr}");
     let faults = report["faults"].as_array().expect("faults");
     assert!(faults.len() == 3 && faults.iter().all(|f| f["proven"] == true), "{faults:?}");
 }

@@ -102,6 +102,14 @@ pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
 }
 
+/// Whether what a check says may be the doing of a machine that is busy with other work.
+pub(crate) fn of_the_machine(check: &Value) -> bool {
+    let still = ["kbench stood still", "handed records over late"];
+    let note = check["note"].as_str().unwrap_or_default();
+    check["name"] == "schedule-lag"
+        || (check["name"] == "disturbance" && still.iter().any(|what| note.contains(what)))
+}
+
 /// Every event of a trial.
 pub(crate) fn events(trial: &Path) -> Vec<Value> {
     let text = fs::read_to_string(trial.join("events.jsonl")).expect("events");
@@ -113,4 +121,22 @@ pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (status.code(), text(stdout), text(stderr))
+}
+
+/// Every process, with its parent and command line.
+pub(crate) fn processes() -> Vec<(i32, i32, String)> {
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+            let state = fields.next()?;
+            let parent = fields.next()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            // A zombie holds nothing; its parent reaps it.
+            (state != "Z").then(|| (pid, parent, String::from_utf8_lossy(&line).into_owned()))
+        })
+        .collect()
 }

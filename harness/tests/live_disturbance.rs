@@ -1,0 +1,121 @@
+//! What happens to a real cluster, to kbench and to its disk without being part of a plan: it is seen, and
+//! not charged to Kafka.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::*;
+
+/// Limit for a short run.
+const RUN: Duration = Duration::from_secs(180);
+
+/// Waits until the newest run in `out` has recorded an event of which this is true.
+fn await_event(run: &mut Child, out: &Path, wanted: impl Fn(&Value) -> bool) {
+    let found = within(RUN, || {
+        let text = fs::read_to_string(out.join("latest/events.jsonl")).unwrap_or_default();
+        let mut events = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let over = run.try_wait().expect("a child").is_some();
+        over || events.any(|event: Value| wanted(&event))
+    });
+    let ended = run.try_wait().expect("a child");
+    assert!(found && ended.is_none(), "{ended:?}\n{}", stderr(out));
+}
+
+fn is_stage(stage: &str) -> impl Fn(&Value) -> bool {
+    move |event| event["event"] == "stage" && event["stage"] == stage
+}
+
+/// The process of the run in `out` whose command line has this in it.
+fn process(out: &Path, what: &str) -> i32 {
+    let folder = out.display().to_string();
+    let all = processes();
+    let mut found = all.iter().filter(|(.., line)| line.contains(&folder) && line.contains(what));
+    found.next().map(|(pid, ..)| *pid).expect("a process")
+}
+
+fn signal(name: &str, pid: i32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+fn check(out: &Path, name: &str) -> Value {
+    let report = json(&latest(out).join("report.json"));
+    let checks = report["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["name"] == name).expect("a check").clone()
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_broker_that_is_killed_from_outside_makes_a_healthy_run_invalid() {
+    let out = folder();
+    let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "15s"];
+    let mut run = start(out.path(), &[&arguments[..], &["--set", SHORT_SESSION]].concat());
+    await_event(&mut run, out.path(), is_stage("baseline"));
+    signal("KILL", process(out.path(), "kafka.Kafka"));
+    let code = exit_code(&mut run, RUN, out.path());
+    let check = check(out.path(), "disturbance");
+    assert_eq!((code, &check["verdict"]), (3, &"invalid-run".into()), "{check}");
+    let note = check["note"].as_str().expect("a note");
+    assert!(note.contains("broker") && note.contains("ended without an order"), "{note}");
+    assert!(stderr(out.path()).contains("disturbed: broker"), "{}", stderr(out.path()));
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn what_kbench_measured_of_a_fault_while_it_stood_still_is_not_known() {
+    let out = folder();
+    let arguments = ["--workload", "smoke", "--faults", "zk-server-killed", "--set", SHORT_SESSION];
+    let mut run = start(out.path(), &arguments);
+    await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
+    let trial = process(out.path(), "__trial");
+    signal("STOP", trial);
+    std::thread::sleep(Duration::from_secs(2));
+    signal("CONT", trial);
+    let code = exit_code(&mut run, RUN, out.path());
+    let check = check(out.path(), "disturbance");
+    assert!(code == 3 && check["verdict"] != "valid", "{code}: {check}");
+    assert!(check["note"].as_str().expect("a note").contains("kbench stood still"), "{check}");
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_disk_that_fills_ends_the_run_within_seconds() {
+    let out = folder();
+    // A disk of the run's own: it must not be another's that is filled.
+    let script = "mount -t tmpfs -o size=40m tmpfs \"$1\" && exec \"$2\" run --workload smoke \
+                  --faults none --duration 2m --out \"$1\"";
+    let binary = env!("CARGO_BIN_EXE_kbench");
+    let messages = tempfile::NamedTempFile::new().expect("a file");
+    let to_file =
+        || Stdio::from(File::options().append(true).open(messages.path()).expect("a file"));
+    let mut run = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .arg(out.path())
+        .arg(binary)
+        .stdin(Stdio::null())
+        .stdout(to_file())
+        .stderr(to_file())
+        .spawn()
+        .expect("unshare starts");
+    let inside = Path::new("/proc").join(run.id().to_string()).join("root");
+    let inside = inside.join(out.path().strip_prefix("/").expect("an absolute path"));
+    let said = || fs::read_to_string(messages.path()).unwrap_or_default();
+    let ready = within(RUN, || said().contains("measuring the healthy cluster"));
+    assert!(ready, "{}", said());
+    let mut filler = File::create(inside.join("filler")).expect("a file");
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let filled = Instant::now();
+    let code = exit_code(&mut run, RUN, out.path());
+    let text = flat(&said());
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("No space left on device") && !text.contains("panicked"), "{text}");
+    assert!(filled.elapsed() < Duration::from_secs(40), "{:?}\n{text}", filled.elapsed());
+}
