@@ -181,7 +181,7 @@ fn sweep(parent: &Path) -> io::Result<()> {
 }
 
 fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
-    let pom = POM.replace("@VERSION@", version);
+    let pom = POM.replace("@VERSION@", version).replace("@OTHER_LOGGERS@", OTHER_LOGGERS);
     fs::write(into.join("pom.xml"), pom).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", into.display()))
     })?;
@@ -239,16 +239,23 @@ fn version_of(jars: &Path, prefix: &str) -> Option<String> {
     })
 }
 
+/// What is fetched. Until 3.0 Kafka came with log4j 1.2 and its binding: one binding is enough, and
+/// reload4j is the same logger, mended.
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>kbench</groupId><artifactId>kafka</artifactId><version>1</version>
   <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
 "#;
+
+const OTHER_LOGGERS: &str = "<exclusions>\
+    <exclusion><groupId>org.slf4j</groupId><artifactId>slf4j-log4j12</artifactId></exclusion>\
+    <exclusion><groupId>log4j</groupId><artifactId>log4j</artifactId></exclusion>\
+    </exclusions>";
 
 #[cfg(test)]
 mod tests {
