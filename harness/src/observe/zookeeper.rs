@@ -7,6 +7,7 @@
 //! to vanish before is never stamped before that. A znode that changes twice before it is read is
 //! read as it is then.
 
+mod persistent;
 mod rearm;
 
 use std::cell::RefCell;
@@ -17,15 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use faults::port::{PartitionView, View};
-use results::record::clock::{RunClock, RunTime};
+use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use zookeeper_client::{
-    AddWatchMode, Client, Error, EventType, PersistentWatcher, SessionState, Stat, WatchedEvent,
-};
+use zookeeper_client::{AddWatchMode, Client, Error, Stat};
 
 use super::thread::{Shared, Watching};
 use super::{Observer, Watched, expiry};
@@ -163,7 +162,7 @@ async fn session(
         drop(timeout(CALL_LIMIT, all_armed.recv()).await);
     } else {
         match timeout(CALL_LIMIT, client.watch("/", AddWatchMode::PersistentRecursive)).await {
-            Ok(Ok(watcher)) => watching.spawn_local(forward(watcher, clock, sender)),
+            Ok(Ok(watcher)) => watching.spawn_local(persistent::forward(watcher, clock, sender)),
             Ok(Err(Error::Unimplemented)) => {
                 rearms.store(true, Ordering::Relaxed);
                 // The server has closed the session.
@@ -188,34 +187,6 @@ async fn session(
         }
     }
     Err(ended())
-}
-
-/// Forwards what a persistent watch tells.
-async fn forward(
-    mut watcher: PersistentWatcher,
-    clock: RunClock,
-    sender: mpsc::UnboundedSender<Notification>,
-) {
-    loop {
-        let event = watcher.changed().await;
-        let at = clock.now();
-        let over = is_over(&event);
-        let change = match event.event_type {
-            EventType::NodeDeleted => ZnodeChange::Deleted(event.path),
-            EventType::NodeCreated | EventType::NodeDataChanged => ZnodeChange::Written(event.path),
-            _ if over => ZnodeChange::Over(ended()),
-            _ => continue,
-        };
-        if sender.send((at, change)).is_err() || over {
-            return;
-        }
-    }
-}
-
-/// Whether a session is of no more use: it ended, or the server that it was on has gone. Taken to
-/// another server, it was seen to stay silent about what changed from then on.
-fn is_over(event: &WatchedEvent) -> bool {
-    event.event_type == EventType::Session && event.session_state != SessionState::SyncConnected
 }
 
 fn ended() -> String {

@@ -19,13 +19,13 @@ use super::{CALL_LIMIT, Notification, ZnodeChange, ended, no_answer};
 
 /// Lists whose members are followed, and what is followed of each.
 #[derive(Clone, Copy)]
-enum List {
+enum ZnodeList {
     Brokers,
     Topics,
     Partitions,
 }
 
-impl List {
+impl ZnodeList {
     /// What is to be followed when `name` joins the list at `path`.
     fn member(self, path: &str, name: &str) -> (String, Option<(String, Self)>) {
         let member = format!("{path}/{name}");
@@ -70,8 +70,8 @@ impl Rearmed {
             lost,
             self.node("/controller".to_owned(), Some(armed.clone())),
             self.node("/controller_epoch".to_owned(), Some(armed.clone())),
-            self.list("/brokers/ids".to_owned(), List::Brokers, Some(armed.clone())),
-            self.list("/brokers/topics".to_owned(), List::Topics, Some(armed)),
+            self.list("/brokers/ids".to_owned(), ZnodeList::Brokers, Some(armed.clone())),
+            self.list("/brokers/topics".to_owned(), ZnodeList::Topics, Some(armed)),
         );
         if let Err(why) = all.await {
             self.tell(self.clock.now(), ZnodeChange::Over(why));
@@ -117,7 +117,7 @@ impl Rearmed {
     fn list(
         &self,
         path: String,
-        list: List,
+        list: ZnodeList,
         mut armed: Option<Armed>,
     ) -> LocalBoxFuture<'_, Result<(), String>> {
         async move {
@@ -227,11 +227,11 @@ mod tests {
 
     #[test]
     fn what_joins_a_list_is_followed_with_what_is_below_it() {
-        let (node, inner) = List::Topics.member("/brokers/topics", "t");
+        let (node, inner) = ZnodeList::Topics.member("/brokers/topics", "t");
         assert_eq!(node, "/brokers/topics/t");
         let (partitions, list) = inner.expect("a topic has partitions");
         assert_eq!(partitions, "/brokers/topics/t/partitions");
         assert_eq!(list.member(&partitions, "0").0, "/brokers/topics/t/partitions/0/state");
-        assert_eq!(List::Brokers.member("/brokers/ids", "7").0, "/brokers/ids/7");
+        assert_eq!(ZnodeList::Brokers.member("/brokers/ids", "7").0, "/brokers/ids/7");
     }
 }
