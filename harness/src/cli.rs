@@ -111,12 +111,13 @@ struct RunArgs {
     /// Seed of everything that is drawn at random; drawn itself when absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_SEED))]
     seed: Option<u64>,
-    /// Length of the load when no faults are injected, e.g. `60s` (default: the workload's)
+    /// Length of the load of a run without faults, e.g. `60s` (default: the workload's); with faults
+    /// it lasts as long as the plan takes
     #[arg(long, value_name = "T")]
     duration: Option<humantime::Duration>,
     /// Change one value of a specification, e.g. `workload.producer.acks=1` or
     /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated; of two for one
-    /// key the later wins)
+    /// key the last counts)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Version of Apache Kafka (default: the cluster's)

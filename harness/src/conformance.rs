@@ -107,7 +107,7 @@ fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
         kafka: None,
         asked: Asked::default(),
     };
-    let spec = request.resolve()?;
+    let spec = request.resolve()?.spec;
     let plan = plan(spec.mode)?;
     Ok(RunSpec { plan: Some(plan), ..spec })
 }

@@ -9,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 use crate::child::find;
 use crate::cluster::local::capability;
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::kernel::available_memory_mb;
+use crate::kernel::{available_memory_mb, is_filtered};
 use crate::provision::{self, KafkaSource};
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
@@ -50,6 +50,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     let mut checks = vec![java(), kafka(source), tool("iproute2", "ip", Health::Bad)];
     checks.push(tool("nftables", "nft", Health::Poor));
     checks.extend(Mode::ALL.map(mode));
+    checks.extend(seccomp());
     checks.push(faults());
     checks.extend([memory(), disk(), cores(), archives(source)]);
     checks
@@ -125,6 +126,14 @@ fn mode(mode: Mode) -> DoctorCheck {
         Ok(()) => check(name, Health::Good, "usable", None),
         Err(error) => check(name, Health::Poor, error.to_string(), Some(error.cure())),
     }
+}
+
+/// A filter of system calls, where there is one: it explains what else is found.
+fn seccomp() -> Option<DoctorCheck> {
+    let detail = "a seccomp filter is in force, as in a container: system calls that namespaces and \
+                  faults need may be refused, whoever asks";
+    let cure = "start the container with `--security-opt seccomp=unconfined`";
+    is_filtered().then(|| check("seccomp", Health::Poor, detail, Some(cure.to_owned())))
 }
 
 /// Which faults the best mode can do.

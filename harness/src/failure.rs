@@ -2,7 +2,8 @@
 
 mod render;
 
-use std::io::{IsTerminal, Write as _};
+use std::fs::File;
+use std::io::{IsTerminal, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
@@ -91,6 +92,13 @@ impl Failure {
         self.0.exit == Exit::Infrastructure
     }
 
+    /// The same, with what it is about put before its text.
+    #[must_use]
+    pub fn within(mut self, what: &str) -> Self {
+        self.0.text = format!("{what}: {}", self.0.text);
+        self
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn with_cure(mut self, cure: impl Into<String>) -> Self {
@@ -111,9 +119,8 @@ impl Failure {
 
     /// Prints the failure on stderr.
     pub fn print(&self) {
-        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         // Where stderr cannot be written there is nobody to tell.
-        drop(write!(std::io::stderr().lock(), "{}", render::render(&self.0, colours)));
+        drop(write!(std::io::stderr().lock(), "{}", render::render(&self.0, in_colours())));
     }
 
     /// The exit code of a process that ends with this failure.
@@ -130,6 +137,15 @@ impl Failure {
     pub fn cure(&self) -> Option<&str> {
         self.0.cure.as_deref()
     }
+}
+
+fn in_colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Tells the user on stderr of what is not refused and may not be meant.
+pub fn warn(texts: &[String]) {
+    texts.iter().for_each(|text| eprint!("{}", render::warning(text, in_colours())));
 }
 
 impl From<PortError> for Failure {
@@ -154,12 +170,28 @@ impl From<Failure> for PortError {
 /// Last lines of a process's messages that are shown when it ends without a word.
 const TAIL_LINES: usize = 15;
 
+/// Most bytes of a log's end that are looked at.
+const TAIL_BYTES: u64 = 1 << 20;
+
 /// The last lines of a file, as the end of a message.
 pub(crate) fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = last_part(path);
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(TAIL_LINES);
     lines[from..].iter().map(|line| format!("\n  {line}")).collect()
+}
+
+/// What a file ends with, as text; nothing of one that cannot be read.
+pub(crate) fn last_part(path: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let bytes = file.metadata()?.len().min(TAIL_BYTES);
+        file.seek(SeekFrom::End(-(bytes as i64)))?;
+        let mut part = vec![];
+        file.take(bytes).read_to_end(&mut part)?;
+        Ok(part)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

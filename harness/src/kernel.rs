@@ -54,6 +54,14 @@ pub fn children(parent: i32) -> Vec<i32> {
     stats.filter(|stat| stat.ppid == parent).map(|stat| stat.pid).collect()
 }
 
+/// Whether a filter of system calls is in force on this process, as on those of a container.
+pub fn is_filtered() -> bool {
+    /// SECCOMP_MODE_FILTER.
+    const FILTER: u32 = 2;
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.seccomp == Some(FILTER))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::parent_id;

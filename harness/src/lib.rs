@@ -15,8 +15,8 @@ pub mod kernel;
 pub mod live;
 pub mod mechanism;
 pub mod membership;
+mod nearest;
 pub mod observe;
-
 pub mod provision;
 pub mod recorder;
 pub mod run;
@@ -25,4 +25,5 @@ mod session;
 pub mod spec;
 pub mod topology;
 pub mod trial;
+pub mod version;
 pub mod wire;

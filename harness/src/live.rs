@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
 use results::record::event::{Event, EventKind, Process, Second, Stage};
+use results::terminal::printable_line;
 
 /// How often a plain log says how the load does.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,9 +58,10 @@ impl LiveView {
 
     /// Prints a line above the view.
     pub fn say(&self, text: &str) {
+        let text = printable_line(text);
         match &self.bars {
             // The terminal may be gone; there is nobody left to tell then.
-            Some(bars) => drop(bars.println(text)),
+            Some(bars) => drop(bars.println(&*text)),
             None => eprintln!("{text}"),
         }
     }

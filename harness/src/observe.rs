@@ -63,6 +63,9 @@ pub trait Observer {
     /// Asks every broker about 50 times a second, or twice.
     fn set_fast(&self, fast: bool);
 
+    /// What it does not see as precisely as it might, in a sentence; `None` when there is nothing.
+    fn imprecision(&self) -> Option<&'static str>;
+
     /// Ends the watching and records what it cost.
     fn stop(&self);
 }

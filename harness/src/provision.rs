@@ -4,6 +4,7 @@
 //! from; nothing about repositories is said here.
 
 mod archive;
+mod classes;
 
 use std::fs::{self, File};
 use std::io;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::die_with_parent;
 use crate::failure::Failure;
+use crate::topology::{Topology, settings};
+use crate::version::KafkaVersion;
 
 pub use archive::Archives;
 
@@ -36,6 +39,24 @@ pub enum KafkaSource {
     Home(PathBuf),
 }
 
+impl KafkaSource {
+    /// Which minor version it is, before anything is fetched.
+    ///
+    /// # Errors
+    /// Usage failures: one that kbench does not start, or a folder without Kafka.
+    pub fn version(&self) -> Result<KafkaVersion, Failure> {
+        match self {
+            Self::Version(version) => KafkaVersion::of(version),
+            Self::Home(home) => {
+                let jars = home.join("libs");
+                let version = kafka_in(&jars).ok_or_else(|| without_zookeeper(&jars))?;
+                let of = |failure: Failure| failure.within(&home.display().to_string());
+                KafkaVersion::of(&version).map_err(of)
+            }
+        }
+    }
+}
+
 /// Kafka, ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kafka {
@@ -51,6 +72,30 @@ pub struct Kafka {
     pub archives: Archives,
 }
 
+impl Kafka {
+    /// Refuses a cluster whose brokers are told to load a class that these jars do not hold.
+    ///
+    /// # Errors
+    /// A usage failure that names setting and class; an infrastructure failure for jars that cannot be
+    /// read.
+    pub fn has_classes_of(&self, topology: &Topology) -> Result<(), Failure> {
+        let version = KafkaVersion::of(&self.version)?;
+        for (key, class) in settings::classes(topology, version) {
+            let found = classes::has(&self.jars, class).map_err(|error| {
+                let jars = self.jars.display();
+                Failure::infrastructure(format!("the jars in {jars} cannot be read: {error}"))
+            });
+            if !found? {
+                return Err(Failure::usage(format!(
+                    "broker.settings: `{key}` is `{class}`, a class that is not among Kafka's jars"
+                ))
+                .with_cure("put its jar into `libs` of an installation that --kafka-home names"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// kbench's folder in the user's cache directory.
 pub fn cache_dir() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME")
@@ -64,19 +109,19 @@ pub fn cache_dir() -> PathBuf {
 /// Makes Kafka available: from the cache, through Maven, or from the user's installation.
 ///
 /// # Errors
-/// Usage failures for a version that does not exist or a folder without Kafka; infrastructure
-/// failures when Java or Maven are missing, or Maven fails.
+/// Usage failures for a version that does not exist or that kbench does not start, or a folder without
+/// Kafka; infrastructure failures when Java or Maven are missing, or Maven fails.
 pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
+    source.version()?;
     let java = java()?;
     let jars = match source {
         KafkaSource::Home(home) => home.join("libs"),
         KafkaSource::Version(version) => cached(version)?,
     };
-    let version =
-        version_of(&jars, "kafka_2.1").and_then(|v| v.split_once('-').map(|(_, v)| v.to_owned()));
-    let (Some(version), Some(zookeeper_version)) = (version, version_of(&jars, "zookeeper-"))
+    let (Some(version), Some(zookeeper_version)) =
+        (kafka_in(&jars), version_of(&jars, "zookeeper-"))
     else {
-        return Err(without_zookeeper(source));
+        return Err(without_zookeeper(&jars));
     };
     let archives = Archives::of(&jars, &version, &java);
     archives.sweep();
@@ -92,19 +137,9 @@ pub fn of_plan(plan: Option<&Plan>) -> Result<Vec<Kafka>, Failure> {
     versions.into_iter().map(|version| provide(&KafkaSource::Version(version.into()))).collect()
 }
 
-fn without_zookeeper(source: &KafkaSource) -> Failure {
-    match source {
-        KafkaSource::Version(version) => Failure::usage(format!(
-            "Apache Kafka {version} comes without ZooKeeper"
-        ))
-        .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1"),
-        KafkaSource::Home(home) => {
-            Failure::usage(format!("{} holds no Apache Kafka with ZooKeeper", home.display()))
-                .with_cure(
-                    "--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it",
-                )
-        }
-    }
+fn without_zookeeper(jars: &Path) -> Failure {
+    Failure::usage(format!("{} holds no Apache Kafka with ZooKeeper", jars.display()))
+        .with_cure("--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it")
 }
 
 /// First line of `java -version`.
@@ -141,10 +176,6 @@ fn jars_dir(version: &str) -> PathBuf {
 
 /// The version's jars in the cache; fetched when they are not there.
 fn cached(version: &str) -> Result<PathBuf, Failure> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    if version.is_empty() || !version.chars().all(plain) || version.starts_with('.') {
-        return Err(Failure::usage(format!("`{version}` is not a version of Apache Kafka")));
-    }
     let jars = jars_dir(version);
     if jars.is_dir() {
         return Ok(jars);
@@ -181,7 +212,7 @@ fn sweep(parent: &Path) -> io::Result<()> {
 }
 
 fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
-    let pom = POM.replace("@VERSION@", version);
+    let pom = POM.replace("@VERSION@", version).replace("@OTHER_LOGGERS@", OTHER_LOGGERS);
     fs::write(into.join("pom.xml"), pom).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", into.display()))
     })?;
@@ -213,7 +244,7 @@ fn refused(version: &str, output: &str) -> Failure {
     };
     if output.lines().any(absent) {
         return Failure::usage(format!("there is no Apache Kafka {version}"))
-            .with_cure("versions with ZooKeeper end with 3.9; for example --kafka-version 3.9.1");
+            .with_cure("kafka.apache.org lists the releases; for example --kafka-version 3.9.1");
     }
     let why = output.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
     let cure = if why.contains("local repository") {
@@ -230,6 +261,11 @@ fn plain(line: &str) -> String {
     line.replace("\u{1b}[0m", "").replace("\u{1b}[m", "")
 }
 
+/// Version of Apache Kafka in a folder of jars.
+fn kafka_in(jars: &Path) -> Option<String> {
+    version_of(jars, "kafka_2.1")?.split_once('-').map(|(_, version)| version.to_owned())
+}
+
 /// Version part of the first jar whose name begins so.
 fn version_of(jars: &Path, prefix: &str) -> Option<String> {
     fs::read_dir(jars).ok()?.flatten().find_map(|entry| {
@@ -239,16 +275,23 @@ fn version_of(jars: &Path, prefix: &str) -> Option<String> {
     })
 }
 
+/// What is fetched. Until 3.0 Kafka came with log4j 1.2 and its binding: one binding is enough, and
+/// reload4j is the same logger, mended.
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>kbench</groupId><artifactId>kafka</artifactId><version>1</version>
   <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
 "#;
+
+const OTHER_LOGGERS: &str = "<exclusions>\
+    <exclusion><groupId>org.slf4j</groupId><artifactId>slf4j-log4j12</artifactId></exclusion>\
+    <exclusion><groupId>log4j</groupId><artifactId>log4j</artifactId></exclusion>\
+    </exclusions>";
 
 #[cfg(test)]
 mod tests {
@@ -296,8 +339,31 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_none_is_refused_before_maven() {
-        assert!(cached("../../etc").is_err());
-        assert!(cached("").is_err());
+    fn an_installation_of_another_version_is_refused_by_its_jars() {
+        let home = tempfile::tempdir().unwrap();
+        let source = KafkaSource::Home(home.path().to_owned());
+        let refused = |words: &str| {
+            let text = source.version().unwrap_err().text().to_owned();
+            assert!(text.contains(words), "{text}");
+            assert!(provide(&source).unwrap_err().text().contains(words));
+        };
+        refused("holds no Apache Kafka with ZooKeeper");
+        let libs = home.path().join("libs");
+        fs::create_dir(&libs).unwrap();
+        refused("holds no Apache Kafka with ZooKeeper");
+        fs::write(libs.join("kafka_2.13-4.0.0.jar"), "").unwrap();
+        refused("4.0.0 comes without ZooKeeper");
+        fs::rename(libs.join("kafka_2.13-4.0.0.jar"), libs.join("kafka_2.12-2.4.1.jar")).unwrap();
+        refused("2.4.1 is too old");
+        fs::rename(libs.join("kafka_2.12-2.4.1.jar"), libs.join("kafka_2.12-2.8.2.jar")).unwrap();
+        assert_eq!(source.version().unwrap().to_string(), "2.8");
+    }
+
+    #[test]
+    fn a_version_that_is_not_started_is_refused_before_maven() {
+        for version in ["2.4.1", "4.0.0", "../../etc", ""] {
+            let source = KafkaSource::Version(version.to_owned());
+            assert!(provide(&source).is_err() && !jars_dir(version).join("x").exists());
+        }
     }
 }

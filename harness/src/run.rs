@@ -39,7 +39,10 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir)?;
     let _lock = spec.kept.as_ref().map(|kept| lock(kept, dir)).transpose()?;
     let kafka = provision::provide(&spec.kafka)?;
-    provision::of_plan(spec.plan.as_ref())?;
+    kafka.has_classes_of(&spec.cluster)?;
+    for other in provision::of_plan(spec.plan.as_ref())? {
+        other.has_classes_of(&spec.cluster)?;
+    }
     eprintln!(
         "kbench {}: workload {}, {}, Apache Kafka {} in {}, seed {}",
         env!("CARGO_PKG_VERSION"),

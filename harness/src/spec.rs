@@ -5,6 +5,7 @@
 //! read that file and nothing else.
 
 mod lookup;
+mod plain;
 mod replay;
 mod request;
 mod set;
@@ -19,9 +20,10 @@ use crate::cluster::local::sandbox::Mode;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
-pub use lookup::{Mistake, Spec, load};
+pub use lookup::{Mistake, Spec, load, parse};
+pub(crate) use plain::plain;
 pub use replay::replay;
-pub use request::{Asked, Request, cluster};
+pub use request::{Asked, Request, Resolved, cluster};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

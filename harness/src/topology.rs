@@ -1,6 +1,7 @@
 //! A cluster as data: nodes, their servers, settings, topics. Read from strict TOML.
 
 mod rules;
+pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -40,6 +40,68 @@ fn an_unknown_name_suggests_the_nearest() {
     refused(&["--workload", "1k-msgs"], 2, &["there is no workload `1k-msgs`", "`1k-msg-s`"]);
     refused(&["--faults", "failovr"], 2, &["there is no plan `failovr`", "`failover`"]);
     refused(&["--cluster", "gide"], 2, &["there is no cluster `gide`", "`guide`"]);
+    let (_, _, stderr) = output(kbench().args(["run", "--faults", "quorum"]));
+    assert!(stderr.contains("`kbench list plans` shows the") && stderr.len() < 300, "{stderr}");
+    let (_, _, stderr) = output(kbench().args(["run", "--faults", "zk-quorum-los"]));
+    assert!(stderr.contains("did you mean `zk-quorum-lost`?") && stderr.len() < 300, "{stderr}");
+}
+
+#[test]
+fn a_length_that_the_plan_decides_is_refused() {
+    let plan = "with plan `failover` the load lasts as long as the plan's steps take";
+    refused(&["--duration", "9s"], 2, &["--duration is the length", plan, "--faults none"]);
+    refused(&["--set", "workload.phases.duration=9s"], 2, &["duration=9s is the length", plan]);
+}
+
+#[test]
+fn versions_that_are_not_started_are_refused_before_anything_is_fetched() {
+    let cache = tempfile::tempdir().expect("a folder");
+    for (version, words) in
+        [("2.4.1", "too old"), ("4.0.0", "without ZooKeeper"), ("abc", "not a version")]
+    {
+        let out = cache.path().join("out");
+        let mut command = kbench();
+        command.env("XDG_CACHE_HOME", cache.path()).arg("run").arg("--out").arg(&out);
+        let (code, _, stderr) = output(command.args(["--kafka-version", version]));
+        assert!(code == 2 && stderr.contains(words) && stderr.contains("2.6 to 3.9"), "{stderr}");
+        assert!(!cache.path().join("kbench").exists() && !out.exists(), "{version}");
+        let set = format!("cluster.kafka.version={version}");
+        refused(&["--set", &set], 2, &[words]);
+        let plan = format!(
+            "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nfault = {{ upgrade = {{ to = \
+             '{version}' }} }}\ntarget = 'controller'\nhold = '1s'\n"
+        );
+        let plan = write(cache.path(), "plan.toml", &plan);
+        refused(&["--faults", &plan], 2, &[words]);
+        let (code, _, stderr) = output(kbench().args(["validate", &plan]));
+        assert!(code == 2 && stderr.contains(words), "{stderr}");
+    }
+}
+
+#[test]
+fn settings_that_no_broker_would_start_with_are_refused_by_run_and_validate() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let guide = kbench::topology::SHIPPED[0].1;
+    for (setting, words) in [
+        ("process.roles=broker", "`process.roles` cannot be set"),
+        ("security.inter.broker.protocol=SSL", "speaks plain text"),
+        ("inter.broker.listener.name=X", "speaks plain text"),
+        ("listeners=PLAINTEXT://:9092", "follows from the nodes"),
+        ("num.io.threads=many", "a whole number from 1 on"),
+        ("log.retention.ms=0", "-1 for no limit"),
+    ] {
+        refused(&["--set", &format!("cluster.broker.settings.{setting}")], 2, &[words]);
+        let (key, value) = setting.split_once('=').expect("a setting");
+        let line = format!("[broker.settings]\n\"{key}\" = \"{value}\"");
+        let file = write(dir.path(), "c.toml", &guide.replace("[broker.settings]", &line));
+        let (code, _, stderr) = output(kbench().args(["validate", &file]));
+        assert!(code == 2 && stderr.contains(words), "{setting}: {stderr}");
+    }
+    let line = "[broker.settings]\n\"log.retention.mss\" = \"5\"";
+    let file = write(dir.path(), "c.toml", &guide.replace("[broker.settings]", line));
+    let (code, stdout, stderr) = output(kbench().args(["validate", &file]));
+    assert!(code == 0 && stdout.contains("valid cluster"), "{stdout}{stderr}");
+    assert!(stderr.contains("warning: ") && stderr.contains("`log.retention.ms`"), "{stderr}");
 }
 
 #[test]
@@ -71,10 +133,33 @@ fn a_typo_in_a_spec_is_shown_where_it_is_with_what_is_allowed() {
     refused(
         &["--workload", &file],
         2,
-        &["typo.toml", "record_byte", "unknown field", "`record_bytes`", "`rate`"],
+        &["typo.toml", "record_byte", "there is no key", "did you mean `record_bytes`?", "`rate`"],
     );
     let line = shipped.lines().position(|l| l.starts_with("record_bytes")).expect("a key") + 1;
     refused(&["--workload", &file], 2, &[&format!("typo.toml:{line}:1")]);
+}
+
+/// Whatever is written for a value that is a name, or a table with one: the names are told.
+#[test]
+fn what_is_no_name_is_refused_with_the_names_that_are_allowed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for value in ["5", "[1]", "true", "'explode'", "{ explode = 1 }"] {
+        for (key, names) in
+            [("fault", "`kill`"), ("target", "`controller`"), ("expect", "`outage-until-heal`")]
+        {
+            let mut step =
+                vec![("fault", "'kill'"), ("target", "'controller'"), ("expect", "'anything'")];
+            step.retain(|(other, _)| *other != key);
+            step.push((key, value));
+            let step: String =
+                step.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+            let head = "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nhold = '1s'\n";
+            let file = write(dir.path(), "plan.toml", &format!("{head}{step}"));
+            let (code, _, stderr) = output(kbench().args(["validate", &file]));
+            assert!(code == 2 && stderr.contains(names), "{key} = {value}: {stderr}");
+            assert!(!stderr.contains("wanted") && !stderr.contains("variant"), "{stderr}");
+        }
+    }
 }
 
 #[test]
@@ -84,7 +169,8 @@ fn impossible_values_are_refused_by_name() {
     refused(&["--set", "rate=3"], 2, &["workload., plan., cluster."]);
     refused(&["--set", "workload.producer.acks=2"], 2, &["workload.producer.acks=2", "`all`, `1`"]);
     refused(&["--trials", "0"], 2, &["--trials"]);
-    refused(&["--duration", "0s"], 2, &["--duration: phases.duration", "at least \"1s\""]);
+    let none = ["--faults", "none", "--duration", "0s"];
+    refused(&none, 2, &["--duration: phases.duration", "at least \"1s\""]);
     refused(&["--seed", "9223372036854775808"], 2, &["--seed", "9223372036854775807"]);
     refused(&["--mode", "docker"], 2, &["--mode", "user-namespaces", "loopback"]);
     refused(&["--faults", "none", "--set", "plan.name=x"], 2, &["no plan"]);
@@ -256,6 +342,47 @@ fn without_user_namespaces_the_cure_is_told() {
     assert!(stderr.contains("user.max_user_namespaces"), "{stderr}");
     let (_, stdout, _) = in_a_namespace(&format!("{forbid} doctor")).expect("as before");
     assert!(stdout.contains("user.max_user_namespaces"), "{stdout}");
+}
+
+/// kbench behind a filter that refuses to make namespaces, as the one that containers have by default.
+fn filtered(arguments: &[&str]) -> (i32, String, String) {
+    use nix::libc;
+    use std::os::unix::process::CommandExt as _;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equals = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let instruction = |code, k, jt| libc::sock_filter { code, jt, jf: 0, k };
+    let filter = [
+        instruction(load, 0, 0),
+        instruction(equals, libc::SYS_unshare as u32, 1),
+        instruction(answer, libc::SECCOMP_RET_ALLOW, 0),
+        instruction(answer, REFUSE, 0),
+    ];
+    let install = move || {
+        let mut filter = filter;
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: the program and its instructions live until the calls return.
+        let outcome = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program, 0, 0)
+        };
+        if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    let mut command = kbench();
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(install) };
+    output(command.args(arguments))
+}
+
+#[test]
+fn a_seccomp_filter_is_named_with_the_cure() {
+    let (_, stdout, stderr) = filtered(&["doctor"]);
+    let flat = flat(&stdout);
+    assert!(flat.contains("a seccomp filter is in force"), "{stdout}{stderr}");
+    assert!(flat.contains("--security-opt seccomp=unconfined"), "{stdout}");
+    let (code, _, stderr) = filtered(&["run", "--mode", "user-namespaces"]);
+    assert!(code == 4 && stderr.contains("seccomp=unconfined"), "{code}: {stderr}");
 }
 
 #[test]

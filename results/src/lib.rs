@@ -11,3 +11,4 @@ mod fixture;
 pub mod judge;
 pub mod record;
 pub mod report;
+pub mod terminal;

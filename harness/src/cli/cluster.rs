@@ -1,19 +1,20 @@
 //! `kbench cluster`: a local cluster that outlives the command that starts it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
+use results::terminal::argument;
 
 use super::{CLUSTERS, mode};
 use crate::cluster::local::keeper::{Keeper, ServerState};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::failure::Failure;
-use crate::provision::{self, KafkaSource};
-use crate::spec;
+use crate::failure::{self, Failure};
+use crate::provision;
+use crate::spec::{self, Resolved};
 
 #[derive(Subcommand)]
 pub(super) enum ClusterCommand {
@@ -109,12 +110,15 @@ pub(super) fn carry_out(command: ClusterCommand) -> Result<ExitCode, Failure> {
 }
 
 fn up(args: UpArgs) -> Result<ExitCode, Failure> {
-    let topology = spec::cluster(&args.cluster, &args.set)?;
+    let asked = super::run::kafka_source(args.kafka_version, args.kafka_home);
+    let Resolved { spec: (topology, kafka), warnings } =
+        spec::cluster(&args.cluster, &args.set, asked)?;
+    failure::warn(&warnings);
     let mode = sandbox::choose(args.mode)
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
-    let kafka = super::run::kafka_source(args.kafka_version, args.kafka_home)
-        .unwrap_or(KafkaSource::Version(topology.kafka.version.clone()));
-    let version = provision::provide(&kafka)?.version;
+    let provided = provision::provide(&kafka)?;
+    provided.has_classes_of(&topology)?;
+    let version = provided.version;
     let dir = args.folder.clusters.join(args.name.as_ref().unwrap_or(&topology.name));
     let spec = KeptSpec::new(mode, kafka, args.clocks, topology);
     let (kept, took_s) = KeptCluster::start(&dir, &spec)?;
@@ -123,8 +127,12 @@ fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let servers = state(&kept)?.unwrap_or_default();
     println!("{}", table(&servers));
     eprintln!("directory: {}", kept.dir.display());
-    eprintln!("run on it: kbench run --on {name}");
-    eprintln!("other programs: kbench cluster exec {name} -- COMMAND");
+    // Its name alone is looked up in the default folder.
+    let path = kept.dir.display().to_string();
+    let known = if args.folder.clusters == Path::new(CLUSTERS) { &name } else { &path };
+    let known = argument(known);
+    eprintln!("run on it: kbench run --on {known}");
+    eprintln!("other programs: kbench cluster exec {known} -- COMMAND");
     Ok(ExitCode::SUCCESS)
 }
 

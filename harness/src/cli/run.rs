@@ -6,21 +6,23 @@ use std::process::ExitCode;
 use clap::Parser;
 use results::judge::verdict::Verdict;
 use results::record::trial::EVENTS;
+use results::terminal::argument;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::spec::{self, Asked, Request, RunSpec};
+use crate::spec::{self, Asked, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
     let chosen = args.mode.is_some() || args.on.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
-    let spec = Request { on, ..request(args) }.resolve()?;
+    let Resolved { spec, warnings } = Request { on, ..request(args) }.resolve()?;
+    failure::warn(&warnings);
     if !chosen && spec.mode != Mode::ALL[0] {
         eprintln!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
     }
@@ -67,7 +69,7 @@ pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let CliCommand::Run(args) = Cli::parse_from(arguments).command else {
         return Err(Failure::usage("`kbench run` is no run (a defect)"));
     };
-    let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?;
+    let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?.spec;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
     run::run(&spec, &dir)
@@ -98,16 +100,8 @@ fn request(args: RunArgs) -> Request {
 
 /// The command as it was typed, with the arguments that need it quoted.
 fn command_line() -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:%+@".contains(c);
-    let quote = |argument: String| {
-        if !argument.is_empty() && argument.chars().all(plain) {
-            argument
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
-        }
-    };
     std::iter::once("kbench".to_owned())
-        .chain(std::env::args().skip(1).map(quote))
+        .chain(std::env::args().skip(1).map(|typed| argument(&typed).into_owned()))
         .collect::<Vec<_>>()
         .join(" ")
 }

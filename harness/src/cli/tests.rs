@@ -11,8 +11,9 @@ use super::Cli;
 
 /// Options of other programs that our texts and arguments name.
 const FOREIGN: &[&str] = &[
-    // nft, ip, prlimit, iptables, unshare, setpriv, java, any tool.
+    // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, any tool.
     "json",
+    "security-opt",
     "interactive",
     "pid",
     "queue-num",

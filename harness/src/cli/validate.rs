@@ -7,15 +7,19 @@ use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
 use super::ValidateArgs;
-use crate::failure::Failure;
-use crate::spec::Spec;
-use crate::topology::Topology;
+use crate::failure::{self, Failure};
+use crate::spec::{self, Spec};
+use crate::topology::{Topology, settings};
+use crate::version::KafkaVersion;
 
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
         match one(file) {
-            Ok(kind) => println!("{}: valid {kind}", file.display()),
+            Ok((kind, warnings)) => {
+                println!("{}: valid {kind}", file.display());
+                failure::warn(&warnings);
+            }
             Err(failure) => {
                 failure.print();
                 code = failure.exit_code();
@@ -25,25 +29,33 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Validates one file; says what it is.
-fn one(file: &Path) -> Result<&'static str, Failure> {
+/// Validates one file; says what it is, and what its author should know.
+fn one(file: &Path) -> Result<(&'static str, Vec<String>), Failure> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Failure::spec(&name, &text, error.message(), error.span())
+        Failure::spec(&name, &text, &spec::plain(error.message()), error.span())
     })?;
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
-        parse::<WorkloadSpec>(&name, &text)
+        parse::<WorkloadSpec>(&name, &text)?;
+        Ok((WorkloadSpec::KIND, vec![]))
     } else if table.contains_key("step") || table.contains_key("mix") {
-        parse::<Plan>(&name, &text)
+        let plan = parse::<Plan>(&name, &text)?;
+        plan.versions().into_iter().try_for_each(|version| KafkaVersion::of(version).map(drop))?;
+        Ok((Plan::KIND, vec![]))
     } else if table.contains_key("node") {
-        parse::<Topology>(&name, &text)
+        let cluster = parse::<Topology>(&name, &text)?;
+        let version = KafkaVersion::of(&cluster.kafka.version)?;
+        let warnings = settings::check(&cluster, version).map_err(Failure::usage)?;
+        let warnings = warnings.iter().map(|warning| format!("{name}: {warning}"));
+        Ok((Topology::KIND, warnings.collect()))
     } else if table.contains_key("claim") {
-        results::judge::claim::parse(&name, &text)
-            .map_err(|error| Failure::spec(&name, &text, &error.message, Some(error.span)))?;
-        Ok("set of claims")
+        results::judge::claim::parse(&name, &text).map_err(|error| {
+            Failure::spec(&name, &text, &spec::plain(&error.message), Some(error.span))
+        })?;
+        Ok(("set of claims", vec![]))
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
             "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], claims [[claim]]",
@@ -51,9 +63,6 @@ fn one(file: &Path) -> Result<&'static str, Failure> {
     }
 }
 
-fn parse<T: Spec>(name: &str, text: &str) -> Result<&'static str, Failure> {
-    match T::parse(text) {
-        Ok(_) => Ok(T::KIND),
-        Err((message, span)) => Err(Failure::spec(name, text, &message, span)),
-    }
+fn parse<T: Spec>(name: &str, text: &str) -> Result<T, Failure> {
+    spec::parse(text).map_err(|(message, span)| Failure::spec(name, text, &message, span))
 }

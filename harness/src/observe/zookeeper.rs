@@ -1,14 +1,20 @@
 //! ZooKeeper, by one persistent recursive watch on its root: controller, registrations, partition
-//! states, in the order in which they change.
+//! states, in the order in which they change. Servers before 3.6 have no such watch: see [`rearm`].
 //!
 //! A deletion is stamped when its notification arrives. A znode that was created or changed is
 //! read, and stamped with its own modification time: the ZooKeeper leader's clock, which is this
 //! machine's. (The arrivals of a burst came up to 138 ms later on two busy cores.) Where that clock
-//! cannot be right, since it was stepped, it is stamped when it is read. A znode that
-//! changes twice before it is read is read as it is then.
+//! cannot be right, since it was stepped, it is stamped when it is read. One that was seen to vanish
+//! before is never stamped before that. A znode that changes twice before it is read is read as it is then.
 
+mod persistent;
+mod rearm;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use faults::port::{PartitionView, View};
@@ -16,8 +22,9 @@ use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionState, Stat, WatchedEvent};
+use zookeeper_client::{AddWatchMode, Client, Error, Stat};
 
 use super::thread::{Shared, Watching};
 use super::{Observer, Watched, expiry};
@@ -36,8 +43,28 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The observer's own session time-out.
 const SESSION: Duration = Duration::from_secs(10);
 
+/// What a server costs that has no persistent watches.
+const REARMED: &str = "this ZooKeeper has no persistent watches (they came with 3.6): a watch is set anew \
+    each time it has fired, and of several changes of a znode in between only the last is seen; the \
+    fewest in-sync copies may have been fewer than is shown";
+
 /// Follows a cluster whose metadata are in ZooKeeper.
-pub struct ZookeeperObserver(Watching);
+pub struct ZookeeperObserver {
+    watching: Watching,
+    rearms: Arc<AtomicBool>,
+}
+
+/// What happens to a znode, or to the session that watches it.
+enum ZnodeChange {
+    /// It was created or its data changed.
+    Written(String),
+    Deleted(String),
+    /// The session is of no more use, and why.
+    Over(String),
+}
+
+/// A change, and when its notification arrived.
+type Notification = (RunTime, ZnodeChange);
 
 impl ZookeeperObserver {
     /// Starts watching; returns when ZooKeeper has been read once.
@@ -46,7 +73,10 @@ impl ZookeeperObserver {
     /// An infrastructure failure when ZooKeeper does not answer in time.
     pub async fn start(watched: Watched) -> Result<Self, Failure> {
         expiry::expire_one_session(connect_string(&watched.members));
-        Ok(Self(Watching::start(watched, PLANE, watch).await?))
+        let rearms = Arc::new(AtomicBool::new(false));
+        let of_thread = Arc::clone(&rearms);
+        let watch = move |shared, ready| watch(shared, ready, of_thread);
+        Ok(Self { watching: Watching::start(watched, PLANE, watch).await?, rearms })
     }
 
     /// Starts watching a cluster whose ZooKeeper may not be reached yet: see [`Observer::sees`].
@@ -54,30 +84,37 @@ impl ZookeeperObserver {
     /// # Errors
     /// An infrastructure failure when there is no thread to watch on.
     pub fn start_blind(watched: Watched) -> Result<Self, Failure> {
-        Ok(Self(Watching::start_blind(watched, PLANE, watch)?.0))
+        let rearms = Arc::new(AtomicBool::new(false));
+        let of_thread = Arc::clone(&rearms);
+        let watch = move |shared, ready| watch(shared, ready, of_thread);
+        Ok(Self { watching: Watching::start_blind(watched, PLANE, watch)?.0, rearms })
     }
 }
 
 impl Observer for ZookeeperObserver {
     fn sees(&self) -> bool {
-        self.0.shared.sees.load(Ordering::Relaxed)
+        self.watching.shared.sees.load(Ordering::Relaxed)
     }
 
     fn view(&self) -> View {
-        self.0.shared.view().clone()
+        self.watching.shared.view().clone()
     }
 
     fn watch_metadata(&self) {
-        self.0.shared.metadata.store(true, Ordering::Relaxed);
-        self.0.shared.fast.send_replace(false);
+        self.watching.shared.metadata.store(true, Ordering::Relaxed);
+        self.watching.shared.fast.send_replace(false);
     }
 
     fn set_fast(&self, fast: bool) {
-        self.0.shared.fast.send_replace(fast);
+        self.watching.shared.fast.send_replace(fast);
+    }
+
+    fn imprecision(&self) -> Option<&'static str> {
+        self.rearms.load(Ordering::Relaxed).then_some(REARMED)
     }
 
     fn stop(&self) {
-        self.0.stop();
+        self.watching.stop();
     }
 }
 
@@ -89,13 +126,10 @@ fn connect_string(members: &Membership) -> String {
 }
 
 /// Watches until the observer ends. `ready` is told when everything has been read once.
-async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
+async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>, rearms: Arc<AtomicBool>) {
     let mut ready = Some(ready);
     loop {
-        let why = match session(&shared, &mut ready).await {
-            Ok(()) => "its connection or session ended".to_owned(),
-            Err(error) => error,
-        };
+        let Err(why) = session(&shared, &mut ready, &rearms).await;
         // Told once, however often it is tried in vain to open another.
         if shared.lost_sight() {
             shared.watched.recorder.now(EventKind::Problem {
@@ -108,53 +142,65 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     }
 }
 
-/// One session, to its end.
-async fn session(shared: &Shared, ready: &mut Option<oneshot::Sender<()>>) -> Result<(), String> {
+/// One session, to its end; why it ended.
+async fn session(
+    shared: &Shared,
+    ready: &mut Option<oneshot::Sender<()>>,
+    rearms: &AtomicBool,
+) -> Result<Infallible, String> {
     let servers = connect_string(&shared.watched.members);
     let connect = Client::connector().with_session_timeout(SESSION).connect(&servers);
     let client = limited(connect).await?;
-    let mut watcher = limited(client.watch("/", AddWatchMode::PersistentRecursive)).await?;
-    let (sender, mut notifications) = mpsc::unbounded_channel::<(RunTime, WatchedEvent)>();
+    let (sender, mut notifications) = mpsc::unbounded_channel();
     let clock = shared.watched.recorder.clock();
-    tokio::task::spawn_local(async move {
-        loop {
-            let event = watcher.changed().await;
-            let over = is_over(&event);
-            if sender.send((clock.now(), event)).is_err() || over {
-                return;
+    let mut watching = JoinSet::new();
+    if rearms.load(Ordering::Relaxed) {
+        let (armed, mut all_armed) = mpsc::channel(1);
+        let watched = rearm::Rearmed::new(client.clone(), clock, sender);
+        watching.spawn_local(watched.watch(armed));
+        // Closed when every watch has been set that the tree needs now.
+        drop(timeout(CALL_LIMIT, all_armed.recv()).await);
+    } else {
+        match timeout(CALL_LIMIT, client.watch("/", AddWatchMode::PersistentRecursive)).await {
+            Ok(Ok(watcher)) => watching.spawn_local(persistent::forward(watcher, clock, sender)),
+            Ok(Err(Error::Unimplemented)) => {
+                rearms.store(true, Ordering::Relaxed);
+                // The server has closed the session.
+                return Err("it has no persistent watches".to_owned());
             }
-        }
-    });
-    let reader = Reader { shared, client };
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(no_answer()),
+        };
+    }
+    let reader = Reader { shared, client, vanished: RefCell::default() };
     reader.read_all().await?;
     shared.sees_again();
     if let Some(ready) = ready.take() {
         // Nobody waits any more when this fails.
         ready.send(()).ok();
     }
-    while let Some((at, event)) = notifications.recv().await {
-        match event.event_type {
-            EventType::NodeDeleted => reader.deleted(at, &event.path),
-            EventType::NodeCreated | EventType::NodeDataChanged => {
-                reader.changed(&event.path).await?;
-            }
-            _ if is_over(&event) => return Ok(()),
-            _ => {}
+    while let Some((at, change)) = notifications.recv().await {
+        match change {
+            ZnodeChange::Deleted(path) => reader.deleted(at, &path),
+            ZnodeChange::Written(path) => reader.changed(&path).await?,
+            ZnodeChange::Over(why) => return Err(why),
         }
     }
-    Ok(())
+    Err(ended())
 }
 
-/// Whether a session is of no more use: it ended, or the server that it was on has gone. Taken to
-/// another server, it was seen to stay silent about what changed from then on.
-fn is_over(event: &WatchedEvent) -> bool {
-    event.event_type == EventType::Session && event.session_state != SessionState::SyncConnected
+fn ended() -> String {
+    "its connection or session ended".to_owned()
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", CALL_LIMIT.as_secs())
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
     match timeout(CALL_LIMIT, call).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+        Err(_) => Err(no_answer()),
     }
 }
 
@@ -162,6 +208,9 @@ async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, S
 struct Reader<'a> {
     shared: &'a Shared,
     client: Client,
+    /// When znodes were seen to vanish. Their successors' own times may be earlier: the notification
+    /// came late.
+    vanished: RefCell<BTreeMap<String, RunTime>>,
 }
 
 /// A znode that means something here.
@@ -196,6 +245,7 @@ impl Reader<'_> {
 
     /// A znode vanished.
     fn deleted(&self, at: RunTime, path: &str) {
+        self.vanished.borrow_mut().insert(path.to_owned(), at);
         match Znode::parse(path) {
             Some(Znode::Controller) => {
                 self.shared.view().controller = None;
@@ -245,7 +295,7 @@ impl Reader<'_> {
             Ok(Ok(children)) => Ok(children),
             Ok(Err(Error::NoNode)) => Ok(Vec::new()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+            Err(_) => Err(no_answer()),
         }
     }
 
@@ -257,9 +307,11 @@ impl Reader<'_> {
             // Gone again; its deletion follows.
             Ok(Err(Error::NoNode)) => return Ok(()),
             Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err(format!("no answer within {} s", CALL_LIMIT.as_secs())),
+            Err(_) => return Err(no_answer()),
         };
-        self.take(self.shared.when(stat.mtime), znode, &data, &stat);
+        let vanished = self.vanished.borrow().get(path).copied().unwrap_or_default();
+        let at = self.shared.when(stat.mtime).max(vanished);
+        self.take(at, znode, &data, &stat);
         Ok(())
     }
 

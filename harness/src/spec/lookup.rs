@@ -7,12 +7,11 @@ use faults::plan::Plan;
 use serde::de::DeserializeOwned;
 use workloads::{SpecError, WorkloadSpec};
 
+use super::plain;
 use super::set::{self, Change};
 use crate::failure::Failure;
+use crate::nearest::{did_you_mean, nearest};
 use crate::topology::{self, Topology};
-
-/// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
-const ALIKE: f64 = 0.75;
 
 /// What is wrong with a specification, and the bytes of its text that are.
 pub type Mistake = (String, Option<Range<usize>>);
@@ -83,7 +82,7 @@ impl Spec for Topology {
 pub fn load<T: Spec>(name: &str, changes: &[Change]) -> Result<T, Failure> {
     let (origin, text) = text_of::<T>(name)?;
     let wrong = |(message, span): Mistake| Failure::spec(&origin, &text, &message, span);
-    let unchanged = T::parse(&text).map_err(wrong)?;
+    let unchanged = parse::<T>(&text).map_err(wrong)?;
     let mine: Vec<&Change> = changes.iter().filter(|change| change.kind() == T::KIND).collect();
     if mine.is_empty() {
         return Ok(unchanged);
@@ -92,8 +91,33 @@ pub fn load<T: Spec>(name: &str, changes: &[Change]) -> Result<T, Failure> {
     let table = set::apply::<T>(table, &mine)?;
     T::parse(&table.to_string()).map_err(|(message, _)| {
         let sets: Vec<String> = mine.iter().map(|change| change.text()).collect();
+        let message = plain(&message);
         Failure::usage(format!("{origin} with --set {}: {message}", sets.join(" --set ")))
     })
+}
+
+/// Parses and validates a user's text.
+///
+/// # Errors
+/// What is wrong, in an author's words, and where.
+pub fn parse<T: Spec>(text: &str) -> Result<T, Mistake> {
+    T::parse(text).map_err(|(message, span)| {
+        let named = span.clone().filter(|_| message == NO_NAME);
+        let named = named.and_then(|span| names_allowed::<T>(text, span));
+        (plain(&named.unwrap_or(message)), span)
+    })
+}
+
+/// What the reader says of a value that is no name where one is expected: not which are.
+const NO_NAME: &str = "wanted string or table";
+
+/// What it says of the same value as a text: it then lists the names.
+fn names_allowed<T: Spec>(text: &str, span: Range<usize>) -> Option<String> {
+    let value = text.get(span.clone())?;
+    let quoted = toml::Value::String(value.to_owned()).to_string();
+    let changed = [text.get(..span.start)?, &quoted, text.get(span.end..)?].concat();
+    let (message, _) = T::parse(&changed).err()?;
+    message.starts_with("unknown variant").then_some(message)
 }
 
 fn text_of<T: Spec>(name: &str) -> Result<(String, String), Failure> {
@@ -109,17 +133,13 @@ fn text_of<T: Spec>(name: &str) -> Result<(String, String), Failure> {
 }
 
 fn unknown<T: Spec>(name: &str) -> Failure {
-    let names: Vec<&str> = T::shipped().iter().map(|(name, _)| *name).collect();
-    let nearest = names
-        .iter()
-        .map(|shipped| (strsim::jaro_winkler(shipped, name), *shipped))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let shipped = T::shipped();
+    let meant = did_you_mean(&nearest(name, shipped.iter().map(|(shipped, _)| *shipped)));
     let kind = T::KIND;
-    let list = names.join(", ");
-    let cure = match nearest {
-        Some((_, nearest)) => format!("did you mean `{nearest}`? Shipped: {list}"),
-        None => format!("shipped: {list}; or name a TOML file"),
+    let listed = format!("`kbench list {kind}s` shows the {} that are shipped", shipped.len());
+    let cure = match meant {
+        Some(meant) => format!("{meant} {listed}"),
+        None => format!("{listed}; or name a TOML file"),
     };
     Failure::usage(format!("there is no {kind} `{name}`, and no such file")).with_cure(cure)
 }

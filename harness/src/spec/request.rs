@@ -1,6 +1,7 @@
 //! What a user asks for, resolved into a [`RunSpec`]: names looked up, defaults taken, what cannot work
 //! or must not be done refused, before anything starts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use faults::guard;
@@ -16,7 +17,8 @@ use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
 use crate::provision::KafkaSource;
-use crate::topology::Topology;
+use crate::topology::{Topology, settings};
+use crate::version::KafkaVersion;
 
 /// What the user asked for, before names are resolved.
 #[derive(Debug, Clone)]
@@ -49,6 +51,18 @@ pub struct Request {
     pub asked: Asked,
 }
 
+/// What was asked for, with names and files resolved.
+#[derive(Debug, Clone)]
+pub struct Resolved<T> {
+    /// The thing itself.
+    pub spec: T,
+    /// What the user should know of it, though nothing is refused.
+    pub warnings: Vec<String>,
+}
+
+/// The key of the load's length.
+const DURATION: &str = "workload.phases.duration";
+
 /// Who asked for a run, and how: recorded with it, or needed for leave.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
@@ -66,12 +80,16 @@ impl Request {
     /// place), a change that does not fit, impossible values, a plan that the cluster cannot carry
     /// out, or one whose damage nobody meant. An infrastructure failure when the mode that was asked
     /// for is not to be had.
-    pub fn resolve(self) -> Result<RunSpec, Failure> {
+    pub fn resolve(self) -> Result<Resolved<RunSpec>, Failure> {
         let changes = set::parse(&self.set)?;
         let mut workload: WorkloadSpec = load(&self.workload, &changes)?;
         if let Some(duration) = self.duration {
+            timed(&self.faults, "--duration")?;
             workload.phases.duration = duration;
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
+        }
+        if let Some(change) = changes.iter().find(|change| change.key() == DURATION) {
+            timed(&self.faults, &format!("--set {}", change.text()))?;
         }
         let kept = self.on.as_ref().map(|kept| kept_cluster(kept, self.trials, &changes));
         let kept = kept.transpose()?;
@@ -102,8 +120,10 @@ impl Request {
         }
         let of_cluster = KafkaSource::Version(cluster.kafka.version.clone());
         let kafka = kept.map(|kept| kept.kafka).or(self.kafka).unwrap_or(of_cluster);
+        let mut warnings = set::repeated(&changes);
+        warnings.extend(known_settings(&cluster, &kafka, plan.as_ref())?);
         let (run_id, started) = name_of_run(&workload.name, random);
-        Ok(RunSpec {
+        let spec = RunSpec {
             run_id,
             run_number: random,
             command: self.asked.command,
@@ -120,21 +140,60 @@ impl Request {
             plan,
             cluster,
             claims,
-        })
+        };
+        Ok(Resolved { spec, warnings })
     }
 }
 
-/// A cluster by name or file, `local` being the guide's, with changes applied.
+/// Refuses a length of the load where a plan decides how long that is.
+fn timed(plan: &str, asked: &str) -> Result<(), Failure> {
+    if plan == "none" {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{asked} is the length of a run without faults; with plan `{plan}` the load lasts as long as \
+         the plan's steps take"
+    ))
+    .with_cure("--faults none; or change how long a fault lasts: --set plan.step.ID.hold=20s"))
+}
+
+/// What brokers of every version that the run starts do not know of the cluster's settings.
+fn known_settings(
+    cluster: &Topology,
+    kafka: &KafkaSource,
+    plan: Option<&Plan>,
+) -> Result<Vec<String>, Failure> {
+    let mut versions = BTreeSet::from([kafka.version()?]);
+    for other in plan.map(Plan::versions).unwrap_or_default() {
+        versions.insert(KafkaVersion::of(other)?);
+    }
+    let mut warnings = BTreeSet::new();
+    for version in versions {
+        warnings.extend(settings::check(cluster, version).map_err(Failure::usage)?);
+    }
+    Ok(warnings.into_iter().collect())
+}
+
+/// A cluster by name or file, `local` being the guide's, with changes applied, and where its Kafka comes
+/// from: `kafka`, or else as the cluster says.
 ///
 /// # Errors
 /// Usage failures: an unknown name, a mistake in the file, a change that does not fit, or of
 /// something else than the cluster.
-pub fn cluster(name: &str, changes: &[String]) -> Result<Topology, Failure> {
+pub fn cluster(
+    name: &str,
+    changes: &[String],
+    kafka: Option<KafkaSource>,
+) -> Result<Resolved<(Topology, KafkaSource)>, Failure> {
     let changes = set::parse(changes)?;
-    match changes.iter().find(|change| change.kind() != Topology::KIND) {
-        Some(change) => Err(change.refused("there is a cluster, and no run")),
-        None => cluster_of(name, &changes),
+    if let Some(change) = changes.iter().find(|change| change.kind() != Topology::KIND) {
+        return Err(change.refused("there is a cluster, and no run"));
     }
+    let cluster = cluster_of(name, &changes)?;
+    let kafka = kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
+    let mut warnings = set::repeated(&changes);
+    warnings.extend(known_settings(&cluster, &kafka, None)?);
+    Ok(Resolved { spec: (cluster, kafka), warnings })
 }
 
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {

@@ -8,7 +8,8 @@
 //!
 //! A value has the type of its key: what is written is read as TOML and as plain text, and what the
 //! specification takes is meant. No table of types stands here; the types' own `Deserialize` decides.
-//! Changes apply in order: of two for one key the later wins. What is absent: taking a key away.
+//! Changes apply in order: of two for one key the later wins, with a warning. What is absent: taking a
+//! key away.
 
 mod apply;
 mod change;
@@ -16,6 +17,7 @@ mod change;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::plain;
 use crate::failure::Failure;
 use apply::{Insertion, Placement, insert};
 pub(super) use change::Change;
@@ -84,9 +86,20 @@ fn fit<T: DeserializeOwned>(table: &Table, changes: &[&Change]) -> Result<Table,
     let telling = match taken {
         Some(taken) => refusals.into_iter().nth(taken),
         None if was_text => refusals.pop(),
-        None => refusals.into_iter().nth(of_last_way),
+        // Of one that names nothing, another way's names say more.
+        None => {
+            let said = refusals.get(of_last_way).is_some_and(|Misfit(why)| !is_vague(why));
+            let names = refusals.iter().rposition(|Misfit(why)| why.starts_with("unknown variant"));
+            let index = names.filter(|_| !said).unwrap_or(of_last_way);
+            refusals.into_iter().nth(index)
+        }
     };
     Err(telling.unwrap_or_else(|| Misfit("it cannot be read".to_owned())))
+}
+
+/// Whether all that is said of a value is that it is no name.
+fn is_vague(why: &str) -> bool {
+    why.contains("string only") || why.starts_with("wanted ")
 }
 
 /// Why a specification does not take a value.
@@ -99,7 +112,7 @@ fn message(error: &toml::de::Error) -> String {
 
 fn refused(changes: &[&Change], first: &Insertion, Misfit(why): &Misfit) -> Failure {
     let keys: Vec<String> = changes.iter().map(|change| format!("`{}`", change.text())).collect();
-    let failure = Failure::usage(format!("--set {}: {why}", keys.join(", ")));
+    let failure = Failure::usage(format!("--set {}: {}", keys.join(", "), plain(why)));
     match (&first.before, &first.created) {
         (Some(before), _) => failure.with_cure(format!("without --set it is {before}")),
         (None, Some(created)) if why.starts_with("missing field") => failure.with_cure(format!(
@@ -108,6 +121,25 @@ fn refused(changes: &[&Change], first: &Insertion, Misfit(why): &Misfit) -> Fail
         )),
         _ => failure,
     }
+}
+
+/// Warnings about keys that are set more than once.
+pub(super) fn repeated(changes: &[Change]) -> Vec<String> {
+    let warn = |(index, change): (usize, &Change)| {
+        let same = |other: &&Change| other.key() == change.key();
+        let earlier: Vec<_> =
+            changes.iter().take(index).filter(same).map(|other| other.value()).collect();
+        let is_last = !changes.iter().skip(index + 1).any(|other| same(&other));
+        (is_last && !earlier.is_empty()).then(|| {
+            format!(
+                "--set {} is given more than once ({}); the last counts: {}",
+                change.key(),
+                earlier.join(", "),
+                change.value()
+            )
+        })
+    };
+    changes.iter().enumerate().filter_map(warn).collect()
 }
 
 /// Refuses a change of the plan in a run without one.

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ServerSpec, Topic, Topology};
+use super::{ServerSpec, Topic, Topology, settings};
+use crate::version::KafkaVersion;
 
 /// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
 const MOST_NODES: usize = 100;
@@ -14,9 +15,8 @@ const MOST_NODES: usize = 100;
 /// Ports that ZooKeeper servers use among themselves.
 pub const PEER_PORTS: [u16; 2] = [2888, 3888];
 
-/// Settings that kbench writes itself: identity, addresses and places follow from the nodes.
-const OWN_BROKER: [&str; 6] =
-    ["broker.id", "listeners", "advertised.listeners", "zookeeper.connect", "log.dirs", "log.dir"];
+/// Settings of ZooKeeper servers that kbench writes itself: identity, addresses and places follow from
+/// the nodes.
 const OWN_ZOOKEEPER: [&str; 5] =
     ["dataDir", "dataLogDir", "clientPort", "clientPortAddress", "4lw.commands.whitelist"];
 
@@ -46,6 +46,9 @@ pub(super) fn check(topology: &Topology) -> Result<(), String> {
     for Topic { name, config, .. } in &topology.topic {
         numbers(&format!("topic {name}, config"), config, &["min.insync.replicas"])?;
     }
+    let version = KafkaVersion::of(&topology.kafka.version);
+    let version = version.map_err(|failure| format!("kafka.version: {failure}"))?;
+    settings::check(topology, version)?;
     replication(topology)?;
     let names: BTreeSet<&str> = topology.topic.iter().map(|topic| topic.name.as_str()).collect();
     if names.is_empty() {
@@ -73,16 +76,21 @@ fn nodes(topology: &Topology) -> Result<(), String> {
             "node {name}: standby is for brokers; a ZooKeeper ensemble does not grow by itself"
         ));
     }
-    for (what, most, ids) in [
-        ("broker", i32::MAX, nodes.iter().filter_map(|node| node.broker).collect::<Vec<_>>()),
-        ("zookeeper", 255, nodes.iter().filter_map(|node| node.zookeeper).collect()),
-    ] {
+    let brokers: Vec<_> = nodes.iter().filter_map(|node| node.broker).collect();
+    let zookeepers: Vec<_> = nodes.iter().filter_map(|node| node.zookeeper).collect();
+    for (what, ids, allowed) in
+        [("broker", brokers, 0..=i32::MAX), ("zookeeper", zookeepers, 1..=255)]
+    {
         let distinct: BTreeSet<_> = ids.iter().copied().collect();
-        if ids.is_empty() || distinct.len() != ids.len() {
-            return Err(format!("a cluster needs at least one {what}; ids differ, from 1"));
+        if ids.is_empty() {
+            return Err(format!("a cluster needs at least one {what}"));
         }
-        if let Some(bad) = distinct.iter().find(|id| !(1..=most).contains(*id)) {
-            return Err(format!("{what} = {bad}: ids are from 1 to {most}"));
+        if distinct.len() != ids.len() {
+            return Err(format!("every {what} needs an id of its own"));
+        }
+        if let Some(bad) = distinct.iter().find(|id| !allowed.contains(*id)) {
+            let (least, most) = (allowed.start(), allowed.end());
+            return Err(format!("{what} = {bad}: ids are from {least} to {most}"));
         }
     }
     Ok(())
@@ -90,7 +98,7 @@ fn nodes(topology: &Topology) -> Result<(), String> {
 
 fn servers(topology: &Topology) -> Result<(), String> {
     let (broker, zookeeper) = (&topology.broker, &topology.zookeeper);
-    let server = |name: &str, server: &ServerSpec, least: u32, own: &[&str]| {
+    let server = |name: &str, server: &ServerSpec, least: u32| {
         if server.heap_mb < least {
             return Err(format!("{name}.heap_mb = {}: at least {least}", server.heap_mb));
         }
@@ -98,16 +106,15 @@ fn servers(topology: &Topology) -> Result<(), String> {
             let port = server.port;
             return Err(format!("{name}.port = {port}: not 0, 2888 or 3888 (ZooKeeper's own)"));
         }
-        let is_own = |key: &&String| own.contains(&key.as_str()) || key.starts_with("server.");
-        match server.settings.keys().find(is_own) {
-            Some(key) => {
-                Err(format!("{name}.settings: `{key}` follows from the nodes; leave it out"))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     };
-    server("broker", broker, 128, &OWN_BROKER)?;
-    server("zookeeper", zookeeper, 32, &OWN_ZOOKEEPER)?;
+    server("broker", broker, 128)?;
+    server("zookeeper", zookeeper, 32)?;
+    let is_own =
+        |key: &&String| OWN_ZOOKEEPER.contains(&key.as_str()) || key.starts_with("server.");
+    if let Some(key) = zookeeper.settings.keys().find(is_own) {
+        return Err(format!("zookeeper.settings: `{key}` follows from the nodes; leave it out"));
+    }
     if broker.port == zookeeper.port {
         return Err(format!("broker and zookeeper share port {} of their nodes", broker.port));
     }
@@ -199,8 +206,10 @@ mod tests {
             ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
             ("[1, 2, 3],", "[1, 1, 3],", "different brokers"),
             ("[1, 2, 3],", "[1, 2],", "2 different brokers"),
-            ("broker = 2", "broker = 1", "ids differ"),
-            ("broker = 2", "broker = 0", "broker = 0: ids are from 1"),
+            ("broker = 2", "broker = 1", "every broker needs an id of its own"),
+            ("broker = 2", "broker = -1", "broker = -1: ids are from 0"),
+            ("zookeeper = 2", "zookeeper = 0", "zookeeper = 0: ids are from 1"),
+            ("version = \"3.9.1\"", "version = \"4.0.0\"", "kafka.version: Apache Kafka 4.0.0"),
             ("zookeeper = 2", "zookeeper = 256", "from 1 to 255"),
             ("\"cpu-node2\"", "\"cpu-node1\"", "names of their own"),
             ("\"cpu-node2\"", "\"cpu node2\"", "letters"),
@@ -211,7 +220,7 @@ mod tests {
             ("initLimit", "otherLimit", "several servers need `initLimit`"),
             ("tickTime", "dataDir", "`dataDir` follows from the nodes"),
             ("tickTime", "\"server.1\"", "`server.1` follows from the nodes"),
-            ("default.replication.factor", "log.dirs", "`log.dirs` follows"),
+            ("\"default.replication.factor\"", "\"log.dirs\"", "`log.dirs` cannot be set"),
             (
                 "timeout.ms\" = \"18000\"",
                 "timeout.ms\" = \"18s\"",

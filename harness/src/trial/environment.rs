@@ -51,6 +51,7 @@ pub(super) async fn record(
         zookeeper: lab.kafka.zookeeper_version.clone(),
         librdkafka: workloads::librdkafka_version(),
         librdkafka_poll_wait_us: Some(workloads::POLL_WAIT.as_micros() as u64),
+        observer: lab.observer.imprecision().map(str::to_owned),
         java: lab.kafka.java.clone(),
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),

@@ -46,7 +46,7 @@ fn spec() -> RunSpec {
         on: None,
         asked: crate::spec::Asked::default(),
     };
-    let mut spec = request.resolve().expect("a spec");
+    let mut spec = request.resolve().expect("a spec").spec;
     for node in spec.cluster.node.iter_mut().filter(|node| node.broker == Some(FOURTH)) {
         node.standby = true;
     }

@@ -22,6 +22,9 @@ pub struct Environment {
     /// (kbench interposes poll: they would spin); absent where it was not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub librdkafka_poll_wait_us: Option<u64>,
+    /// What the observer sees less precisely than it might, in a sentence; absent where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<String>,
     /// First line of `java -version`.
     pub java: String,
     /// Kernel release.

@@ -119,6 +119,9 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+    if let Some(imprecision) = &e.observer {
+        wrapped(out, "observer:", " ", imprecision);
+    }
 }
 
 fn line(out: &mut String, text: &str) {

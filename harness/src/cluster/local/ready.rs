@@ -8,7 +8,7 @@ use faults::port::Process;
 use results::record::event::{ProcessEnd, Role};
 
 use crate::cluster::local::sandbox::Mode;
-use crate::failure::Failure;
+use crate::failure::{Failure, last_part};
 use crate::topology::PEER_PORTS;
 
 /// Limit for all JVMs to be up: 7 s were measured on two idle cores, without archives.
@@ -54,8 +54,7 @@ pub(super) fn too_slow(process: &Process, log: &Path) -> Failure {
 /// What a log ends with, as the end of a message. A server that gives up logs why, then many lines
 /// about how it shuts down: the first line of the last error is where the story begins.
 fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    relevant(&text).map(|line| format!("\n  {line}")).collect()
+    relevant(&last_part(log)).map(|line| format!("\n  {line}")).collect()
 }
 
 fn relevant(text: &str) -> impl Iterator<Item = &str> {

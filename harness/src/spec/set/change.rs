@@ -43,8 +43,13 @@ impl Change {
         format!("{}={}", self.key, self.value)
     }
 
+    /// The value, as it was written.
+    pub(super) fn value(&self) -> &str {
+        &self.value
+    }
+
     /// The whole key.
-    pub(super) fn key(&self) -> &str {
+    pub(in crate::spec) fn key(&self) -> &str {
         &self.key
     }
 

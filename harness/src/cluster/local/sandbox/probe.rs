@@ -10,7 +10,14 @@ use super::{Mode, SandboxNetwork};
 use crate::child::own;
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::local::LocalHost;
+use crate::kernel::is_filtered;
 use crate::mechanism;
+
+/// What to do where a filter of system calls forbids namespaces: the one that containers have by default
+/// lets nobody make user namespaces who is not privileged.
+const UNFILTERED: &str = "a seccomp filter is in force here, as in a container, and forbids it: start the \
+    container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or use \
+    --mode loopback";
 
 /// A mode that cannot be had, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +39,7 @@ impl ModeError {
             return "sudo apt-get install iproute2".to_owned();
         }
         match self.mode {
+            Mode::UserNamespaces if is_filtered() => UNFILTERED.to_owned(),
             Mode::UserNamespaces if sysctl("user.max_user_namespaces") == "0" => {
                 "sudo sysctl -w user.max_user_namespaces=10000, or --mode loopback".to_owned()
             }

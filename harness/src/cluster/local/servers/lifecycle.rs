@@ -74,7 +74,9 @@ impl LocalServers {
     }
 
     /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
-    /// that role is let end by itself, so that it leaves one.
+    /// that role is let end by itself before, so that it leaves one: while the others run, since a
+    /// broker before 2.7 that finds no ZooKeeper waits for one for ever, and a newer one 15 s for a
+    /// controller.
     ///
     /// # Errors
     /// An infrastructure failure that names the processes which did not end.
@@ -83,13 +85,8 @@ impl LocalServers {
             // Its servers are not ours to end.
             return Ok(());
         }
-        let mut dumping = Vec::new();
-        if dump {
-            dumping.extend(self.dumping(Role::Broker));
-            dumping.extend(self.dumping(Role::Zookeeper));
-        }
-        self.end(|process| !dumping.iter().any(|(one, _)| one == process), KILL_LIMIT).await?;
-        for (process, path) in dumping {
+        let roles = if dump { &[Role::Broker, Role::Zookeeper][..] } else { &[] };
+        for (process, path) in roles.iter().filter_map(|role| self.dumping(*role)) {
             self.signal(&process, Signal::Term).await?;
             // One that still runs at the limit may have written half of its archive.
             let Some(ProcessState::Gone { .. }) = self.ended(&process, DUMP_LIMIT).await else {
@@ -100,7 +97,7 @@ impl LocalServers {
                 tracing::warn!(%process, %error, "no class archive");
             }
         }
-        self.end(|_| true, KILL_LIMIT).await?;
+        self.end(KILL_LIMIT).await?;
         // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
         self.servers.borrow().values().for_each(Server::discard_dump);
         Ok(())
@@ -116,15 +113,10 @@ impl LocalServers {
         })
     }
 
-    pub(super) async fn end(
-        &self,
-        which: impl Fn(&Process) -> bool,
-        limit: Duration,
-    ) -> Result<(), Failure> {
+    async fn end(&self, limit: Duration) -> Result<(), Failure> {
         let running: Vec<Process> = self
             .processes()
             .into_iter()
-            .filter(|process| which(process))
             .filter(|p| !matches!(self.state(p), None | Some(ProcessState::Gone { .. })))
             .collect();
         for process in &running {
