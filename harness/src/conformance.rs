@@ -75,7 +75,7 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
     for line in sandbox.take_stdout().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         // Among them are the events of the trial, as JSON.
         match line {
-            Ok(line) if !line.starts_with('{') => println!("{line}"),
+            Ok(line) if !line.starts_with('{') => results::out!("{line}"),
             _ => {}
         }
     }

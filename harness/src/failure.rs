@@ -145,7 +145,9 @@ fn in_colours() -> bool {
 
 /// Tells the user on stderr of what is not refused and may not be meant.
 pub fn warn(texts: &[String]) {
-    texts.iter().for_each(|text| eprint!("{}", render::warning(text, in_colours())));
+    texts
+        .iter()
+        .for_each(|text| results::err!("{}", render::warning(text, in_colours()).trim_end()));
 }
 
 impl From<PortError> for Failure {

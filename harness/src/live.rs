@@ -10,7 +10,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
-use results::record::event::{Event, EventKind, Process, Second, Stage};
+use results::record::event::{Cause, Event, EventKind, Place, Process, Second, Stage};
 use results::terminal::printable_line;
 
 /// How often a plain log says how the load does.
@@ -62,7 +62,7 @@ impl LiveView {
         match &self.bars {
             // The terminal may be gone; there is nobody left to tell then.
             Some(bars) => drop(bars.println(&*text)),
-            None => eprintln!("{text}"),
+            None => results::err!("{text}"),
         }
     }
 
@@ -145,6 +145,13 @@ impl TrialStatus {
             }
             EventKind::BrokerGone { broker, .. } => {
                 Some(format!("broker {broker} is no longer registered"))
+            }
+            EventKind::ProcessEnded { process, end, .. } => {
+                let ordered = self.faults.in_force().any(|fault| fault.victims.contains(process));
+                let stopping = self.stage == Some(Stage::Stopping);
+                let place = Place::Server(process.clone());
+                (!ordered && !stopping)
+                    .then(|| format!("disturbed: {place} {} ({end})", Cause::Ended))
             }
             other => self.take_fault(other),
         }

@@ -190,7 +190,7 @@ fn cached(version: &str) -> Result<PathBuf, Failure> {
     let _lock =
         Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| cannot(error.into()))?;
     if !jars.is_dir() {
-        eprintln!("fetching Apache Kafka {version} through Maven, once (about 60 MB)");
+        results::err!("fetching Apache Kafka {version} through Maven, once (about 60 MB)");
         sweep(&parent).map_err(cannot)?;
         let fetched =
             tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent).map_err(cannot)?;

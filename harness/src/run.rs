@@ -43,7 +43,7 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     for other in provision::of_plan(spec.plan.as_ref())? {
         other.has_classes_of(&spec.cluster)?;
     }
-    eprintln!(
+    results::err!(
         "kbench {}: workload {}, {}, Apache Kafka {} in {}, seed {}",
         env!("CARGO_PKG_VERSION"),
         spec.workload.name,
@@ -53,10 +53,10 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         spec.seed,
     );
     if let Some(replayed) = &spec.replays {
-        eprintln!("replays {replayed}");
+        results::err!("replays {replayed}");
     }
-    eprintln!("run directory: {}", dir.path().display());
-    eprintln!("expected to take about {} s", estimate(spec).as_secs());
+    results::err!("run directory: {}", dir.path().display());
+    results::err!("expected to take about {} s", estimate(spec).as_secs());
     trials::run_all(spec, dir)
 }
 
@@ -81,10 +81,10 @@ fn sweep(dir: &RunDir) -> Result<(), Failure> {
             continue;
         }
         match heal::heal(&run)? {
-            Healed::Undone(what) => eprintln!("left by {}: {}", run.name(), what.join(", ")),
+            Healed::Undone(what) => results::err!("left by {}: {}", run.name(), what.join(", ")),
             Healed::Left { left, .. } => {
                 let name = run.name();
-                eprintln!("still left by {name}: {} (`kbench heal {name}`)", left.join(", "));
+                results::err!("still left by {name}: {} (`kbench heal {name}`)", left.join(", "));
             }
             Healed::Nothing | Healed::StillRunning => {}
         }

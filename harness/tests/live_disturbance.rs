@@ -90,7 +90,7 @@ fn what_kbench_measured_of_a_fault_while_it_stood_still_is_not_known() {
 fn a_disk_that_fills_ends_the_run_within_seconds() {
     let out = folder();
     // A disk of the run's own: it must not be another's that is filled.
-    let script = "mount -t tmpfs -o size=40m tmpfs \"$1\" && exec \"$2\" run --workload smoke \
+    let script = "mount -t tmpfs -o size=400m tmpfs \"$1\" && exec \"$2\" run --workload smoke \
                   --faults none --duration 2m --out \"$1\"";
     let binary = env!("CARGO_BIN_EXE_kbench");
     let messages = tempfile::NamedTempFile::new().expect("a file");

@@ -98,6 +98,21 @@ fn users_are_shown_no_debug_output() {
     none("`Debug` output in a text", &found);
 }
 
+#[test]
+fn nothing_is_printed_by_what_panics_where_it_cannot_be() {
+    let mut found = vec![];
+    for (name, text) in sources().iter().filter(|(name, _)| !of_tests(name)) {
+        for (line, text) in (1..).zip(code(text)) {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '!');
+            let prints = ["print!", "println!", "eprint!", "eprintln!"];
+            if words.into_iter().any(|word| prints.contains(&word)) && !text.contains("//") {
+                found.push(format!("{name}:{line}: {}", text.trim()));
+            }
+        }
+    }
+    none("printed by a macro that panics: use `results::out!` and `results::err!`", &found);
+}
+
 /// The words of a name: `SnakeCase`, `camel_case` and `SHOUTED` alike.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];

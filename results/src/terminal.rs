@@ -3,6 +3,25 @@
 
 use std::borrow::Cow;
 
+/// Prints a line on stdout. Where that cannot be written, nobody is told: `println!` would panic, on a
+/// full disk or a closed pipe.
+#[macro_export]
+macro_rules! out {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stdout().lock(), $($line)*));
+    }};
+}
+
+/// The same on stderr.
+#[macro_export]
+macro_rules! err {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stderr().lock(), $($line)*));
+    }};
+}
+
 /// Most characters of a line.
 const MOST_OF_A_LINE: usize = 600;
 

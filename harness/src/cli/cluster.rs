@@ -123,16 +123,16 @@ fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let spec = KeptSpec::new(mode, kafka, args.clocks, topology);
     let (kept, took_s) = KeptCluster::start(&dir, &spec)?;
     let name = kept.name();
-    eprintln!("cluster {name}: Apache Kafka {version} in {mode}, up after {took_s:.1} s");
+    results::err!("cluster {name}: Apache Kafka {version} in {mode}, up after {took_s:.1} s");
     let servers = state(&kept)?.unwrap_or_default();
-    println!("{}", table(&servers));
-    eprintln!("directory: {}", kept.dir.display());
+    results::out!("{}", table(&servers));
+    results::err!("directory: {}", kept.dir.display());
     // Its name alone is looked up in the default folder.
     let path = kept.dir.display().to_string();
     let known = if args.folder.clusters == Path::new(CLUSTERS) { &name } else { &path };
     let known = argument(known);
-    eprintln!("run on it: kbench run --on {known}");
-    eprintln!("other programs: kbench cluster exec {known} -- COMMAND");
+    results::err!("run on it: kbench run --on {known}");
+    results::err!("other programs: kbench cluster exec {known} -- COMMAND");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,13 +178,13 @@ fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
         let name = kept.name();
         let Some(servers) = state(kept)? else {
             let left = if kept.is_gone() { "" } else { "; processes of it are left" };
-            println!("{name}: ended{left}");
+            results::out!("{name}: ended{left}");
             continue;
         };
         let user =
             kept.user().map_or("in use by nobody".to_owned(), |user| format!("in use: {user}"));
-        println!("{name}: runs as process {}, {user}", kept.lab.pid);
-        println!("{}", table(&servers));
+        results::out!("{name}: runs as process {}, {user}", kept.lab.pid);
+        results::out!("{}", table(&servers));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -197,7 +197,7 @@ fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     for kept in all {
         let name = kept.name();
         if kept.is_gone() {
-            println!("{name}: had ended");
+            results::out!("{name}: had ended");
             continue;
         }
         let Some(_lock) = kept.lock("kbench cluster down")? else {
@@ -206,7 +206,7 @@ fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
                 .with_cure("end that first"));
         };
         kept.end()?;
-        println!("{name}: ended, nothing of it is left");
+        results::out!("{name}: ended, nothing of it is left");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -20,18 +20,18 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
             continue;
         }
         match heal::heal(run)? {
-            Healed::Nothing => println!("{}: nothing to heal", run.name()),
+            Healed::Nothing => results::out!("{}: nothing to heal", run.name()),
             Healed::Undone(what) => {
-                println!("{}: healed", run.name());
-                what.iter().for_each(|line| println!("  {line}"));
+                results::out!("{}: healed", run.name());
+                what.iter().for_each(|line| results::out!("  {line}"));
             }
             Healed::Left { undone, left } => {
-                println!("{}: not healed", run.name());
-                undone.iter().for_each(|line| println!("  {line}"));
-                left.iter().for_each(|line| println!("  LEFT: {line}"));
+                results::out!("{}: not healed", run.name());
+                undone.iter().for_each(|line| results::out!("  {line}"));
+                left.iter().for_each(|line| results::out!("  LEFT: {line}"));
                 code = Failure::unknown("something is left").exit_code();
             }
-            Healed::StillRunning if args.all => println!("{}: still running", run.name()),
+            Healed::StillRunning if args.all => results::out!("{}: still running", run.name()),
             Healed::StillRunning => {
                 let failure = Failure::usage(format!("{} is still running", run.name()))
                     .with_cure("stop it with Ctrl-C; it heals what it did before it ends");

@@ -31,16 +31,16 @@ fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
 /// Prints the report on stdout; the exit code is the report's.
 pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<ExitCode, Failure> {
     match format {
-        Format::Json => print!(
-            "{}",
-            report.to_json().map_err(|error| {
+        Format::Json => {
+            let json = report.to_json().map_err(|error| {
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
-            })?
-        ),
+            })?;
+            results::out!("{}", json.trim_end());
+        }
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-            print!("{}", text::render(report, Some(dir.path()), colours));
+            results::out!("{}", text::render(report, Some(dir.path()), colours).trim_end());
         }
     }
     Ok(ExitCode::from(report.exit_code))

@@ -47,7 +47,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     for row in rows {
         table.add_row(row);
     }
-    println!("{}", table.trim_fmt());
+    results::out!("{}", table.trim_fmt());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let Resolved { spec, warnings } = Request { on, ..request(args) }.resolve()?;
     failure::warn(&warnings);
     if !chosen && spec.mode != Mode::ALL[0] {
-        eprintln!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
+        results::err!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
     }
     carry_out(&spec, &out, format)
 }

@@ -27,9 +27,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
             Health::Poor => "note",
             Health::Bad => "MISSING",
         };
-        println!("{word:<8} {:<16} {}", check.name, check.detail);
+        results::out!("{word:<8} {:<16} {}", check.name, check.detail);
         if let Some(cure) = &check.cure {
-            println!("{:<25} cure: {cure}", "");
+            results::out!("{:<25} cure: {cure}", "");
         }
         worst = worst.max(check.health);
     }
@@ -54,7 +54,7 @@ fn prepare(source: &KafkaSource) -> Result<(), Failure> {
         return Err(Failure::infrastructure("the JVMs left no class archives")
             .with_cure("runs work without, and start about 2 s slower"));
     }
-    println!("Apache Kafka {} is ready, with class archives", kafka.version);
+    results::out!("Apache Kafka {} is ready, with class archives", kafka.version);
     Ok(())
 }
 

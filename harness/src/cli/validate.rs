@@ -17,7 +17,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     for file in &args.files {
         match one(file) {
             Ok((kind, warnings)) => {
-                println!("{}: valid {kind}", file.display());
+                results::out!("{}: valid {kind}", file.display());
                 failure::warn(&warnings);
             }
             Err(failure) => {

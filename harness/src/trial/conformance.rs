@@ -80,5 +80,5 @@ impl Trial {
 
 /// A case in a line.
 fn told(result: &CaseResult) {
-    println!("{:6.1} s  {}: {}", result.took.as_secs_f64(), result.name, result.outcome);
+    results::out!("{:6.1} s  {}: {}", result.took.as_secs_f64(), result.name, result.outcome);
 }

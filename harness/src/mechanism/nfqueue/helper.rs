@@ -42,14 +42,14 @@ pub fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            results::err!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn serve() -> io::Result<()> {
-    println!("{DONE}");
+    results::out!("{DONE}");
     let (sender, requests) = mpsc::channel();
     std::thread::Builder::new().name("requests".to_owned()).spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -82,22 +82,22 @@ fn serve() -> io::Result<()> {
 /// Does what a request asks for, and says so.
 fn answer(request: &str, holder: &mut Option<Holder>) -> io::Result<()> {
     match (request, holder.as_mut()) {
-        (COUNT, Some(Holder { held, seen, .. })) => println!("{held} {seen}"),
+        (COUNT, Some(Holder { held, seen, .. })) => results::out!("{held} {seen}"),
         (LET_GO, Some(holds)) => {
             holds.let_all_go()?;
             *holder = None;
-            println!("{DONE}");
+            results::out!("{DONE}");
         }
-        (COUNT | LET_GO, None) => println!("no packets are held back"),
+        (COUNT | LET_GO, None) => results::out!("no packets are held back"),
         _ => match hold_of(request) {
             Some((number, hold)) => match open(number) {
                 Ok(queue) => {
                     *holder = Some(Holder::of(queue, hold));
-                    println!("{DONE}");
+                    results::out!("{DONE}");
                 }
-                Err(error) => println!("the queue {number} cannot be opened: {error}"),
+                Err(error) => results::out!("the queue {number} cannot be opened: {error}"),
             },
-            None => println!("`{request}` is no request"),
+            None => results::out!("`{request}` is no request"),
         },
     }
     Ok(())

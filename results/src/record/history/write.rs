@@ -114,7 +114,7 @@ impl Drop for StreamWriter {
         if self.state == WriterState::Open
             && let Err(error) = self.flush()
         {
-            eprintln!("kbench: the last entries of a stream are lost: {error}");
+            crate::err!("kbench: the last entries of a stream are lost: {error}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
 /// The exit code of the sandbox; says why when there is none.
 pub(super) fn exit_code(outcome: Made<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|(step, error)| {
-        eprintln!("the sandbox cannot {step}: {error}");
+        results::err!("the sandbox cannot {step}: {error}");
         ExitCode::from(CANNOT)
     })
 }
@@ -187,7 +187,7 @@ fn reap(child: Pid) -> Option<ExitCode> {
 fn remove_data(data: &Path) {
     match std::fs::remove_dir_all(data) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            eprintln!("{} cannot be removed: {error}", data.display());
+            results::err!("{} cannot be removed: {error}", data.display());
         }
         _ => {}
     }

@@ -146,7 +146,7 @@ pub fn try_main(what: SandboxAttempt) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("{why}");
+            results::err!("{why}");
             ExitCode::FAILURE
         }
     }
