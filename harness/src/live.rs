@@ -188,6 +188,9 @@ impl TrialStatus {
             EventKind::FaultSkipped { fault_id, reason } => {
                 Some(format!("{fault_id}: skipped: {reason}"))
             }
+            EventKind::NotSteady { missing } => {
+                Some(format!("not steady after the last fault: {missing}"))
+            }
             EventKind::Problem { text } => Some(format!("problem: {text}")),
             EventKind::Disturbed { cause, place, .. } => {
                 Some(format!("disturbed: {place} {cause}"))

@@ -307,7 +307,7 @@ impl Trial {
             && !interrupt.raised()
             && let Err(missing) = settle(&run_control, outcome.member_due).await
         {
-            tracing::warn!(%missing, "after the last fault");
+            self.recorder.now(EventKind::NotSteady { missing: missing.to_string() });
         }
         lab.observer.set_fast(false);
         outcome.map(drop).map_err(Failure::from)

@@ -37,7 +37,9 @@ fn is_stage(stage: &str) -> impl Fn(&Value) -> bool {
 fn process(out: &Path, what: &str) -> i32 {
     let folder = out.display().to_string();
     let all = processes();
-    let mut found = all.iter().filter(|(.., line)| line.contains(&folder) && line.contains(what));
+    // The sandbox's own processes have the trial's command line in theirs.
+    let is_it = |line: &String| line.contains(what) && !line.contains("__sandbox");
+    let mut found = all.iter().filter(|(.., line)| line.contains(&folder) && is_it(line));
     found.next().map(|(pid, ..)| *pid).expect("a process")
 }
 

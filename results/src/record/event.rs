@@ -197,6 +197,11 @@ pub enum EventKind {
         /// Id of the round that waits.
         fault_id: String,
     },
+    /// The cluster did not become steady after the last fault, within the limit: the wait was given up.
+    NotSteady {
+        /// What was missing then.
+        missing: String,
+    },
     /// The cluster is steady: ISR full, consumers' lag drained.
     Steady,
     /// The undo is in the ledger; the injection begins now.

@@ -229,6 +229,9 @@ impl Parts {
     fn note_events(&mut self, trial: u32, events: &[Event]) {
         for event in events {
             match &event.kind {
+                EventKind::NotSteady { missing } => self.doubt(format!(
+                    "trial {trial}: the cluster was not steady again after the last fault: {missing}"
+                )),
                 EventKind::Problem { text } => {
                     self.problems.push(format!("trial {trial}: {text}"));
                 }

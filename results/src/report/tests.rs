@@ -208,6 +208,16 @@ fn interrupted_overloaded_and_truncated_runs_are_no_pass() {
 }
 
 #[test]
+fn a_cluster_that_was_not_steady_again_is_no_pass() {
+    let mut f = three_faults(1);
+    let missing = "the consumers lag 9000 records behind".to_owned();
+    f.at(105.0, EventKind::NotSteady { missing });
+    let report = report_of(vec![f.trial()]);
+    assert_eq!((report.verdict, report.exit_code), (Verdict::Unknown, 3));
+    assert!(report.problems.iter().any(|problem| problem.contains("lag 9000")));
+}
+
+#[test]
 fn a_violated_guarantee_refutes_its_claim_and_fails_the_run() {
     let mut bad = three_faults(1).trial();
     fixture::change(&mut bad, |history| {
