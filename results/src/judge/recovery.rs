@@ -23,6 +23,8 @@ pub(crate) mod consumed;
 pub mod controller;
 pub mod gap;
 pub(crate) mod operations;
+#[cfg(test)]
+mod oracle;
 pub mod phases;
 pub mod throughput;
 
@@ -238,7 +240,10 @@ impl FaultOnPartition<'_> {
         let responses = longest_responses(clients, self.position);
         let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
         let own_until = healing.max(fault.injecting);
-        let own = gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until);
+        let (later_until, next) = self.next_fault();
+        let of_next = |g: &Gap| g.start >= later_until && g.end > next;
+        let own =
+            gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until && !of_next(g));
         let start = |gap: &Gap| match responses.first_due {
             Some(first) if first == gap.start => fault.injecting,
             _ => gap.start.max(self.in_flight_since()),
@@ -247,10 +252,7 @@ impl FaultOnPartition<'_> {
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
-        let (later_until, next) = self.next_fault();
-        let later = gaps.iter().filter(|g| {
-            healing <= g.start && g.start < next && !(g.start >= later_until && g.end > next)
-        });
+        let later = gaps.iter().filter(|g| healing <= g.start && g.start < next && !of_next(g));
         let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
         let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
@@ -313,9 +315,17 @@ impl FaultOnPartition<'_> {
         let overlap = |from: RunTime, to: RunTime| {
             gap.end.min(to).secs_since(gap.start.max(from).min(gap.end.min(to))).max(0.0)
         };
+        let FaultOnPartition { timeline, topic, partition, copies, acks_all, .. } = *self;
+        let waiting = WaitingPartition { timeline, fault, topic, partition, copies, acks_all };
+        let enough = waiting.copies_enough_at(gap.start, gap.end);
         let waits = fault.waits.iter().filter(|(broker, _, to)| {
-            let back = self.timeline.registered_since(*broker, *to);
-            gap.censored || back.is_some_and(|back| back <= gap.end)
+            enough.is_some_and(|enough| {
+                let back = timeline.registered_since(*broker, *to);
+                let then = timeline.state_at(topic, partition, enough);
+                (gap.censored && enough == gap.end)
+                    || back.is_some_and(|back| back <= enough)
+                        && then.is_none_or(|then| then.isr.contains(broker))
+            })
         });
         let waited = waits.map(|(_, from, to)| overlap(*from, *to)).fold(0.0, f64::max);
         let after_heal = overlap(healing, RunTime(u64::MAX));
@@ -327,8 +337,6 @@ impl FaultOnPartition<'_> {
         row.ended_after_heal = after_heal > 0.0;
         row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s);
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
-        let FaultOnPartition { timeline, topic, partition, copies, acks_all, .. } = *self;
-        let waiting = WaitingPartition { timeline, fault, topic, partition, copies, acks_all };
         let (phases, notes) = waiting.split(gap.start, gap.end.min(healing));
         row.phases_s = phases;
         row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);

@@ -1,9 +1,10 @@
 //! Gaps in service of one partition, found in what clients asked and when they were answered.
 //!
 //! A gap runs from the due time of the first operation that was delayed or failed to the first
-//! answer, after that, to an operation due no earlier, unless that is a trickle: a burst of answers
-//! that leaves others waiting. Operations that waited in the gap do not begin gaps of their own. A gap
-//! that no answer ends is censored: its end is the end of the data.
+//! answer, after that, to an operation due no earlier, unless that is a trickle: a short burst of
+//! answers that leaves others waiting. Operations that waited in the gap do not begin gaps of their
+//! own, nor do those that wait no longer than it lasted while its backlog is answered: until then the
+//! partition serves. A gap that no answer ends is censored: its end is the end of the data.
 
 use std::time::Duration;
 
@@ -43,15 +44,23 @@ impl Operations {
     pub(super) fn gaps(&self) -> Vec<Gap> {
         let answers = AnswerTimes::of(&self.list);
         let mut gaps: Vec<Gap> = Vec::new();
+        // Until when what had waited in the last gap was answered.
+        let mut backlog_until = RunTime(0);
         for (position, operation) in self.list.iter().enumerate() {
-            let served_until = gaps.last().map(|gap| gap.end);
-            let waited_in_last = served_until.is_some_and(|end| operation.due <= end);
-            if waited_in_last || !operation.delayed() {
+            let waited = |gap: &Gap| {
+                let response = operation.done.since(operation.due);
+                let behind = operation.done <= backlog_until;
+                operation.due <= gap.end || behind && response <= gap.end.since(gap.start)
+            };
+            if !operation.delayed() || gaps.last().is_some_and(waited) {
                 continue;
             }
-            let (start, end) = (operation.due, self.served_again(position, &answers));
-            let data_end = self.data_end.max(start);
-            gaps.push(Gap { start, end: end.unwrap_or(data_end), censored: end.is_none() });
+            let end = self.served_again(position, &answers);
+            let censored = end.is_none();
+            let end = end.unwrap_or(self.data_end.max(operation.due));
+            let served = if backlog_until < end { backlog_until } else { RunTime(0) };
+            gaps.push(Gap { start: operation.due.max(served), end, censored });
+            backlog_until = answers.burst_end(end);
         }
         gaps
     }
@@ -59,9 +68,9 @@ impl Operations {
     /// When the gap that the operation at `begin` begins ended; `None` when it did not.
     ///
     /// A few records that were copied everywhere before a broker died are acked as soon as it is out
-    /// of the ISR, though nothing else is. AnswerTimes that follow each other within [`DELAYED`] are one
-    /// burst. It ends the gap at its first answer when it answers all that waited then, or when what
-    /// was asked for next is answered in time.
+    /// of the ISR, though nothing else is. Answers that follow each other within [`DELAYED`] are one
+    /// burst. It ends the gap at its first answer when it lasts for longer than that, when it answers
+    /// all that waited then, or when what was asked for next is answered in time.
     fn served_again(&self, begin: usize, answers: &AnswerTimes) -> Option<RunTime> {
         let start = self.list.get(begin)?.due;
         let mut asked = self.list.iter().skip(begin).peekable();
@@ -74,7 +83,8 @@ impl Operations {
                 }
             }
             let last = answers.burst_end(first);
-            if waits_until <= last || asked.peek().is_some_and(|next| !next.delayed()) {
+            let lasts = last.since(first) > DELAYED;
+            if lasts || waits_until <= last || asked.peek().is_some_and(|next| !next.delayed()) {
                 return Some(first);
             }
             first = answers.next_after(last, start)?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::{PartitionAt, Timeline};
+use crate::judge::timeline::{Interval, PartitionAt, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::event::BrokerId;
 
@@ -112,16 +112,13 @@ pub(super) struct WaitingPartition<'a> {
 impl WaitingPartition<'_> {
     /// Splits `[start, end]`. Returns the phases and what could not be seen.
     pub(super) fn split(&self, start: RunTime, end: RunTime) -> (Phases, BTreeSet<String>) {
-        let mut moments = self.changes();
-        moments.retain(|at| start < *at && *at < end);
-        moments.extend([start, end.max(start)]);
         let mut seconds: BTreeMap<&str, f64> = BTreeMap::new();
         let mut notes = BTreeSet::new();
         let mut unseen = false;
-        for (from, to) in moments.iter().zip(moments.iter().skip(1)) {
-            match self.missing(*from) {
+        for (from, to) in self.parts(start, end) {
+            match self.missing(from) {
                 Ok((missing, note)) => {
-                    *seconds.entry(missing.phase()).or_default() += to.secs_since(*from);
+                    *seconds.entry(missing.phase()).or_default() += to.secs_since(from);
                     notes.extend(note);
                 }
                 Err(note) => {
@@ -142,6 +139,25 @@ impl WaitingPartition<'_> {
             client: phase(Missing::Client),
         };
         (phases, notes)
+    }
+
+    /// When copies that had been too few in `[start, end]` were enough again, for the last time; `end`
+    /// when they were not, or when nothing was seen of them.
+    pub(super) fn copies_enough_at(&self, start: RunTime, end: RunTime) -> Option<RunTime> {
+        let short = |(from, _): &Interval| match self.missing(*from) {
+            Ok((missing, _)) => missing == Missing::Copies,
+            Err(_) => self.timeline.state_at(self.topic, self.partition, *from).is_none(),
+        };
+        self.parts(start, end).into_iter().filter(short).last().map(|(_, to)| to)
+    }
+
+    /// `[start, end]` in parts in each of which the same is missing.
+    fn parts(&self, start: RunTime, end: RunTime) -> Vec<Interval> {
+        let mut moments = self.changes();
+        moments.retain(|at| start < *at && *at < end);
+        moments.extend([start, end.max(start)]);
+        let ends = moments.iter().skip(1).copied();
+        moments.iter().copied().zip(ends).collect()
     }
 
     /// Moments at which what is missing may change.
@@ -175,7 +191,7 @@ impl WaitingPartition<'_> {
             };
         }
         let live = state.isr.iter().filter(|broker| !self.timeline.is_away(**broker, at)).count();
-        if leader.is_none() && live == 0 {
+        if live == 0 {
             // Nobody may lead.
             return Ok((Missing::Copies, None));
         }
@@ -198,11 +214,6 @@ impl WaitingPartition<'_> {
         state: &PartitionAt<'_>,
     ) -> Result<(RunTime, Option<String>), Option<String>> {
         let (timeline, at) = (self.timeline, state.at);
-        let held = timeline.state_at(self.topic, self.partition, self.fault.injecting);
-        if held.is_some_and(|held| held.leader_epoch >= state.leader_epoch) {
-            // Nothing to learn.
-            return Ok((at, None));
-        }
         let answers = timeline.partition(self.topic, self.partition);
         let names = |broker: BrokerId| {
             let of_broker = answers.iter().flat_map(|seen| &seen.answers);
@@ -225,6 +236,8 @@ impl WaitingPartition<'_> {
                     "not every live broker's metadata was seen to change: the new leader's counts";
                 Ok((at, Some(note.to_owned())))
             }
+            // They knew it before the observer came.
+            None if state.at < self.fault.injecting => Ok((at, None)),
             None => Err(Some("no live broker's metadata was seen to change".to_owned())),
         }
     }
