@@ -15,7 +15,7 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Ending, Entry, HistoryError, LoadRole, Observed, Poll, RecordId, Send,
+    Block, Blocks, Client, Committed, Ending, Entry, HistoryError, LoadRole, Observed, Poll, RecordId, Send,
     SendOutcome, Source, StreamHeader, StreamRef,
 };
 
@@ -137,10 +137,10 @@ impl Clean {
 
     fn consumed(&self, number: i64) -> impl Iterator<Item = Entry> {
         let partition = number as i32;
-        let assigned = Entry::Assigned { partition, at: RunTime(1), committed: None };
+        let assigned = Entry::Assigned { partition, at: RunTime(1), committed: Committed::Nothing };
         let reads = (0..self.end()).flat_map(move |offset| {
             let at = RunTime(self.acked(number, offset).0 + 2_000_000);
-            let commit = Entry::Commit { partition, at, offset: offset + 1, error: None };
+            let commit = Entry::Commit { partition, asked: at, at, offset: offset + 1, error: None };
             let commits = offset % 10_000 == 0;
             [self.poll(number, offset, at)].into_iter().chain(commits.then_some(commit))
         });

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, HistoryError, LoadRole, Observed, Poll, ProducerEpoch,
+    Client, Committed, Ending, Entry, History, HistoryError, LoadRole, Observed, Poll, ProducerEpoch,
     RecordId, Send, SendOutcome, StreamHeader, StreamWriter,
 };
 
@@ -66,6 +66,14 @@ fn observed() -> impl Strategy<Value = Observed> {
     ]
 }
 
+fn committed() -> impl Strategy<Value = Committed> {
+    prop_oneof![
+        any::<i64>().prop_map(Committed::At),
+        Just(Committed::Nothing),
+        Just(Committed::Unknown),
+    ]
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let send = (any::<(i32, u64, u32, bool)>(), time(), time(), time(), outcome()).prop_map(
         |((partition, sequence, key, warm_up), due, sent, done, outcome)| {
@@ -79,11 +87,17 @@ fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         4 => send,
         4 => poll,
-        1 => (any::<(i32, Option<i64>)>(), time())
-            .prop_map(|((partition, committed), at)| Entry::Assigned { partition, at, committed }),
+        1 => (any::<i32>(), time(), committed())
+            .prop_map(|(partition, at, committed)| Entry::Assigned { partition, at, committed }),
         1 => (any::<i32>(), time()).prop_map(|(partition, at)| Entry::Revoked { partition, at }),
-        1 => (any::<(i32, i64, Option<i32>)>(), time()).prop_map(
-            |((partition, offset, error), at)| Entry::Commit { partition, at, offset, error }
+        1 => (any::<(i32, i64, Option<i32>)>(), time(), time()).prop_map(
+            |((partition, offset, error), asked, at)| Entry::Commit {
+                partition,
+                asked,
+                at,
+                offset,
+                error
+            }
         ),
         1 => (any::<(i32, bool)>(), time(), time()).prop_map(
             |((partition, answered), asked, done)| Entry::Read { partition, asked, done, answered }
@@ -335,7 +349,7 @@ fn an_hour_at_1000_records_a_second_stays_under_100_mb() {
             for (partition, consumer) in group.iter_mut().enumerate() {
                 let at = RunTime(done + noise.below(1_000_000));
                 let partition = partition as i32;
-                consumer.push(&Entry::Commit { partition, at, offset, error: None }).unwrap();
+                consumer.push(&Entry::Commit { partition, asked: at, at, offset, error: None }).unwrap();
                 consumer.flush().unwrap();
             }
             producer.flush().unwrap();

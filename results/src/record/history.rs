@@ -99,8 +99,8 @@ pub enum Entry {
         partition: Partition,
         /// When.
         at: RunTime,
-        /// The group's committed offset at that moment, `None` when there was none.
-        committed: Option<i64>,
+        /// The group's committed offset at that moment.
+        committed: Committed,
     },
     /// The partition was taken from the consumer.
     Revoked {
@@ -113,7 +113,9 @@ pub enum Entry {
     Commit {
         /// Partition.
         partition: Partition,
-        /// When the answer came.
+        /// When it was sent. It took effect at some time from then on, up to `at`.
+        asked: RunTime,
+        /// When the member polled the answer.
         at: RunTime,
         /// Next offset to read.
         offset: i64,
@@ -155,6 +157,17 @@ pub enum Entry {
         /// When their headers were read.
         at: RunTime,
     },
+}
+
+/// What a group's coordinator said when it was asked for the committed offset of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Committed {
+    /// This offset is committed.
+    At(i64),
+    /// Nothing is committed.
+    Nothing,
+    /// It gave no answer: anything may be committed.
+    Unknown,
 }
 
 /// Within one, a broker tells a batch that is sent again from a new one; -1 and -1 without idempotence.

@@ -1,32 +1,48 @@
 //! Good histories are never accused, and no history makes a checker fail.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
+    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
     StreamHeader,
 };
 
-use super::world::{World, eventful};
+use super::world::{Handover, World, eventful};
 use super::{checks, with_verdict};
 
 /// A good history out of random steps.
 pub(crate) fn good_history() -> impl Strategy<Value = History> {
-    let steps = prop::collection::vec((0..20_u8, 0..6_usize, 0..6_usize, any::<bool>()), 0..400);
+    history(0..22, false)
+}
+
+/// A history out of random steps, some of which cut the log of a partition back. All that was in a
+/// log is acked.
+pub(crate) fn cut_history() -> impl Strategy<Value = History> {
+    history(0..23, true)
+}
+
+fn history(kinds: Range<u8>, certain: bool) -> impl Strategy<Value = History> {
+    let steps = prop::collection::vec((kinds, 0..6_usize, 0..6_usize, any::<bool>()), 0..400);
     (1..4_usize, 1..4_usize, 1..4_usize, steps).prop_map(
-        |(producers, partitions, members, steps)| {
+        move |(producers, partitions, members, steps)| {
             let mut world = World::new(producers, partitions, members);
             for (step, a, b, flag) in steps {
                 let (producer, member, partition) = (a % producers, a % members, b % partitions);
                 match step {
                     0..5 => world.send(producer, partition),
                     5..9 => world.append(producer, partition),
-                    9 if flag => world.resolve(producer, partition, false),
+                    9 if flag => world.resolve(producer, partition, certain),
                     9..13 => world.resolve(producer, partition, true),
-                    13 => world.assign(partition, member, flag),
+                    13 if flag => world.assign(partition, member, Handover::AtOnce, true),
+                    13 => world.assign(partition, member, Handover::LateAnswer, true),
                     14 => world.arrive(),
                     15 => world.commit(partition, flag),
+                    20 => world.assign(partition, member, Handover::Stalled, true),
+                    21 if flag => world.assign(partition, member, Handover::AtOnce, false),
+                    22 => world.cut_back(partition, 3 * a),
                     _ => world.poll(partition),
                 }
             }
@@ -73,6 +89,14 @@ fn number() -> impl Strategy<Value = i64> {
     prop_oneof![6 => 0..6_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN), 1 => Just(-1)]
 }
 
+fn committed(kind: i64, offset: i64) -> Committed {
+    match kind {
+        1.. => Committed::At(offset),
+        0 => Committed::Nothing,
+        ..0 => Committed::Unknown,
+    }
+}
+
 /// Entries of any kind in any stream, whether they make sense or not.
 pub(crate) fn any_history() -> impl Strategy<Value = History> {
     let partition = || prop_oneof![8 => 0..2_i32, 1 => Just(-1), 1 => Just(i32::MAX)];
@@ -104,9 +128,9 @@ pub(crate) fn any_history() -> impl Strategy<Value = History> {
                 };
                 Entry::Poll(Poll { partition, offset, at, record })
             }
-            9 => Entry::Assigned { partition, at, committed: (b > 0).then_some(offset) },
+            9 => Entry::Assigned { partition, at, committed: committed(b, offset) },
             10 => Entry::Revoked { partition, at },
-            11 => Entry::Commit { partition, at, offset, error: None },
+            11 => Entry::Commit { partition, asked: RunTime(b as u64), at, offset, error: None },
             12 => Entry::Read { partition, asked: at, done: at, answered: true },
             _ => Entry::Drained { partition, end_offset: a, reached: b, at },
         }

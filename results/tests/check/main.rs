@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test whose own data is not as expected has failed")]
 
 mod bad;
+mod cause;
 mod evidence;
 mod good;
 mod mutate;

@@ -7,16 +7,19 @@ use results::record::history::History;
 
 mod group;
 mod log;
+mod overwrite;
 
 use group::*;
 use log::*;
+use overwrite::overwrite;
 
 /// Spoils a history; false when it cannot.
 pub(crate) type Mutator = fn(&mut History, usize) -> bool;
 
 /// Name of the checker that must find it, what is done, and how.
-pub(crate) const MUTATORS: [(&str, &str, Mutator); 22] = [
+pub(crate) const MUTATORS: [(&str, &str, Mutator); 23] = [
     ("lost", "drop an acked record from the log", drop_acked),
+    ("lost", "write over acked records", overwrite),
     ("lost-tail", "truncate the log", truncate_tail),
     ("offset-mismatch", "swap two producers' records in the log", swap_in_log),
     ("divergent-read", "one consumer reads another record", read_another),

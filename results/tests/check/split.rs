@@ -9,12 +9,12 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::{Check, Verdict};
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Ending, Entry, History, HistoryError, Observed, Poll, Send, SendOutcome,
+    Block, Blocks, Client, Committed, Ending, Entry, History, HistoryError, Observed, Poll, Send, SendOutcome,
     Source, Stream, StreamRef,
 };
 
 use super::checks;
-use super::good::{any_history, good_history};
+use super::good::{any_history, cut_history, good_history};
 use super::mutate::MUTATORS;
 
 /// Good histories, histories that one thing or several are wrong with, and senseless ones; over
@@ -32,7 +32,7 @@ fn history() -> impl Strategy<Value = History> {
         good
     });
     let senseless = any_history();
-    (prop_oneof![mutated, spoiled, senseless], (0..600_i64, 1..200_i64)).prop_map(
+    (prop_oneof![mutated, spoiled, senseless, cut_history()], (0..600_i64, 1..200_i64)).prop_map(
         |(history, (from, apart))| {
             let mut history = once(history);
             spread(&mut history, from, apart);
@@ -83,10 +83,18 @@ fn alter(entry: &mut Entry, what: u8, much: i64) {
         },
         Entry::Assigned { at, committed, .. } => match what {
             3..7 => later(at),
-            _ => *committed = committed.map_or(Some(1), |offset| (by > 0).then_some(offset + by)),
+            _ => {
+                *committed = match *committed {
+                    Committed::At(offset) if by > 0 => Committed::At(offset + by),
+                    Committed::At(_) => Committed::Nothing,
+                    Committed::Nothing => Committed::Unknown,
+                    Committed::Unknown => Committed::At(1),
+                }
+            }
         },
-        Entry::Commit { at, offset, .. } => match what {
-            3..7 => later(at),
+        Entry::Commit { asked, at, offset, .. } => match what {
+            3 | 4 => later(asked),
+            5 | 6 => later(at),
             _ => *offset = (*offset + by).max(0),
         },
         Entry::Drained { end_offset, reached, .. } => match what {
@@ -128,7 +136,7 @@ fn spread(history: &mut History, from: i64, apart: i64) {
                 }
             }
             Entry::Poll(poll) => place(&mut poll.offset),
-            Entry::Assigned { committed, .. } => committed.iter_mut().for_each(end),
+            Entry::Assigned { committed: Committed::At(offset), .. } => end(offset),
             Entry::Commit { offset, .. } => end(offset),
             Entry::Drained { end_offset, reached, .. } => {
                 end(end_offset);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
+    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
     StreamHeader,
 };
 
@@ -20,8 +20,19 @@ pub(crate) struct World {
     producers: Vec<Producer>,
     members: Vec<Vec<Entry>>,
     partitions: Vec<Consumed>,
-    /// Answers to commits that are still on their way: (member, entry without its time).
-    late: Vec<(usize, usize, i64)>,
+    /// What members are told and have not polled yet: (member, entry without the time of the poll).
+    late: Vec<(usize, Entry)>,
+}
+
+/// How an owner loses a partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// It knows at once, and all that it asked for is answered.
+    AtOnce,
+    /// Its last commit is accepted, but the answer is polled later.
+    LateAnswer,
+    /// It stands still: it polls that answer, and that the partition is gone, later.
+    Stalled,
 }
 
 struct Producer {
@@ -117,25 +128,43 @@ impl World {
         state.entries.push(Entry::Send(send));
     }
 
-    /// Gives the partition to a member, which resumes at the committed offset. With `late`, the
-    /// old owner's last commit is accepted but its answer is recorded later.
-    pub(crate) fn assign(&mut self, partition: usize, member: usize, late: bool) {
+    /// Gives the partition to a member, which resumes at the committed offset; where `known`, it is
+    /// told that offset.
+    pub(crate) fn assign(
+        &mut self,
+        partition: usize,
+        member: usize,
+        handover: Handover,
+        known: bool,
+    ) {
+        let asked = self.tick();
         let at = self.tick();
         let number = partition as i32;
         let state = &mut self.partitions[partition];
         if let Some(owner) = state.owner {
-            if late {
-                state.committed = Some(state.position);
-                self.late.push((owner, partition, state.position));
+            if handover != Handover::AtOnce {
+                let offset = state.position;
+                state.committed = Some(offset);
+                let commit = Entry::Commit { partition: number, asked, at, offset, error: None };
+                self.late.push((owner, commit));
             }
-            self.members[owner].push(Entry::Revoked { partition: number, at });
+            let revoked = Entry::Revoked { partition: number, at };
+            if handover == Handover::Stalled {
+                self.late.push((owner, revoked));
+            } else {
+                self.members[owner].push(revoked);
+            }
         }
         // A client hands its callbacks out in order: old answers before the new assignment.
         self.arrive_at(|to| to == member);
         let state = &mut self.partitions[partition];
         state.owner = Some(member);
         state.position = state.committed.unwrap_or(0);
-        let committed = state.committed;
+        let committed = match state.committed {
+            _ if !known => Committed::Unknown,
+            Some(offset) => Committed::At(offset),
+            None => Committed::Nothing,
+        };
         let at = self.tick();
         self.members[member].push(Entry::Assigned { partition: number, at, committed });
     }
@@ -155,7 +184,7 @@ impl World {
 
     /// The partition's owner commits what it has read.
     pub(crate) fn commit(&mut self, partition: usize, accepted: bool) {
-        let at = self.tick();
+        let (asked, at) = (self.tick(), self.tick());
         let state = &mut self.partitions[partition];
         let Some(owner) = state.owner else { return };
         if accepted {
@@ -163,25 +192,42 @@ impl World {
         }
         self.members[owner].push(Entry::Commit {
             partition: partition as i32,
+            asked,
             at,
             offset: state.position,
             error: (!accepted).then_some(16),
         });
     }
 
-    /// The answers to commits that were on their way arrive.
+    /// The log of a partition is cut back to `length` records, as by a leader that never had the rest.
+    /// Whoever waits for an answer has got it before. The partition's owner reads on where it ends.
+    pub(crate) fn cut_back(&mut self, partition: usize, length: usize) {
+        for producer in 0..self.producers.len() {
+            while !self.producers[producer].open[partition].is_empty() {
+                self.resolve(producer, partition, true);
+            }
+        }
+        self.logs[partition].truncate(length);
+        let state = &mut self.partitions[partition];
+        state.position = state.position.min(length as i64);
+    }
+
+    /// What members were told and have not polled arrives.
     pub(crate) fn arrive(&mut self) {
         self.arrive_at(|_| true);
     }
 
     fn arrive_at(&mut self, wanted: impl Fn(usize) -> bool) {
-        let (arrived, late) = self.late.iter().partition(|&&(member, ..)| wanted(member));
+        let late = std::mem::take(&mut self.late);
+        let (arrived, late) = late.into_iter().partition(|(member, _)| wanted(*member));
         self.late = late;
-        let arrived: Vec<(usize, usize, i64)> = arrived;
-        for (member, partition, offset) in arrived {
-            let at = self.tick();
-            let partition = partition as i32;
-            self.members[member].push(Entry::Commit { partition, at, offset, error: None });
+        let arrived: Vec<(usize, Entry)> = arrived;
+        for (member, mut entry) in arrived {
+            let now = self.tick();
+            if let Entry::Commit { at, .. } | Entry::Revoked { at, .. } = &mut entry {
+                *at = now;
+            }
+            self.members[member].push(entry);
         }
     }
 
@@ -251,7 +297,7 @@ fn poll(partition: usize, offset: i64, at: RunTime, record: RecordId) -> Entry {
 pub(crate) fn eventful() -> History {
     let mut world = World::new(2, 2, 2);
     for partition in 0..2 {
-        world.assign(partition, 0, false);
+        world.assign(partition, 0, Handover::AtOnce, true);
     }
     for round in 0..30 {
         for (producer, partition) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
@@ -272,13 +318,13 @@ pub(crate) fn eventful() -> History {
             }
         }
         if round == 11 {
-            world.assign(1, 1, true);
+            world.assign(1, 1, Handover::LateAnswer, true);
         }
         if round == 14 {
             world.arrive();
         }
         if round == 20 {
-            world.assign(0, 1, false);
+            world.assign(0, 1, Handover::AtOnce, true);
         }
     }
     world.send(0, 0);

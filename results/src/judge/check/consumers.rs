@@ -5,7 +5,8 @@ use super::finding::{Anomaly, Finding, Weight};
 use super::groups::GroupPartition;
 use super::index::LogIndex;
 use super::survey::{AcceptedCommit, GroupAssignment, LogFacts, PollStep};
-use crate::record::history::Client;
+use crate::record::clock::RunTime;
+use crate::record::history::{Client, Committed};
 
 const NO_GROUP: &str = "no consumer group";
 
@@ -55,6 +56,14 @@ pub(super) fn poll_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     for step in &index.survey.back {
         let (topic, reader) = reader(index, step);
         let PollStep { partition, before, offset, at, .. } = *step;
+        // A member that follows a log that was cut back reads on where it ends now.
+        if index.survey.is_of_group(step.stream)
+            && let Some(log) = index.partition(topic, partition)
+            && let Some(by) = log.rewritten(offset, before)
+        {
+            finding.explained(by);
+            continue;
+        }
         finding.found(Weight::Violation, || Anomaly {
             topic,
             partition,
@@ -77,88 +86,113 @@ fn count_commits(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     }
 }
 
+/// A committed offset that was asked for or found, and is not to be below one accepted before.
+enum Later<'a> {
+    Sent(&'a AcceptedCommit),
+    Found(&'a GroupAssignment, Option<i64>),
+}
+
+impl Later<'_> {
+    fn at(&self) -> RunTime {
+        match self {
+            Self::Sent(commit) => commit.asked,
+            Self::Found(assignment, _) => assignment.at,
+        }
+    }
+
+    fn offset(&self) -> Option<i64> {
+        match self {
+            Self::Sent(commit) => Some(commit.offset),
+            Self::Found(_, offset) => *offset,
+        }
+    }
+
+    /// Whether a member committed this, and perhaps after `bound`: it is no older commit come back.
+    fn was_committed(&self, group: &GroupPartition<'_>, bound: &AcceptedCommit) -> bool {
+        let Self::Found(assignment, offset) = self else { return true };
+        let this = |commit: &&AcceptedCommit| Some(commit.offset) == *offset;
+        let mut commits = group.commits.iter().filter(this);
+        commits.any(|commit| commit.at >= bound.asked && commit.asked <= assignment.at)
+    }
+}
+
 /// `commit-regress`: see the table in [`check`](super).
+///
+/// A commit took effect at some time after it was sent and before its answer was polled. So it binds
+/// those that were sent after its answer, and no others: between two that overlap, either order may be
+/// the true one. That each pair is in order is enough for all of them to have one.
 pub(super) fn commit_regress(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     count_commits(index, finding);
+    let mut unknown = 0;
     for group in &index.groups {
-        finding.examined((group.commits.len() + group.assignments.len()) as u64);
-        let mut commits = group.commits.iter().peekable();
-        let mut highest = None;
-        for assignment in group.assignments {
-            while let Some(commit) = commits.next_if(|commit| commit.at < assignment.at) {
-                judge_commit(group, finding, &mut highest, commit);
+        let found = group.assignments.iter().filter_map(|assignment| match assignment.committed {
+            Committed::At(offset) => Some(Later::Found(assignment, Some(offset))),
+            Committed::Nothing => Some(Later::Found(assignment, None)),
+            Committed::Unknown => None,
+        });
+        let mut all: Vec<Later<'_>> = found.collect();
+        unknown += group.assignments.len() - all.len();
+        all.extend(group.commits.iter().map(Later::Sent));
+        all.sort_by_key(Later::at);
+        finding.examined(all.len() as u64);
+        let mut accepted = group.commits.iter().peekable();
+        let mut highest: Option<&AcceptedCommit> = None;
+        for later in &all {
+            while let Some(commit) = accepted.next_if(|commit| commit.at < later.at()) {
+                if highest.is_none_or(|highest| commit.offset >= highest.offset) {
+                    highest = Some(commit);
+                }
             }
-            judge_resumption(group, finding, &mut highest, assignment);
+            if let Some(bound) = highest.filter(|bound| later.offset() < Some(bound.offset)) {
+                judge_regress(index, group, finding, bound, later);
+                // It is counted once: what follows is measured from the next commit on.
+                highest = None;
+            }
         }
-        commits.for_each(|commit| judge_commit(group, finding, &mut highest, commit));
+    }
+    if unknown > 0 {
+        finding.note(format!(
+            "{unknown} assignments not judged: the coordinator did not tell the committed offset"
+        ));
     }
 }
 
-/// A commit against the highest one accepted before it. A regress becomes the new bound, so that
-/// it is counted once.
-fn judge_commit<'a>(
+fn judge_regress(
+    index: &LogIndex<'_>,
     group: &GroupPartition<'_>,
     finding: &mut Finding<'_>,
-    highest: &mut Option<&'a AcceptedCommit>,
-    commit: &'a AcceptedCommit,
+    bound: &AcceptedCommit,
+    later: &Later<'_>,
 ) {
-    let Some(bound) = highest.filter(|bound| commit.offset < bound.offset) else {
-        *highest = Some(commit);
-        return;
-    };
-    if !commit.held && commit.consumer != bound.consumer {
+    if let Some(log) = index.partition(group.topic, group.partition)
+        && let Some(offset) = later.offset().filter(|_| later.was_committed(group, bound))
+        && let Some(by) = log.rewritten(offset, bound.offset.saturating_sub(1))
+    {
+        finding.explained(by);
         return;
     }
-    finding.found(Weight::Violation, || Anomaly {
-        topic: group.topic,
-        partition: group.partition,
-        offset: Some(commit.offset),
-        at: Some(commit.at),
-        what: format!(
-            "group {}: the commit of offset {} by consumer {} was accepted {:.6} s after that of \
-             offset {} by consumer {}",
-            group.group,
-            commit.offset,
-            commit.consumer,
-            commit.at.secs_since(bound.at),
-            bound.offset,
-            bound.consumer
+    let after = later.at().secs_since(bound.at);
+    let (offset, consumer) = (bound.offset, bound.consumer);
+    let what = match later {
+        Later::Sent(commit) => format!(
+            "the commit of offset {} by consumer {} was accepted although it was sent {after:.6} s \
+             after that of offset {offset} by consumer {consumer} had been accepted",
+            commit.offset, commit.consumer
         ),
-    });
-    *highest = Some(commit);
-}
-
-/// The committed offset that an assignment found, against the highest commit accepted before.
-fn judge_resumption(
-    group: &GroupPartition<'_>,
-    finding: &mut Finding<'_>,
-    highest: &mut Option<&AcceptedCommit>,
-    assignment: &GroupAssignment,
-) {
-    let Some(bound) = *highest else { return };
-    if assignment.committed.is_some_and(|committed| committed >= bound.offset) {
-        return;
-    }
-    finding.found(Weight::Violation, || Anomaly {
-        topic: group.topic,
-        partition: group.partition,
-        offset: assignment.committed,
-        at: Some(assignment.at),
-        what: format!(
-            "group {}: consumer {} found {} when it was assigned the partition; the commit of \
-             offset {} by consumer {} had been accepted {:.6} s before",
-            group.group,
+        Later::Found(assignment, found) => format!(
+            "consumer {} found {} when it was assigned the partition; the commit of offset \
+             {offset} by consumer {consumer} had been accepted {after:.6} s before",
             assignment.consumer,
-            assignment
-                .committed
-                .map_or("no committed offset".to_owned(), |o| format!("committed offset {o}")),
-            bound.offset,
-            bound.consumer,
-            assignment.at.secs_since(bound.at)
+            found.map_or("no committed offset".to_owned(), |o| format!("committed offset {o}"))
         ),
+    };
+    finding.found(Weight::Violation, || Anomaly {
+        topic: group.topic,
+        partition: group.partition,
+        offset: later.offset(),
+        at: Some(later.at()),
+        what: format!("group {}: {what}", group.group),
     });
-    // What follows is measured from the next commit on.
-    *highest = None;
 }
 
 /// `commit-skip`: see the table in [`check`](super).
@@ -179,7 +213,7 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 read_to = read_to.max(Some(offset.saturating_add(1)));
             }
             let own = start_behind(&facts.log, assignment, read_to);
-            let by_own_stream = own.is_some() && assignment.committed.is_some();
+            let by_own_stream = own.is_some() && matches!(assignment.committed, Committed::At(_));
             let weight =
                 if unread && !by_own_stream { Weight::Doubtful } else { Weight::Violation };
             let what = own.or_else(|| committed_behind(&facts.log, assignment, read_to));
@@ -187,12 +221,19 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 finding.found(weight, || Anomaly {
                     topic: group.topic,
                     partition: group.partition,
-                    offset: assignment.first.or(assignment.committed),
+                    offset: assignment.first.or(committed(assignment)),
                     at: Some(assignment.at),
                     what: format!("group {}: consumer {} {what}", group.group, assignment.consumer),
                 });
             }
         }
+    }
+}
+
+fn committed(assignment: &GroupAssignment) -> Option<i64> {
+    match assignment.committed {
+        Committed::At(offset) => Some(offset),
+        Committed::Nothing | Committed::Unknown => None,
     }
 }
 
@@ -204,9 +245,12 @@ fn start_behind(
 ) -> Option<String> {
     let first = assignment.first?;
     let (due, why) = match (assignment.committed, read_to) {
-        (Some(committed), _) => (committed, "was committed"),
-        (None, Some(read_to)) => (read_to, "is where the group had stopped reading"),
-        (None, None) => return None,
+        (Committed::At(committed), _) => (committed, "was committed"),
+        // Whatever was committed: nobody has read what lies between.
+        (Committed::Nothing | Committed::Unknown, Some(read_to)) => {
+            (read_to, "is where the group had stopped reading")
+        }
+        (Committed::Nothing | Committed::Unknown, None) => return None,
     };
     let passed = log.records_between(due, first);
     (passed > 0).then(|| {
@@ -220,7 +264,7 @@ fn committed_behind(
     assignment: &GroupAssignment,
     read_to: Option<i64>,
 ) -> Option<String> {
-    let committed = assignment.committed?;
+    let committed = committed(assignment)?;
     let read_to = read_to.unwrap_or(0);
     let passed = log.records_between(read_to, committed);
     (passed > 0).then(|| {

@@ -1,9 +1,9 @@
 //! What one checker has found so far, and the verdict that follows.
 //!
 //! Invariant: *valid* needs something examined (or a reason why there was nothing), no violation
-//! and no doubt.
+//! and no doubt; or that the check has no meaning under these settings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict, Witness};
@@ -44,6 +44,9 @@ pub(super) struct Finding<'c> {
     doubts: Vec<String>,
     notes: Vec<String>,
     none_due: bool,
+    not_applicable: Option<String>,
+    /// Of anomalies that follow from one of another check: how many, by that check's name.
+    explained: BTreeMap<&'static str, u64>,
     witnesses: Vec<(Weight, Witness)>,
 }
 
@@ -57,6 +60,8 @@ impl<'c> Finding<'c> {
             doubts: Vec::new(),
             notes: Vec::new(),
             none_due: false,
+            not_applicable: None,
+            explained: BTreeMap::new(),
             witnesses: Vec::new(),
         }
     }
@@ -80,6 +85,22 @@ impl<'c> Finding<'c> {
     pub(super) fn none_due(&mut self, why: &str) {
         self.none_due = true;
         self.notes.push(why.to_owned());
+    }
+
+    /// With these settings the check has no meaning, whatever evidence there is.
+    pub(super) fn not_applicable(&mut self, why: &str) {
+        self.not_applicable = Some(format!("not applicable: {why}"));
+    }
+
+    /// What seems wrong follows from an anomaly that the check of this name has found: of one cause
+    /// there is one anomaly.
+    pub(super) fn explained(&mut self, by: &'static str) {
+        *self.explained.entry(by).or_default() += 1;
+    }
+
+    /// Something to be said beside the verdict.
+    pub(super) fn note(&mut self, what: String) {
+        self.notes.push(what);
     }
 
     /// Counts an anomaly; describes it if a witness is still wanted.
@@ -111,6 +132,13 @@ impl<'c> Finding<'c> {
             if count > 0 {
                 self.notes.push(format!("{count} counted, not judged: {why}"));
             }
+        }
+        for (by, count) in &self.explained {
+            self.notes.push(format!("{count} explained by \"{by}\", not counted again"));
+        }
+        if let Some(why) = self.not_applicable.take() {
+            (self.none_due, self.notes) = (true, vec![why]);
+            self.doubts.clear();
         }
         let nothing = self.examined == 0 && !self.none_due;
         if nothing && self.doubts.is_empty() {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::GroupPartition;
+use super::loss;
 use super::survey::{Intervals, PartitionFacts, RecordIdentity, Survey, WriterFacts, identity};
 use crate::record::clock::RunTime;
 use crate::record::history::{
@@ -44,6 +45,8 @@ pub(super) struct PartitionLog<'a> {
     pub(super) writers: Vec<Sends<'a>>,
     /// In which epochs which offsets were written, by offset: from the first, before the end.
     epochs: Vec<(i64, i64, ProducerEpoch)>,
+    /// Acks that L does not bear out, by offset: whose, and the check that finds it violated.
+    broken: Vec<(i64, RecordIdentity, &'static str)>,
     wanted: Intervals,
 }
 
@@ -81,7 +84,10 @@ impl<'a> LogIndex<'a> {
         }
         index.read_polls(source)?;
         index.read_sends(source)?;
-        index.partitions.values_mut().for_each(PartitionLog::sort);
+        for log in index.partitions.values_mut() {
+            log.sort();
+            log.broken = loss::broken_acks(log);
+        }
         index.groups = survey.groups.iter().map(|shared| index.group(shared, extent)).collect();
         Ok(index)
     }
@@ -204,6 +210,7 @@ impl<'a> PartitionLog<'a> {
             others: Vec::new(),
             writers: writers.collect(),
             epochs: Vec::new(),
+            broken: Vec::new(),
             wanted: match extent {
                 Extent::Suspects => facts.suspects.clone(),
                 Extent::All => Intervals::all(),
@@ -280,6 +287,27 @@ impl<'a> PartitionLog<'a> {
                 _ => None,
             })
         })
+    }
+
+    /// The check that finds that L does not hold the record at the offset of its ack, if one does.
+    pub(super) fn broken_ack(&self, offset: i64, record: RecordIdentity) -> Option<&'static str> {
+        let mut there = self.broken_acks(offset, offset);
+        there.find(|(_, other, _)| *other == record).map(|&(.., by)| by)
+    }
+
+    /// The check that finds a broken ack from offset `first` to `last`, if one does: what was there
+    /// is there no more.
+    pub(super) fn rewritten(&self, first: i64, last: i64) -> Option<&'static str> {
+        self.broken_acks(first, last).next().map(|&(.., by)| by)
+    }
+
+    fn broken_acks(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> impl Iterator<Item = &(i64, RecordIdentity, &'static str)> {
+        let from = self.broken.partition_point(|&(offset, ..)| offset < first);
+        self.broken[from..].iter().take_while(move |&&(offset, ..)| offset <= last)
     }
 
     /// When a suspect record was sent, if that is known: the time that a witness is shown at.

@@ -2,7 +2,7 @@
 
 use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
-use super::survey::WriterFacts;
+use super::survey::{RecordIdentity, WriterFacts};
 use super::witness::{name, observed};
 use crate::record::history::Send;
 
@@ -18,6 +18,15 @@ enum Fate {
     BeyondEnd,
     /// Not known: the drain did not come as far, or had begun before the ack.
     NotRead,
+}
+
+/// What a check finds wrong with an ack.
+enum Wrong {
+    Nothing,
+    /// This, in a sentence.
+    This(String),
+    /// What the check of this name has found.
+    ExplainedBy(&'static str),
 }
 
 fn fate(log: &PartitionLog<'_>, writer: &WriterFacts, send: &Send, offset: i64) -> Fate {
@@ -36,17 +45,42 @@ fn fate(log: &PartitionLog<'_>, writer: &WriterFacts, send: &Send, offset: i64) 
     }
 }
 
+/// Acks with a promise that L does not bear out, by offset; with the check that finds it violated.
+pub(super) fn broken_acks(log: &PartitionLog<'_>) -> Vec<(i64, RecordIdentity, &'static str)> {
+    let promised = log.acked().filter(|(writer, ..)| writer.of_load && writer.acks_all);
+    let broken = promised.filter_map(|(writer, send, offset)| {
+        let by = match fate(log, writer, send, offset) {
+            Fate::Absent => "lost",
+            Fate::BeyondEnd => "lost-tail",
+            Fate::Elsewhere(_) => "offset-mismatch",
+            Fate::AsAcked | Fate::NotRead => return None,
+        };
+        Some((offset, writer.identity(send), by))
+    });
+    let mut broken: Vec<_> = broken.collect();
+    broken.sort_unstable();
+    broken
+}
+
 /// What a missing record means depends on what its ack promised.
 fn weight(writer: &WriterFacts) -> Weight {
     if writer.acks_all { Weight::Violation } else { Weight::Counted }
+}
+
+/// Where nothing is acked, no ack can be wrong.
+fn without_acks(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    if let Some(acks) = index.survey.other_acks(|acks| acks != 0) {
+        finding.not_applicable(&acks);
+    }
 }
 
 /// Calls `judge` for every ack of the load whose fate is known; it returns what is wrong.
 fn each_ack(
     index: &LogIndex<'_>,
     finding: &mut Finding<'_>,
-    judge: impl Fn(&PartitionLog<'_>, &str, i64, Fate) -> Option<String>,
+    judge: impl Fn(&PartitionLog<'_>, &str, i64, Fate) -> Wrong,
 ) {
+    without_acks(index, finding);
     for log in index.partitions.values() {
         finding.examined(log.facts.kept_or_not());
         for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.of_load) {
@@ -55,14 +89,16 @@ fn each_ack(
                 continue;
             }
             let record = name(writer.identity(send));
-            if let Some(what) = judge(log, &record, offset, fate) {
-                finding.found(weight(writer), || Anomaly {
+            match judge(log, &record, offset, fate) {
+                Wrong::Nothing => {}
+                Wrong::ExplainedBy(check) => finding.explained(check),
+                Wrong::This(what) => finding.found(weight(writer), || Anomaly {
                     topic: log.topic,
                     partition: log.partition,
                     offset: Some(offset),
                     at: Some(send.done),
                     what,
-                });
+                }),
             }
         }
     }
@@ -71,7 +107,7 @@ fn each_ack(
 /// `lost`: see the table in [`check`](super).
 pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     each_ack(index, finding, |log, record, offset, fate| {
-        let Fate::Absent = fate else { return None };
+        let Fate::Absent = fate else { return Wrong::Nothing };
         let read = &log.facts.log.offsets;
         let before = read.before(offset);
         let at = read.contains(offset).then_some(offset);
@@ -83,16 +119,18 @@ pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             Some((only, [])) => format!("offset {only}"),
             Some((last, others)) => format!("offsets {} and {last}", others.join(", ")),
         };
-        Some(format!("acked {record} at offset {offset} is absent; the drain read {near}"))
+        Wrong::This(format!("acked {record} at offset {offset} is absent; the drain read {near}"))
     });
 }
 
 /// `lost-tail`: see the table in [`check`](super).
 pub(super) fn lost_tail(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     each_ack(index, finding, |log, record, offset, fate| {
-        let Fate::BeyondEnd = fate else { return None };
+        let Fate::BeyondEnd = fate else { return Wrong::Nothing };
         let end = log.facts.log.drained.map_or(0, |drained| drained.end_offset);
-        Some(format!("acked {record} at offset {offset} is absent; the log ends at offset {end}"))
+        Wrong::This(format!(
+            "acked {record} at offset {offset} is absent; the log ends at offset {end}"
+        ))
     });
 }
 
@@ -103,15 +141,13 @@ pub(super) fn offset_mismatch(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         match (fate, there) {
             (Fate::Elsewhere(found), there) => {
                 let there = there.unwrap_or_else(|| "nothing".to_owned());
-                Some(format!(
+                Wrong::This(format!(
                     "{record} was acked at offset {offset} and is at offset {found}; the drain \
                      read {there} at offset {offset}"
                 ))
             }
-            (Fate::Absent, Some(there)) => {
-                Some(format!("{record} was acked at offset {offset}; the drain read {there} there"))
-            }
-            _ => None,
+            (Fate::Absent, Some(_)) => Wrong::ExplainedBy("lost"),
+            _ => Wrong::Nothing,
         }
     });
 }

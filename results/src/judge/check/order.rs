@@ -57,13 +57,19 @@ struct Placed<'a> {
     writer: &'a WriterFacts,
     send: &'a Send,
     offset: i64,
+    /// The check that finds that it is not there, though acked, if one does.
+    broken: Option<&'static str>,
 }
 
 /// `order-realtime`: see the table in [`check`](super).
 ///
 /// One sweep over the sends in the order in which they began, beside the acks in the order in
-/// which they came; the highest offset acked so far is the bound.
+/// which they came; the highest offset acked so far is the bound. A record that is not where its ack
+/// said has no place in the order: what is wrong with it is that, and is found by another check.
 pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    if let Some(acks) = index.survey.other_acks(|acks| acks == -1) {
+        finding.not_applicable(&acks);
+    }
     for log in index.partitions.values() {
         let mut begun = placed(log);
         begun.sort_by_key(|placed| placed.send.sent);
@@ -74,14 +80,23 @@ pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             .collect();
         acked.sort_by_key(|placed| placed.send.done);
         let mut acks = acked.into_iter().peekable();
-        let mut highest: Option<&Placed<'_>> = None;
+        // Of the acks that L bears out, and of those that it does not.
+        let (mut kept, mut broken): (Option<&Placed<'_>>, Option<&Placed<'_>>) = (None, None);
         for placed in &begun {
             while let Some(ack) = acks.next_if(|ack| ack.send.done < placed.send.sent) {
+                let highest = if ack.broken.is_some() { &mut broken } else { &mut kept };
                 if highest.is_none_or(|highest| ack.offset > highest.offset) {
-                    highest = Some(ack);
+                    *highest = Some(ack);
                 }
             }
-            if let Some(bound) = highest.filter(|bound| placed.offset <= bound.offset) {
+            let bounds = |bound: &&Placed<'_>| placed.offset <= bound.offset;
+            let (kept, broken) = (kept.filter(bounds), broken.filter(bounds));
+            let Some(bound) = kept.or(broken) else {
+                continue;
+            };
+            if let Some(by) = placed.broken.or(bound.broken) {
+                finding.explained(by);
+            } else {
                 finding.found(Weight::Violation, || Anomaly {
                     topic: log.topic,
                     partition: log.partition,
@@ -111,7 +126,10 @@ fn placed<'a>(log: &'a PartitionLog<'_>) -> Vec<Placed<'a>> {
                 SendOutcome::Acked { offset } => Some(offset),
                 _ => log.facts.log.copies(writer.identity(send)).first().copied(),
             };
-            all.extend(offset.map(|offset| Placed { writer, send, offset }));
+            all.extend(offset.map(|offset| {
+                let broken = log.broken_ack(offset, writer.identity(send));
+                Placed { writer, send, offset, broken }
+            }));
         }
     }
     all

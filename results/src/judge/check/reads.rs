@@ -1,9 +1,10 @@
 //! What was read: the same by everybody, and unharmed.
 
 use super::finding::{Anomaly, Finding, Weight};
-use super::index::LogIndex;
+use super::index::{LogIndex, OtherRead, PartitionLog};
+use super::survey::identity;
 use super::witness::{observed, reader};
-use crate::record::history::Observed;
+use crate::record::history::{Observed, Poll};
 
 /// `divergent-read`: see the table in [`check`](super).
 pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
@@ -15,6 +16,10 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             let Some(other) = reads.iter().find(|read| read.poll.record != reference.record) else {
                 continue;
             };
+            if let Some(by) = explanation(log, reads, reference) {
+                finding.explained(by);
+                continue;
+            }
             finding.found(Weight::Violation, || Anomaly {
                 topic: log.topic,
                 partition: log.partition,
@@ -34,6 +39,30 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     if !index.survey.has_group() {
         finding.none_due("no consumer group: every offset was read once, by the drain");
     }
+}
+
+/// The check that has found all but one of the records that were read at one offset to be there
+/// wrongly, or no more.
+fn explanation(
+    log: &PartitionLog<'_>,
+    reads: &[OtherRead],
+    reference: &Poll,
+) -> Option<&'static str> {
+    let mut explained = None;
+    let mut sound: Option<&Observed> = None;
+    for poll in reads.iter().map(|read| &read.poll).chain([reference]) {
+        let by = match &poll.record {
+            Observed::Corrupt => Some("corrupt"),
+            Observed::OtherRun { .. } => Some("phantom"),
+            Observed::Record(id) => log.broken_ack(poll.offset, identity(id)),
+        };
+        match (by, sound) {
+            (Some(by), _) => explained = Some(by),
+            (None, Some(other)) if *other != poll.record => return None,
+            (None, _) => sound = Some(&poll.record),
+        }
+    }
+    explained
 }
 
 /// `corrupt`: see the table in [`check`](super).

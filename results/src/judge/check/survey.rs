@@ -304,6 +304,23 @@ impl Survey {
         self.topics.get(topic)?.partitions.get(&partition)
     }
 
+    /// The settings of the load's producers in words ("acks=1"), if none is as `wanted`.
+    pub(super) fn other_acks(&self, wanted: fn(i16) -> bool) -> Option<String> {
+        let acks = self.streams.iter().filter_map(|stream| match stream.header.client {
+            Client::Producer { acks, role: LoadRole::Main | LoadRole::Extra, .. } => Some(acks),
+            _ => None,
+        });
+        let acks: BTreeSet<i16> = acks.collect();
+        let words: Vec<_> = acks.iter().map(|acks| format!("acks={acks}")).collect();
+        (!acks.is_empty() && !acks.into_iter().any(wanted)).then(|| words.join(", "))
+    }
+
+    /// Whether a member of a group wrote this one of the judged streams.
+    pub(super) fn is_of_group(&self, stream: usize) -> bool {
+        let stream = self.streams.get(stream);
+        stream.is_some_and(|it| matches!(it.header.client, Client::GroupConsumer { .. }))
+    }
+
     /// Whether a consumer group read a judged topic.
     pub(super) fn has_group(&self) -> bool {
         let mut clients = self.streams.iter().map(|stream| &stream.header.client);

@@ -153,7 +153,9 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         None => judge_guarantee(claim, trials, &mut result),
     }
     let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
-    if result.outcome == Outcome::Undecided && !result.tested && all_usable {
+    if let Some(why) = not_applicable(claim, trials) {
+        (result.tested, result.reason) = (false, why);
+    } else if result.outcome == Outcome::Undecided && !result.tested && all_usable {
         let steps = claim.scenario.join("\", \"");
         let mut faults = trials.iter().flat_map(|trial| &trial.faults);
         let other = faults.any(|fault| claim.scenario.contains(&fault.id));
@@ -161,6 +163,13 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"{of}");
     }
     result
+}
+
+/// Why the settings of these trials give the claim no meaning, if that is so.
+fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
+    let without = !trials.is_empty() && trials.iter().all(|trial| !trial.acks_all);
+    let why = "not applicable: the main load does not use acks=all".to_owned();
+    (without && matches!(claim.metric, Metric::ChecksAcksAll(_))).then_some(why)
 }
 
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {

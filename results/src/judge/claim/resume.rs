@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::history::{Entry, Partition};
+use crate::record::history::{Committed, Entry, Partition};
 
 /// What the replaced consumers showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl ResumeFold {
     /// Adds what the consumer saw next.
     pub(crate) fn add(&mut self, entry: &Entry) {
         match entry {
-            &Entry::Assigned { partition, committed: Some(committed), .. } => {
+            &Entry::Assigned { partition, committed: Committed::At(committed), .. } => {
                 self.waiting.entry(partition).or_default().push(committed);
             }
             Entry::Poll(poll) => {

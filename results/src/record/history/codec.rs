@@ -46,15 +46,20 @@ const WARM_UP: u8 = 3;
 const POLL: u8 = 6;
 const POLL_OTHER_RUN: u8 = 7;
 const POLL_CORRUPT: u8 = 8;
-const ASSIGNED: u8 = 9;
+/// Also what was written before kbench told "nothing" from "no answer".
+const ASSIGNED_UNKNOWN: u8 = 9;
 const ASSIGNED_COMMITTED: u8 = 10;
 const REVOKED: u8 = 11;
-const COMMIT: u8 = 12;
-const COMMIT_ERROR: u8 = 13;
+/// Read only: written before kbench recorded when a commit was sent.
+const COMMIT_UNTIMED: u8 = 12;
+const COMMIT_UNTIMED_ERROR: u8 = 13;
 const READ: u8 = 14;
 const DRAINED: u8 = 15;
 const BATCHES: u8 = 16;
 const READ_UNANSWERED: u8 = 17;
+const ASSIGNED_NOTHING: u8 = 18;
+const COMMIT: u8 = 19;
+const COMMIT_ERROR: u8 = 20;
 
 /// What the entries before in the block make likely.
 #[derive(Debug, Default)]

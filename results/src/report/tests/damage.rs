@@ -58,11 +58,16 @@ fn trial(killed_at: u64) -> TrialRecord {
         history.streams[first].entries.retain(early);
         for partition in 0..3 {
             let (committed, resumed) = (at(10.19), at(10.195));
-            let commit =
-                Entry::Commit { partition, at: committed, offset: TAKEN_OVER, error: None };
+            let commit = Entry::Commit {
+                partition,
+                asked: committed,
+                at: committed,
+                offset: TAKEN_OVER,
+                error: None,
+            };
             history.streams[first].entries.push(commit);
             history.streams[first].entries.push(Entry::Revoked { partition, at: committed });
-            let committed = Some(TAKEN_OVER);
+            let committed = Committed::At(TAKEN_OVER);
             second.entries.insert(0, Entry::Assigned { partition, at: resumed, committed });
         }
         history.streams.extend([batches, killed, second]);

@@ -1,7 +1,7 @@
 //! Spoiling what a group's members read and commit.
 
 use results::record::clock::RunTime;
-use results::record::history::{Client, Entry, History, Poll};
+use results::record::history::{Client, Committed, Entry, History, Poll};
 
 use super::log::{drain, log, pick_of};
 
@@ -93,11 +93,12 @@ pub(super) fn commit_lower(history: &mut History, pick: usize) -> bool {
         return false;
     };
     let entries = &mut history.streams[stream].entries;
-    let Entry::Commit { partition, at: time, .. } = entries[at] else {
+    let Entry::Commit { partition, at: answered, .. } = entries[at] else {
         return false;
     };
-    let at_once = RunTime(time.0 + 1);
-    entries.insert(at + 1, Entry::Commit { partition, at: at_once, offset: 0, error: None });
+    let (asked, at_once) = (RunTime(answered.0 + 1), RunTime(answered.0 + 2));
+    let commit = Entry::Commit { partition, asked, at: at_once, offset: 0, error: None };
+    entries.insert(at + 1, commit);
     true
 }
 
@@ -109,7 +110,7 @@ pub(super) fn forget_commit(history: &mut History, pick: usize) -> bool {
         }
     }
     let found = places(history, |_, entry, _| {
-        matches!(entry, Entry::Assigned { partition, at, committed: Some(_) }
+        matches!(entry, Entry::Assigned { partition, at, committed: Committed::At(_) }
             if acknowledged.iter().any(|(p, earlier)| p == partition && earlier < at))
     });
     let Some((stream, at)) = pick_of(found, pick) else {
@@ -118,7 +119,7 @@ pub(super) fn forget_commit(history: &mut History, pick: usize) -> bool {
     let Entry::Assigned { committed, .. } = &mut history.streams[stream].entries[at] else {
         return false;
     };
-    *committed = None;
+    *committed = Committed::Nothing;
     true
 }
 
@@ -126,7 +127,7 @@ pub(super) fn forget_commit(history: &mut History, pick: usize) -> bool {
 fn remove_first_poll(
     history: &mut History,
     pick: usize,
-    wanted: impl Fn(Option<i64>, RunTime) -> bool,
+    wanted: impl Fn(Committed, RunTime) -> bool,
 ) -> bool {
     let first = places(history, |before, entry, after| {
         let Entry::Poll(poll) = entry else {
@@ -144,14 +145,14 @@ fn remove_first_poll(
 }
 
 pub(super) fn start_behind(history: &mut History, pick: usize) -> bool {
-    remove_first_poll(history, pick, |committed, _| committed.is_some())
+    remove_first_poll(history, pick, |committed, _| matches!(committed, Committed::At(_)))
 }
 
 pub(super) fn commit_ahead(history: &mut History, pick: usize) -> bool {
     let logs = log(history);
     // The first assignment of the partition, at which nobody has read anything.
     let unread = places(history, |_, entry, _| {
-        matches!(entry, Entry::Assigned { partition, committed: None, at }
+        matches!(entry, Entry::Assigned { partition, committed: Committed::Nothing, at }
         if logs.iter().any(|poll| poll.partition == *partition)
             && !history.streams.iter().flat_map(|stream| &stream.entries).any(|entry| {
                 match entry {
@@ -168,7 +169,7 @@ pub(super) fn commit_ahead(history: &mut History, pick: usize) -> bool {
     let Entry::Assigned { committed, .. } = &mut history.streams[stream].entries[entry] else {
         return false;
     };
-    *committed = Some(1);
+    *committed = Committed::At(1);
     true
 }
 
@@ -186,7 +187,7 @@ pub(super) fn start_ahead_uncommitted(history: &mut History, pick: usize) -> boo
     }
     let lengths = log(history);
     let resumed = places(history, |_, entry, after| {
-        let &Entry::Assigned { partition, at, committed: None } = entry else {
+        let &Entry::Assigned { partition, at, committed: Committed::Nothing } = entry else {
             return false;
         };
         let furthest =

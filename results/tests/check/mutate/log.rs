@@ -45,7 +45,7 @@ fn send_of(history: &History, id: RecordId) -> Send {
     found.unwrap()
 }
 
-fn acked(history: &History, poll: &Poll) -> bool {
+pub(super) fn acked(history: &History, poll: &Poll) -> bool {
     matches!(send_of(history, id(poll)).outcome, SendOutcome::Acked { .. })
 }
 

@@ -1,13 +1,14 @@
 //! What a consumer is told from within its polls: rebalances, and the answers to its commits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaResult;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use results::record::clock::RunClock;
-use results::record::history::Entry;
+use results::record::clock::{RunClock, RunTime};
+use results::record::history::{Committed, Entry};
 
 use crate::client::outcome::code_of;
 use crate::client::{FromClient, Watch};
@@ -22,16 +23,23 @@ pub(super) struct Answers {
     number: u16,
     watch: Arc<dyn Watch>,
     new: Mutex<Vec<Entry>>,
+    /// When the commit that is under way was sent: never are two.
+    asked: AtomicU64,
 }
 
 impl Answers {
     pub(super) fn new(clock: RunClock, number: u16, watch: Arc<dyn Watch>) -> Self {
-        Self { clock, number, watch, new: Mutex::default() }
+        Self { clock, number, watch, new: Mutex::default(), asked: AtomicU64::default() }
     }
 
     /// What was told since the last call.
     pub(super) fn take(&self) -> Vec<Entry> {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A commit is about to be sent; its answer is the next.
+    pub(super) fn asking(&self) {
+        self.asked.store(self.clock.now().0, Ordering::Relaxed);
     }
 
     fn push(&self, entry: Entry) {
@@ -48,9 +56,10 @@ impl Answers {
         for element in partitions.elements() {
             let (topic, partition) = (element.topic(), element.partition());
             let offset = committed.as_ref().and_then(|c| c.find_partition(topic, partition));
-            let committed = match offset.map(|element| element.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                _ => None,
+            let committed = match offset.map(|element| (element.offset(), element.error())) {
+                Some((Offset::Offset(offset), Ok(()))) => Committed::At(offset),
+                Some((Offset::Invalid, Ok(()))) => Committed::Nothing,
+                _ => Committed::Unknown,
             };
             self.watch.hear(FromClient::Assigned { partition, member: self.number });
             self.push(Entry::Assigned { partition, at, committed });
@@ -81,6 +90,7 @@ impl ConsumerContext for Answers {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let whole = result.err().map(|error| code_of(&error) as i32);
+        let asked = RunTime(self.asked.load(Ordering::Relaxed));
         let at = self.clock.now();
         for element in offsets.elements() {
             let Offset::Offset(offset) = element.offset() else {
@@ -88,7 +98,7 @@ impl ConsumerContext for Answers {
             };
             let own = element.error().err().map(|error| code_of(&error) as i32);
             let partition = element.partition();
-            self.push(Entry::Commit { partition, at, offset, error: own.or(whole) });
+            self.push(Entry::Commit { partition, asked, at, offset, error: own.or(whole) });
         }
     }
 }

@@ -135,6 +135,7 @@ impl Session {
             let added = offsets.add_partition_offset(topic, partition, Offset::Offset(offset));
             debug_assert!(added.is_ok(), "an offset that was read is one that can be committed");
         }
+        self.consumer.context().asking();
         // A commit that is not even accepted for sending has no answer; the next one follows.
         match commit::commit(&self.consumer, &offsets) {
             Ok(()) => self.committing = true,

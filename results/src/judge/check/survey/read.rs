@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::content::{Content, SEGMENT};
 use crate::record::clock::RunTime;
-use crate::record::history::{Entry, Partition, Poll};
+use crate::record::history::{Committed, Entry, Partition, Poll};
 
 /// Records that one consumer read at consecutive offsets of one [`SEGMENT`].
 #[derive(Debug, Clone, Copy)]
@@ -54,19 +54,18 @@ pub(in super::super) struct PollStep {
 pub(in super::super) struct GroupAssignment {
     pub(in super::super) consumer: u16,
     pub(in super::super) at: RunTime,
-    pub(in super::super) committed: Option<i64>,
+    pub(in super::super) committed: Committed,
     /// The first record that it read then, before the partition was taken from it again.
     pub(in super::super) first: Option<i64>,
 }
 
-/// A commit that the broker accepted.
+/// A commit that the broker accepted, at some time from `asked` to `at`.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct AcceptedCommit {
     pub(in super::super) consumer: u16,
+    pub(in super::super) asked: RunTime,
     pub(in super::super) at: RunTime,
     pub(in super::super) offset: i64,
-    /// Whether the consumer still held the partition when the answer came.
-    pub(in super::super) held: bool,
 }
 
 /// What one consumer did with one partition.
@@ -120,10 +119,10 @@ impl ConsumerFacts {
                 let reading = self.reading(partition);
                 (reading.held, reading.last) = (false, None);
             }
-            &Entry::Commit { partition, at, offset, error: None } => {
+            &Entry::Commit { partition, asked, at, offset, error: None } => {
                 let consumer = self.consumer;
                 let reading = self.reading(partition);
-                reading.commits.push(AcceptedCommit { consumer, at, offset, held: reading.held });
+                reading.commits.push(AcceptedCommit { consumer, asked, at, offset });
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! Blocks to entries. Whatever the bytes are, nothing here panics.
 
-use super::super::{Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome};
+use super::super::{Committed, Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome};
 use super::{
-    ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
+    ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, Column, DRAINED,
     FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
@@ -51,21 +51,24 @@ impl Decoder<'_> {
         Ok(match tag {
             ..POLL => Entry::Send(self.send(tag, partition, at)?),
             POLL..=POLL_CORRUPT => Entry::Poll(self.poll(tag, partition, at)?),
-            ASSIGNED => Entry::Assigned { partition, at, committed: None },
             ASSIGNED_COMMITTED => {
-                Entry::Assigned { partition, at, committed: Some(self.offset(partition)?) }
+                let committed = Committed::At(self.offset(partition)?);
+                Entry::Assigned { partition, at, committed }
             }
+            ASSIGNED_NOTHING => Entry::Assigned { partition, at, committed: Committed::Nothing },
+            ASSIGNED_UNKNOWN => Entry::Assigned { partition, at, committed: Committed::Unknown },
             REVOKED => Entry::Revoked { partition, at },
-            COMMIT => Entry::Commit { partition, at, offset: self.offset(partition)?, error: None },
-            COMMIT_ERROR => Entry::Commit {
-                partition,
-                at,
-                offset: self.offset(partition)?,
-                error: Some(self.signed(Column::Other)?),
-            },
+            COMMIT | COMMIT_ERROR | COMMIT_UNTIMED | COMMIT_UNTIMED_ERROR => {
+                let timed = matches!(tag, COMMIT | COMMIT_ERROR);
+                // Where that is not on record, it may have been sent at any time before.
+                let asked = if timed { self.asked(at)? } else { RunTime(0) };
+                let offset = self.offset(partition)?;
+                let refused = matches!(tag, COMMIT_ERROR | COMMIT_UNTIMED_ERROR);
+                let error = if refused { Some(self.signed(Column::Other)?) } else { None };
+                Entry::Commit { partition, asked, at, offset, error }
+            }
             READ | READ_UNANSWERED => {
-                let waited = unzigzag(self.get(Column::Delay)?) as u64;
-                let asked = RunTime(at.0.wrapping_sub(waited));
+                let asked = self.asked(at)?;
                 Entry::Read { partition, asked, done: at, answered: tag == READ }
             }
             DRAINED => {
@@ -116,6 +119,12 @@ impl Decoder<'_> {
         let partition = Partition::try_from(partition).map_err(|_| Malformed)?;
         let (sequence, key, due) = self.record((producer, read_from))?;
         Ok(RecordId { producer, incarnation, partition, sequence, key, due })
+    }
+
+    /// When what was answered at `at` was asked.
+    fn asked(&mut self, at: RunTime) -> Result<RunTime, Malformed> {
+        let waited = unzigzag(self.get(Column::Delay)?) as u64;
+        Ok(RunTime(at.0.wrapping_sub(waited)))
     }
 
     fn offset(&mut self, partition: Partition) -> Result<i64, Malformed> {

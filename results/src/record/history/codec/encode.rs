@@ -1,8 +1,8 @@
 //! Entries to blocks.
 
-use super::super::{Entry, Observed, Partition, Poll, Send, SendOutcome};
+use super::super::{Committed, Entry, Observed, Partition, Poll, Send, SendOutcome};
 use super::{
-    ACKED, ASSIGNED, ASSIGNED_COMMITTED, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
+    ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, Column, DRAINED,
     FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED,
     REVOKED, WARM_UP,
 };
@@ -46,15 +46,20 @@ impl Encoder {
             Entry::Send(ref send) => self.send(send),
             Entry::Poll(ref poll) => self.poll(poll),
             Entry::Assigned { partition, at, committed } => {
-                let tag = if committed.is_some() { ASSIGNED_COMMITTED } else { ASSIGNED };
+                let tag = match committed {
+                    Committed::At(_) => ASSIGNED_COMMITTED,
+                    Committed::Nothing => ASSIGNED_NOTHING,
+                    Committed::Unknown => ASSIGNED_UNKNOWN,
+                };
                 self.begin(tag, partition, at);
-                if let Some(offset) = committed {
+                if let Committed::At(offset) = committed {
                     self.offset(partition, offset);
                 }
             }
             Entry::Revoked { partition, at } => self.begin(REVOKED, partition, at),
-            Entry::Commit { partition, at, offset, error } => {
+            Entry::Commit { partition, asked, at, offset, error } => {
                 self.begin(if error.is_some() { COMMIT_ERROR } else { COMMIT }, partition, at);
+                self.put(Column::Delay, zigzag(at.0.wrapping_sub(asked.0) as i64));
                 self.offset(partition, offset);
                 if let Some(code) = error {
                     self.put(Column::Other, zigzag(code.into()));
