@@ -15,8 +15,8 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Committed, Ending, Entry, HistoryError, LoadRole, Observed, Poll, RecordId, Send,
-    SendOutcome, Source, StreamHeader, StreamRef,
+    Block, Blocks, Client, Committed, Ending, Entry, HistoryError, LoadRole, Observed, Poll,
+    RecordId, Send, SendOutcome, Source, StreamHeader, StreamRef,
 };
 
 /// Counts what is allocated now, and the most that ever was.
@@ -140,7 +140,8 @@ impl Clean {
         let assigned = Entry::Assigned { partition, at: RunTime(1), committed: Committed::Nothing };
         let reads = (0..self.end()).flat_map(move |offset| {
             let at = RunTime(self.acked(number, offset).0 + 2_000_000);
-            let commit = Entry::Commit { partition, asked: at, at, offset: offset + 1, error: None };
+            let commit =
+                Entry::Commit { partition, asked: at, at, offset: offset + 1, error: None };
             let commits = offset % 10_000 == 0;
             [self.poll(number, offset, at)].into_iter().chain(commits.then_some(commit))
         });

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Committed, Ending, Entry, History, HistoryError, LoadRole, Observed, Poll, ProducerEpoch,
-    RecordId, Send, SendOutcome, StreamHeader, StreamWriter,
+    Client, Committed, Ending, Entry, History, HistoryError, LoadRole, Observed, Poll,
+    ProducerEpoch, RecordId, Send, SendOutcome, StreamHeader, StreamWriter,
 };
 
 fn header() -> StreamHeader {
@@ -349,7 +349,9 @@ fn an_hour_at_1000_records_a_second_stays_under_100_mb() {
             for (partition, consumer) in group.iter_mut().enumerate() {
                 let at = RunTime(done + noise.below(1_000_000));
                 let partition = partition as i32;
-                consumer.push(&Entry::Commit { partition, asked: at, at, offset, error: None }).unwrap();
+                consumer
+                    .push(&Entry::Commit { partition, asked: at, at, offset, error: None })
+                    .unwrap();
                 consumer.flush().unwrap();
             }
             producer.flush().unwrap();

@@ -10,17 +10,17 @@
 //! |---|---|---|
 //! | `lost` | acked record, its offset below the drained end, nowhere in L | violated with acks=all, else counted |
 //! | `lost-tail` | acked record nowhere in L, its offset at or beyond the end offset (truncation) | violated with acks=all, else counted |
-//! | `offset-mismatch` | L holds another record at the offset of the ack, or the record at another one | violated with acks=all, else counted |
+//! | `offset-mismatch` | acked record at another offset of L than that of its ack | violated with acks=all, else counted |
 //! | `divergent-read` | two reads of one offset gave different records; live reads against the drain included | violated |
 //! | `duplicate` | same producer, life and sequence at two offsets of L | violated with idempotence, else counted; counted also when the plan allows [`NEW_EPOCH`] and that is what it is |
 //! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | violated; unknown when its producer's stream is truncated, nothing when its producer was killed |
 //! | `failed-visible` | send that failed for certain, present in L | violated |
 //! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | violated with idempotence, else counted |
-//! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | violated |
+//! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | violated; not applicable without acks=all |
 //! | `corrupt` | record in L or in a poll whose checksum does not match | violated |
 //! | `poll-skip` | within one assignment, a consumer passes over a record that L holds | violated |
 //! | `poll-regress` | within one assignment, a consumer (or the drain) goes back or stands still | violated |
-//! | `commit-regress` | accepted commit, or the committed offset found at an assignment, below a commit accepted before | violated |
+//! | `commit-regress` | accepted commit below one that was accepted before it was sent; or committed offset found at an assignment below one accepted before | violated |
 //! | `commit-skip` | a group starts a partition behind its committed offset, or behind everything that its members have read, and passes over records that L holds | violated |
 //! | `unseen` | part of the history or of the log is missing | unknown |
 //!
@@ -30,7 +30,8 @@
 //! - Three outcomes: acked, certainly failed, indeterminate. An indeterminate send may be in L or
 //!   not; both are fine. It must still be in order, unique and uncorrupted.
 //! - With acks other than all, an ack promises nothing once the leader dies: absence and mismatch
-//!   are counted and shown, the verdict stays. Such acks bound no `order-realtime` either.
+//!   are counted and shown, the verdict stays. Such acks bound no `order-realtime` either. With acks=0
+//!   there are none: `lost`, `lost-tail` and `offset-mismatch` are not applicable.
 //! - `lost` says that the record is gone. Whether an in-sync replica stayed alive all the while is
 //!   for the reader of the ISR timeline; a witness names the fault that was active at its ack.
 //! - A record that is corrupt in L at the offset of its ack is `corrupt`, not `lost`.
@@ -39,14 +40,23 @@
 //! - A group that starts *before* its committed offset reads records again; that is what
 //!   at-least-once means and is not judged. A first start without a committed offset depends on
 //!   `auto.offset.reset` and is not judged either.
-//! - A commit's answer that comes after the partition was revoked may have waited in the client;
-//!   it is compared with the same consumer's commits only.
+//! - A commit took effect at some time between its sending and the poll of its answer, which may have
+//!   waited in the client. Of commits that overlap, either may be the first.
+//! - A committed offset that the coordinator did not tell is judged by nobody, and its number is shown.
 //! - The drain is to begin after the last send's outcome is known. An ack that came later is
 //!   `unseen`, never `lost-tail`: the end offset may have been asked for before it.
 //! - A duplicate in one producer epoch is a broker's failure; one in a new epoch is the client's, since
 //!   brokers tell repeated batches apart within an epoch only. The witness says which, by the headers of
 //!   the log's batches. Where the log does not tell, it is not taken to be the client's; where the record
 //!   of the headers is damaged, a duplicate that the plan may allow is unknown.
+//!
+//! # One cause, one anomaly
+//! What follows from an anomaly that another check has found is explained by it: shown, and not counted.
+//! So an acked record that was written over is `lost`, and nothing else. What was read at the offset of a
+//! broken ack is no `divergent-read`; neither that ack nor its record breaks `order-realtime`; a member that
+//! goes back over such an offset, and then commits less than before, is no `poll-regress` and no
+//! `commit-regress`. A read that is `corrupt`, or of another run, does not diverge as well. Only what is
+//! violated explains: where the lost record's ack promised nothing, a read of it still diverges.
 //!
 //! # How certain
 //! A checker whose evidence is incomplete (no drain, drain cut short, truncated stream) may still

@@ -77,7 +77,7 @@ impl Figures {
             resumed,
             late,
             producers: acks.len(),
-            acks_all: !acks.is_empty() && acks.iter().all(|acks| *acks == -1),
+            acks_all: acks.iter().all(|acks| *acks == -1),
         })
     }
 }

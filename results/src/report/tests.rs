@@ -6,10 +6,10 @@ mod sums;
 
 use super::*;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};
-use crate::judge::claim::Outcome;
+use crate::judge::claim::{ClaimResult, Outcome};
 use crate::judge::recovery::StreamKind;
 use crate::record::event::EventKind;
-use crate::record::history::{Ending, Entry, History, Poll};
+use crate::record::history::{Client, Ending, Entry, History, LoadRole, Poll, Send, SendOutcome};
 use crate::record::trial::{self, TrialRecord};
 
 fn report_of(trials: Vec<TrialRecord>) -> Report {
@@ -241,6 +241,79 @@ fn a_violated_guarantee_refutes_its_claim_and_fails_the_run() {
     let regress = unread.checks.iter().find(|check| check.name == "commit-regress").unwrap();
     assert_eq!((regress.verdict, regress.examined), (Verdict::Valid, 0));
     assert_eq!(outcome(&unread, "consumers-resume"), Outcome::Undecided);
+}
+
+/// Of partition 0, records that were acked at 70 to 72 are lost, and what follows lies where they were.
+fn write_over(history: &mut History) {
+    let behind = |offset: &mut i64| *offset -= if *offset >= 73 { 3 } else { 0 };
+    let lost =
+        |entry: &Entry| matches!(entry, Entry::Poll(Poll { partition: 0, offset: 70..=72, .. }));
+    for stream in &mut history.streams {
+        if stream.header.topic != TOPIC {
+            continue;
+        }
+        if stream.header.client == Client::Drain {
+            stream.entries.retain(|entry| !lost(entry));
+        }
+        for entry in &mut stream.entries {
+            match entry {
+                Entry::Send(Send {
+                    partition: 0, outcome: SendOutcome::Acked { offset }, ..
+                })
+                | Entry::Poll(Poll { partition: 0, offset, .. })
+                | Entry::Commit { partition: 0, offset, .. } => behind(offset),
+                Entry::Drained { partition: 0, end_offset, reached, .. } => {
+                    (*end_offset, *reached) = (*end_offset - 3, *reached - 3);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn records_that_were_written_over_refute_what_speaks_of_loss_and_not_what_speaks_of_order() {
+    let mut bad = three_faults(1).trial();
+    fixture::change(&mut bad, write_over);
+    let report = report_of(vec![bad]);
+    let violated = report.checks.iter().filter(|check| check.verdict == Verdict::Violated);
+    assert_eq!(violated.map(|check| &*check.name).collect::<Vec<_>>(), ["lost"]);
+    let explained = report.checks.iter().filter(|check| {
+        check.note.as_deref().is_some_and(|note| note.contains("explained by \"lost\""))
+    });
+    let explained: Vec<_> = explained.map(|check| &*check.name).collect();
+    assert_eq!(explained, ["offset-mismatch", "divergent-read", "order-realtime", "poll-regress"]);
+    assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Refuted);
+    assert_eq!(outcome(&report, "order-within-partition"), Outcome::Holds);
+}
+
+#[test]
+fn what_acks_of_all_promise_is_not_applicable_to_other_acks() {
+    for of_run in [0, 1] {
+        let mut trial = three_faults(1).trial();
+        fixture::change(&mut trial, |history| {
+            for stream in &mut history.streams {
+                if let Client::Producer { acks, idempotent, role: LoadRole::Main, .. } =
+                    &mut stream.header.client
+                {
+                    (*acks, *idempotent) = (of_run, false);
+                }
+            }
+        });
+        let report = report_of(vec![trial]);
+        let check = report.checks.iter().find(|check| check.name == "order-realtime").unwrap();
+        let note = format!("not applicable: acks={of_run}");
+        assert_eq!((check.verdict, check.note.as_deref()), (Verdict::Valid, Some(&*note)));
+        for id in
+            ["order-within-partition", "no-acked-loss", "leaders-serve-uninterrupted-acks-all"]
+        {
+            let claim = report.claims.iter().find(|claim| claim.id == id).unwrap();
+            assert_eq!((claim.outcome, claim.tested), (Outcome::Undecided, false), "{id}");
+            assert!(claim.reason.starts_with("not applicable"), "{}", claim.reason);
+        }
+        let open = |claim: &&ClaimResult| claim.tested && claim.outcome == Outcome::Undecided;
+        assert_eq!(report.claims.iter().filter(open).count(), 0);
+    }
 }
 
 #[test]

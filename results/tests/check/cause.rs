@@ -123,7 +123,11 @@ fn what_has_no_meaning_without_acks_of_all_is_not_applicable() {
             for check in checks(&history) {
                 let applicable = !without.contains(&&*check.name);
                 let note = check.note.clone().unwrap_or_default();
-                assert_eq!(note == format!("not applicable: acks={acks}"), !applicable, "{check:?}");
+                assert_eq!(
+                    note == format!("not applicable: acks={acks}"),
+                    !applicable,
+                    "{check:?}"
+                );
                 assert!(damaged && applicable || check.verdict == Verdict::Valid, "{check:?}");
             }
             let what = "it is cut".to_owned();

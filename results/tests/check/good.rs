@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
-    StreamHeader,
+    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send,
+    SendOutcome, Stream, StreamHeader,
 };
 
 use super::world::{Handover, World, eventful};

@@ -9,8 +9,8 @@ use results::judge::check::{self, CheckContext};
 use results::judge::verdict::{Check, Verdict};
 use results::record::clock::RunTime;
 use results::record::history::{
-    Block, Blocks, Client, Committed, Ending, Entry, History, HistoryError, Observed, Poll, Send, SendOutcome,
-    Source, Stream, StreamRef,
+    Block, Blocks, Client, Committed, Ending, Entry, History, HistoryError, Observed, Poll, Send,
+    SendOutcome, Source, Stream, StreamRef,
 };
 
 use super::checks;

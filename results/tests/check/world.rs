@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use results::record::clock::RunTime;
 use results::record::history::{
-    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, Stream,
-    StreamHeader,
+    Client, Committed, Ending, Entry, History, LoadRole, Observed, Poll, RecordId, Send,
+    SendOutcome, Stream, StreamHeader,
 };
 
 pub(crate) const TOPIC: &str = "user-events";

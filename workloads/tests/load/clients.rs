@@ -27,7 +27,8 @@ fn a_replaced_member_goes_on_from_the_committed_offset() {
     assert_eq!(old.ending, Ending::Complete);
     for partition in 0..3 {
         let accepted = |entry: &Entry| match entry {
-            Entry::Commit { partition: p, offset, error: None, .. } if *p == partition => {
+            Entry::Commit { partition: p, asked, at, offset, error: None } if *p == partition => {
+                assert!(asked.0 > 0 && asked < at, "sent before it was answered");
                 Some(*offset)
             }
             _ => None,

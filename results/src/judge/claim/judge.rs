@@ -24,7 +24,7 @@ use crate::record::environment::Environment;
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
 use super::resume::Resumed;
-use super::{Claim, Metric};
+use super::{Claim, LeaderService, Metric};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -168,8 +168,12 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
 /// Why the settings of these trials give the claim no meaning, if that is so.
 fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
     let without = !trials.is_empty() && trials.iter().all(|trial| !trial.acks_all);
-    let why = "not applicable: the main load does not use acks=all".to_owned();
-    (without && matches!(claim.metric, Metric::ChecksAcksAll(_))).then_some(why)
+    let of_acks_all = matches!(
+        claim.metric,
+        Metric::ChecksAcksAll(_) | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
+    );
+    let why = "not applicable: the main load does not use acks=all";
+    (without && of_acks_all).then(|| why.to_owned())
 }
 
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {

@@ -13,14 +13,18 @@ pub(super) fn overwrite(history: &mut History, pick: usize) -> bool {
         let there: Vec<_> = there.skip_while(|poll| poll.offset < first.offset).take(8).collect();
         let lost = there.iter().take(4).take_while(|poll| acked(history, poll)).count();
         // As many have to be written over them: else the end of the log is lost, too.
-        (lost > 0 && there.len() >= 2 * lost).then_some((first.partition, first.offset, lost as i64))
+        (lost > 0 && there.len() >= 2 * lost).then_some((
+            first.partition,
+            first.offset,
+            lost as i64,
+        ))
     };
-    let Some((partition, first, lost)) = pick_of(log.iter().filter_map(lost).collect(), pick) else {
+    let Some((partition, first, lost)) = pick_of(log.iter().filter_map(lost).collect(), pick)
+    else {
         return false;
     };
-    let gone = |poll: &Poll| {
-        poll.partition == partition && (first..first + lost).contains(&poll.offset)
-    };
+    let gone =
+        |poll: &Poll| poll.partition == partition && (first..first + lost).contains(&poll.offset);
     drain(history).retain(|entry| !matches!(entry, Entry::Poll(poll) if gone(poll)));
     let behind = |offset: &mut i64, from: i64| {
         if *offset >= from {

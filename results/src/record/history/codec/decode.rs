@@ -1,9 +1,12 @@
 //! Blocks to entries. Whatever the bytes are, nothing here panics.
 
-use super::super::{Committed, Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome};
+use super::super::{
+    Committed, Entry, Observed, Partition, Poll, ProducerEpoch, RecordId, Send, SendOutcome,
+};
 use super::{
-    ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT, COMMIT_ERROR, COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, Column, DRAINED,
-    FAILED, Likely, POLL, POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
+    ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT,
+    COMMIT_ERROR, COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, Column, DRAINED, FAILED, Likely, POLL,
+    POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
 
