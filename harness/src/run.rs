@@ -9,6 +9,7 @@ mod trials;
 use std::time::Duration;
 
 use results::report::{Judged, Question, RunMeta};
+use results::terminal::{argument, printable};
 
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
@@ -80,10 +81,16 @@ fn sweep(dir: &RunDir) -> Result<(), Failure> {
             continue;
         }
         match heal::heal(&run)? {
-            Healed::Undone(what) => eprintln!("left by {}: {}", run.name(), what.join(", ")),
+            Healed::Undone(what) => {
+                let text = format!("left by {}: {}", run.name(), what.join(", "));
+                eprintln!("{}", printable(&text));
+            }
             Healed::Left { left, .. } => {
                 let name = run.name();
-                eprintln!("still left by {name}: {} (`kbench heal {name}`)", left.join(", "));
+                let path = run.path().display().to_string();
+                let heal = format!("kbench heal {}", argument(&path));
+                let text = format!("still left by {name}: {} (`{heal}`)", left.join(", "));
+                eprintln!("{}", printable(&text));
             }
             Healed::Nothing | Healed::StillRunning => {}
         }

@@ -2,10 +2,11 @@
 //! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
 //! neither a pass nor Kafka's failure.
 
-use crate::judge::latency::LoadFigures;
+use crate::judge::latency::{LoadFigures, percentiles};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
+use crate::terminal::counted;
 
 /// Least part of the asked rate that must have been handed to the client.
 const ACHIEVED: f64 = 0.99;
@@ -64,12 +65,27 @@ pub fn schedule_lag(load: &LoadFigures) -> Check {
         let note = "no steady load outside of fault windows".to_owned();
         return check(NAME, Verdict::Unknown, 0, note);
     }
-    let lag_p99 = lag.value_at_quantile(0.99);
-    let response_p99 = response.value_at_quantile(0.99);
     let with_faults = !load.faults.schedule_lag.is_empty();
     let floor = if with_faults { LAG_FLOOR_WITH_FAULTS_US } else { LAG_FLOOR_US };
-    let allowed = ((response_p99 as f64 * LAG_SHARE) as u64).max(floor);
     let ms = |us: u64| us as f64 / 1e3;
+    let (Some(lag_p99), Some(response_p99)) = (percentiles(lag).p99, percentiles(response).p99)
+    else {
+        // No percentile is longer than the longest.
+        let longest = lag.max();
+        let note = format!(
+            "steady load: {} too few for a 99th percentile; longest lag {:.2} ms, allowed {:.2} ms",
+            if lag.len() == 1 {
+                "1 send is".to_owned()
+            } else {
+                format!("{} sends are", lag.len())
+            },
+            ms(longest),
+            ms(floor)
+        );
+        let verdict = if longest <= floor { Verdict::Valid } else { Verdict::Unknown };
+        return check(NAME, verdict, lag.len(), note);
+    };
+    let allowed = ((response_p99 as f64 * LAG_SHARE) as u64).max(floor);
     let note = format!(
         "steady load: lag p99 {:.2} ms, response p99 {:.2} ms, allowed {:.2} ms",
         ms(lag_p99),
@@ -99,10 +115,10 @@ fn cpu(events: &[Event], cores: u32, producers: usize) -> Check {
     let producer = producer_cpu_s / over_s / producers.max(1) as f64;
     let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
     let note = format!(
-        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {} cores",
+        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {}",
         producer * 100.0,
         clients * 100.0,
-        cores.max(1)
+        counted(cores.max(1).into(), "core")
     );
     let fine = producer <= CPU && clients <= CPU;
     check(NAME, if fine { Verdict::Valid } else { Verdict::InvalidRun }, 1, note)
@@ -193,6 +209,30 @@ mod tests {
         };
         assert_eq!(with_faults(9_000), Verdict::Valid);
         assert_eq!(with_faults(11_000), Verdict::InvalidRun);
+    }
+
+    #[test]
+    fn no_percentile_is_judged_of_too_few_sends() {
+        let few = |lags_us: &[u64]| {
+            let mut load = LoadFigures::default();
+            for lag_us in lags_us {
+                load.baseline.schedule_lag.record(*lag_us).unwrap();
+                load.baseline.response.record(2_000).unwrap();
+            }
+            schedule_lag(&load)
+        };
+        let short = few(&[300; 41]);
+        assert_eq!((short.verdict, short.examined), (Verdict::Valid, 41), "whatever the p99 is");
+        // One of them is late: of 41 that says nothing of the hundredth.
+        let late: Vec<u64> = std::iter::once(9_000).chain([300; 40]).collect();
+        let unknown = few(&late);
+        assert_eq!((unknown.verdict, unknown.count), (Verdict::Unknown, 0));
+        let note = unknown.note.unwrap();
+        assert!(note.contains("41 sends are too few for a 99th percentile"), "{note}");
+        assert!(few(&[9_000]).note.unwrap().contains("1 send is too few"));
+        let many: Vec<u64> = late.into_iter().chain([300; 959]).collect();
+        assert_eq!(few(&many).verdict, Verdict::Valid);
+        assert_eq!(few(&[9_000; 1000]).verdict, Verdict::InvalidRun);
     }
 
     #[test]

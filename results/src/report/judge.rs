@@ -12,6 +12,7 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
 use crate::record::history::{Ending, Endings, HistoryError};
 use crate::record::trial::TrialRecord;
+use crate::terminal::counted;
 
 use super::*;
 
@@ -39,8 +40,8 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let facts: Vec<_> =
         measured.into_iter().map(|measured| parts.add(run, measured, &schedule_lag)).collect();
     if judged < run.trials_asked {
-        let missing = format!("{judged} of {} trials were recorded", run.trials_asked);
-        parts.doubt(missing);
+        let asked = counted(run.trials_asked.into(), "trial");
+        parts.doubt(format!("of {asked} {judged} left a record"));
     }
     let mut checks = merge_checks(&parts.checks, judged);
     checks.push(schedule_lag);
