@@ -57,12 +57,15 @@ pub fn check(plan: &Plan, cluster: &GuardedCluster, hurt: Option<&str>) -> Resul
     let most = Most::of(plan, cluster);
     let servers = of_role(&cluster.processes, Role::Zookeeper);
     if most.zookeepers > 0 && servers - most.zookeepers <= servers / 2 {
-        let why = format!("up to {} of {servers} ZooKeeper servers away", most.zookeepers);
+        let why =
+            format!("up to {} of {servers} ZooKeeper servers are away at once", most.zookeepers);
         refuse(plan, Damage::QuorumLoss, "take the quorum of ZooKeeper", &why, "quorum-loss")?;
     }
     if most.losing > 0 && most.losing >= cluster.least_replicas {
         let (most, least) = (most.losing, cluster.least_replicas);
-        let why = format!("up to {most} brokers lose data, a partition has {least} replicas");
+        let why = format!(
+            "brokers that lose data at once: up to {most}; replicas of a partition: {least}"
+        );
         refuse(plan, Damage::DataLoss, "destroy every copy of a record", &why, "data-loss")?;
     }
     Ok(())
@@ -279,7 +282,7 @@ mod tests {
         ] {
             let steps = step("a", fault, target, "");
             let refused = checked("", &steps).unwrap_err();
-            assert!(refused.why.contains("of 3 ZooKeeper servers away"), "{refused}");
+            assert!(refused.why.contains("of 3 ZooKeeper servers are away at once"), "{refused}");
             assert!(refused.cure.contains("quorum-loss"), "{}", refused.cure);
             assert_eq!(checked("allows = ['quorum-loss']", &steps), Ok(()));
         }

@@ -3,6 +3,7 @@
 //! Resolution is a pure function of a [`View`]; where several would do, the seed picks. An unmet
 //! target is told in words with what was seen. What is absent: waiting for a target to be met.
 
+mod leading;
 mod nodes;
 mod random;
 mod zookeeper;

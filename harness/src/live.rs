@@ -215,10 +215,11 @@ impl TrialStatus {
     /// One line that says where the trial stands.
     fn status(&self, consumed: bool) -> String {
         let stage = self.stage.map_or("preparing", stage_word);
-        let p99 = self
+        // A second has too few acks for a percentile.
+        let slowest = self
             .second
-            .response_p99_us
-            .map_or("p99 -".to_owned(), |us| format!("p99 {:.1} ms", us as f64 / 1e3));
+            .response_max_us
+            .map_or("slowest -".to_owned(), |us| format!("slowest {:.1} ms", us as f64 / 1e3));
         let controller = self.controller.map_or("none".to_owned(), |broker| broker.to_string());
         let leaders: Vec<String> = self.leaders.values().map(|leader| leader.to_string()).collect();
         // Nobody lags where nobody reads.
@@ -228,7 +229,7 @@ impl TrialStatus {
             String::new()
         };
         let mut line = format!(
-            "{stage}  {} msg/s  {p99}{lag}  controller {controller}  leaders {}",
+            "{stage}  {} msg/s  {slowest}{lag}  controller {controller}  leaders {}",
             self.second.acked,
             leaders.join(" "),
         );
@@ -278,7 +279,7 @@ mod tests {
         let mut trial = TrialStatus::default();
         trial.take(&event, "t");
         let (read, unread) = (trial.status(true), trial.status(false));
-        assert_eq!(read, "preparing  7 msg/s  p99 -  lag 7  controller none  leaders ");
+        assert_eq!(read, "preparing  7 msg/s  slowest -  lag 7  controller none  leaders ");
         assert!(!unread.contains("lag"), "{unread}");
     }
 }

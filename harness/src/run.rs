@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use results::record::trial::SPEC;
 use results::report::{Judged, Question, RunMeta};
+use results::terminal::{argument, printable};
 
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
@@ -81,10 +82,16 @@ fn sweep(dir: &RunDir) -> Result<(), Failure> {
             continue;
         }
         match heal::heal(&run)? {
-            Healed::Undone(what) => results::err!("left by {}: {}", run.name(), what.join(", ")),
+            Healed::Undone(what) => {
+                let text = format!("left by {}: {}", run.name(), what.join(", "));
+                results::err!("{}", printable(&text));
+            }
             Healed::Left { left, .. } => {
                 let name = run.name();
-                results::err!("still left by {name}: {} (`kbench heal {name}`)", left.join(", "));
+                let path = run.path().display().to_string();
+                let heal = format!("kbench heal {}", argument(&path));
+                let text = format!("still left by {name}: {} (`{heal}`)", left.join(", "));
+                results::err!("{}", printable(&text));
             }
             Healed::Nothing | Healed::StillRunning => {}
         }

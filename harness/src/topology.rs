@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::admin::NewTopic;
 use faults::guard::GuardedCluster;
-use faults::port::Process;
+use faults::port::{Assignment, Process};
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,15 @@ impl Topology {
             config: topic.config.clone(),
         };
         self.topic.iter().map(new).collect()
+    }
+
+    /// The replicas of every partition of every topic.
+    pub fn assignment(&self) -> Assignment {
+        let of = |topic: &Topic| {
+            let each = (0..).zip(topic.assignment.clone());
+            each.map(|(p, replicas)| ((topic.name.clone(), p), replicas)).collect::<Vec<_>>()
+        };
+        self.topic.iter().flat_map(of).collect()
     }
 
     /// Ids of the brokers that the cluster starts with.

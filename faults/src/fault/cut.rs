@@ -117,7 +117,7 @@ async fn counted(cut: &Cut, nodes: &BTreeSet<String>, ports: Ports<'_>) -> Evide
     Evidence::within(COUNTED_LIMIT, LOOK, async || {
         let taken = taken(cut, ports).await?;
         Ok(Evidence::all(cut.ends(nodes).keys().map(|node| match taken.get(node) {
-            Some(taken) => Evidence::of(format!("{node}: {taken} packets taken"), *taken > 0),
+            Some(taken) => Evidence::of(format!("{node}: packets taken: {taken}"), *taken > 0),
             None => Evidence::of(format!("{node} has no rule of the cut"), false),
         })))
     })

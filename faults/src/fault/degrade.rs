@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use results::record::event::Effect;
+use results::terminal::counted;
 
 use super::link_down::{links_of, nodes_of};
 use super::probe::{conclusive, passes, probe, probed};
@@ -102,7 +103,7 @@ async fn touched(degradation: &Degradation, ports: Ports<'_>) -> Evidence {
             None => Evidence::of(format!("nothing is done on {node}"), false),
             Some(what) => {
                 let verb = degradation.condition.verb();
-                let of = format!("{verb} {} of {} packets", what.touched, what.seen);
+                let of = format!("{verb} {} of {}", what.touched, counted(what.seen, "packet"));
                 Evidence::of(format!("{node}: {} has {of}", what.by), what.touched > 0)
             }
         })))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use results::record::event::Role;
+use results::terminal::counted;
 use tokio::time::{Instant, sleep};
 
 use crate::cut::{Cut, Origin, Reach, Service};
@@ -173,7 +174,8 @@ pub(super) fn probed(
             Err(error) => Some(format!("{} to {} not tried: {error}", path.from, path.to)),
         })
         .collect();
-    let mut line = format!("{} probes on {links}: {}", probes.len(), counts.join(", "));
+    let mut line =
+        format!("{} on {links}: {}", counted(probes.len() as u64, "probe"), counts.join(", "));
     if !wrong.is_empty() {
         line.push_str(&format!(" ({})", wrong.join("; ")));
     }

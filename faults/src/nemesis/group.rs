@@ -375,8 +375,8 @@ impl<'a> Run<'a> {
                 self.outcomes.borrow_mut().insert(place, StepOutcome { id, end });
             }
             Err(Stop::Unmet(reason)) => self.skip_round(place, id, &reason),
-            Err(Stop::Unsteady(missing)) => {
-                let reason = format!("the cluster was not steady: {missing}");
+            // Who waited for it says so.
+            Err(Stop::Unsteady(reason)) => {
                 self.skip_round(place, id, &reason);
                 self.stop(&reason);
             }

@@ -4,6 +4,7 @@
 //! done. Healing is the caller's, whatever this returns.
 
 mod aim;
+mod lead;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -35,7 +36,7 @@ const PREPARE_TRIES: u32 = 3;
 pub(super) enum Stop {
     /// The user interrupted before the injection, or another step failed.
     Stopped,
-    /// The cluster did not become steady; what was missing.
+    /// The cluster did not become steady within its limit; what was missing.
     Unsteady(String),
     /// The target names nobody.
     Unmet(String),
@@ -109,6 +110,7 @@ impl Stepper<'_, '_> {
                 let restored = metadata.assign(&metadata.assignment()).await;
                 restored.map_err(|e| self.failed("restore the partitions' leaders", e))?;
                 self.steady().await?;
+                self.lead_as_wanted().await?;
             }
             Prepare::MoveLeadersAway => return self.move_leaders_away().await,
         }

@@ -89,10 +89,14 @@ impl PortError {
         Self { kind: ErrorKind::of_io(&source), what: what.into(), source: Some(Box::new(source)) }
     }
 
-    /// The same failure, as the reason why something larger failed.
+    /// The same failure, as the reason why something larger failed; unless that is what it says already.
     #[must_use]
     pub fn context(self, what: impl Into<String>) -> Self {
-        Self { kind: self.kind, what: what.into(), source: Some(Box::new(self)) }
+        let what = what.into();
+        if self.what.starts_with(&what) {
+            return self;
+        }
+        Self { kind: self.kind, what, source: Some(Box::new(self)) }
     }
 
     /// What several attempts came to: the error tells all that failed. It keeps their kind where
@@ -140,6 +144,13 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Refused);
         let text = "expire the session 0x1: connect to 198.18.0.11:2181: connection refused";
         assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn no_layer_says_what_the_one_below_it_says() {
+        let error = PortError::new(ErrorKind::TimedOut, "read t-0 within 5 s");
+        let again = error.context("read t-0").context("read t-0").context("judge t-0");
+        assert_eq!(again.to_string(), "judge t-0: read t-0 within 5 s");
     }
 
     #[test]

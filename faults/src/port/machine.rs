@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use results::record::event::Process;
+use results::terminal::counted;
 
 use super::PortError;
 use crate::machine::{Before, Impairment, Observation};
@@ -20,7 +21,8 @@ pub struct Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bytes, logs } = self;
-        write!(f, "{bytes} bytes that were not flushed are gone, of {logs} logs")
+        let (bytes, logs) = (counted(*bytes, "byte"), counted(*logs as u64, "log"));
+        write!(f, "not flushed, and gone: {bytes} of {logs}")
     }
 }
 

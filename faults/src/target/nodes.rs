@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use results::record::event::Role;
+use results::terminal::counted;
 use serde::{Deserialize, Serialize};
 
 use super::{Unmet, controller, list, pick};
@@ -76,7 +77,8 @@ fn choose(
     }
     if count == 0 || chosen.len() != count {
         return Err(Unmet(format!(
-            "of {of} nodes there is no such set of {count}: {}",
+            "of {} there is no such set of {count}: {}",
+            counted(of as u64, "node"),
             list(processes)
         )));
     }

@@ -242,8 +242,7 @@ async fn assign(
         )),
         (Err(error), Ok(())) => Err(error),
         (Err(error), Err(unsteady)) => {
-            let before = format!("the cluster was not steady before ({unsteady})");
-            Err(error.context(before))
+            Err(error.context(format!("{unsteady}; tried all the same")))
         }
     }
 }
@@ -256,7 +255,10 @@ async fn in_sync(metadata: &dyn Metadata) -> Result<(), PortError> {
         match behind {
             None => Ok(()),
             Some(((topic, number), now)) => {
-                Err(PortError::new(ErrorKind::TimedOut, format!("{topic}-{number} is {now}")))
+                let limit = IN_SYNC_LIMIT.as_secs();
+                let what =
+                    format!("{topic}-{number} was not in sync within {limit} s: it is {now}");
+                Err(PortError::new(ErrorKind::TimedOut, what))
             }
         }
     })

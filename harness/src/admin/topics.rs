@@ -125,7 +125,7 @@ impl Admin {
                 if known == brokers.len() {
                     return Ok(());
                 }
-                let what = format!("broker {broker} knows {known} of {} brokers", brokers.len());
+                let what = format!("broker {broker} knows {known} brokers of {}", brokers.len());
                 Err(PortError::new(ErrorKind::TimedOut, what))
             });
             knows_all.await?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use results::terminal::argument;
+use results::terminal::{argument, printable_line};
 
 use super::{CLUSTERS, mode};
 use crate::cluster::local::keeper::{Keeper, ServerState};
@@ -178,7 +178,7 @@ fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
         let name = kept.name();
         let Some(servers) = state(kept)? else {
             let left = if kept.is_gone() { "" } else { "; processes of it are left" };
-            results::out!("{name}: ended{left}");
+            results::out!("{}: ended{left}", printable_line(&name));
             continue;
         };
         let user =

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use results::terminal::printable_line;
+
 use super::HealArgs;
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
@@ -23,12 +25,12 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
             Healed::Nothing => results::out!("{}: nothing to heal", run.name()),
             Healed::Undone(what) => {
                 results::out!("{}: healed", run.name());
-                what.iter().for_each(|line| results::out!("  {line}"));
+                what.iter().for_each(|line| results::out!("  {}", printable_line(line)));
             }
             Healed::Left { undone, left } => {
                 results::out!("{}: not healed", run.name());
-                undone.iter().for_each(|line| results::out!("  {line}"));
-                left.iter().for_each(|line| results::out!("  LEFT: {line}"));
+                undone.iter().for_each(|line| results::out!("  {}", printable_line(line)));
+                left.iter().for_each(|line| results::out!("  LEFT: {}", printable_line(line)));
                 code = Failure::unknown("something is left").exit_code();
             }
             Healed::StillRunning if args.all => results::out!("{}: still running", run.name()),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use faults::fault::FaultSpec;
 use faults::plan::Plan;
+use results::terminal::printable_line;
 use workloads::WorkloadSpec;
 
 use super::ListArgs;
@@ -45,7 +46,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|text| printable_line(text)));
     }
     results::out!("{}", table.trim_fmt());
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use results::terminal::printable_line;
 
 use super::{Cli, DoctorArgs};
 use crate::doctor::{self, Health};
@@ -27,9 +28,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
             Health::Poor => "note",
             Health::Bad => "MISSING",
         };
-        results::out!("{word:<8} {:<16} {}", check.name, check.detail);
+        results::out!("{word:<8} {:<16} {}", check.name, printable_line(&check.detail));
         if let Some(cure) = &check.cure {
-            results::out!("{:<25} cure: {cure}", "");
+            results::out!("{:<25} cure: {}", "", printable_line(cure));
         }
         worst = worst.max(check.health);
     }

@@ -137,7 +137,7 @@ async fn observe(
         Resource::Descriptors => {
             let list = Command::script("ls /proc/$1/fd | wc -l", [process.pid.to_string()]);
             let open = host.output(&list).await?;
-            format!("{} file descriptors are open, {allowed} are allowed", open.trim())
+            format!("open file descriptors: {}, allowed: {allowed}", open.trim())
         }
         Resource::Memory => {
             let path = format!("/proc/{}/status", process.pid);
@@ -145,7 +145,7 @@ async fn observe(
             let status = Status::from_read(text.as_slice());
             let size = status.ok().and_then(|status| status.vmsize);
             let size = size.map_or("an unknown size".to_owned(), |kb| format!("{kb} kB"));
-            format!("its address space has {size}, {allowed} bytes are allowed")
+            format!("address space: {size}, allowed: {allowed} bytes")
         }
     };
     Ok(Observation { line, in_force: is_withheld(soft) })
@@ -189,7 +189,7 @@ mod tests {
                 assert!(matches!(before, LimitValue::Value(soft) if soft == own), "{before:?}");
                 withhold(&host, &process, resource).await.unwrap();
                 let seen = observe(&host, &process, resource).await.unwrap();
-                assert!(seen.in_force && seen.line.contains(", 1 "), "{seen:?}");
+                assert!(seen.in_force && seen.line.contains("allowed: 1"), "{seen:?}");
                 set(&host, &process, resource, before).await.unwrap();
                 let seen = observe(&host, &process, resource).await.unwrap();
                 assert!(!seen.in_force && seen.line.contains(&own.to_string()), "{seen:?}");

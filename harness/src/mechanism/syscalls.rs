@@ -177,8 +177,8 @@ async fn observe_calls(host: &dyn Host, calls: &Path, impairment: &Impairment) -
     let count = |mark| calls.lines().filter(|line| line.contains(mark)).count();
     let (injected, delayed) = (count("(INJECTED)"), count("(DELAYED)"));
     let line = match impairment {
-        Impairment::SlowDisk { .. } => format!("{delayed} system calls were delayed"),
-        _ => format!("{injected} system calls were made to fail"),
+        Impairment::SlowDisk { .. } => format!("system calls that were delayed: {delayed}"),
+        _ => format!("system calls that were made to fail: {injected}"),
     };
     Observation { line, in_force: injected + delayed > 0 }
 }
@@ -193,7 +193,7 @@ async fn observe(host: &dyn Host, process: &ProcessIdentity) -> Result<Observati
     let tracers = host.output(&Command::script(text, [process.pid.to_string()])).await?;
     let threads = tracers.lines().count();
     let traced = tracers.lines().filter(|line| !line.ends_with("\t0")).count();
-    let line = format!("{traced} of {threads} threads are traced");
+    let line = format!("traced threads: {traced} of {threads}");
     Ok(Observation { line, in_force: traced > 0 })
 }
 
@@ -227,7 +227,7 @@ mod tests {
             let cat = host.keep(&Command::new("cat")).await.unwrap();
             let process = cat.process().clone();
             let free = observe(&host, &process).await.unwrap();
-            assert_eq!(free.line, "0 of 1 threads are traced");
+            assert_eq!(free.line, "traced threads: 0 of 1");
             assert!(!free.in_force);
             cat.end(None, DETACH_LIMIT).await.unwrap();
             assert!(observe(&host, &process).await.is_err());

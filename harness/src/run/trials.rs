@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use results::record::event::{Event, EventKind};
+use results::terminal::argument;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -162,7 +163,8 @@ impl Trials<'_> {
                 // One that has just ended by itself is as good as killed.
                 drop(child.kill());
             }
-            let run = self.dir.path().display();
+            let run = self.dir.path().display().to_string();
+            let run = argument(&run);
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
                 .with_cure(match &self.spec.kept {
                     None => format!(

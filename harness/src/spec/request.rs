@@ -252,9 +252,17 @@ pub(super) fn permitted(
     let (name, nodes) = (&plan.name, cluster.node.len());
     if plan.nodes() > nodes {
         return Err(Failure::usage(format!(
-            "plan `{name}` means something on {} nodes or more, and there are {nodes}",
+            "plan `{name}` needs {} nodes or more, and the cluster has {nodes}",
             plan.nodes()
         )));
+    }
+    let main = &cluster.main_topic().name;
+    for step in &plan.steps {
+        let why = step.targets().iter().find_map(|of| of.never_met(main, &cluster.assignment()));
+        if let Some(why) = why {
+            return Err(Failure::usage(format!("plan `{name}`, step \"{}\": {why}", step.id))
+                .with_cure("a topic with replicas on several brokers, or another target"));
+        }
     }
     for need in plan.needs() {
         if let Some(why) = capability::missing(mode, need) {

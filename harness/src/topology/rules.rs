@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ServerSpec, Topic, Topology, settings};
 use crate::version::KafkaVersion;
+use results::terminal::counted;
 
 /// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
 const MOST_NODES: usize = 100;
@@ -145,16 +146,17 @@ fn replication(topology: &Topology) -> Result<(), String> {
         let Some(factor) = set(key).or(default) else { continue };
         if factor > brokers {
             return Err(format!(
-                "broker.settings: `{key}` is {factor}, but there are {brokers} brokers; \
-                 nothing could be written to such a topic"
+                "broker.settings: `{key}` is {factor}, but the cluster has {}; \
+                 nothing could be written to such a topic",
+                counted(brokers as u64, "broker")
             ));
         }
     }
     let offsets = set("offsets.topic.replication.factor").unwrap_or(3);
     match set("min.insync.replicas") {
         Some(least) if least > offsets => Err(format!(
-            "broker.settings: min.insync.replicas {least} exceeds the {offsets} replicas of the \
-             offsets topic; no consumer group could commit"
+            "broker.settings: min.insync.replicas {least} exceeds the replicas of the offsets topic \
+             ({offsets}); no consumer group could commit"
         )),
         _ => Ok(()),
     }
@@ -177,7 +179,9 @@ fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
         let distinct: BTreeSet<_> = replicas.iter().copied().collect();
         if distinct.len() != replicas.len() || replicas.len() != factor {
             return Err(format!(
-                "topic {name}, partition {partition}: {factor} different brokers expected"
+                "topic {name}, partition {partition}: {} expected, as many as its other partitions have, \
+                 none of them twice",
+                counted(factor as u64, "broker")
             ));
         }
         if let Some(unknown) = distinct.difference(&brokers).next() {
@@ -187,7 +191,7 @@ fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
     let min_isr = topic.config.get("min.insync.replicas").and_then(|v| v.parse::<usize>().ok());
     match min_isr {
         Some(min_isr) if min_isr > factor => Err(format!(
-            "topic {name}: min.insync.replicas {min_isr} exceeds its {factor} replicas; \
+            "topic {name}: min.insync.replicas {min_isr} exceeds its replicas ({factor}); \
              nothing could ever be written with acks=all"
         )),
         _ => Ok(()),
@@ -204,8 +208,8 @@ mod tests {
         let guide = SHIPPED[0].1;
         for (from, to, words) in [
             ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
-            ("[1, 2, 3],", "[1, 1, 3],", "different brokers"),
-            ("[1, 2, 3],", "[1, 2],", "2 different brokers"),
+            ("[1, 2, 3],", "[1, 1, 3],", "none of them twice"),
+            ("[1, 2, 3],", "[1, 2],", "2 brokers expected"),
             ("broker = 2", "broker = 1", "every broker needs an id of its own"),
             ("broker = 2", "broker = -1", "broker = -1: ids are from 0"),
             ("zookeeper = 2", "zookeeper = 0", "zookeeper = 0: ids are from 1"),
@@ -229,7 +233,7 @@ mod tests {
             (
                 "offsets.topic.replication.factor\" = \"3\"",
                 "offsets.topic.replication.factor\" = \"4\"",
-                "is 4, but there are 3 brokers",
+                "is 4, but the cluster has 3 brokers",
             ),
             (
                 "\"min.insync.replicas\" = \"2\"",
@@ -239,7 +243,7 @@ mod tests {
             (
                 "[topic.config]\n\"min.insync.replicas\" = \"2\"",
                 "[topic.config]\n\"min.insync.replicas\" = \"4\"",
-                "exceeds its 3",
+                "exceeds its replicas (3)",
             ),
         ] {
             let text = guide.replacen(from, to, 1);

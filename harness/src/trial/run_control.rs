@@ -11,6 +11,7 @@ use faults::until;
 use results::judge::recovery::DELAYED;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, Role};
+use results::terminal::counted;
 use workloads::Load;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -106,7 +107,8 @@ impl TrialRunControl {
             return Some("a member of the group has no partition".to_owned());
         }
         let lag = load.live().lag();
-        (lag > self.caught_up).then(|| format!("the consumers lag {lag} records behind"))
+        (lag > self.caught_up)
+            .then(|| format!("the consumers lag {} behind", counted(lag, "record")))
     }
 
     /// Which ZooKeeper server, other than `without`, does not serve; `None` when all do.

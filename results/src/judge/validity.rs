@@ -6,6 +6,7 @@ use crate::judge::latency::{LoadFigures, percentiles};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
+use crate::terminal::counted;
 
 /// Least part of the asked rate that must have been handed to the client.
 const ACHIEVED: f64 = 0.99;
@@ -113,10 +114,10 @@ fn cpu(events: &[Event], cores: u32, producers: usize) -> Check {
     let producer = producer_cpu_s / over_s / producers.max(1) as f64;
     let clients = clients_cpu_s / over_s / f64::from(cores.max(1));
     let note = format!(
-        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {} cores",
+        "a producing thread used {:.0} % of a core, the clients in kbench's process {:.0} % of {}",
         producer * 100.0,
         clients * 100.0,
-        cores.max(1)
+        counted(cores.max(1).into(), "core")
     );
     let fine = producer <= CPU && clients <= CPU;
     check(NAME, if fine { Verdict::Valid } else { Verdict::InvalidRun }, 1, note)
@@ -218,6 +219,30 @@ mod tests {
 
         assert_eq!(with_faults(9_000), Verdict::Valid);
         assert_eq!(with_faults(11_000), Verdict::InvalidRun);
+    }
+
+    #[test]
+    fn no_percentile_is_judged_of_too_few_sends() {
+        let few = |lags_us: &[u64]| {
+            let mut load = LoadFigures::default();
+            for lag_us in lags_us {
+                load.baseline.schedule_lag.record(*lag_us).unwrap();
+                load.baseline.response.record(2_000).unwrap();
+            }
+            schedule_lag(&load)
+        };
+        let short = few(&[300; 41]);
+        assert_eq!((short.verdict, short.examined), (Verdict::Valid, 41), "whatever the p99 is");
+        // One of them is late: of 41 that says nothing of the hundredth.
+        let late: Vec<u64> = std::iter::once(9_000).chain([300; 40]).collect();
+        let unknown = few(&late);
+        assert_eq!((unknown.verdict, unknown.count), (Verdict::Unknown, 0));
+        let note = unknown.note.unwrap();
+        assert!(note.contains("41 sends are too few for a 99th percentile"), "{note}");
+        assert!(few(&[9_000]).note.unwrap().contains("1 send is too few"));
+        let many: Vec<u64> = late.into_iter().chain([300; 959]).collect();
+        assert_eq!(few(&many).verdict, Verdict::Valid);
+        assert_eq!(few(&[9_000; 1000]).verdict, Verdict::InvalidRun);
     }
 
     #[test]

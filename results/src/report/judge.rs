@@ -14,6 +14,7 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
 use crate::record::history::{Client, Ending, Endings, HistoryError};
 use crate::record::trial::TrialRecord;
+use crate::terminal::counted;
 
 use super::*;
 
@@ -39,8 +40,8 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
     let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
-        let missing = format!("{judged} of {} trials were recorded", run.trials_asked);
-        parts.doubt(missing);
+        let asked = counted(run.trials_asked.into(), "trial");
+        parts.doubt(format!("of {asked} {judged} left a record"));
     }
     let checks = merge_checks(&parts.checks, judged);
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unknown);

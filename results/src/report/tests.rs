@@ -381,6 +381,22 @@ fn several_trials_give_a_distribution() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_or_nobody_would_read_is_not_printed() {
+    let mut report = report_of(vec![three_faults(1).trial()]);
+    let evil = format!("\u{1b}[2J\u{9b}31m{}", "x".repeat(50_000_000));
+    report.problems = vec![evil.clone(), "\n".repeat(100_000)];
+    report.checks[0].note = Some(evil.clone());
+    report.faults[0].target = evil.clone();
+    report.claims[0].reason = evil.clone();
+    report.environments[0].environment.kafka = evil;
+    let dir = std::path::Path::new("/tmp/a folder/it's\u{1b}[2J");
+    let plain = text::render(&report, Some(dir), false);
+    assert!(plain.len() < 50_000, "{}", plain.len());
+    assert!(!plain.chars().any(|c| c.is_control() && c != '\n'));
+    assert!(plain.contains(r"kbench check '/tmp/a folder/it'\''s"), "{plain}");
+}
+
+#[test]
 fn the_terminal_report_reads_well() {
     let report = report_of(vec![three_faults(1).trial()]);
     let dir = std::path::Path::new("results/runs/2026-11-23T080000Z-test-abc");

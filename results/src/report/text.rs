@@ -5,14 +5,17 @@ mod claims;
 mod faults;
 mod load;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
 };
+use serde_json::Value;
 
 use crate::judge::recovery::Phases;
 use crate::judge::verdict::Verdict;
+use crate::terminal::{argument, counted, printable, printable_line};
 
 use super::{Report, files};
 use crate::record::trial::EVENTS;
@@ -37,6 +40,7 @@ enum Tone {
 
 /// Renders the report. `dir` is where its files are, `None` when it was not saved.
 pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    let report = &shown(report);
     let mut out = String::new();
     headline(&mut out, report, colours);
     claims::render(&mut out, report, colours);
@@ -52,13 +56,42 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     }
     if let Some(dir) = dir {
         section(&mut out, "Files");
-        line(&mut out, &format!("  {}", dir.display()));
+        let path = dir.display().to_string();
+        line(&mut out, &format!("  {}", printable_line(&path)));
         let recorded = [EVENTS, "history/", "logs/"];
         let names: Vec<&str> = files::names().chain(recorded).collect();
         line(&mut out, &format!("  {}", names.join("  ")));
-        line(&mut out, &format!("  judge it again: kbench check {}", report.run.run_id));
+        // By its path: its name alone is looked up in the default folder.
+        let again = format!("  judge it again: kbench check {}", argument(&path));
+        line(&mut out, &printable(&again));
     }
     out
+}
+
+/// The report with every text in it as it may be printed: some are from files of others.
+fn shown(report: &Report) -> Cow<'_, Report> {
+    let harmless = |json: &mut Value| {
+        each_text(json, &|text| {
+            if let Cow::Owned(shown) = printable(text) {
+                *text = shown;
+            }
+        });
+    };
+    let shown = serde_json::to_value(report).and_then(|mut json| {
+        harmless(&mut json);
+        serde_json::from_value(json)
+    });
+    // One that could not be written as JSON could not be read back either, and is shown as it is.
+    shown.map_or(Cow::Borrowed(report), Cow::Owned)
+}
+
+fn each_text(json: &mut Value, change: &dyn Fn(&mut String)) {
+    match json {
+        Value::String(text) => change(text),
+        Value::Array(list) => list.iter_mut().for_each(|one| each_text(one, change)),
+        Value::Object(table) => table.values_mut().for_each(|one| each_text(one, change)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn headline(out: &mut String, report: &Report, colours: bool) {
@@ -70,10 +103,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     let verdict = paint(report.verdict.as_str(), tone, colours);
     line(out, &format!("kbench {}  verdict: {verdict}", report.run.run_id));
     let run = &report.run;
-    let trials = match report.trials {
-        1 => "1 trial".to_owned(),
-        n => format!("{n} trials"),
-    };
+    let trials = counted(report.trials.into(), "trial");
     line(
         out,
         &format!(
@@ -89,13 +119,13 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     line(
         out,
         &format!(
-            "Kafka {}, ZooKeeper {}, {} brokers, RF {}, {}, {} cores, data in {}",
+            "Kafka {}, ZooKeeper {}, {}, RF {}, {}, {}, data in {}",
             e.kafka,
             e.zookeeper,
-            e.settings.brokers,
+            counted(e.settings.brokers.into(), "broker"),
             e.settings.replication_factor,
             e.mode,
-            e.cores,
+            counted(e.cores.into(), "core"),
             e.storage
         ),
     );

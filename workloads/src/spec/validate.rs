@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
 use super::{
     Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError, WorkloadSpec,
 };
@@ -105,7 +108,8 @@ fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
     require((HEADER_BYTES..=MAX_RECORD_BYTES).contains(&bytes), key, bytes, &why)
 }
 
-/// Refuses settings that are kbench's own to make: a second place for one is a contradiction.
+/// Refuses settings that are kbench's own to make, since a second place for one is a contradiction, and
+/// those that librdkafka does not take.
 fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), SpecError> {
     for (name, value) in settings {
         let owner = match name.as_str() {
@@ -120,12 +124,31 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
             | "auto.offset.reset"
             | "transactional.id"
             | "enable.gapless.guarantee" => "kbench itself",
-            _ => continue,
+            _ => {
+                taken(table, name, value)?;
+                continue;
+            }
         };
         let why = format!("is set by {owner}; remove it");
         require(false, &format!("{table}.settings.\"{name}\""), format!("\"{value}\""), &why)?;
     }
     Ok(())
+}
+
+/// Refuses a setting whose name or value librdkafka refuses.
+fn taken(table: &str, name: &str, value: &str) -> Result<(), SpecError> {
+    let key = format!("{table}.settings.\"{name}\"");
+    if [name, value].iter().any(|text| text.contains('\0')) {
+        return require(false, &key, format!("\"{value}\""), "no setting holds a zero byte");
+    }
+    let made = ClientConfig::new().set(name, value).create_native_config();
+    match made {
+        Err(KafkaError::ClientConfig(_, why, ..)) => {
+            let why = format!("is refused by librdkafka: {}", why.trim_end_matches('.'));
+            require(false, &key, format!("\"{value}\""), &why)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an interval that is too short.
@@ -182,6 +205,21 @@ mod tests {
                 "compression = \"none\"",
                 "compression = \"none\"\nsettings = { \"acks\" = \"1\" }",
                 "producer.settings.\"acks\"",
+            ),
+            (
+                "compression = \"none\"",
+                "compression = \"none\"\nsettings = { \"linger.ms\" = \"soon\" }",
+                "producer.settings.\"linger.ms\"",
+            ),
+            (
+                "compression = \"none\"",
+                "compression = \"none\"\nsettings = { \"lingr.ms\" = \"5\" }",
+                "producer.settings.\"lingr.ms\"",
+            ),
+            (
+                "group = \"analytics\"",
+                "group = \"analytics\"\nsettings = { \"session.timeout.ms\" = \"0\" }",
+                "consumers.settings.\"session.timeout.ms\"",
             ),
         ] {
             assert!(text().contains(from), "{from}");

@@ -44,7 +44,7 @@ impl Stepper<'_, '_> {
     }
 
     /// Every process, and the cluster as far as the targets ask about it.
-    async fn view(&self) -> Result<(Vec<Process>, View), PortError> {
+    pub(super) async fn view(&self) -> Result<(Vec<Process>, View), PortError> {
         let metadata = self.ports().metadata()?;
         let mut view = metadata.view().await?;
         view.struck = self.run.struck_beside(&self.id);

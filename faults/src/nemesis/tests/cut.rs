@@ -14,7 +14,7 @@ async fn a_cut_is_proven_by_probes_and_counters_and_so_is_its_end() {
     let expected = [
         "3 probes on the cut links: 3 unanswered",
         "21 probes on the other links: 21 answered",
-        "cpu-node1: 7 packets taken",
+        "cpu-node1: packets taken: 7",
     ];
     assert_eq!(injected, expected);
     let expected =

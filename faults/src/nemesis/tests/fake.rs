@@ -246,6 +246,11 @@ impl World {
         }
     }
 
+    /// This broker is the controller.
+    pub(super) fn be_controlled_by(&self, broker: BrokerId) {
+        self.state.borrow_mut().controller = Some(broker);
+    }
+
     /// Whether leaders and replica orders are as the cluster started with.
     pub(super) fn layout_is_restored(&self) -> bool {
         let state = self.state.borrow();

@@ -70,3 +70,26 @@ async fn what_has_no_effect_is_not_proven_and_healed_all_the_same() {
         assert!(world.on_disk().is_empty());
     }
 }
+
+/// One partition, and whoever is the controller: there is always a leader beside it, or one that is both.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_a_target_needs_is_made_where_there_is_none() {
+    for controller in 1..=3 {
+        for (target, both) in [
+            ("{ leader = { partition = 0, not_controller = true } }", false),
+            ("'controller-and-leader'", true),
+        ] {
+            let world = World::new();
+            world.be_controlled_by(controller);
+            let step = format!(
+                "fault = 'link-down'\ntarget = {target}\nprepare = 'restore-leaders'\nhold = '5s'\n"
+            );
+            let outcome = carry_out(&plan(&step), &world).await.unwrap();
+            let victims = &injection(&outcome, 0).victims;
+            assert_eq!(victims.len(), 1);
+            assert_eq!(victims[0].id == controller, both, "{target}, controller {controller}");
+            assert!(world.on_disk().is_empty() && world.links_down().is_empty());
+            assert!(world.layout_is_restored(), "{target}, controller {controller}");
+        }
+    }
+}

@@ -184,3 +184,15 @@ async fn an_interruption_is_felt_at_once_and_heals() {
     // Healing waits for the two sessions, and for nothing else.
     assert!(at.elapsed() < world.session + Duration::from_secs(1), "{:?}", at.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missing_of_a_steady_cluster_is_said_once() {
+    let world = World::new();
+    // After the event that it is awaited.
+    world.trouble.replace([(2, Trouble::Fail)].into());
+    let outcome = carry_out(&shipped("failover"), &world).await.unwrap();
+    for step in &outcome.steps {
+        let StepEnd::Skipped(reason) = &step.end else { panic!("{outcome:?}") };
+        assert_eq!(reason, "steady: made to fail", "as the port said it");
+    }
+}

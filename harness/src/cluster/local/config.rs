@@ -28,7 +28,7 @@ pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Fai
     let data = servers.data_dir(process);
     let text: String = settings(servers, process)
         .into_iter()
-        .map(|(key, value)| format!("{key}={value}\n"))
+        .map(|(key, value)| format!("{key}={}\n", escaped(&value)))
         .collect();
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
@@ -76,6 +76,23 @@ fn settings(servers: &LocalServers, process: &Process) -> BTreeMap<String, Strin
     settings
 }
 
+/// A value as it is written into a file of properties, which both servers read: a backslash begins an
+/// escape there, and what is not ASCII would be taken for Latin-1.
+fn escaped(value: &str) -> String {
+    let mut written = String::new();
+    for c in value.chars() {
+        match c {
+            '\\' => written.push_str("\\\\"),
+            c if c.is_ascii() => written.push(c),
+            c => {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                written.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    written
+}
+
 /// The command line of a process.
 pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<ServerCommand> {
     let (server, main) = match process.role {
@@ -121,4 +138,16 @@ pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<S
     // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns.
     unsafe { command.pre_exec(host.enter()) };
     Ok(ServerCommand { command, dump_path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn values_are_read_back_as_they_were_meant() {
+        assert_eq!(escaped("User:ANONYMOUS"), "User:ANONYMOUS");
+        assert_eq!(escaped(r"a\b:\u0041"), r"a\\b:\\u0041");
+        assert_eq!(escaped("rück 😀"), r"r\u00fcck \ud83d\ude00");
+    }
 }

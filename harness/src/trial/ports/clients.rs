@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use faults::machine::Observation;
 use faults::port::{ClientChange, Clients, ErrorKind, PortError};
 use results::record::event::EventKind;
+use results::terminal::counted;
 use tokio::time::sleep;
 use workloads::{ClientKind, ClientState, Load, LoadError};
 
@@ -35,7 +36,8 @@ async fn stalled(load: &Rc<RefCell<Load>>) -> Observation {
     let in_force = !before.is_empty() && before.iter().zip(&after).all(still);
     let numbers: Vec<_> = partitions.iter().map(u32::to_string).collect();
     let line = format!(
-        "a member that reads partition {} read {} for {} ms while records were acked there",
+        "a member that reads partition{} {} read {} for {} ms while records were acked there",
+        if numbers.len() == 1 { "" } else { "s" },
         numbers.join(" and "),
         if in_force { "nothing" } else { "something" },
         STALL_SHOWN.as_millis()
@@ -54,8 +56,9 @@ impl Lab {
         let group = self.group.as_deref().ok_or_else(|| gone("the load has no consumer group"))?;
         let described = self.admin.group(group).await?;
         let line = format!(
-            "group {group} is {} with {} members, {started} at the start",
-            described.state, described.members
+            "group {group} is {} with {}, {started} at the start",
+            described.state,
+            counted(described.members as u64, "member")
         );
         let as_asked = match change {
             Some(ClientChange::Leave) => wanted < started,

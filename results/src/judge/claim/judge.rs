@@ -20,6 +20,7 @@ use crate::judge::recovery::{Phases, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
+use crate::terminal::counted;
 
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
@@ -207,21 +208,22 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let beyond = figures.iter().filter(|f| f.seconds > high).count();
     let open = figures.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
-        let how = format!("{beyond} of {} trials took longer than {high} s", figures.len());
+        let how = format!("{} took longer than {high} s", of_trials(beyond, figures.len()));
         (Outcome::Refuted, how)
     } else if !reasons.is_empty() {
         (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
     } else if open > 0 {
-        let how = format!("{open} of {} trials ended before recovery did", figures.len());
+        let how = format!("{} ended before recovery did", of_trials(open, figures.len()));
         (Outcome::Undecided, how)
     } else if figures.len() < wanted as usize {
         let why =
             if close { ": the settings predict times on both sides of the bound" } else { "" };
-        let how = format!("{} of {wanted} trials that it needs{why}", figures.len());
+        let needed = counted(wanted.into(), "trial");
+        let how = format!("{} of {needed} that it needs{why}", figures.len());
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        (Outcome::Holds, format!("{} of {} trials within it", figures.len(), figures.len()))
+        (Outcome::Holds, format!("{} within it", of_trials(figures.len(), figures.len())))
     };
 }
 
@@ -307,7 +309,8 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
     } else if !open.is_empty() {
         (Outcome::Undecided, open.into_iter().collect::<Vec<_>>().join("; "))
     } else if usable < claim.min_trials.max(1) {
-        (Outcome::Undecided, format!("{usable} of {} trials that it needs", claim.min_trials))
+        let needed = counted(claim.min_trials.into(), "trial");
+        (Outcome::Undecided, format!("{usable} of {needed} that it needs"))
     } else {
         (Outcome::Holds, kept.map(|kept| kept.to_string()).unwrap_or_default())
     };
@@ -396,7 +399,9 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
     }
     match fewest {
         usize::MAX => Examination::Open("no partition was seen during these steps".to_owned()),
-        n if n < wanted => Examination::Violated(format!("an ISR had {n} live members")),
+        n if n < wanted => {
+            Examination::Violated(format!("an ISR had {}", counted(n as u64, "live member")))
+        }
         n => Examination::Kept(Proof::Copies(n)),
     }
 }
@@ -408,7 +413,8 @@ fn resume(names: &[String], trial: &TrialFacts) -> Examination {
     let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
     match checks(names, trial) {
         Examination::Kept(_) if elsewhere > 0 => Examination::Violated(format!(
-            "{elsewhere} partitions did not start at the committed offset"
+            "{} did not start at the committed offset",
+            counted(elsewhere as u64, "partition")
         )),
         Examination::Kept(_) if restarted == 0 => {
             Examination::Open("no consumer was replaced".to_owned())
@@ -425,6 +431,11 @@ impl TrialFacts {
     fn main_topic(&self) -> &str {
         &self.environment.settings.topic
     }
+}
+
+/// So many of the trials; "the trial" where there was one.
+fn of_trials(some: usize, all: usize) -> String {
+    if all == 1 { "the trial".to_owned() } else { format!("{some} of {all} trials") }
 }
 
 fn in_trial(trial: &TrialFacts, trials: &[TrialFacts], text: &str) -> String {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::terminal::counted;
+
 /// How much was examined, by what it is called ("records").
 pub(super) type Examined = BTreeMap<&'static str, u64>;
 
@@ -36,13 +38,16 @@ impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Examined(examined) => {
-                let counted: Vec<String> =
-                    examined.iter().map(|(what, n)| format!("{n} {what}")).collect();
+                let counted: Vec<String> = examined
+                    .iter()
+                    .map(|(what, n)| counted(*n, what.trim_end_matches('s')))
+                    .collect();
                 write!(f, "{} examined, none wrong", counted.join(", "))
             }
-            Self::Copies(n) => write!(f, "at least {n} live ISR members"),
+            Self::Copies(n) => write!(f, "at least {}", counted(*n as u64, "live ISR member")),
             Self::Resumed(n) => {
-                write!(f, "replaced consumers resumed {n} partitions at the commit")
+                let partitions = counted(*n as u64, "partition");
+                write!(f, "replaced consumers resumed {partitions} at the commit")
             }
         }
     }

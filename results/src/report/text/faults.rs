@@ -212,16 +212,17 @@ fn detail(out: &mut String, text: &str) {
 fn failover(c: &ControllerFailover) -> String {
     let to = c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
     let least = if c.censored { ">= " } else { "" };
-    let part = |value: Option<f64>| value.map_or("?".to_owned(), seconds);
+    let part = |value: Option<f64>| value.map_or("not seen".to_owned(), seconds);
+    // Where it is not known, the note says so.
+    let known = c.known_s.map(|s| format!("; all live brokers know it {} s later", seconds(s)));
     let note = c.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
     format!(
-        "controller: broker {} -> {to} in {least}{} s = detect {} + elect {}; all live brokers know \
-         it {} s later{note}",
+        "controller: broker {} -> {to} in {least}{} s = detect {} + elect {}{}{note}",
         c.from,
         seconds(c.failover_s),
         part(c.phases.detect),
         part(c.phases.elect),
-        part(c.known_s)
+        known.unwrap_or_default()
     )
 }
 
