@@ -3,7 +3,7 @@
 //! A gap runs from the due time of the first operation that was delayed or failed to the first
 //! answer, after that, to an operation due no earlier, unless that is a trickle: a short burst of
 //! answers that leaves others waiting. Operations that waited in the gap do not begin gaps of their
-//! own, nor do those that wait no longer than it lasted while its backlog is answered: until then the
+//! own, nor do those that wait no longer than the first of them while its backlog is answered: until then the
 //! partition serves. A gap that no answer ends is censored: its end is the end of the data.
 
 use std::time::Duration;
@@ -44,13 +44,13 @@ impl Operations {
     pub(super) fn gaps(&self) -> Vec<Gap> {
         let answers = AnswerTimes::of(&self.list);
         let mut gaps: Vec<Gap> = Vec::new();
-        // Until when what had waited in the last gap was answered.
-        let mut backlog_until = RunTime(0);
+        // Until when what had waited in the last gap was answered, and how long it had at most.
+        let (mut backlog_until, mut waited_for) = (RunTime(0), Duration::ZERO);
         for (position, operation) in self.list.iter().enumerate() {
             let waited = |gap: &Gap| {
                 let response = operation.done.since(operation.due);
                 let behind = operation.done <= backlog_until;
-                operation.due <= gap.end || behind && response <= gap.end.since(gap.start)
+                operation.due <= gap.end || behind && response <= waited_for
             };
             if !operation.delayed() || gaps.last().is_some_and(waited) {
                 continue;
@@ -60,7 +60,7 @@ impl Operations {
             let end = end.unwrap_or(self.data_end.max(operation.due));
             let served = if backlog_until < end { backlog_until } else { RunTime(0) };
             gaps.push(Gap { start: operation.due.max(served), end, censored });
-            backlog_until = answers.burst_end(end);
+            (backlog_until, waited_for) = (answers.burst_end(end), end.since(operation.due));
         }
         gaps
     }

@@ -162,7 +162,8 @@ impl<'a> DrawnCluster<'a> {
                 self.registered(at, broker);
                 if self.now.dead.contains(&self.now.leader) || self.now.leader < 0 {
                     self.agenda.insert((at + self.delays.elect, Happens::React));
-                } else if self.now.known {
+                }
+                if self.now.known {
                     self.metadata(at, broker);
                 }
                 self.agenda.insert((at + self.delays.copy, Happens::Joins(broker)));
