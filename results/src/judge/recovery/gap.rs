@@ -49,8 +49,10 @@ impl Operations {
         for (position, operation) in self.list.iter().enumerate() {
             let waited = |gap: &Gap| {
                 let response = operation.done.since(operation.due);
-                let behind = operation.done <= backlog_until;
-                operation.due <= gap.end || behind && response <= waited_for
+                let behind = operation.done <= backlog_until && response <= waited_for;
+                // One that is stuck alone: what was asked later was served.
+                let passed = answers.first_due_from(position).is_none_or(|at| at <= backlog_until);
+                behind || operation.due <= gap.end && passed
             };
             if !operation.delayed() || gaps.last().is_some_and(waited) {
                 continue;
@@ -230,6 +232,35 @@ mod tests {
         // A backlog that is answered one by one, for longer than a delay, is service.
         let backlog = (0..200).map(|n| op(1000 + 10 * n, 9000 + 40 * n, true)).collect();
         assert_eq!(gaps(backlog), [(1000, 9000, false)]);
+    }
+
+    #[test]
+    fn a_backlog_that_is_answered_is_no_gap_of_its_own() {
+        // Down until 9000; then 25 a second are answered, of 20 a second that are asked for.
+        let answered = |n: u64| (9000 + 40 * n).max(1003 + 50 * n);
+        let list = (0..400).map(|n| op(1000 + 50 * n, answered(n), true)).collect();
+        assert_eq!(gaps(list), [(1000, 9000, false)]);
+        // Answers that get later and later are none.
+        let slower = (0..200).map(|n| op(1000 + 50 * n, 1000 + 100 * n, true)).collect();
+        let longest = gaps(slower).into_iter().map(|(start, end, _)| end - start).max();
+        assert!(longest >= Some(5000), "{longest:?}");
+    }
+
+    #[test]
+    fn a_backlog_that_is_cut_off_was_served_until_then() {
+        // The next outage, from 10000 to 20000, hits what still waits of the one before.
+        let answered = |n: u64| if n < 25 { 9000 + 40 * n } else { 20_000 + n };
+        let list = (0..200).map(|n| op(1000 + 50 * n, answered(n), true)).collect();
+        assert_eq!(gaps(list), [(1000, 9000, false), (9960, 20_025, false)]);
+        // So does the end of the data.
+        let closed = |n: u64| {
+            if n < 25 {
+                op(1000 + 50 * n, 9000 + 40 * n, true)
+            } else {
+                op(1000 + 50 * n, 60_000, false)
+            }
+        };
+        assert_eq!(gaps((0..200).map(closed).collect())[0], (1000, 9000, false));
     }
 
     #[test]

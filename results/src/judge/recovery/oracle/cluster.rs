@@ -104,6 +104,7 @@ impl<'a> DrawnCluster<'a> {
             cluster.registered(3000, broker);
         }
         cluster.state(4000);
+        BROKERS.iter().for_each(|observer| cluster.metadata(4500, *observer));
         for (at, stage) in [(5000, Stage::WarmingUp), (18_000, Stage::Baseline)] {
             cluster.event(at, EventKind::Stage { stage });
         }
