@@ -164,7 +164,7 @@ pub(crate) fn measure(
     let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consumed } =
         service;
     let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
-    let gaps: Vec<Vec<Gap>> = operations.values().map(gaps).collect();
+    let gaps: Vec<Vec<(&Operations, Gap)>> = operations.values().map(gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
         recovery.controllers.push(controller::failover(timeline, fault));
         let restored = acks.restored_s(position);
@@ -213,9 +213,9 @@ struct FaultOnPartition<'a> {
     copies: usize,
 }
 
-/// The gaps of all clients of one kind on one partition.
-fn gaps(clients: &OfPartition) -> Vec<Gap> {
-    clients.values().flat_map(Operations::gaps).collect()
+/// The gaps of all clients of one kind on one partition, each with whose it is.
+fn gaps(clients: &OfPartition) -> Vec<(&Operations, Gap)> {
+    clients.values().flat_map(|of| of.gaps().into_iter().map(move |gap| (of, gap))).collect()
 }
 
 /// What the clients waited for longest in the window of the fault at this position.
@@ -234,7 +234,7 @@ impl FaultOnPartition<'_> {
         &self,
         stream: StreamKind,
         clients: &OfPartition,
-        gaps: &[Gap],
+        gaps: &[(&Operations, Gap)],
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
         let responses = longest_responses(clients, self.position);
@@ -242,17 +242,22 @@ impl FaultOnPartition<'_> {
         let own_until = healing.max(fault.injecting);
         let (later_until, next) = self.next_fault();
         let of_next = |g: &Gap| g.start >= later_until && g.end > next;
-        let own =
-            gaps.iter().filter(|g| g.end > fault.injecting && g.start < own_until && !of_next(g));
-        let start = |gap: &Gap| match responses.first_due {
-            Some(first) if first == gap.start => fault.injecting,
-            _ => gap.start.max(self.in_flight_since()),
+        let own = gaps
+            .iter()
+            .filter(|(_, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
+        let start = |client: &Operations, gap: &Gap| {
+            let first = client.longest.get(self.position).and_then(|longest| longest.first_due);
+            if first == Some(gap.start) {
+                return fault.injecting;
+            }
+            gap.start.max(self.in_flight_since())
         };
-        let gap = longest(own.map(|g| Gap { start: start(g), ..*g }));
+        let gap = longest(own.map(|(client, g)| Gap { start: start(client, g), ..*g }));
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
-        let later = gaps.iter().filter(|g| healing <= g.start && g.start < next && !of_next(g));
+        let later = gaps.iter().map(|(_, gap)| gap);
+        let later = later.filter(|g| healing <= g.start && g.start < next && !of_next(g));
         let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
         let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
@@ -324,6 +329,7 @@ impl FaultOnPartition<'_> {
                 let then = timeline.state_at(topic, partition, enough);
                 (gap.censored && enough == gap.end)
                     || back.is_some_and(|back| back <= enough)
+                        && !timeline.is_away(*broker, enough)
                         && then.is_none_or(|then| then.isr.contains(broker))
             })
         });

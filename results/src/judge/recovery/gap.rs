@@ -3,7 +3,7 @@
 //! A gap runs from the due time of the first operation that was delayed or failed to the first
 //! answer, after that, to an operation due no earlier, unless that is a trickle: a short burst of
 //! answers that leaves others waiting. Operations that waited in the gap do not begin gaps of their
-//! own, nor do those that wait no longer than it lasted while its backlog is answered: until then the
+//! own, nor do those that wait no longer than the first of them while its backlog is answered: until then the
 //! partition serves. A gap that no answer ends is censored: its end is the end of the data.
 
 use std::time::Duration;
@@ -44,13 +44,15 @@ impl Operations {
     pub(super) fn gaps(&self) -> Vec<Gap> {
         let answers = AnswerTimes::of(&self.list);
         let mut gaps: Vec<Gap> = Vec::new();
-        // Until when what had waited in the last gap was answered.
-        let mut backlog_until = RunTime(0);
+        // Until when what had waited in the last gap was answered, and how long it had at most.
+        let (mut backlog_until, mut waited_for) = (RunTime(0), Duration::ZERO);
         for (position, operation) in self.list.iter().enumerate() {
             let waited = |gap: &Gap| {
                 let response = operation.done.since(operation.due);
-                let behind = operation.done <= backlog_until;
-                operation.due <= gap.end || behind && response <= gap.end.since(gap.start)
+                let behind = operation.done <= backlog_until && response <= waited_for;
+                // One that is stuck alone: what was asked later was served.
+                let passed = answers.first_due_from(position).is_none_or(|at| at <= backlog_until);
+                behind || operation.due <= gap.end && passed
             };
             if !operation.delayed() || gaps.last().is_some_and(waited) {
                 continue;
@@ -60,7 +62,7 @@ impl Operations {
             let end = end.unwrap_or(self.data_end.max(operation.due));
             let served = if backlog_until < end { backlog_until } else { RunTime(0) };
             gaps.push(Gap { start: operation.due.max(served), end, censored });
-            backlog_until = answers.burst_end(end);
+            (backlog_until, waited_for) = (answers.burst_end(end), end.since(operation.due));
         }
         gaps
     }
@@ -230,6 +232,35 @@ mod tests {
         // A backlog that is answered one by one, for longer than a delay, is service.
         let backlog = (0..200).map(|n| op(1000 + 10 * n, 9000 + 40 * n, true)).collect();
         assert_eq!(gaps(backlog), [(1000, 9000, false)]);
+    }
+
+    #[test]
+    fn a_backlog_that_is_answered_is_no_gap_of_its_own() {
+        // Down until 9000; then 25 a second are answered, of 20 a second that are asked for.
+        let answered = |n: u64| (9000 + 40 * n).max(1003 + 50 * n);
+        let list = (0..400).map(|n| op(1000 + 50 * n, answered(n), true)).collect();
+        assert_eq!(gaps(list), [(1000, 9000, false)]);
+        // Answers that get later and later are none.
+        let slower = (0..200).map(|n| op(1000 + 50 * n, 1000 + 100 * n, true)).collect();
+        let longest = gaps(slower).into_iter().map(|(start, end, _)| end - start).max();
+        assert!(longest >= Some(5000), "{longest:?}");
+    }
+
+    #[test]
+    fn a_backlog_that_is_cut_off_was_served_until_then() {
+        // The next outage, from 10000 to 20000, hits what still waits of the one before.
+        let answered = |n: u64| if n < 25 { 9000 + 40 * n } else { 20_000 + n };
+        let list = (0..200).map(|n| op(1000 + 50 * n, answered(n), true)).collect();
+        assert_eq!(gaps(list), [(1000, 9000, false), (9960, 20_025, false)]);
+        // So does the end of the data.
+        let closed = |n: u64| {
+            if n < 25 {
+                op(1000 + 50 * n, 9000 + 40 * n, true)
+            } else {
+                op(1000 + 50 * n, 60_000, false)
+            }
+        };
+        assert_eq!(gaps((0..200).map(closed).collect())[0], (1000, 9000, false));
     }
 
     #[test]

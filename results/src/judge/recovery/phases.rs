@@ -204,7 +204,7 @@ impl WaitingPartition<'_> {
         if !self.fault.effect.unregisters() {
             return Err(None);
         }
-        let (known, note) = self.metadata_known(&state)?;
+        let (known, note) = self.metadata_known(&state, at)?;
         Ok((if at < known { Missing::Metadata } else { Missing::Client }, note))
     }
 
@@ -212,6 +212,7 @@ impl WaitingPartition<'_> {
     fn metadata_known(
         &self,
         state: &PartitionAt<'_>,
+        now: RunTime,
     ) -> Result<(RunTime, Option<String>), Option<String>> {
         let (timeline, at) = (self.timeline, state.at);
         let answers = timeline.partition(self.topic, self.partition);
@@ -225,7 +226,11 @@ impl WaitingPartition<'_> {
             new.next().map(|(_, answer)| answer.at)
         };
         let mut live = timeline.registered_at(at);
-        live.retain(|broker| !timeline.is_away(*broker, at));
+        // Who dies before it has learned of it is not waited for; when it is back, it knows.
+        live.retain(|broker| {
+            let stays = timeline.gone_since(*broker, at).is_none_or(|gone| gone > now);
+            stays && !timeline.is_away(*broker, at) && !timeline.is_away(*broker, now)
+        });
         let all: Vec<Option<RunTime>> = live.iter().map(|broker| names(*broker)).collect();
         if !all.is_empty() && all.iter().all(Option::is_some) {
             return Ok((all.into_iter().flatten().max().unwrap_or(at), None));

@@ -104,6 +104,7 @@ impl<'a> DrawnCluster<'a> {
             cluster.registered(3000, broker);
         }
         cluster.state(4000);
+        BROKERS.iter().for_each(|observer| cluster.metadata(4500, *observer));
         for (at, stage) in [(5000, Stage::WarmingUp), (18_000, Stage::Baseline)] {
             cluster.event(at, EventKind::Stage { stage });
         }
@@ -162,7 +163,8 @@ impl<'a> DrawnCluster<'a> {
                 self.registered(at, broker);
                 if self.now.dead.contains(&self.now.leader) || self.now.leader < 0 {
                     self.agenda.insert((at + self.delays.elect, Happens::React));
-                } else if self.now.known {
+                }
+                if self.now.known {
                     self.metadata(at, broker);
                 }
                 self.agenda.insert((at + self.delays.copy, Happens::Joins(broker)));
