@@ -23,8 +23,6 @@ pub(crate) mod consumed;
 pub mod controller;
 pub mod gap;
 pub(crate) mod operations;
-#[cfg(test)]
-mod oracle;
 pub mod phases;
 pub mod throughput;
 

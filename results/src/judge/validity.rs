@@ -222,30 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn no_percentile_is_judged_of_too_few_sends() {
-        let few = |lags_us: &[u64]| {
-            let mut load = LoadFigures::default();
-            for lag_us in lags_us {
-                load.baseline.schedule_lag.record(*lag_us).unwrap();
-                load.baseline.response.record(2_000).unwrap();
-            }
-            schedule_lag(&load)
-        };
-        let short = few(&[300; 41]);
-        assert_eq!((short.verdict, short.examined), (Verdict::Valid, 41), "whatever the p99 is");
-        // One of them is late: of 41 that says nothing of the hundredth.
-        let late: Vec<u64> = std::iter::once(9_000).chain([300; 40]).collect();
-        let unknown = few(&late);
-        assert_eq!((unknown.verdict, unknown.count), (Verdict::Unknown, 0));
-        let note = unknown.note.unwrap();
-        assert!(note.contains("41 sends are too few for a 99th percentile"), "{note}");
-        assert!(few(&[9_000]).note.unwrap().contains("1 send is too few"));
-        let many: Vec<u64> = late.into_iter().chain([300; 959]).collect();
-        assert_eq!(few(&many).verdict, Verdict::Valid);
-        assert_eq!(few(&[9_000; 1000]).verdict, Verdict::InvalidRun);
-    }
-
-    #[test]
     fn busy_clients_and_full_queues_are_told() {
         let ended = |cpu: f64, queue_full| {
             vec![Event {

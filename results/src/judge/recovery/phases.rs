@@ -148,7 +148,7 @@ impl WaitingPartition<'_> {
             Ok((missing, _)) => missing == Missing::Copies,
             Err(_) => self.timeline.state_at(self.topic, self.partition, *from).is_none(),
         };
-        self.parts(start, end).into_iter().filter(short).last().map(|(_, to)| to)
+        self.parts(start, end).into_iter().rfind(short).map(|(_, to)| to)
     }
 
     /// `[start, end]` in parts in each of which the same is missing.
