@@ -149,9 +149,10 @@ fn a_load_that_cannot_get_warm_says_what_is_missing_and_a_dropped_one_ends() {
 #[test]
 fn a_wrong_setting_and_too_few_keys_are_refused_at_the_start() {
     let lab = Lab::new();
-    let setting = "compression = \"none\"\nsettings = { \"linger.msec\" = \"5\" }";
+    // Fine by itself, but not with idempotence.
+    let setting = "compression = \"none\"\nsettings = { \"max.in.flight\" = \"10\" }";
     for (from, to, words) in [
-        ("compression = \"none\"", setting, "linger.msec"),
+        ("compression = \"none\"", setting, "max.in.flight"),
         ("keys = 100", "keys = 1", "load.keys = 1 leaves partition"),
     ] {
         let dir = tempfile::tempdir().unwrap();
