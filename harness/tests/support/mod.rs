@@ -104,10 +104,13 @@ pub(crate) fn json(path: &Path) -> Value {
 
 /// Whether what a check says may be the doing of a machine that is busy with other work.
 pub(crate) fn of_the_machine(check: &Value) -> bool {
-    let still = ["kbench stood still", "handed records over late"];
     let note = check["note"].as_str().unwrap_or_default();
-    check["name"] == "schedule-lag"
-        || (check["name"] == "disturbance" && still.iter().any(|what| note.contains(what)))
+    check["name"] == "schedule-lag" || (check["name"] == "disturbance" && stood_still(note))
+}
+
+/// Whether a text says that kbench or a client of it stood still.
+pub(crate) fn stood_still(text: &str) -> bool {
+    ["kbench stood still", "handed records over late"].iter().any(|what| text.contains(what))
 }
 
 /// Every event of a trial.

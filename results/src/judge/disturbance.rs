@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::judge::recovery::Recovery;
+use crate::judge::recovery::{Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::judge::verdict::{Check, Verdict};
@@ -34,6 +34,8 @@ pub struct Disturbance {
     pub to: RunTime,
     /// How much, where it needs saying.
     pub detail: Option<String>,
+    /// The clients whose figures alone it touches; `None` for whatever was measured.
+    pub clients: Option<StreamKind>,
 }
 
 impl Disturbance {
@@ -52,6 +54,16 @@ impl Disturbance {
                 | Cause::CpuStolen
                 | Cause::ObserverLost => true,
             }
+    }
+
+    /// Whether it touches what was measured by these clients; by ZooKeeper and the brokers for `None`.
+    pub fn concerns(&self, clients: Option<StreamKind>) -> bool {
+        self.clients.is_none() || self.clients == clients
+    }
+
+    /// Whether it is one of the servers, or of whoever watches them.
+    pub fn is_of_servers(&self) -> bool {
+        matches!(self.place, Place::Server(_)) || self.cause == Cause::ObserverLost
     }
 
     /// The disturbance in words.
@@ -105,6 +117,7 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         from: *from,
         to: event.at,
         detail: detail.clone(),
+        clients: None,
     })
 }
 
@@ -126,6 +139,7 @@ fn ended_by_itself(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         from: event.at,
         to: started.map_or(RunTime(u64::MAX), |event| event.at),
         detail: Some(end.to_string()),
+        clients: None,
     })
 }
 
@@ -198,13 +212,18 @@ impl LateSends {
     }
 
     /// What they show of the client of this name.
-    pub(crate) fn disturbances(self, client: &str) -> impl Iterator<Item = Disturbance> {
+    pub(crate) fn disturbances(
+        self,
+        client: &str,
+        kind: Option<StreamKind>,
+    ) -> impl Iterator<Item = Disturbance> {
         self.spans.into_iter().map(move |(from, to)| Disturbance {
             cause: Cause::SentLate,
             place: Place::Client(client.to_owned()),
             from,
             to,
             detail: None,
+            clients: kind,
         })
     }
 }
@@ -281,6 +300,19 @@ mod tests {
         assert_eq!(outcome(&long, "both-failover"), Outcome::Holds);
         let steady = |seconds| verdict(&with(12.0 + seconds, still(12.0, Place::Kbench)));
         assert_eq!([steady(0.2), steady(0.3)], [Verdict::Valid, Verdict::InvalidRun]);
+    }
+
+    #[test]
+    fn a_disturbance_touches_what_it_can_have_changed() {
+        // Standing still late in a fault that interrupted nobody: the longest response is kbench's own.
+        let kbench = with(32.0, still(30.0, Place::Kbench));
+        let of = |id: &str| outcome(&kbench, id);
+        assert_eq!(of("leaders-serve-uninterrupted-acks-1"), Outcome::Undecided);
+        assert_eq!(of("leaders-serve-uninterrupted-reads"), Outcome::Undecided);
+        // Copies are counted by ZooKeeper's word; a client that sends late changes nothing of them.
+        assert_eq!(of("two-copies-remain"), Outcome::Holds);
+        let server = with(32.0, still(30.0, Place::Server(broker(1))));
+        assert_eq!(outcome(&server, "two-copies-remain"), Outcome::Undecided);
     }
 
     #[test]

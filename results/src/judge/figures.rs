@@ -44,7 +44,8 @@ impl Figures {
         let mut late = vec![];
         for stream in &streams {
             let sent = add_operations(source, stream, &mut load, &mut service)?;
-            late.extend(sent.disturbances(stream.name));
+            let kind = operations::kind(&stream.header.client);
+            late.extend(sent.disturbances(stream.name, kind));
         }
         service.operations.close(timeline.load_end);
         for stream in &streams {

@@ -385,7 +385,9 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
     for step in &claim.scenario {
         let fault = trial.faults.iter().find(|fault| fault.id == *step);
         if let Some(fault) = fault
-            && let Err(why) = undisturbed(trial, fault.injecting, fault.window_end, 0.0)
+            && let Err(why) = undisturbed(trial, |one| {
+                one.is_of_servers() && one.touches(fault.injecting, fault.window_end, 0.0)
+            })
         {
             return Examination::Open(why);
         }

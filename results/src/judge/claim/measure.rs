@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::judge::disturbance::Disturbance;
 use crate::judge::predict::{self, Prediction};
 use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
 use crate::judge::span::FaultSpan;
-use crate::record::clock::RunTime;
 
 use super::{Claim, LeaderService, Metric, TrialFacts};
 
@@ -45,18 +45,30 @@ pub(super) fn proven_step<'a>(
     Ok(fault)
 }
 
-/// Refuses what was measured from `from` to `to`, a figure of this many seconds, if something that was no
-/// part of the plan disturbed it.
+/// Refuses what something disturbed that was no part of the plan.
 pub(super) fn undisturbed(
     trial: &TrialFacts,
-    from: RunTime,
-    to: RunTime,
-    figure_s: f64,
+    touches: impl Fn(&Disturbance) -> bool,
 ) -> Result<(), String> {
-    let mut disturbances = trial.disturbances.iter();
-    match disturbances.find(|one| one.touches(from, to, figure_s)) {
+    match trial.disturbances.iter().find(|one| touches(one)) {
         Some(one) => Err(format!("no measurement: {}", one.describe())),
         None => Ok(()),
+    }
+}
+
+/// The clients by whom a metric is measured; `None` where it is by ZooKeeper and the brokers.
+fn clients(metric: &Metric) -> Option<StreamKind> {
+    match metric {
+        Metric::UnavailabilityLed | Metric::UnavailabilityNotLed(LeaderService::AcksAll) => {
+            Some(StreamKind::Main)
+        }
+        Metric::UnavailabilityNotLed(LeaderService::Acks1) => Some(StreamKind::Probe),
+        Metric::UnavailabilityNotLed(LeaderService::Reads) => Some(StreamKind::Reads),
+        Metric::ControllerFailover
+        | Metric::Checks(_)
+        | Metric::ChecksAcksAll(_)
+        | Metric::MinIsrCopies(_)
+        | Metric::ResumeAtCommitted(_) => None,
     }
 }
 
@@ -64,8 +76,14 @@ pub(super) fn undisturbed(
 pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {
     let figure = measured(trial, claim, step)?;
     let fault = proven_step(trial, claim, step)?;
-    let end = fault.injecting.plus(Duration::from_secs_f64(figure.seconds.max(0.0)));
-    undisturbed(trial, fault.injecting, end, figure.seconds)?;
+    // Where nothing was interrupted, the longest response may have been at any time of the fault.
+    let felt = fault.injecting.plus(Duration::from_secs_f64(figure.seconds.max(0.0)));
+    let lasted = fault.healing.unwrap_or(fault.window_end);
+    let end = if figure.phases.is_empty() { felt.max(lasted) } else { felt };
+    let by = clients(&claim.metric);
+    undisturbed(trial, |one| {
+        one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
+    })?;
     Ok(figure)
 }
 
