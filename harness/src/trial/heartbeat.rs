@@ -176,6 +176,8 @@ impl KernelCounters {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use results::record::clock::RunClock;
     use results::record::event::log;
 
@@ -184,8 +186,8 @@ mod tests {
     /// What a watch records that last looked at this many seconds ago, with these clocks then.
     fn recorded(ago: f64, before: impl Fn(Clocks) -> Clocks) -> Vec<Cause> {
         let dir = tempfile::tempdir().unwrap();
-        let recorder = Recorder::create(dir.path(), RunClock::start()).unwrap();
-        std::thread::sleep(Duration::from_millis(400));
+        let began = Instant::now() - Duration::from_secs(1);
+        let recorder = Recorder::create(dir.path(), RunClock::started_at(began)).unwrap();
         let mut watch = Beats::new(&recorder);
         watch.clocks = before(watch.clocks);
         watch.last = RunTime(watch.last.0.saturating_sub((ago * 1e9) as u64));

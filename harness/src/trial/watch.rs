@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::port::{Process, ProcessState};
+use nix::errno::Errno;
 use results::record::clock::RunTime;
 use results::record::event::{Cause, EventKind, Place};
 use tokio::task::{JoinHandle, spawn_local};
@@ -39,8 +40,7 @@ impl TrialWatch {
                 tokio::time::sleep(LOOK).await;
                 look_at_servers(&lab, &recorder, &mut still);
                 if let Some(why) = recorder.failure().or_else(|| live.failure()) {
-                    let failure = Failure::infrastructure(why);
-                    interrupt.fail(failure.with_cure("look whether the disk is full"));
+                    interrupt.fail(failed(why));
                     return;
                 }
             }
@@ -51,6 +51,16 @@ impl TrialWatch {
 impl Drop for TrialWatch {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// What made the load or its record fail; the cure where the system names the disk.
+fn failed(why: String) -> Failure {
+    let full = [Errno::ENOSPC, Errno::EDQUOT].iter().any(|error| why.contains(error.desc()));
+    let failure = Failure::infrastructure(why);
+    match full {
+        true => failure.with_cure("free some space, or choose another folder with --out DIR"),
+        false => failure,
     }
 }
 
@@ -65,5 +75,17 @@ fn look_at_servers(lab: &Lab, recorder: &Recorder, still: &mut BTreeMap<Process,
             let (cause, place) = (Cause::StoodStill, Place::Server(process));
             recorder.now(EventKind::Disturbed { cause, place, from, detail: None });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_alone_has_the_cure_of_one() {
+        let full = std::io::Error::from_raw_os_error(Errno::ENOSPC as i32);
+        assert!(failed(format!("history/main.kbh: {full}")).cure().is_some());
+        assert_eq!(failed("a client ended before its time".to_owned()).cure(), None);
     }
 }

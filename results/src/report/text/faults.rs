@@ -134,7 +134,9 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
         let waited = seconds(fault.waited_for_session_s);
         detail(
             out,
-            &format!("kbench waited {waited} s for the stale registration (not Kafka's time)"),
+            &format!(
+                "kbench waited {waited} s for the stale registration before it could start the broker"
+            ),
         );
     }
     partitions(out, report, fault, colours);
