@@ -118,7 +118,7 @@ pub(crate) fn metadata_request(topics: &[&str]) -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(false)
 }
 
-fn topic_name(topic: &str) -> TopicName {
+pub(crate) fn topic_name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 

@@ -13,6 +13,7 @@ mod expiry;
 pub mod logs;
 mod metadata;
 mod thread;
+mod topics;
 mod zookeeper;
 
 use std::sync::Arc;

@@ -246,8 +246,8 @@ impl Trial {
             // Nothing more can be recorded.
             return Ok(());
         }
-        self.drain(lab).await?;
-        self.read_batch_headers(lab).await
+        let starts = self.drain(lab).await?;
+        self.read_batch_headers(lab, &starts).await
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {
@@ -325,7 +325,8 @@ impl Trial {
         Ok(())
     }
 
-    async fn drain(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
+    /// Reads every partition; returns where the log of each began before.
+    async fn drain(&self, lab: &Rc<Lab>) -> Result<Vec<i64>, Failure> {
         self.stage(Stage::Draining);
         let topic = self.spec.cluster.main_topic().name.clone();
         let partitions = lab.members.partitions(&topic);
@@ -337,14 +338,14 @@ impl Trial {
             workloads::drain(&bootstrap, &topic, partitions, run, &history, clock, DRAIN_LIMIT)
         })
         .await
-        .map(drop)
+        .map(|drained| drained.start_offsets.iter().map(|start| start.unwrap_or(0)).collect())
     }
 
     /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and
     /// excuses nothing.
-    async fn read_batch_headers(&self, lab: &Rc<Lab>) -> Result<(), Failure> {
+    async fn read_batch_headers(&self, lab: &Rc<Lab>, starts: &[i64]) -> Result<(), Failure> {
         let topic = self.spec.cluster.main_topic();
-        let partitions = lab.members.partitions(&topic.name);
+        let partitions = starts.len() as u32;
         let header = StreamHeader {
             run: self.spec.run_number,
             topic: topic.name.clone(),
@@ -355,8 +356,8 @@ impl Trial {
         let history = self.files.join(HISTORY);
         let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
         let deadline = Instant::now() + BATCHES_LIMIT;
-        for partition in 0..partitions as i32 {
-            let batches = lab.admin.batches(&topic.name, partition, deadline).await;
+        for (partition, start) in (0..).zip(starts) {
+            let batches = lab.admin.batches(&topic.name, partition, *start, deadline).await;
             let batches = batches.unwrap_or_else(|error| {
                 tracing::warn!(%error, "who wrote the batches is not known");
                 vec![]

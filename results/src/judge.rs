@@ -1,6 +1,6 @@
 //! What the recorded data mean.
 //!
-//! [`check`]: the checkers. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
+//! [`check`]: the checkers; [`policy`], [`durability`]: what may be absent lawfully, and why. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
 //! [`latency`], [`validity`], [`claim`]: figures and claims. [`expectation`]: whether a fault did
 //! what its plan says. `integrity`: what a damaged record is still good for. [`verdict`]: the words of a
 //! judgement.
@@ -8,10 +8,12 @@
 pub mod check;
 pub mod claim;
 pub mod disturbance;
+pub mod durability;
 pub mod expectation;
 pub(crate) mod figures;
 pub(crate) mod integrity;
 pub mod latency;
+pub mod policy;
 pub mod predict;
 pub mod recovery;
 pub mod span;

@@ -159,6 +159,7 @@ impl Clean {
                 self.poll(partition, offset, RunTime(began + offset as u64 * 10))
             });
             let drained = Entry::Drained {
+                start_offset: 0,
                 partition: partition as i32,
                 end_offset: end,
                 reached: end,

@@ -102,9 +102,10 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => (any::<(i32, bool)>(), time(), time()).prop_map(
             |((partition, answered), asked, done)| Entry::Read { partition, asked, done, answered }
         ),
-        1 => (any::<(i32, i64, i64)>(), time()).prop_map(
-            |((partition, end_offset, reached), at)| Entry::Drained {
+        1 => (any::<(i32, i64, i64, i64)>(), time()).prop_map(
+            |((partition, start_offset, end_offset, reached), at)| Entry::Drained {
                 partition,
+                start_offset,
                 end_offset,
                 reached,
                 at

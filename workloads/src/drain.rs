@@ -1,7 +1,8 @@
-//! The drain: a fresh consumer reads every partition from offset 0 to its end, after healing.
+//! The drain: a fresh consumer reads every partition from the start of its log to its end, after healing.
 //!
-//! End offsets are asked for first; what comes later is not read. A partition that is not read to
-//! its end when the limit passes says so in the history: absence of a record there proves nothing.
+//! Both are asked for first; what comes later is not read. The start is asked for again at the end: it
+//! moves where a topic deletes old records. A partition that is not read to its end when the limit
+//! passes says so in the history: absence of a record there proves nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ use crate::until::until;
 
 const NAME: &str = "drain";
 
-/// One question for an end offset; asked again until the whole limit has passed.
-const END_OFFSET_LIMIT: Duration = Duration::from_secs(2);
+/// One question for start and end of a log; asked again until the whole limit has passed.
+const BOUNDS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Longest poll: how late the drain may notice that its limit has passed.
 const POLL: Duration = Duration::from_millis(50);
@@ -31,8 +32,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct DrainSummary {
     /// Records read, over all partitions.
     pub records: u64,
-    /// Per partition: the end offset as asked for before; `None` when nobody answered.
-    pub end_offsets: Vec<Option<i64>>,
+    /// Per partition: the first offset of the log, as asked for before; `None` when nobody answered.
+    pub start_offsets: Vec<Option<i64>>,
     /// Per partition: first offset that was not read any more.
     pub reached: Vec<i64>,
     /// Whether every partition was read to its end.
@@ -50,43 +51,46 @@ pub fn drain(
     limit: Duration,
 ) -> Result<DrainSummary, LoadError> {
     let deadline = Instant::now() + limit;
-    let settings = settings::reader(bootstrap, "kbench-drain");
+    let mut settings = settings::reader(bootstrap, "kbench-drain");
+    // The last offsets of a log may hold no record: only this tells then that it was read to its end.
+    settings.insert("enable.partition.eof".into(), "true".into());
     let consumer: BaseConsumer = settings::config(&settings, NAME)
         .create()
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
     let header = StreamHeader { run, topic: topic.into(), partitions, client: Client::Drain };
     let stream = StreamWriter::create(history_dir, NAME, &header).map_err(failed)?;
-    let end_offsets: Vec<_> =
-        (0..partitions as i32).map(|p| end_offset(&consumer, topic, p, deadline)).collect();
-    let mut drain = Drain {
-        run,
-        clock,
-        stream,
-        reached: vec![0; end_offsets.len()],
-        end_offsets,
-        records: 0,
-        consumer,
-    };
-    drain.read(topic, deadline)?;
+    let bounds: Vec<_> =
+        (0..partitions as i32).map(|p| log_bounds(&consumer, topic, p, deadline)).collect();
+    let reached = bounds.iter().map(|bounds| bounds.map_or(0, |log| log.start)).collect();
+    let topic = topic.to_owned();
+    let mut drain =
+        Drain { topic, run, clock, stream, deadline, bounds, reached, records: 0, consumer };
+    drain.read()?;
     drain.finish()
 }
 
-/// The end of `partition`, asked for until somebody answers or `deadline` has passed.
-fn end_offset(
+/// From which offset to before which one there is a log.
+#[derive(Debug, Clone, Copy)]
+struct LogBounds {
+    start: i64,
+    end: i64,
+}
+
+/// The bounds of a partition's log, asked for until somebody answers or `deadline` has passed.
+fn log_bounds(
     consumer: &BaseConsumer,
     topic: &str,
     partition: i32,
     deadline: Instant,
-) -> Option<i64> {
+) -> Option<LogBounds> {
     let mut found = None;
     until(deadline.saturating_duration_since(Instant::now()), Duration::ZERO, || {
         let left = deadline.saturating_duration_since(Instant::now());
-        match consumer.fetch_watermarks(topic, partition, left.min(END_OFFSET_LIMIT)) {
-            Ok((_, end)) => found = Some(end),
-            // Polling serves the client's log; it waits here, and no partition is assigned yet.
+        match consumer.fetch_watermarks(topic, partition, left.min(BOUNDS_LIMIT)) {
+            Ok((start, end)) => found = Some(LogBounds { start, end }),
             Err(error) => {
-                tracing::warn!(partition, %error, "end offset");
-                drop(consumer.poll(POLL));
+                tracing::warn!(partition, %error, "start and end of a log");
+                std::thread::sleep(left.min(POLL));
             }
         }
         found.is_some()
@@ -95,51 +99,77 @@ fn end_offset(
 }
 
 struct Drain {
+    topic: String,
     run: u64,
     clock: RunClock,
     stream: StreamWriter,
-    end_offsets: Vec<Option<i64>>,
+    deadline: Instant,
+    bounds: Vec<Option<LogBounds>>,
     reached: Vec<i64>,
     records: u64,
     consumer: BaseConsumer,
 }
 
 impl Drain {
-    fn read(&mut self, topic: &str, deadline: Instant) -> Result<(), LoadError> {
+    fn read(&mut self) -> Result<(), LoadError> {
         let mut unread = TopicPartitionList::new();
         for partition in 0..self.reached.len() {
             if self.is_read(partition) {
                 self.ended(partition, self.clock.now())?;
                 continue;
             }
+            let from = Offset::Offset(self.reached[partition]);
             unread
-                .add_partition_offset(topic, partition as i32, Offset::Offset(0))
+                .add_partition_offset(&self.topic, partition as i32, from)
                 .map_err(request("assign"))?;
         }
         self.consumer.assign(&unread).map_err(request("assign"))?;
         let mut left = unread.count();
-        while left > 0 && Instant::now() < deadline {
-            let (poll, partition) = match self.consumer.poll(POLL) {
-                Some(Ok(message)) => (self.poll(&message), message.partition() as usize),
+        while left > 0 && Instant::now() < self.deadline {
+            let (partition, at) = match self.consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    let (poll, partition) = (self.poll(&message), message.partition() as usize);
+                    // Beyond the end, or of a partition that has been read to it: not part of the drain.
+                    if self.is_read(partition) {
+                        continue;
+                    }
+                    self.records += 1;
+                    self.reached[partition] = poll.offset + 1;
+                    self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
+                    (partition, poll.at)
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    let partition = partition as usize;
+                    if self.is_read(partition) || !self.came_to_end(partition) {
+                        continue;
+                    }
+                    (partition, self.clock.now())
+                }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "drain");
                     continue;
                 }
                 None => continue,
             };
-            // Beyond the end, or of a partition that has been read to it: not part of the drain.
-            if self.is_read(partition) {
-                continue;
-            }
-            self.records += 1;
-            self.reached[partition] = poll.offset + 1;
-            self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
             if self.is_read(partition) {
                 left -= 1;
-                self.ended(partition, poll.at)?;
+                self.ended(partition, at)?;
             }
         }
         Ok(())
+    }
+
+    /// The client has read all that there is: no record is left before the end, unless the log was
+    /// cut back since the end was asked for.
+    fn came_to_end(&mut self, partition: usize) -> bool {
+        let now = log_bounds(&self.consumer, &self.topic, partition as i32, self.deadline);
+        match (self.bounds[partition], now) {
+            (Some(before), Some(now)) if now.end >= before.end => {
+                self.reached[partition] = before.end;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn poll(&self, message: &BorrowedMessage<'_>) -> Poll {
@@ -152,15 +182,18 @@ impl Drain {
     }
 
     fn is_read(&self, partition: usize) -> bool {
-        self.end_offsets[partition].is_some_and(|end| self.reached[partition] >= end)
+        self.bounds[partition].is_some_and(|log| self.reached[partition] >= log.end)
     }
 
     fn ended(&mut self, partition: usize, at: RunTime) -> Result<(), LoadError> {
         let reached = self.reached[partition];
-        // Nobody told the end: more than was reached may be there.
-        let end_offset = self.end_offsets[partition].unwrap_or(i64::MAX);
+        let before = self.bounds[partition];
         let partition = partition as i32;
-        let entry = Entry::Drained { partition, end_offset, reached, at };
+        let now = log_bounds(&self.consumer, &self.topic, partition, self.deadline);
+        // Nobody told: more than was reached may be there, or less at the start.
+        let end_offset = before.zip(now).map_or(i64::MAX, |(before, _)| before.end);
+        let start_offset = before.into_iter().chain(now).map(|log| log.start).max().unwrap_or(0);
+        let entry = Entry::Drained { partition, start_offset, end_offset, reached, at };
         self.stream.push(&entry).map_err(failed)
     }
 
@@ -173,7 +206,7 @@ impl Drain {
         self.stream.finish().map_err(failed)?;
         Ok(DrainSummary {
             records: self.records,
-            end_offsets: self.end_offsets,
+            start_offsets: self.bounds.iter().map(|log| log.map(|log| log.start)).collect(),
             reached: self.reached,
             complete: unread.is_empty(),
         })

@@ -35,7 +35,7 @@ pub struct Batches {
 }
 
 impl Admin {
-    /// The batches of a partition up to its end, or up to where `deadline` passes.
+    /// The batches of a partition from offset `start` to its end, or up to where `deadline` passes.
     ///
     /// # Errors
     /// When no broker leads the partition, or it does not answer.
@@ -43,13 +43,14 @@ impl Admin {
         &self,
         topic: &str,
         partition: i32,
+        start: i64,
         deadline: Instant,
     ) -> Result<Vec<Batches>, PortError> {
         let failed = |error: io::Error| PortError::io(format!("read {topic}-{partition}"), error);
         let mut connection = self.leader(topic, partition).await?;
         let mut batches = vec![];
         while Instant::now() < deadline {
-            let from = batches.last().map_or(0, |run: &Batches| run.end);
+            let from = batches.last().map_or(start, |run: &Batches| run.end);
             let records = fetch(&mut connection, topic, partition, from).await.map_err(failed)?;
             if !append(&mut batches, records).map_err(failed)? {
                 break;

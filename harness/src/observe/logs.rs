@@ -10,7 +10,7 @@ use results::record::clock::{RunClock, RunTime};
 use results::record::event::{EventKind, LogMark, Process};
 
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
-const MARKS: [(&str, LogMark); 10] = [
+const MARKS: [(&str, LogMark); 14] = [
     ("successfully elected as the controller", LogMark::ControllerElected),
     ("is no longer the controller", LogMark::ControllerLost),
     ("Broker failure callback for", LogMark::BrokerFailure),
@@ -21,6 +21,11 @@ const MARKS: [(&str, LogMark); 10] = [
     ("Deleting ephemeral node /brokers/ids/", LogMark::RegistrationDeleted),
     ("LEADING - LEADER ELECTION TOOK", LogMark::ZookeeperLeading),
     ("Session establishment complete", LogMark::SessionEstablished),
+    ("Incremented log start offset to", LogMark::LogStartMoved),
+    ("Deleting segment", LogMark::SegmentDeleted),
+    // Until Kafka 2.7.
+    ("Found deletable segments", LogMark::SegmentDeleted),
+    ("Truncating to offset", LogMark::LogTruncated),
 ];
 
 /// Reads the marks of one server's log.

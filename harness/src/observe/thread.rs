@@ -14,7 +14,7 @@ use results::record::event::{BrokerId, Cause, EventKind, MetadataPlane, Place};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle as Task, spawn_local};
 
-use super::{Watched, metadata};
+use super::{Watched, metadata, topics};
 use crate::failure::Failure;
 
 /// Limit for the first complete view; the servers serve when the observer is started.
@@ -190,6 +190,7 @@ fn observe<F: Future<Output = ()> + 'static>(
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async {
         spawn_local(plane(Arc::clone(&shared)));
+        spawn_local(topics::watch(Arc::clone(&shared)));
         spawn_local(ask_members(shared));
         // Stopped on purpose or by dropping: both end the tasks.
         drop(stopped.await);

@@ -37,6 +37,11 @@
 //! - A record that is corrupt in L at the offset of its ack is `corrupt`, not `lost`.
 //! - Absence and gaps are measured against L: offsets that L does not hold either (markers of
 //!   transactions, compaction) are no skips. A gap in the drain itself is `lost` if it was acked.
+//! - What a policy took is not lost: below the start of a log, where a broker's log tells that it was moved
+//!   for retention or by DeleteRecords; with `cleanup.policy=compact`, a record whose key has a newer one in L.
+//!   It is counted and shown. Below a start that nobody is known to have moved, nothing can be told.
+//! - What the settings allow to be lost is lost all the same. The witness names the ISR at the ack and what
+//!   was seen to let the record go.
 //! - A group that starts *before* its committed offset reads records again; that is what
 //!   at-least-once means and is not judged. A first start without a committed offset depends on
 //!   `auto.offset.reset` and is not judged either.
@@ -82,6 +87,8 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::judge::durability::Durability;
+use crate::judge::policy::Policies;
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::history::{HistoryError, Source};
@@ -104,11 +111,15 @@ use survey::Survey;
 
 /// What the checkers need to know beside the history.
 #[derive(Debug, Clone, Default)]
-pub struct CheckContext {
+pub struct CheckContext<'a> {
     /// The faults; a witness names the one that was in force.
     pub faults: Vec<FaultSpan>,
     /// Names of anomalies that the plan allows: they are counted, and shown.
     pub allowed: BTreeSet<String>,
+    /// What may be absent lawfully.
+    pub policies: Policies,
+    /// What may be lost lawfully; `None` when nothing is known of the cluster.
+    pub durability: Option<Durability<'a>>,
 }
 
 /// Name of the anomaly that a record is in the log again, written in a new epoch of its producer.
@@ -180,7 +191,7 @@ const CHECKERS: [Checker; 15] = {
 ///
 /// # Errors
 /// When the history cannot be read.
-pub fn all(source: &dyn Source, context: &CheckContext) -> Result<Vec<Check>, HistoryError> {
+pub fn all(source: &dyn Source, context: &CheckContext<'_>) -> Result<Vec<Check>, HistoryError> {
     judge(source, context, Extent::Suspects)
 }
 
@@ -189,17 +200,20 @@ pub fn all(source: &dyn Source, context: &CheckContext) -> Result<Vec<Check>, Hi
 ///
 /// # Errors
 /// When the history cannot be read.
-pub fn in_full(source: &dyn Source, context: &CheckContext) -> Result<Vec<Check>, HistoryError> {
+pub fn in_full(
+    source: &dyn Source,
+    context: &CheckContext<'_>,
+) -> Result<Vec<Check>, HistoryError> {
     judge(source, context, Extent::All)
 }
 
 fn judge(
     source: &dyn Source,
-    context: &CheckContext,
+    context: &CheckContext<'_>,
     extent: Extent,
 ) -> Result<Vec<Check>, HistoryError> {
     let made = catch_unwind(AssertUnwindSafe(|| {
-        let survey = Survey::of(source)?;
+        let survey = Survey::of(source, &context.policies)?;
         let index = LogIndex::new(source, &survey, extent)?;
         Ok(CHECKERS.iter().map(|checker| run(checker, &index, context)).collect())
     }));
@@ -209,9 +223,9 @@ fn judge(
     })
 }
 
-fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext) -> Check {
+fn run(checker: &Checker, index: &LogIndex<'_>, context: &CheckContext<'_>) -> Check {
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let mut finding = Finding::new(&context.faults, &context.allowed);
+        let mut finding = Finding::new(context);
         if index.partitions.is_empty() {
             finding.doubt("the history holds no stream of a producer of the main load");
         } else {
@@ -257,7 +271,7 @@ mod tests {
             ending: Ending::Complete,
         };
         let history = History { streams: vec![stream] };
-        let survey = Survey::of(&history).unwrap();
+        let survey = Survey::of(&history, &Policies::default()).unwrap();
         let index = LogIndex::new(&history, &survey, Extent::Suspects).unwrap();
         let broken = checker("broken", "records", &[], |_, _| panic!("on purpose"));
         let check = run(&broken, &index, &CheckContext::default());

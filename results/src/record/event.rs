@@ -152,6 +152,24 @@ pub enum EventKind {
         /// When, by the plane's own clock (ZooKeeper: the znode's modification; Unix milliseconds).
         mtime_ms: i64,
     },
+    /// A partition's log begins at this offset, by its leader's word; with a topic that deletes nothing, at 0.
+    LogStart {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Its first offset.
+        offset: i64,
+    },
+    /// A setting of a topic has another value than it had when the trial began.
+    TopicSettingChanged {
+        /// Topic.
+        topic: String,
+        /// Name of the setting.
+        name: String,
+        /// Its value from now on; none when it has none any more.
+        value: Option<String>,
+    },
     /// A live broker's answer to a metadata request changed for this partition.
     MetadataSeen {
         /// The broker that answered.

@@ -137,6 +137,8 @@ pub enum Entry {
     Drained {
         /// Partition.
         partition: Partition,
+        /// The first offset of the partition's log: the higher one of before and after the drain.
+        start_offset: i64,
         /// The partition's end offset (high watermark) as asked for before the drain.
         end_offset: i64,
         /// First offset that was not read any more; equal to `end_offset` when all was read.

@@ -3,10 +3,12 @@
 use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, TrialFacts};
 use crate::judge::disturbance;
+use crate::judge::durability::Durability;
 use crate::judge::expectation;
 use crate::judge::figures::Figures;
 use crate::judge::integrity;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
+use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
@@ -87,7 +89,13 @@ impl<'a> TrialFigures<'a> {
         let timeline = Timeline::new(&trial.events);
         let source = Endings::of(&*trial.history);
         let faults = timeline.faults.clone();
-        let context = CheckContext { faults, allowed: question.allowed.clone() };
+        let environment = trial.environment.as_ref();
+        let context = CheckContext {
+            faults,
+            allowed: question.allowed.clone(),
+            policies: environment.map(|it| Policies::of(it, &timeline)).unwrap_or_default(),
+            durability: environment.map(|it| Durability::new(it, &timeline)),
+        };
         let checks = check::all(&source, &context)?;
         let figures = Figures::of(&source, &timeline, question.run.asked_per_s)?;
         let (mut streams, mut cut, mut cut_group) = (vec![], BTreeSet::new(), false);

@@ -132,7 +132,7 @@ pub(crate) fn any_history() -> impl Strategy<Value = History> {
             10 => Entry::Revoked { partition, at },
             11 => Entry::Commit { partition, asked: RunTime(b as u64), at, offset, error: None },
             12 => Entry::Read { partition, asked: at, done: at, answered: true },
-            _ => Entry::Drained { partition, end_offset: a, reached: b, at },
+            _ => Entry::Drained { partition, start_offset: 0, end_offset: a, reached: b, at },
         }
     });
     let clients = [

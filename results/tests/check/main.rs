@@ -7,6 +7,7 @@ mod bad;
 mod cause;
 mod evidence;
 mod good;
+mod lawful;
 mod mutate;
 mod split;
 mod world;

@@ -281,7 +281,14 @@ impl World {
             }
             let at = self.tick();
             let partition = partition as i32;
-            drain.push(Entry::Drained { partition, end_offset, reached: end_offset, at });
+            let start_offset = 0;
+            drain.push(Entry::Drained {
+                partition,
+                start_offset,
+                end_offset,
+                reached: end_offset,
+                at,
+            });
         }
         drain
     }

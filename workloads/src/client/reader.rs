@@ -1,9 +1,10 @@
 //! A reader: reads the first record of each partition again and again.
 //!
 //! It shows whether a partition can be read while acks=all writes to it are stalled. Each partition
-//! is asked for on its own (assigned from offset 0, and given back once the record is there), so
+//! is asked for on its own (assigned from its first offset, and given back once the record is there), so
 //! that one that does not answer delays no other. It begins with a partition when a producer of this
-//! process has had a record acked there: from then on offset 0 lies below the high watermark.
+//! process has had a record acked there: from then on offset 0 lies below the high watermark. Where the
+//! first record was deleted since, librdkafka begins at the new first one (`auto.offset.reset`).
 
 use std::time::Duration;
 
@@ -75,8 +76,18 @@ impl LoadClient for ReaderSetup {
                 .map_err(|source| LoadError::Client { client: name.clone(), source })?;
         let stream = topic.stream(&name, history::Client::ReadProbe)?;
         let turns = vec![Turn::Next(RunTime(0)); topic.partitions as usize];
+        let first = vec![0; turns.len()];
         let (interval, topic) = (self.interval, topic.name.clone());
-        Ok(Box::new(FirstRecordReader { name, topic, interval, env, consumer, stream, turns }))
+        Ok(Box::new(FirstRecordReader {
+            name,
+            topic,
+            interval,
+            env,
+            consumer,
+            stream,
+            turns,
+            first,
+        }))
     }
 }
 
@@ -97,6 +108,8 @@ struct FirstRecordReader {
     consumer: BaseConsumer,
     stream: StreamWriter,
     turns: Vec<Turn>,
+    /// The first offset of each partition, as far as it is known.
+    first: Vec<i64>,
 }
 
 /// One small batch from each fetch, and no waiting for more: only the first record is wanted.
@@ -152,6 +165,7 @@ impl FirstRecordReader {
                 // Each is begun with when a record of it is acked: the brokers know it then.
                 ToClient::Partitions { count } => {
                     self.turns.resize(count as usize, Turn::Next(RunTime(0)));
+                    self.first.resize(count as usize, 0);
                 }
                 ToClient::EndWarmUp
                 | ToClient::Rate { .. }
@@ -184,15 +198,15 @@ impl FirstRecordReader {
 
     fn got(&mut self, partition: i32, offset: i64) -> Result<(), LoadError> {
         let got = self.env.clock.now();
-        let Some(turn) = self.turns.get_mut(partition as usize) else {
+        // Behind the first record a fetch may bring others along: nobody asks then, as librdkafka drops what
+        // was fetched for an assignment that has ended.
+        let at = partition as usize;
+        let Some(&Turn::Asked(asked)) = self.turns.get(at) else {
             return Ok(());
         };
-        // Anything else is what a fetch brought along behind the first record.
-        let (Turn::Asked(asked), 0) = (*turn, offset) else {
-            return Ok(());
-        };
-        *turn = Turn::Next(asked.plus(self.interval).max(got));
+        self.turns[at] = Turn::Next(asked.plus(self.interval).max(got));
         let first = self.first_of(partition)?;
+        self.first[at] = offset;
         let unassigned = self.consumer.incremental_unassign(&first);
         unassigned.map_err(|error| self.refused("unassign", error))?;
         self.env.live.read(partition, asked);
@@ -203,7 +217,8 @@ impl FirstRecordReader {
 
     fn first_of(&self, partition: i32) -> Result<TopicPartitionList, LoadError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, partition, Offset::Offset(0))
+        let first = Offset::Offset(self.first[partition as usize]);
+        list.add_partition_offset(&self.topic, partition, first)
             .map_err(|error| self.refused("assign", error))?;
         Ok(list)
     }

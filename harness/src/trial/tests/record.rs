@@ -92,7 +92,10 @@ fn clients(trial: &Trial) {
     for partition in 0..count {
         let end_offset = (sent.saturating_sub(partition)).div_ceil(count) as i64;
         let (partition, reached, at) = (partition as i32, end_offset, at(3.0));
-        drain.push(&Entry::Drained { partition, end_offset, reached, at }).expect("an end");
+        let start_offset = 0;
+        drain
+            .push(&Entry::Drained { partition, start_offset, end_offset, reached, at })
+            .expect("an end");
     }
     sends.finish().expect("an end");
     drain.finish().expect("an end");

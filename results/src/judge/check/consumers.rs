@@ -4,9 +4,9 @@ use super::NeededPart;
 use super::finding::{Anomaly, Finding, Weight};
 use super::groups::GroupPartition;
 use super::index::LogIndex;
-use super::survey::{AcceptedCommit, GroupAssignment, LogFacts, PollStep};
+use super::survey::{AcceptedCommit, GroupAssignment, LogFacts, PartitionFacts, PollStep};
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, Committed};
+use crate::record::history::{Client, Committed, Partition};
 
 const NO_GROUP: &str = "no consumer group";
 
@@ -22,6 +22,21 @@ fn reader<'i>(index: &'i LogIndex<'_>, step: &PollStep) -> (&'i str, String) {
     (&header.topic, name)
 }
 
+/// Whether acked records from offset `from` up to and without `to`, which a policy took since, may have been
+/// there still at `at`: nothing tells that they were deleted before.
+fn deleted_later(
+    facts: &PartitionFacts,
+    finding: &Finding<'_>,
+    (topic, partition): (&str, Partition),
+    (from, to): (i64, i64),
+    at: RunTime,
+) -> bool {
+    let gone = facts.before_start();
+    let start = to.min(facts.log.start());
+    gone.count_between(from, to) > 0
+        && finding.deleted(topic, partition, start).is_none_or(|by| by.at > at)
+}
+
 /// `poll-skip`: see the table in [`check`](super).
 pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     finding.examined(index.survey.polls.by_groups);
@@ -32,8 +47,11 @@ pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
         };
         let PollStep { partition, before, offset, at, .. } = *step;
         let passed = facts.log.records_between(before.saturating_add(1), offset);
-        if passed > 0 {
-            finding.found(Weight::Violation, || Anomaly {
+        let next = before.saturating_add(1);
+        if passed > 0 || deleted_later(facts, finding, (topic, partition), (next, offset), at) {
+            let weight = if passed > 0 { Weight::Violation } else { Weight::Doubtful };
+            let passed = passed + facts.before_start().count_between(next, offset);
+            finding.found(weight, || Anomaly {
                 topic,
                 partition,
                 offset: Some(offset),

@@ -3,9 +3,11 @@
 //! Invariant: *valid* needs something examined (or a reason why there was nothing), no violation
 //! and no doubt; or that the check has no meaning under these settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::judge::span::FaultSpan;
+use super::CheckContext;
+use crate::judge::durability::{LossCause, LostAck};
+use crate::judge::policy::StartMove;
 use crate::judge::verdict::{Check, Verdict, Witness};
 use crate::record::clock::RunTime;
 
@@ -36,9 +38,7 @@ pub(super) struct Anomaly<'a> {
 
 /// Collects what one checker finds.
 pub(super) struct Finding<'c> {
-    faults: &'c [FaultSpan],
-    /// Names of the anomalies that the plan allows.
-    allowed: &'c BTreeSet<String>,
+    context: &'c CheckContext<'c>,
     counts: [u64; 4],
     examined: u64,
     doubts: Vec<String>,
@@ -47,14 +47,15 @@ pub(super) struct Finding<'c> {
     not_applicable: Option<String>,
     /// Of anomalies that follow from one of another check: how many, by that check's name.
     explained: BTreeMap<&'static str, u64>,
+    /// Of lost records: how many, by what let the cluster lose them.
+    causes: BTreeMap<LossCause, u64>,
     witnesses: Vec<(Weight, Witness)>,
 }
 
 impl<'c> Finding<'c> {
-    pub(super) fn new(faults: &'c [FaultSpan], allowed: &'c BTreeSet<String>) -> Self {
+    pub(super) fn new(context: &'c CheckContext<'c>) -> Self {
         Self {
-            faults,
-            allowed,
+            context,
             counts: [0; 4],
             examined: 0,
             doubts: Vec::new(),
@@ -62,13 +63,14 @@ impl<'c> Finding<'c> {
             none_due: false,
             not_applicable: None,
             explained: BTreeMap::new(),
+            causes: BTreeMap::new(),
             witnesses: Vec::new(),
         }
     }
 
     /// What a violation means that the plan may allow by the name of `anomaly`.
     pub(super) fn unless_allowed(&self, anomaly: &str) -> Weight {
-        if self.allowed.contains(anomaly) { Weight::Allowed } else { Weight::Violation }
+        if self.context.allowed.contains(anomaly) { Weight::Allowed } else { Weight::Violation }
     }
 
     /// `n` more things were looked at.
@@ -98,6 +100,20 @@ impl<'c> Finding<'c> {
         *self.explained.entry(by).or_default() += 1;
     }
 
+    /// An acked record is lost: counts what let the cluster lose it, and says what is known of it.
+    pub(super) fn lost(&mut self, ack: LostAck<'_>) -> Option<String> {
+        let durability = self.context.durability?;
+        if let Some(cause) = durability.cause(ack) {
+            *self.causes.entry(cause).or_default() += 1;
+        }
+        Some(durability.describe(ack))
+    }
+
+    /// Who deleted everything of a partition before offset `start`; `None` when nothing tells that.
+    pub(super) fn deleted(&self, topic: &str, partition: i32, start: i64) -> Option<&'c StartMove> {
+        self.context.policies.deleted(topic, partition, start)
+    }
+
     /// Something to be said beside the verdict.
     pub(super) fn note(&mut self, what: String) {
         self.notes.push(what);
@@ -111,7 +127,7 @@ impl<'c> Finding<'c> {
             return;
         }
         let Anomaly { topic, partition, offset, at, what } = anomaly();
-        let active = |at| self.faults.iter().rfind(|fault| fault.in_force(at));
+        let active = |at| self.context.faults.iter().rfind(|fault| fault.in_force(at));
         let witness = Witness {
             topic: topic.to_owned(),
             partition,
@@ -132,6 +148,9 @@ impl<'c> Finding<'c> {
             if count > 0 {
                 self.notes.push(format!("{count} counted, not judged: {why}"));
             }
+        }
+        for (cause, count) in &self.causes {
+            self.notes.push(format!("{count} lost because of this: {cause}"));
         }
         for (by, count) in &self.explained {
             self.notes.push(format!("{count} explained by \"{by}\", not counted again"));

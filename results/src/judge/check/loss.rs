@@ -4,7 +4,9 @@ use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
 use super::survey::{RecordIdentity, WriterFacts};
 use super::witness::{name, observed};
+use crate::judge::durability::LostAck;
 use crate::record::history::Send;
+use crate::terminal::counted;
 
 /// Where an acked record is.
 enum Fate {
@@ -18,6 +20,8 @@ enum Fate {
     BeyondEnd,
     /// Not known: the drain did not come as far, or had begun before the ack.
     NotRead,
+    /// Nowhere, as a policy may have it.
+    Deleted,
 }
 
 /// What a check finds wrong with an ack.
@@ -36,6 +40,8 @@ fn fate(log: &PartitionLog<'_>, writer: &WriterFacts, send: &Send, offset: i64) 
         Fate::AsAcked
     } else if let Some(&at) = copies.first() {
         Fate::Elsewhere(at)
+    } else if whole.absence(offset, send.key).is_some() {
+        Fate::Deleted
     } else if whole.drained.is_some_and(|drained| offset >= drained.end_offset) {
         if whole.came_late(send.done) { Fate::NotRead } else { Fate::BeyondEnd }
     } else if offset < whole.covered() {
@@ -53,7 +59,7 @@ pub(super) fn broken_acks(log: &PartitionLog<'_>) -> Vec<(i64, RecordIdentity, &
             Fate::Absent => "lost",
             Fate::BeyondEnd => "lost-tail",
             Fate::Elsewhere(_) => "offset-mismatch",
-            Fate::AsAcked | Fate::NotRead => return None,
+            Fate::AsAcked | Fate::NotRead | Fate::Deleted => return None,
         };
         Some((offset, writer.identity(send), by))
     });
@@ -85,27 +91,59 @@ fn each_ack(
         finding.examined(log.facts.kept_or_not());
         for (writer, send, offset) in log.acked().filter(|(writer, ..)| writer.of_load) {
             let fate = fate(log, writer, send, offset);
-            if matches!(fate, Fate::NotRead | Fate::AsAcked) {
+            if matches!(fate, Fate::NotRead | Fate::AsAcked | Fate::Deleted) {
                 continue;
             }
             let record = name(writer.identity(send));
             match judge(log, &record, offset, fate) {
                 Wrong::Nothing => {}
                 Wrong::ExplainedBy(check) => finding.explained(check),
-                Wrong::This(what) => finding.found(weight(writer), || Anomaly {
-                    topic: log.topic,
-                    partition: log.partition,
-                    offset: Some(offset),
-                    at: Some(send.done),
-                    what,
-                }),
+                Wrong::This(what) => {
+                    let (topic, partition, acked) = (log.topic, log.partition, send.done);
+                    let acks_all = writer.acks_all;
+                    let known = finding.lost(LostAck { topic, partition, offset, acked, acks_all });
+                    finding.found(weight(writer), || Anomaly {
+                        topic,
+                        partition,
+                        offset: Some(offset),
+                        at: Some(acked),
+                        what: known.map_or(what.clone(), |known| format!("{what}; {known}")),
+                    });
+                }
             }
         }
     }
 }
 
+/// What policies took: counted and shown where it is known, else nothing can be told of it.
+fn deleted_by_policy(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    let mut superseded = 0;
+    for log in index.partitions.values() {
+        superseded += log.facts.superseded();
+        let (count, start) = (log.facts.before_start().count(), log.facts.log.start());
+        if count == 0 {
+            continue;
+        }
+        let place = format!("{}-{}", log.topic, log.partition);
+        let acked = counted(count, "acked record");
+        match finding.deleted(log.topic, log.partition, start) {
+            Some(by) => finding.note(format!("{acked} of {place} deleted by policy: {by}")),
+            None => finding.doubt(&format!(
+                "{place} begins at offset {start}, behind {acked}, and no broker's log tells who deleted them"
+            )),
+        }
+    }
+    if superseded > 0 {
+        let acked = counted(superseded, "acked record");
+        finding.note(format!(
+            "{acked} deleted by policy: cleanup.policy=compact keeps the newest record of each key"
+        ));
+    }
+}
+
 /// `lost`: see the table in [`check`](super).
 pub(super) fn lost(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
+    deleted_by_policy(index, finding);
     each_ack(index, finding, |log, record, offset, fate| {
         let Fate::Absent = fate else { return Wrong::Nothing };
         let read = &log.facts.log.offsets;

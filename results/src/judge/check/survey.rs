@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::NeededPart;
+use crate::judge::policy::Policies;
 use crate::record::history::{
     Client, Ending, Entry, HistoryError, LoadRole, Partition, Poll, Source, StreamHeader, StreamRef,
 };
@@ -105,8 +106,11 @@ pub(super) struct GroupFacts {
 
 impl Survey {
     /// Reads the judged streams of `source`, each once.
-    pub(super) fn of(source: &dyn Source) -> Result<Self, HistoryError> {
+    pub(super) fn of(source: &dyn Source, policies: &Policies) -> Result<Self, HistoryError> {
         let mut survey = Self::headers(source.streams());
+        for (_, topic) in survey.topics.iter_mut().filter(|(name, _)| policies.compacts(name)) {
+            topic.partitions.values_mut().for_each(|partition| partition.log.compacts());
+        }
         let all: Vec<usize> = (0..survey.streams.len()).collect();
         let of_kind = |survey: &Self, wanted: fn(&Client) -> bool| {
             let wanted = |at: &usize| wanted(&survey.streams[*at].header.client);
@@ -233,9 +237,9 @@ impl Survey {
                 let PartitionFacts { log, segments, .. } = partitions.entry(partition).or_default();
                 log.add(segments, partition, poll);
             }
-            &Entry::Drained { partition, end_offset, reached, at } => {
+            &Entry::Drained { partition, start_offset, end_offset, reached, at } => {
                 let log = &mut partitions.entry(partition).or_default().log;
-                log.drained = Some(Drained { end_offset, reached, at });
+                log.drained = Some(Drained { start_offset, end_offset, reached, at });
             }
             Entry::Assigned { partition, .. } | Entry::Revoked { partition, .. } => {
                 last.remove(partition);

@@ -92,4 +92,10 @@ pub enum LogMark {
     ZookeeperLeading,
     /// A broker has a session with ZooKeeper.
     SessionEstablished,
+    /// A broker moves the start of a log: what lies before is deleted.
+    LogStartMoved,
+    /// A broker deletes a segment of a log for retention.
+    SegmentDeleted,
+    /// A broker cuts the end of a log off, to follow a leader.
+    LogTruncated,
 }

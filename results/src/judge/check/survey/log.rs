@@ -22,9 +22,19 @@ pub(in super::super) fn identity(id: &RecordId) -> RecordIdentity {
 /// The end of a partition's drain.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Drained {
+    pub(in super::super) start_offset: i64,
     pub(in super::super) end_offset: i64,
     pub(in super::super) reached: i64,
     pub(super) at: RunTime,
+}
+
+/// Why a record may lawfully be absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Absence {
+    /// The log begins behind it.
+    BeforeStart,
+    /// Its key has a newer record, and the topic is compacted.
+    Superseded,
 }
 
 /// What the drain read of one partition.
@@ -43,6 +53,8 @@ pub(in super::super) struct LogFacts {
     pub(super) contents: Contents,
     /// The lowest offset, and when it was read.
     first: Option<(i64, RunTime)>,
+    /// With compaction: where the newest record of each key is.
+    newest: Option<HashMap<u32, i64>>,
     /// Records that name this partition, by offset.
     runs: Vec<LogRun>,
     /// Places in `runs`, by writer and sequence.
@@ -98,6 +110,11 @@ impl LogRun {
 }
 
 impl LogFacts {
+    /// The topic keeps only the newest record of each key.
+    pub(super) fn compacts(&mut self) {
+        self.newest = Some(HashMap::new());
+    }
+
     /// Adds what the drain read next.
     pub(super) fn add(&mut self, segments: &Segments, partition: Partition, poll: &Poll) {
         if !self.offsets.insert(poll.offset) {
@@ -117,6 +134,10 @@ impl LogFacts {
             }
             Observed::Record(_) | Observed::OtherRun { .. } => return,
         };
+        if let Some(newest) = &mut self.newest {
+            let at = newest.entry(id.key).or_insert(poll.offset);
+            *at = poll.offset.max(*at);
+        }
         match self.runs.last_mut() {
             Some(run) if run.goes_on(id, poll.offset) => run.records += 1,
             _ => self.runs.push(LogRun {
@@ -145,6 +166,20 @@ impl LogFacts {
 
     fn by_id(&self) -> impl DoubleEndedIterator<Item = &LogRun> {
         self.by_id.iter().map(|&at| &self.runs[at as usize])
+    }
+
+    /// First offset of the log, as far as it is known; what lies before was deleted.
+    pub(in super::super) fn start(&self) -> i64 {
+        self.drained.map_or(0, |drained| drained.start_offset)
+    }
+
+    /// What policy is to be asked why a record that was acked at `offset` is in L nowhere, if one may be.
+    pub(in super::super) fn absence(&self, offset: i64, key: u32) -> Option<Absence> {
+        if offset < self.start() {
+            return Some(Absence::BeforeStart);
+        }
+        let newer = self.newest.as_ref()?.get(&key)?;
+        (*newer > offset && !self.offsets.contains(offset)).then_some(Absence::Superseded)
     }
 
     /// Below this offset, what L does not hold is not in the log.

@@ -2,7 +2,7 @@
 
 use super::content::{Contents, SEGMENT, Segments};
 use super::intervals::Intervals;
-use super::log::{LogFacts, RecordIdentity};
+use super::log::{Absence, LogFacts, RecordIdentity};
 use crate::record::clock::RunTime;
 use crate::record::history::{Observed, RecordId, Send, SendOutcome};
 
@@ -46,6 +46,10 @@ pub(in super::super) struct SentFacts {
     pub(super) unread: Contents,
     /// Acks of the load of which the log shows whether they were kept.
     pub(super) kept_or_not: u64,
+    /// Where acks of the load lie before the start of the log.
+    pub(super) before_start: Intervals,
+    /// Acks of the load whose records gave way to newer ones of their keys.
+    pub(super) superseded: u64,
     /// Sends that failed for certain.
     pub(super) failed: u64,
     /// Sends with acks=all that have an offset.
@@ -120,12 +124,18 @@ impl SentFacts {
     ) {
         let late = log.came_late(send.done);
         let beyond_end = log.drained.is_some_and(|drained| offset >= drained.end_offset);
-        let read = if beyond_end { !late } else { offset < log.covered() }
-            || log.corrupt.contains(offset)
-            || !log.copies(writer.identity(send)).is_empty();
+        let there = log.corrupt.contains(offset) || !log.copies(writer.identity(send)).is_empty();
+        let absence = if there { None } else { log.absence(offset, send.key) };
+        let passed = if beyond_end { !late } else { offset < log.covered() };
+        let read = absence.is_none() && (passed || there);
         let contents = if read { &mut self.placed } else { &mut self.unread };
         contents.add(segments, offset, &writer.observed(send));
         if writer.of_load {
+            match absence {
+                Some(Absence::BeforeStart) => drop(self.before_start.insert(offset)),
+                Some(Absence::Superseded) => self.superseded += 1,
+                None => {}
+            }
             self.kept_or_not += u64::from(read);
             if late {
                 self.suspect.insert(offset);

@@ -5,6 +5,7 @@
 //! acked where it is, or placed by L alone; it is there once, in its producer's order and that of
 //! real time; every read of it gave the same. More offsets than need be do no harm.
 
+use super::intervals::Intervals;
 use super::read::ReadRun;
 use super::{GroupFacts, PartitionFacts};
 use crate::record::clock::RunTime;
@@ -58,6 +59,16 @@ impl PartitionFacts {
     /// How many acks of the load the log shows to be kept, or not.
     pub(in super::super) fn kept_or_not(&self) -> u64 {
         self.sent.kept_or_not
+    }
+
+    /// Where acks of the load lie before the start of the log.
+    pub(in super::super) fn before_start(&self) -> &Intervals {
+        &self.sent.before_start
+    }
+
+    /// How many acks of the load gave way to newer records of their keys.
+    pub(in super::super) fn superseded(&self) -> u64 {
+        self.sent.superseded
     }
 
     /// How many sends failed for certain.

@@ -77,7 +77,8 @@ impl Decoder<'_> {
             DRAINED => {
                 let end_offset = self.offset(partition)?;
                 let reached = end_offset.wrapping_add(unzigzag(self.get(Column::Other)?));
-                Entry::Drained { partition, end_offset, reached, at }
+                let start_offset = unzigzag(self.get(Column::Other)?);
+                Entry::Drained { partition, start_offset, end_offset, reached, at }
             }
             BATCHES => {
                 let first = self.offset(partition)?;

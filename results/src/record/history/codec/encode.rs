@@ -69,10 +69,11 @@ impl Encoder {
                 self.begin(if answered { READ } else { READ_UNANSWERED }, partition, done);
                 self.put(Column::Delay, zigzag(done.0.wrapping_sub(asked.0) as i64));
             }
-            Entry::Drained { partition, end_offset, reached, at } => {
+            Entry::Drained { partition, start_offset, end_offset, reached, at } => {
                 self.begin(DRAINED, partition, at);
                 self.offset(partition, end_offset);
                 self.put(Column::Other, zigzag(reached.wrapping_sub(end_offset)));
+                self.put(Column::Other, zigzag(start_offset));
             }
             Entry::Batches { partition, first, end, epoch, at } => {
                 self.begin(BATCHES, partition, at);

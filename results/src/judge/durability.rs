@@ -1,0 +1,311 @@
+//! Lawful loss: why a cluster with these settings may lose a record although it acked it.
+//!
+//! A cause is evidence (the ISR at the ack, an election, a loss of power, a log that was cut), never a guess:
+//! without it, nothing that was seen explains the loss.
+
+use std::fmt;
+
+use crate::judge::policy::log_of;
+use crate::judge::span::FaultSpan;
+use crate::judge::timeline::{PartitionAt, Timeline};
+use crate::record::clock::RunTime;
+use crate::record::environment::{Environment, Settings};
+use crate::record::event::{BrokerId, EventKind, LogMark, Process, Risk, Role};
+use crate::record::history::Partition;
+
+/// What lets a cluster lose an acked record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LossCause {
+    /// The producer did not wait for the in-sync replicas.
+    Acks,
+    /// A broker that was not in sync was elected.
+    UncleanElection,
+    /// The only in-sync replica lost what it had not flushed (KIP-966).
+    LastInSyncPower,
+    /// All in-sync replicas lost what they had not flushed.
+    EveryPower,
+}
+
+impl fmt::Display for LossCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acks => "acks other than all",
+            Self::UncleanElection => "unclean leader election",
+            Self::LastInSyncPower => "the last in-sync replica lost its power",
+            Self::EveryPower => "every in-sync replica lost its power",
+        })
+    }
+}
+
+/// What is known of the copies that acks rested on.
+#[derive(Debug, Clone, Copy)]
+pub struct Durability<'a> {
+    timeline: &'a Timeline<'a>,
+    settings: &'a Settings,
+}
+
+/// An acked record that is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LostAck<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: Partition,
+    /// Offset of its ack.
+    pub(crate) offset: i64,
+    /// When it was acked.
+    pub(crate) acked: RunTime,
+    /// Whether the producer waited for the in-sync replicas.
+    pub(crate) acks_all: bool,
+}
+
+impl<'a> Durability<'a> {
+    /// As a trial's settings and events tell it.
+    pub fn new(environment: &'a Environment, timeline: &'a Timeline<'a>) -> Self {
+        Self { timeline, settings: &environment.settings }
+    }
+
+    /// What let the cluster lose a record; `None` when nothing that was seen did.
+    pub(crate) fn cause(&self, lost: LostAck<'_>) -> Option<LossCause> {
+        if !lost.acks_all {
+            return Some(LossCause::Acks);
+        }
+        if self.unclean_election(lost).is_some() {
+            return Some(LossCause::UncleanElection);
+        }
+        let in_sync = |at| self.timeline.state_at(lost.topic, lost.partition, at);
+        let struck = |broker: &BrokerId| self.power_losses(lost).any(|(_, of)| of == *broker);
+        // The ISR may have shrunk since the ack, down to whoever was struck.
+        let states = self.power_losses(lost).map(|(fault, _)| fault.injecting).chain([lost.acked]);
+        let mut states = states.filter_map(in_sync).filter(|state| !state.isr.is_empty());
+        let state = states.find(|state| state.isr.iter().all(struck))?;
+        let alone = state.isr.len() == 1;
+        Some(if alone { LossCause::LastInSyncPower } else { LossCause::EveryPower })
+    }
+
+    /// What the record's copies were, and what became of them, in words.
+    pub(crate) fn describe(&self, lost: LostAck<'_>) -> String {
+        let LostAck { topic, partition, acked, .. } = lost;
+        let mut told = vec![match self.timeline.state_at(topic, partition, acked) {
+            Some(state) => format!("in sync at the ack: {}", brokers(state.isr)),
+            None => "the ISR at the ack was not seen".to_owned(),
+        }];
+        match self.cause(lost) {
+            Some(LossCause::Acks) => told.push("the producer waited for less (acks)".to_owned()),
+            Some(LossCause::UncleanElection) => told.extend(self.unclean_election(lost).map(|it| {
+                let at = it.at.as_secs_f64();
+                let setting = setting(self.settings.unclean_leader_election);
+                format!(
+                    "broker {} was elected at {at:.1} s, out of sync (unclean.leader.election.enable={setting})",
+                    it.leader
+                )
+            })),
+            Some(LossCause::LastInSyncPower | LossCause::EveryPower) => {
+                let least = setting(self.settings.min_insync_replicas);
+                let (mut at, mut struck): (Vec<_>, Vec<_>) = self
+                    .power_losses(lost)
+                    .map(|(fault, broker)| (format!("{:.1}", fault.injecting.as_secs_f64()), broker))
+                    .unzip();
+                at.dedup();
+                struck.dedup();
+                told.push(format!(
+                    "what {} had not flushed was lost at {} s (min.insync.replicas={least})",
+                    brokers(&struck),
+                    at.join(", ")
+                ));
+            }
+            None => told.push("nothing that was seen explains it".to_owned()),
+        }
+        told.extend(self.cut(lost).map(|(broker, to, at)| {
+            format!("broker {broker} cut its log back to offset {to} at {:.1} s", at.as_secs_f64())
+        }));
+        told.join("; ")
+    }
+
+    /// The first election after the ack of a broker that was not in the ISR before.
+    fn unclean_election(&self, lost: LostAck<'_>) -> Option<PartitionAt<'a>> {
+        let states = self.timeline.states(lost.topic, lost.partition);
+        let pairs = states.iter().zip(states.iter().skip(1));
+        let mut unclean = pairs.filter(|(before, after)| {
+            after.at >= lost.acked
+                && after.leader >= 0
+                && after.leader != before.leader
+                && !before.isr.is_empty()
+                && !before.isr.contains(&after.leader)
+        });
+        unclean.next().map(|(_, after)| *after)
+    }
+
+    /// Faults since the ack that took what brokers had not flushed, and those brokers.
+    fn power_losses(&self, lost: LostAck<'_>) -> impl Iterator<Item = (&'a FaultSpan, BrokerId)> {
+        let faults = self.timeline.faults.iter();
+        let faults = faults.filter(move |fault| {
+            fault.effect.risk == Risk::Data && fault.injected.is_none_or(|at| at >= lost.acked)
+        });
+        faults.flat_map(|fault| {
+            let broker = |victim: &&Process| victim.role == Role::Broker;
+            fault.victims.iter().filter(broker).map(move |victim| (fault, victim.id))
+        })
+    }
+
+    /// The first broker that cut the record off its log, since the ack: which, to where, and when.
+    fn cut(&self, lost: LostAck<'_>) -> Option<(BrokerId, i64, RunTime)> {
+        let log = (lost.topic.to_owned(), lost.partition);
+        self.timeline.from(lost.acked).find_map(|event| match &event.kind {
+            EventKind::LogMark { process, mark: LogMark::LogTruncated, line, .. }
+                if log_of(line).as_ref() == Some(&log) =>
+            {
+                let (_, to) = line.split_once("Truncating to offset ")?;
+                let to = to.split_whitespace().next()?.parse().ok()?;
+                (to <= lost.offset).then_some((process.id, to, event.at))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn brokers(ids: &[BrokerId]) -> String {
+    let ids: Vec<_> = ids.iter().map(BrokerId::to_string).collect();
+    match ids.split_last() {
+        None => "no broker".to_owned(),
+        Some((only, [])) => format!("broker {only}"),
+        Some((last, others)) => format!("brokers {} and {last}", others.join(", ")),
+    }
+}
+
+fn setting(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::event::{Detection, Effect, Event, MetadataPlane, Takes};
+
+    fn at(s: f64) -> RunTime {
+        RunTime((s * 1e9) as u64)
+    }
+
+    fn state(s: f64, leader: BrokerId, isr: &[BrokerId]) -> Event {
+        let plane = MetadataPlane::default();
+        let (topic, partition, leader_epoch, mtime_ms) = ("t".to_owned(), 0, 1, 0);
+        let isr = isr.to_vec();
+        let kind = EventKind::PartitionState {
+            plane,
+            topic,
+            partition,
+            leader,
+            leader_epoch,
+            isr,
+            mtime_ms,
+        };
+        Event { at: at(s), kind }
+    }
+
+    fn fault(s: f64, risk: Risk, struck: &[BrokerId]) -> Event {
+        let process = |id: &BrokerId| Process { node: "n".into(), role: Role::Broker, id: *id };
+        let kind = EventKind::FaultInjecting {
+            fault_id: format!("at-{s}"),
+            fault: "power-loss".to_owned(),
+            target: "brokers".to_owned(),
+            victims: struck.iter().map(process).collect(),
+            effect: Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk },
+        };
+        Event { at: at(s), kind }
+    }
+
+    fn lost(acks_all: bool) -> LostAck<'static> {
+        LostAck { topic: "t", partition: 0, offset: 7, acked: at(10.0), acks_all }
+    }
+
+    fn judged(events: &[Event], acks_all: bool) -> (Option<LossCause>, String) {
+        let (timeline, environment) = (Timeline::new(events), Environment::default());
+        let durability = Durability::new(&environment, &timeline);
+        (durability.cause(lost(acks_all)), durability.describe(lost(acks_all)))
+    }
+
+    #[test]
+    fn each_cause_is_told_from_what_was_seen() {
+        let whole = state(1.0, 1, &[1, 2, 3]);
+        let alone = state(5.0, 1, &[1]);
+        for (events, acks_all, cause, words) in [
+            (vec![whole.clone()], false, Some(LossCause::Acks), "brokers 1, 2 and 3"),
+            (vec![whole.clone()], true, None, "nothing that was seen explains it"),
+            (vec![], true, None, "the ISR at the ack was not seen"),
+            (
+                vec![alone.clone(), state(20.0, -1, &[1]), state(30.0, 2, &[2])],
+                true,
+                Some(LossCause::UncleanElection),
+                "in sync at the ack: broker 1; broker 2 was elected at 30.0 s, out of sync",
+            ),
+            (
+                vec![alone.clone(), fault(12.0, Risk::Data, &[1])],
+                true,
+                Some(LossCause::LastInSyncPower),
+                "what broker 1 had not flushed was lost at 12.0 s",
+            ),
+            (
+                vec![whole.clone(), state(11.0, 1, &[1]), fault(12.0, Risk::Data, &[1])],
+                true,
+                Some(LossCause::LastInSyncPower),
+                "in sync at the ack: brokers 1, 2 and 3; what broker 1 had not",
+            ),
+            (
+                vec![whole.clone(), fault(12.0, Risk::Data, &[1, 2, 3])],
+                true,
+                Some(LossCause::EveryPower),
+                "what brokers 1, 2 and 3 had not flushed was lost at 12.0 s",
+            ),
+            // One after the other, before any was back in sync.
+            (
+                vec![
+                    state(5.0, 1, &[1, 2]),
+                    fault(12.0, Risk::Data, &[1]),
+                    fault(13.0, Risk::Data, &[2]),
+                ],
+                true,
+                Some(LossCause::EveryPower),
+                "what brokers 1 and 2 had not flushed was lost at 12.0, 13.0 s",
+            ),
+        ] {
+            let (found, told) = judged(&events, acks_all);
+            assert_eq!(found, cause, "{told}");
+            assert!(told.contains(words), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_have_taken_the_record_is_no_cause() {
+        let whole = state(1.0, 1, &[1, 2, 3]);
+        for events in [
+            // A copy was left, or the broker lost nothing.
+            vec![whole.clone(), fault(12.0, Risk::Data, &[1])],
+            vec![whole.clone(), fault(12.0, Risk::Data, &[1, 2])],
+            vec![state(1.0, 1, &[1]), fault(12.0, Risk::Process, &[1])],
+            // Before the ack.
+            vec![state(1.0, 2, &[2]), state(2.0, 1, &[1])],
+            // Another leader out of the ISR.
+            vec![whole.clone(), state(12.0, -1, &[2, 3]), state(13.0, 2, &[2, 3])],
+            // The ISR of two grew since.
+            vec![state(1.0, 1, &[1]), state(11.0, 1, &[1, 2]), fault(12.0, Risk::Process, &[1])],
+        ] {
+            assert_eq!(judged(&events, true).0, None, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_cut_is_told() {
+        let process = Process { node: "n".into(), role: Role::Broker, id: 3 };
+        let line = |to: i64| {
+            format!("INFO [UnifiedLog partition=t-0, dir=/d] Truncating to offset {to} (k)")
+        };
+        let mark = |to| EventKind::LogMark {
+            process: process.clone(),
+            mark: LogMark::LogTruncated,
+            wall_ms: 0,
+            line: line(to),
+        };
+        let events = [Event { at: at(9.0), kind: mark(1) }, Event { at: at(12.0), kind: mark(8) }];
+        assert!(!judged(&events, true).1.contains("cut"), "before the ack, and behind the record");
+        let (_, told) = judged(&[Event { at: at(12.0), kind: mark(7) }], true);
+        assert!(told.ends_with("broker 3 cut its log back to offset 7 at 12.0 s"), "{told}");
+    }
+}
