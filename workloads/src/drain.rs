@@ -54,6 +54,8 @@ pub fn drain(
     let mut settings = settings::reader(bootstrap, "kbench-drain");
     // The last offsets of a log may hold no record: only this tells then that it was read to its end.
     settings.insert("enable.partition.eof".into(), "true".into());
+    // A broker answers a connection's requests in turn: none is to wait behind a fetch at the log's end.
+    settings.insert("fetch.wait.max.ms".into(), "5".into());
     let consumer: BaseConsumer = settings::config(&settings, NAME)
         .create()
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;

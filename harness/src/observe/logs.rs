@@ -38,18 +38,23 @@ pub fn marks(
     clock: RunClock,
 ) -> std::io::Result<Vec<(RunTime, EventKind)>> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
-    let marked = text.lines().filter_map(|line| {
-        let (_, mark) = MARKS.iter().find(|(text, _)| line.contains(text))?;
-        let wall_ms = time_of(line)?;
-        let kind = EventKind::LogMark {
-            process: process.clone(),
-            mark: *mark,
-            wall_ms,
-            line: line.to_owned(),
-        };
-        Some((clock.from_wall_ms(wall_ms), kind))
-    });
-    Ok(marked.collect())
+    let mut marks = Vec::new();
+    // From the end: a line whose clock was ahead of ours was written before the next one.
+    let now = clock.now();
+    let mut latest = now;
+    for line in text.lines().rev() {
+        let Some(wall_ms) = time_of(line) else { continue };
+        let said = clock.from_wall_ms(wall_ms);
+        if said <= now {
+            latest = said;
+        }
+        if let Some((_, mark)) = MARKS.iter().find(|(text, _)| line.contains(text)) {
+            let (process, mark, line) = (process.clone(), *mark, line.to_owned());
+            marks.push((latest, EventKind::LogMark { process, mark, wall_ms, line }));
+        }
+    }
+    marks.reverse();
+    Ok(marks)
 }
 
 /// The brokers' ZooKeeper session time-out as the server granted it, in milliseconds, from a
@@ -99,6 +104,19 @@ mod tests {
             line: LINE.to_owned(),
         };
         assert_eq!(marks[0].1, elected);
+    }
+
+    #[test]
+    fn a_line_that_is_ahead_of_our_clock_was_written_before_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("broker.log");
+        let ahead = LINE.replace("1970", "2970");
+        std::fs::write(&log, format!("{ahead}\n{LINE}\n{ahead}\n")).unwrap();
+        let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
+        let clock = RunClock::start();
+        let marks = marks(&log, &broker, clock).unwrap();
+        let times: Vec<RunTime> = marks.iter().map(|(at, _)| *at).collect();
+        assert!(times[0] == times[1] && times[2] > times[1] && times[2] <= clock.now(), "{times:?}");
     }
 
     #[test]

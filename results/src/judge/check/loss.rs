@@ -117,7 +117,7 @@ fn each_ack(
 
 /// What policies took: counted and shown where it is known, else nothing can be told of it.
 fn deleted_by_policy(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
-    let mut superseded = 0;
+    let (mut superseded, mut deleted, mut partitions) = (0, 0, Vec::new());
     for log in index.partitions.values() {
         superseded += log.facts.superseded();
         let (count, start) = (log.facts.before_start().count(), log.facts.log.start());
@@ -125,13 +125,23 @@ fn deleted_by_policy(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             continue;
         }
         let place = format!("{}-{}", log.topic, log.partition);
-        let acked = counted(count, "acked record");
         match finding.deleted(log.topic, log.partition, start) {
-            Some(by) => finding.note(format!("{acked} of {place} deleted by policy: {by}")),
+            Some(by) => {
+                deleted += count;
+                partitions.push(format!("{place} by {by}"));
+            }
             None => finding.doubt(&format!(
-                "{place} begins at offset {start}, behind {acked}, and no broker's log tells who deleted them"
+                "{place} begins at offset {start}, behind {}, and no broker's log tells who deleted them",
+                counted(count, "acked record")
             )),
         }
+    }
+    if let Some(first) = partitions.first() {
+        finding.note(format!(
+            "{} of {} deleted by policy: {first}",
+            counted(deleted, "acked record"),
+            counted(partitions.len() as u64, "partition")
+        ));
     }
     if superseded > 0 {
         let acked = counted(superseded, "acked record");
