@@ -63,6 +63,7 @@ fn observed() -> impl Strategy<Value = Observed> {
         4 => record,
         1 => any::<u64>().prop_map(|run| Observed::OtherRun { run }),
         1 => Just(Observed::Corrupt),
+        1 => Just(Observed::Foreign),
     ]
 }
 

@@ -1,7 +1,8 @@
 //! What a record's value looks like: a header that says who sent it and when it was due, a
 //! checksum over everything behind the checksum, and filling.
 //!
-//! A record that any bit of was changed decodes as [`Observed::Corrupt`], never as another record.
+//! A record that any bit of was changed decodes as [`Observed::Corrupt`], never as another record. One that
+//! hardly begins as ours do was not written by kbench: it is [`Observed::Foreign`].
 
 use results::record::clock::RunTime;
 use results::record::history::{Observed, RecordId};
@@ -45,10 +46,17 @@ pub fn encode(value: &mut [u8], run: u64, id: &RecordId, warm_up: bool) {
 /// What `value` says of itself, to a reader of `run`.
 pub fn decode(value: Option<&[u8]>, run: u64) -> Observed {
     match value.and_then(parse) {
+        None if is_foreign(value.unwrap_or_default()) => Observed::Foreign,
         None => Observed::Corrupt,
         Some((other, _)) if other != run => Observed::OtherRun { run: other },
         Some((_, id)) => Observed::Record(id),
     }
+}
+
+/// Whether most of the first bytes are others than ours: damage to a record of ours seldom hits just those.
+fn is_foreign(value: &[u8]) -> bool {
+    let same = value.iter().zip(MAGIC).filter(|(byte, ours)| *byte == ours).count();
+    same < MAGIC.len() / 2
 }
 
 fn parse(value: &[u8]) -> Option<(u64, RecordId)> {
@@ -115,10 +123,12 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_corrupt() {
-        assert_eq!(decode(None, 1), Observed::Corrupt);
-        assert_eq!(decode(Some(b""), 1), Observed::Corrupt);
+        assert_eq!(decode(None, 1), Observed::Foreign);
+        assert_eq!(decode(Some(b""), 1), Observed::Foreign);
+        assert_eq!(decode(Some(b"{\"user\": 7}"), 1), Observed::Foreign);
+        assert_eq!(decode(Some(&[0; 1024]), 1), Observed::Foreign);
         assert_eq!(decode(Some(&MAGIC), 1), Observed::Corrupt);
-        assert_eq!(decode(Some(&[0; 1024]), 1), Observed::Corrupt);
+        assert_eq!(decode(Some(b"KB"), 1), Observed::Corrupt);
     }
 
     #[test]

@@ -116,7 +116,10 @@ mod tests {
         let clock = RunClock::start();
         let marks = marks(&log, &broker, clock).unwrap();
         let times: Vec<RunTime> = marks.iter().map(|(at, _)| *at).collect();
-        assert!(times[0] == times[1] && times[2] > times[1] && times[2] <= clock.now(), "{times:?}");
+        assert!(
+            times[0] == times[1] && times[2] > times[1] && times[2] <= clock.now(),
+            "{times:?}"
+        );
     }
 
     #[test]

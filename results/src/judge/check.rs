@@ -13,7 +13,7 @@
 //! | `offset-mismatch` | acked record at another offset of L than that of its ack | violated with acks=all, else counted |
 //! | `divergent-read` | two reads of one offset gave different records; live reads against the drain included | violated |
 //! | `duplicate` | same producer, life and sequence at two offsets of L | violated with idempotence, else counted; counted also when the plan allows [`NEW_EPOCH`] and that is what it is |
-//! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | violated; unknown when its producer's stream is truncated, nothing when its producer was killed |
+//! | `phantom` | record in L or in a poll that nobody sent, not with this key and due time, not to this partition, or of another run | violated; unknown when it is of another run or not kbench's, or when its producer's stream is truncated; nothing when its producer was killed |
 //! | `failed-visible` | send that failed for certain, present in L | violated |
 //! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | violated with idempotence, else counted |
 //! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | violated; not applicable without acks=all |

@@ -5,6 +5,7 @@
 //! invalid. Whatever a fault of the plan does to its victims is ordered: from its injection until it
 //! is undone. What was proven meanwhile stands: a lost record is lost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::judge::recovery::{Recovery, StreamKind};
@@ -13,7 +14,8 @@ use crate::judge::timeline::Timeline;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
 use crate::record::event::{Cause, Event, EventKind, Place, Process, Role, Stage, Takes};
-use crate::record::history::Send;
+use crate::record::history::{Observed, Poll, Send};
+use crate::terminal::counted;
 
 /// Standing still begins here, in seconds, for what is not longer than ten times that.
 const STILL_S: f64 = 0.25;
@@ -52,7 +54,9 @@ impl Disturbance {
                 | Cause::Suspended
                 | Cause::OutOfMemory
                 | Cause::CpuStolen
-                | Cause::ObserverLost => true,
+                | Cause::ObserverLost
+                | Cause::SettingChanged
+                | Cause::OtherWriter => true,
             }
     }
 
@@ -71,7 +75,7 @@ impl Disturbance {
         let (from, lasted) = (self.from.as_secs_f64(), self.to.secs_since(self.from));
         let detail = self.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
         match self.cause {
-            Cause::Ended | Cause::ClockStepped | Cause::OutOfMemory => {
+            Cause::Ended | Cause::ClockStepped | Cause::OutOfMemory | Cause::SettingChanged => {
                 format!("{} {} at {from:.1} s{detail}", self.place, self.cause)
             }
             _ => format!("{} {} for {lasted:.1} s at {from:.1} s{detail}", self.place, self.cause),
@@ -85,6 +89,7 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     let stopping = stopping.map_or(RunTime(u64::MAX), |(_, begin, _)| begin);
     let mut found: Vec<Disturbance> =
         timeline.events().filter_map(|event| recorded(timeline, event)).collect();
+    found.extend(timeline.events().filter_map(setting_changed));
     let ended = timeline.events().filter(|event| event.at < stopping);
     found.extend(ended.filter_map(|event| ended_by_itself(timeline, event)));
     // The plan may take clients.
@@ -117,6 +122,22 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         from: *from,
         to: event.at,
         detail: detail.clone(),
+        clients: None,
+    })
+}
+
+/// Another setting of a topic: no fault of a plan changes one. What follows is measured under it.
+fn setting_changed(event: &Event) -> Option<Disturbance> {
+    let EventKind::TopicSettingChanged { topic, name, value } = &event.kind else {
+        return None;
+    };
+    let value = value.as_deref().unwrap_or("not set any more");
+    Some(Disturbance {
+        cause: Cause::SettingChanged,
+        place: Place::Topic(topic.clone()),
+        from: event.at,
+        to: RunTime(u64::MAX),
+        detail: Some(format!("{name}={value}")),
         clients: None,
     })
 }
@@ -228,12 +249,47 @@ impl LateSends {
     }
 }
 
+/// When records arrived at a group that somebody else than kbench had written to its topic.
+#[derive(Debug, Default)]
+pub(crate) struct OtherWriters {
+    seen: BTreeMap<String, (RunTime, RunTime, u64)>,
+}
+
+impl OtherWriters {
+    /// Adds what a member read.
+    pub(crate) fn add(&mut self, topic: &str, poll: &Poll) {
+        if !matches!(poll.record, Observed::OtherRun { .. } | Observed::Foreign) {
+            return;
+        }
+        match self.seen.get_mut(topic) {
+            Some((from, to, records)) => {
+                (*from, *to) = (poll.at.min(*from), poll.at.max(*to));
+                *records += 1;
+            }
+            None => drop(self.seen.insert(topic.to_owned(), (poll.at, poll.at, 1))),
+        }
+    }
+
+    /// What they disturbed.
+    pub(crate) fn disturbances(self) -> impl Iterator<Item = Disturbance> {
+        self.seen.into_iter().map(|(topic, (from, to, records))| Disturbance {
+            cause: Cause::OtherWriter,
+            place: Place::Topic(topic),
+            from,
+            to,
+            detail: Some(counted(records, "record")),
+            clients: None,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{self, Fixture, at, broker, three_faults};
     use crate::judge::claim::Outcome;
     use crate::record::event::ProcessEnd;
+    use crate::record::history::Entry;
     use crate::report::{Report, judge};
 
     fn ended(id: i32) -> EventKind {
@@ -316,11 +372,56 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_whose_setting_is_changed_is_measured_under_another_one_from_then_on() {
+        let changed = |seconds| {
+            let (topic, name) = ("user-events".to_owned(), "min.insync.replicas".to_owned());
+            with(
+                seconds,
+                EventKind::TopicSettingChanged { topic, name, value: Some("1".to_owned()) },
+            )
+        };
+        let (early, late) = (changed(12.0), changed(51.0));
+        assert_eq!((early.verdict, early.exit_code), (Verdict::InvalidRun, 3));
+        assert!(verdict(&late) >= Verdict::Unknown);
+        assert_eq!(outcome(&late, "leader-failover"), Outcome::Undecided);
+        let told = early.checks.iter().find(|check| check.name == "disturbance").unwrap();
+        let note = "topic user-events had a setting changed at 12.0 s (min.insync.replicas=1)";
+        assert_eq!(told.note.as_deref(), Some(note));
+    }
+
+    #[test]
+    fn somebody_else_s_records_disturb_and_are_not_charged_to_kafka() {
+        let (mut trial, mut strange) = (three_faults(1).trial(), 0);
+        fixture::change(&mut trial, |history| {
+            let polls = history.streams.iter_mut().flat_map(|stream| &mut stream.entries);
+            for entry in polls {
+                if let Entry::Poll(poll) = entry
+                    && (at(12.0)..at(12.5)).contains(&poll.at)
+                {
+                    poll.record = Observed::Foreign;
+                    strange += 1;
+                }
+            }
+        });
+        assert!(strange > 10);
+        let report = judge(&fixture::question(1), &[trial]);
+        let check = |name| report.checks.iter().find(|check| check.name == name).unwrap();
+        assert_eq!(check("disturbance").verdict, Verdict::InvalidRun);
+        assert_eq!(check("phantom").verdict, Verdict::Unknown);
+        assert_eq!(check("corrupt").verdict, Verdict::Valid);
+        let note = check("disturbance").note.as_ref().unwrap();
+        assert!(
+            note.starts_with("topic user-events got records that are not this run's"),
+            "{note}"
+        );
+    }
+
+    #[test]
     fn a_client_that_sends_late_is_seen_in_its_own_record() {
         let mut trial = three_faults(1).trial();
         fixture::change(&mut trial, |history| {
             for entry in &mut history.streams[0].entries {
-                if let crate::record::history::Entry::Send(send) = entry
+                if let Entry::Send(send) = entry
                     && (at(12.0)..at(12.5)).contains(&send.due)
                 {
                     send.sent = at(12.5);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::claim::{ResumeFold, Resumed};
-use super::disturbance::{Disturbance, LateSends};
+use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
 use super::recovery::consumed::Consumed;
@@ -22,7 +22,7 @@ pub(crate) struct Figures {
     pub(crate) service: ServiceSeen,
     /// What replaced consumers showed.
     pub(crate) resumed: Resumed,
-    /// When clients handed records over late.
+    /// When clients handed records over late, and somebody else wrote.
     pub(crate) late: Vec<Disturbance>,
     /// Producers of the main load.
     pub(crate) producers: usize,
@@ -51,6 +51,7 @@ impl Figures {
         for stream in &streams {
             add_answers(source, stream, &mut service)?;
         }
+        let mut others = OtherWriters::default();
         let mut resumed = Resumed::default();
         let restarts = restarts(timeline);
         resumed.restarted = restarts.values().sum();
@@ -64,6 +65,7 @@ impl Figures {
                 if let Entry::Poll(poll) = entry {
                     load.got(poll);
                     consumed.add(poll);
+                    others.add(&stream.header.topic, poll);
                 }
                 resumption.add(entry);
             })?;
@@ -71,6 +73,7 @@ impl Figures {
             let restarted = restarts.get(&consumer).copied().unwrap_or_default();
             resumed.merge(resumption.finish(restarted));
         }
+        late.extend(others.disturbances());
         let acks: Vec<i16> = streams.iter().filter_map(main_acks).collect();
         Ok(Self {
             load: load.finish(asked_per_s),

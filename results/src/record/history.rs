@@ -248,8 +248,10 @@ pub enum Observed {
         /// That run's number.
         run: u64,
     },
-    /// Not a kbench record, or its checksum does not match.
+    /// A record of kbench's whose checksum does not match.
     Corrupt,
+    /// Not a record of kbench's.
+    Foreign,
 }
 
 /// What a record says of itself in its header.

@@ -124,6 +124,7 @@ pub(crate) fn any_history() -> impl Strategy<Value = History> {
                 let record = match kind {
                     4 => Observed::Corrupt,
                     5 => Observed::OtherRun { run: 1 },
+                    6 => Observed::Foreign,
                     _ => Observed::Record(id),
                 };
                 Entry::Poll(Poll { partition, offset, at, record })

@@ -15,6 +15,7 @@ use results::record::event::{Event, EventKind, LogMark, Process, Role};
 use results::record::history::{Entry, History, Observed, Poll, SendOutcome};
 
 use super::good::good_history;
+use super::mutate::append;
 use super::world::{TOPIC, eventful};
 
 /// All checks of a history under a policy; they find the same when they look at every record.
@@ -218,5 +219,14 @@ fn a_member_may_pass_over_what_was_deleted_before_and_not_what_was_deleted_later
     {
         let checks = checks(&history, "delete", &[moved(deleted, 0, 20)]);
         assert_eq!(found(&checks, "poll-skip").verdict, verdict);
+    }
+}
+
+#[test]
+fn a_record_that_this_run_did_not_write_is_unknown_and_no_violation() {
+    for record in [Observed::OtherRun { run: 3 }, Observed::Foreign] {
+        let mut history = eventful();
+        append(&mut history, 0, record);
+        assert_eq!(not_valid(&checks(&history, "delete", &[])), [("phantom", Verdict::Unknown)]);
     }
 }

@@ -85,8 +85,15 @@ pub(super) fn phantom(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 fn never_sent(log: &PartitionLog<'_>, poll: &Poll) -> Option<(Weight, String)> {
     let id = match &poll.record {
         Observed::Record(id) => id,
+        // Of a log that was deleted before, or of somebody who writes now: which of them is not known.
         Observed::OtherRun { .. } => {
-            return Some((Weight::Violation, "which is not this run".to_owned()));
+            return Some((Weight::Doubtful, "which is not this run".to_owned()));
+        }
+        Observed::Foreign => {
+            return Some((
+                Weight::Doubtful,
+                "so that somebody else writes to the topic".to_owned(),
+            ));
         }
         Observed::Corrupt => return None,
     };

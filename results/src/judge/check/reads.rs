@@ -53,7 +53,7 @@ fn explanation(
     for poll in reads.iter().map(|read| &read.poll).chain([reference]) {
         let by = match &poll.record {
             Observed::Corrupt => Some("corrupt"),
-            Observed::OtherRun { .. } => Some("phantom"),
+            Observed::OtherRun { .. } | Observed::Foreign => Some("phantom"),
             Observed::Record(id) => log.broken_ack(poll.offset, identity(id)),
         };
         match (by, sound) {
@@ -82,8 +82,7 @@ pub(super) fn corrupt(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 offset: Some(poll.offset),
                 at: Some(poll.at),
                 what: format!(
-                    "{} read a record at offset {} that is not one of kbench's, or whose checksum \
-                     does not match",
+                    "{} read a record at offset {} whose checksum does not match",
                     reader(consumer),
                     poll.offset
                 ),

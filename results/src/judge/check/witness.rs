@@ -15,6 +15,7 @@ pub(super) fn observed(record: &Observed) -> String {
         Observed::Record(id) => name(identity(id)),
         Observed::OtherRun { run } => format!("a record of run {run:#x}"),
         Observed::Corrupt => "a corrupt record".to_owned(),
+        Observed::Foreign => "a record that is not kbench's".to_owned(),
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Cause {
     CpuStolen,
     /// The observer did not follow the metadata plane.
     ObserverLost,
+    /// A setting was changed.
+    SettingChanged,
+    /// Somebody else than kbench wrote records.
+    OtherWriter,
 }
 
 impl fmt::Display for Cause {
@@ -38,6 +42,8 @@ impl fmt::Display for Cause {
             Self::OutOfMemory => "ran out of memory",
             Self::CpuStolen => "lost its cores to the hypervisor",
             Self::ObserverLost => "lost sight of the cluster",
+            Self::SettingChanged => "had a setting changed",
+            Self::OtherWriter => "got records that are not this run's",
         })
     }
 }
@@ -55,6 +61,8 @@ pub enum Place {
     Client(String),
     /// The host that kbench runs on.
     Host,
+    /// A topic of the load.
+    Topic(String),
 }
 
 impl fmt::Display for Place {
@@ -64,6 +72,7 @@ impl fmt::Display for Place {
             Self::Kbench => f.write_str("kbench"),
             Self::Client(name) => f.write_str(name),
             Self::Host => f.write_str("the host"),
+            Self::Topic(name) => write!(f, "topic {name}"),
         }
     }
 }

@@ -60,6 +60,7 @@ const READ_UNANSWERED: u8 = 17;
 const ASSIGNED_NOTHING: u8 = 18;
 const COMMIT: u8 = 19;
 const COMMIT_ERROR: u8 = 20;
+const POLL_FOREIGN: u8 = 21;
 
 /// What the entries before in the block make likely.
 #[derive(Debug, Default)]

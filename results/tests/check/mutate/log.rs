@@ -180,7 +180,7 @@ pub(super) fn read_another(history: &mut History, pick: usize) -> bool {
 }
 
 /// Appends a record to the log of a partition.
-fn append(history: &mut History, partition: i32, record: Observed) {
+pub(crate) fn append(history: &mut History, partition: i32, record: Observed) {
     let drain = drain(history);
     let ended =
         |entry: &Entry| matches!(entry, Entry::Drained { partition: p, .. } if *p == partition);
@@ -222,14 +222,6 @@ pub(super) fn phantom_producer(history: &mut History, pick: usize) -> bool {
 
 pub(super) fn phantom_partition(history: &mut History, pick: usize) -> bool {
     append_changed(history, pick, |id| id.partition = 40)
-}
-
-pub(super) fn phantom_run(history: &mut History, pick: usize) -> bool {
-    let Some(poll) = pick_of(log(history), pick) else {
-        return false;
-    };
-    append(history, poll.partition, Observed::OtherRun { run: 3 });
-    true
 }
 
 /// Changes what everybody read at one place of the log.

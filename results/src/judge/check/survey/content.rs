@@ -57,6 +57,7 @@ fn fingerprint(offset: i64, record: &Observed) -> u64 {
             put(&run.to_le_bytes());
         }
         Observed::Corrupt => put(&[3]),
+        Observed::Foreign => put(&[4]),
     }
     xxh3_64(&bytes)
 }
@@ -174,6 +175,7 @@ mod tests {
         assert_eq!(whole.differences(&of(&shuffled)).count(), 0);
         let changes = [
             (600, Observed::Corrupt),
+            (600, Observed::Foreign),
             (600, Observed::OtherRun { run: 1 }),
             (600, Observed::Record(RecordId { key: 8, ..id(600) })),
             (600, Observed::Record(RecordId { producer: 2, ..id(600) })),

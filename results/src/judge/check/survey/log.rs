@@ -132,7 +132,7 @@ impl LogFacts {
                 self.corrupt.insert(poll.offset);
                 return;
             }
-            Observed::Record(_) | Observed::OtherRun { .. } => return,
+            Observed::Record(_) | Observed::OtherRun { .. } | Observed::Foreign => return,
         };
         if let Some(newest) = &mut self.newest {
             let at = newest.entry(id.key).or_insert(poll.offset);

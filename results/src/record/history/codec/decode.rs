@@ -6,7 +6,7 @@ use super::super::{
 use super::{
     ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT,
     COMMIT_ERROR, COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, Column, DRAINED, FAILED, Likely, POLL,
-    POLL_CORRUPT, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
+    POLL_CORRUPT, POLL_FOREIGN, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
 
@@ -53,7 +53,7 @@ impl Decoder<'_> {
         let at = RunTime(sum(self.get(Column::Time)?, &mut self.likely.time));
         Ok(match tag {
             ..POLL => Entry::Send(self.send(tag, partition, at)?),
-            POLL..=POLL_CORRUPT => Entry::Poll(self.poll(tag, partition, at)?),
+            POLL..=POLL_CORRUPT | POLL_FOREIGN => Entry::Poll(self.poll(tag, partition, at)?),
             ASSIGNED_COMMITTED => {
                 let committed = Committed::At(self.offset(partition)?);
                 Entry::Assigned { partition, at, committed }
@@ -110,7 +110,8 @@ impl Decoder<'_> {
         let record = match tag {
             POLL => Observed::Record(self.record_id(partition)?),
             POLL_OTHER_RUN => Observed::OtherRun { run: self.get(Column::Other)? },
-            _ => Observed::Corrupt,
+            POLL_CORRUPT => Observed::Corrupt,
+            _ => Observed::Foreign,
         };
         Ok(Poll { partition, offset, at, record })
     }

@@ -3,7 +3,7 @@
 use super::super::{Committed, Entry, Observed, Partition, Poll, Send, SendOutcome};
 use super::{
     ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT,
-    COMMIT_ERROR, Column, DRAINED, FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT,
+    COMMIT_ERROR, Column, DRAINED, FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_FOREIGN,
     POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
@@ -107,6 +107,7 @@ impl Encoder {
             Observed::Record(_) => POLL,
             Observed::OtherRun { .. } => POLL_OTHER_RUN,
             Observed::Corrupt => POLL_CORRUPT,
+            Observed::Foreign => POLL_FOREIGN,
         };
         self.begin(tag, poll.partition, poll.at);
         self.offset(poll.partition, poll.offset);
@@ -119,7 +120,7 @@ impl Encoder {
                 self.record((id.producer, poll.partition), id.sequence, id.key, id.due);
             }
             Observed::OtherRun { run } => self.put(Column::Other, run),
-            Observed::Corrupt => {}
+            Observed::Corrupt | Observed::Foreign => {}
         }
     }
 
