@@ -120,7 +120,7 @@ struct RunArgs {
     /// key the last counts)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Version of Apache Kafka (default: the cluster's)
+    /// Version of Apache Kafka, from 2.6 to 3.9 (default: the cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,
     /// Use this installation of Apache Kafka (its `libs` folder) instead
@@ -225,7 +225,7 @@ struct DoctorArgs {
     /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
     #[arg(long)]
     prepare: bool,
-    /// Version of Apache Kafka (default: the guide's cluster's)
+    /// Version of Apache Kafka, from 2.6 to 3.9 (default: the guide's cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,
     /// Use this installation of Apache Kafka instead

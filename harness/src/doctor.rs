@@ -84,7 +84,7 @@ fn kafka(source: &KafkaSource) -> DoctorCheck {
             name,
             Health::Bad,
             format!("{} has no `libs` in it", home.display()),
-            Some("--kafka-home names an unpacked Apache Kafka 3.x".to_owned()),
+            Some("--kafka-home names an unpacked Apache Kafka 2.6 to 3.9".to_owned()),
         ),
         KafkaSource::Version(version) if provision::is_cached(version) => {
             check(name, Health::Good, format!("{version}, in the cache"), None)

@@ -39,8 +39,11 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
     Some(outcome.unwrap_or_else(|wanted| {
         let name = name.display();
         let given: Vec<_> = rest.iter().map(|one| one.to_string_lossy()).collect();
-        let failure = Failure::usage(format!("malformed: {name} {}", given.join(" ")))
-            .with_cure(format!("kbench starts itself so, users do not: {name} {wanted}"));
+        let failure =
+            Failure::usage(format!("{name} {} is not as kbench starts itself", given.join(" ")))
+                .with_cure(format!(
+                    "kbench starts itself by it, as {name} {wanted}; it is not for users"
+                ));
         failure.print();
         failure.exit_code()
     }))

@@ -138,8 +138,9 @@ pub fn of_plan(plan: Option<&Plan>) -> Result<Vec<Kafka>, Failure> {
 }
 
 fn without_zookeeper(jars: &Path) -> Failure {
-    Failure::usage(format!("{} holds no Apache Kafka with ZooKeeper", jars.display()))
-        .with_cure("--kafka-home names an unpacked Kafka 3.x, the folder that has `libs` in it")
+    Failure::usage(format!("{} holds no Apache Kafka with ZooKeeper", jars.display())).with_cure(
+        "--kafka-home names an unpacked Apache Kafka 2.6 to 3.9, the folder that has `libs` in it",
+    )
 }
 
 /// First line of `java -version`.
@@ -226,7 +227,7 @@ fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
         .output()
         .map_err(|error| {
             Failure::infrastructure(format!("Maven cannot be started: {error}")).with_cure(
-                "sudo apt-get install maven, or --kafka-home DIR with an unpacked Apache Kafka 3.x",
+                "sudo apt-get install maven, or --kafka-home DIR with an unpacked Apache Kafka",
             )
         })?;
     if output.status.success() {

@@ -98,8 +98,9 @@ pub(crate) fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Exi
 
 fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| {
+        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
+    })?;
     runtime.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 

@@ -41,7 +41,7 @@ pub(super) struct UpArgs {
     /// `cluster.broker.settings.zookeeper.session.timeout.ms=6000` (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Version of Apache Kafka (default: the cluster's)
+    /// Version of Apache Kafka, from 2.6 to 3.9 (default: the cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,
     /// Use this installation of Apache Kafka (its `libs` folder) instead
@@ -141,10 +141,10 @@ fn state(kept: &KeptCluster) -> Result<Option<Vec<ServerState>>, Failure> {
     if !kept.is_alive() {
         return Ok(None);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Failure::infrastructure(format!("the runtime cannot be started: {error}"))
+        })?;
     runtime.block_on(Keeper::of(&kept.dir).states()).map(|state| Some(state.servers))
 }
 
@@ -203,7 +203,7 @@ fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
         let Some(_lock) = kept.lock("kbench cluster down")? else {
             let user = kept.user().unwrap_or_default();
             return Err(Failure::usage(format!("the cluster {name} is in use: {user}"))
-                .with_cure("end that first"));
+                .with_cure("wait for that to end, or end it, and try again"));
         };
         kept.end()?;
         results::out!("{name}: ended, nothing of it is left");

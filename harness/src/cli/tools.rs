@@ -47,8 +47,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
 fn prepare(source: &KafkaSource) -> Result<(), Failure> {
     let kafka = provision::provide(source)?;
     if !kafka.archives.complete() {
-        let out = tempfile::tempdir()
-            .map_err(|error| Failure::infrastructure(format!("no temporary folder: {error}")))?;
+        let out = tempfile::tempdir().map_err(|error| {
+            Failure::infrastructure(format!("a temporary folder cannot be made: {error}"))
+        })?;
         super::run::healthy(source, out.path())?;
     }
     if !kafka.archives.complete() {

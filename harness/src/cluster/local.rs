@@ -175,7 +175,7 @@ impl RunningCluster for LocalCluster {
 }
 
 fn no_network(error: impl std::fmt::Display) -> Failure {
-    Failure::infrastructure(format!("no network for the nodes: {error}"))
+    Failure::infrastructure(format!("the nodes' network cannot be made: {error}"))
 }
 
 fn layout(

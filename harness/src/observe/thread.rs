@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) sees: AtomicBool,
     /// Since when it does not, in nanoseconds on the run's clock.
     blind_since: AtomicU64,
+    /// Why the last attempt to follow it ended.
+    lost: Mutex<Option<String>>,
     pub(super) requests: AtomicU64,
     pub(super) bytes: AtomicU64,
 }
@@ -75,6 +77,12 @@ impl Shared {
         let said = clock.from_wall_ms(unix_ms);
         if (earliest..=now.0).contains(&said.0) { said } else { now }
     }
+
+    /// Why the last attempt to follow the plane ended; `None` before the first has.
+    pub(super) fn lost(&self) -> MutexGuard<'_, Option<String>> {
+        // Single assignments, as of the view.
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A thread that watches. Dropping it ends the thread.
@@ -107,7 +115,14 @@ impl Watching {
         let (watching, is_ready) = Self::start_blind(watched, plane, watch)?;
         match tokio::time::timeout(FIRST_VIEW_LIMIT, is_ready).await {
             Ok(Ok(())) => Ok(watching),
-            _ => Err(Failure::infrastructure(format!("the observer could not read {plane}"))),
+            _ => {
+                let limit = FIRST_VIEW_LIMIT.as_secs();
+                let lost = watching.shared.lost().take();
+                let why = lost.unwrap_or_else(|| "no answer".to_owned());
+                Err(Failure::infrastructure(format!(
+                    "the observer could not read {plane} within {limit} s: {why}"
+                )))
+            }
         }
     }
 
@@ -132,6 +147,7 @@ impl Watching {
             metadata: AtomicBool::new(false),
             sees: AtomicBool::new(false),
             blind_since: AtomicU64::new(0),
+            lost: Mutex::default(),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
@@ -141,7 +157,9 @@ impl Watching {
         let thread = std::thread::Builder::new()
             .name("observer".to_owned())
             .spawn(move || observe(inner, |shared| watch(shared, ready), stopped))
-            .map_err(|error| Failure::infrastructure(format!("no observer thread: {error}")))?;
+            .map_err(|error| {
+                Failure::infrastructure(format!("the observer's thread cannot be started: {error}"))
+            })?;
         let running = Mutex::new(Some(Running { stop, thread }));
         Ok((Self { shared, running, started: Instant::now() }, is_ready))
     }

@@ -42,10 +42,10 @@ struct Trials<'a> {
 /// # Errors
 /// An infrastructure failure when a trial could not be carried out; the others are still run.
 pub(super) fn run_all(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Failure::infrastructure(format!("the runtime cannot be started: {error}"))
+        })?;
     runtime.block_on(coordinate(spec, dir))
 }
 
@@ -65,8 +65,9 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         interrupted: false,
         failures: Vec::new(),
     };
-    let no_signals =
-        |error: std::io::Error| Failure::infrastructure(format!("no signal handler: {error}"));
+    let no_signals = |error: std::io::Error| {
+        Failure::infrastructure(format!("signals cannot be handled: {error}"))
+    };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;

@@ -224,7 +224,7 @@ fn settable(plan: &Plan, kept: &KeptSpec) -> Result<(), Failure> {
     let why =
         format!("plan `{}` sets clocks, and those of the cluster are the machine's", plan.name);
     Err(Failure::usage(why)
-        .with_cure("a cluster that was started with `kbench cluster up --clocks`"))
+        .with_cure("use a cluster that was started with `kbench cluster up --clocks`"))
 }
 
 /// Refuses a plan that strikes clients which the load does not have.
@@ -236,7 +236,7 @@ fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
         "plan `{}` strikes consumers, and workload `{}` has none",
         plan.name, workload.name
     ))
-    .with_cure("a workload with a table [consumers]"))
+    .with_cure("choose a workload with a table [consumers]"))
 }
 
 /// Refuses a plan that may do damage which nobody asked for, that means nothing on so few nodes, or
@@ -261,7 +261,9 @@ pub(super) fn permitted(
         let why = step.targets().iter().find_map(|of| of.never_met(main, &cluster.assignment()));
         if let Some(why) = why {
             return Err(Failure::usage(format!("plan `{name}`, step \"{}\": {why}", step.id))
-                .with_cure("a topic with replicas on several brokers, or another target"));
+                .with_cure(
+                    "give the topic replicas on several brokers, or choose another target",
+                ));
         }
     }
     for need in plan.needs() {

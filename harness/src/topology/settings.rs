@@ -101,9 +101,7 @@ impl GivenSettings<'_> {
             return None;
         }
         let what = unknown(SettingOf::Broker, key, self.version);
-        Some(format!(
-            "{what}; it is handed on, and a broker ignores what neither it nor a plugin knows"
-        ))
+        Some(format!("{what}; brokers get it all the same, for plugins that may know it"))
     }
 
     /// A number in force: the user's, or Kafka's default.
@@ -140,12 +138,12 @@ fn unknown(of: SettingOf, key: &str, version: KafkaVersion) -> String {
     let others: Vec<String> =
         known::versions_of(of, key).map(|(first, last)| format!("{first} to {last}")).collect();
     if !others.is_empty() {
-        return format!("{what} (that of {} does)", others.join(", "));
+        return format!("{what}, but that of {} does", others.join(", "));
     }
     let names =
         known::names(of, version).filter(|name| of == SettingOf::Topic || !here::is_refused(name));
     match did_you_mean(&nearest(key, names)) {
-        Some(meant) => format!("{what}: {meant}"),
+        Some(meant) => format!("{what} ({meant})"),
         None => what,
     }
 }

@@ -68,8 +68,9 @@ pub(super) async fn record(
 /// Writes the file.
 pub(super) fn save(environment: &Environment, files: &Path) -> Result<(), Failure> {
     let path = files.join(ENVIRONMENT);
-    let text = serde_json::to_vec_pretty(environment)
-        .map_err(|error| Failure::infrastructure(format!("no environment: {error}")))?;
+    let text = serde_json::to_vec_pretty(environment).map_err(|error| {
+        Failure::infrastructure(format!("the environment cannot be written down: {error}"))
+    })?;
     std::fs::write(&path, text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })

@@ -24,8 +24,9 @@ pub(super) struct Interrupt {
 impl Interrupt {
     /// Watches for SIGINT and SIGTERM from now on.
     pub(super) fn watch(recorder: Arc<Recorder>) -> Result<Rc<Self>, Failure> {
-        let no_handler =
-            |error: std::io::Error| Failure::infrastructure(format!("no signal handler: {error}"));
+        let no_handler = |error: std::io::Error| {
+            Failure::infrastructure(format!("signals cannot be handled: {error}"))
+        };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_handler)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(no_handler)?;
         let this = Rc::new(Self::default());

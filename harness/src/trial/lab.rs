@@ -155,7 +155,7 @@ impl Lab {
 
     /// The load, while faults may strike its clients.
     pub(super) fn load(&self) -> Result<Rc<RefCell<Load>>, Failure> {
-        self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("no load runs"))
+        self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("the load does not run"))
     }
 
     /// A server's log of this trial alone. That of a kept cluster holds what was before, too: the trial

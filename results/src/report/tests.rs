@@ -397,6 +397,25 @@ fn what_a_terminal_would_obey_or_nobody_would_read_is_not_printed() {
 }
 
 #[test]
+fn what_was_not_seen_is_said_in_words_and_one_is_not_many() {
+    let mut report = report_of(vec![three_faults(1).trial()]);
+    let failover = report.faults.iter_mut().find_map(|fault| fault.controller.as_mut()).unwrap();
+    (failover.known_s, failover.phases.detect) = (None, None);
+    let settings = &mut report.environments[0].environment;
+    (settings.cores, settings.settings.brokers) = (1, 1);
+    let plain = text::render(&report, None, false);
+    assert!(!plain.contains("? s") && plain.contains("detect not seen + elect"), "{plain}");
+    assert!(plain.contains("1 trial,") && plain.contains("1 core,"), "{plain}");
+    for (at, _) in plain.match_indices("1 ") {
+        let (before, rest) = plain.split_at(at);
+        let word = rest[2..].split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        let is_one = !before.ends_with(|c: char| c.is_ascii_digit() || ".,-".contains(c));
+        let many = ["trials", "brokers", "cores", "partitions", "records", "members"];
+        assert!(!(is_one && many.contains(&word)), "1 {word}: {plain}");
+    }
+}
+
+#[test]
 fn the_terminal_report_reads_well() {
     let report = report_of(vec![three_faults(1).trial()]);
     let dir = std::path::Path::new("results/runs/2026-11-23T080000Z-test-abc");

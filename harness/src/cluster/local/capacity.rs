@@ -61,7 +61,10 @@ pub(super) fn make(
 }
 
 fn cannot(data: &Path, error: std::io::Error) -> Failure {
-    Failure::infrastructure(format!("no place for the data, {}: {error}", data.display()))
+    Failure::infrastructure(format!(
+        "the place for the data, {}, cannot be made: {error}",
+        data.display()
+    ))
 }
 
 /// What there is of something, and what is needed of it beside data.

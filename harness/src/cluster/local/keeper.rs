@@ -69,7 +69,7 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
     let spec = KeptSpec::load(dir)?;
     let recorder = Arc::new(Recorder::create(dir, clock)?);
     let no_signals =
-        |error: io::Error| Failure::infrastructure(format!("no signal handler: {error}"));
+        |error: io::Error| Failure::infrastructure(format!("signals cannot be handled: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let cluster = LocalCluster::start(Setup {
@@ -92,7 +92,7 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::infrastructure(error.to_string()))?;
     let end = Rc::new(Notify::new());
     let listener = listen(dir).map_err(|error| {
-        Failure::infrastructure(format!("no socket in {}: {error}", dir.display()))
+        Failure::infrastructure(format!("the socket in {} cannot be made: {error}", dir.display()))
     })?;
     if tell(&StartOutcome::Ready { took_s: clock.now().as_secs_f64() }).is_err() {
         return Err(Failure::unknown("whoever started the cluster has ended"));
@@ -101,7 +101,7 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted.map_err(|error| {
-                    Failure::infrastructure(format!("no connection: {error}"))
+                    Failure::infrastructure(format!("a connection to the keeper's socket is lost: {error}"))
                 })?;
                 tokio::task::spawn_local(serve(stream, Rc::clone(&servers), Rc::clone(&end)));
             }

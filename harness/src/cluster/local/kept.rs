@@ -88,7 +88,7 @@ impl KeptSpec {
     pub fn load(dir: &Path) -> Result<Self, Failure> {
         let path = dir.join(SPEC_FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("there is no cluster in {}: {error}", dir.display()))
+            Failure::usage(format!("there is no kept cluster in {}: {error}", dir.display()))
                 .with_cure("`kbench cluster status` shows those that there are")
         })?;
         toml::from_str(&text)
@@ -156,7 +156,7 @@ impl KeptCluster {
     /// A usage failure when there is none.
     pub fn of(dir: &Path) -> Result<Self, Failure> {
         let none = || {
-            Failure::usage(format!("there is no cluster in {}", dir.display()))
+            Failure::usage(format!("there is no kept cluster in {}", dir.display()))
                 .with_cure("`kbench cluster status` shows those that there are")
         };
         let dir = fs::canonicalize(dir).map_err(|_| none())?;
@@ -289,10 +289,9 @@ impl KeptCluster {
     }
 
     fn ask_to_end(&self) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::infrastructure(format!("no runtime: {error}")))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(
+            |error| Failure::infrastructure(format!("the runtime cannot be started: {error}")),
+        )?;
         runtime.block_on(Keeper::of(&self.dir).ask(&KeeperRequest::End)).map(|_: KeeperAnswer| ())
     }
 

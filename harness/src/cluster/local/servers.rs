@@ -354,7 +354,7 @@ impl HostedProcesses for LocalServers {
 }
 
 fn no_clocks(error: HostError) -> Failure {
-    Failure::infrastructure(format!("no clocks for the nodes: {error}"))
+    Failure::infrastructure(format!("the nodes' clocks cannot be made settable: {error}"))
 }
 
 fn not_started(process: &Process) -> Failure {
