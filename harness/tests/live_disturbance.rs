@@ -8,45 +8,15 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::during::*;
 use support::*;
 
 /// Limit for a short run.
 const RUN: Duration = Duration::from_secs(180);
-
-/// Waits until the newest run in `out` has recorded an event of which this is true.
-fn await_event(run: &mut Child, out: &Path, wanted: impl Fn(&Value) -> bool) {
-    let found = within(RUN, || {
-        let text = fs::read_to_string(out.join("latest/events.jsonl")).unwrap_or_default();
-        let mut events = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let over = run.try_wait().expect("a child").is_some();
-        over || events.any(|event: Value| wanted(&event))
-    });
-    let ended = run.try_wait().expect("a child");
-    assert!(found && ended.is_none(), "{ended:?}\n{}", stderr(out));
-}
-
-fn is_stage(stage: &str) -> impl Fn(&Value) -> bool {
-    move |event| event["event"] == "stage" && event["stage"] == stage
-}
-
-/// The process of the run in `out` whose command line has this in it.
-fn process(out: &Path, what: &str) -> i32 {
-    let folder = out.display().to_string();
-    let all = processes();
-    // The sandbox's own processes have the trial's command line in theirs.
-    let is_it = |line: &String| line.contains(what) && !line.contains("__sandbox");
-    let mut found = all.iter().filter(|(.., line)| line.contains(&folder) && is_it(line));
-    found.next().map(|(pid, ..)| *pid).expect("a process")
-}
-
-fn signal(name: &str, pid: i32) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.expect("kill").success());
-}
 
 fn check(out: &Path, name: &str) -> Value {
     let report = json(&latest(out).join("report.json"));

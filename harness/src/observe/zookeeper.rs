@@ -410,16 +410,6 @@ fn numbers(value: &Value) -> Vec<i32> {
 mod tests {
     use super::*;
 
-    /// A controller was elected 3 ms before the notification that there was none arrived, by ZooKeeper's
-    /// time: in order of time there was no controller from then on.
-    #[test]
-    fn an_election_is_not_before_the_death_that_it_follows() {
-        let [written, vanished, now] = [55_566, 55_569, 55_580].map(RunTime);
-        assert_eq!(stamped(written, now, vanished), vanished);
-        assert_eq!(stamped(vanished, now, written), vanished);
-        assert_eq!(stamped(now, written, RunTime(0)), written, "a clock that is ahead");
-    }
-
     #[test]
     fn paths_that_mean_something_are_told_apart() {
         assert!(matches!(Znode::parse("/controller"), Some(Znode::Controller)));

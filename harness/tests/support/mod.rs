@@ -4,6 +4,8 @@
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
 pub(crate) mod catalogue;
+pub(crate) mod during;
+pub(crate) mod kept;
 
 use std::fs;
 use std::io::Write as _;
