@@ -1,0 +1,365 @@
+//! Trouble that a verdict must survive, on real clusters: lawful absence and lawful loss, the client's own
+//! doing, what no plan ordered; and, of each, the harmless kind that must accuse nobody. The suite
+//! `ci/trouble`.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use support::*;
+
+/// Limit for one run.
+const RUN: Duration = Duration::from_secs(400);
+
+/// A run, and what kbench has to say of it.
+struct Case {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// Exit codes that are right.
+    codes: &'static [i32],
+    /// Verdicts of checks: those that are not named are *valid*, or may be the machine's doing.
+    checks: &'static [(&'static str, &'static [&'static str])],
+    /// Outcomes of claims.
+    claims: &'static [(&'static str, &'static str)],
+    /// What the report says, somewhere.
+    says: &'static [&'static str],
+}
+
+const QUIET: Case = Case {
+    name: "quiet",
+    arguments: &["--faults", "none", "--duration", "20s"],
+    codes: &[0],
+    checks: &[],
+    claims: &[("no-acked-loss", "holds"), ("order-within-partition", "holds")],
+    says: &[],
+};
+
+/// Where a loss may be seen, according to what became of the offset.
+const LOSS: [&str; 3] = ["lost", "lost-tail", "offset-mismatch"];
+
+const LOST: &[(&str, &[&str])] = &[
+    ("lost", &["valid", "violated"]),
+    ("lost-tail", &["valid", "violated"]),
+    ("offset-mismatch", &["valid", "violated"]),
+    // Where the log was written anew while a member stood still, it may have read what is gone.
+    ("poll-regress", &["valid", "violated"]),
+    ("divergent-read", &["valid", "violated"]),
+];
+
+const ONE_IN_SYNC: &str = "cluster.topic.user-events.config.min.insync.replicas=1";
+const UNCLEAN: &str = "cluster.topic.user-events.config.unclean.leader.election.enable=true";
+
+const CASES: [Case; 15] = [
+    QUIET,
+    // Lawful absence.
+    Case {
+        name: "retention",
+        arguments: &[
+            "--faults",
+            "none",
+            "--duration",
+            "25s",
+            "--set",
+            "cluster.topic.user-events.config.retention.ms=3000",
+            "--set",
+            "cluster.topic.user-events.config.segment.bytes=65536",
+            "--set",
+            "cluster.broker.settings.log.retention.check.interval.ms=1000",
+        ],
+        says: &["deleted by policy", "retention.ms=3000", "moved the log's start"],
+        ..QUIET
+    },
+    Case {
+        name: "retention-by-size",
+        arguments: &[
+            "--faults",
+            "none",
+            "--duration",
+            "25s",
+            "--set",
+            "cluster.topic.user-events.config.retention.bytes=70000",
+            "--set",
+            "cluster.topic.user-events.config.segment.bytes=65536",
+            "--set",
+            "cluster.broker.settings.log.retention.check.interval.ms=1000",
+        ],
+        says: &["deleted by policy", "retention.bytes=70000"],
+        ..QUIET
+    },
+    Case {
+        name: "compaction",
+        arguments: &[
+            "--faults",
+            "none",
+            "--duration",
+            "25s",
+            "--set",
+            "cluster.topic.user-events.config.cleanup.policy=compact",
+            "--set",
+            "cluster.topic.user-events.config.min.cleanable.dirty.ratio=0.01",
+            "--set",
+            "cluster.topic.user-events.config.max.compaction.lag.ms=1000",
+            "--set",
+            "cluster.topic.user-events.config.segment.bytes=65536",
+            "--set",
+            "cluster.broker.settings.log.cleaner.backoff.ms=500",
+        ],
+        says: &["deleted by policy: cleanup.policy=compact"],
+        ..QUIET
+    },
+    // Lawful loss, with its cause.
+    Case {
+        name: "unclean-election",
+        arguments: &["--faults", "unclean-election", "--set", ONE_IN_SYNC, "--set", UNCLEAN],
+        codes: &[1],
+        checks: LOST,
+        claims: &[("no-acked-loss", "refuted"), ("order-within-partition", "holds")],
+        says: &["lost because of this: unclean leader election", "in sync at the ack: broker 1"],
+    },
+    Case {
+        name: "last-in-sync-power",
+        arguments: &["--faults", "last-in-sync-power", "--set", ONE_IN_SYNC],
+        codes: &[1],
+        checks: LOST,
+        claims: &[("no-acked-loss", "refuted"), ("order-within-partition", "holds")],
+        says: &["lost because of this: the last in-sync replica lost its power"],
+    },
+    Case {
+        name: "power-loss-all",
+        arguments: &["--faults", "power-loss-all"],
+        codes: &[1],
+        checks: LOST,
+        claims: &[("no-acked-loss", "refuted"), ("order-within-partition", "holds")],
+        says: &["lost because of this: every in-sync replica lost its power"],
+    },
+    Case {
+        name: "leader-killed-acks-1",
+        arguments: &[
+            "--faults",
+            "leader-killed-acks-1",
+            "--set",
+            "workload.producer.acks=1",
+            "--set",
+            "workload.producer.idempotence=false",
+        ],
+        codes: &[0],
+        checks: &[],
+        claims: &[],
+        says: &["lost because of this: acks other than all"],
+    },
+    // The same, where the settings allow no loss.
+    Case { name: "unclean-election-safe", arguments: &["--faults", "unclean-election"], ..QUIET },
+    Case {
+        name: "last-in-sync-power-safe",
+        arguments: &["--faults", "last-in-sync-power"],
+        ..QUIET
+    },
+    Case {
+        name: "power-loss-all-safe",
+        arguments: &[
+            "--faults",
+            "power-loss-all",
+            "--set",
+            "cluster.broker.settings.log.flush.interval.messages=1",
+        ],
+        ..QUIET
+    },
+    Case {
+        name: "leader-killed-acks-all",
+        arguments: &["--faults", "leader-killed-acks-1"],
+        ..QUIET
+    },
+    // The producer's settings.
+    Case {
+        name: "acks-1",
+        arguments: &[
+            "--faults",
+            "failover",
+            "--set",
+            "workload.producer.acks=1",
+            "--set",
+            "workload.producer.idempotence=false",
+        ],
+        codes: &[0],
+        checks: &[],
+        claims: &[],
+        says: &["not applicable: acks=1"],
+    },
+    Case {
+        name: "acks-0",
+        arguments: &[
+            "--faults",
+            "failover",
+            "--set",
+            "workload.producer.acks=0",
+            "--set",
+            "workload.producer.idempotence=false",
+        ],
+        codes: &[0],
+        checks: &[],
+        claims: &[],
+        says: &["not applicable: acks=0"],
+    },
+    Case {
+        name: "coordinator-one-copy",
+        arguments: &[
+            "--faults",
+            "coordinator-killed",
+            "--set",
+            "cluster.broker.settings.offsets.topic.replication.factor=1",
+        ],
+        codes: &[0, 1],
+        checks: &[],
+        claims: &[("consumers-resume", "refuted")],
+        says: &["coordinator"],
+    },
+];
+
+/// What became of one run.
+struct Seen {
+    name: &'static str,
+    code: i32,
+    seconds: u64,
+    verdict: String,
+    /// Checks that found something, and claims that are refuted.
+    found: String,
+    /// What is not as it has to be.
+    wrong: Vec<String>,
+}
+
+fn carry_out(case: &Case) -> Seen {
+    let out = folder();
+    let began = Instant::now();
+    let common = ["--workload", "smoke", "--set", SHORT_SESSION];
+    let mut run = start(out.path(), &[&common[..], case.arguments].concat());
+    let code = exit_code(&mut run, RUN, out.path());
+    let mut seen = Seen {
+        name: case.name,
+        code,
+        seconds: began.elapsed().as_secs(),
+        verdict: "-".to_owned(),
+        found: String::new(),
+        wrong: vec![],
+    };
+    if out.path().join("latest/report.json").is_file() {
+        look_at(case, out.path(), &mut seen);
+    } else {
+        seen.wrong.push(format!("no report: {}", stderr(out.path())));
+    }
+    if !seen.wrong.is_empty() {
+        let kept = out.keep();
+        seen.wrong.push(format!("the run is kept in {}", kept.display()));
+    }
+    seen
+}
+
+fn look_at(case: &Case, out: &Path, seen: &mut Seen) {
+    let report = json(&latest(out).join("report.json"));
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    seen.verdict = text(&report["verdict"]);
+    let mut machine = false;
+    let mut found: Vec<String> = vec![];
+    for check in report["checks"].as_array().into_iter().flatten() {
+        let (name, verdict) = (text(&check["name"]), text(&check["verdict"]));
+        if check["count"].as_u64().is_some_and(|count| count > 0) {
+            found.push(format!("{name} {}", check["count"]));
+        }
+        machine |= verdict != "valid" && of_the_machine(check);
+        let allowed = case.checks.iter().find(|(of, _)| *of == name);
+        let allowed = allowed.map_or(&["valid"][..], |(_, verdicts)| verdicts);
+        if !allowed.contains(&&*verdict) && !of_the_machine(check) {
+            seen.wrong.push(format!("{check}"));
+        }
+    }
+    if case.checks.iter().any(|(name, _)| LOSS.contains(name))
+        && !found.iter().any(|it| LOSS.iter().any(|name| it.starts_with(name)))
+    {
+        seen.wrong.push("no loss was found".to_owned());
+    }
+    for claim in report["claims"].as_array().into_iter().flatten() {
+        let (id, outcome) = (text(&claim["id"]), text(&claim["outcome"]));
+        if outcome == "refuted" {
+            found.push(format!("{id} refuted"));
+        }
+        let wanted = case.claims.iter().find(|(of, _)| *of == id);
+        if wanted.is_some_and(|(_, wanted)| *wanted != outcome) {
+            seen.wrong.push(format!("{claim}"));
+        }
+    }
+    // A machine that is busy with other work costs a run its figures, not its findings.
+    if !case.codes.contains(&seen.code) && !(machine && seen.code == 3) {
+        seen.wrong.push(format!("exit code {}", seen.code));
+    }
+    let said = flat(&stdout(out));
+    let all = report.to_string();
+    for words in case.says.iter().filter(|words| !said.contains(**words) && !all.contains(**words))
+    {
+        seen.wrong.push(format!("the report does not say \"{words}\""));
+    }
+    seen.found = found.join(", ");
+}
+
+fn table(all: &[Seen]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["CASE", "EXIT", "VERDICT", "FOUND", "SECONDS", "AS EXPECTED"]);
+    for Seen { name, code, seconds, verdict, found, wrong } in all {
+        let expected = if wrong.is_empty() { "yes" } else { "NO" };
+        table.add_row([name, &*code.to_string(), verdict, found, &seconds.to_string(), expected]);
+    }
+    table.trim_fmt()
+}
+
+/// A number in the environment, else 1.
+fn number(name: &str) -> usize {
+    env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(1)
+}
+
+/// `KBENCH_CASES` restricts the suite to some cases, separated by blanks; each is carried out `KBENCH_TIMES`
+/// times, `KBENCH_PARALLEL` at once.
+#[test]
+#[ignore = "starts a real cluster for each case: half an hour"]
+fn every_case_is_judged_as_it_has_to_be() {
+    let asked = env::var("KBENCH_CASES").unwrap_or_default();
+    let asked: BTreeSet<&str> = asked.split_whitespace().collect();
+    let unknown: Vec<_> =
+        asked.iter().filter(|name| CASES.iter().all(|case| case.name != **name)).collect();
+    assert!(unknown.is_empty(), "no such case: {unknown:?}");
+    let cases = CASES.iter().filter(|case| asked.is_empty() || asked.contains(case.name));
+    let times = number("KBENCH_TIMES");
+    let all: Vec<&Case> = cases.flat_map(|case| std::iter::repeat_n(case, times)).collect();
+    let left = Mutex::new(all.into_iter());
+    let seen = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for _ in 0..number("KBENCH_PARALLEL") {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().expect("no thread has panicked").next();
+                    let Some(case) = next else { break };
+                    let one = carry_out(case);
+                    let wrong =
+                        if one.wrong.is_empty() { "as expected" } else { "NOT as expected" };
+                    eprintln!("{}: {}, exit {}, {wrong}", one.name, one.verdict, one.code);
+                    seen.lock().expect("no thread has panicked").push(one);
+                }
+            });
+        }
+    });
+    let mut seen = seen.into_inner().expect("no thread has panicked");
+    let place = |one: &Seen| CASES.iter().position(|case| case.name == one.name);
+    seen.sort_by_key(place);
+    eprintln!("\n{}", table(&seen));
+    let wrong: Vec<String> = seen
+        .iter()
+        .flat_map(|one| one.wrong.iter().map(move |it| format!("{}: {it}", one.name)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
