@@ -24,7 +24,7 @@ pub use results::record::event::Process;
 pub use capability::{Capability, Subject};
 pub use clients::{ClientChange, Clients};
 pub use error::{ErrorKind, PortError};
-pub use machine::{Lost, Machine};
+pub use machine::{Lost, Machine, OfLogs};
 pub use metadata::{Assignment, Metadata, PartitionView, TopicPartition, View, ZkMode};
 pub use network::{FarEnd, LinkEnds, Network};
 pub use run_control::RunControl;

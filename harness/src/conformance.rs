@@ -37,7 +37,8 @@ const SHORT_SESSIONS: [&str; 3] = [
 const OTHER_VERSION: &str = "3.9.2";
 
 /// Faults that a cluster must be prepared for when it starts, each with what it takes.
-const PREPARED: [(Capability, &str); 3] = [
+const PREPARED: [(Capability, &str); 4] = [
+    (Capability::Flushes, "'power-loss'"),
     (Capability::Clock, "{ clock = { ahead = '1h' } }"),
     (Capability::Workers, "'kill-producer'"),
     (Capability::Upgrade, "{ upgrade = { to = '3.9.2' } }"),

@@ -10,6 +10,7 @@ pub mod clock;
 mod cpu;
 pub mod cut;
 mod disk;
+pub mod flushes;
 pub mod layout;
 mod limits;
 mod link;
@@ -77,6 +78,7 @@ pub async fn probe(
             link::with_link_to_try(host, on).await
         }
         Capability::Limits => limits::probe(host).await,
+        Capability::Flushes => flushes::probe(host).await,
         Capability::Syscalls => syscalls::probe(host).await,
         Capability::Clock => clock::Faketime::find(host).await.map(drop),
         Capability::Signal
@@ -103,6 +105,9 @@ pub fn cure(capability: Capability) -> Option<&'static str> {
         Capability::Rate => "sudo modprobe sch_tbf",
         Capability::LinkDown => "sudo apt-get install iproute2",
         Capability::Limits => "sudo apt-get install util-linux",
+        Capability::Flushes => {
+            "Linux 5.9 or newer, where seccomp filters may be added (SECCOMP_RET_USER_NOTIF)"
+        }
         Capability::Syscalls => "sudo apt-get install strace, where processes may be traced",
         Capability::Clock => "sudo apt-get install libfaketime",
         Capability::Signal

@@ -6,13 +6,16 @@ use super::bench::{Bench, END_LIMIT, nobody, wants, wants_error, words};
 use super::{Case, Checked};
 use crate::fault::FaultSpec;
 use crate::machine::Impairment;
-use crate::port::Capability::{Signal as CanSignal, Start};
+use crate::port::Capability::{Disk, Flushes, Signal as CanSignal, Start};
 use crate::port::Subject::Machine as OF;
 use crate::port::{ErrorKind, ProcessState, Signal};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new(OF, "nothing is withheld from a process", &[], |b| unimpaired(b).boxed_local()),
+        Case::new(OF, "what runs loses nothing that it did not flush", &[Disk, Flushes], |b| {
+            runs(b).boxed_local()
+        }),
         Case::new(OF, "one that has ended is not impaired", &[CanSignal, Start], |b| {
             ended(b).boxed_local()
         }),
@@ -42,6 +45,17 @@ async fn unimpaired(bench: &Bench<'_>) -> Checked {
     let now = bench.pid(&server).await?;
     wants(now == pid, || format!("{server} is pid {now}, before {pid}"))?;
     bench.answer(&[server], true).await
+}
+
+async fn runs(bench: &Bench<'_>) -> Checked {
+    let (machine, broker) = (bench.ports().machine()?, bench.broker().await?);
+    let pid = bench.pid(&broker).await?;
+    let of_nobody = machine.lose_unflushed(&nobody()).await;
+    wants_error(ErrorKind::Gone, "the loss of nobody", of_nobody)?;
+    let lost = machine.lose_unflushed(&broker).await;
+    wants_error(ErrorKind::Refused, "the loss of one that runs", lost)?;
+    let now = bench.pid(&broker).await?;
+    wants(now == pid, || format!("{broker} is pid {now}, before {pid}"))
 }
 
 async fn ended(bench: &Bench<'_>) -> Checked {

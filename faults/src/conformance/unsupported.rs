@@ -26,6 +26,7 @@ async fn refused(bench: &Bench<'_>, capability: Capability) -> Checked {
     for fault in FaultSpec::ALL.iter().filter(|fault| first_is(fault, capability)) {
         let on = match fault.fault().effect().is_of_clients() {
             true => vec![],
+            false if capability == Capability::Flushes => vec![bench.broker().await?],
             false if capability.subject() == Subject::Machine => vec![bench.server().await?],
             false => vec![bench.broker().await?],
         };
@@ -52,6 +53,7 @@ fn first_is(fault: &FaultSpec, capability: Capability) -> bool {
             matches!(fault, FaultSpec::KillConsumer | FaultSpec::KillProducer)
         }
         Capability::Signal => matches!(fault, FaultSpec::Pause),
+        Capability::Flushes => *fault == FaultSpec::PowerLoss,
         _ => fault.fault().needs().first() == Some(&capability),
     }
 }
@@ -70,6 +72,10 @@ async fn attempt(
         (Capability::Upgrade, Some(process)) => {
             servers.set_version(process, &servers.version(process).await?).await
         }
+        (Capability::Flushes, Some(process)) => match bench.ports().machine() {
+            Ok(machine) => machine.lose_unflushed(process).await.map(drop),
+            Err(error) => Err(error),
+        },
         // Whether the broker leads anything is not asked.
         (Capability::MoveLeaders, Some(process)) if *fault == FaultSpec::MoveLeaders => {
             match bench.ports().metadata() {

@@ -268,10 +268,24 @@ async fn power_is_lost_with_what_was_not_flushed() {
     let outcome = carry_out(&plan(step), &world).await.unwrap();
     assert!(injection(&outcome, 0).proven);
     assert!(world.down().is_empty() && world.on_disk().is_empty());
-    let mut world = World::new();
-    world.deaf = true;
-    let outcome = carry_out(&plan(step), &world).await.unwrap();
-    assert!(!injection(&outcome, 0).proven, "it runs on, and loses nothing");
+    let broken = |broken: fn(&mut World)| {
+        let mut world = World::new();
+        broken(&mut world);
+        world
+    };
+    let synced = broken(|world| world.synced = true);
+    let outcome = carry_out(&plan(step), &synced).await.unwrap();
+    assert!(injection(&outcome, 0).proven, "nothing was to be taken");
+    for (world, why) in [
+        (broken(|world| world.deaf = true), "it runs on, and loses nothing"),
+        (
+            broken(|world| world.lacks = [crate::port::Capability::Flushes].into()),
+            "nobody knows what it flushed",
+        ),
+    ] {
+        let outcome = carry_out(&plan(step), &world).await.unwrap();
+        assert!(!injection(&outcome, 0).proven, "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

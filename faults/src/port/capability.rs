@@ -76,6 +76,8 @@ pub enum Capability {
     Cpu,
     /// Take what is free on processes' disks, or what was not flushed to them.
     Disk,
+    /// Know from their start on what processes have flushed to their disks.
+    Flushes,
     /// Let system calls of processes fail or take longer.
     Syscalls,
     /// Set the clock of processes.
@@ -84,7 +86,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Signal,
         Self::Start,
         Self::Upgrade,
@@ -102,6 +104,7 @@ impl Capability {
         Self::Limits,
         Self::Cpu,
         Self::Disk,
+        Self::Flushes,
         Self::Syscalls,
         Self::Clock,
     ];
@@ -117,9 +120,12 @@ impl Capability {
             | Self::Delay
             | Self::Duplicate
             | Self::Reorder => Subject::Network,
-            Self::Limits | Self::Cpu | Self::Disk | Self::Syscalls | Self::Clock => {
-                Subject::Machine
-            }
+            Self::Limits
+            | Self::Cpu
+            | Self::Disk
+            | Self::Flushes
+            | Self::Syscalls
+            | Self::Clock => Subject::Machine,
             Self::MoveLeaders | Self::ExpireSession => Subject::Metadata,
             Self::Clients | Self::Workers => Subject::Clients,
         }
@@ -145,6 +151,7 @@ impl Capability {
             Self::Limits => "limits",
             Self::Cpu => "cpu",
             Self::Disk => "disk",
+            Self::Flushes => "flushes",
             Self::Syscalls => "syscalls",
             Self::Clock => "clock",
         }

@@ -9,20 +9,46 @@ use results::terminal::counted;
 use super::PortError;
 use crate::machine::{Before, Impairment, Observation};
 
-/// What a broker lost of its logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
+/// A part of a broker's logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OfLogs {
     /// Bytes of records.
     pub bytes: u64,
-    /// Logs that lost any.
-    pub logs: usize,
+    /// Logs that have any of them.
+    pub logs: u64,
+}
+
+impl OfLogs {
+    /// These many bytes of one more log.
+    pub fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.logs += u64::from(bytes > 0);
+    }
+}
+
+impl fmt::Display for OfLogs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", counted(self.bytes, "byte"), counted(self.logs, "log"))
+    }
+}
+
+/// What a broker lost of its logs with its power.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// What is not known to have been flushed: it is gone.
+    pub gone: OfLogs,
+    /// What is known to have been flushed: it is there.
+    pub kept: OfLogs,
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, logs } = self;
-        let (bytes, logs) = (counted(*bytes, "byte"), counted(*logs as u64, "log"));
-        write!(f, "not flushed, and gone: {bytes} of {logs}")
+        let Self { gone, kept } = self;
+        match (gone.bytes, kept.bytes) {
+            (0, 0) => write!(f, "its logs were empty: nothing to take"),
+            (0, _) => write!(f, "known to be flushed: all of its {kept}; nothing to take"),
+            _ => write!(f, "not flushed, and gone: {gone}; known to be flushed: {kept}"),
+        }
     }
 }
 
@@ -52,6 +78,7 @@ pub trait Machine {
         impairment: &Impairment,
     ) -> Result<Observation, PortError>;
 
-    /// Takes from a broker that has ended what it had not flushed; what that was.
+    /// Takes from a broker that has ended what it is not known to have flushed, and nothing else; what that
+    /// was. An error when nobody knows what it flushed: then nothing is taken.
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError>;
 }

@@ -103,7 +103,7 @@ impl LocalCluster {
         // What faults need is started while the JVMs do, so that it costs no time.
         let faults = async { faulty.prepare(&needs).await.map_err(no_network) };
         try_join(servers.start_all(), faults).await?;
-        let machine = ClusterMachine::new(servers.clone(), capability::of_mode(mode));
+        let machine = ClusterMachine::new(servers.clone(), capability::of_cluster(mode, false));
         Ok(Self { mode, servers, network: faulty, machine })
     }
 
@@ -120,7 +120,7 @@ impl LocalCluster {
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
-        let machine = ClusterMachine::new(servers.clone(), capability::of_mode(mode));
+        let machine = ClusterMachine::new(servers.clone(), capability::of_cluster(mode, true));
         Ok(Self { mode, servers, network, machine })
     }
 }
@@ -137,7 +137,7 @@ fn hosts(
 #[async_trait(?Send)]
 impl RunningCluster for LocalCluster {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        capability::of_mode(self.mode)
+        capability::of_cluster(self.mode, self.servers.is_kept())
     }
 
     fn hosts(&self) -> Vec<Rc<dyn Host>> {

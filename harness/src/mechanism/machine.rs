@@ -11,6 +11,7 @@ use faults::port::{Capability, Lost, Machine, PortError, Process, Subject};
 use results::record::event::Role;
 
 use super::clock::Faketime;
+use super::flushes::Flushed;
 use super::{Residents, unflushed};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 
@@ -45,6 +46,8 @@ pub struct HostedProcess {
     pub data: PathBuf,
     /// The size in bytes of the disk that its data is alone on; `None` where it shares one.
     pub disk: Option<u64>,
+    /// What it, and whoever ran in its place before, has flushed; `None` where nobody watched.
+    pub(crate) flushed: Option<Flushed>,
     /// Where files of ours may go on the host.
     pub scratch: PathBuf,
     /// What its clock is read from; `None` where it is the machine's.
@@ -135,17 +138,20 @@ impl Machine for ClusterMachine {
     }
 
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
-        let subject = self.subject(process, &[Capability::Disk])?;
+        let subject = self.subject(process, &[Capability::Disk, Capability::Flushes])?;
         let what = || format!("{process} cannot lose what it did not flush");
-        let why = match (process.role, &subject.process) {
-            (Role::Broker, None) => {
-                let lost = unflushed::lose(&*subject.host, &subject.data).await;
+        let (kind, why) = match (process.role, &subject.process, &subject.flushed) {
+            (Role::Broker, None, Some(flushed)) => {
+                let lost = unflushed::lose(&*subject.host, &subject.data, flushed).await;
                 return lost.map_err(|error| PortError::from(error).context(what()));
             }
-            (Role::Broker, Some(_)) => "it has not ended",
-            _ => "only brokers say what they have flushed",
+            (Role::Broker, None, None) => {
+                (ErrorKind::Unsupported, "nobody watched from its start on what it flushed")
+            }
+            (Role::Broker, Some(_), _) => (ErrorKind::Refused, "it has not ended"),
+            _ => (ErrorKind::Refused, "only brokers have logs"),
         };
-        Err(PortError::new(ErrorKind::Refused, format!("{}: {why}", what())))
+        Err(PortError::new(kind, format!("{}: {why}", what())))
     }
 }
 

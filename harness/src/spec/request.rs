@@ -216,8 +216,14 @@ fn kept_cluster(
     }
 }
 
-/// Refuses a plan that sets clocks where they cannot be set.
+/// Refuses a plan that sets clocks where they cannot be set, or takes what nobody saw to be flushed.
 fn settable(plan: &Plan, kept: &KeptSpec) -> Result<(), Failure> {
+    if plan.needs().contains(&Capability::Flushes) {
+        let why = "what a broker flushed is known only where it is watched from its start on, and the \
+            cluster runs already";
+        return Err(Failure::usage(format!("plan `{}` takes a broker's power: {why}", plan.name))
+            .with_cure("leave out --on: a cluster is started for the plan"));
+    }
     if kept.clocks || !plan.needs().contains(&Capability::Clock) {
         return Ok(());
     }

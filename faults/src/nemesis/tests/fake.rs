@@ -34,8 +34,8 @@ use crate::degrade::{Condition, Degradation, Degraded};
 use crate::machine::Impairment;
 use crate::port::{
     Assignment, Capability, ClientChange, Clients, ErrorKind, FarEnd, LinkEnds, Lost, Machine,
-    Metadata, Network, PartitionView, Process, ProcessIdentity, ProcessState, Servers, Signal,
-    Starter, View, ZkMode,
+    Metadata, Network, OfLogs, PartitionView, Process, ProcessIdentity, ProcessState, Servers,
+    Signal, Starter, View, ZkMode,
 };
 use state::State;
 pub(super) use undos::{repairs, restores, takes_up};
@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) deaf: bool,
     /// Something goes on answering on the ports of dead processes.
     pub(crate) haunted: bool,
+    /// Brokers flush whatever they write.
+    pub(super) synced: bool,
     /// Nobody can be asked whether anything answers.
     pub(crate) blind: bool,
     /// Calls whose name begins so do nothing, and succeed.
@@ -140,6 +142,7 @@ impl World {
             session: Duration::from_secs(15),
             deaf: false,
             haunted: false,
+            synced: false,
             blind: false,
             idle: None,
             muddled: None,

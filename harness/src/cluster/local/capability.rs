@@ -12,11 +12,22 @@ pub fn of_mode(mode: Mode) -> BTreeSet<Capability> {
     Capability::ALL.into_iter().filter(|capability| !lacks(mode, *capability)).collect()
 }
 
+/// The same; one that is `kept` was started when nobody knew which plan would come.
+pub fn of_cluster(mode: Mode, kept: bool) -> BTreeSet<Capability> {
+    let mut all = of_mode(mode);
+    if kept {
+        all.remove(&Capability::Flushes);
+    }
+    all
+}
+
 /// Whether a mode cannot have it, whatever the machine can.
 fn lacks(mode: Mode, capability: Capability) -> bool {
     let takes_namespaces = match capability {
         // The data lies on mounts of its own.
         Capability::Disk
+        // What was not flushed is taken from such a mount.
+        | Capability::Flushes
         // Who attaches to a process that is no child must be root there.
         | Capability::Syscalls => true,
         other => other.subject() == Subject::Network,
@@ -64,6 +75,14 @@ mod tests {
             "clock",
         ];
         assert_eq!(names(Mode::Loopback), left);
+    }
+
+    #[test]
+    fn what_a_kept_cluster_flushed_before_is_not_known() {
+        for mode in Mode::ALL {
+            assert!(!of_cluster(mode, true).contains(&Capability::Flushes), "{mode}");
+            assert_eq!(of_cluster(mode, false), of_mode(mode), "{mode}");
+        }
     }
 
     #[test]

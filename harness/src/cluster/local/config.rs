@@ -11,6 +11,7 @@ use super::LocalServers;
 use super::process::ServerCommand;
 use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
+use crate::mechanism::flushes::FlushWatch;
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
 const LOG4J: &str = "\
@@ -137,7 +138,12 @@ pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<S
     let host = servers.host(&process.node).map_err(io::Error::other)?;
     // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns.
     unsafe { command.pre_exec(host.enter()) };
-    Ok(ServerCommand { command, dump_path })
+    let mut watch = servers.flushed(process).map(FlushWatch::new).transpose()?;
+    if let Some(watch) = &mut watch {
+        // SAFETY: between fork and exec only system calls are made: prctl, seccomp, sendmsg, close.
+        unsafe { command.pre_exec(watch.filter()) };
+    }
+    Ok(ServerCommand { command, dump_path, watch })
 }
 
 #[cfg(test)]

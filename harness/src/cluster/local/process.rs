@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::host::{identify, send};
 use crate::cluster::host::ProcessIdentity;
 use crate::kernel;
+use crate::mechanism::flushes::FlushWatch;
 use crate::recorder::Recorder;
 
 /// How a process is started.
@@ -21,6 +22,8 @@ pub(super) struct ServerCommand {
     pub(super) command: tokio::process::Command,
     /// Where the JVM dumps a class archive when it ends by itself.
     pub(super) dump_path: Option<PathBuf>,
+    /// Who watches what it flushes.
+    pub(super) watch: Option<FlushWatch>,
 }
 
 /// A server process that was started, running or not; a handle on it.
@@ -44,7 +47,7 @@ impl Server {
         recorder: Arc<Recorder>,
     ) -> io::Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
-        let ServerCommand { mut command, dump_path } = command;
+        let ServerCommand { mut command, dump_path, watch } = command;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -52,6 +55,7 @@ impl Server {
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
+        watch.map_or(Ok(()), |watch| watch.follow(pid))?;
         let ended = async move {
             match child.wait().await {
                 Ok(status) => end_of(status),

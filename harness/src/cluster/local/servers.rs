@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{PortError, Process, ProcessState, Signal, Starter};
+use faults::port::{Capability, PortError, Process, ProcessState, Signal, Starter};
 use results::record::event::{EventKind, ProcessEnd, Role};
 
 use super::keeper::Keeper;
@@ -26,6 +26,7 @@ use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
+use crate::mechanism::flushes::Flushed;
 use crate::mechanism::machine::{HostedProcess, HostedProcesses};
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
@@ -50,6 +51,8 @@ pub struct LocalServers {
     /// Size in bytes of the disk of each process, where it has one of its own.
     disk: Option<u64>,
     faketime: Option<Faketime>,
+    /// What each broker has flushed, where that is watched: by whoever starts it, and from its start on.
+    flushed: BTreeMap<Process, Flushed>,
 }
 
 impl LocalServers {
@@ -64,8 +67,11 @@ impl LocalServers {
         hosts: BTreeMap<String, Rc<LocalHost>>,
     ) -> Result<Self, Failure> {
         let (mode, settable_clocks) = (setup.mode, setup.settable_clocks);
+        let watched = setup.faults.contains(&Capability::Flushes);
         let mut this = Self::new(setup, network, hosts, None);
         let processes = this.processes();
+        let brokers = processes.iter().filter(|process| watched && process.role == Role::Broker);
+        this.flushed = brokers.map(|broker| (broker.clone(), Flushed::default())).collect();
         let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
         this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
         if settable_clocks {
@@ -121,6 +127,7 @@ impl LocalServers {
             servers: RefCell::default(),
             disk: None,
             faketime: None,
+            flushed: BTreeMap::new(),
         }
     }
 
@@ -236,6 +243,11 @@ impl LocalServers {
         faketime.flat_map(|library| library.environment(&self.clock_file(process))).collect()
     }
 
+    /// What a process has flushed, where that is watched.
+    pub(super) fn flushed(&self, process: &Process) -> Option<Flushed> {
+        self.flushed.get(process).cloned()
+    }
+
     /// The file that the clock of a process is read from.
     fn clock_file(&self, process: &Process) -> PathBuf {
         self.data.join(format!("{}.clock", process.node))
@@ -347,6 +359,7 @@ impl HostedProcesses for LocalServers {
             process: identity,
             data: self.data_dir(process),
             disk: self.disk,
+            flushed: self.flushed(process),
             scratch: self.temporary(),
             clock: faketime.map(|library| (library, self.clock_file(process))),
         })

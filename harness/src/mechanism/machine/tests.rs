@@ -27,6 +27,7 @@ impl HostedProcesses for OneProcess {
             }),
             data: "/data".into(),
             disk: Some(1 << 30),
+            flushed: None,
             scratch: "/tmp".into(),
             clock: None,
         })

@@ -99,10 +99,16 @@ impl Machine for World {
     async fn lose_unflushed(&self, process: &Process) -> Result<Lost, PortError> {
         let act = async || {
             self.can(Capability::Disk)?;
+            self.can(Capability::Flushes)?;
             self.knows(process)?;
-            let runs = self.state.borrow().processes[process].1;
-            assert!(!runs, "{process} runs and loses what it writes");
-            Ok(Lost { bytes: if self.haunted { 0 } else { 1000 }, logs: 3 })
+            if self.state.borrow().processes[process].1 {
+                return Err(PortError::new(ErrorKind::Refused, format!("{process} runs")));
+            }
+            let of = |bytes, logs| OfLogs { bytes, logs };
+            Ok(match self.haunted {
+                true => Lost::default(),
+                false => Lost { gone: of(if self.synced { 0 } else { 1000 }, 3), kept: of(500, 2) },
+            })
         };
         self.call(format!("lose what {process} did not flush"), act).await
     }
