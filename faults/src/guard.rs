@@ -1,22 +1,19 @@
 //! What a plan may cost the cluster that it is for, asked before anything starts.
 //!
-//! Pure: plan x processes. A late target is counted at the most that it may strike, and steps of
-//! which it is not certain that one is healed before the other begins are counted together. Damage
-//! that the plan says it means (`allows`) is its own affair. What is absent: what the cluster can do
-//! at all, which is a matter of capabilities.
+//! Pure: plan x cluster. A late target is counted at the most that it may strike, and steps of
+//! which it is not certain that one is healed before the other begins are counted together. Copies of an
+//! acknowledged record are counted by the ISR as it can become in the plan, down to `min.insync.replicas`: a
+//! replica that is not in sync has no say in what is kept. Damage that the plan says it means (`allows`) is
+//! its own affair. What is absent: what the cluster can do at all, which is a matter of capabilities; and
+//! what a load risks by itself, whose records nobody but the leader has when it acknowledges (acks=1).
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+mod outage;
 
-use results::record::event::{Risk, Role};
+use results::record::event::Role;
 
-use crate::fault::FaultSpec;
-use crate::plan::{Damage, Lasts, Plan, Start, Step};
+use crate::plan::{Damage, Plan};
 use crate::port::Process;
-use crate::target::Target;
-
-/// Time after its hold in which a fault is likely to be healed.
-const HEALS: Duration = Duration::from_secs(10);
+use outage::{AtOnce, of_role};
 
 /// A cluster that a plan may hurt, as far as the guard looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +26,12 @@ pub struct GuardedCluster {
     pub processes: Vec<Process>,
     /// The fewest replicas that a partition has, those of internal topics included.
     pub least_replicas: usize,
+    /// The fewest in-sync replicas with which a partition takes records of acks=all.
+    pub min_insync_replicas: usize,
+    /// Whether a replica that is not in sync may become the leader of a partition.
+    pub unclean_election: bool,
+    /// Whether every broker flushes each record before it is acknowledged.
+    pub flushes_each_record: bool,
 }
 
 /// Why a plan is refused, and what to do if it is meant.
@@ -54,21 +57,58 @@ pub fn check(plan: &Plan, cluster: &GuardedCluster, hurt: Option<&str>) -> Resul
             cure: format!("--yes-hurt-this-cluster {name}, if it is meant"),
         });
     }
-    let most = Most::of(plan, cluster);
+    let moments = AtOnce::of(plan, cluster);
     let servers = of_role(&cluster.processes, Role::Zookeeper);
-    if most.zookeepers > 0 && servers - most.zookeepers <= servers / 2 {
-        let why =
-            format!("up to {} of {servers} ZooKeeper servers are away at once", most.zookeepers);
+    let away = moments.iter().map(|moment| moment.zookeepers).max().unwrap_or_default();
+    if away > 0 && servers - away <= servers / 2 {
+        let why = format!("up to {away} of {servers} ZooKeeper servers are away at once");
         refuse(plan, Damage::QuorumLoss, "take the quorum of ZooKeeper", &why, "quorum-loss")?;
     }
-    if most.losing > 0 && most.losing >= cluster.least_replicas {
-        let (most, least) = (most.losing, cluster.least_replicas);
-        let why = format!(
-            "brokers that lose data at once: up to {most}; replicas of a partition: {least}"
-        );
-        refuse(plan, Damage::DataLoss, "destroy every copy of a record", &why, "data-loss")?;
+    for moment in &moments {
+        if let Some(why) = loss(moment, cluster).or_else(|| unclean(moment, cluster)) {
+            let what = "destroy every copy of an acknowledged record";
+            refuse(plan, Damage::DataLoss, what, &why, "data-loss")?;
+        }
     }
     Ok(())
+}
+
+/// Why every in-sync copy of a record may lose its power.
+fn loss(moment: &AtOnce, cluster: &GuardedCluster) -> Option<String> {
+    let AtOnce { losing, left, .. } = *moment;
+    let copies = cluster.in_sync(left);
+    if losing == 0 || losing < copies || cluster.flushes_each_record {
+        return None;
+    }
+    Some(format!(
+        "brokers that lose at once what they had not flushed: up to {losing}; in-sync replicas of a \
+         partition: {} (replication factor {}, min.insync.replicas {}, taken out of the ISR by other \
+         steps: up to {left})",
+        copies, cluster.least_replicas, cluster.min_insync_replicas
+    ))
+}
+
+/// Why only replicas that are not in sync may be left to lead.
+fn unclean(moment: &AtOnce, cluster: &GuardedCluster) -> Option<String> {
+    let AtOnce { away, behind, .. } = *moment;
+    let copies = cluster.in_sync(behind);
+    if !cluster.unclean_election || away == 0 || away < copies {
+        return None;
+    }
+    Some(format!(
+        "with unclean.leader.election.enable=true a replica that is not in sync leads when no other is \
+         left; brokers away at once: up to {away}; in-sync replicas of a partition: {copies} (replication \
+         factor {}, min.insync.replicas {})",
+        cluster.least_replicas, cluster.min_insync_replicas
+    ))
+}
+
+impl GuardedCluster {
+    /// How many in-sync replicas a partition has at least that takes records, when so many leave the ISR.
+    fn in_sync(&self, left: usize) -> usize {
+        let replicas = self.least_replicas;
+        replicas.saturating_sub(left).max(self.min_insync_replicas.clamp(1, replicas.max(1)))
+    }
 }
 
 fn refuse(plan: &Plan, damage: Damage, what: &str, why: &str, word: &str) -> Result<(), Refusal> {
@@ -81,170 +121,10 @@ fn refuse(plan: &Plan, damage: Damage, what: &str, why: &str, word: &str) -> Res
     })
 }
 
-/// The most that a plan may take away at any one time.
-#[derive(Debug, Default)]
-struct Most {
-    /// ZooKeeper servers that do not serve.
-    zookeepers: usize,
-    /// Brokers that lose what they stored.
-    losing: usize,
-}
-
-/// What one step takes away while it is in force.
-struct Outage {
-    zookeepers: usize,
-    losing: usize,
-    from: Duration,
-    /// None when nobody can say.
-    to: Option<Duration>,
-}
-
-impl Most {
-    fn of(plan: &Plan, cluster: &GuardedCluster) -> Self {
-        let mut most = Self::default();
-        let mut take = |outages: Vec<&Outage>, at_once: Option<usize>| {
-            let sum = |count: fn(&Outage) -> usize| {
-                let mut counts: Vec<_> = outages.iter().map(|outage| count(outage)).collect();
-                counts.sort_unstable_by(|a, b| b.cmp(a));
-                counts.into_iter().take(at_once.unwrap_or(usize::MAX)).sum::<usize>()
-            };
-            most.zookeepers = most.zookeepers.max(sum(|outage| outage.zookeepers));
-            most.losing = most.losing.max(sum(|outage| outage.losing));
-        };
-        for group in plan.groups() {
-            let outages: Vec<_> = group.iter().map(|step| Outage::of(step, cluster)).collect();
-            // A set of spans is at its fullest where one of them begins.
-            for begins in &outages {
-                let there = outages.iter().filter(|outage| outage.covers(begins.from)).collect();
-                take(there, plan.at_once);
-            }
-        }
-        // Before it is drawn: any of the candidates, as many times as there may be faults at once.
-        if let Some(mix) = &plan.mix {
-            let outage = |candidate: &crate::plan::Candidate| {
-                Outage::new(&candidate.fault, std::slice::from_ref(&candidate.target), cluster)
-            };
-            let drawn: Vec<_> = mix
-                .candidates
-                .iter()
-                .flat_map(|candidate| (0..mix.at_once).map(move |_| outage(candidate)))
-                .collect();
-            take(drawn.iter().collect(), Some(mix.at_once));
-        }
-        let all = |role| of_role(&cluster.processes, role);
-        most.zookeepers = most.zookeepers.min(all(Role::Zookeeper));
-        most.losing = most.losing.min(all(Role::Broker));
-        most
-    }
-}
-
-impl Outage {
-    fn new(fault: &FaultSpec, targets: &[Target], cluster: &GuardedCluster) -> Self {
-        let processes = &cluster.processes;
-        let (mut brokers, mut zookeepers) = (0, 0);
-        for target in targets {
-            let (more_brokers, more_zookeepers) = target.at_most(processes);
-            brokers += more_brokers;
-            zookeepers += more_zookeepers;
-        }
-        let (zookeepers, losing) = match fault.fault().effect().risk {
-            Risk::None => (0, 0),
-            Risk::Process => (zookeepers, 0),
-            // Each victim is a node of its own at most, and takes the server beside it along.
-            Risk::Node => (brokers.max(zookeepers), 0),
-            Risk::Data => (zookeepers, brokers),
-        };
-        Self { zookeepers, losing, from: Duration::ZERO, to: None }
-    }
-
-    fn of(step: &Step, cluster: &GuardedCluster) -> Self {
-        let mut outage = if step.rolling {
-            // One process at a time.
-            let one = |role| {
-                let (brokers, zookeepers) = step.targets().iter().fold((0, 0), |(b, z), target| {
-                    let (more_b, more_z) = target.at_most(&cluster.processes);
-                    (b + more_b, z + more_z)
-                });
-                let any = if role == Role::Broker { brokers } else { zookeepers };
-                any.min(1)
-            };
-            let target =
-                |role| Target::Random(crate::target::Random { count: one(role), role: Some(role) });
-            Self::new(&step.fault, &[target(Role::Broker), target(Role::Zookeeper)], cluster)
-        } else {
-            Self::new(&step.fault, step.targets(), cluster)
-        };
-        let lasts = match step.lasts() {
-            Lasts::Hold(limit) | Lasts::UntilRecovered(limit) => limit,
-        };
-        if let (Some(Start::At(at)), None) = (&step.start, &step.repeat) {
-            (outage.from, outage.to) = (*at, Some(*at + lasts + HEALS));
-        } else if step.start.is_none() && step.repeat.is_none() && !step.rolling {
-            outage.to = Some(lasts + HEALS);
-        }
-        outage
-    }
-
-    fn covers(&self, at: Duration) -> bool {
-        self.from <= at && self.to.is_none_or(|to| at < to)
-    }
-}
-
-fn of_role(processes: &[Process], role: Role) -> usize {
-    processes.iter().filter(|process| process.role == role).count()
-}
-
-impl Target {
-    /// The most brokers and ZooKeeper servers that it may name.
-    fn at_most(&self, processes: &[Process]) -> (usize, usize) {
-        let (brokers, servers) =
-            (of_role(processes, Role::Broker), of_role(processes, Role::Zookeeper));
-        let of_nodes = |count: usize| {
-            let nodes: BTreeSet<_> = processes.iter().map(|process| &process.node).collect();
-            let most = |role| {
-                let of_node = |node: &&String| {
-                    processes.iter().filter(|p| p.role == role && p.node == **node).count()
-                };
-                let mut counts: Vec<_> = nodes.iter().map(of_node).collect();
-                counts.sort_unstable_by(|a, b| b.cmp(a));
-                counts.into_iter().take(count).sum()
-            };
-            (most(Role::Broker), most(Role::Zookeeper))
-        };
-        let nodes = processes.iter().map(|process| &process.node).collect::<BTreeSet<_>>().len();
-        match self {
-            Self::Controller
-            | Self::Leader(_)
-            | Self::Follower(_)
-            | Self::Coordinator(_)
-            | Self::ControllerAndLeader
-            | Self::Broker(_) => (1, 0),
-            Self::Brokers => (brokers, 0),
-            Self::Node(name) => {
-                let of_node: Vec<_> =
-                    processes.iter().filter(|p| p.node == *name).cloned().collect();
-                (of_role(&of_node, Role::Broker), of_role(&of_node, Role::Zookeeper))
-            }
-            Self::Majority(_) => of_nodes(nodes.div_ceil(2)),
-            Self::Minority(_) => of_nodes(nodes.saturating_sub(1) / 2),
-            Self::All => (brokers, servers),
-            Self::Random(random) => {
-                let count = |role, of: usize| match random.role {
-                    Some(only) if only != role => 0,
-                    _ => random.count.min(of),
-                };
-                (count(Role::Broker, brokers), count(Role::Zookeeper, servers))
-            }
-            Self::ZkLeader | Self::ZkFollower | Self::Zookeeper(_) => (0, 1),
-            Self::ZkAll => (0, servers),
-            Self::ZkMajority(_) => (0, servers.div_ceil(2)),
-            Self::ZkMinority(_) => (0, servers.saturating_sub(1) / 2),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::plan::SHIPPED;
 
@@ -259,6 +139,9 @@ mod tests {
                 .flat_map(|role| (1..=3).map(move |id| process(id, role)))
                 .collect(),
             least_replicas: 3,
+            min_insync_replicas: 2,
+            unclean_election: false,
+            flushes_each_record: false,
         }
     }
 
@@ -325,6 +208,118 @@ mod tests {
         };
         assert_eq!(mix(1), Ok(()));
         assert!(mix(2).is_err());
+    }
+
+    /// Whether a plan must say that it means to lose data, with these settings.
+    fn may_lose(steps: &str, min_insync: usize, unclean: bool) -> bool {
+        let cluster = GuardedCluster {
+            min_insync_replicas: min_insync,
+            unclean_election: unclean,
+            ..cluster()
+        };
+        let text = |head| format!("name = 'p'\ndescription = 'd'\n{head}\n{steps}");
+        let both = "allows = ['quorum-loss', 'data-loss']";
+        assert_eq!(check(&Plan::parse(&text(both)).unwrap(), &cluster, None), Ok(()));
+        match check(&Plan::parse(&text("allows = ['quorum-loss']")).unwrap(), &cluster, None) {
+            Ok(()) => false,
+            Err(refused) => {
+                assert!(refused.cure.contains("data-loss"), "{refused}");
+                true
+            }
+        }
+    }
+
+    #[test]
+    fn copies_are_counted_by_the_isr_as_it_can_become_in_the_plan() {
+        let at = "start = {at = '5s'}";
+        let power = |target: &str, more: &str| step("power", "'power-loss'", target, more);
+        let other = |fault: &str, target: &str| step("other", fault, target, "");
+        let two = "{random = {count = 2, role = 'broker'}}";
+        let one = "{broker = 1}";
+        let repeat = "repeat = {times = 3}";
+        // Steps; with min.insync.replicas 1, 2 and 3 of 3 replicas.
+        for (steps, lose) in [
+            (power(one, ""), [false, false, false]),
+            (power(two, ""), [false, false, false]),
+            (power("'brokers'", ""), [true, true, true]),
+            (power("'all'", ""), [true, true, true]),
+            (power("'brokers'", "rolling = true"), [false, false, false]),
+            // Whoever is away is out of the ISR.
+            (other("'kill'", "{broker = 2}") + &power(one, at), [false, false, false]),
+            (other("'kill'", two) + &power(one, at), [true, false, false]),
+            (other("'pause'", two) + &power(one, at), [true, false, false]),
+            (other("'kill'", "{broker = 2}") + &power(two, at), [true, true, false]),
+            (other("'kill'", two) + &power(one, ""), [false, false, false]),
+            // Whoever cannot follow the leader is, too.
+            (
+                other("{cut = {from = 'brokers'}}", one) + &power(one, at),
+                [true, false, false],
+            ),
+            (
+                other("{degrade = {delay = {by = '1s'}}}", one) + &power(two, at),
+                [true, true, false],
+            ),
+            (other("'move-leaders'", one) + &power(one, at), [false, false, false]),
+            (other("'kill'", "{zookeeper = 1}") + &power(one, at), [false, false, false]),
+            // Round by round, with those before not yet in sync.
+            (power("'controller'", repeat), [true, true, true]),
+            (power(one, repeat), [false, false, false]),
+        ] {
+            let seen = [1, 2, 3].map(|min_insync| may_lose(&steps, min_insync, false));
+            assert_eq!(seen, lose, "{steps}");
+        }
+    }
+
+    #[test]
+    fn an_unclean_election_needs_a_word_where_only_those_out_of_sync_may_be_left() {
+        let at = "start = {at = '5s'}";
+        let kill = |id: &str, target: &str, more: &str| step(id, "'kill'", target, more);
+        let two = "{random = {count = 2, role = 'broker'}}";
+        let cut = step("cut", "{cut = {from = 'brokers'}}", "{broker = 1}", "");
+        // Steps; with min.insync.replicas 1 and 2.
+        for (steps, lose) in [
+            (kill("a", "{broker = 1}", ""), [false, false]),
+            (kill("a", two, ""), [false, false]),
+            (kill("a", "'brokers'", ""), [true, true]),
+            (kill("a", two, "") + &kill("b", "{broker = 1}", at), [true, true]),
+            (kill("a", two, "") + &kill("b", "{broker = 1}", ""), [false, false]),
+            (cut.clone() + &kill("b", "{broker = 1}", at), [true, false]),
+            (cut, [false, false]),
+            (kill("a", "'controller'", "repeat = {times = 3}"), [true, true]),
+            (kill("a", "'brokers'", "rolling = true"), [false, false]),
+            (step("a", "'move-leaders'", "'brokers'", ""), [false, false]),
+        ] {
+            let seen = [1, 2].map(|min_insync| may_lose(&steps, min_insync, true));
+            assert_eq!(seen, lose, "{steps}");
+            assert!(!may_lose(&steps, 1, false), "without unclean election: {steps}");
+        }
+    }
+
+    #[test]
+    fn a_mix_that_may_draw_the_last_copy_s_power_needs_a_word() {
+        let mix = |at_once: usize, other: &str| {
+            let candidate = |fault: &str| {
+                format!(
+                    "[[mix.candidate]]\nfault = '{fault}'\ntarget = {{broker = 1}}\n\
+                     hold = {{ from = '5s', to = '9s' }}\n"
+                )
+            };
+            let head = format!("[mix]\nduration = '60s'\nquiet = '5s'\nat_once = {at_once}\n");
+            head + &candidate("power-loss") + &candidate(other)
+        };
+        assert!(!may_lose(&mix(1, "kill"), 1, false));
+        assert!(!may_lose(&mix(2, "move-leaders"), 1, false));
+        assert!(may_lose(&mix(3, "kill"), 1, false));
+    }
+
+    #[test]
+    fn what_is_flushed_record_by_record_no_power_loss_takes() {
+        let steps = step("a", "'power-loss'", "'brokers'", "");
+        let plan = Plan::parse(&format!("name = 'p'\ndescription = 'd'\n{steps}")).unwrap();
+        let flushes = GuardedCluster { flushes_each_record: true, ..cluster() };
+        assert_eq!(check(&plan, &flushes, None), Ok(()));
+        let refused = check(&plan, &cluster(), None).unwrap_err();
+        assert!(refused.why.contains("up to 3; in-sync replicas of a partition: 3 ("), "{refused}");
     }
 
     #[test]

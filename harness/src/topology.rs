@@ -175,13 +175,31 @@ impl Topology {
     /// What faults could cost this cluster. kbench makes every cluster that is described so.
     pub fn guarded(&self) -> GuardedCluster {
         let of_topics = self.topic.iter().flat_map(|topic| &topic.assignment).map(Vec::len);
-        let offsets = self.broker.settings.get("offsets.topic.replication.factor");
+        let of_brokers = |key: &str| self.broker.settings.get(key).map(String::as_str);
+        let offsets = of_brokers("offsets.topic.replication.factor");
         let offsets = offsets.and_then(|factor| factor.parse().ok());
+        // What brokers have is in force for internal topics, and for the others that do not say otherwise.
+        let in_force = |topics: &str, brokers: &str, default: &str| {
+            let own = of_brokers(brokers).unwrap_or(default);
+            let of_topics = self.topic.iter().filter_map(|topic| topic.config.get(topics));
+            of_topics.cloned().chain([own.to_owned()]).collect::<Vec<_>>()
+        };
+        let [insync, unclean] = ["min.insync.replicas", "unclean.leader.election.enable"];
+        let flushes = in_force("flush.messages", "log.flush.interval.messages", "never");
         GuardedCluster {
             name: self.name.clone(),
             ours: true,
             processes: self.processes(),
             least_replicas: of_topics.chain(offsets).min().unwrap_or_default(),
+            min_insync_replicas: in_force(insync, insync, "1")
+                .iter()
+                .filter_map(|value| value.trim().parse().ok())
+                .min()
+                .unwrap_or(1),
+            unclean_election: in_force(unclean, unclean, "false")
+                .iter()
+                .any(|value| value.trim().eq_ignore_ascii_case("true")),
+            flushes_each_record: flushes.iter().all(|messages| messages.trim() == "1"),
         }
     }
 
@@ -213,6 +231,32 @@ mod tests {
         assert_eq!(topic.name, "user-events");
         assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
         assert_eq!(topology.session_timeout_ms(), 18_000);
-        assert_eq!(topology.guarded().least_replicas, 3);
+        let guarded = topology.guarded();
+        assert_eq!((guarded.least_replicas, guarded.min_insync_replicas), (3, 2));
+        assert!(!guarded.unclean_election && !guarded.flushes_each_record);
+    }
+
+    #[test]
+    fn the_guard_sees_the_weakest_setting_of_brokers_and_topics() {
+        let with = |brokers: &[(&str, &str)], topics: &[(&str, &str)]| {
+            let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+                pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+            };
+            let mut topology = Topology::parse(guide()).unwrap();
+            topology.broker.settings.extend(owned(brokers));
+            topology.topic[0].config.extend(owned(topics));
+            topology.guarded()
+        };
+        let (insync, unclean) = ("min.insync.replicas", "unclean.leader.election.enable");
+        for (brokers, topics, least) in [("2", "1", 1), ("1", "2", 1), ("2", "3", 2)] {
+            let guarded = with(&[(insync, brokers)], &[(insync, topics)]);
+            assert_eq!(guarded.min_insync_replicas, least, "{brokers} {topics}");
+        }
+        assert!(with(&[(unclean, "true")], &[]).unclean_election);
+        assert!(with(&[], &[(unclean, "true")]).unclean_election);
+        let each = [("log.flush.interval.messages", "1")];
+        assert!(with(&each, &[]).flushes_each_record);
+        assert!(!with(&each, &[("flush.messages", "100")]).flushes_each_record);
+        assert!(!with(&[], &[("flush.messages", "1")]).flushes_each_record, "internal topics");
     }
 }

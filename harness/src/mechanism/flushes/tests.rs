@@ -19,7 +19,8 @@ fn run(program: &str, arguments: &[&str], file: &Path, flushed: &Flushed) {
 /// Appends bytes to a file, and flushes it as `how` says.
 fn append(bytes: u64, how: &str, file: &Path, flushed: &Flushed) {
     let (size, how) = (format!("bs={bytes}"), format!("conv=notrunc{how}"));
-    let arguments = ["if=/dev/zero", "of=FILE", &size, "count=1", "oflag=append", &how, "status=none"];
+    let arguments =
+        ["if=/dev/zero", "of=FILE", &size, "count=1", "oflag=append", &how, "status=none"];
     run("dd", &arguments, file, flushed);
 }
 
@@ -62,7 +63,8 @@ fn a_file_that_is_longer_than_what_was_written_is_flushed_up_to_there() {
     let place = tempfile::tempdir().unwrap();
     let (file, flushed) = (place.path().join("a"), Flushed::default());
     run("truncate", &["-s", "1000", "FILE"], &file, &flushed);
-    let ahead = ["if=/dev/zero", "of=FILE", "bs=70", "count=1", "conv=notrunc,fsync", "status=none"];
+    let ahead =
+        ["if=/dev/zero", "of=FILE", "bs=70", "count=1", "conv=notrunc,fsync", "status=none"];
     run("dd", &ahead, &file, &flushed);
     assert_eq!(known(&file, &flushed), 70);
 }
