@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::Instant;
 
-use support::catalogue::{Outcome, carry_out, table};
+use support::catalogue::{Outcome, carry_out, carry_out_losing, table};
 use support::{SHORT_SESSION, kbench, output};
 
 /// The first column of `kbench list WHAT`.
@@ -17,6 +17,19 @@ fn listed(what: &str) -> BTreeSet<String> {
     let names = text.lines().skip(1).filter_map(|line| line.split_whitespace().next());
     names.map(str::to_owned).collect()
 }
+
+/// In-sync replicas that are enough, and who leads when none is left.
+const ONE_COPY: &str = "cluster.topic.user-events.config.min.insync.replicas=1";
+const UNCLEAN_ELECTION: &str =
+    "cluster.topic.user-events.config.unclean.leader.election.enable=true";
+
+/// A producer that waits for the leader only.
+const ONE_ACK: &str = "workload.producer.acks=1";
+const NOT_IDEMPOTENT: &str = "workload.producer.idempotence=false";
+
+/// Plans that destroy acknowledged records, with the settings that they are for.
+const LOSING: [&str; 4] =
+    ["power-loss-all", "last-in-sync-power", "unclean-election", "leader-killed-acks-1"];
 
 /// Clusters and settings that a plan is carried out with, one after the other: a session time-out of 6 s,
 /// so that a detection is short, where nothing else is needed.
@@ -28,6 +41,13 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
         // Without a broker to spare, and with one: that is one added, and taken back.
         "replicas-reassigned" => {
             &[&["--set", SHORT_SESSION], &["--cluster", "four-nodes", "--set", SHORT_SESSION]]
+        }
+        "unclean-election" => {
+            &[&["--set", SHORT_SESSION, "--set", ONE_COPY, "--set", UNCLEAN_ELECTION]]
+        }
+        "last-in-sync-power" => &[&["--set", SHORT_SESSION, "--set", ONE_COPY]],
+        "leader-killed-acks-1" => {
+            &[&["--set", SHORT_SESSION, "--set", ONE_ACK, "--set", NOT_IDEMPOTENT]]
         }
         _ => &[&["--set", SHORT_SESSION]],
     }
@@ -79,7 +99,10 @@ fn every_fault_takes_effect_meets_its_expectation_and_is_undone() {
     for (number, plan) in plans.iter().enumerate() {
         for arguments in variants(plan) {
             let began = Instant::now();
-            let outcome = carry_out(plan, arguments);
+            let outcome = match LOSING.contains(&plan.as_str()) {
+                true => carry_out_losing(plan, arguments),
+                false => carry_out(plan, arguments),
+            };
             let ok = if outcome.failures.is_empty() { "ok" } else { "FAILED" };
             let (number, of, seconds) = (number + 1, plans.len(), began.elapsed().as_secs());
             let what = format!("{plan} {}", arguments.join(" "));

@@ -3,7 +3,7 @@
 mod support;
 
 use support::SHORT_SESSION;
-use support::catalogue::{carry_out, table};
+use support::catalogue::{carry_out, carry_out_losing, table};
 
 /// A fault of ZooKeeper, of the network and of the disk, none of which takes long or needs a tool that
 /// the rest of kbench does without.
@@ -16,4 +16,20 @@ fn cheap_faults_take_effect_meet_their_expectation_and_are_undone() {
     eprintln!("{}", table(&outcomes));
     let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// Every broker's power at once: replicas help nobody, flushes do.
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_power_loss_takes_what_was_not_flushed_and_nothing_else() {
+    let each_record = "cluster.broker.settings.log.flush.interval.messages=1";
+    let flushed = carry_out("power-loss-all", &["--set", SHORT_SESSION, "--set", each_record]);
+    let not = carry_out_losing("power-loss-all", &["--set", SHORT_SESSION]);
+    for (outcome, said) in
+        [(&flushed, "known to be flushed: all of its "), (&not, "not flushed, and gone: ")]
+    {
+        assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
+        let lines = outcome.evidence.iter().filter(|line| line.contains(said));
+        assert_eq!(lines.count(), 3, "{:#?}", outcome.evidence);
+    }
 }

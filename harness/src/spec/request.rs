@@ -307,3 +307,31 @@ pub(super) fn fresh_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() >> 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::SHIPPED;
+
+    #[test]
+    fn a_kept_cluster_takes_no_plan_that_must_have_been_prepared_for() {
+        let topology = Topology::parse(SHIPPED[0].1).unwrap();
+        let source = KafkaSource::Version("3.9.1".to_owned());
+        let kept =
+            |clocks| KeptSpec::new(Mode::UserNamespaces, source.clone(), clocks, topology.clone());
+        let plan = |name: &str| {
+            let text =
+                faults::plan::SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap().1;
+            Plan::parse(text).unwrap()
+        };
+        for (name, without, with_clocks) in [
+            ("failover", true, true),
+            ("clock-jumps", false, true),
+            ("power-loss", false, false),
+            ("power-loss-all", false, false),
+        ] {
+            let taken = [false, true].map(|clocks| settable(&plan(name), &kept(clocks)).is_ok());
+            assert_eq!(taken, [without, with_clocks], "{name}");
+        }
+    }
+}

@@ -19,6 +19,8 @@ const PLAN: Duration = Duration::from_secs(600);
 pub(crate) struct Outcome {
     /// Names of the faults that took effect and were undone, both proven.
     pub(crate) faults: Vec<String>,
+    /// What the faults' evidence says, a line each.
+    pub(crate) evidence: Vec<String>,
     /// One row a fault.
     rows: Vec<Vec<String>>,
     /// How soon after the decision each fault was done, and shown to be in effect, in seconds.
@@ -31,13 +33,22 @@ pub(crate) struct Outcome {
 /// not the machine: a run that its own schedule lag made invalid still counts.
 /// The run is kept when the plan did not pass: its logs tell why.
 pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
+    carry_out_and(plan, more, false)
+}
+
+/// The same, of a plan that destroys acknowledged records: that is to be found.
+pub(crate) fn carry_out_losing(plan: &str, more: &[&str]) -> Outcome {
+    carry_out_and(plan, more, true)
+}
+
+fn carry_out_and(plan: &str, more: &[&str], loses: bool) -> Outcome {
     let out = folder();
     let mut outcome = Outcome::default();
     let mut arguments = vec!["--workload", "smoke", "--faults", plan];
     arguments.extend(more);
     let code = exit_code(&mut start(out.path(), &arguments), PLAN, out.path());
     if [0, 1, 3].contains(&code) {
-        look_at(plan, &latest(out.path()), &mut outcome);
+        look_at(plan, loses, &latest(out.path()), &mut outcome);
     } else {
         let text = stderr(out.path());
         outcome.failures.push(format!("{plan}: exit code {code}\n{text}"));
@@ -50,10 +61,12 @@ pub(crate) fn carry_out(plan: &str, more: &[&str]) -> Outcome {
 }
 
 /// Judges the run of a plan, and collects what the table shows of it.
-fn look_at(plan: &str, run: &Path, outcome: &mut Outcome) {
+fn look_at(plan: &str, loses: bool, run: &Path, outcome: &mut Outcome) {
     let report = json(&run.join("report.json"));
-    judge(plan, &report, run, outcome);
+    judge(plan, loses, &report, run, outcome);
     for fault in report["faults"].as_array().into_iter().flatten() {
+        let lines = fault["evidence"].as_array().into_iter().flatten();
+        outcome.evidence.extend(lines.filter_map(Value::as_str).map(str::to_owned));
         outcome.rows.push(row(plan, fault, &report, run));
         let seconds = ["took_s", "shown_s"].map(|key| fault[key].as_f64().unwrap_or(f64::INFINITY));
         outcome.prompt.extend(fault["fault"].as_str().map(|name| (name.to_owned(), seconds)));
@@ -85,19 +98,29 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     table.trim_fmt()
 }
 
-fn judge(plan: &str, report: &Value, run: &Path, outcome: &mut Outcome) {
+fn judge(plan: &str, loses: bool, report: &Value, run: &Path, outcome: &mut Outcome) {
     if report["faults"].as_array().is_none_or(Vec::is_empty) {
         outcome.failures.push(format!("{plan}: nothing was injected"));
     }
     for step in report["skipped"].as_array().into_iter().flatten() {
         outcome.failures.push(format!("{plan}: skipped: {step}"));
     }
+    let mut lost = 0;
     let mut expected = expects_anything(run);
     for check in report["checks"].as_array().into_iter().flatten() {
         expected |= check["name"] == "plan-expectation" && check["verdict"] == "valid";
-        if check["verdict"] != "valid" && !of_the_machine(check) {
+        lost += match check["name"].as_str() {
+            Some("lost" | "lost-tail") => check["count"].as_u64().unwrap_or_default(),
+            _ => 0,
+        };
+        // What is lost is found in other ways as well.
+        let meant = loses && check["verdict"] == "violated";
+        if check["verdict"] != "valid" && !meant && !of_the_machine(check) {
             outcome.failures.push(format!("{plan}: {check}"));
         }
+    }
+    if loses && lost == 0 {
+        outcome.failures.push(format!("{plan}: no acknowledged record was lost"));
     }
     if !expected {
         outcome.failures.push(format!("{plan}: its expectation was not met, or not judged"));
