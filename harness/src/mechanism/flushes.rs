@@ -35,10 +35,10 @@ const WATCHED: [libc::c_long; 3] = [libc::SYS_fsync, libc::SYS_fdatasync, libc::
 
 /// What a process is known to have flushed, and its successors that are started in its place.
 #[derive(Debug, Clone, Default)]
-pub struct Flushed(Arc<Mutex<Files>>);
+pub struct Flushed(Arc<Mutex<FlushedFiles>>);
 
 #[derive(Debug, Default)]
-struct Files {
+struct FlushedFiles {
     /// How many bytes are flushed, by inode. On one disk in memory no number is used twice.
     lengths: BTreeMap<u64, u64>,
     /// Why a call could not be followed, if one could not.
@@ -46,7 +46,7 @@ struct Files {
 }
 
 impl Flushed {
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn files(&self) -> MutexGuard<'_, FlushedFiles> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,8 +85,8 @@ impl Flushed {
 pub struct FlushWatch {
     flushed: Flushed,
     /// Where the process sends the descriptor on which its calls are told.
-    told: UnixDatagram,
-    teller: Option<UnixDatagram>,
+    ours: UnixDatagram,
+    theirs: Option<UnixDatagram>,
 }
 
 impl FlushWatch {
@@ -95,15 +95,15 @@ impl FlushWatch {
     /// # Errors
     /// When no descriptor is left.
     pub fn new(flushed: Flushed) -> io::Result<Self> {
-        let (told, teller) = UnixDatagram::pair()?;
-        Ok(Self { flushed, told, teller: Some(teller) })
+        let (ours, theirs) = UnixDatagram::pair()?;
+        Ok(Self { flushed, ours, theirs: Some(theirs) })
     }
 
     /// What the process does between fork and exec, where only system calls are made.
     pub fn filter(&mut self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
-        let teller = self.teller.take();
-        move || match &teller {
-            Some(teller) => send(teller.as_raw_fd(), &filtered()?),
+        let theirs = self.theirs.take();
+        move || match &theirs {
+            Some(theirs) => send(theirs.as_raw_fd(), &filtered()?),
             None => Err(io::Error::other("one watch is for one process")),
         }
     }
@@ -115,15 +115,17 @@ impl FlushWatch {
     pub fn follow(self, pid: i32) -> io::Result<()> {
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        let follower = Follower {
+        let supervisor = FlushSupervisor {
             flushed: self.flushed,
-            listener: receive(&self.told)?,
+            listener: receive(&self.ours)?,
             pid: pid.as_raw_nonzero().get(),
             process,
         };
         std::thread::Builder::new().name("flushes".to_owned()).spawn(move || {
-            if let Err(error) = follower.run() {
-                follower.flushed.lose_track(format!("the process could not be followed: {error}"));
+            if let Err(error) = supervisor.run() {
+                supervisor
+                    .flushed
+                    .lose_track(format!("the process could not be followed: {error}"));
             }
         })?;
         Ok(())
@@ -131,30 +133,30 @@ impl FlushWatch {
 }
 
 /// What a call becomes.
-enum Outcome {
+enum CallOutcome {
     /// It was made in the caller's place.
     Made(io::Result<()>),
     /// The kernel is to carry it out: nothing depends on it.
     Left,
 }
 
-struct Follower {
+struct FlushSupervisor {
     flushed: Flushed,
     listener: OwnedFd,
     pid: i32,
     process: OwnedFd,
 }
 
-impl Follower {
+impl FlushSupervisor {
     fn run(&self) -> io::Result<()> {
         while let Some(call) = self.next()? {
             let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: 0, flags: 0 };
             match self.make(&call.data, call.pid) {
-                Outcome::Made(Ok(())) => {}
-                Outcome::Made(Err(error)) => {
+                CallOutcome::Made(Ok(())) => {}
+                CallOutcome::Made(Err(error)) => {
                     answer.error = -error.raw_os_error().unwrap_or(libc::EIO);
                 }
-                Outcome::Left => answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+                CallOutcome::Left => answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
             }
             // SAFETY: the kernel reads a structure of this type, which outlives the call.
             let sent = unsafe {
@@ -195,10 +197,10 @@ impl Follower {
     }
 
     /// Makes a call of a thread of the process in its place.
-    fn make(&self, call: &libc::seccomp_data, thread: u32) -> Outcome {
+    fn make(&self, call: &libc::seccomp_data, thread: u32) -> CallOutcome {
         // What the process starts inherits the filter, and has descriptors of its own.
         if !Path::new(&format!("/proc/{}/task/{thread}", self.pid)).exists() {
-            return Outcome::Left;
+            return CallOutcome::Left;
         }
         let [descriptor, length, ..] = call.args;
         let file = match pidfd_getfd(&self.process, descriptor as RawFd, PidfdGetfdFlags::empty()) {
@@ -207,14 +209,14 @@ impl Follower {
                 if error != rustix::io::Errno::BADF {
                     self.flushed.lose_track(format!("its descriptor could not be had: {error}"));
                 }
-                return Outcome::Left;
+                return CallOutcome::Left;
             }
         };
         let done = match libc::c_long::from(call.nr) {
             libc::SYS_ftruncate => self.truncate(&file, length),
             _ => self.flush(&file, libc::c_long::from(call.nr) == libc::SYS_fdatasync),
         };
-        Outcome::Made(done)
+        CallOutcome::Made(done)
     }
 
     fn flush(&self, file: &OwnedFd, data_only: bool) -> io::Result<()> {
