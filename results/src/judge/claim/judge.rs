@@ -361,7 +361,9 @@ fn checks(names: &[String], trial: &TrialFacts) -> Examination {
         for check in of_name {
             match check.verdict {
                 Verdict::Violated => {
-                    let found = format!("check \"{name}\" found {}", check.count);
+                    let note = check.note.as_ref().map(|note| format!(": {note}"));
+                    let note = note.unwrap_or_default();
+                    let found = format!("check \"{name}\" found {}{note}", check.count);
                     return Examination::Violated(found);
                 }
                 Verdict::Valid if check.examined > 0 => {
