@@ -24,7 +24,6 @@ use crate::terminal::counted;
 
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
-use super::resume::Resumed;
 use super::{Claim, LeaderService, Metric};
 
 /// What judging needs to know of one trial.
@@ -52,8 +51,6 @@ pub struct TrialFacts {
     pub cut: BTreeSet<StreamKind>,
     /// Whether the record of a group's member breaks off.
     pub cut_group: bool,
-    /// What replaced consumers showed.
-    pub(crate) resumed: Resumed,
 }
 
 /// How a claim stands.
@@ -414,21 +411,28 @@ fn resume(names: &[String], trial: &TrialFacts) -> Examination {
     if trial.cut_group {
         return Examination::Open("what a member of the group recorded breaks off".to_owned());
     }
-    let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
+    let resumed = &trial.recovery.resumed;
     match checks(names, trial) {
-        Examination::Kept(_) if elsewhere > 0 => Examination::Violated(format!(
-            "{} did not start at the committed offset",
-            counted(elsewhere as u64, "partition")
-        )),
-        Examination::Kept(_) if restarted == 0 => {
-            Examination::Open("no consumer was replaced".to_owned())
+        Examination::Kept(_) if !resumed.broken.is_empty() => {
+            Examination::Violated(several(&resumed.broken))
         }
-        Examination::Kept(_) if at_committed == 0 => {
-            Examination::Open("no replaced consumer was seen to resume".to_owned())
+        Examination::Kept(_) if !resumed.open.is_empty() => {
+            Examination::Open(several(&resumed.open))
         }
-        Examination::Kept(_) => Examination::Kept(Proof::Resumed(at_committed)),
+        Examination::Kept(_) if resumed.seen() == 0 => Examination::Open(
+            "no fault took a partition, its leader or the coordinator from a member of a group"
+                .to_owned(),
+        ),
+        Examination::Kept(_) => Examination::Kept(Proof::Resumed(resumed.clone())),
         other => other,
     }
+}
+
+/// The first of some sentences, and how many more there are.
+fn several(all: &[String]) -> String {
+    let more = all.len().saturating_sub(1);
+    let first = all.first().map(String::as_str).unwrap_or_default();
+    if more == 0 { first.to_owned() } else { format!("{first}; and so {more} more") }
 }
 
 impl TrialFacts {
