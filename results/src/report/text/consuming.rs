@@ -11,6 +11,12 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         return;
     }
     section(out, "Consuming");
+    bullet(
+        out,
+        "unconsumed: the longest wait from an ack to the first delivery, of the worst partition; after: of \
+         what was acked after kbench began to heal; lag: most records that waited at once; again: records \
+         delivered again.",
+    );
     for group in &report.consuming {
         one(out, report, group, colours);
     }
@@ -20,7 +26,8 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
     let trial = if report.trials > 1 { format!("trial {}, ", group.trial) } else { String::new() };
     let steady = &group.steady;
     let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
-        format!("{} s from ack to delivery at the longest", seconds(wait))
+        let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
+        format!("{wait} s from ack to delivery at the longest")
     });
     let lag = steady.lag.map(|lag| format!(", lag at most {lag}")).unwrap_or_default();
     let undelivered = match group.undelivered {
@@ -46,7 +53,7 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
     let with_rest = worst.iter().any(|(_, row)| residual(*row).is_some());
     let mut header = vec!["fault", "worst", "unconsumed", "coord", "rebal", "leader", "fetch"];
     header.extend(with_rest.then_some("rest"));
-    header.extend(["healing on", "lag", "again"]);
+    header.extend(["after", "lag", "again"]);
     let mut shown = table(&header, colours);
     for (fault, row) in &worst {
         let partition = row.map_or("-".to_owned(), |row| row.partition.to_string());
