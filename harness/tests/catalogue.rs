@@ -42,9 +42,10 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
         // The registration must outlive the start of a JVM.
         "early-restart" => &[&[]],
         // Nobody takes over, and another broker does.
-        "coordinator-lost" => {
-            &[&["--set", SHORT_SESSION, "--set", ONE_COPY_OF_OFFSETS, "--set", COMMITTED_BY_ONE], &["--set", SHORT_SESSION]]
-        }
+        "coordinator-lost" => &[
+            &["--set", SHORT_SESSION, "--set", ONE_COPY_OF_OFFSETS, "--set", COMMITTED_BY_ONE],
+            &["--set", SHORT_SESSION],
+        ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
         // Without a broker to spare, and with one: that is one added, and taken back.
         "replicas-reassigned" => {

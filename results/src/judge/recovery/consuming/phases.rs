@@ -64,7 +64,8 @@ pub(crate) fn coordinating(timeline: &Timeline, group: &str) -> Option<Partition
     let hash = group
         .encode_utf16()
         .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (partitions > 0).then(|| (hash & i32::MAX) % partitions)
+    // Kafka's Utils.abs().
+    (partitions > 0).then(|| hash.checked_abs().unwrap_or(0) % partitions)
 }
 
 /// A partition whose records wait for the members of a group.

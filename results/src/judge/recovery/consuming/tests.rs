@@ -331,6 +331,7 @@ fn the_coordinating_partition_is_kafka_s() {
     let timeline = Timeline::new(&events);
     assert_eq!(phases::coordinating(&timeline, "a"), Some(97 % 50));
     assert_eq!(phases::coordinating(&timeline, "ab"), Some((97 * 31 + 98) % 50));
-    // A negative hash: "polygenelubricants" has Java's lowest one.
+    // Negative hashes, -1693017210 and the lowest that there is.
+    assert_eq!(phases::coordinating(&timeline, "analytics"), Some(10));
     assert_eq!(phases::coordinating(&timeline, "polygenelubricants"), Some(0));
 }
