@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::check;
 use crate::judge::disturbance::Disturbance;
+use crate::judge::recovery::consuming::Resumed;
 use crate::judge::recovery::{Phases, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
@@ -414,10 +415,10 @@ fn resume(names: &[String], trial: &TrialFacts) -> Examination {
     let resumed = &trial.recovery.resumed;
     match checks(names, trial) {
         Examination::Kept(_) if !resumed.broken.is_empty() => {
-            Examination::Violated(several(&resumed.broken))
+            Examination::Violated(Resumed::several(&resumed.broken))
         }
         Examination::Kept(_) if !resumed.open.is_empty() => {
-            Examination::Open(several(&resumed.open))
+            Examination::Open(Resumed::several(&resumed.open))
         }
         Examination::Kept(_) if resumed.seen() == 0 => Examination::Open(
             "no fault took a partition, its leader or the coordinator from a member of a group"
@@ -426,13 +427,6 @@ fn resume(names: &[String], trial: &TrialFacts) -> Examination {
         Examination::Kept(_) => Examination::Kept(Proof::Resumed(resumed.clone())),
         other => other,
     }
-}
-
-/// The first of some sentences, and how many more there are.
-fn several(all: &[String]) -> String {
-    let more = all.len().saturating_sub(1);
-    let first = all.first().map(String::as_str).unwrap_or_default();
-    if more == 0 { first.to_owned() } else { format!("{first}; and so {more} more") }
 }
 
 impl TrialFacts {

@@ -127,4 +127,11 @@ impl Resumed {
     pub(crate) fn seen(&self) -> usize {
         self.at_committed + self.in_place
     }
+
+    /// The first of some sentences, and how many more there are.
+    pub(crate) fn several(all: &[String]) -> String {
+        let more = all.len().saturating_sub(1);
+        let first = all.first().map(String::as_str).unwrap_or_default();
+        if more == 0 { first.to_owned() } else { format!("{first}; and so {more} more") }
+    }
 }
