@@ -165,6 +165,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("leader-killed-acks-1", include_str!("../plans/leader-killed-acks-1.toml")),
     ("full-disk", include_str!("../plans/full-disk.toml")),
     ("early-restart", include_str!("../plans/early-restart.toml")),
+    ("coordinator-lost", include_str!("../plans/coordinator-lost.toml")),
     ("failing-disk", include_str!("../plans/failing-disk.toml")),
     ("slow-disk", include_str!("../plans/slow-disk.toml")),
     ("no-descriptors", include_str!("../plans/no-descriptors.toml")),

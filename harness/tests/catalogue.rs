@@ -31,12 +31,21 @@ const NOT_IDEMPOTENT: &str = "workload.producer.idempotence=false";
 const LOSING: [&str; 4] =
     ["power-loss-all", "last-in-sync-power", "unclean-election", "leader-killed-acks-1"];
 
+const ONE_COPY_OF_OFFSETS: &str = "cluster.broker.settings.offsets.topic.replication.factor=1";
+/// Of what has no setting of its own: the load's topic has.
+const COMMITTED_BY_ONE: &str = "cluster.broker.settings.min.insync.replicas=1";
+
 /// Clusters and settings that a plan is carried out with, one after the other: a session time-out of 6 s,
 /// so that a detection is short, where nothing else is needed.
 fn variants(plan: &str) -> &'static [&'static [&'static str]] {
     match plan {
         // The registration must outlive the start of a JVM.
         "early-restart" => &[&[]],
+        // Nobody takes over, and another broker does.
+        "coordinator-lost" => &[
+            &["--set", SHORT_SESSION, "--set", ONE_COPY_OF_OFFSETS, "--set", COMMITTED_BY_ONE],
+            &["--set", SHORT_SESSION],
+        ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
         // Without a broker to spare, and with one: that is one added, and taken back.
         "replicas-reassigned" => {

@@ -1,6 +1,6 @@
 //! Synthetic trials for tests: a small builder of events and history that agree with each other.
 //!
-//! Three brokers, RF 3, topic `user-events` with partition p led by broker p + 1, probe topic
+//! Three brokers, RF 3, broker 1 coordinates the group, topic `user-events` with partition p led by broker p + 1, probe topic
 //! `probe` led alike. Sends are due every 20 ms on each partition and acked after 3 ms, unless an
 //! outage says otherwise. Times are seconds.
 
@@ -10,6 +10,7 @@ mod streams;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::judge::claim;
+use crate::judge::recovery::consuming::phases::OFFSETS_TOPIC;
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
 use crate::record::event::{
@@ -85,6 +86,7 @@ impl Fixture {
             f.state(4.0, TOPIC, partition, partition + 1, &isr);
             f.state(4.0, PROBE, partition, partition + 1, &isr);
         }
+        f.state(4.0, OFFSETS_TOPIC, 0, 1, &[1, 2, 3]);
         f.stage(5.0, Stage::WarmingUp);
         f.stage(10.0, Stage::Baseline);
         f.stage(20.0, Stage::Faults);
@@ -176,6 +178,8 @@ impl Fixture {
                 self.at(gone + 0.05, seen);
             }
         }
+        let coordinator = if brokers.contains(&1) { live[0] } else { 1 };
+        self.state(gone + 0.02, OFFSETS_TOPIC, 0, coordinator, &live);
         for topic in [TOPIC, PROBE] {
             for partition in 0..3 {
                 let old = partition + 1;
@@ -220,6 +224,7 @@ impl Fixture {
             );
         }
         self.epoch += 1;
+        self.state(back + 0.5, OFFSETS_TOPIC, 0, 1, &[1, 2, 3]);
         for partition in 0..3 {
             self.state(back + 0.5, TOPIC, partition, partition + 1, &[1, 2, 3]);
             self.state(back + 0.5, PROBE, partition, partition + 1, &[1, 2, 3]);

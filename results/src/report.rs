@@ -7,6 +7,7 @@
 //! them all: a new one is a file beside those, and its line of that list.
 //! Absent: HTML, and comparing runs.
 
+pub mod consuming_csv;
 pub mod csv;
 pub mod exit;
 pub mod files;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::latency::Percentiles;
+use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
@@ -97,6 +99,8 @@ pub struct Report {
     pub skipped: Vec<SkippedStep>,
     /// Recovery of each partition from each fault.
     pub recovery: Vec<PartitionRecovery>,
+    /// What each group consumed, in each trial.
+    pub consuming: Vec<GroupConsuming>,
     /// Checks of guarantees and of the run itself, over all trials.
     pub checks: Vec<Check>,
     /// The main load, over all trials.
@@ -179,8 +183,10 @@ pub struct LoadReport {
     pub failed: u64,
     /// Of these, perhaps in the log.
     pub indeterminate: u64,
-    /// Records that the group got.
-    pub consumed: u64,
+    /// Records that groups got, each once a group.
+    pub delivered: u64,
+    /// How often they got one again.
+    pub redelivered: u64,
     /// Payload of the acked records.
     pub bytes: u64,
     /// Ack - due, all of the load.

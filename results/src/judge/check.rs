@@ -107,6 +107,7 @@ mod witness;
 
 use finding::Finding;
 use index::{Extent, LogIndex};
+pub(crate) use survey::Intervals;
 use survey::Survey;
 
 /// What the checkers need to know beside the history.

@@ -6,7 +6,6 @@
 pub mod judge;
 mod measure;
 mod proof;
-mod resume;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,7 +16,6 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub(crate) use resume::{ResumeFold, Resumed};
 
 /// The guide's claims, shipped with kbench.
 pub const GUIDE: &str = include_str!("../../claims/guide.toml");
@@ -79,7 +77,7 @@ pub enum Metric {
     ChecksAcksAll(Vec<String>),
     /// At least so many members of every ISR are alive all the time.
     MinIsrCopies(usize),
-    /// Named checks find nothing, and a replaced consumer was seen to start at the commit.
+    /// Named checks find nothing, and every member that a fault made resume was seen to do so at the commit.
     ResumeAtCommitted(Vec<String>),
 }
 

@@ -1,18 +1,15 @@
 //! What is measured from a history, apart from the checks: load, service around faults, resumption.
 //!
 //! Each stream of producers, probes and group members is read once; those of producers and probes
-//! once more, if any of their operations was late. Facts from several streams add up.
+//! once more, if any of their operations was late, those of members to tell first deliveries from others.
+//! Facts from several streams add up.
 
-use std::collections::BTreeMap;
-
-use super::claim::{ResumeFold, Resumed};
 use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
-use super::recovery::consumed::Consumed;
+use super::recovery::consuming::AckedFold;
 use super::recovery::operations;
 use super::timeline::Timeline;
-use crate::record::event::EventKind;
 use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, StreamRef};
 
 /// What was measured from one trial's history.
@@ -20,8 +17,6 @@ use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, Stre
 pub(crate) struct Figures {
     pub(crate) load: LoadFigures,
     pub(crate) service: ServiceSeen,
-    /// What replaced consumers showed.
-    pub(crate) resumed: Resumed,
     /// When clients handed records over late, and somebody else wrote.
     pub(crate) late: Vec<Disturbance>,
     /// Producers of the main load.
@@ -40,7 +35,7 @@ impl Figures {
     ) -> Result<Self, HistoryError> {
         let streams = source.streams();
         let mut load = LoadFold::new(timeline, &streams);
-        let mut service = ServiceSeen::new(timeline);
+        let mut service = ServiceSeen::new(timeline, &streams);
         let mut late = vec![];
         for stream in &streams {
             let sent = add_operations(source, stream, &mut load, &mut service)?;
@@ -51,34 +46,11 @@ impl Figures {
         for stream in &streams {
             add_answers(source, stream, &mut service)?;
         }
-        let mut others = OtherWriters::default();
-        let mut resumed = Resumed::default();
-        let restarts = restarts(timeline);
-        resumed.restarted = restarts.values().sum();
-        for stream in &streams {
-            let Client::GroupConsumer { consumer, .. } = stream.header.client else {
-                continue;
-            };
-            let mut consumed = Consumed::stream(timeline);
-            let mut resumption = ResumeFold::default();
-            source.each(stream.number, |entry| {
-                if let Entry::Poll(poll) = entry {
-                    load.got(poll);
-                    consumed.add(poll);
-                    others.add(&stream.header.topic, poll);
-                }
-                resumption.add(entry);
-            })?;
-            service.consumed.merge(&stream.header.topic, consumed);
-            let restarted = restarts.get(&consumer).copied().unwrap_or_default();
-            resumed.merge(resumption.finish(restarted));
-        }
-        late.extend(others.disturbances());
+        late.extend(add_groups(source, &streams, &mut load, &mut service)?.disturbances());
         let acks: Vec<i16> = streams.iter().filter_map(main_acks).collect();
         Ok(Self {
             load: load.finish(asked_per_s),
             service,
-            resumed,
             late,
             producers: acks.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
@@ -94,17 +66,6 @@ fn main_acks(stream: &StreamRef<'_>) -> Option<i16> {
     }
 }
 
-/// How often each consumer was started as a replacement.
-fn restarts(timeline: &Timeline) -> BTreeMap<u16, usize> {
-    let mut restarts = BTreeMap::new();
-    for event in timeline.events() {
-        if let EventKind::ConsumerRestarted { consumer } = event.kind {
-            *restarts.entry(consumer).or_default() += 1;
-        }
-    }
-    restarts
-}
-
 fn add_operations(
     source: &dyn Source,
     stream: &StreamRef<'_>,
@@ -113,16 +74,19 @@ fn add_operations(
 ) -> Result<LateSends, HistoryError> {
     let client = &stream.header.client;
     let mut late = LateSends::default();
-    let Some(kind) = operations::kind(client) else {
+    let kind = operations::kind(client);
+    if kind.is_none() && !matches!(client, Client::Producer { .. }) {
         return Ok(late);
-    };
+    }
     let main = main_acks(stream).is_some();
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
+    let mut acked = AckedFold::default();
     source.each(stream.number, |entry| {
         operations.add(entry);
         let Entry::Send(send) = entry else { return };
-        if !send.warm_up {
+        acked.add(send);
+        if kind.is_some() && !send.warm_up {
             late.add(send);
         }
         if main {
@@ -135,8 +99,46 @@ fn add_operations(
     let partitions = operations.finish();
     service.acks.merge(&stream.header.topic, acks);
     let topic = &*stream.header.topic;
-    service.operations.merge(kind, (topic, operations::number(client)), partitions);
+    if let Some(kind) = kind {
+        service.operations.merge(kind, (topic, operations::number(client)), partitions);
+    }
+    service.consuming.acked(topic, acked);
     Ok(late)
+}
+
+/// Adds what groups got: which deliveries were the first of their records is known when all were seen.
+/// What they got of other writers.
+fn add_groups(
+    source: &dyn Source,
+    streams: &[StreamRef<'_>],
+    load: &mut LoadFold,
+    service: &mut ServiceSeen,
+) -> Result<OtherWriters, HistoryError> {
+    for stream in streams {
+        let Client::GroupConsumer { group, .. } = &stream.header.client else { continue };
+        let mut member = service.consuming.member(stream.number);
+        source.each(stream.number, |entry| member.add(entry))?;
+        service.consuming.read(group, &stream.header.topic, member);
+    }
+    if service.consuming.wants_log_ends() {
+        for stream in streams.iter().filter(|stream| stream.header.client == Client::Drain) {
+            let topic = &stream.header.topic;
+            source.each(stream.number, |entry| service.consuming.drained(topic, entry))?;
+        }
+    }
+    let redelivered = service.consuming.close();
+    let mut others = OtherWriters::default();
+    for stream in streams {
+        if matches!(stream.header.client, Client::GroupConsumer { .. }) {
+            source.each(stream.number, |entry| {
+                if let Entry::Poll(poll) = entry {
+                    load.got(poll, redelivered.is(stream.number, poll));
+                    others.add(&stream.header.topic, poll);
+                }
+            })?;
+        }
+    }
+    Ok(others)
 }
 
 /// Reads a stream again for what may end gaps, if there is any.

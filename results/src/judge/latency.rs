@@ -2,8 +2,8 @@
 //!
 //! Response = ack - due (the answer), service = ack - sent, schedule lag = sent - due, end to end =
 //! consumed - due. All in microseconds, HDR with 3 digits, saturating at one hour. Warm-up counts
-//! nowhere. Histograms are merged, percentiles never averaged. End to end counts every delivery to
-//! the group, redeliveries after a rebalance included.
+//! nowhere. Histograms are merged, percentiles never averaged. End to end counts the first delivery
+//! of a record to each group.
 //!
 //! Two populations beside the whole: the steady load, and the load from a fault's preparation to
 //! the steady cluster after it. A send belongs to the second when any part of its life does.
@@ -73,8 +73,10 @@ pub struct LoadFigures {
     pub failed: u64,
     /// Of these, perhaps in the log.
     pub indeterminate: u64,
-    /// Records that the group got.
-    pub consumed: u64,
+    /// Records that groups got, each once a group.
+    pub delivered: u64,
+    /// How often they got one again.
+    pub redelivered: u64,
     /// Seconds from the first due time to the last hand-over, summed over trials.
     pub seconds: f64,
     /// All of the load.
@@ -160,7 +162,8 @@ impl Default for LoadFigures {
             acked: 0,
             failed: 0,
             indeterminate: 0,
-            consumed: 0,
+            delivered: 0,
+            redelivered: 0,
             seconds: 0.0,
             all: Histograms::new(),
             baseline: Histograms::new(),
@@ -176,7 +179,8 @@ impl LoadFigures {
         self.acked += other.acked;
         self.failed += other.failed;
         self.indeterminate += other.indeterminate;
-        self.consumed += other.consumed;
+        self.delivered += other.delivered;
+        self.redelivered += other.redelivered;
         self.seconds += other.seconds;
         self.all.merge(&other.all);
         self.baseline.merge(&other.baseline);
@@ -236,15 +240,19 @@ impl LoadFold {
         self.last_sent = self.last_sent.max(send.sent);
     }
 
-    /// Adds a record that a member of a group got, after all sends.
-    pub(crate) fn got(&mut self, poll: &Poll) {
+    /// Adds a record that a member of a group got, `again` if the group had got it before, after all sends.
+    pub(crate) fn got(&mut self, poll: &Poll, again: bool) {
         let Observed::Record(record) = poll.record else {
             return;
         };
         if !self.producers.contains(&record.producer) || record.due < self.first_due {
             return;
         }
-        self.load.consumed += 1;
+        if again {
+            self.load.redelivered += 1;
+            return;
+        }
+        self.load.delivered += 1;
         let population = self.population(record.due, poll.at);
         self::record(&mut population.end_to_end, record.due, poll.at);
         self::record(&mut self.load.all.end_to_end, record.due, poll.at);

@@ -19,7 +19,7 @@
 //!   it has no phases.
 
 mod answers;
-pub(crate) mod consumed;
+pub mod consuming;
 pub mod controller;
 pub mod gap;
 pub(crate) mod operations;
@@ -32,12 +32,13 @@ use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::environment::Environment;
+use crate::record::history::StreamRef;
 
 pub use controller::ControllerFailover;
 pub use gap::{DELAYED, Gap};
 pub use phases::Phases;
 
-use consumed::Consumed;
+use consuming::{ConsumingSeen, GroupConsuming, Resumed};
 use gap::Operation;
 use operations::{Longest, OfPartition, Operations, OperationsFold, Window};
 use phases::{WaitingPartition, nanoseconds};
@@ -111,8 +112,6 @@ pub struct PartitionRecovery {
     pub throughput_restored_s: Option<f64>,
     /// Until the ISR, once it had shrunk, was full again.
     pub isr_full_s: Option<f64>,
-    /// Until the group consumed the first record that was due after the injection.
-    pub consumed_s: Option<f64>,
     /// Smallest ISR in ZooKeeper during the fault.
     pub min_isr: Option<usize>,
     /// Smallest number of ISR members that were alive during the fault.
@@ -131,6 +130,10 @@ pub struct Recovery {
     pub controllers: Vec<Option<ControllerFailover>>,
     /// Acks a second on the healthy cluster, where it was measured.
     pub steady_per_s: Option<f64>,
+    /// What each group consumed.
+    pub consuming: Vec<GroupConsuming>,
+    /// Where members of groups resumed that had to.
+    pub(crate) resumed: Resumed,
 }
 
 /// What clients saw of a trial, as far as recovery is measured by it.
@@ -138,15 +141,15 @@ pub struct Recovery {
 pub(crate) struct ServiceSeen {
     pub(crate) operations: OperationsFold,
     pub(crate) acks: AckRate,
-    pub(crate) consumed: Consumed,
+    pub(crate) consuming: ConsumingSeen,
 }
 
 impl ServiceSeen {
-    pub(crate) fn new(timeline: &Timeline) -> Self {
+    pub(crate) fn new(timeline: &Timeline, streams: &[StreamRef<'_>]) -> Self {
         Self {
             operations: OperationsFold::new(timeline.faults.iter().map(Window::of).collect()),
             acks: AckRate::new(timeline),
-            consumed: Consumed::default(),
+            consuming: ConsumingSeen::new(timeline, streams),
         }
     }
 }
@@ -159,9 +162,11 @@ pub(crate) fn measure(
     service: &ServiceSeen,
     acks_all: bool,
 ) -> Recovery {
-    let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consumed } =
+    let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consuming } =
         service;
-    let mut recovery = Recovery { steady_per_s: acks.steady_per_s(), ..Recovery::default() };
+    let (consuming, resumed) = consuming.measure(trial, &environment.settings, timeline);
+    let steady_per_s = acks.steady_per_s();
+    let mut recovery = Recovery { steady_per_s, consuming, resumed, ..Recovery::default() };
     let gaps: Vec<Vec<(&Operations, Gap)>> = operations.values().map(gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
         recovery.controllers.push(controller::failover(timeline, fault));
@@ -186,8 +191,6 @@ pub(crate) fn measure(
             row.trial = trial;
             if *kind == StreamKind::Main {
                 row.throughput_restored_s = restored;
-                let consumed = consumed.first(topic, partition, position);
-                row.consumed_s = consumed.map(|at| measured.since_injection(at));
             }
             measured.isr(&mut row, environment.settings.replication_factor as usize);
             say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
@@ -284,7 +287,6 @@ impl FaultOnPartition<'_> {
             after_heal_gap_s: after_heal.map(|g| g.seconds()),
             throughput_restored_s: None,
             isr_full_s: None,
-            consumed_s: None,
             min_isr: None,
             min_live_isr: None,
             note: None,

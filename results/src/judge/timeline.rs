@@ -101,6 +101,12 @@ impl<'a> Timeline<'a> {
         self.partition(topic, partition).map_or(&[], |seen| &seen.states)
     }
 
+    /// How many partitions were seen of a topic.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let seen = self.partitions.get(topic).and_then(|topic| topic.last_key_value());
+        seen.map_or(0, |(highest, _)| highest + 1)
+    }
+
     /// The last state of a partition at or before `at`.
     pub fn state_at(&self, topic: &str, partition: i32, at: RunTime) -> Option<PartitionAt<'a>> {
         self.states(topic, partition).iter().rev().find(|state| state.at <= at).copied()

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 24] = [
+const HEADER: [&str; 23] = [
     "run_id",
     "trial",
     "fault",
@@ -28,7 +28,6 @@ const HEADER: [&str; 24] = [
     "first_ack_s",
     "throughput_restored_s",
     "isr_full_s",
-    "consumed_s",
 ];
 
 /// Writes the recovery table.
@@ -62,7 +61,6 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             optional(row.first_ack_s),
             optional(row.throughput_restored_s),
             optional(row.isr_full_s),
-            optional(row.consumed_s),
         ])?;
     }
     writer.flush()?;

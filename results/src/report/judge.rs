@@ -58,6 +58,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         faults: parts.faults,
         skipped: parts.skipped,
         recovery: parts.recovery,
+        consuming: parts.consuming,
         checks,
         load: load_report(run, &whole),
         time: parts.time,
@@ -117,6 +118,7 @@ struct Parts {
     faults: Vec<FaultReport>,
     skipped: Vec<SkippedStep>,
     recovery: Vec<recovery::PartitionRecovery>,
+    consuming: Vec<GroupConsuming>,
     checks: Vec<(u32, Check)>,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
@@ -132,6 +134,7 @@ impl Default for Parts {
             faults: vec![],
             skipped: vec![],
             recovery: vec![],
+            consuming: vec![],
             checks: vec![],
             time: vec![],
             observer: vec![],
@@ -187,6 +190,10 @@ impl Parts {
         self.add_faults(number, &timeline, &recovery);
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
+        for group in &recovery.consuming {
+            self.note_undelivered(group);
+            self.consuming.push(group.clone());
+        }
         TrialFacts {
             number,
             environment,
@@ -199,7 +206,6 @@ impl Parts {
             acks_all: figures.acks_all,
             cut,
             cut_group,
-            resumed: figures.resumed,
         }
     }
 
@@ -232,6 +238,17 @@ impl Parts {
                     fault.id
                 ));
             }
+        }
+    }
+
+    /// The group was stopped before it had been delivered everything: kbench gave up waiting for it.
+    fn note_undelivered(&mut self, group: &GroupConsuming) {
+        let GroupConsuming { trial, group, topic, undelivered, .. } = group;
+        if *undelivered > 0 {
+            let records = counted(*undelivered, "acked record");
+            self.doubt(format!(
+                "trial {trial}: group {group} was stopped with {records} of {topic} not delivered to it"
+            ));
         }
     }
 
@@ -374,7 +391,8 @@ fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
         acked: load.acked,
         failed: load.failed,
         indeterminate: load.indeterminate,
-        consumed: load.consumed,
+        delivered: load.delivered,
+        redelivered: load.redelivered,
         bytes: load.acked * run.record_bytes,
         latency_us: all.latency_us,
         service_us: all.service_us,

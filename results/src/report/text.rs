@@ -2,6 +2,7 @@
 //! time went, and where the files are. Never Debug output; colours only when asked for.
 
 mod claims;
+mod consuming;
 mod faults;
 mod load;
 
@@ -45,6 +46,7 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     headline(&mut out, report, colours);
     claims::render(&mut out, report, colours);
     faults::render(&mut out, report, colours);
+    consuming::render(&mut out, report, colours);
     load::checks(&mut out, report, colours);
     load::load(&mut out, report, colours);
     load::time(&mut out, report);

@@ -29,7 +29,7 @@ mod sent;
 mod suspects;
 
 use content::Segments;
-pub(super) use intervals::Intervals;
+pub(crate) use intervals::Intervals;
 pub(super) use log::{Drained, LogFacts, RecordIdentity, identity};
 pub(super) use read::{AcceptedCommit, GroupAssignment, PollStep};
 use read::{ConsumerFacts, ReadRun};

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::check;
 use crate::judge::disturbance::Disturbance;
+use crate::judge::recovery::consuming::Resumed;
 use crate::judge::recovery::{Phases, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::verdict::{Check, Verdict};
@@ -24,7 +25,6 @@ use crate::terminal::counted;
 
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
-use super::resume::Resumed;
 use super::{Claim, LeaderService, Metric};
 
 /// What judging needs to know of one trial.
@@ -52,8 +52,6 @@ pub struct TrialFacts {
     pub cut: BTreeSet<StreamKind>,
     /// Whether the record of a group's member breaks off.
     pub cut_group: bool,
-    /// What replaced consumers showed.
-    pub(crate) resumed: Resumed,
 }
 
 /// How a claim stands.
@@ -414,19 +412,19 @@ fn resume(names: &[String], trial: &TrialFacts) -> Examination {
     if trial.cut_group {
         return Examination::Open("what a member of the group recorded breaks off".to_owned());
     }
-    let Resumed { restarted, at_committed, elsewhere } = trial.resumed;
+    let resumed = &trial.recovery.resumed;
     match checks(names, trial) {
-        Examination::Kept(_) if elsewhere > 0 => Examination::Violated(format!(
-            "{} did not start at the committed offset",
-            counted(elsewhere as u64, "partition")
-        )),
-        Examination::Kept(_) if restarted == 0 => {
-            Examination::Open("no consumer was replaced".to_owned())
+        Examination::Kept(_) if !resumed.broken.is_empty() => {
+            Examination::Violated(Resumed::several(&resumed.broken))
         }
-        Examination::Kept(_) if at_committed == 0 => {
-            Examination::Open("no replaced consumer was seen to resume".to_owned())
+        Examination::Kept(_) if !resumed.open.is_empty() => {
+            Examination::Open(Resumed::several(&resumed.open))
         }
-        Examination::Kept(_) => Examination::Kept(Proof::Resumed(at_committed)),
+        Examination::Kept(_) if resumed.seen() == 0 => Examination::Open(
+            "no fault took a partition, its leader or the coordinator from a member of a group"
+                .to_owned(),
+        ),
+        Examination::Kept(_) => Examination::Kept(Proof::Resumed(resumed.clone())),
         other => other,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::judge::recovery::consuming::Resumed;
 use crate::terminal::counted;
 
 /// How much was examined, by what it is called ("records").
@@ -15,8 +16,8 @@ pub(super) enum Proof {
     Examined(Examined),
     /// The fewest live ISR members.
     Copies(usize),
-    /// Partitions that replaced consumers resumed at the committed offset.
-    Resumed(usize),
+    /// Partitions that members resumed.
+    Resumed(Resumed),
 }
 
 impl Proof {
@@ -28,7 +29,11 @@ impl Proof {
                 Self::Examined(a)
             }
             (Self::Copies(a), Self::Copies(b)) => Self::Copies(a.min(b)),
-            (Self::Resumed(a), Self::Resumed(b)) => Self::Resumed(a + b),
+            (Self::Resumed(mut a), Self::Resumed(b)) => {
+                a.at_committed += b.at_committed;
+                a.in_place += b.in_place;
+                Self::Resumed(a)
+            }
             (proof, _) => proof,
         }
     }
@@ -45,9 +50,9 @@ impl fmt::Display for Proof {
                 write!(f, "{} examined, none wrong", counted.join(", "))
             }
             Self::Copies(n) => write!(f, "at least {}", counted(*n as u64, "live ISR member")),
-            Self::Resumed(n) => {
-                let partitions = counted(*n as u64, "partition");
-                write!(f, "replaced consumers resumed {partitions} at the commit")
+            Self::Resumed(Resumed { at_committed, in_place, .. }) => {
+                let partitions = counted((at_committed + in_place) as u64, "partition");
+                write!(f, "{partitions} resumed: {at_committed} at the commit, {in_place} in place")
             }
         }
     }

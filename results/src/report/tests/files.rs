@@ -14,7 +14,7 @@ fn all_files_are_written_and_read_back() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["junit.xml", "latency.hlog", "report.json", "summary.csv"]);
+    assert_eq!(names, ["consuming.csv", "junit.xml", "latency.hlog", "report.json", "summary.csv"]);
     let said = text::render(&report, Some(dir.path()), false);
     assert!(names.iter().all(|name| said.contains(name.as_str())), "{said}");
     let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -135,9 +135,13 @@ fn the_schema_is_in_step_and_the_contract_s_keys_are_there() {
     has(&json, &CONTRACT);
     has(&json["run"], &["run_id", "seed", "command", "workload", "plan", "started", "strict"]);
     has(&json["load"], &["asked_per_s", "achieved_per_s", "sent", "acked", "failed"]);
-    has(&json["load"], &["indeterminate", "consumed", "bytes", "service_us", "schedule_lag_us"]);
+    has(&json["load"], &["indeterminate", "delivered", "redelivered", "bytes", "service_us"]);
+    has(&json["load"], &["schedule_lag_us", "end_to_end_us"]);
     has(&json["load"]["latency_us"], &["p50", "p90", "p99", "p999", "max", "n"]);
     has(&json["checks"][0], &["name", "verdict", "count", "witnesses"]);
+    let group =
+        ["trial", "group", "topic", "delivered", "redelivered", "undelivered", "steady", "faults"];
+    has(&json["consuming"][0], &group);
     let fault = ["id", "fault", "target", "victims", "injected_s", "healed_s", "evidence"];
     has(&json["faults"][0], &fault);
     has(&json["claims"][0], &["id", "text", "source", "stated_s", "predicted_s", "outcome"]);

@@ -53,14 +53,15 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
         out,
         &format!(
             "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
-             {} delivered",
+             {} delivered{}",
             load.asked_per_s,
             load.achieved_per_s,
             load.sent,
             load.acked,
             load.failed,
             load.indeterminate,
-            load.consumed
+            load.delivered,
+            again(load.redelivered)
         ),
     );
     let header = ["milliseconds", "p50", "p90", "p99", "p99.9", "max", "n"];
@@ -101,6 +102,11 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+}
+
+/// How many records came again, where any did.
+fn again(redelivered: u64) -> String {
+    if redelivered == 0 { String::new() } else { format!(", {redelivered} delivered again") }
 }
 
 fn percentile_row(p: &Percentiles) -> [String; 6] {

@@ -2,23 +2,23 @@
 
 /// A set of offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in super::super) struct Intervals {
+pub(crate) struct Intervals {
     /// First and last offset of each interval, in order; no two of them touch.
     list: Vec<(i64, i64)>,
 }
 
 impl Intervals {
     /// Every offset.
-    pub(in super::super) fn all() -> Self {
+    pub(crate) fn all() -> Self {
         Self { list: vec![(i64::MIN, i64::MAX)] }
     }
 
-    pub(in super::super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Adds an offset; false when it was there.
-    pub(in super::super) fn insert(&mut self, offset: i64) -> bool {
+    pub(crate) fn insert(&mut self, offset: i64) -> bool {
         match self.list.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(offset) => *last = offset,
             Some(&mut (_, last)) if offset <= last => {
@@ -33,7 +33,7 @@ impl Intervals {
     }
 
     /// Adds the offsets from `first` to `last`.
-    pub(in super::super) fn insert_all(&mut self, first: i64, last: i64) {
+    pub(crate) fn insert_all(&mut self, first: i64, last: i64) {
         if first > last {
             return;
         }
@@ -49,39 +49,39 @@ impl Intervals {
     }
 
     /// Adds the offsets of `other`.
-    pub(in super::super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         other.list.iter().for_each(|&(first, last)| self.insert_all(first, last));
     }
 
-    pub(in super::super) fn contains(&self, offset: i64) -> bool {
+    pub(crate) fn contains(&self, offset: i64) -> bool {
         self.at_or_after(offset) == Some(offset)
     }
 
     /// Whether any offset from `first` up to and without `end` is there.
-    pub(in super::super) fn overlaps(&self, first: i64, end: i64) -> bool {
+    pub(crate) fn overlaps(&self, first: i64, end: i64) -> bool {
         self.at_or_after(first).is_some_and(|offset| offset < end)
     }
 
     /// The lowest offset from `offset` on.
-    pub(in super::super) fn at_or_after(&self, offset: i64) -> Option<i64> {
+    pub(crate) fn at_or_after(&self, offset: i64) -> Option<i64> {
         let at = self.list.partition_point(|&(_, last)| last < offset);
         self.list.get(at).map(|&(first, _)| first.max(offset))
     }
 
     /// The highest offset below `offset`.
-    pub(in super::super) fn before(&self, offset: i64) -> Option<i64> {
+    pub(crate) fn before(&self, offset: i64) -> Option<i64> {
         let below = offset.checked_sub(1)?;
         let at = self.list.partition_point(|&(first, _)| first <= below);
         self.list.get(at.checked_sub(1)?).map(|&(_, last)| last.min(below))
     }
 
     /// The highest offset.
-    pub(in super::super) fn last(&self) -> Option<i64> {
+    pub(crate) fn last(&self) -> Option<i64> {
         self.list.last().map(|&(_, last)| last)
     }
 
     /// How many offsets there are from `from` up to and without `to`.
-    pub(in super::super) fn count_between(&self, from: i64, to: i64) -> u64 {
+    pub(crate) fn count_between(&self, from: i64, to: i64) -> u64 {
         let start = self.list.partition_point(|&(_, last)| last < from);
         let within = self.list[start..].iter().take_while(|&&(first, _)| first < to);
         within
@@ -92,8 +92,16 @@ impl Intervals {
             .sum()
     }
 
+    /// Those from `first` to `last`, as intervals.
+    pub(crate) fn within(&self, first: i64, last: i64) -> Vec<(i64, i64)> {
+        let start = self.list.partition_point(|&(_, end)| end < first);
+        let within = self.list[start..].iter().take_while(|&&(begin, _)| begin <= last);
+        let cut = within.map(|&(begin, end)| (begin.max(first), end.min(last)));
+        cut.filter(|(begin, end)| begin <= end).collect()
+    }
+
     /// How many offsets there are.
-    pub(in super::super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.list.iter().map(|&(first, last)| last.abs_diff(first).saturating_add(1)).sum()
     }
 }
@@ -137,6 +145,11 @@ mod tests {
             let between = if a < b { set.range(a..b).count() } else { 0 };
             prop_assert_eq!(intervals.count_between(a, b), between as u64);
             prop_assert_eq!(intervals.overlaps(a, b), between > 0);
+            let within = intervals.within(a, b);
+            prop_assert!(within.iter().all(|&(from, to)| a <= from && from <= to && to <= b));
+            let up_to = if a <= b { set.range(a..=b).count() } else { 0 };
+            let all: u64 = within.iter().map(|&(from, to)| to.abs_diff(from) + 1).sum();
+            prop_assert_eq!(all, up_to as u64);
             prop_assert!(intervals.list.windows(2).all(|two| two[0].1 + 1 < two[1].0));
         }
     }

@@ -1,0 +1,137 @@
+//! Which members had to resume, and where they did.
+//!
+//! A fault makes a member resume when it loses a partition, the leader of one, or the group's coordinator
+//! by it: each partition of each of them. One that another member gets resumes at the first record that
+//! this one reads, which is not to lie below the committed offset; what lies between is told by
+//! `commit-skip`. One whose member keeps it resumes with the next record that is delivered; that none is
+//! passed over or read again is told by `poll-skip` and `poll-regress`. Members that kbench replaced
+//! itself are not looked at, nor those that had to share their partitions with them.
+
+use super::ConsumingRecovery;
+use super::member::Assignment;
+use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
+use super::zones::FaultTimes;
+use crate::judge::predict;
+use crate::judge::span::FaultSpan;
+use crate::record::environment::Settings;
+use crate::record::history::Committed;
+
+/// What the members showed that had to resume, in partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// Assigned anew, and read on from the committed offset.
+    pub(crate) at_committed: usize,
+    /// Kept, and read on.
+    pub(crate) in_place: usize,
+    /// Why some did not resume as they should have.
+    pub(crate) broken: Vec<String>,
+    /// Why it is not known of some.
+    pub(crate) open: Vec<String>,
+}
+
+/// One partition in one fault.
+pub(super) struct OfPartition<'a> {
+    pub(super) group: &'a str,
+    pub(super) waiting: &'a WaitingForGroup<'a>,
+    /// All of the partition.
+    pub(super) assignments: &'a [Assignment],
+    pub(super) fault: &'a FaultSpan,
+    pub(super) times: &'a FaultTimes,
+    pub(super) row: &'a ConsumingRecovery,
+}
+
+impl OfPartition<'_> {
+    pub(super) fn judge(&self, settings: &Settings, resumed: &mut Resumed) {
+        let FaultTimes { injecting, end, .. } = *self.times;
+        let before = self.assignments.iter().any(|assignment| assignment.at < injecting);
+        let within = |assignment: &&Assignment| injecting <= assignment.at && assignment.at < end;
+        let anew: Vec<_> = self.assignments.iter().filter(within).filter(|_| before).collect();
+        let lost = self.waiting.held.iter().any(|(_, to)| injecting <= *to && *to < end);
+        if anew.is_empty() && !lost && !self.loses_server() {
+            return;
+        }
+        if self.row.censored {
+            resumed.open.push(self.say("was not consumed again before the record ends"));
+            return;
+        }
+        if self.stood_still(settings, resumed) {
+            return;
+        }
+        for assignment in &anew {
+            self.assigned(assignment, resumed);
+        }
+        if anew.is_empty() && self.row.delivered > 0 {
+            resumed.in_place += 1;
+        }
+    }
+
+    /// Whether the group's coordinator or the partition's leader was lost by the fault.
+    fn loses_server(&self) -> bool {
+        let WaitingForGroup { timeline, topic, partition, coordinating, .. } = *self.waiting;
+        let led = [Some((topic, partition)), coordinating.map(|p| (OFFSETS_TOPIC, p))];
+        led.into_iter().flatten().any(|(topic, partition)| {
+            let state = timeline.state_at(topic, partition, self.fault.injecting);
+            state.is_some_and(|state| self.fault.loses(state.leader))
+        })
+    }
+
+    /// Whether nothing was consumed until kbench began to heal, so that kbench may be why it was again.
+    fn stood_still(&self, settings: &Settings, resumed: &mut Resumed) -> bool {
+        let healing = self.times.healing;
+        if !self.row.ended_after_heal || self.fault.effect.is_of_clients() {
+            return false;
+        }
+        let lasted = healing.secs_since(self.times.injecting);
+        let detected = predict::detection(settings, self.fault).map(|p| p.interval_s[1]);
+        let why = self.say(&format!(
+            "was not consumed until kbench began to heal, {lasted:.1} s after the injection"
+        ));
+        match detected.filter(|detected| *detected < lasted) {
+            Some(detected) if self.waiting.lacks_coordinator(healing) => {
+                resumed.broken.push(format!(
+                    "{why}: the group had no coordinator, though a dead broker is detected within \
+                     {detected:.1} s"
+                ));
+            }
+            _ => resumed.open.push(why),
+        }
+        true
+    }
+
+    fn assigned(&self, assignment: &Assignment, resumed: &mut Resumed) {
+        // Taken away again, or nothing was there to be read.
+        let Some(first) = assignment.first else { return };
+        match assignment.committed {
+            Committed::At(committed) if first < committed => {
+                resumed.broken.push(self.say(&format!(
+                    "was read again from offset {first}, although {committed} was committed"
+                )));
+            }
+            Committed::At(_) | Committed::Nothing => resumed.at_committed += 1,
+            Committed::Unknown => {
+                let why =
+                    "was assigned anew, and the coordinator did not tell the committed offset";
+                resumed.open.push(self.say(why));
+            }
+        }
+    }
+
+    fn say(&self, what: &str) -> String {
+        let WaitingForGroup { topic, partition, .. } = self.waiting;
+        format!("step \"{}\": {topic}-{partition} of group {} {what}", self.fault.id, self.group)
+    }
+}
+
+impl Resumed {
+    /// Partitions that were seen to resume.
+    pub(crate) fn seen(&self) -> usize {
+        self.at_committed + self.in_place
+    }
+
+    /// The first of some sentences, and how many more there are.
+    pub(crate) fn several(all: &[String]) -> String {
+        let more = all.len().saturating_sub(1);
+        let first = all.first().map(String::as_str).unwrap_or_default();
+        if more == 0 { first.to_owned() } else { format!("{first}; and so {more} more") }
+    }
+}
