@@ -4,6 +4,8 @@
 //! once more, if any of their operations was late, those of members to tell first deliveries from others.
 //! Facts from several streams add up.
 
+use std::collections::BTreeSet;
+
 use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
@@ -47,12 +49,16 @@ impl Figures {
             add_answers(source, stream, &mut service)?;
         }
         late.extend(add_groups(source, &streams, &mut load, &mut service)?.disturbances());
+        let main = streams.iter().filter(|stream| main_acks(stream).is_some());
+        // One that was made anew is one still.
+        let producers: BTreeSet<_> =
+            main.map(|stream| operations::number(&stream.header.client)).collect();
         let acks: Vec<i16> = streams.iter().filter_map(main_acks).collect();
         Ok(Self {
             load: load.finish(asked_per_s),
             service,
             late,
-            producers: acks.len(),
+            producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
         })
     }
