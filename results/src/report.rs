@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::latency::Percentiles;
 use crate::judge::recovery::consuming::GroupConsuming;
-use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
+use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
@@ -101,6 +101,8 @@ pub struct Report {
     pub recovery: Vec<PartitionRecovery>,
     /// What each group consumed, in each trial.
     pub consuming: Vec<GroupConsuming>,
+    /// Clients that ended with a fatal error of their own.
+    pub client_ends: Vec<ClientEnd>,
     /// Checks of guarantees and of the run itself, over all trials.
     pub checks: Vec<Check>,
     /// The main load, over all trials.

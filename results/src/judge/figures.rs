@@ -10,6 +10,7 @@ use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
 use super::recovery::consuming::AckedFold;
+use super::recovery::lives::FirstAcks;
 use super::recovery::operations;
 use super::timeline::Timeline;
 use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, StreamRef};
@@ -88,8 +89,12 @@ fn add_operations(
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
     let mut acked = AckedFold::default();
+    let (mut first_acks, renewed) = (FirstAcks::default(), service.ends.wants(stream.name));
     source.each(stream.number, |entry| {
         operations.add(entry);
+        if renewed {
+            first_acks.add(entry);
+        }
         let Entry::Send(send) = entry else { return };
         acked.add(send);
         if kind.is_some() && !send.warm_up {
@@ -104,6 +109,8 @@ fn add_operations(
     })?;
     let partitions = operations.finish();
     service.acks.merge(&stream.header.topic, acks);
+    service.ends.stream(stream);
+    service.ends.acked(stream.name, first_acks);
     let topic = &*stream.header.topic;
     if let Some(kind) = kind {
         service.operations.merge(kind, (topic, operations::number(client)), partitions);

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::history::{Client, LoadRole, Observed, Poll, Send, SendOutcome, StreamRef};
@@ -216,9 +217,13 @@ impl LoadFold {
             Client::Producer { producer, role: LoadRole::Main, .. } => Some(producer),
             _ => None,
         });
+        // What a client could not send because of its own end, after a fault, is no steady load.
+        let mut disturbed = timeline.disturbed();
+        let ends = ClientEnds::new(timeline);
+        disturbed.extend(ends.in_faults(timeline).map(|(away, _)| away));
         Self {
             load: LoadFigures::default(),
-            disturbed: timeline.disturbed(),
+            disturbed,
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),

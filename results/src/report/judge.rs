@@ -59,6 +59,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         skipped: parts.skipped,
         recovery: parts.recovery,
         consuming: parts.consuming,
+        client_ends: parts.client_ends,
         checks,
         load: load_report(run, &whole),
         time: parts.time,
@@ -119,6 +120,7 @@ struct Parts {
     skipped: Vec<SkippedStep>,
     recovery: Vec<recovery::PartitionRecovery>,
     consuming: Vec<GroupConsuming>,
+    client_ends: Vec<ClientEnd>,
     checks: Vec<(u32, Check)>,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
@@ -135,6 +137,7 @@ impl Default for Parts {
             skipped: vec![],
             recovery: vec![],
             consuming: vec![],
+            client_ends: vec![],
             checks: vec![],
             time: vec![],
             observer: vec![],
@@ -188,6 +191,7 @@ impl Parts {
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
+        self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
         for group in &recovery.consuming {

@@ -1,5 +1,6 @@
 //! Whole synthetic runs, judged and rendered.
 
+mod client_ends;
 mod damage;
 mod files;
 mod gave_up;

@@ -1,6 +1,7 @@
 //! Checks, load, and where the time went.
 
 use crate::judge::latency::Percentiles;
+use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
@@ -64,6 +65,9 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             again(load.redelivered)
         ),
     );
+    for end in &report.client_ends {
+        bullet(out, &ended(end, report.trials));
+    }
     let header = ["milliseconds", "p50", "p90", "p99", "p99.9", "max", "n"];
     let mut rows = table(&header, colours);
     let all = Population {
@@ -107,6 +111,22 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
 /// How many records came again, where any did.
 fn again(redelivered: u64) -> String {
     if redelivered == 0 { String::new() } else { format!(", {redelivered} delivered again") }
+}
+
+/// A client's own end in words.
+fn ended(end: &ClientEnd, trials: u32) -> String {
+    let trial = if trials > 1 { format!("trial {}: ", end.trial) } else { String::new() };
+    let during = end.during.as_ref().map(|id| format!(", after {id}")).unwrap_or_default();
+    let next = match (&end.renewed_as, end.renewed_s) {
+        (Some(next), Some(at)) => {
+            format!("{next} went on {:.1} s later", at - end.failed_s)
+        }
+        _ => "it was not made anew".to_owned(),
+    };
+    format!(
+        "{trial}{} ended with a fatal error of its own at {:.1} s{during}; {next}: {}",
+        end.client, end.failed_s, end.error
+    )
 }
 
 fn percentile_row(p: &Percentiles) -> [String; 6] {
