@@ -14,7 +14,7 @@ use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
-use crate::record::history::{Client, Ending, Endings, HistoryError};
+use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
 
@@ -380,6 +380,16 @@ fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
     merged
 }
 
+fn errors(load: &LoadFigures) -> Vec<SendErrors> {
+    let of_error = |(&(failed, code), &sends): (&(bool, i32), &u64)| SendErrors {
+        error: error_name(code).into_owned(),
+        code,
+        failed,
+        sends,
+    };
+    load.errors.iter().map(of_error).collect()
+}
+
 fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),
@@ -395,6 +405,8 @@ fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
         acked: load.acked,
         failed: load.failed,
         indeterminate: load.indeterminate,
+        no_ack_asked: load.no_ack_asked,
+        errors: errors(load),
         delivered: load.delivered,
         redelivered: load.redelivered,
         bytes: load.acked * run.record_bytes,

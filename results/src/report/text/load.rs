@@ -5,7 +5,7 @@ use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
-use super::super::{ObserverReport, Population, Report};
+use super::super::{ObserverReport, Population, Report, SendErrors};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -53,7 +53,7 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     bullet(
         out,
         &format!(
-            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
+            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome{}; \
              {} delivered{}",
             load.asked_per_s,
             load.achieved_per_s,
@@ -61,10 +61,18 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             load.acked,
             load.failed,
             load.indeterminate,
+            match load.no_ack_asked {
+                0 => String::new(),
+                sends => format!(", {sends} for which no ack was asked"),
+            },
             load.delivered,
             again(load.redelivered)
         ),
     );
+    for SendErrors { error, failed, sends, .. } in &load.errors {
+        let class = if *failed { "failed" } else { "without outcome" };
+        bullet(out, &format!("{sends} {class}: {error}"));
+    }
     for end in &report.client_ends {
         bullet(out, &ended(end, report.trials));
     }

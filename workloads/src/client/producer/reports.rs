@@ -9,16 +9,15 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::SendOutcome;
 
-use crate::client::outcome;
+use crate::client::outcome::{self, Reported};
 
 /// One delivery report.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeliveryReport {
     pub(super) slot: usize,
     pub(super) at: RunTime,
-    pub(super) outcome: SendOutcome,
+    pub(super) reported: Reported,
 }
 
 /// Where the client's reports arrive, on the thread that polls.
@@ -62,7 +61,7 @@ impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, slot: usize) {
-        let report = DeliveryReport { slot, at: self.clock.now(), outcome: outcome::of(report) };
+        let report = DeliveryReport { slot, at: self.clock.now(), reported: Reported::of(report) };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 }

@@ -29,6 +29,9 @@ use crate::settings;
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
 
+/// The outcome of a send that has none yet, or never had one.
+const OPEN: SendOutcome = SendOutcome::Indeterminate { code: NO_ERROR };
+
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Given {
@@ -55,6 +58,8 @@ pub(crate) struct Sender {
     partitions: Vec<SenderPartition>,
     slots: Slots,
     purged: bool,
+    /// No send is tried a second time before that has passed.
+    retry: Duration,
     counts: Counts,
 }
 
@@ -92,6 +97,7 @@ impl Sender {
             next_value: 0,
             slots: Slots::default(),
             purged: false,
+            retry: outcome::first_retry(&setup.settings),
             counts: Counts::default(),
         })
     }
@@ -178,7 +184,7 @@ impl Sender {
             due,
             sent,
             done: sent,
-            outcome: SendOutcome::Indeterminate { code: NO_ERROR },
+            outcome: OPEN,
         });
         let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
             .partition(id.partition)
@@ -207,8 +213,9 @@ impl Sender {
             seconds.sent(due, sent);
         }
         if let Some(code) = refused {
+            // It was in no request.
             let outcome = SendOutcome::Failed { code: code as i32 };
-            self.end(DeliveryReport { slot, at: self.clock.now(), outcome }, seconds)?;
+            self.end(slot, self.clock.now(), |_| outcome, seconds)?;
         }
         Ok(Given::Taken)
     }
@@ -222,28 +229,30 @@ impl Sender {
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
         let reports = self.client.context().take();
         let flush = self.setup.prompt && !reports.is_empty();
-        for report in reports {
-            self.end(report, seconds.as_deref_mut())?;
+        let (purged, retry) = (self.purged, self.retry);
+        for DeliveryReport { slot, at, reported } in reports {
+            let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry) {
+                // What was open when we gave up has no error of its own.
+                SendOutcome::Indeterminate { .. } if purged => OPEN,
+                outcome => outcome,
+            };
+            self.end(slot, at, outcome, seconds.as_deref_mut())?;
         }
         if flush { self.flush() } else { Ok(()) }
     }
 
     fn end(
         &mut self,
-        report: DeliveryReport,
+        slot: usize,
+        at: RunTime,
+        outcome: impl FnOnce(&Send) -> SendOutcome,
         seconds: Option<&mut Seconds>,
     ) -> Result<(), LoadError> {
-        let Some(mut send) = self.slots.free(report.slot) else {
+        let Some(mut send) = self.slots.free(slot) else {
             return Ok(());
         };
-        send.done = report.at;
-        send.outcome = match report.outcome {
-            // What was open when we gave up has no error of its own.
-            SendOutcome::Indeterminate { .. } if self.purged => {
-                SendOutcome::Indeterminate { code: NO_ERROR }
-            }
-            other => other,
-        };
+        send.done = at;
+        send.outcome = outcome(&send);
         let partition = &mut self.partitions[send.partition as usize];
         partition.open -= 1;
         let acked = match send.outcome {
@@ -319,8 +328,7 @@ impl Sender {
     fn give_up_open(&mut self) -> Result<(), LoadError> {
         let at = self.clock.now();
         for slot in self.slots.taken() {
-            let outcome = SendOutcome::Indeterminate { code: NO_ERROR };
-            self.end(DeliveryReport { slot, at, outcome }, None)?;
+            self.end(slot, at, |_| OPEN, None)?;
         }
         Ok(())
     }
