@@ -26,6 +26,8 @@ pub(crate) struct Figures {
     pub(crate) producers: usize,
     /// Whether all of them used acks=all; not when there was none.
     pub(crate) acks_all: bool,
+    /// Whether none of them asked for acks.
+    pub(crate) no_acks: bool,
 }
 
 impl Figures {
@@ -61,6 +63,7 @@ impl Figures {
             late,
             producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
+            no_acks: !acks.is_empty() && acks.iter().all(|acks| *acks == 0),
         })
     }
 }
@@ -86,12 +89,16 @@ fn add_operations(
         return Ok(late);
     }
     let main = main_acks(stream).is_some();
+    // Without acks nothing is seen of an outage.
+    let answered = main_acks(stream) != Some(0);
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
     let mut acked = AckedFold::default();
     let (mut first_acks, renewed) = (FirstAcks::default(), service.ends.wants(stream.name));
     source.each(stream.number, |entry| {
-        operations.add(entry);
+        if answered {
+            operations.add(entry);
+        }
         if renewed {
             first_acks.add(entry);
         }
@@ -101,7 +108,9 @@ fn add_operations(
             late.add(send);
         }
         if main {
-            acks.add(send);
+            if answered {
+                acks.add(send);
+            }
             if counts(client, send) {
                 load.sent(send);
             }

@@ -2,7 +2,7 @@
 //! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
 //! neither a pass nor Kafka's failure.
 
-use crate::judge::latency::{LoadFigures, percentiles};
+use crate::judge::latency::{LoadFigures, Percentiles, percentiles};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
@@ -71,6 +71,11 @@ fn schedule_lag(load: &LoadFigures) -> Check {
     const NAME: &str = "schedule-lag";
     let lag = percentiles(&load.baseline.schedule_lag, 0);
     let response = percentiles(&load.baseline.response, load.baseline.unacked);
+    // Without acks there is no response; then the lag has its floor alone.
+    let response = match load.no_ack_asked {
+        0 => response,
+        _ => Percentiles { p50: Some(0), p90: Some(0), p99: Some(0), ..response },
+    };
     let judged = [
         ("p99", lag.p99, response.p99),
         ("p90", lag.p90, response.p90),

@@ -208,6 +208,7 @@ impl Parts {
             checks,
             disturbances,
             acks_all: figures.acks_all,
+            no_acks: figures.no_acks,
             cut,
             cut_group,
         }

@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::types::RDKafkaErrorCode as E;
 use rdkafka_sys::rd_kafka_msg_status_t::{self as Status, RD_KAFKA_MSG_STATUS_NOT_PERSISTED};
-use results::record::history::SendOutcome;
+use results::record::history::{NO_ACK_ASKED, SendOutcome};
 
 use crate::settings::ClientSettings;
 
@@ -215,9 +215,11 @@ impl Reported {
     }
 
     /// The outcome of a send that ended `took` after the client was given it, and that a client which
-    /// tries again after `retry` sent.
-    pub(super) fn outcome(self, took: Duration, retry: Duration) -> SendOutcome {
+    /// tries again after `retry`, and asks for acks or not, sent.
+    pub(super) fn outcome(self, took: Duration, retry: Duration, asks: bool) -> SendOutcome {
         match self {
+            // To librdkafka it is delivered when it is handed to the network.
+            Self::Delivered { .. } if !asks => SendOutcome::Indeterminate { code: NO_ACK_ASKED },
             Self::Delivered { offset } => delivered(offset),
             Self::Failed { error, status } => failed(error, status, took < retry),
         }
@@ -338,8 +340,11 @@ mod tests {
         assert_eq!(with(&[("retry.backoff.ms", "10")]), ms(8));
         assert_eq!(with(&[("retry.backoff.ms", "50"), ("retry.backoff.max.ms", "20")]), ms(16));
         let refused = Reported::Failed { error: E::NotEnoughReplicas, status: NOT };
-        assert_eq!(refused.outcome(ms(79), ms(80)), SendOutcome::Failed { code: 19 });
-        assert_eq!(refused.outcome(ms(80), ms(80)), SendOutcome::Indeterminate { code: 19 });
+        let after = |took| refused.outcome(ms(took), ms(80), true);
+        assert_eq!(after(79), SendOutcome::Failed { code: 19 });
+        assert_eq!(after(80), SendOutcome::Indeterminate { code: 19 });
+        let sent = Reported::Delivered { offset: -1001 }.outcome(ms(1), ms(80), false);
+        assert_eq!(sent, SendOutcome::Indeterminate { code: NO_ACK_ASKED });
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaApiKey;
 
 use results::record::history::{
-    Client, Ending, Entry, LoadRole, Observed, Send, SendOutcome, Stream,
+    Client, Ending, Entry, LoadRole, NO_ACK_ASKED, Observed, Send, SendOutcome, Stream,
 };
 use workloads::{Load, LoadContext, LoadError};
 
@@ -132,6 +132,26 @@ fn what_never_had_an_outcome_is_recorded_as_indeterminate() {
     let open = sends.iter().filter(|s| s.outcome == SendOutcome::Indeterminate { code: 0 }).count();
     assert_eq!(open as u64, summary.indeterminate);
     check_sequences_of(&sends);
+}
+
+#[test]
+fn a_load_that_asks_for_no_acks_runs_as_others_do() {
+    let lab = Lab::new();
+    let settings = [("acks = \"all\"\nidempotence = true", "acks = \"0\"\nidempotence = false")];
+    let (load, _seconds) = lab.start(&spec(&settings));
+    load.wait_warm(LIMIT).unwrap();
+    load.end_warm_up();
+    let since = lab.clock.now();
+    run_for(500);
+    assert!(load.served_since(since), "handed over is all that is asked for");
+    assert!(load.live().last_trouble() < since);
+    let summary = load.stop(LIMIT).unwrap();
+    let sends = sends(&lab.history()["producer-0"]);
+    assert_eq!((summary.sent, summary.acked, summary.failed), (sends.len() as u64, 0, 0));
+    let sent = SendOutcome::Indeterminate { code: NO_ACK_ASKED };
+    assert!(sends.iter().all(|send| send.outcome == sent));
+    assert_eq!(lab.drain(3, LIMIT).records, summary.sent);
+    crate::lab::check_all(&results::record::history::History::load(lab.dir.path()).unwrap());
 }
 
 #[test]

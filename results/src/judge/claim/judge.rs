@@ -48,6 +48,8 @@ pub struct TrialFacts {
     pub disturbances: Vec<Disturbance>,
     /// Whether all producers of the main load used acks=all.
     pub acks_all: bool,
+    /// Whether no producer of the main load asked for acks.
+    pub no_acks: bool,
     /// Kinds of clients of which a record breaks off.
     pub cut: BTreeSet<StreamKind>,
     /// Whether the record of a group's member breaks off.
@@ -172,7 +174,16 @@ fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
         Metric::ChecksAcksAll(_) | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
     );
     let why = "not applicable: the main load does not use acks=all";
-    (without && of_acks_all).then(|| why.to_owned())
+    let unasked = !trials.is_empty() && trials.iter().all(|trial| trial.no_acks);
+    let of_main = matches!(claim.metric, Metric::UnavailabilityLed | Metric::MinIsrCopies(_));
+    match (without && of_acks_all, unasked && of_main) {
+        (true, _) => Some(why.to_owned()),
+        (false, true) => Some(
+            "not applicable: the main load asks for no acks (acks=0), so nothing is seen of an outage by it"
+                .to_owned(),
+        ),
+        (false, false) => None,
+    }
 }
 
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {

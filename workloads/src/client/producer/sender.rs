@@ -13,7 +13,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::{Entry, RecordId, Send, SendOutcome, StreamWriter};
+use results::record::history::{Entry, NO_ACK_ASKED, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
 use super::keys::Keys;
@@ -25,6 +25,7 @@ use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
 use crate::settings;
+use crate::spec::Acks;
 
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
@@ -69,7 +70,7 @@ struct SenderPartition {
     next_sequence: u64,
     /// Sends without outcome.
     open: usize,
-    /// Whether it has acked a record.
+    /// Whether it has acked a record; with acks=0, whether one was handed over.
     acked: bool,
 }
 
@@ -229,9 +230,10 @@ impl Sender {
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
         let reports = self.client.context().take();
         let flush = self.setup.prompt && !reports.is_empty();
-        let (purged, retry) = (self.purged, self.retry);
+        let (purged, retry, asks) = (self.purged, self.retry, self.setup.acks != Acks::None);
         for DeliveryReport { slot, at, reported } in reports {
-            let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry) {
+            let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry, asks) {
+                sent @ SendOutcome::Indeterminate { code: NO_ACK_ASKED } => sent,
                 // What was open when we gave up has no error of its own.
                 SendOutcome::Indeterminate { .. } if purged => OPEN,
                 outcome => outcome,
@@ -260,6 +262,16 @@ impl Sender {
                 self.counts.acked += 1;
                 partition.acked = true;
                 Some(offset)
+            }
+            SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {
+                self.counts.indeterminate += 1;
+                // There is nothing more to wait for.
+                partition.acked = true;
+                self.live.handed_over(send.partition, send.due);
+                if let Some(seconds) = seconds {
+                    seconds.done(&send);
+                }
+                return self.write(&Entry::Send(send));
             }
             SendOutcome::Failed { .. } => {
                 self.counts.failed += 1;
