@@ -4,6 +4,7 @@ mod client_ends;
 mod damage;
 mod files;
 mod gave_up;
+mod matrix;
 mod outcomes;
 mod sums;
 
