@@ -179,7 +179,7 @@ fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
     match (without && of_acks_all, unasked && of_main) {
         (true, _) => Some(why.to_owned()),
         (false, true) => Some(
-            "not applicable: the main load asks for no acks (acks=0), so nothing is seen of an outage by it"
+            "not applicable: the main load asks for no acks (acks=0), so its partitions have no figures"
                 .to_owned(),
         ),
         (false, false) => None,
