@@ -23,9 +23,10 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
+use super::applies::not_applicable;
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
-use super::{Claim, LeaderService, Metric};
+use super::{Claim, Metric};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -164,26 +165,6 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"{of}");
     }
     result
-}
-
-/// Why the settings of these trials give the claim no meaning, if that is so.
-fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
-    let without = !trials.is_empty() && trials.iter().all(|trial| !trial.acks_all);
-    let of_acks_all = matches!(
-        claim.metric,
-        Metric::ChecksAcksAll(_) | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
-    );
-    let why = "not applicable: the main load does not use acks=all";
-    let unasked = !trials.is_empty() && trials.iter().all(|trial| trial.no_acks);
-    let of_main = matches!(claim.metric, Metric::UnavailabilityLed | Metric::MinIsrCopies(_));
-    match (without && of_acks_all, unasked && of_main) {
-        (true, _) => Some(why.to_owned()),
-        (false, true) => Some(
-            "not applicable: the main load asks for no acks (acks=0), so its partitions have no figures"
-                .to_owned(),
-        ),
-        (false, false) => None,
-    }
 }
 
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {
