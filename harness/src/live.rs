@@ -191,6 +191,12 @@ impl TrialStatus {
             EventKind::NotSteady { missing } => {
                 Some(format!("not steady after the last fault: {missing}"))
             }
+            EventKind::ClientFailed { client, error } => {
+                Some(format!("{client} ended with a fatal error of its own: {error}"))
+            }
+            EventKind::ClientRenewed { failed, client } => {
+                Some(format!("{client} goes on where {failed} ended"))
+            }
             EventKind::Problem { text } => Some(format!("problem: {text}")),
             EventKind::Disturbed { cause, place, .. } => {
                 Some(format!("disturbed: {place} {cause}"))

@@ -256,6 +256,7 @@ impl Trial {
         let kills = plan.is_some_and(|plan| plan.needs().contains(&Capability::Workers));
         let topic = self.spec.cluster.main_topic();
         let recorder = Arc::clone(&self.recorder);
+        let events = Arc::clone(&self.recorder);
         Load::start(
             &self.spec.workload,
             LoadContext {
@@ -270,6 +271,7 @@ impl Trial {
                 seed: self.spec.seed,
                 worker: kills.then_some(worker),
                 on_second: Box::new(move |at, second| recorder.at(at, EventKind::Second(second))),
+                on_event: Arc::new(move |at, kind| events.at(at, kind)),
             },
         )
         .map_err(client_failure)

@@ -47,6 +47,8 @@ pub(crate) struct Fixture {
     /// The events so far; tests may change them.
     pub(crate) events: Vec<Event>,
     outages: Vec<Outage>,
+    /// When each life of the main producer ended with a fatal error, and the next began.
+    lives: Vec<(f64, f64)>,
     load: (f64, f64),
     epoch: i32,
 }
@@ -67,8 +69,8 @@ pub(crate) fn at(seconds: f64) -> RunTime {
 impl Fixture {
     /// A healthy cluster with load from 10 s to `load_end`; broker 3 is the controller.
     pub(crate) fn new(number: u32, load_end: f64) -> Self {
-        let mut f =
-            Self { number, events: vec![], outages: vec![], load: (10.0, load_end), epoch: 1 };
+        let (events, outages, lives) = (vec![], vec![], vec![]);
+        let mut f = Self { number, events, outages, lives, load: (10.0, load_end), epoch: 1 };
         let run_id = "2026-11-23T080000Z-test-abc".to_owned();
         let (wall_at_start_ms, spec) = (1_000_000, Checksum::of(SPEC_TEXT.as_bytes()));
         f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms, spec });
@@ -85,6 +87,9 @@ impl Fixture {
             let isr = [1, 2, 3];
             f.state(4.0, TOPIC, partition, partition + 1, &isr);
             f.state(4.0, PROBE, partition, partition + 1, &isr);
+            for (observer, topic) in (1..=3).flat_map(|broker| [(broker, TOPIC), (broker, PROBE)]) {
+                f.metadata(4.0, observer, topic, partition, partition + 1, &isr);
+            }
         }
         f.state(4.0, OFFSETS_TOPIC, 0, 1, &[1, 2, 3]);
         f.stage(5.0, Stage::WarmingUp);
@@ -228,6 +233,9 @@ impl Fixture {
         for partition in 0..3 {
             self.state(back + 0.5, TOPIC, partition, partition + 1, &[1, 2, 3]);
             self.state(back + 0.5, PROBE, partition, partition + 1, &[1, 2, 3]);
+            for (observer, topic) in (1..=3).flat_map(|broker| [(broker, TOPIC), (broker, PROBE)]) {
+                self.metadata(back + 0.5, observer, topic, partition, partition + 1, &[1, 2, 3]);
+            }
         }
         self.at(
             back + 0.6,
@@ -298,15 +306,15 @@ impl Fixture {
         );
         self.stage(end + 2.0, Stage::Stopping);
         self.at(end + 3.0, EventKind::TrialEnded);
-        let history = History {
-            streams: vec![
-                self.producer("main", TOPIC, -1, LoadRole::Main),
-                self.producer("probe", PROBE, 1, LoadRole::Probe),
-                self.reads(),
-                self.consumer(),
-                self.drain(),
-            ],
-        };
+        let mut streams = vec![
+            self.producer("main", TOPIC, -1, LoadRole::Main),
+            self.producer("probe", PROBE, 1, LoadRole::Probe),
+            self.reads(),
+            self.consumer(),
+            self.drain(),
+        ];
+        streams.extend(self.later_lives());
+        let history = History { streams };
         TrialRecord {
             number: self.number,
             environment: Some(environment()),

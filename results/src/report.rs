@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::latency::Percentiles;
 use crate::judge::recovery::consuming::GroupConsuming;
-use crate::judge::recovery::{ControllerFailover, PartitionRecovery};
+use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
@@ -101,6 +101,8 @@ pub struct Report {
     pub recovery: Vec<PartitionRecovery>,
     /// What each group consumed, in each trial.
     pub consuming: Vec<GroupConsuming>,
+    /// Clients that ended with a fatal error of their own.
+    pub client_ends: Vec<ClientEnd>,
     /// Checks of guarantees and of the run itself, over all trials.
     pub checks: Vec<Check>,
     /// The main load, over all trials.
@@ -183,6 +185,10 @@ pub struct LoadReport {
     pub failed: u64,
     /// Of these, perhaps in the log.
     pub indeterminate: u64,
+    /// Of these, sent by a producer that asks for no ack (acks=0).
+    pub no_ack_asked: u64,
+    /// Those that failed or have no outcome, by their errors.
+    pub errors: Vec<SendErrors>,
     /// Records that groups got, each once a group.
     pub delivered: u64,
     /// How often they got one again.
@@ -201,6 +207,20 @@ pub struct LoadReport {
     pub baseline: Population,
     /// The load around faults.
     pub faults: Population,
+}
+
+/// Sends that ended with one error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SendErrors {
+    /// The error's name: Kafka's, or librdkafka's where it begins with a `_`.
+    pub error: String,
+    /// Its number, by librdkafka.
+    pub code: i32,
+    /// Whether they are certainly in no log; otherwise they may be in it.
+    pub failed: bool,
+    /// How many.
+    pub sends: u64,
 }
 
 /// Percentiles of a part of the load.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use results::record::clock::RunClock;
+use results::record::clock::{RunClock, RunTime};
 use results::record::history::{self, StreamHeader, StreamWriter};
 use serde::{Deserialize, Serialize};
 
@@ -160,7 +160,7 @@ pub(crate) enum ToClient {
 }
 
 /// What a running client tells.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum FromClient {
     /// It does what it is for: every partition has acked a record, partitions were assigned, a record
     /// was read.
@@ -171,6 +171,10 @@ pub(crate) enum FromClient {
     Revoked { partition: i32, member: u16 },
     /// It read this record.
     Polled { partition: i32, offset: i64 },
+    /// It ended with an error that it cannot go on after, in librdkafka's words.
+    Failed { at: RunTime, client: String, error: String },
+    /// It is made anew, and begins this life under another name.
+    Renewed { at: RunTime, failed: String, client: String, incarnation: u16 },
     /// Last of all, from a process of its own: what it came to.
     Ended(Counts),
 }

@@ -26,7 +26,7 @@ pub use client::ClientKind;
 pub use drain::{DrainSummary, drain};
 pub use error::LoadError;
 pub use live::Live;
-pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, STOP_LIMIT};
+pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT};
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use spec::{

@@ -195,6 +195,16 @@ impl Live {
         }
     }
 
+    /// A send of a producer that asks for no acks, due at `due`, was handed to the network: that stands for
+    /// its ack, since nothing else ever will. At which offset it is nobody knows, and no lag is known.
+    pub(crate) fn handed_over(&self, partition: i32, due: RunTime) {
+        let mut first = false;
+        self.keep(partition, |p| first = p.acked_due.fetch_max(due.0 + 1, Relaxed) == 0);
+        if first {
+            self.turn();
+        }
+    }
+
     pub(crate) fn read(&self, partition: i32, asked: RunTime) {
         self.keep(partition, |p| {
             p.read_asked.fetch_max(asked.0, Relaxed);

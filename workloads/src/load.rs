@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::Second;
+use results::record::event::{EventKind, Second};
 use results::record::history::LoadRole;
 
 use crate::client::producer::seconds::Seconds;
@@ -71,7 +71,12 @@ pub struct LoadContext {
     pub worker: Option<fn() -> Command>,
     /// Receives the figures of each second at its end, on a thread of its own.
     pub on_second: Box<dyn Fn(RunTime, Second) + Send>,
+    /// Receives what clients tell of their own ends, on their threads.
+    pub on_event: OnEvent,
 }
+
+/// Whom events of clients are told.
+pub type OnEvent = Arc<dyn Fn(RunTime, EventKind) + Send + Sync>;
 
 /// What a load came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +118,7 @@ pub struct Load {
     /// Those that left before the others, and may not have ended yet.
     former: Vec<RunningClient>,
     command: Option<fn() -> Command>,
+    on_event: OnEvent,
     history_dir: PathBuf,
     next_member: u16,
     /// For the main producer, until it starts.
@@ -149,6 +155,7 @@ impl Load {
             clients: vec![],
             former: vec![],
             command: ctx.worker,
+            on_event: ctx.on_event,
             history_dir: ctx.history_dir,
             next_member: 0,
             seconds: Some(Seconds::new(ctx.clock.now(), out)),
@@ -187,7 +194,7 @@ impl Load {
             }
             _ => {}
         }
-        let watch = Arc::new(ClientWatch::new(Arc::clone(live), group));
+        let watch = Arc::new(ClientWatch::new(Arc::clone(live), group, Arc::clone(&self.on_event)));
         let client = ClientStart {
             setup: &setup,
             topic: &spec.topic,

@@ -187,6 +187,7 @@ mod tests {
             seed: 7,
             worker: None,
             on_second: Box::new(|_, _| ()),
+            on_event: std::sync::Arc::new(|_, _| ()),
         };
         let load = Load::start(&spec, context).unwrap();
         load.wait_acked(LIMIT).unwrap();

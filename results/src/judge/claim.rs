@@ -3,6 +3,7 @@
 //! Parsing is strict: an unknown key, an impossible bound, a missing scenario is an error with
 //! file, line and column. Judging is in [`judge`].
 
+mod applies;
 pub mod judge;
 mod measure;
 mod proof;

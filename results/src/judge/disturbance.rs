@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::recovery::{Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
@@ -97,7 +98,17 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
         let mut faults = timeline.faults.iter().filter(|fault| fault.effect.is_of_clients());
         faults.any(|fault| reaches(fault, one.from, one.to))
     };
-    found.extend(late.iter().filter(|one| !ordered(one)).cloned());
+    // What a client could not send because of its own end is the client's part of its gap.
+    let ends = ClientEnds::new(timeline);
+    let renewed = |one: &&Disturbance| {
+        let mut ends = ends.in_faults(timeline);
+        ends.any(|((_, until), next)| {
+            let of_next = next.is_some_and(|next| one.place == Place::Client(next.to_owned()));
+            of_next && one.from <= until
+        })
+    };
+    let late = late.iter().filter(|one| !ordered(one) && !renewed(one));
+    found.extend(late.cloned());
     found.sort_by_key(|disturbance| disturbance.from);
     found
 }

@@ -4,10 +4,13 @@
 //! once more, if any of their operations was late, those of members to tell first deliveries from others.
 //! Facts from several streams add up.
 
+use std::collections::BTreeSet;
+
 use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
 use super::recovery::ServiceSeen;
 use super::recovery::consuming::AckedFold;
+use super::recovery::lives::FirstAcks;
 use super::recovery::operations;
 use super::timeline::Timeline;
 use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, StreamRef};
@@ -23,6 +26,8 @@ pub(crate) struct Figures {
     pub(crate) producers: usize,
     /// Whether all of them used acks=all; not when there was none.
     pub(crate) acks_all: bool,
+    /// Whether none of them asked for acks.
+    pub(crate) no_acks: bool,
 }
 
 impl Figures {
@@ -47,13 +52,18 @@ impl Figures {
             add_answers(source, stream, &mut service)?;
         }
         late.extend(add_groups(source, &streams, &mut load, &mut service)?.disturbances());
+        let main = streams.iter().filter(|stream| main_acks(stream).is_some());
+        // One that was made anew is one still.
+        let producers: BTreeSet<_> =
+            main.map(|stream| operations::number(&stream.header.client)).collect();
         let acks: Vec<i16> = streams.iter().filter_map(main_acks).collect();
         Ok(Self {
             load: load.finish(asked_per_s),
             service,
             late,
-            producers: acks.len(),
+            producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
+            no_acks: !acks.is_empty() && acks.iter().all(|acks| *acks == 0),
         })
     }
 }
@@ -79,18 +89,28 @@ fn add_operations(
         return Ok(late);
     }
     let main = main_acks(stream).is_some();
+    // Without acks nothing is seen of an outage.
+    let answered = main_acks(stream) != Some(0);
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
     let mut acked = AckedFold::default();
+    let (mut first_acks, renewed) = (FirstAcks::default(), service.ends.wants(stream.name));
     source.each(stream.number, |entry| {
-        operations.add(entry);
+        if answered {
+            operations.add(entry);
+        }
+        if renewed {
+            first_acks.add(entry);
+        }
         let Entry::Send(send) = entry else { return };
         acked.add(send);
         if kind.is_some() && !send.warm_up {
             late.add(send);
         }
         if main {
-            acks.add(send);
+            if answered {
+                acks.add(send);
+            }
             if counts(client, send) {
                 load.sent(send);
             }
@@ -98,6 +118,8 @@ fn add_operations(
     })?;
     let partitions = operations.finish();
     service.acks.merge(&stream.header.topic, acks);
+    service.ends.stream(stream);
+    service.ends.acked(stream.name, first_acks);
     let topic = &*stream.header.topic;
     if let Some(kind) = kind {
         service.operations.merge(kind, (topic, operations::number(client)), partitions);

@@ -10,14 +10,17 @@
 
 pub mod interval_log;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, LoadRole, Observed, Poll, Send, SendOutcome, StreamRef};
+use crate::record::history::{
+    Client, LoadRole, NO_ACK_ASKED, Observed, Poll, Send, SendOutcome, StreamRef,
+};
 
 /// Longest latency that a histogram tells apart: one hour, in microseconds.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -73,6 +76,10 @@ pub struct LoadFigures {
     pub failed: u64,
     /// Of these, perhaps in the log.
     pub indeterminate: u64,
+    /// Of these, sent by a producer that asks for no ack.
+    pub no_ack_asked: u64,
+    /// Those that failed (true) or have no outcome, by the code of their error.
+    pub errors: BTreeMap<(bool, i32), u64>,
     /// Records that groups got, each once a group.
     pub delivered: u64,
     /// How often they got one again.
@@ -132,11 +139,14 @@ impl Histograms {
 
     fn record(&mut self, send: &Send) {
         record(&mut self.schedule_lag, send.due, send.sent);
-        if matches!(send.outcome, SendOutcome::Acked { .. }) {
-            record(&mut self.response, send.due, send.done);
-            record(&mut self.service, send.sent, send.done);
-        } else {
-            self.unacked += 1;
+        match send.outcome {
+            SendOutcome::Acked { .. } => {
+                record(&mut self.response, send.due, send.done);
+                record(&mut self.service, send.sent, send.done);
+            }
+            // There is no response to wait for.
+            SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {}
+            SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => self.unacked += 1,
         }
     }
 
@@ -162,6 +172,8 @@ impl Default for LoadFigures {
             acked: 0,
             failed: 0,
             indeterminate: 0,
+            no_ack_asked: 0,
+            errors: BTreeMap::new(),
             delivered: 0,
             redelivered: 0,
             seconds: 0.0,
@@ -179,6 +191,10 @@ impl LoadFigures {
         self.acked += other.acked;
         self.failed += other.failed;
         self.indeterminate += other.indeterminate;
+        self.no_ack_asked += other.no_ack_asked;
+        for (error, sends) in &other.errors {
+            *self.errors.entry(*error).or_default() += sends;
+        }
         self.delivered += other.delivered;
         self.redelivered += other.redelivered;
         self.seconds += other.seconds;
@@ -216,9 +232,13 @@ impl LoadFold {
             Client::Producer { producer, role: LoadRole::Main, .. } => Some(producer),
             _ => None,
         });
+        // What a client could not send because of its own end, after a fault, is no steady load.
+        let mut disturbed = timeline.disturbed();
+        let ends = ClientEnds::new(timeline);
+        disturbed.extend(ends.in_faults(timeline).map(|(away, _)| away));
         Self {
             load: LoadFigures::default(),
-            disturbed: timeline.disturbed(),
+            disturbed,
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),
@@ -231,8 +251,15 @@ impl LoadFold {
         self.load.sent += 1;
         match send.outcome {
             SendOutcome::Acked { .. } => self.load.acked += 1,
-            SendOutcome::Failed { .. } => self.load.failed += 1,
-            SendOutcome::Indeterminate { .. } => self.load.indeterminate += 1,
+            SendOutcome::Indeterminate { code: NO_ACK_ASKED } => self.load.no_ack_asked += 1,
+            SendOutcome::Failed { code } => {
+                self.load.failed += 1;
+                *self.load.errors.entry((true, code)).or_default() += 1;
+            }
+            SendOutcome::Indeterminate { code } => {
+                self.load.indeterminate += 1;
+                *self.load.errors.entry((false, code)).or_default() += 1;
+            }
         }
         self.load.all.record(send);
         self.population(send.due, send.done).record(send);

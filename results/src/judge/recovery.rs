@@ -11,10 +11,13 @@
 //!   at the injection, whatever the rate of the load.
 //! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
 //!   it could restart the broker, if that restart is what ended the gap. Without it, that is Kafka's
-//!   own detection: `unavailable_s = total_s - kbench_wait_s`.
+//!   own detection, and counted as such.
 //! - `heal_s` is the rest of the gap after healing began; not 0 only when the partition came back
 //!   (or did not) after the restart. The phases split what lies before:
 //!   `unavailable_s = detect + elect + copies + metadata + client + heal_s + phase_residual_s`.
+//! - `client_failed_s` is the part of the gap that is the client's own: it had ended with a fatal error,
+//!   its next life was not acked yet, and nothing of the cluster was seen to be missing. It is no part
+//!   of `unavailable_s`, and so of no phase: `unavailable_s = total_s - kbench_wait_s - client_failed_s`.
 //! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
 //!   it has no phases.
 
@@ -22,6 +25,8 @@ mod answers;
 pub mod consuming;
 pub mod controller;
 pub mod gap;
+mod isr;
+pub(crate) mod lives;
 pub(crate) mod operations;
 pub mod phases;
 pub mod throughput;
@@ -36,11 +41,13 @@ use crate::record::history::StreamRef;
 
 pub use controller::ControllerFailover;
 pub use gap::{DELAYED, Gap};
+pub use lives::ClientEnd;
 pub use phases::Phases;
 
 use consuming::{ConsumingSeen, GroupConsuming, Resumed};
 use gap::Operation;
-use operations::{Longest, OfPartition, Operations, OperationsFold, Window};
+use lives::{ClientEnds, SplitGap};
+use operations::{ClientNumber, Longest, OfPartition, Operations, OperationsFold, Window};
 use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
 
@@ -86,7 +93,7 @@ pub struct PartitionRecovery {
     pub led: Option<bool>,
     /// From the injection to the first send that failed or stayed without outcome.
     pub first_error_s: Option<f64>,
-    /// Unavailability without kbench's own wait; a lower bound when censored.
+    /// Unavailability without kbench's own wait and the client's own end; a lower bound when censored.
     pub unavailable_s: f64,
     /// Whether anything was delayed or failed. If not, `unavailable_s` is the longest response.
     pub interrupted: bool,
@@ -96,7 +103,10 @@ pub struct PartitionRecovery {
     pub total_s: f64,
     /// Part of the gap in which kbench waited for a stale registration.
     pub kbench_wait_s: f64,
-    /// Part of the gap after healing began, without that wait.
+    /// Part of the gap in which the client had ended with a fatal error of its own, and the cluster was
+    /// ready.
+    pub client_failed_s: f64,
+    /// Part of the gap after healing began, without that wait and that end.
     pub heal_s: f64,
     /// Whether the partition came back only after kbench began to heal.
     pub ended_after_heal: bool,
@@ -142,6 +152,7 @@ pub(crate) struct ServiceSeen {
     pub(crate) operations: OperationsFold,
     pub(crate) acks: AckRate,
     pub(crate) consuming: ConsumingSeen,
+    pub(crate) ends: ClientEnds,
 }
 
 impl ServiceSeen {
@@ -150,6 +161,7 @@ impl ServiceSeen {
             operations: OperationsFold::new(timeline.faults.iter().map(Window::of).collect()),
             acks: AckRate::new(timeline),
             consuming: ConsumingSeen::new(timeline, streams),
+            ends: ClientEnds::new(timeline),
         }
     }
 }
@@ -162,12 +174,12 @@ pub(crate) fn measure(
     service: &ServiceSeen,
     acks_all: bool,
 ) -> Recovery {
-    let ServiceSeen { operations: OperationsFold { all: operations, .. }, acks, consuming } =
-        service;
+    let ServiceSeen { operations, acks, consuming, ends } = service;
+    let operations = &operations.all;
     let (consuming, resumed) = consuming.measure(trial, &environment.settings, timeline);
     let steady_per_s = acks.steady_per_s();
     let mut recovery = Recovery { steady_per_s, consuming, resumed, ..Recovery::default() };
-    let gaps: Vec<Vec<(&Operations, Gap)>> = operations.values().map(gaps).collect();
+    let gaps: Vec<Vec<ClientGap<'_>>> = operations.values().map(gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
         recovery.controllers.push(controller::failover(timeline, fault));
         let restored = acks.restored_s(position);
@@ -180,6 +192,7 @@ pub(crate) fn measure(
                 timeline,
                 fault,
                 position,
+                ends,
                 topic,
                 partition,
                 acks_all,
@@ -193,7 +206,7 @@ pub(crate) fn measure(
                 row.throughput_restored_s = restored;
             }
             measured.isr(&mut row, environment.settings.replication_factor as usize);
-            say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
+            isr::say_too_few_copies(&mut row, environment.settings.min_insync_replicas);
             recovery.partitions.push(row);
         }
     }
@@ -206,6 +219,7 @@ struct FaultOnPartition<'a> {
     fault: &'a FaultSpan,
     /// Position of the fault among the trial's.
     position: usize,
+    ends: &'a ClientEnds,
     topic: &'a str,
     partition: i32,
     /// Whether the client waits for the whole ISR.
@@ -214,9 +228,16 @@ struct FaultOnPartition<'a> {
     copies: usize,
 }
 
-/// The gaps of all clients of one kind on one partition, each with whose it is.
-fn gaps(clients: &OfPartition) -> Vec<(&Operations, Gap)> {
-    clients.values().flat_map(|of| of.gaps().into_iter().map(move |gap| (of, gap))).collect()
+/// A gap, and whose it is.
+type ClientGap<'a> = (ClientNumber, &'a Operations, Gap);
+
+/// The gaps of all clients of one kind on one partition.
+fn gaps(clients: &OfPartition) -> Vec<ClientGap<'_>> {
+    let mut all = Vec::new();
+    for (number, of) in clients {
+        all.extend(of.gaps().into_iter().map(|gap| (*number, of, gap)));
+    }
+    all
 }
 
 /// What the clients waited for longest in the window of the fault at this position.
@@ -235,7 +256,7 @@ impl FaultOnPartition<'_> {
         &self,
         stream: StreamKind,
         clients: &OfPartition,
-        gaps: &[(&Operations, Gap)],
+        gaps: &[ClientGap<'_>],
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
         let responses = longest_responses(clients, self.position);
@@ -245,7 +266,7 @@ impl FaultOnPartition<'_> {
         let of_next = |g: &Gap| g.start >= later_until && g.end > next;
         let own = gaps
             .iter()
-            .filter(|(_, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
+            .filter(|(_, _, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
         let start = |client: &Operations, gap: &Gap| {
             let first = client.longest.get(self.position).and_then(|longest| longest.first_due);
             if first == Some(gap.start) {
@@ -253,13 +274,20 @@ impl FaultOnPartition<'_> {
             }
             gap.start.max(self.in_flight_since())
         };
-        let gap = longest(own.map(|(client, g)| Gap { start: start(client, g), ..*g }));
+        let waiting = self.waiting();
+        let split =
+            |number: ClientNumber, gap: Gap| self.ends.split((stream, number), &waiting, gap);
+        let gap = SplitGap::longest(
+            own.map(|(number, of, g)| split(*number, Gap { start: start(of, g), ..*g })),
+        );
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
-        let later = gaps.iter().map(|(_, gap)| gap);
-        let later = later.filter(|g| healing <= g.start && g.start < next && !of_next(g));
-        let after_heal = longest(later.map(|g| Gap { end: g.end.min(next), ..*g }));
+        let later =
+            gaps.iter().filter(|(_, _, g)| healing <= g.start && g.start < next && !of_next(g));
+        let after_heal = SplitGap::longest(
+            later.map(|(number, _, g)| split(*number, Gap { end: g.end.min(next), ..*g })),
+        );
         let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let all = clients.values().flat_map(|operations| &operations.list);
@@ -279,12 +307,13 @@ impl FaultOnPartition<'_> {
             censored: false,
             total_s: quiet.as_secs_f64(),
             kbench_wait_s: 0.0,
+            client_failed_s: 0.0,
             heal_s: 0.0,
             ended_after_heal: false,
             first_ack_s: None,
             phases_s: Phases::default(),
             phase_residual_s: 0.0,
-            after_heal_gap_s: after_heal.map(|g| g.seconds()),
+            after_heal_gap_s: after_heal.map(|split| split.kafkas_s()),
             throughput_restored_s: None,
             isr_full_s: None,
             min_isr: None,
@@ -314,14 +343,19 @@ impl FaultOnPartition<'_> {
         }
     }
 
-    fn explain(&self, gap: Gap, row: &mut PartitionRecovery) {
-        let fault = self.fault;
+    fn waiting(&self) -> WaitingPartition<'_> {
+        let FaultOnPartition { timeline, fault, topic, partition, copies, acks_all, .. } = *self;
+        WaitingPartition { timeline, fault, topic, partition, copies, acks_all }
+    }
+
+    fn explain(&self, mut split: SplitGap, row: &mut PartitionRecovery) {
+        let (fault, gap) = (self.fault, split.gap);
         let healing = fault.healing.unwrap_or(RunTime(u64::MAX));
         let overlap = |from: RunTime, to: RunTime| {
             gap.end.min(to).secs_since(gap.start.max(from).min(gap.end.min(to))).max(0.0)
         };
-        let FaultOnPartition { timeline, topic, partition, copies, acks_all, .. } = *self;
-        let waiting = WaitingPartition { timeline, fault, topic, partition, copies, acks_all };
+        let FaultOnPartition { timeline, topic, partition, .. } = *self;
+        let waiting = self.waiting();
         let enough = waiting.copies_enough_at(gap.start, gap.end);
         let waits = fault.waits.iter().filter(|(broker, _, to)| {
             enough.is_some_and(|enough| {
@@ -333,17 +367,23 @@ impl FaultOnPartition<'_> {
                         && then.is_none_or(|then| then.isr.contains(broker))
             })
         });
-        let waited = waits.map(|(_, from, to)| overlap(*from, *to)).fold(0.0, f64::max);
+        let waits = waits.map(|(_, from, to)| (overlap(*from, *to), (*from, *to)));
+        let longest = waits.max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let waited = longest.map_or(0.0, |(waited, _)| waited);
+        longest.into_iter().for_each(|(_, wait)| split.without(wait));
+        let (own_before, own_after) = split.own_s(healing);
         let after_heal = overlap(healing, RunTime(u64::MAX));
         row.interrupted = true;
         row.censored = gap.censored;
         row.total_s = gap.seconds();
         row.kbench_wait_s = waited;
-        row.heal_s = nanoseconds(after_heal - row.kbench_wait_s);
+        row.client_failed_s = nanoseconds(own_before + own_after);
+        row.heal_s = nanoseconds(after_heal - row.kbench_wait_s - own_after);
         row.ended_after_heal = after_heal > 0.0;
-        row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s);
+        row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s - row.client_failed_s);
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
-        let (phases, notes) = waiting.split(gap.start, gap.end.min(healing));
+        let (mut phases, notes) = waiting.split(gap.start, gap.end.min(healing));
+        phases.client = phases.client.map(|client| nanoseconds(client - own_before));
         row.phases_s = phases;
         row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);
         let mut notes: Vec<String> = notes.into_iter().collect();
@@ -360,58 +400,17 @@ impl FaultOnPartition<'_> {
                 row.kbench_wait_s
             ));
         }
+        if row.client_failed_s > 0.0 {
+            notes.push(format!(
+                "the client had ended with a fatal error of its own: {:.1} s until its next life was \
+                 acked, with a cluster that was ready, are not counted",
+                row.client_failed_s
+            ));
+        }
         row.note = (!notes.is_empty()).then(|| notes.join("; "));
-    }
-
-    fn isr(&self, row: &mut PartitionRecovery, replication_factor: usize) {
-        let fault = self.fault;
-        let held = self.timeline.state_at(self.topic, self.partition, fault.injecting);
-        let later = self.timeline.states(self.topic, self.partition);
-        let changes: Vec<_> = later
-            .iter()
-            .filter(|s| s.at > fault.injecting && s.at < fault.window_end)
-            .copied()
-            .collect();
-        let states = || held.iter().chain(&changes);
-        row.min_isr = states().map(|s| s.isr.len()).min();
-        // A broker that goes away shrinks what is alive before it is out of the ISR.
-        let gone = self.timeline.comings_and_goings();
-        let gone = gone.filter(|at| *at > fault.injecting && *at < fault.window_end);
-        let moments = states().map(|s| s.at.max(fault.injecting)).chain(gone);
-        row.min_live_isr = moments
-            .filter_map(|at| {
-                let state = self.timeline.state_at(self.topic, self.partition, at)?;
-                Some(state.isr.iter().filter(|b| !self.timeline.is_away(**b, at)).count())
-            })
-            .min();
-        let full = held.map_or(0, |s| s.isr.len()).max(replication_factor);
-        let shrunk = changes.iter().position(|s| s.isr.len() < full);
-        row.isr_full_s = shrunk
-            .and_then(|first| changes[first..].iter().find(|s| s.isr.len() >= full))
-            .map(|s| self.since_injection(s.at));
     }
 
     fn since_injection(&self, at: RunTime) -> f64 {
         at.secs_since(self.fault.injecting)
-    }
-}
-
-/// The longest of some gaps. A censored one is longer than any that ended: its length is but a
-/// lower bound.
-fn longest(gaps: impl Iterator<Item = Gap>) -> Option<Gap> {
-    gaps.max_by_key(|g| (g.censored, g.end.since(g.start)))
-}
-
-/// Why acks=all waited for a restart: the copies left were too few.
-fn say_too_few_copies(row: &mut PartitionRecovery, min_insync_replicas: Option<u32>) {
-    let (Some(live), Some(wanted)) = (row.min_live_isr, min_insync_replicas) else {
-        return;
-    };
-    if row.stream == StreamKind::Main && row.ended_after_heal && live < wanted as usize {
-        let why = format!(
-            "{live} live in-sync copies, min.insync.replicas is {wanted}: acks=all is refused until \
-             a broker restarts"
-        );
-        row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
     }
 }

@@ -2,7 +2,7 @@
 //! what they measured? Findings are checks like others; a bad one makes the run invalid, which is
 //! neither a pass nor Kafka's failure.
 
-use crate::judge::latency::{LoadFigures, percentiles};
+use crate::judge::latency::{LoadFigures, Percentiles, percentiles};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
@@ -71,6 +71,11 @@ fn schedule_lag(load: &LoadFigures) -> Check {
     const NAME: &str = "schedule-lag";
     let lag = percentiles(&load.baseline.schedule_lag, 0);
     let response = percentiles(&load.baseline.response, load.baseline.unacked);
+    // Without acks there is no response; then the lag has its floor alone.
+    let response = match load.no_ack_asked {
+        0 => response,
+        _ => Percentiles { p50: Some(0), p90: Some(0), p99: Some(0), ..response },
+    };
     let judged = [
         ("p99", lag.p99, response.p99),
         ("p90", lag.p90, response.p90),
@@ -85,10 +90,13 @@ fn schedule_lag(load: &LoadFigures) -> Check {
     let floor = if with_faults { LAG_FLOOR_WITH_FAULTS_US } else { LAG_FLOOR_US };
     let allowed = ((response_us as f64 * LAG_SHARE) as u64).max(floor);
     let ms = |us: u64| us as f64 / 1e3;
+    let response = match load.no_ack_asked {
+        0 => format!("response {name} {:.2} ms", ms(response_us)),
+        _ => "no acks asked for".to_owned(),
+    };
     let note = format!(
-        "steady load: lag {name} {:.2} ms, response {name} {:.2} ms, allowed {:.2} ms",
+        "steady load: lag {name} {:.2} ms, {response}, allowed {:.2} ms",
         ms(lag_us),
-        ms(response_us),
         ms(allowed)
     );
     let verdict = if lag_us <= allowed { Verdict::Valid } else { Verdict::InvalidRun };

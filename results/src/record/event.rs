@@ -315,6 +315,20 @@ pub enum EventKind {
         /// Size of that stream when the process had ended.
         history_bytes: u64,
     },
+    /// A client of the load ended with an error that it cannot go on after: its own end, not the cluster's.
+    ClientFailed {
+        /// Name of its stream in the history, which ends with it.
+        client: String,
+        /// The error in the client's words.
+        error: String,
+    },
+    /// The client that had failed is made anew, as an application would do it.
+    ClientRenewed {
+        /// Name of the stream that ended.
+        failed: String,
+        /// Name of the new one.
+        client: String,
+    },
     /// Figures of one second of load, for the live view and the per-second log.
     Second(Second),
     /// Cost of watching, over the whole trial.

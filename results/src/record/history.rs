@@ -15,6 +15,7 @@ use crate::record::clock::RunTime;
 mod codec;
 mod endings;
 mod error;
+mod error_names;
 mod files;
 mod frame;
 mod memory;
@@ -23,6 +24,7 @@ mod write;
 
 pub use endings::Endings;
 pub use error::HistoryError;
+pub use error_names::error_name;
 pub use files::{Files, KnownStream, header_of};
 pub use memory::{History, Stream};
 pub use source::{Block, Blocks, Ending, Source, StreamRef};
@@ -204,6 +206,10 @@ pub struct Send {
     pub outcome: SendOutcome,
 }
 
+/// The code of a send that ended [indeterminate](SendOutcome::Indeterminate) because its producer asks for no
+/// ack (acks=0): it was handed to the network, and that is all that can be known.
+pub const NO_ACK_ASKED: i32 = i32::MAX;
+
 /// How a send ended, the worst over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SendOutcome {
@@ -218,7 +224,7 @@ pub enum SendOutcome {
         code: i32,
     },
     /// May be in the log or not. `code` is librdkafka's error code; 0 for a send still open at
-    /// the end.
+    /// the end, [`NO_ACK_ASKED`] where none was asked for.
     Indeterminate {
         /// librdkafka's error code (negative: local; positive: the broker's).
         code: i32,

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 23] = [
+const HEADER: [&str; 24] = [
     "run_id",
     "trial",
     "fault",
@@ -23,6 +23,7 @@ const HEADER: [&str; 23] = [
     "client_s",
     "heal_s",
     "kbench_wait_s",
+    "client_failed_s",
     "phase_residual_s",
     "first_error_s",
     "first_ack_s",
@@ -56,6 +57,7 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             optional(row.phases_s.client),
             seconds(row.heal_s),
             seconds(row.kbench_wait_s),
+            seconds(row.client_failed_s),
             seconds(row.phase_residual_s),
             optional(row.first_error_s),
             optional(row.first_ack_s),

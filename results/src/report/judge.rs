@@ -14,7 +14,7 @@ use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::event::EventKind;
-use crate::record::history::{Client, Ending, Endings, HistoryError};
+use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
 
@@ -59,6 +59,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         skipped: parts.skipped,
         recovery: parts.recovery,
         consuming: parts.consuming,
+        client_ends: parts.client_ends,
         checks,
         load: load_report(run, &whole),
         time: parts.time,
@@ -119,6 +120,7 @@ struct Parts {
     skipped: Vec<SkippedStep>,
     recovery: Vec<recovery::PartitionRecovery>,
     consuming: Vec<GroupConsuming>,
+    client_ends: Vec<ClientEnd>,
     checks: Vec<(u32, Check)>,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
@@ -135,6 +137,7 @@ impl Default for Parts {
             skipped: vec![],
             recovery: vec![],
             consuming: vec![],
+            client_ends: vec![],
             checks: vec![],
             time: vec![],
             observer: vec![],
@@ -188,6 +191,7 @@ impl Parts {
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
         self.add_faults(number, &timeline, &recovery);
+        self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
         for group in &recovery.consuming {
@@ -204,6 +208,7 @@ impl Parts {
             checks,
             disturbances,
             acks_all: figures.acks_all,
+            no_acks: figures.no_acks,
             cut,
             cut_group,
         }
@@ -376,6 +381,16 @@ fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
     merged
 }
 
+fn errors(load: &LoadFigures) -> Vec<SendErrors> {
+    let of_error = |(&(failed, code), &sends): (&(bool, i32), &u64)| SendErrors {
+        error: error_name(code).into_owned(),
+        code,
+        failed,
+        sends,
+    };
+    load.errors.iter().map(of_error).collect()
+}
+
 fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),
@@ -391,6 +406,8 @@ fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
         acked: load.acked,
         failed: load.failed,
         indeterminate: load.indeterminate,
+        no_ack_asked: load.no_ack_asked,
+        errors: errors(load),
         delivered: load.delivered,
         redelivered: load.redelivered,
         bytes: load.acked * run.record_bytes,

@@ -1,8 +1,11 @@
 //! Whole synthetic runs, judged and rendered.
 
+mod client_ends;
 mod damage;
 mod files;
 mod gave_up;
+mod matrix;
+mod outcomes;
 mod sums;
 
 use super::*;

@@ -5,10 +5,15 @@
 //! has told something, so that the wait shows as schedule lag. The thread that sends also polls,
 //! so that outcomes are seen in order.
 //!
+//! A client that ends with a fatal error is made anew, as an application would do it: what is open gets
+//! its outcome, its stream ends, and after [`RENEW_AFTER`] its next life (an *incarnation*) begins with a
+//! stream of its own. The schedule goes on where it was; what was due meanwhile is sent late.
+//!
 //! One record is acked by each partition before the schedule begins there (KAFKA-15591: the first
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
 mod keys;
+mod reports;
 mod schedule;
 pub(crate) mod seconds;
 mod sender;
@@ -47,6 +52,11 @@ const IDLE: Duration = Duration::from_millis(100);
 
 /// How long a purged client may take to report what it purged; it does so from memory.
 const PURGE_LIMIT: Duration = Duration::from_secs(2);
+
+/// From a client's fatal error to its next life: long enough for what is on its way to be answered, and
+/// for a cluster that refuses every client at once not to be stormed; as long as Kafka's own clients
+/// back off at the most (`reconnect.backoff.max.ms`).
+const RENEW_AFTER: Duration = Duration::from_secs(1);
 
 /// Time between two writes of the history's buffer to its file.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -124,7 +134,9 @@ impl LoadClient for ProducerSetup {
             warm_up: true,
             rate: self.rate,
             schedule: None,
+            next: 0,
             deadline: None,
+            asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
         }))
     }
@@ -144,10 +156,14 @@ struct Producer {
     rate: u64,
     /// Since the first records are acked.
     schedule: Option<Schedule>,
+    /// Number of the next record on it.
+    next: u64,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.
     deadline: Option<Instant>,
+    /// Number of partitions that there are to be.
+    asked: u32,
     /// Number of partitions that librdkafka's client knows.
     known: Arc<AtomicU32>,
 }
@@ -155,22 +171,77 @@ struct Producer {
 impl OpenClient for Producer {
     fn run(mut self: Box<Self>) -> Result<Counts, LoadError> {
         exact_timers();
-        let events = Events::of(self.sender.native(), Arc::clone(self.inbox.wake()));
-        self.first_records(&events)?;
-        let sent = self.scheduled(&events);
-        let ended = self.finish(&events);
-        drop(events);
+        let lived = self.lives();
         drop(self.learning);
         let mut counts = self.sender.close()?;
-        sent.and(ended)?;
+        lived?;
         counts.cpu_s = thread_cpu_s();
         Ok(counts)
     }
 }
 
 impl Producer {
-    /// Reads what it was told. Whether it is to go on.
+    /// One life of the client after the other, until it is told to stop.
+    fn lives(&mut self) -> Result<(), LoadError> {
+        loop {
+            let events = Events::of(self.sender.native(), Arc::clone(self.inbox.wake()));
+            let sent = self.first_records(&events).and_then(|()| self.scheduled(&events));
+            let failed = self.tell_failure();
+            sent.and(self.finish(&events))?;
+            match failed {
+                // It may fail while it waits for its last outcomes.
+                None => {
+                    self.tell_failure();
+                    return Ok(());
+                }
+                Some(at) if !self.renew(at)? => return Ok(()),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Tells of the client's own end, if it has come to that; when.
+    fn tell_failure(&self) -> Option<RunTime> {
+        let (error, at) = (self.sender.failure()?, self.clock.now());
+        let client = self.sender.name().to_owned();
+        self.watch.hear(FromClient::Failed { at, client, error });
+        Some(at)
+    }
+
+    /// Begins the client's next life, [`RENEW_AFTER`] after it `failed`. False when it was told to stop
+    /// before.
+    fn renew(&mut self, failed: RunTime) -> Result<bool, LoadError> {
+        let until = failed.plus(RENEW_AFTER);
+        loop {
+            if self.is_told_to_stop()? {
+                return Ok(false);
+            }
+            let now = self.clock.now();
+            self.report_second(now);
+            if now >= until {
+                break;
+            }
+            self.inbox.wake().wait(until.since(now).min(IDLE));
+        }
+        self.learning = None;
+        let failed = self.sender.name().to_owned();
+        let (incarnation, client) = self.sender.next_life();
+        let at = self.clock.now();
+        self.watch.hear(FromClient::Renewed { at, failed, client, incarnation });
+        self.sender.begin_anew()?;
+        if self.asked > self.sender.partitions() {
+            self.learn(self.asked)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether it is to go on, and the client can.
     fn goes_on(&mut self) -> Result<bool, LoadError> {
+        Ok(!self.is_told_to_stop()? && self.sender.failure().is_none())
+    }
+
+    /// Reads what it was told. Whether it is to stop.
+    fn is_told_to_stop(&mut self) -> Result<bool, LoadError> {
         while let Some(message) = self.inbox.next() {
             match message {
                 ToClient::EndWarmUp => self.warm_up = false,
@@ -188,13 +259,14 @@ impl Producer {
                 ToClient::Replace { .. } | ToClient::Stall { .. } => {}
             }
         }
-        Ok(self.deadline.is_none())
+        Ok(self.deadline.is_some())
     }
 
     /// Lets the client learn that there are `count` partitions.
     fn learn(&mut self, count: u32) -> Result<(), LoadError> {
         // Whatever was being learnt before is part of this.
         self.learning = None;
+        self.asked = count;
         let (ask, known, wake) =
             (self.sender.ask(), Arc::clone(&self.known), Arc::clone(self.inbox.wake()));
         let learnt = move || {
@@ -208,7 +280,7 @@ impl Producer {
 
     /// One record to each partition, again where it was not acked, until all are acked.
     fn first_records(&mut self, events: &Events) -> Result<(), LoadError> {
-        while self.goes_on()? {
+        while self.schedule.is_none() && self.goes_on()? {
             self.collect(events)?;
             if self.sender.unacked().next().is_none() {
                 self.watch.hear(FromClient::AtWork);
@@ -230,34 +302,33 @@ impl Producer {
     }
 
     fn scheduled(&mut self, events: &Events) -> Result<(), LoadError> {
-        self.schedule = Some(Schedule::new(self.clock.now().plus(LEAD), self.rate));
         let mut flush = self.clock.now().plus(FLUSH_EVERY);
         let mut held_up = None;
-        let mut next = 0;
         while self.goes_on()? {
+            if self.schedule.is_none() {
+                self.schedule = Some(Schedule::new(self.clock.now().plus(LEAD), self.rate));
+            }
             self.collect(events)?;
             self.take_up_partitions()?;
-            let Some(schedule) = &self.schedule else { break };
             let now = self.clock.now();
-            if let Some(seconds) = &mut self.seconds {
-                let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
-                seconds.turn(now, schedule.due_by(now), open, consumed);
-            }
+            self.report_second(now);
+            let Some(schedule) = &self.schedule else { break };
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
             }
-            let due = schedule.due(next);
+            let due = schedule.due(self.next);
             if now < due {
                 let until = self.seconds.as_ref().map_or(due, |seconds| due.min(seconds.end()));
                 self.wait(now, until.min(flush));
                 continue;
             }
-            let to = self.ready[(next % self.ready.len() as u64) as usize];
+            let to = self.ready[(self.next % self.ready.len() as u64) as usize];
             match self.sender.send(to, due, self.warm_up, self.seconds.as_mut())? {
-                Given::Taken => next += 1,
+                Given::Taken => self.next += 1,
+                Given::Failed => {}
                 Given::QueueFull => {
-                    if held_up.replace(next) != Some(next) {
+                    if held_up.replace(self.next) != Some(self.next) {
                         self.sender.count_queue_full();
                     }
                     self.inbox.wake().wait(IDLE);
@@ -283,6 +354,13 @@ impl Producer {
         self.try_first_records()
     }
 
+    fn report_second(&mut self, now: RunTime) {
+        if let (Some(seconds), Some(schedule)) = (&mut self.seconds, &self.schedule) {
+            let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
+            seconds.turn(now, schedule.due_by(now), open, consumed);
+        }
+    }
+
     /// Sleeps until `until`, less when the client has something to tell.
     fn wait(&self, now: RunTime, until: RunTime) {
         let left = until.since(now);
@@ -297,7 +375,7 @@ impl Producer {
 
     /// Waits for the outcome of what is open, then gives the rest up.
     fn finish(&mut self, events: &Events) -> Result<(), LoadError> {
-        let deadline = self.deadline.unwrap_or_else(Instant::now);
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + RENEW_AFTER);
         self.await_outcomes(events, deadline)?;
         if self.sender.open() > 0 {
             self.sender.purge();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use results::record::history::stream_path;
 
+use super::running::name_in;
 use super::{ClientState, Load, RunningClient};
 use crate::client::{ClientKind, ClientSetup, ToClient};
 use crate::error::LoadError;
@@ -60,8 +61,14 @@ impl Load {
         let at = clients.position(|client| client.name() == name && client.is_killable());
         let at = at.ok_or_else(|| LoadError::NoProcess { client: name.to_owned() })?;
         let client = self.clients.remove(at);
-        let name = client.name();
         let how = client.seat.kill()?;
+        // It may have begun another life in its last moments: what it told last counts.
+        let name = name_in(&client.setup, &client.watch);
+        if let (Some(place), Some(renewed)) = (client.place, client.watch.renewed())
+            && let ClientSetup::Producer(producer) = &mut self.list[place].setup
+        {
+            producer.incarnation = renewed + 1;
+        }
         let written = stream_path(&self.history_dir, &name).metadata();
         // One that was killed before it wrote anything has no stream.
         let history_bytes = written.map_or(0, |written| written.len());

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use results::record::event::EventKind;
 use results::record::history::LoadRole;
 
+use super::OnEvent;
 use crate::client::{ClientKind, ClientSetup, Counts, FromClient, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
@@ -26,8 +28,9 @@ pub(super) struct RunningClient {
 }
 
 impl RunningClient {
+    /// Its name in the life that it has now.
     pub(super) fn name(&self) -> String {
-        self.setup.client().name()
+        name_in(&self.setup, &self.watch)
     }
 
     /// Its number, if it is a member of the group `group`.
@@ -85,21 +88,39 @@ impl RunningClient {
     }
 }
 
+/// The name of a client that was started with this setup, in the life that it has now.
+pub(super) fn name_in(setup: &ClientSetup, watch: &ClientWatch) -> String {
+    let mut setup = setup.clone();
+    if let (ClientSetup::Producer(setup), Some(incarnation)) = (&mut setup, watch.renewed()) {
+        setup.incarnation = incarnation;
+    }
+    setup.client().name()
+}
+
 /// What a client told of itself.
 pub(super) struct ClientWatch {
     live: Arc<Live>,
+    on_event: OnEvent,
     /// Which of the topic's groups it is in.
     group: Option<usize>,
     at_work: AtomicBool,
+    /// One more than the life that it was made anew for; 0 when it was not.
+    renewed: AtomicU32,
 }
 
 impl ClientWatch {
-    pub(super) fn new(live: Arc<Live>, group: Option<usize>) -> Self {
-        Self { live, group, at_work: AtomicBool::new(false) }
+    pub(super) fn new(live: Arc<Live>, group: Option<usize>, on_event: OnEvent) -> Self {
+        let (at_work, renewed) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { live, on_event, group, at_work, renewed }
     }
 
     pub(super) fn at_work(&self) -> bool {
         self.at_work.load(Relaxed)
+    }
+
+    /// The life that it has now, if it was made anew since it was started.
+    pub(super) fn renewed(&self) -> Option<u16> {
+        self.renewed.load(Relaxed).checked_sub(1).map(|incarnation| incarnation as u16)
     }
 }
 
@@ -107,6 +128,13 @@ impl Watch for ClientWatch {
     fn hear(&self, message: FromClient) {
         match (message, self.group) {
             (FromClient::AtWork, _) => self.at_work.store(true, Relaxed),
+            (FromClient::Failed { at, client, error }, _) => {
+                (self.on_event)(at, EventKind::ClientFailed { client, error });
+            }
+            (FromClient::Renewed { at, failed, client, incarnation }, _) => {
+                self.renewed.store(u32::from(incarnation) + 1, Relaxed);
+                (self.on_event)(at, EventKind::ClientRenewed { failed, client });
+            }
             (FromClient::Assigned { partition, member }, Some(group)) => {
                 self.live.assigned(group, partition, member);
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -12,7 +13,7 @@ use rdkafka_sys as sys;
 use results::judge::check::CheckContext;
 use results::judge::verdict::Verdict;
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::Second;
+use results::record::event::{EventKind, Second};
 use results::record::history::{Entry, History, Send, Stream};
 use workloads::{DrainSummary, Load, LoadContext, WorkloadSpec, drain, shipped};
 
@@ -33,6 +34,8 @@ pub(crate) struct Lab {
     pub(crate) clock: RunClock,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) worker: Option<fn() -> Command>,
+    /// What clients told of their ends.
+    told: Arc<Mutex<Vec<(RunTime, EventKind)>>>,
 }
 
 impl Lab {
@@ -50,7 +53,8 @@ impl Lab {
             sys::rd_kafka_mock_group_initial_rebalance_delay_ms(mock, JOIN_DELAY_MS);
         }
         let dir = tempfile::tempdir().unwrap();
-        let lab = Self { broker, clock: RunClock::start(), dir, worker: None };
+        let lab =
+            Self { broker, clock: RunClock::start(), dir, worker: None, told: Arc::default() };
         lab.cluster().create_topic(TOPIC, partitions, 3).unwrap();
         lab.cluster().create_topic(PROBES, 3, 3).unwrap();
         lab
@@ -60,7 +64,13 @@ impl Lab {
         self.broker.client().mock_cluster().unwrap()
     }
 
+    /// What clients told of their ends until now.
+    pub(crate) fn told(&self) -> Vec<(RunTime, EventKind)> {
+        self.told.lock().unwrap().clone()
+    }
+
     pub(crate) fn context(&self) -> LoadContext {
+        let told = Arc::clone(&self.told);
         LoadContext {
             bootstrap: self.cluster().bootstrap_servers(),
             run: RUN,
@@ -73,6 +83,7 @@ impl Lab {
             seed: 7,
             worker: self.worker,
             on_second: Box::new(|_, _| ()),
+            on_event: Arc::new(move |at, kind| told.lock().unwrap().push((at, kind))),
         }
     }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rdkafka::types::RDKafkaApiKey;
+
 use results::record::history::{
-    Client, Ending, Entry, LoadRole, Observed, Send, SendOutcome, Stream,
+    Client, Ending, Entry, LoadRole, NO_ACK_ASKED, Observed, Send, SendOutcome, Stream,
 };
 use workloads::{Load, LoadContext, LoadError};
 
@@ -130,6 +132,66 @@ fn what_never_had_an_outcome_is_recorded_as_indeterminate() {
     let open = sends.iter().filter(|s| s.outcome == SendOutcome::Indeterminate { code: 0 }).count();
     assert_eq!(open as u64, summary.indeterminate);
     check_sequences_of(&sends);
+}
+
+#[test]
+fn a_load_that_asks_for_no_acks_runs_as_others_do() {
+    let lab = Lab::new();
+    let settings = [("acks = \"all\"\nidempotence = true", "acks = \"0\"\nidempotence = false")];
+    let (load, _seconds) = lab.start(&spec(&settings));
+    load.wait_warm(LIMIT).unwrap();
+    load.end_warm_up();
+    let since = lab.clock.now();
+    run_for(500);
+    assert!(load.served_since(since), "handed over is all that is asked for");
+    assert!(load.live().last_trouble() < since);
+    let summary = load.stop(LIMIT).unwrap();
+    let sends = sends(&lab.history()["producer-0"]);
+    assert_eq!((summary.sent, summary.acked, summary.failed), (sends.len() as u64, 0, 0));
+    let sent = SendOutcome::Indeterminate { code: NO_ACK_ASKED };
+    assert!(sends.iter().all(|send| send.outcome == sent));
+    assert_eq!(lab.drain(3, LIMIT).records, summary.sent);
+    crate::lab::check_all(&results::record::history::History::load(lab.dir.path()).unwrap());
+}
+
+#[test]
+fn an_error_of_a_broker_is_the_outcome_that_the_table_says() {
+    use rdkafka_sys::rd_kafka_resp_err_t::*;
+    let certain = [
+        RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+        RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+        RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE,
+        RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS,
+    ];
+    let unknown = [
+        RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+        RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+        RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+    ];
+    let lab = Lab::new();
+    let (load, _seconds) =
+        lab.start(&producer_only(&[("idempotence = true", "idempotence = false")]));
+    load.wait_warm(LIMIT).unwrap();
+    run_for(200);
+    let all: Vec<_> = certain.into_iter().chain(unknown).collect();
+    lab.cluster().request_errors(RDKafkaApiKey::Produce, &all);
+    run_for(1000);
+    let summary = load.stop(LIMIT).unwrap();
+    let sends = sends(&lab.history()["producer-0"]);
+    let outcomes: BTreeSet<_> = sends
+        .iter()
+        .filter_map(|send| match send.outcome {
+            SendOutcome::Acked { .. } => None,
+            SendOutcome::Failed { code } => Some((true, code)),
+            SendOutcome::Indeterminate { code } => Some((false, code)),
+        })
+        .collect();
+    let certain = certain.into_iter().map(|code| (true, code as i32));
+    let unknown = unknown.into_iter().map(|code| (false, code as i32));
+    assert_eq!(outcomes, certain.chain(unknown).collect());
+    assert!(summary.failed > 0 && summary.indeterminate > 0);
 }
 
 #[test]

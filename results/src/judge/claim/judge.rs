@@ -23,9 +23,10 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
+use super::applies::not_applicable;
 use super::measure::{Figure, figure, proven_step, undisturbed};
 use super::proof::{Examined, Proof};
-use super::{Claim, LeaderService, Metric};
+use super::{Claim, Metric};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct TrialFacts {
     pub disturbances: Vec<Disturbance>,
     /// Whether all producers of the main load used acks=all.
     pub acks_all: bool,
+    /// Whether no producer of the main load asked for acks.
+    pub no_acks: bool,
     /// Kinds of clients of which a record breaks off.
     pub cut: BTreeSet<StreamKind>,
     /// Whether the record of a group's member breaks off.
@@ -162,17 +165,6 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"{of}");
     }
     result
-}
-
-/// Why the settings of these trials give the claim no meaning, if that is so.
-fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
-    let without = !trials.is_empty() && trials.iter().all(|trial| !trial.acks_all);
-    let of_acks_all = matches!(
-        claim.metric,
-        Metric::ChecksAcksAll(_) | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
-    );
-    let why = "not applicable: the main load does not use acks=all";
-    (without && of_acks_all).then(|| why.to_owned())
 }
 
 fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {

@@ -134,7 +134,7 @@ impl Operations {
 }
 
 /// Number of a client among those of its kind: a producer's, in all its incarnations.
-type ClientNumber = u16;
+pub(super) type ClientNumber = u16;
 
 /// The number of a client whose operations count.
 pub(crate) fn number(client: &Client) -> ClientNumber {

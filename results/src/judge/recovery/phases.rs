@@ -141,6 +141,12 @@ impl WaitingPartition<'_> {
         (phases, notes)
     }
 
+    /// The parts of `[start, end]` in which nothing but the client's answer is missing.
+    pub(super) fn ready(&self, start: RunTime, end: RunTime) -> Vec<Interval> {
+        let ready = |(from, _): &Interval| matches!(self.missing(*from), Ok((Missing::Client, _)));
+        self.parts(start, end).into_iter().filter(ready).collect()
+    }
+
     /// When copies that had been too few in `[start, end]` were enough again, for the last time; `end`
     /// when they were not, or when nothing was seen of them.
     pub(super) fn copies_enough_at(&self, start: RunTime, end: RunTime) -> Option<RunTime> {
@@ -201,7 +207,7 @@ impl WaitingPartition<'_> {
         if live < self.copies {
             return Ok((Missing::Copies, None));
         }
-        if !self.fault.effect.unregisters() {
+        if !self.fault.effect.unregisters() && self.fault.in_force(at) {
             return Err(None);
         }
         let (known, note) = self.metadata_known(&state, at)?;

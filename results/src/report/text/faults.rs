@@ -169,10 +169,12 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         return;
     }
     let with_rest = rows.iter().any(|row| rest(row.phase_residual_s).is_some());
+    let with_own = rows.iter().any(|row| row.client_failed_s > 0.0);
     let with_copies = rows.iter().any(|row| copies(&row.phases_s));
     let mut header = vec!["clients", "partition", "led", "unavailable"];
     header.extend(phase_headers(with_copies).chain(["heal"]));
     header.extend(with_rest.then_some("rest"));
+    header.extend(with_own.then_some("own end"));
     header.extend(["full", "ISR"]);
     let mut shown = table(&header, colours);
     if with_copies {
@@ -190,6 +192,8 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
         cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, with_copies, colours));
         cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));
         cells.extend(with_rest.then(|| number(&known(rest(row.phase_residual_s)), colours)));
+        let own = Some(row.client_failed_s).filter(|seconds| *seconds > 0.0);
+        cells.extend(with_own.then(|| number(&known(own), colours)));
         cells.push(number(&known(row.isr_full_s), colours));
         let least = row.min_isr.map(|n| n.to_string()).unwrap_or_default();
         cells.push(number(&least, colours));

@@ -1,10 +1,11 @@
 //! Checks, load, and where the time went.
 
 use crate::judge::latency::Percentiles;
+use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
-use super::super::{ObserverReport, Population, Report};
+use super::super::{ObserverReport, Population, Report, SendErrors};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -52,7 +53,7 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     bullet(
         out,
         &format!(
-            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome; \
+            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome{}; \
              {} delivered{}",
             load.asked_per_s,
             load.achieved_per_s,
@@ -60,10 +61,21 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             load.acked,
             load.failed,
             load.indeterminate,
+            match load.no_ack_asked {
+                0 => String::new(),
+                sends => format!(", {sends} for which no ack was asked"),
+            },
             load.delivered,
             again(load.redelivered)
         ),
     );
+    for SendErrors { error, failed, sends, .. } in &load.errors {
+        let class = if *failed { "failed" } else { "without outcome" };
+        bullet(out, &format!("{sends} {class}: {error}"));
+    }
+    for end in &report.client_ends {
+        bullet(out, &ended(end, report.trials));
+    }
     let header = ["milliseconds", "p50", "p90", "p99", "p99.9", "max", "n"];
     let mut rows = table(&header, colours);
     let all = Population {
@@ -107,6 +119,22 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
 /// How many records came again, where any did.
 fn again(redelivered: u64) -> String {
     if redelivered == 0 { String::new() } else { format!(", {redelivered} delivered again") }
+}
+
+/// A client's own end in words.
+fn ended(end: &ClientEnd, trials: u32) -> String {
+    let trial = if trials > 1 { format!("trial {}: ", end.trial) } else { String::new() };
+    let during = end.during.as_ref().map(|id| format!(", after {id}")).unwrap_or_default();
+    let next = match (&end.renewed_as, end.renewed_s) {
+        (Some(next), Some(at)) => {
+            format!("{next} went on {:.1} s later", at - end.failed_s)
+        }
+        _ => "it was not made anew".to_owned(),
+    };
+    format!(
+        "{trial}{} ended with a fatal error of its own at {:.1} s{during}; {next}: {}",
+        end.client, end.failed_s, end.error
+    )
 }
 
 fn percentile_row(p: &Percentiles) -> [String; 6] {

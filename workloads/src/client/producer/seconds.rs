@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use results::record::clock::RunTime;
 use results::record::event::Second;
-use results::record::history::{Send, SendOutcome};
+use results::record::history::{NO_ACK_ASKED, Send, SendOutcome};
 
 const ONE: Duration = Duration::from_secs(1);
 
@@ -53,6 +53,7 @@ impl Seconds {
                 self.second.acked += 1;
                 self.response_us.saturating_record(send.done.since(send.due).as_micros() as u64);
             }
+            SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {}
             SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => {
                 self.second.failed += 1
             }

@@ -4,21 +4,20 @@
 //! at the end is written as indeterminate. So the history holds every record that may be in a log, unless
 //! the process is killed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
-use rdkafka::ClientContext;
 use rdkafka::error::KafkaResult;
-use rdkafka::message::DeliveryResult;
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::{Entry, RecordId, Send, SendOutcome, StreamWriter};
+use results::record::history::{Entry, NO_ACK_ASKED, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
 use super::keys::Keys;
+use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
 use crate::client::outcome::{self, NO_ERROR};
 use crate::client::{Counts, LoadClient, LoadTopic};
@@ -26,9 +25,13 @@ use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
 use crate::settings;
+use crate::spec::Acks;
 
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
+
+/// The outcome of a send that has none yet, or never had one.
+const OPEN: SendOutcome = SendOutcome::Indeterminate { code: NO_ERROR };
 
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(crate) enum Given {
     Taken,
     /// Its queue is full: the same record again later.
     QueueFull,
+    /// It takes none any more: the same record again in its next life.
+    Failed,
 }
 
 /// The client of a producing thread.
@@ -54,6 +59,8 @@ pub(crate) struct Sender {
     partitions: Vec<SenderPartition>,
     slots: Slots,
     purged: bool,
+    /// No send is tried a second time before that has passed.
+    retry: Duration,
     counts: Counts,
 }
 
@@ -63,7 +70,7 @@ struct SenderPartition {
     next_sequence: u64,
     /// Sends without outcome.
     open: usize,
-    /// Whether it has acked a record.
+    /// Whether it has acked a record; with acks=0, whether one was handed over.
     acked: bool,
 }
 
@@ -76,10 +83,7 @@ impl Sender {
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = setup.keys_of(topic.partitions)?;
-        let reports = DeliveryReports { clock, new: Mutex::default() };
-        let client = settings::config(&setup.settings, &name)
-            .create_with_context(reports)
-            .map_err(|source| LoadError::Client { client: name.clone(), source })?;
+        let client = client(setup, &name, clock)?;
         Ok(Self {
             stream: topic.stream(&name, setup.header())?,
             values: values(setup.seed, setup.record_bytes),
@@ -88,12 +92,13 @@ impl Sender {
             name,
             topic: topic.clone(),
             clock,
-            client: Arc::new(client),
+            client,
             live,
             keys,
             next_value: 0,
             slots: Slots::default(),
             purged: false,
+            retry: outcome::first_retry(&setup.settings),
             counts: Counts::default(),
         })
     }
@@ -180,16 +185,24 @@ impl Sender {
             due,
             sent,
             done: sent,
-            outcome: SendOutcome::Indeterminate { code: NO_ERROR },
+            outcome: OPEN,
         });
         let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
             .partition(id.partition)
             .key(key_name)
             .payload(value.as_slice());
         let refused = self.client.send(record).err().map(|(error, _)| outcome::code_of(&error));
-        if refused == Some(RDKafkaErrorCode::QueueFull) {
+        let given = match refused {
+            Some(RDKafkaErrorCode::QueueFull) => Given::QueueFull,
+            Some(RDKafkaErrorCode::Fatal) => Given::Failed,
+            _ => Given::Taken,
+        };
+        if given != Given::Taken {
             self.slots.free(slot);
-            return Ok(Given::QueueFull);
+            if given == Given::Failed {
+                self.client.context().fail();
+            }
+            return Ok(given);
         }
         self.keys.advance(partition);
         self.partitions[partition].next_sequence += 1;
@@ -201,8 +214,9 @@ impl Sender {
             seconds.sent(due, sent);
         }
         if let Some(code) = refused {
+            // It was in no request.
             let outcome = SendOutcome::Failed { code: code as i32 };
-            self.end(DeliveryReport { slot, at: self.clock.now(), outcome }, seconds)?;
+            self.end(slot, self.clock.now(), |_| outcome, seconds)?;
         }
         Ok(Given::Taken)
     }
@@ -216,28 +230,31 @@ impl Sender {
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
         let reports = self.client.context().take();
         let flush = self.setup.prompt && !reports.is_empty();
-        for report in reports {
-            self.end(report, seconds.as_deref_mut())?;
+        let (purged, retry, asks) = (self.purged, self.retry, self.setup.acks != Acks::None);
+        for DeliveryReport { slot, at, reported } in reports {
+            let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry, asks) {
+                sent @ SendOutcome::Indeterminate { code: NO_ACK_ASKED } => sent,
+                // What was open when we gave up has no error of its own.
+                SendOutcome::Indeterminate { .. } if purged => OPEN,
+                outcome => outcome,
+            };
+            self.end(slot, at, outcome, seconds.as_deref_mut())?;
         }
         if flush { self.flush() } else { Ok(()) }
     }
 
     fn end(
         &mut self,
-        report: DeliveryReport,
+        slot: usize,
+        at: RunTime,
+        outcome: impl FnOnce(&Send) -> SendOutcome,
         seconds: Option<&mut Seconds>,
     ) -> Result<(), LoadError> {
-        let Some(mut send) = self.slots.free(report.slot) else {
+        let Some(mut send) = self.slots.free(slot) else {
             return Ok(());
         };
-        send.done = report.at;
-        send.outcome = match report.outcome {
-            // What was open when we gave up has no error of its own.
-            SendOutcome::Indeterminate { .. } if self.purged => {
-                SendOutcome::Indeterminate { code: NO_ERROR }
-            }
-            other => other,
-        };
+        send.done = at;
+        send.outcome = outcome(&send);
         let partition = &mut self.partitions[send.partition as usize];
         partition.open -= 1;
         let acked = match send.outcome {
@@ -245,6 +262,16 @@ impl Sender {
                 self.counts.acked += 1;
                 partition.acked = true;
                 Some(offset)
+            }
+            SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {
+                self.counts.indeterminate += 1;
+                // There is nothing more to wait for.
+                partition.acked = true;
+                self.live.handed_over(send.partition, send.due);
+                if let Some(seconds) = seconds {
+                    seconds.done(&send);
+                }
+                return self.write(&Entry::Send(send));
             }
             SendOutcome::Failed { .. } => {
                 self.counts.failed += 1;
@@ -279,17 +306,64 @@ impl Sender {
         self.client.purge(PurgeConfig::default().queue().inflight());
     }
 
-    /// Writes what never had an outcome, ends the stream and the client.
-    pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
+    /// The error that the client cannot go on after, in its own words.
+    pub(crate) fn failure(&self) -> Option<String> {
+        if !self.client.context().has_failed() {
+            return None;
+        }
+        let words = |(code, words)| format!("{code}: {words}");
+        Some(self.client.client().fatal_error().map_or("no words".to_owned(), words))
+    }
+
+    /// Number and name of the client's next life.
+    pub(crate) fn next_life(&self) -> (u16, String) {
+        let incarnation = self.setup.incarnation + 1;
+        (incarnation, ProducerSetup { incarnation, ..self.setup.clone() }.name())
+    }
+
+    /// Ends stream and client as [`close`](Self::close) does, and begins the next life of both.
+    pub(crate) fn begin_anew(&mut self) -> Result<(), LoadError> {
+        self.give_up_open()?;
+        let former = self.name.clone();
+        (self.setup.incarnation, self.name) = self.next_life();
+        self.topic.partitions = self.partitions();
+        let stream = self.topic.stream(&self.name, self.setup.header())?;
+        let ended = std::mem::replace(&mut self.stream, stream).finish();
+        ended.map_err(|source| LoadError::History { client: former, source })?;
+        self.client = client(&self.setup, &self.name, self.clock)?;
+        self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
+        self.purged = false;
+        Ok(())
+    }
+
+    /// Writes what never had an outcome.
+    fn give_up_open(&mut self) -> Result<(), LoadError> {
         let at = self.clock.now();
         for slot in self.slots.taken() {
-            let outcome = SendOutcome::Indeterminate { code: NO_ERROR };
-            self.end(DeliveryReport { slot, at, outcome }, None)?;
+            self.end(slot, at, |_| OPEN, None)?;
         }
+        Ok(())
+    }
+
+    /// Writes what never had an outcome, ends the stream and the client.
+    pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
+        self.give_up_open()?;
         let client = self.name;
         self.stream.finish().map_err(|source| LoadError::History { client, source })?;
         Ok(self.counts)
     }
+}
+
+/// librdkafka's client of a producer that calls itself `name`.
+fn client(
+    setup: &ProducerSetup,
+    name: &str,
+    clock: RunClock,
+) -> Result<Arc<BaseProducer<DeliveryReports>>, LoadError> {
+    let made = settings::config(&setup.settings, name)
+        .create_with_context(DeliveryReports::new(clock))
+        .map_err(|source| LoadError::Client { client: name.to_owned(), source })?;
+    Ok(Arc::new(made))
 }
 
 /// Values of random bytes: nothing about the load can be compressed by accident.
@@ -302,37 +376,6 @@ fn values(seed: u64, bytes: usize) -> Vec<Vec<u8>> {
             value
         })
         .collect()
-}
-
-/// One delivery report.
-#[derive(Debug, Clone, Copy)]
-struct DeliveryReport {
-    slot: usize,
-    at: RunTime,
-    outcome: SendOutcome,
-}
-
-/// Where the client's delivery reports arrive, on the thread that polls.
-struct DeliveryReports {
-    clock: RunClock,
-    new: Mutex<Vec<DeliveryReport>>,
-}
-
-impl DeliveryReports {
-    fn take(&self) -> Vec<DeliveryReport> {
-        std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for DeliveryReports {}
-
-impl ProducerContext for DeliveryReports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, slot: usize) {
-        let report = DeliveryReport { slot, at: self.clock.now(), outcome: outcome::of(report) };
-        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(report);
-    }
 }
 
 /// Sends without outcome, numbered by what the client carries along.
