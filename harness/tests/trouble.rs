@@ -162,10 +162,23 @@ const CASES: [Case; 15] = [
         says: &["lost because of this: acks other than all"],
     },
     // The same, where the settings allow no loss.
-    Case { name: "unclean-election-safe", arguments: &["--faults", "unclean-election"], ..QUIET },
+    Case {
+        name: "unclean-election-safe",
+        arguments: &["--faults", "unclean-election"],
+        // With all brokers away librdkafka may take the topic for deleted, and its group stands still for
+        // minutes: the run is given up then, and nobody is accused.
+        codes: &[0, 3],
+        ..QUIET
+    },
+    // min.insync.replicas=2 would not help: the followers follow the only one that may lead.
     Case {
         name: "last-in-sync-power-safe",
-        arguments: &["--faults", "last-in-sync-power"],
+        arguments: &[
+            "--faults",
+            "last-in-sync-power",
+            "--set",
+            "cluster.broker.settings.log.flush.interval.messages=1",
+        ],
         ..QUIET
     },
     Case {
@@ -303,7 +316,8 @@ fn look_at(case: &Case, out: &Path, seen: &mut Seen) {
         }
     }
     // A machine that is busy with other work costs a run its figures, not its findings.
-    if !case.codes.contains(&seen.code) && !(machine && seen.code == 3) {
+    let right = case.codes.contains(&seen.code) || (machine && seen.code == 3);
+    if !right {
         seen.wrong.push(format!("exit code {}", seen.code));
     }
     let said = flat(&stdout(out));

@@ -28,6 +28,8 @@ pub mod gap;
 mod isr;
 pub(crate) mod lives;
 pub(crate) mod operations;
+#[cfg(test)]
+mod oracle;
 pub mod phases;
 pub mod throughput;
 

@@ -46,13 +46,9 @@ const WARM_UP: u8 = 3;
 const POLL: u8 = 6;
 const POLL_OTHER_RUN: u8 = 7;
 const POLL_CORRUPT: u8 = 8;
-/// Also what was written before kbench told "nothing" from "no answer".
 const ASSIGNED_UNKNOWN: u8 = 9;
 const ASSIGNED_COMMITTED: u8 = 10;
 const REVOKED: u8 = 11;
-/// Read only: written before kbench recorded when a commit was sent.
-const COMMIT_UNTIMED: u8 = 12;
-const COMMIT_UNTIMED_ERROR: u8 = 13;
 const READ: u8 = 14;
 const DRAINED: u8 = 15;
 const BATCHES: u8 = 16;

@@ -5,8 +5,8 @@ use super::super::{
 };
 use super::{
     ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT,
-    COMMIT_ERROR, COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, Column, DRAINED, FAILED, Likely, POLL,
-    POLL_CORRUPT, POLL_FOREIGN, POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
+    COMMIT_ERROR, Column, DRAINED, FAILED, Likely, POLL, POLL_CORRUPT, POLL_FOREIGN,
+    POLL_OTHER_RUN, READ, READ_UNANSWERED, REVOKED, WARM_UP,
 };
 use crate::record::clock::RunTime;
 
@@ -61,12 +61,9 @@ impl Decoder<'_> {
             ASSIGNED_NOTHING => Entry::Assigned { partition, at, committed: Committed::Nothing },
             ASSIGNED_UNKNOWN => Entry::Assigned { partition, at, committed: Committed::Unknown },
             REVOKED => Entry::Revoked { partition, at },
-            COMMIT | COMMIT_ERROR | COMMIT_UNTIMED | COMMIT_UNTIMED_ERROR => {
-                let timed = matches!(tag, COMMIT | COMMIT_ERROR);
-                // Where that is not on record, it may have been sent at any time before.
-                let asked = if timed { self.asked(at)? } else { RunTime(0) };
-                let offset = self.offset(partition)?;
-                let refused = matches!(tag, COMMIT_ERROR | COMMIT_UNTIMED_ERROR);
+            COMMIT | COMMIT_ERROR => {
+                let (asked, offset) = (self.asked(at)?, self.offset(partition)?);
+                let refused = tag == COMMIT_ERROR;
                 let error = if refused { Some(self.signed(Column::Other)?) } else { None };
                 Entry::Commit { partition, asked, at, offset, error }
             }

@@ -169,27 +169,3 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     }
     out.push(value as u8);
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::{COMMIT_UNTIMED, COMMIT_UNTIMED_ERROR, decode};
-    use super::*;
-
-    #[test]
-    fn of_a_commit_without_a_time_of_sending_and_of_no_committed_offset_nothing_is_assumed() {
-        let (partition, offset, at) = (3, 9, RunTime(50));
-        let mut old = Encoder::default();
-        for (tag, error) in [(COMMIT_UNTIMED, None), (COMMIT_UNTIMED_ERROR, Some(25))] {
-            old.begin(tag, partition, at);
-            old.offset(partition, offset);
-            error.into_iter().for_each(|code| old.put(Column::Other, zigzag(code)));
-        }
-        old.begin(ASSIGNED_UNKNOWN, partition, at);
-        let mut entries = Vec::new();
-        decode(&old.finish().unwrap(), &mut entries).unwrap();
-        let asked = RunTime(0);
-        let commit = |error| Entry::Commit { partition, asked, at, offset, error };
-        let assigned = Entry::Assigned { partition, at, committed: Committed::Unknown };
-        assert_eq!(entries, [commit(None), commit(Some(25)), assigned]);
-    }
-}
