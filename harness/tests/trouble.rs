@@ -237,7 +237,7 @@ const CASES: [Case; 15] = [
             "--set",
             "cluster.broker.settings.offsets.topic.replication.factor=1",
         ],
-        codes: &[0],
+        codes: &[0, 1],
         checks: &[],
         claims: &[("consumers-resume", "refuted")],
         says: &["coord"],

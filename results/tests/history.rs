@@ -278,7 +278,7 @@ fn trouble_is_named_with_its_cure() {
     fs::write(&path, &other).unwrap();
     assert_eq!(
         text(dir.path()),
-        "RUN/drain.kbh is in format 7 of the history, and this kbench reads format 2; use the \
+        "RUN/drain.kbh is in format 7 of the history, and this kbench reads format 3; use the \
          kbench that recorded it"
     );
     fs::write(&path, "offset,key\n1,2\n3,4\n").unwrap();

@@ -36,7 +36,7 @@ const EARLIEST: i64 = -2;
 
 /// What the brokers said last.
 #[derive(Default)]
-struct Told {
+struct TopicsSeen {
     starts: BTreeMap<(String, i32), i64>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -44,7 +44,7 @@ struct Told {
 /// Asks until the observer ends.
 pub(super) async fn watch(shared: Arc<Shared>) {
     let admin = Admin::new(Arc::clone(&shared.watched.members));
-    let (mut said, mut connections) = (Told::default(), BTreeMap::new());
+    let (mut said, mut connections) = (TopicsSeen::default(), BTreeMap::new());
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for turn in (0..SETTINGS_EVERY).cycle() {
@@ -113,7 +113,7 @@ async fn starts(
     Ok(answer)
 }
 
-impl Told {
+impl TopicsSeen {
     /// Records the logs that begin elsewhere than before; a new one begins at 0.
     fn starts(&mut self, shared: &Shared, answer: &ListOffsetsResponse) {
         for topic in &answer.topics {

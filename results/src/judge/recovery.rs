@@ -28,8 +28,6 @@ pub mod gap;
 mod isr;
 pub(crate) mod lives;
 pub(crate) mod operations;
-#[cfg(test)]
-mod oracle;
 pub mod phases;
 pub mod throughput;
 
@@ -416,3 +414,6 @@ impl FaultOnPartition<'_> {
         at.secs_since(self.fault.injecting)
     }
 }
+
+#[cfg(test)]
+mod tests;

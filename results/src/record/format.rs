@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(
             refused(),
             "RUN has no format number: it was recorded before format 1 of run directories, and this \
-             kbench reads format 2; use the kbench that recorded it"
+             kbench reads format 3; use the kbench that recorded it"
         );
         write(run).unwrap();
         require(run).unwrap();

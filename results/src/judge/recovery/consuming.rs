@@ -25,8 +25,6 @@ mod member;
 pub mod phases;
 mod progress;
 mod resumption;
-#[cfg(test)]
-mod tests;
 mod waits;
 mod zones;
 
@@ -49,7 +47,7 @@ pub(crate) use member::MemberFold;
 use member::Reads;
 pub use phases::ConsumingPhases;
 use phases::WaitingForGroup;
-use progress::Progress;
+use progress::ReachedOffsets;
 pub(crate) use resumption::Resumed;
 use waits::{FaultWaits, GroupWaits, PartitionProgress, Wait};
 use zones::{Zone, Zones};
@@ -142,7 +140,7 @@ type TopicPartition = (String, Partition);
 #[derive(Debug)]
 pub(crate) struct ConsumingSeen {
     zones: Zones,
-    acked: BTreeMap<TopicPartition, Vec<Progress>>,
+    acked: BTreeMap<TopicPartition, Vec<ReachedOffsets>>,
     /// Where logs end, where it is known.
     log_ends: BTreeMap<TopicPartition, i64>,
     /// By group and topic.
@@ -163,7 +161,7 @@ struct GroupSeen {
 /// Folds the acks of a producer's stream.
 #[derive(Debug, Default)]
 pub(crate) struct AckedFold {
-    partitions: BTreeMap<Partition, Progress>,
+    partitions: BTreeMap<Partition, ReachedOffsets>,
 }
 
 impl AckedFold {
@@ -216,7 +214,7 @@ impl ConsumingSeen {
 
     /// Whether acked records were not delivered, so that it matters where logs end.
     pub(crate) fn wants_log_ends(&self) -> bool {
-        let end = |all: &[Progress]| progress::Furthest::of(all).at(u64::MAX);
+        let end = |all: &[ReachedOffsets]| progress::Furthest::of(all).at(u64::MAX);
         self.groups.iter().any(|((_, topic), seen)| {
             let of_topic = self.acked.iter().filter(|((of, _), _)| of == topic);
             of_topic
@@ -347,7 +345,7 @@ impl MeasuredGroup<'_> {
             let deliveries = deliveries.and_then(|zones| zones.get(&Zone::Fault(position)));
             let row = row(&waiting, fault, &waits, deliveries.copied().unwrap_or_default());
             if let Some(times) = self.all.zones.faults.get(position) {
-                let partition = resumption::OfPartition {
+                let partition = resumption::PartitionResumption {
                     group: self.group,
                     waiting: &waiting,
                     assignments: &reads.assignments,
@@ -390,3 +388,6 @@ fn row(
         redelivered: deliveries.again,
     }
 }
+
+#[cfg(test)]
+mod tests;

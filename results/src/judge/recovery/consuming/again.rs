@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::member::ReadRun;
+use super::member::DeliveredRun;
 use super::zones::Zone;
 use crate::judge::check::Intervals;
 use crate::record::clock::RunTime;
@@ -48,13 +48,13 @@ impl Redelivered {
     pub(super) fn count(
         &mut self,
         partition: Partition,
-        mut runs: Vec<ReadRun>,
+        mut runs: Vec<DeliveredRun>,
     ) -> BTreeMap<Zone, Deliveries> {
         runs.sort_by_key(|run| (run.from, run.first));
         let mut seen = Intervals::default();
         let mut deliveries: BTreeMap<Zone, Deliveries> = BTreeMap::new();
         for run in runs {
-            let ReadRun { stream, zone, first, last, from, to } = run;
+            let DeliveredRun { stream, zone, first, last, from, to } = run;
             let again = seen.within(first, last);
             let count = |(first, last): &(i64, i64)| last.abs_diff(*first) + 1;
             let repeated: u64 = again.iter().map(count).sum();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::progress::Progress;
+use super::progress::ReachedOffsets;
 use super::zones::{Zone, Zones};
 use crate::record::clock::RunTime;
 use crate::record::history::{Committed, Entry, Partition, Poll};
 
 /// Records at consecutive offsets that one member got one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ReadRun {
+pub(super) struct DeliveredRun {
     /// Number of the member's stream.
     pub(super) stream: usize,
     pub(super) zone: Zone,
@@ -22,7 +22,7 @@ pub(super) struct ReadRun {
 
 /// A partition was assigned to a member.
 #[derive(Debug, Clone)]
-pub(super) struct Assignment {
+pub(super) struct MemberAssignment {
     /// Number of the member's stream.
     pub(super) stream: usize,
     pub(super) at: RunTime,
@@ -37,9 +37,9 @@ pub(super) struct Assignment {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// One a member.
-    pub(super) progress: Vec<Progress>,
-    pub(super) runs: Vec<ReadRun>,
-    pub(super) assignments: Vec<Assignment>,
+    pub(super) progress: Vec<ReachedOffsets>,
+    pub(super) runs: Vec<DeliveredRun>,
+    pub(super) assignments: Vec<MemberAssignment>,
 }
 
 /// Folds the stream of a member.
@@ -64,7 +64,7 @@ impl MemberFold {
             Entry::Poll(poll) => self.add_poll(poll),
             &Entry::Assigned { partition, at, committed } => {
                 self.last = at.max(self.last);
-                let new = Assignment { stream, at, committed, first: None, revoked: None };
+                let new = MemberAssignment { stream, at, committed, first: None, revoked: None };
                 self.of(partition).assignments.push(new);
             }
             &Entry::Revoked { partition, at } => {
@@ -88,7 +88,7 @@ impl MemberFold {
         self.last = at.max(self.last);
         let reads = self.of(partition);
         if reads.progress.is_empty() {
-            reads.progress.push(Progress::default());
+            reads.progress.push(ReachedOffsets::default());
         }
         reads.progress.iter_mut().for_each(|progress| progress.reach(at, offset));
         if let Some(held) = reads.assignments.last_mut().filter(|held| held.revoked.is_none()) {
@@ -98,7 +98,7 @@ impl MemberFold {
             Some(run) if run.zone == zone && run.last.checked_add(1) == Some(offset) => {
                 (run.last, run.to) = (offset, at);
             }
-            _ => reads.runs.push(ReadRun {
+            _ => reads.runs.push(DeliveredRun {
                 stream,
                 zone,
                 first: offset,

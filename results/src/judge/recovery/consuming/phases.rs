@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::member::Assignment;
+use super::member::MemberAssignment;
 use super::nanoseconds;
 use crate::judge::timeline::{Interval, PartitionAt, Timeline};
 use crate::record::clock::RunTime;
@@ -137,13 +137,13 @@ impl WaitingForGroup<'_> {
 /// When some living member had the partition. Each has it until it is revoked or the member is killed,
 /// as `killed` tells of its stream, and at the longest until another has it.
 pub(super) fn held(
-    assignments: &[Assignment],
+    assignments: &[MemberAssignment],
     killed: impl Fn(usize) -> Option<RunTime>,
 ) -> Vec<Interval> {
-    let mut ordered: Vec<&Assignment> = assignments.iter().collect();
+    let mut ordered: Vec<&MemberAssignment> = assignments.iter().collect();
     ordered.sort_by_key(|assignment| assignment.at);
     let next = ordered.iter().skip(1).map(|next| next.at).chain([RunTime(u64::MAX)]);
-    let until = |(assignment, next): (&&Assignment, RunTime)| {
+    let until = |(assignment, next): (&&MemberAssignment, RunTime)| {
         let ended = assignment.revoked.into_iter().chain(killed(assignment.stream)).min();
         (assignment.at, ended.unwrap_or(RunTime(u64::MAX)).min(next).max(assignment.at))
     };

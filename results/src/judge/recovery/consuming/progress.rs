@@ -7,18 +7,18 @@ pub(super) const TICK: u64 = 10_000_000;
 
 /// The highest offset so far at each [`TICK`]: two bytes or three for each in which it has risen.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
+pub(crate) struct ReachedOffsets {
     /// Ticks and offsets since the step before, as numbers of seven bits a byte.
     steps: Vec<u8>,
     /// The last one that is in `steps`.
-    written: Step,
+    written: OffsetStep,
     /// One that may rise within its tick.
-    open: Option<Step>,
+    open: Option<OffsetStep>,
 }
 
 /// From this tick on the highest offset lies just below `end`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct OffsetStep {
     pub(super) tick: u64,
     pub(super) end: u64,
 }
@@ -33,7 +33,7 @@ pub(super) fn time(tick: u64) -> RunTime {
     RunTime(tick.saturating_mul(TICK))
 }
 
-impl Progress {
+impl ReachedOffsets {
     /// `offset` was reached at `at`. Times rise, as they do in a stream: one that does not counts as the
     /// time before it.
     pub(super) fn reach(&mut self, at: RunTime, offset: i64) {
@@ -45,13 +45,13 @@ impl Progress {
         if end <= last.end {
             return;
         }
-        let next = Step { tick: tick(at).max(last.tick), end };
+        let next = OffsetStep { tick: tick(at).max(last.tick), end };
         if let Some(done) = self.open.replace(next).filter(|open| open.tick < next.tick) {
             self.write(done);
         }
     }
 
-    fn write(&mut self, step: Step) {
+    fn write(&mut self, step: OffsetStep) {
         for number in [step.tick - self.written.tick, step.end - self.written.end] {
             let mut rest = number;
             while rest >= 0x80 {
@@ -64,7 +64,7 @@ impl Progress {
     }
 
     /// The steps in order.
-    pub(super) fn steps(&self) -> impl Iterator<Item = Step> + '_ {
+    pub(super) fn steps(&self) -> impl Iterator<Item = OffsetStep> + '_ {
         let mut bytes = self.steps.iter();
         let mut number = move || {
             let (mut number, mut shift) = (0, 0);
@@ -77,9 +77,9 @@ impl Progress {
                 }
             }
         };
-        let mut last = Step::default();
+        let mut last = OffsetStep::default();
         let written = std::iter::from_fn(move || {
-            last = Step { tick: last.tick + number()?, end: last.end + number()? };
+            last = OffsetStep { tick: last.tick + number()?, end: last.end + number()? };
             Some(last)
         });
         written.chain(self.open)
@@ -88,14 +88,14 @@ impl Progress {
 
 /// Several of them together, followed in time: what the furthest has reached.
 pub(super) struct Furthest<'a> {
-    next: Vec<(Step, Box<dyn Iterator<Item = Step> + 'a>)>,
+    next: Vec<(OffsetStep, Box<dyn Iterator<Item = OffsetStep> + 'a>)>,
     end: u64,
 }
 
 impl<'a> Furthest<'a> {
-    pub(super) fn of(all: impl IntoIterator<Item = &'a Progress>) -> Self {
+    pub(super) fn of(all: impl IntoIterator<Item = &'a ReachedOffsets>) -> Self {
         let next = all.into_iter().filter_map(|progress| {
-            let mut steps: Box<dyn Iterator<Item = Step>> = Box::new(progress.steps());
+            let mut steps: Box<dyn Iterator<Item = OffsetStep>> = Box::new(progress.steps());
             Some((steps.next()?, steps))
         });
         Self { next: next.collect(), end: 0 }
@@ -137,7 +137,7 @@ mod tests {
             let mut all = vec![];
             let mut reached = vec![];
             for stream in streams {
-                let (mut progress, mut at) = (Progress::default(), 0);
+                let (mut progress, mut at) = (ReachedOffsets::default(), 0);
                 for (later, offset) in stream {
                     at += later;
                     progress.reach(RunTime(at), offset);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_steady_hour_costs_some_bytes_a_tick() {
-        let mut progress = Progress::default();
+        let mut progress = ReachedOffsets::default();
         (0..3_600_000_u64).for_each(|n| progress.reach(RunTime(n * 1_000_000), n as i64));
         assert!(progress.steps.len() <= 2 * 360_000, "{}", progress.steps.len());
     }

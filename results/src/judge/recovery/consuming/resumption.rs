@@ -8,7 +8,7 @@
 //! itself are not looked at, nor those that had to share their partitions with them.
 
 use super::ConsumingRecovery;
-use super::member::Assignment;
+use super::member::MemberAssignment;
 use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
 use super::zones::FaultTimes;
 use crate::judge::predict;
@@ -30,21 +30,22 @@ pub(crate) struct Resumed {
 }
 
 /// One partition in one fault.
-pub(super) struct OfPartition<'a> {
+pub(super) struct PartitionResumption<'a> {
     pub(super) group: &'a str,
     pub(super) waiting: &'a WaitingForGroup<'a>,
     /// All of the partition.
-    pub(super) assignments: &'a [Assignment],
+    pub(super) assignments: &'a [MemberAssignment],
     pub(super) fault: &'a FaultSpan,
     pub(super) times: &'a FaultTimes,
     pub(super) row: &'a ConsumingRecovery,
 }
 
-impl OfPartition<'_> {
+impl PartitionResumption<'_> {
     pub(super) fn judge(&self, settings: &Settings, resumed: &mut Resumed) {
         let FaultTimes { injecting, end, .. } = *self.times;
         let before = self.assignments.iter().any(|assignment| assignment.at < injecting);
-        let within = |assignment: &&Assignment| injecting <= assignment.at && assignment.at < end;
+        let within =
+            |assignment: &&MemberAssignment| injecting <= assignment.at && assignment.at < end;
         let anew: Vec<_> = self.assignments.iter().filter(within).filter(|_| before).collect();
         let lost = self.waiting.held.iter().any(|(_, to)| injecting <= *to && *to < end);
         if anew.is_empty() && !lost && !self.loses_server() {
@@ -98,7 +99,7 @@ impl OfPartition<'_> {
         true
     }
 
-    fn assigned(&self, assignment: &Assignment, resumed: &mut Resumed) {
+    fn assigned(&self, assignment: &MemberAssignment, resumed: &mut Resumed) {
         // Taken away again, or nothing was there to be read.
         let Some(first) = assignment.first else { return };
         match assignment.committed {

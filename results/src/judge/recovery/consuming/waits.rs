@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::progress::{Furthest, Progress, Step, tick, time};
+use super::progress::{Furthest, OffsetStep, ReachedOffsets, tick, time};
 use super::zones::{FaultTimes, Zone, Zones};
 use crate::judge::recovery::gap::DELAYED;
 use crate::record::clock::RunTime;
@@ -51,8 +51,8 @@ pub(super) struct GroupWaits {
 
 /// What was acked and what was delivered of one partition, and where its log ends, if that is known.
 pub(super) struct PartitionProgress<'a> {
-    pub(super) acked: &'a [Progress],
-    pub(super) delivered: Vec<&'a Progress>,
+    pub(super) acked: &'a [ReachedOffsets],
+    pub(super) delivered: Vec<&'a ReachedOffsets>,
     pub(super) log_end: Option<i64>,
 }
 
@@ -83,7 +83,7 @@ struct Followed<'a> {
     delivered: Furthest<'a>,
     log_end: u64,
     /// Offsets that were acked and wait, by the tick of the ack.
-    waiting: VecDeque<Step>,
+    waiting: VecDeque<OffsetStep>,
     reached: u64,
     got: u64,
     found: PartitionWaits,
@@ -108,7 +108,7 @@ impl<'a> Followed<'a> {
         let end = self.acked.at(now).min(self.log_end);
         if end > self.reached {
             self.reached = end;
-            self.waiting.push_back(Step { tick: now, end });
+            self.waiting.push_back(OffsetStep { tick: now, end });
         }
         self.got = self.delivered.at(now);
         while let Some(first) = self.waiting.front()
@@ -129,7 +129,7 @@ impl<'a> Followed<'a> {
 
     fn close(mut self, zones: &Zones, data_end: RunTime) -> PartitionWaits {
         let mut late = false;
-        for Step { tick, .. } in std::mem::take(&mut self.waiting) {
+        for OffsetStep { tick, .. } in std::mem::take(&mut self.waiting) {
             let wait = Wait { from: time(tick), to: data_end.max(time(tick)), censored: true };
             // What was on its way when the group was stopped waited for nothing.
             if wait.length() > DELAYED {

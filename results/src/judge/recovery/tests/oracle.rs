@@ -2,7 +2,7 @@
 //!
 //! [`cluster`]: what happens to brokers and a partition, by drawn delays, and the events of it.
 //! [`clients`]: when each client is not served, and what it records. Here: the figures by the
-//! definitions in [`super`], from what was drawn; none of the judge's code is asked. All agree within 10 ms and
+//! definitions of [`recovery`](super::super), from what was drawn; none of the judge's code is asked. All agree within 10 ms and
 //! the time between two sends, at the begin and at the end. Not drawn: loads below 20 records a second, and data
 //! that end while a backlog is answered.
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::*;
+use super::super::*;
 use crate::fixture::environment;
 use crate::judge::figures::Figures;
 use crate::record::event::BrokerId;

@@ -1,0 +1,3 @@
+//! Recovery figures against what is known of drawn trials.
+
+mod oracle;
