@@ -134,15 +134,15 @@ pub struct GroupConsuming {
     pub faults: Vec<GroupFault>,
 }
 
-type TopicPartition = (String, Partition);
+type ConsumedPartition = (String, Partition);
 
 /// What is kept of the clients' streams for this.
 #[derive(Debug)]
 pub(crate) struct ConsumingSeen {
     zones: Zones,
-    acked: BTreeMap<TopicPartition, Vec<ReachedOffsets>>,
+    acked: BTreeMap<ConsumedPartition, Vec<ReachedOffsets>>,
     /// Where logs end, where it is known.
-    log_ends: BTreeMap<TopicPartition, i64>,
+    log_ends: BTreeMap<ConsumedPartition, i64>,
     /// By group and topic.
     groups: BTreeMap<(String, String), GroupSeen>,
     /// When members' processes were killed, by the numbers of their streams.
