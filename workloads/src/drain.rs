@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use results::record::clock::{RunClock, RunTime};
 use results::record::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
 
+use crate::closing;
 use crate::error::LoadError;
 use crate::record;
 use crate::settings;
@@ -204,7 +205,7 @@ impl Drain {
         for partition in &unread {
             self.ended(*partition, self.clock.now())?;
         }
-        drop(self.consumer);
+        closing::close(NAME, self.consumer);
         self.stream.finish().map_err(failed)?;
         Ok(DrainSummary {
             records: self.records,

@@ -10,6 +10,7 @@
 //! Knows Kafka's clients and the history; knows no cluster, no fault, no runtime.
 
 mod client;
+mod closing;
 mod drain;
 mod error;
 mod live;

@@ -17,6 +17,7 @@ use results::record::history::{self, Entry, HistoryError, StreamWriter};
 use serde::{Deserialize, Serialize};
 
 use super::{ClientSetup, Counts, Env, FromClient, LoadClient, LoadTopic, OpenClient, ToClient};
+use crate::closing;
 use crate::error::LoadError;
 use crate::load::List;
 use crate::settings::{self, ClientSettings};
@@ -144,7 +145,7 @@ impl OpenClient for FirstRecordReader {
         }
         let stopped = self.env.clock.now();
         let Self { consumer, mut stream, name, turns, .. } = *self;
-        drop(consumer);
+        closing::close(&name, consumer);
         for (partition, turn) in (0..).zip(turns) {
             if let Turn::Asked(asked) = turn {
                 let read = Entry::Read { partition, asked, done: stopped, answered: false };

@@ -14,6 +14,7 @@ use super::answers::Answers;
 use super::{MemberSetup, commit};
 use crate::client::partitions::Learning;
 use crate::client::{Env, FromClient, LoadClient, LoadTopic, Watch};
+use crate::closing;
 use crate::error::LoadError;
 use crate::record;
 use crate::settings;
@@ -167,7 +168,7 @@ impl Session {
     pub(super) fn close(mut self) -> Result<(), LoadError> {
         let answers = Arc::clone(self.consumer.context());
         drop(self.learning);
-        drop(self.consumer);
+        closing::close(&self.name, self.consumer);
         let client = self.name;
         let failed = |source| LoadError::History { client: client.clone(), source };
         for entry in answers.take() {
