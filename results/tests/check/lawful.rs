@@ -12,7 +12,7 @@ use results::judge::verdict::{Check, Verdict};
 use results::record::clock::RunTime;
 use results::record::environment::Environment;
 use results::record::event::{Event, EventKind, LogMark, Process, Role};
-use results::record::history::{Entry, History, Observed, Poll, SendOutcome};
+use results::record::history::{Committed, Entry, History, Observed, Poll, SendOutcome};
 
 use super::good::good_history;
 use super::mutate::append;
@@ -219,6 +219,39 @@ fn a_member_may_pass_over_what_was_deleted_before_and_not_what_was_deleted_later
     {
         let checks = checks(&history, "delete", &[moved(deleted, 0, 20)]);
         assert_eq!(found(&checks, "poll-skip").verdict, verdict);
+    }
+}
+
+#[test]
+fn a_member_may_start_behind_what_was_deleted_before_and_not_what_was_deleted_later() {
+    let mut history = eventful();
+    move_start(&mut history, 0, 20);
+    let mut first = None;
+    for stream in history.streams.iter_mut().filter(|stream| stream.name == "consumer-0") {
+        stream
+            .entries
+            .retain(|entry| !matches!(entry, Entry::Poll(p) if p.partition == 0 && p.offset < 13));
+        for entry in &mut stream.entries {
+            match entry {
+                Entry::Assigned { partition: 0, committed, .. } => *committed = Committed::At(0),
+                Entry::Poll(poll) if poll.partition == 0 && poll.offset == 13 => {
+                    first = Some(poll.at)
+                }
+                _ => {}
+            }
+        }
+        // What the member had not read it did not commit either.
+        stream
+            .entries
+            .retain(|entry| !matches!(entry, Entry::Commit { partition: 0, offset: ..13, .. }));
+    }
+    let at = first.unwrap();
+    for (deleted, verdict) in
+        [(RunTime(at.0 - 1), Verdict::Valid), (RunTime(at.0 + 1), Verdict::Unknown)]
+    {
+        let checks = checks(&history, "delete", &[moved(deleted, 0, 20)]);
+        let check = found(&checks, "commit-skip");
+        assert_eq!(check.verdict, verdict, "{check:?}");
     }
 }
 

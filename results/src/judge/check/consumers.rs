@@ -4,7 +4,7 @@ use super::NeededPart;
 use super::finding::{Anomaly, Finding, Weight};
 use super::groups::GroupPartition;
 use super::index::LogIndex;
-use super::survey::{AcceptedCommit, GroupAssignment, LogFacts, PartitionFacts, PollStep};
+use super::survey::{AcceptedCommit, GroupAssignment, PartitionFacts, PollStep};
 use crate::record::clock::RunTime;
 use crate::record::history::{Client, Committed, Partition};
 
@@ -22,19 +22,26 @@ fn reader<'i>(index: &'i LogIndex<'_>, step: &PollStep) -> (&'i str, String) {
     (&header.topic, name)
 }
 
-/// Whether acked records from offset `from` up to and without `to`, which a policy took since, may have been
-/// there still at `at`: nothing tells that they were deleted before.
-fn deleted_later(
+/// What it means, and how many records they are, that from offset `from` up to and without `to` nothing had
+/// been read at `at`. Acked records that a policy took since may have been there still: nothing tells that
+/// they were deleted before.
+fn passed_over(
     facts: &PartitionFacts,
     finding: &Finding<'_>,
     (topic, partition): (&str, Partition),
     (from, to): (i64, i64),
     at: RunTime,
-) -> bool {
-    let gone = facts.before_start();
+) -> Option<(Weight, u64)> {
+    let there = facts.log.records_between(from, to);
+    let gone = facts.before_start().count_between(from, to);
     let start = to.min(facts.log.start());
-    gone.count_between(from, to) > 0
-        && finding.deleted(topic, partition, start).is_none_or(|by| by.at > at)
+    let deleted = || finding.deleted(topic, partition, start);
+    let weight = match there {
+        0 if gone == 0 || deleted().is_some_and(|by| by.at <= at) => return None,
+        0 => Weight::Doubtful,
+        _ => Weight::Violation,
+    };
+    Some((weight, there + gone))
 }
 
 /// `poll-skip`: see the table in [`check`](super).
@@ -46,11 +53,9 @@ pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             continue;
         };
         let PollStep { partition, before, offset, at, .. } = *step;
-        let passed = facts.log.records_between(before.saturating_add(1), offset);
-        let next = before.saturating_add(1);
-        if passed > 0 || deleted_later(facts, finding, (topic, partition), (next, offset), at) {
-            let weight = if passed > 0 { Weight::Violation } else { Weight::Doubtful };
-            let passed = passed + facts.before_start().count_between(next, offset);
+        let skipped = (before.saturating_add(1), offset);
+        if let Some((weight, passed)) = passed_over(facts, finding, (topic, partition), skipped, at)
+        {
             finding.found(weight, || Anomaly {
                 topic,
                 partition,
@@ -230,16 +235,18 @@ pub(super) fn commit_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
             while let Some(&(_, offset)) = reads.next_if(|&&(at, _)| at < assignment.at) {
                 read_to = read_to.max(Some(offset.saturating_add(1)));
             }
-            let own = start_behind(&facts.log, assignment, read_to);
+            let passed = |skipped, at| {
+                passed_over(facts, finding, (group.topic, group.partition), skipped, at)
+            };
+            let own = start_behind(assignment, read_to, passed);
             let by_own_stream = own.is_some() && matches!(assignment.committed, Committed::At(_));
-            let weight =
-                if unread && !by_own_stream { Weight::Doubtful } else { Weight::Violation };
-            let what = own.or_else(|| committed_behind(&facts.log, assignment, read_to));
-            if let Some(what) = what {
+            let found = own.or_else(|| committed_behind(assignment, read_to, passed));
+            if let Some((weight, what)) = found {
+                let weight = if unread && !by_own_stream { Weight::Doubtful } else { weight };
                 finding.found(weight, || Anomaly {
                     topic: group.topic,
                     partition: group.partition,
-                    offset: assignment.first.or(committed(assignment)),
+                    offset: assignment.first.map(|(first, _)| first).or(committed(assignment)),
                     at: Some(assignment.at),
                     what: format!("group {}: consumer {} {what}", group.group, assignment.consumer),
                 });
@@ -257,11 +264,11 @@ fn committed(assignment: &GroupAssignment) -> Option<i64> {
 
 /// The first record read lies behind the offset at which the group had to resume.
 fn start_behind(
-    log: &LogFacts,
     assignment: &GroupAssignment,
     read_to: Option<i64>,
-) -> Option<String> {
-    let first = assignment.first?;
+    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, u64)>,
+) -> Option<(Weight, String)> {
+    let (first, at) = assignment.first?;
     let (due, why) = match (assignment.committed, read_to) {
         (Committed::At(committed), _) => (committed, "was committed"),
         // Whatever was committed: nobody has read what lies between.
@@ -270,25 +277,23 @@ fn start_behind(
         }
         (Committed::Nothing | Committed::Unknown, None) => return None,
     };
-    let passed = log.records_between(due, first);
-    (passed > 0).then(|| {
-        format!("started at offset {first} although {due} {why}; records passed over: {passed}")
-    })
+    let (weight, passed) = passed((due, first), at)?;
+    let what = format!("started at offset {first} although {due} {why}");
+    Some((weight, format!("{what}; records passed over: {passed}")))
 }
 
 /// The committed offset lies behind everything that any member has read.
 fn committed_behind(
-    log: &LogFacts,
     assignment: &GroupAssignment,
     read_to: Option<i64>,
-) -> Option<String> {
+    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, u64)>,
+) -> Option<(Weight, String)> {
     let committed = committed(assignment)?;
     let read_to = read_to.unwrap_or(0);
-    let passed = log.records_between(read_to, committed);
-    (passed > 0).then(|| {
-        format!(
-            "found committed offset {committed}, but the group had read no further than below \
-             offset {read_to}; records passed over: {passed}"
-        )
-    })
+    let (weight, passed) = passed((read_to, committed), assignment.at)?;
+    let what = format!(
+        "found committed offset {committed}, but the group had read no further than below offset \
+         {read_to}; records passed over: {passed}"
+    );
+    Some((weight, what))
 }

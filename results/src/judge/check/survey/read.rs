@@ -55,8 +55,8 @@ pub(in super::super) struct GroupAssignment {
     pub(in super::super) consumer: u16,
     pub(in super::super) at: RunTime,
     pub(in super::super) committed: Committed,
-    /// The first record that it read then, before the partition was taken from it again.
-    pub(in super::super) first: Option<i64>,
+    /// The first record that it read then, before the partition was taken from it again, and when.
+    pub(in super::super) first: Option<(i64, RunTime)>,
 }
 
 /// A commit that the broker accepted, at some time from `asked` to `at`.
@@ -145,7 +145,7 @@ impl ConsumerFacts {
             }
         }
         if let Some(assignment) = reading.assignments.last_mut().filter(|_| reading.held) {
-            assignment.first.get_or_insert(offset);
+            assignment.first.get_or_insert((offset, poll.at));
         }
         match reading.read_runs.last_mut() {
             Some(run) if run.goes_on(offset) => run.add(poll),
