@@ -256,6 +256,28 @@ fn a_member_may_start_behind_what_was_deleted_before_and_not_what_was_deleted_la
 }
 
 #[test]
+fn of_two_records_that_were_acked_at_one_offset_a_policy_took_one_at_the_most() {
+    let mut history = eventful();
+    let start = 20;
+    move_start(&mut history, 0, start);
+    let told = [moved(RunTime(9), 0, start)];
+    assert_eq!(found(&checks(&history, "delete", &told), "lost").verdict, Verdict::Valid);
+    // The log was cut back to 5 after record 7 was acked, and written anew.
+    for entry in history.streams.iter_mut().flat_map(|stream| &mut stream.entries) {
+        if let Entry::Send(send) = entry
+            && send.partition == 0
+            && let SendOutcome::Acked { offset } = &mut send.outcome
+            && (12..15).contains(offset)
+        {
+            *offset -= 7;
+        }
+    }
+    let checks = checks(&history, "delete", &told);
+    let lost = found(&checks, "lost");
+    assert_eq!((lost.verdict, lost.count), (Verdict::Violated, 3), "{lost:?}");
+}
+
+#[test]
 fn a_record_that_this_run_did_not_write_is_unknown_and_no_violation() {
     for record in [Observed::OtherRun { run: 3 }, Observed::Foreign] {
         let mut history = eventful();

@@ -45,6 +45,8 @@ pub(super) struct PartitionLog<'a> {
     pub(super) writers: Vec<Sends<'a>>,
     /// In which epochs which offsets were written, by offset: from the first, before the end.
     epochs: Vec<(i64, i64, ProducerEpoch)>,
+    /// Before the start of the log: when the last record at an offset was acked.
+    acked_last: BTreeMap<i64, RunTime>,
     /// Acks that L does not bear out, by offset: whose, and the check that finds it violated.
     broken: Vec<(i64, RecordIdentity, &'static str)>,
     wanted: Intervals,
@@ -210,6 +212,7 @@ impl<'a> PartitionLog<'a> {
             others: Vec::new(),
             writers: writers.collect(),
             epochs: Vec::new(),
+            acked_last: BTreeMap::new(),
             broken: Vec::new(),
             wanted: match extent {
                 Extent::Suspects => facts.suspects.clone(),
@@ -245,6 +248,18 @@ impl<'a> PartitionLog<'a> {
         for writer in &mut self.writers {
             writer.sends.sort_by_key(|send| send.sequence);
         }
+        let start = self.facts.log.start();
+        let of_load = self.acked().filter(|(writer, ..)| writer.of_load);
+        let before = of_load.filter(|(.., offset)| *offset < start);
+        let mut before: Vec<_> = before.map(|(_, send, offset)| (offset, send.done)).collect();
+        before.sort_unstable();
+        self.acked_last = before.into_iter().collect();
+    }
+
+    /// Whether another record was acked at the offset of this one, before the start of the log, later: this one
+    /// was written over.
+    pub(super) fn acked_again(&self, offset: i64, send: &Send) -> bool {
+        self.acked_last.get(&offset).is_some_and(|last| send.done < *last)
     }
 
     /// What L holds at `offset`, if that is suspect.

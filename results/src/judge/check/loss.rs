@@ -40,6 +40,8 @@ fn fate(log: &PartitionLog<'_>, writer: &WriterFacts, send: &Send, offset: i64) 
         Fate::AsAcked
     } else if let Some(&at) = copies.first() {
         Fate::Elsewhere(at)
+    } else if log.acked_again(offset, send) {
+        Fate::Absent
     } else if whole.absence(offset, send.key).is_some() {
         Fate::Deleted
     } else if whole.drained.is_some_and(|drained| offset >= drained.end_offset) {

@@ -132,7 +132,11 @@ impl SentFacts {
         contents.add(segments, offset, &writer.observed(send));
         if writer.of_load {
             match absence {
-                Some(Absence::BeforeStart) => drop(self.before_start.insert(offset)),
+                // Of two records that were acked there, a policy can have deleted one at the most.
+                Some(Absence::BeforeStart) if !self.before_start.insert(offset) => {
+                    self.suspect.insert(offset);
+                }
+                Some(Absence::BeforeStart) => {}
                 Some(Absence::Superseded) => self.superseded += 1,
                 None => {}
             }
