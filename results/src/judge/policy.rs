@@ -5,7 +5,7 @@
 //! asked for it. Kafka ages records by their own time stamps: a broker whose clock is wrong deletes young
 //! ones, and that is its policy all the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::judge::timeline::Timeline;
@@ -17,8 +17,10 @@ use crate::record::history::Partition;
 /// What the topics of a trial may lack lawfully.
 #[derive(Debug, Clone, Default)]
 pub struct Policies {
-    /// Topics with `cleanup.policy=compact`, at some time of the trial.
-    compacted: BTreeSet<String>,
+    /// Topics with `cleanup.policy=compact` at some time of the trial, and since when.
+    compacted: BTreeMap<String, RunTime>,
+    /// Whether the settings at the begin are not known, so that any topic may be compacted.
+    unknown: bool,
     /// Moves of each log's start that a policy or a client asked for.
     moves: BTreeMap<(String, Partition), Vec<StartMove>>,
 }
@@ -47,21 +49,35 @@ impl Policies {
     pub fn of(environment: &Environment, timeline: &Timeline<'_>) -> Self {
         let settings = &environment.settings;
         let at_start = settings.topic_config.get("cleanup.policy");
-        let at_start = at_start.map(|policy| (&settings.topic, policy));
+        let at_start = at_start.map(|policy| (&settings.topic, policy, RunTime(0)));
         let later = timeline.events().filter_map(|event| match &event.kind {
             EventKind::TopicSettingChanged { topic, name, value } if name == "cleanup.policy" => {
-                Some((topic, value.as_ref()?))
+                Some((topic, value.as_ref()?, event.at))
             }
             _ => None,
         });
-        let compacts = at_start.into_iter().chain(later).filter(|(_, it)| it.contains("compact"));
-        let compacted = compacts.map(|(topic, _)| topic.clone()).collect();
-        Self { compacted, moves: moves(timeline) }
+        let mut compacted = BTreeMap::new();
+        for (topic, policy, since) in at_start.into_iter().chain(later) {
+            if policy.contains("compact") {
+                compacted.entry(topic.clone()).or_insert(since);
+            }
+        }
+        Self { compacted, unknown: false, moves: moves(timeline) }
     }
 
-    /// Whether only the newest record of each key is promised to stay in a topic.
-    pub(crate) fn compacts(&self, topic: &str) -> bool {
-        self.compacted.contains(topic)
+    /// As the events alone tell them, where the settings are not known.
+    pub fn without_settings(timeline: &Timeline<'_>) -> Self {
+        Self { unknown: true, ..Self::of(&Environment::default(), timeline) }
+    }
+
+    /// Since when only the newest record of each key is promised to stay in a topic, if that is so or may be.
+    pub(crate) fn compacts(&self, topic: &str) -> Option<RunTime> {
+        if self.unknown { Some(RunTime(0)) } else { self.compacted.get(topic).copied() }
+    }
+
+    /// Whether it is not known which topics are compacted.
+    pub(crate) fn are_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Who deleted everything of a partition before offset `start`, for what, and when for the first time;
@@ -206,7 +222,7 @@ mod tests {
         let mut environment = Environment::default();
         environment.settings.topic = "user-events".to_owned();
         let policy = |environment: &Environment, events: &[Event]| {
-            Policies::of(environment, &Timeline::new(events)).compacts("user-events")
+            Policies::of(environment, &Timeline::new(events)).compacts("user-events").is_some()
         };
         assert!(!policy(&environment, &[]));
         let (topic, name) = ("user-events".to_owned(), "cleanup.policy".to_owned());

@@ -95,7 +95,10 @@ impl<'a> TrialFigures<'a> {
         let context = CheckContext {
             faults,
             allowed: question.allowed.clone(),
-            policies: environment.map(|it| Policies::of(it, &timeline)).unwrap_or_default(),
+            policies: match environment {
+                Some(known) => Policies::of(known, &timeline),
+                None => Policies::without_settings(&timeline),
+            },
             durability: environment.map(|it| Durability::new(it, &timeline)),
         };
         let checks = check::all(&source, &context)?;

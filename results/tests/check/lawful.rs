@@ -278,6 +278,37 @@ fn of_two_records_that_were_acked_at_one_offset_a_policy_took_one_at_the_most() 
 }
 
 #[test]
+fn a_policy_excuses_nothing_that_was_gone_before_it_was_in_force() {
+    let mut history = eventful();
+    let ended = drain(&mut history).iter().find_map(|entry| match entry {
+        Entry::Drained { partition: 0, at, .. } => Some(*at),
+        _ => None,
+    });
+    let records = drained(&mut history);
+    let superseded = |it: &&(i32, i64, u32)| {
+        let acks = acked(&history, 0);
+        it.0 == 0
+            && acks.contains(&it.1)
+            && records.iter().any(|(p, o, k)| *p == 0 && *k == it.2 && *o > it.1)
+    };
+    let gone = records.iter().find(superseded).map(|it| (it.0, it.1)).unwrap();
+    remove(&mut history, &[gone]);
+    let ended = ended.unwrap();
+    for (since, verdict) in [(ended.0 - 1, Verdict::Valid), (ended.0 + 1, Verdict::Violated)] {
+        let (topic, name) = (TOPIC.to_owned(), "cleanup.policy".to_owned());
+        let value = Some("compact".to_owned());
+        let kind = EventKind::TopicSettingChanged { topic, name, value };
+        let checks = checks(&history, "delete", &[Event { at: RunTime(since), kind }]);
+        assert_eq!(found(&checks, "lost").verdict, verdict);
+    }
+    // Where the settings are not known, it may have been in force all the time.
+    let policies = Policies::without_settings(&Timeline::new(&[]));
+    let context = CheckContext { policies, ..CheckContext::default() };
+    let checks = check::all(&history, &context).unwrap();
+    assert_eq!(found(&checks, "lost").verdict, Verdict::Unknown);
+}
+
+#[test]
 fn a_record_that_this_run_did_not_write_is_unknown_and_no_violation() {
     for record in [Observed::OtherRun { run: 3 }, Observed::Foreign] {
         let mut history = eventful();

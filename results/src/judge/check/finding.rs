@@ -114,6 +114,11 @@ impl<'c> Finding<'c> {
         self.context.policies.deleted(topic, partition, start)
     }
 
+    /// Whether it is not known which topics are compacted.
+    pub(super) fn policies_are_unknown(&self) -> bool {
+        self.context.policies.are_unknown()
+    }
+
     /// Something to be said beside the verdict.
     pub(super) fn note(&mut self, what: String) {
         self.notes.push(what);

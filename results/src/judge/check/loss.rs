@@ -147,9 +147,15 @@ fn deleted_by_policy(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
     }
     if superseded > 0 {
         let acked = counted(superseded, "acked record");
-        finding.note(format!(
-            "{acked} deleted by policy: cleanup.policy=compact keeps the newest record of each key"
-        ));
+        if finding.policies_are_unknown() {
+            finding.doubt(&format!(
+                "{acked} absent whose keys have newer ones, and whether the topic is compacted is not known"
+            ));
+        } else {
+            finding.note(format!(
+                "{acked} deleted by policy: cleanup.policy=compact keeps the newest record of each key"
+            ));
+        }
     }
 }
 

@@ -108,8 +108,10 @@ impl Survey {
     /// Reads the judged streams of `source`, each once.
     pub(super) fn of(source: &dyn Source, policies: &Policies) -> Result<Self, HistoryError> {
         let mut survey = Self::headers(source.streams());
-        for (_, topic) in survey.topics.iter_mut().filter(|(name, _)| policies.compacts(name)) {
-            topic.partitions.values_mut().for_each(|partition| partition.log.compacts());
+        for (name, topic) in &mut survey.topics {
+            if let Some(since) = policies.compacts(name) {
+                topic.partitions.values_mut().for_each(|partition| partition.log.compacts(since));
+            }
         }
         let all: Vec<usize> = (0..survey.streams.len()).collect();
         let of_kind = |survey: &Self, wanted: fn(&Client) -> bool| {

@@ -55,6 +55,8 @@ pub(in super::super) struct LogFacts {
     first: Option<(i64, RunTime)>,
     /// With compaction: where the newest record of each key is.
     newest: Option<HashMap<u32, i64>>,
+    /// Since when it is compacted.
+    compacted: RunTime,
     /// Records that name this partition, by offset.
     runs: Vec<LogRun>,
     /// Places in `runs`, by writer and sequence.
@@ -110,9 +112,9 @@ impl LogRun {
 }
 
 impl LogFacts {
-    /// The topic keeps only the newest record of each key.
-    pub(super) fn compacts(&mut self) {
-        self.newest = Some(HashMap::new());
+    /// The topic keeps only the newest record of each key, since this time.
+    pub(super) fn compacts(&mut self, since: RunTime) {
+        (self.newest, self.compacted) = (Some(HashMap::new()), since);
     }
 
     /// Adds what the drain read next.
@@ -179,7 +181,9 @@ impl LogFacts {
             return Some(Absence::BeforeStart);
         }
         let newer = self.newest.as_ref()?.get(&key)?;
-        (*newer > offset && !self.offsets.contains(offset)).then_some(Absence::Superseded)
+        let in_force = self.drained.is_none_or(|drained| self.compacted <= drained.at);
+        let gone = *newer > offset && !self.offsets.contains(offset);
+        (in_force && gone).then_some(Absence::Superseded)
     }
 
     /// Below this offset, what L does not hold is not in the log.

@@ -337,7 +337,14 @@ fn what_is_proven_beside_the_damage_stands() {
     let mut trial = trial(0);
     fixture::change(&mut trial, |history| {
         let drain = history.streams.iter_mut().find(|stream| stream.name == "drain").unwrap();
-        let lost = |entry: &Entry| matches!(entry, Entry::Poll(poll) if poll.offset == 4);
+        let polls = drain.entries.iter().filter_map(|entry| match entry {
+            Entry::Poll(poll) => Some(poll.offset),
+            _ => None,
+        });
+        // The newest record of its key: no policy may take it.
+        let newest = polls.max();
+        let lost =
+            |entry: &Entry| matches!(entry, Entry::Poll(poll) if Some(poll.offset) == newest);
         drain.entries.retain(|entry| !lost(entry));
     });
     write_down(&trial, dir.path(), 1, &[]);
