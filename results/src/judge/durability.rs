@@ -3,7 +3,9 @@
 //! A cause is evidence (the ISR at the ack, an election, a loss of power, a log that was cut), never a guess:
 //! without it, nothing that was seen explains the loss.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use crate::judge::policy::log_of;
 use crate::judge::span::FaultSpan;
@@ -36,6 +38,9 @@ impl fmt::Display for LossCause {
         })
     }
 }
+
+/// How far behind the cluster the observer may be: a leader has taken a replica out of the ISR by then.
+const OBSERVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of the copies that acks rested on.
 #[derive(Debug, Clone, Copy)]
@@ -71,14 +76,36 @@ impl<'a> Durability<'a> {
         if self.unclean_election(lost).is_some() {
             return Some(LossCause::UncleanElection);
         }
-        let in_sync = |at| self.timeline.state_at(lost.topic, lost.partition, at);
-        let struck = |broker: &BrokerId| self.power_losses(lost).any(|(_, of)| of == *broker);
-        // The ISR may have shrunk since the ack, down to whoever was struck.
-        let states = self.power_losses(lost).map(|(fault, _)| fault.injecting).chain([lost.acked]);
-        let mut states = states.filter_map(in_sync).filter(|state| !state.isr.is_empty());
-        let state = states.find(|state| state.isr.iter().all(struck))?;
-        let alone = state.isr.len() == 1;
-        Some(if alone { LossCause::LastInSyncPower } else { LossCause::EveryPower })
+        self.power_cause(lost)
+    }
+
+    /// Which losses of power left no in-sync replica with the record: each in-sync replica had it at the ack,
+    /// and whoever comes in sync with a leader that has it gets it.
+    fn power_cause(&self, lost: LostAck<'_>) -> Option<LossCause> {
+        let states = self.timeline.states(lost.topic, lost.partition);
+        let later = states.partition_point(|state| state.at <= lost.acked);
+        let (first, changes) = states.get(later.saturating_sub(1)..)?.split_first()?;
+        let mut changes = changes.iter().peekable();
+        let (mut isr, mut having) = (first.isr, BTreeSet::from_iter(first.isr.iter().copied()));
+        for (fault, struck) in self.power_losses(lost) {
+            while let Some(change) = changes.next_if(|change| change.at <= fault.injecting) {
+                if !change.isr.is_empty() {
+                    let given = having.contains(&change.leader);
+                    isr = change.isr;
+                    having =
+                        isr.iter().copied().filter(|it| given || having.contains(it)).collect();
+                }
+            }
+            if having.remove(&struck) && having.is_empty() {
+                let alone = isr.len() == 1;
+                return Some(if alone {
+                    LossCause::LastInSyncPower
+                } else {
+                    LossCause::EveryPower
+                });
+            }
+        }
+        None
     }
 
     /// What the record's copies were, and what became of them, in words.
@@ -120,7 +147,9 @@ impl<'a> Durability<'a> {
         told.join("; ")
     }
 
-    /// The first election after the ack of a broker that was not in the ISR before.
+    /// The first election after the ack of a broker that was not in the ISR before, and of which nothing tells
+    /// that it had the record. Of the ISR before, none is in that of such a leader: where one is, what lay
+    /// between two states was not seen.
     fn unclean_election(&self, lost: LostAck<'_>) -> Option<PartitionAt<'a>> {
         let states = self.timeline.states(lost.topic, lost.partition);
         let pairs = states.iter().zip(states.iter().skip(1));
@@ -130,8 +159,24 @@ impl<'a> Durability<'a> {
                 && after.leader != before.leader
                 && !before.isr.is_empty()
                 && !before.isr.contains(&after.leader)
+                && !after.isr.iter().any(|broker| before.isr.contains(broker))
+                && !self.had(lost, after)
         });
         unclean.next().map(|(_, after)| *after)
+    }
+
+    /// Whether a broker that is elected was in sync at the ack, for longer than an observer may be behind, and
+    /// has not lost its power since.
+    fn had(&self, lost: LostAck<'_>, elected: &PartitionAt<'_>) -> bool {
+        let LostAck { topic, partition, acked, .. } = lost;
+        let until = acked.plus(OBSERVED_WITHIN);
+        let then = self.timeline.state_at(topic, partition, acked);
+        let soon = self.timeline.states(topic, partition).iter().copied();
+        let soon = soon.filter(|state| acked < state.at && state.at <= until);
+        let mut power = self.power_losses(lost);
+        then.is_some()
+            && then.into_iter().chain(soon).all(|state| state.isr.contains(&elected.leader))
+            && !power.any(|(fault, of)| of == elected.leader && fault.injecting <= elected.at)
     }
 
     /// Faults since the ack that took what brokers had not flushed, and those brokers.
@@ -254,6 +299,25 @@ mod tests {
                 Some(LossCause::EveryPower),
                 "what brokers 1, 2 and 3 had not flushed was lost at 12.0 s",
             ),
+            // It had the record, and lost it with its power.
+            (
+                vec![
+                    whole.clone(),
+                    fault(12.0, Risk::Data, &[2]),
+                    state(15.0, 1, &[1]),
+                    state(21.0, 2, &[2]),
+                ],
+                true,
+                Some(LossCause::UncleanElection),
+                "broker 2 was elected at 21.0 s, out of sync",
+            ),
+            // An observer is behind: the replica was out of sync at the ack.
+            (
+                vec![whole.clone(), state(10.2, 1, &[1]), state(21.0, 2, &[2])],
+                true,
+                Some(LossCause::UncleanElection),
+                "broker 2 was elected at 21.0 s, out of sync",
+            ),
             // One after the other, before any was back in sync.
             (
                 vec![
@@ -280,6 +344,21 @@ mod tests {
             vec![whole.clone(), fault(12.0, Risk::Data, &[1])],
             vec![whole.clone(), fault(12.0, Risk::Data, &[1, 2])],
             vec![state(1.0, 1, &[1]), fault(12.0, Risk::Process, &[1])],
+            // Each had it again when the next was struck.
+            vec![
+                whole.clone(),
+                fault(12.0, Risk::Data, &[1]),
+                state(13.0, 2, &[2, 3]),
+                state(20.0, 2, &[1, 2, 3]),
+                fault(22.0, Risk::Data, &[2]),
+                state(23.0, 1, &[1, 3]),
+                state(30.0, 1, &[1, 2, 3]),
+                fault(32.0, Risk::Data, &[3]),
+            ],
+            // It was in sync at the ack, and has its copy.
+            vec![whole.clone(), state(15.0, 1, &[1]), state(20.0, -1, &[1]), state(21.0, 2, &[2])],
+            // The return of broker 1 to the ISR was not seen apart from its election.
+            vec![state(1.0, 2, &[2, 3]), state(20.0, 1, &[1, 2, 3])],
             // Before the ack.
             vec![state(1.0, 2, &[2]), state(2.0, 1, &[1])],
             // Another leader out of the ISR.
