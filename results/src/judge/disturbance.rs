@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::judge::recovery::lives::ClientEnds;
-use crate::judge::recovery::{Recovery, StreamKind};
+use crate::judge::recovery::{PartitionRecovery, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::judge::verdict::{Check, Verdict};
@@ -165,11 +165,14 @@ fn ended_by_itself(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         EventKind::ProcessStarted { process: of, .. } => of == process,
         _ => false,
     });
+    // A broker that was started is back when it is registered.
+    let anew = timeline.registered_since(process.id, event.at);
+    let anew = anew.filter(|_| process.role == Role::Broker).unwrap_or_default();
     Some(Disturbance {
         cause: Cause::Ended,
         place: Place::Server(process.clone()),
         from: event.at,
-        to: started.map_or(RunTime(u64::MAX), |event| event.at),
+        to: started.map_or(RunTime(u64::MAX), |event| event.at.max(anew)),
         detail: Some(end.to_string()),
         clients: None,
     })
@@ -191,11 +194,16 @@ pub(crate) fn check(
     // Latencies are far below what standing still begins at.
     let of_steady =
         |one: &Disturbance| steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0));
+    let read = timeline.stages().into_iter().find(|(stage, ..)| *stage == Stage::Stopping);
+    let read = read.map_or(RunTime(u64::MAX), |(_, begin, _)| begin);
     let of_fault = |one: &Disturbance| {
-        timeline.faults.iter().any(|fault| {
-            let (to, seconds) = felt_until(fault, recovery);
-            one.touches(fault.injecting, to, seconds)
-        })
+        // What the logs hold is read under a setting that was changed since.
+        let of_drain = one.cause == Cause::SettingChanged && one.from < read;
+        of_drain
+            || timeline.faults.iter().any(|fault| {
+                let (to, seconds) = felt_until(fault, &recovery.partitions);
+                one.touches(fault.injecting, to, seconds)
+            })
     };
     let (worst, touching): (_, Vec<_>) = match disturbances.iter().any(of_steady) {
         true => (Verdict::InvalidRun, disturbances.iter().filter(|one| of_steady(one)).collect()),
@@ -212,9 +220,19 @@ pub(crate) fn check(
     }
 }
 
+/// What disturbed, if anything did, what clients felt of a fault.
+pub(crate) fn of_fault<'d>(
+    fault: &FaultSpan,
+    rows: &[PartitionRecovery],
+    disturbances: &'d [Disturbance],
+) -> Option<&'d Disturbance> {
+    let (to, seconds) = felt_until(fault, rows);
+    disturbances.iter().find(|one| one.touches(fault.injecting, to, seconds))
+}
+
 /// Until when, and for how many seconds, clients felt a fault; until its end where they did not.
-fn felt_until(fault: &FaultSpan, recovery: &Recovery) -> (RunTime, f64) {
-    let rows = recovery.partitions.iter().filter(|row| row.fault == fault.id && row.interrupted);
+fn felt_until(fault: &FaultSpan, rows: &[PartitionRecovery]) -> (RunTime, f64) {
+    let rows = rows.iter().filter(|row| row.fault == fault.id && row.interrupted);
     match rows.map(|row| row.total_s).reduce(f64::max) {
         Some(seconds) => (fault.injecting.plus(Duration::from_secs_f64(seconds.max(0.0))), seconds),
         None => (fault.healing.unwrap_or(fault.window_end), 0.0),
@@ -295,154 +313,4 @@ impl OtherWriters {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture::{self, Fixture, at, broker, three_faults};
-    use crate::judge::claim::Outcome;
-    use crate::record::event::ProcessEnd;
-    use crate::record::history::Entry;
-    use crate::report::{Report, judge};
-
-    fn ended(id: i32) -> EventKind {
-        EventKind::ProcessEnded { process: broker(id), pid: 1, end: ProcessEnd::Signal(9) }
-    }
-
-    fn still(from: f64, place: Place) -> EventKind {
-        EventKind::Disturbed { cause: Cause::StoodStill, place, from: at(from), detail: None }
-    }
-
-    /// The three faults of the fixture, with this event besides.
-    fn with(seconds: f64, kind: EventKind) -> Report {
-        let mut f: Fixture = three_faults(1);
-        f.at(seconds, kind);
-        judge(&fixture::question(1), &[f.trial()])
-    }
-
-    fn verdict(report: &Report) -> Verdict {
-        report.checks.iter().find(|check| check.name == "disturbance").unwrap().verdict
-    }
-
-    fn outcome(report: &Report, id: &str) -> Outcome {
-        report.claims.iter().find(|claim| claim.id == id).unwrap().outcome
-    }
-
-    #[test]
-    fn a_broker_that_ends_while_the_cluster_is_healthy_makes_the_run_invalid() {
-        let report = with(15.0, ended(1));
-        assert_eq!((verdict(&report), report.verdict), (Verdict::InvalidRun, Verdict::InvalidRun));
-        assert_eq!(report.exit_code, 3);
-    }
-
-    #[test]
-    fn a_broker_that_ends_during_another_fault_decides_no_claim_about_it() {
-        // A second broker ends; it is started again before the next fault.
-        let mut f = three_faults(1);
-        f.at(55.0, ended(3));
-        f.at(60.0, EventKind::ProcessStarted { process: broker(3), pid: 2 });
-        let report = judge(&fixture::question(1), &[f.trial()]);
-        assert_eq!(verdict(&report), Verdict::Unknown);
-        assert_eq!(outcome(&report, "leader-failover"), Outcome::Undecided);
-        assert_eq!(outcome(&report, "both-failover"), Outcome::Holds);
-        assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Holds);
-    }
-
-    #[test]
-    fn what_the_plan_orders_is_no_disturbance() {
-        let quiet = judge(&fixture::question(1), &[three_faults(1).trial()]);
-        assert_eq!(verdict(&quiet), Verdict::Valid);
-        // The victim of "leader" ends, and stands still, while it is struck.
-        assert_eq!(verdict(&with(50.1, ended(2))), Verdict::Valid);
-        assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(2))))), Verdict::Valid);
-        assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(3))))), Verdict::Unknown);
-    }
-
-    #[test]
-    fn standing_still_counts_from_a_quarter_second_or_a_tenth_of_the_figure() {
-        let kbench = |seconds| with(52.0 + seconds, still(52.0, Place::Kbench));
-        // The outage of "leader" is one of 16.2 s.
-        assert_eq!(verdict(&kbench(1.5)), Verdict::Valid);
-        let long = kbench(2.0);
-        assert_eq!(verdict(&long), Verdict::Unknown);
-        assert_eq!(outcome(&long, "leader-failover"), Outcome::Undecided);
-        assert_eq!(outcome(&long, "both-failover"), Outcome::Holds);
-        let steady = |seconds| verdict(&with(12.0 + seconds, still(12.0, Place::Kbench)));
-        assert_eq!([steady(0.2), steady(0.3)], [Verdict::Valid, Verdict::InvalidRun]);
-    }
-
-    #[test]
-    fn a_disturbance_touches_what_it_can_have_changed() {
-        // Standing still late in a fault that interrupted nobody: the longest response is kbench's own.
-        let kbench = with(32.0, still(30.0, Place::Kbench));
-        let of = |id: &str| outcome(&kbench, id);
-        assert_eq!(of("leaders-serve-uninterrupted-acks-1"), Outcome::Undecided);
-        assert_eq!(of("leaders-serve-uninterrupted-reads"), Outcome::Undecided);
-        // Copies are counted by ZooKeeper's word; a client that sends late changes nothing of them.
-        assert_eq!(of("two-copies-remain"), Outcome::Holds);
-        let server = with(32.0, still(30.0, Place::Server(broker(1))));
-        assert_eq!(outcome(&server, "two-copies-remain"), Outcome::Undecided);
-    }
-
-    #[test]
-    fn a_topic_whose_setting_is_changed_is_measured_under_another_one_from_then_on() {
-        let changed = |seconds| {
-            let (topic, name) = ("user-events".to_owned(), "min.insync.replicas".to_owned());
-            with(
-                seconds,
-                EventKind::TopicSettingChanged { topic, name, value: Some("1".to_owned()) },
-            )
-        };
-        let (early, late) = (changed(12.0), changed(51.0));
-        assert_eq!((early.verdict, early.exit_code), (Verdict::InvalidRun, 3));
-        assert!(verdict(&late) >= Verdict::Unknown);
-        assert_eq!(outcome(&late, "leader-failover"), Outcome::Undecided);
-        let told = early.checks.iter().find(|check| check.name == "disturbance").unwrap();
-        let note = "topic user-events had a setting changed at 12.0 s (min.insync.replicas=1)";
-        assert_eq!(told.note.as_deref(), Some(note));
-    }
-
-    #[test]
-    fn somebody_else_s_records_disturb_and_are_not_charged_to_kafka() {
-        let (mut trial, mut strange) = (three_faults(1).trial(), 0);
-        fixture::change(&mut trial, |history| {
-            let polls = history.streams.iter_mut().flat_map(|stream| &mut stream.entries);
-            for entry in polls {
-                if let Entry::Poll(poll) = entry
-                    && (at(12.0)..at(12.5)).contains(&poll.at)
-                {
-                    poll.record = Observed::Foreign;
-                    strange += 1;
-                }
-            }
-        });
-        assert!(strange > 10);
-        let report = judge(&fixture::question(1), &[trial]);
-        let check = |name| report.checks.iter().find(|check| check.name == name).unwrap();
-        assert_eq!(check("disturbance").verdict, Verdict::InvalidRun);
-        assert_eq!(check("phantom").verdict, Verdict::Unknown);
-        assert_eq!(check("corrupt").verdict, Verdict::Valid);
-        let note = check("disturbance").note.as_ref().unwrap();
-        assert!(
-            note.starts_with("topic user-events got records that are not this run's"),
-            "{note}"
-        );
-    }
-
-    #[test]
-    fn a_client_that_sends_late_is_seen_in_its_own_record() {
-        let mut trial = three_faults(1).trial();
-        fixture::change(&mut trial, |history| {
-            for entry in &mut history.streams[0].entries {
-                if let Entry::Send(send) = entry
-                    && (at(12.0)..at(12.5)).contains(&send.due)
-                {
-                    send.sent = at(12.5);
-                    send.done = at(12.51);
-                }
-            }
-        });
-        let report = judge(&fixture::question(1), &[trial]);
-        let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
-        assert_eq!(check.verdict, Verdict::InvalidRun);
-        assert!(check.note.as_ref().unwrap().contains("main handed records over late"));
-    }
-}
+mod tests;

@@ -4,8 +4,9 @@
 //! One that is not met is a finding, whichever way: a fault that ought to have been felt and was not
 //! is one too. What is absent: faults without proof, and those that were cut short or cannot recover in
 //! the time that they last. They are told elsewhere, and nothing is concluded from them. In a run that
-//! is worth nothing, nothing is.
+//! is worth nothing, nothing is; nor of a fault that something else disturbed.
 
+use crate::judge::disturbance::{self, Disturbance};
 use crate::judge::predict;
 use crate::judge::recovery::{PartitionRecovery, StreamKind};
 use crate::judge::span::FaultSpan;
@@ -21,6 +22,7 @@ pub(crate) fn judge(
     faults: &[FaultSpan],
     rows: &[PartitionRecovery],
     settings: &Settings,
+    disturbances: &[Disturbance],
     unusable: Option<&str>,
 ) -> Option<Check> {
     let proven = faults.iter().filter(|fault| fault.proven);
@@ -47,6 +49,10 @@ pub(crate) fn judge(
     }
     let (mut unmet, mut unseen) = (vec![], vec![]);
     for (fault, expected) in &judged {
+        if let Some(disturbed) = disturbance::of_fault(fault, rows, disturbances) {
+            unseen.push(format!("{}: not judged: {}", fault.id, disturbed.describe()));
+            continue;
+        }
         let rows: Vec<_> = rows.iter().filter(|row| row.fault == fault.id).collect();
         if rows.is_empty() {
             unseen.push(format!("{}: no client asked anything meanwhile", fault.id));
@@ -158,7 +164,7 @@ mod tests {
         let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
         let environment = trial.environment.as_ref().unwrap();
         let rows = recovery::measure(1, environment, &timeline, &figures.service, true);
-        judge(&timeline.faults, &rows.partitions, &environment.settings, unusable)
+        judge(&timeline.faults, &rows.partitions, &environment.settings, &[], unusable)
     }
 
     #[test]
@@ -218,7 +224,7 @@ mod tests {
         for fault in &mut faults {
             fault.expected = Some(Expectation::GapsBelow(Duration::from_secs(60)));
         }
-        let check = judge(&faults, &rows, &environment.settings, None).unwrap();
+        let check = judge(&faults, &rows, &environment.settings, &[], None).unwrap();
         assert_eq!(check.verdict, Verdict::Unknown, "{:?}", check.note);
     }
 
@@ -228,8 +234,8 @@ mod tests {
         let mut faults = Timeline::new(&trial.events).faults;
         faults[0].expected = Some(Expectation::OutageUntilHeal);
         let settings = &trial.environment.as_ref().unwrap().settings;
-        assert_eq!(judge(&faults, &[], settings, None).unwrap().verdict, Verdict::Unknown);
+        assert_eq!(judge(&faults, &[], settings, &[], None).unwrap().verdict, Verdict::Unknown);
         faults[0].proven = false;
-        assert_eq!(judge(&faults, &[], settings, None), None);
+        assert_eq!(judge(&faults, &[], settings, &[], None), None);
     }
 }

@@ -177,6 +177,7 @@ impl Parts {
             &timeline.faults,
             &recovery.partitions,
             &environment.settings,
+            &disturbances,
             unusable.as_deref(),
         );
         let all_checks = checks.iter_mut().chain(&mut validity).chain(&mut expectation);

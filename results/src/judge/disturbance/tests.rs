@@ -1,0 +1,197 @@
+//! What disturbs, and what it touches.
+
+use super::*;
+use crate::fixture::{self, Fixture, at, broker, three_faults};
+use crate::judge::claim::Outcome;
+use crate::record::event::{Expectation, ProcessEnd};
+use crate::record::history::Entry;
+use crate::report::{Report, judge};
+
+fn ended(id: i32) -> EventKind {
+    EventKind::ProcessEnded { process: broker(id), pid: 1, end: ProcessEnd::Signal(9) }
+}
+
+fn still(from: f64, place: Place) -> EventKind {
+    EventKind::Disturbed { cause: Cause::StoodStill, place, from: at(from), detail: None }
+}
+
+/// The three faults of the fixture, with this event besides.
+fn with(seconds: f64, kind: EventKind) -> Report {
+    let mut f: Fixture = three_faults(1);
+    f.at(seconds, kind);
+    judge(&fixture::question(1), &[f.trial()])
+}
+
+fn verdict(report: &Report) -> Verdict {
+    report.checks.iter().find(|check| check.name == "disturbance").unwrap().verdict
+}
+
+fn outcome(report: &Report, id: &str) -> Outcome {
+    report.claims.iter().find(|claim| claim.id == id).unwrap().outcome
+}
+
+#[test]
+fn a_broker_that_ends_while_the_cluster_is_healthy_makes_the_run_invalid() {
+    let report = with(15.0, ended(1));
+    assert_eq!((verdict(&report), report.verdict), (Verdict::InvalidRun, Verdict::InvalidRun));
+    assert_eq!(report.exit_code, 3);
+}
+
+#[test]
+fn a_broker_that_ends_during_another_fault_decides_no_claim_about_it() {
+    // A second broker ends; it is started again before the next fault.
+    let mut f = three_faults(1);
+    f.at(55.0, ended(3));
+    f.at(60.0, EventKind::ProcessStarted { process: broker(3), pid: 2 });
+    let report = judge(&fixture::question(1), &[f.trial()]);
+    assert_eq!(verdict(&report), Verdict::Unknown);
+    assert_eq!(outcome(&report, "leader-failover"), Outcome::Undecided);
+    assert_eq!(outcome(&report, "both-failover"), Outcome::Holds);
+    assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Holds);
+}
+
+#[test]
+fn what_the_plan_orders_is_no_disturbance() {
+    let quiet = judge(&fixture::question(1), &[three_faults(1).trial()]);
+    assert_eq!(verdict(&quiet), Verdict::Valid);
+    // The victim of "leader" ends, and stands still, while it is struck.
+    assert_eq!(verdict(&with(50.1, ended(2))), Verdict::Valid);
+    assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(2))))), Verdict::Valid);
+    assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(3))))), Verdict::Unknown);
+}
+
+#[test]
+fn standing_still_counts_from_a_quarter_second_or_a_tenth_of_the_figure() {
+    let kbench = |seconds| with(52.0 + seconds, still(52.0, Place::Kbench));
+    // The outage of "leader" is one of 16.2 s.
+    assert_eq!(verdict(&kbench(1.5)), Verdict::Valid);
+    let long = kbench(2.0);
+    assert_eq!(verdict(&long), Verdict::Unknown);
+    assert_eq!(outcome(&long, "leader-failover"), Outcome::Undecided);
+    assert_eq!(outcome(&long, "both-failover"), Outcome::Holds);
+    let steady = |seconds| verdict(&with(12.0 + seconds, still(12.0, Place::Kbench)));
+    assert_eq!([steady(0.2), steady(0.3)], [Verdict::Valid, Verdict::InvalidRun]);
+}
+
+#[test]
+fn a_disturbance_touches_what_it_can_have_changed() {
+    // Standing still late in a fault that interrupted nobody: the longest response is kbench's own.
+    let kbench = with(32.0, still(30.0, Place::Kbench));
+    let of = |id: &str| outcome(&kbench, id);
+    assert_eq!(of("leaders-serve-uninterrupted-acks-1"), Outcome::Undecided);
+    assert_eq!(of("leaders-serve-uninterrupted-reads"), Outcome::Undecided);
+    // Copies are counted by ZooKeeper's word; a client that sends late changes nothing of them.
+    assert_eq!(of("two-copies-remain"), Outcome::Holds);
+    let server = with(32.0, still(30.0, Place::Server(broker(1))));
+    assert_eq!(outcome(&server, "two-copies-remain"), Outcome::Undecided);
+}
+
+#[test]
+fn a_topic_whose_setting_is_changed_is_measured_under_another_one_from_then_on() {
+    let changed = |seconds| {
+        let (topic, name) = ("user-events".to_owned(), "min.insync.replicas".to_owned());
+        with(seconds, EventKind::TopicSettingChanged { topic, name, value: Some("1".to_owned()) })
+    };
+    let (early, late) = (changed(12.0), changed(51.0));
+    assert_eq!((early.verdict, early.exit_code), (Verdict::InvalidRun, 3));
+    assert!(verdict(&late) >= Verdict::Unknown);
+    assert_eq!(outcome(&late, "leader-failover"), Outcome::Undecided);
+    let told = early.checks.iter().find(|check| check.name == "disturbance").unwrap();
+    let note = "topic user-events had a setting changed at 12.0 s (min.insync.replicas=1)";
+    assert_eq!(told.note.as_deref(), Some(note));
+}
+
+#[test]
+fn somebody_else_s_records_disturb_and_are_not_charged_to_kafka() {
+    let (mut trial, mut strange) = (three_faults(1).trial(), 0);
+    fixture::change(&mut trial, |history| {
+        let polls = history.streams.iter_mut().flat_map(|stream| &mut stream.entries);
+        for entry in polls {
+            if let Entry::Poll(poll) = entry
+                && (at(12.0)..at(12.5)).contains(&poll.at)
+            {
+                poll.record = Observed::Foreign;
+                strange += 1;
+            }
+        }
+    });
+    assert!(strange > 10);
+    let report = judge(&fixture::question(1), &[trial]);
+    let check = |name| report.checks.iter().find(|check| check.name == name).unwrap();
+    assert_eq!(check("disturbance").verdict, Verdict::InvalidRun);
+    assert_eq!(check("phantom").verdict, Verdict::Unknown);
+    assert_eq!(check("corrupt").verdict, Verdict::Valid);
+    let note = check("disturbance").note.as_ref().unwrap();
+    assert!(note.starts_with("topic user-events got records that are not this run's"), "{note}");
+}
+
+#[test]
+fn a_client_that_sends_late_is_seen_in_its_own_record() {
+    let mut trial = three_faults(1).trial();
+    fixture::change(&mut trial, |history| {
+        for entry in &mut history.streams[0].entries {
+            if let Entry::Send(send) = entry
+                && (at(12.0)..at(12.5)).contains(&send.due)
+            {
+                send.sent = at(12.5);
+                send.done = at(12.51);
+            }
+        }
+    });
+    let report = judge(&fixture::question(1), &[trial]);
+    let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
+    assert_eq!(check.verdict, Verdict::InvalidRun);
+    assert!(check.note.as_ref().unwrap().contains("main handed records over late"));
+}
+
+#[test]
+fn a_broker_that_somebody_killed_is_away_until_it_is_registered_anew() {
+    let mut f = Fixture::new(1, 60.0);
+    f.kill("leader", 20.0, 2, None);
+    let plane = crate::record::event::MetadataPlane::Zookeeper;
+    f.at(19.2, ended(3));
+    f.at(19.6, EventKind::ProcessStarted { process: broker(3), pid: 2 });
+    f.at(19.7, EventKind::BrokerGone { plane, broker: 3 });
+    f.at(33.0, EventKind::BrokerRegistered { plane, broker: 3, session: 9, ctime_ms: 0 });
+    let report = judge(&fixture::question(1), &[f.trial()]);
+    assert_eq!(verdict(&report), Verdict::Unknown);
+    assert_eq!(outcome(&report, "leader-failover"), Outcome::Undecided);
+    assert_eq!(outcome(&report, "two-copies-remain"), Outcome::Undecided);
+}
+
+#[test]
+fn a_setting_that_is_changed_while_the_logs_are_read_makes_the_run_unknown() {
+    let changed = |seconds| {
+        let (topic, name) = ("user-events".to_owned(), "retention.ms".to_owned());
+        with(seconds, EventKind::TopicSettingChanged { topic, name, value: Some("1".to_owned()) })
+    };
+    // The load ends at 110 s, and the cluster is stopped from 112 s on.
+    let report = changed(111.0);
+    assert_eq!((verdict(&report), report.exit_code), (Verdict::Unknown, 3));
+    assert_eq!(verdict(&changed(112.5)), Verdict::Valid);
+}
+
+#[test]
+fn kbench_standing_still_violates_no_expectation_of_a_plan() {
+    let judged = |still_for: Option<f64>| {
+        let mut f = Fixture::new(1, 60.0);
+        f.inject("leader", 20.0, &[2]);
+        f.detect(36.0, &[2], None);
+        f.heal("leader", 40.0, 0.0, &[2], true);
+        for event in &mut f.events {
+            if let EventKind::FaultRecovered { expected, .. } = &mut event.kind {
+                *expected = Some(Expectation::GapsBelow(Duration::from_secs(2)));
+            }
+        }
+        (0..3).for_each(|partition| f.outage("main", partition, 24.0, Some(29.0)));
+        if let Some(seconds) = still_for {
+            f.at(29.0, still(29.0 - seconds, Place::Kbench));
+        }
+        let report = judge(&fixture::question(1), &[f.trial()]);
+        let check = report.checks.iter().find(|check| check.name == "plan-expectation").unwrap();
+        (check.verdict, report.exit_code)
+    };
+    assert_eq!(judged(None), (Verdict::Violated, 1));
+    assert_eq!(judged(Some(0.1)), (Verdict::Violated, 1), "far less than the gap");
+    assert_eq!(judged(Some(5.0)), (Verdict::Unknown, 3));
+}
