@@ -155,7 +155,8 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         None => judge_guarantee(claim, trials, &mut result),
     }
     let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
-    if let Some(why) = not_applicable(claim, trials) {
+    let refuted = result.outcome == Outcome::Refuted;
+    if let Some(why) = not_applicable(claim, trials).filter(|_| !refuted) {
         (result.tested, result.reason) = (false, why);
     } else if result.outcome == Outcome::Undecided && !result.tested && all_usable {
         let steps = claim.scenario.join("\", \"");
@@ -328,10 +329,13 @@ enum Examination {
 fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
     match &claim.metric {
         Metric::Checks(names) => checks(names, trial),
-        Metric::ChecksAcksAll(_) if !trial.acks_all => {
-            Examination::Open("the main load does not use acks=all".to_owned())
-        }
-        Metric::ChecksAcksAll(names) => checks(names, trial),
+        Metric::ChecksAcksAll(names) => match checks(names, trial) {
+            // Such a check finds violated what another producer was promised.
+            Examination::Kept(_) if !trial.acks_all => {
+                Examination::Open("the main load does not use acks=all".to_owned())
+            }
+            found => found,
+        },
         Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
         Metric::ResumeAtCommitted(names) => resume(names, trial),
         Metric::ControllerFailover

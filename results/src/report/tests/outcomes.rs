@@ -88,6 +88,27 @@ fn fewer_acks_make_nothing_unknown() {
 }
 
 #[test]
+fn what_another_producer_lost_that_waits_for_all_acks_refutes_although_the_main_load_does_not() {
+    let mut trial = three_faults(1).trial();
+    fixture::change(&mut trial, |history| {
+        let mut extra = history.streams[0].clone();
+        if let Client::Producer { producer, role, .. } = &mut extra.header.client {
+            (*producer, *role) = (5, LoadRole::Extra);
+        }
+        extra.name = "extra".to_owned();
+        extra.entries.truncate(1);
+        if let Client::Producer { acks, idempotent, .. } = &mut history.streams[0].header.client {
+            (*acks, *idempotent) = (1, false);
+        }
+        history.streams.push(extra);
+    });
+    let report = report_of(vec![trial]);
+    let claim = report.claims.iter().find(|claim| claim.id == "no-acked-loss").unwrap();
+    assert_eq!((claim.outcome, claim.tested), (Outcome::Refuted, true), "{}", claim.reason);
+    assert_eq!(outcome(&report, "order-within-partition"), Outcome::Undecided);
+}
+
+#[test]
 fn where_no_ack_is_asked_for_none_is_missing() {
     let report = with_outcomes(|_| Some(SendOutcome::Indeterminate { code: NO_ACK_ASKED }));
     let load = &report.load;
