@@ -13,6 +13,7 @@ use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
 use super::zones::FaultTimes;
 use crate::judge::predict;
 use crate::judge::span::FaultSpan;
+use crate::record::clock::RunTime;
 use crate::record::environment::Settings;
 use crate::record::history::Committed;
 
@@ -61,7 +62,8 @@ impl PartitionResumption<'_> {
         for assignment in &anew {
             self.assigned(assignment, resumed);
         }
-        if anew.is_empty() && self.row.delivered > 0 {
+        // What no member had before was not kept.
+        if anew.is_empty() && before && self.row.delivered > 0 {
             resumed.in_place += 1;
         }
     }
@@ -88,7 +90,9 @@ impl PartitionResumption<'_> {
             "was not consumed until kbench began to heal, {lasted:.1} s after the injection"
         ));
         match detected.filter(|detected| *detected < lasted) {
-            Some(detected) if self.waiting.lacks_coordinator(healing) => {
+            Some(detected)
+                if self.waiting.lacks_coordinator(healing) && !self.strangers_took(healing) =>
+            {
                 resumed.broken.push(format!(
                     "{why}: the group had no coordinator, though a dead broker is detected within \
                      {detected:.1} s"
@@ -97,6 +101,16 @@ impl PartitionResumption<'_> {
             _ => resumed.open.push(why),
         }
         true
+    }
+
+    /// Whether a broker that keeps the group's offsets is away at `at`, and not by this fault.
+    fn strangers_took(&self, at: RunTime) -> bool {
+        let WaitingForGroup { timeline, coordinating, .. } = *self.waiting;
+        let kept = coordinating.and_then(|partition| {
+            timeline.state_at(OFFSETS_TOPIC, partition, self.fault.injecting)
+        });
+        let mut kept = kept.into_iter().flat_map(|state| state.isr);
+        kept.any(|broker| timeline.is_away(*broker, at) && !self.fault.loses(*broker))
     }
 
     fn assigned(&self, assignment: &MemberAssignment, resumed: &mut Resumed) {

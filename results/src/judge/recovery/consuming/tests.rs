@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{Fixture, TOPIC, at, environment};
+use crate::fixture::{Fixture, TOPIC, at, broker, environment};
 use crate::judge::figures::Figures;
 use crate::judge::recovery::{Recovery, measure};
 use crate::record::clock::RunTime;
-use crate::record::event::{Event, MetadataPlane};
+use crate::record::event::{Event, MetadataPlane, ProcessEnd};
 use crate::record::history::*;
 
 const GROUP: &str = "readers";
@@ -269,6 +269,60 @@ fn a_group_that_stands_still_until_the_heal_has_not_resumed() {
         "{:?}",
         found.resumed
     );
+}
+
+/// The coordinator ends at 21 s, and the group has none until kbench heals, after 24 s: broker 1 by the fault,
+/// another by itself.
+fn without_coordinator(coordinator: i32) -> Recovery {
+    let mut events = killed();
+    for event in &mut events {
+        if (at(38.0)..at(45.0)).contains(&event.at) {
+            event.at = event.at.plus(std::time::Duration::from_secs(6));
+        }
+        let back = !(at(21.0)..at(44.0)).contains(&event.at);
+        if let EventKind::PartitionState { topic, leader, isr, .. } = &mut event.kind
+            && topic == phases::OFFSETS_TOPIC
+        {
+            (*isr, *leader) = (vec![coordinator], if back { coordinator } else { -1 });
+        }
+    }
+    if coordinator != 1 {
+        let plane = MetadataPlane::Zookeeper;
+        let (process, end) = (broker(coordinator), ProcessEnd::Signal(9));
+        let ended = EventKind::ProcessEnded { process: process.clone(), pid: 1, end };
+        let gone = EventKind::BrokerGone { plane, broker: coordinator };
+        let (session, ctime_ms) = (9, 0);
+        let anew = EventKind::BrokerRegistered { plane, broker: coordinator, session, ctime_ms };
+        let started = EventKind::ProcessStarted { process, pid: 2 };
+        for (s, kind) in [(21.0, ended), (30.0, gone), (45.0, started), (46.0, anew)] {
+            events.push(Event { at: at(s), kind });
+        }
+    }
+    let course = outage(21_000, 49_000);
+    let mut entries = vec![assigned(0, 10.0, Committed::Nothing)];
+    entries.extend(deliveries(0, &course).take(550));
+    entries.extend([revoked(0, 21.0), assigned(0, 48.9, Committed::At(550))]);
+    entries.extend(deliveries(0, &course).skip(550));
+    measured(&events, &[course], vec![member(1, entries)])
+}
+
+#[test]
+fn a_coordinator_that_somebody_else_took_refutes_nothing() {
+    let own = without_coordinator(1).resumed;
+    assert!(own.broken.len() == 1 && own.broken[0].contains("no coordinator"), "{own:?}");
+    let other = without_coordinator(3).resumed;
+    assert!(other.broken.is_empty() && other.open.len() == 1, "{other:?}");
+}
+
+#[test]
+fn what_no_member_had_before_the_fault_was_not_kept_by_one() {
+    for (from, kept) in [(10.0, 1), (25.0, 0)] {
+        let mut entries = vec![assigned(0, from, Committed::Nothing)];
+        let late = |(offset, got)| poll(0, offset, ms(got).max(at(from)));
+        entries.extend((0..).zip(quiet().deliveries()).map(late));
+        let resumed = measured(&killed(), &[quiet()], vec![member(1, entries)]).resumed;
+        assert_eq!((resumed.in_place, resumed.at_committed), (kept, 0), "{resumed:?}");
+    }
 }
 
 fn any_course() -> impl Strategy<Value = Course> {
