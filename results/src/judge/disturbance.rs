@@ -14,7 +14,9 @@ use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
-use crate::record::event::{Cause, Event, EventKind, Place, Process, Role, Stage, Takes};
+use crate::record::event::{
+    Cause, Detection, Effect, Event, EventKind, Place, Process, Role, Stage, Takes,
+};
 use crate::record::history::{Observed, Poll, Send};
 use crate::terminal::counted;
 
@@ -93,9 +95,9 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     found.extend(timeline.events().filter_map(setting_changed));
     let ended = timeline.events().filter(|event| event.at < stopping);
     found.extend(ended.filter_map(|event| ended_by_itself(timeline, event)));
-    // The plan may take clients.
+    // The plan may kill a producer.
     let ordered = |one: &&Disturbance| {
-        let mut faults = timeline.faults.iter().filter(|fault| fault.effect.is_of_clients());
+        let mut faults = timeline.faults.iter().filter(|fault| kills_producer(timeline, fault));
         faults.any(|fault| reaches(fault, one.from, one.to))
     };
     // What a client could not send because of its own end is the client's part of its gap.
@@ -111,6 +113,17 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     found.extend(late.cloned());
     found.sort_by_key(|disturbance| disturbance.from);
     found
+}
+
+/// Whether a fault kills a client that no group detects to be gone, as it does a member of its own.
+fn kills_producer(timeline: &Timeline, fault: &FaultSpan) -> bool {
+    let Effect { takes: Takes::Clients, detection: Detection::Nothing, .. } = fault.effect else {
+        return false;
+    };
+    let mut events = timeline.from(fault.injecting);
+    events.any(|event| {
+        matches!(event.kind, EventKind::ClientKilled { .. }) && fault.in_force(event.at)
+    })
 }
 
 fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::{self, Fixture, at, broker, three_faults};
 use crate::judge::claim::Outcome;
-use crate::record::event::{Expectation, ProcessEnd};
+use crate::record::event::{Detection, Effect, Expectation, ProcessEnd, Risk};
 use crate::record::history::Entry;
 use crate::report::{Report, judge};
 
@@ -194,4 +194,33 @@ fn kbench_standing_still_violates_no_expectation_of_a_plan() {
     assert_eq!(judged(None), (Verdict::Violated, 1));
     assert_eq!(judged(Some(0.1)), (Verdict::Violated, 1), "far less than the gap");
     assert_eq!(judged(Some(5.0)), (Verdict::Unknown, 3));
+}
+
+#[test]
+fn a_member_that_the_plan_takes_excuses_no_producer_that_sends_late() {
+    let judged = |detection: Detection| {
+        let mut f = Fixture::new(1, 60.0);
+        f.inject("client", 20.0, &[]);
+        let (client, history_bytes) = ("worker".to_owned(), 9);
+        f.at(20.005, EventKind::ClientKilled { client, history_bytes });
+        f.heal("client", 40.0, 0.0, &[], true);
+        for event in &mut f.events {
+            if let EventKind::FaultInjecting { effect, .. } = &mut event.kind {
+                *effect = Effect { takes: Takes::Clients, detection, risk: Risk::None };
+            }
+        }
+        let mut trial = f.trial();
+        fixture::change(&mut trial, |history| {
+            for entry in &mut history.streams[0].entries {
+                if let Entry::Send(send) = entry
+                    && (at(24.0)..at(29.0)).contains(&send.due)
+                {
+                    (send.sent, send.done) = (at(29.0), at(29.003));
+                }
+            }
+        });
+        verdict(&judge(&fixture::question(1), &[trial]))
+    };
+    assert_eq!(judged(Detection::Nothing), Verdict::Valid, "the producer was killed");
+    assert_eq!(judged(Detection::Timeout), Verdict::Unknown, "a member was");
 }
