@@ -140,10 +140,24 @@ pub struct Recovery {
     pub controllers: Vec<Option<ControllerFailover>>,
     /// Acks a second on the healthy cluster, where it was measured.
     pub steady_per_s: Option<f64>,
+    /// Partitions of which nothing was asked for longer than they were seen to be unavailable.
+    pub(crate) unasked: Vec<Unasked>,
     /// What each group consumed.
     pub consuming: Vec<GroupConsuming>,
     /// Where members of groups resumed that had to.
     pub(crate) resumed: Resumed,
+}
+
+/// From the injection of a fault on, one kind of client asked nothing of a partition: for so long it may have been
+/// unavailable.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unasked {
+    pub(crate) fault: String,
+    pub(crate) stream: StreamKind,
+    pub(crate) led: Option<bool>,
+    /// Topic and number.
+    pub(crate) partition: String,
+    pub(crate) seconds: f64,
 }
 
 /// What clients saw of a trial, as far as recovery is measured by it.
@@ -202,6 +216,7 @@ pub(crate) fn measure(
                 continue;
             };
             row.trial = trial;
+            recovery.unasked.extend(measured.unasked(operations, &row));
             if *kind == StreamKind::Main {
                 row.throughput_restored_s = restored;
             }
@@ -324,6 +339,18 @@ impl FaultOnPartition<'_> {
             self.explain(gap, &mut row);
         }
         Some(row)
+    }
+
+    fn unasked(&self, clients: &OfPartition, row: &PartitionRecovery) -> Option<Unasked> {
+        let first = longest_responses(clients, self.position).first_due?;
+        let seconds = self.since_injection(first);
+        (seconds > row.unavailable_s).then(|| Unasked {
+            fault: row.fault.clone(),
+            stream: row.stream,
+            led: row.led,
+            partition: format!("{}-{}", row.topic, row.partition),
+            seconds,
+        })
     }
 
     /// A send in flight at the injection is the fault's, as far as it was not late already.

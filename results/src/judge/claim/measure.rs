@@ -81,10 +81,45 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
     let lasted = fault.healing.unwrap_or(fault.window_end);
     let end = if figure.phases.is_empty() { felt.max(lasted) } else { felt };
     let by = clients(&claim.metric);
+    let bound = claim.stated_s.map_or(f64::INFINITY, |[_, high]| high);
+    if figure.seconds <= bound {
+        asked_in_time(trial, claim, step, bound)?;
+        lasted_long_enough(fault, &figure)?;
+    }
     undisturbed(trial, |one| {
         one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
     })?;
     Ok(figure)
+}
+
+/// Refuses a figure within the bound where, for longer than that, nobody asked for what it is about.
+fn asked_in_time(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> Result<(), String> {
+    let (by, led) = (clients(&claim.metric), claim.metric == Metric::UnavailabilityLed);
+    let unasked = trial.recovery.unasked.iter().find(|it| {
+        it.fault == step && Some(it.stream) == by && it.led == Some(led) && it.seconds > bound
+    });
+    match unasked {
+        Some(it) => Err(format!(
+            "clients of the {} stream asked nothing of {} for the first {:.1} s of step \"{step}\"",
+            it.stream.as_str(),
+            it.partition,
+            it.seconds
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a figure that ended because kbench undid the fault before the cluster can have recovered from it.
+fn lasted_long_enough(fault: &FaultSpan, figure: &Figure) -> Result<(), String> {
+    let lasted = fault.healing.map_or(f64::INFINITY, |at| at.secs_since(fault.injecting));
+    let needs = figure.prediction.as_ref().map_or(0.0, |prediction| prediction.interval_s[0]);
+    if lasted < needs && lasted < figure.seconds {
+        return Err(format!(
+            "step \"{}\" was undone after {lasted:.1} s, and recovery takes {needs:.1} s at the least",
+            fault.id
+        ));
+    }
+    Ok(())
 }
 
 fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {

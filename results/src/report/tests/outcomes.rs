@@ -115,3 +115,40 @@ fn where_no_ack_is_asked_for_none_is_missing() {
     assert_eq!((load.sent, load.acked, load.indeterminate), (load.no_ack_asked, 0, 0));
     assert_eq!((load.latency_us.n, load.latency_us.unanswered, load.errors.len()), (0, 0, 0));
 }
+
+#[test]
+fn where_nobody_asks_for_longer_than_the_bound_no_service_is_seen() {
+    for (until, outcome_of_reads) in [(20.6, Outcome::Holds), (26.0, Outcome::Undecided)] {
+        let mut trial = three_faults(1).trial();
+        fixture::change(&mut trial, |history| {
+            let reads = history.streams.iter_mut().find(|stream| stream.name == "reads").unwrap();
+            reads.entries.retain(|entry| match entry {
+                Entry::Read { partition: 0, asked, .. } => !(at(20.0)..at(until)).contains(asked),
+                _ => true,
+            });
+        });
+        let report = report_of(vec![trial]);
+        let id = "leaders-serve-uninterrupted-reads";
+        let claim = report.claims.iter().find(|claim| claim.id == id).unwrap();
+        assert_eq!(claim.outcome, outcome_of_reads, "{}", claim.reason);
+        assert_eq!(outcome(&report, "leaders-serve-uninterrupted-acks-1"), Outcome::Holds);
+    }
+}
+
+#[test]
+fn a_fault_that_is_undone_before_it_can_be_detected_shows_no_failover() {
+    // The detection of a dead broker takes 12 s at the least, and the claim states 10 to 30 s.
+    for (lasted, back, outcome_of_leader) in [
+        (5.0, 8.0, Outcome::Undecided),
+        (5.0, 40.0, Outcome::Refuted),
+        (14.0, 17.0, Outcome::Holds),
+    ] {
+        let mut f = Fixture::new(1, 80.0);
+        f.inject("leader", 20.0, &[2]);
+        (0..3).for_each(|partition| f.outage("main", partition, 20.0, Some(20.0 + back)));
+        f.heal("leader", 20.0 + lasted, 0.0, &[2], false);
+        let report = report_of(vec![f.trial()]);
+        let claim = report.claims.iter().find(|claim| claim.id == "leader-failover").unwrap();
+        assert_eq!(claim.outcome, outcome_of_leader, "{lasted}: {}", claim.reason);
+    }
+}
