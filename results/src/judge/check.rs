@@ -39,7 +39,8 @@
 //!   transactions, compaction) are no skips. A gap in the drain itself is `lost` if it was acked.
 //! - What a policy took is not lost: below the start of a log, where a broker's log tells that it was moved
 //!   for retention or by DeleteRecords; with `cleanup.policy=compact`, a record whose key has a newer one in L.
-//!   It is counted and shown. Below a start that nobody is known to have moved, nothing can be told.
+//!   It is counted and shown. Below a start that nobody is known to have moved, nothing can be told. Of two
+//!   records that were acked at one offset, a policy took one at the most: the earlier is lost.
 //! - What the settings allow to be lost is lost all the same. The witness names the ISR at the ack and what
 //!   was seen to let the record go.
 //! - A group that starts *before* its committed offset reads records again; that is what

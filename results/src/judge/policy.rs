@@ -97,14 +97,14 @@ impl Policies {
 fn moves(timeline: &Timeline<'_>) -> BTreeMap<(String, Partition), Vec<StartMove>> {
     let mut moves: BTreeMap<_, Vec<StartMove>> = BTreeMap::new();
     // What a broker deletes segments of a log for; the line comes just before or after that of the move.
-    let mut retention = BTreeMap::new();
+    let mut retention: BTreeMap<_, Vec<(RunTime, String)>> = BTreeMap::new();
     for event in timeline.events() {
         let EventKind::LogMark { process, mark, line, .. } = &event.kind else { continue };
         let Some(log) = log_of(line) else { continue };
         match mark {
             LogMark::SegmentDeleted => {
                 if let Some(why) = retention_of(line) {
-                    retention.insert((process.id, log), why);
+                    retention.entry((process.id, log)).or_default().push((event.at, why));
                 }
             }
             LogMark::LogStartMoved => {
@@ -127,7 +127,8 @@ fn moves(timeline: &Timeline<'_>) -> BTreeMap<(String, Partition), Vec<StartMove
     }
     for (log, of_log) in &mut moves {
         for it in of_log.iter_mut().filter(|it| it.why == "retention") {
-            if let Some(setting) = retention.get(&(it.broker, log.clone())) {
+            let settings = retention.get(&(it.broker, log.clone())).into_iter().flatten();
+            if let Some((_, setting)) = settings.min_by_key(|(at, _)| at.0.abs_diff(it.at.0)) {
                 it.why.clone_from(setting);
             }
         }
@@ -199,6 +200,16 @@ mod tests {
             assert_eq!(told(&[deleted, moved.clone()], 10).as_ref(), Some(&words));
             assert_eq!(told(&[moved], 1576), None, "what lies behind was taken by nobody known");
         }
+        // Each move is for what was said about it, and not for what came later.
+        let (first, second) = (MOVED.replace("1575", "100"), MOVED);
+        let events = [
+            mark(7, 3, LogMark::SegmentDeleted, log, TIME),
+            mark(7, 3, LogMark::LogStartMoved, log, &first),
+            mark(9, 3, LogMark::SegmentDeleted, log, SIZE),
+            mark(9, 3, LogMark::LogStartMoved, log, second),
+        ];
+        assert!(told(&events, 100).is_some_and(|it| it.starts_with("retention.ms=3000: ")));
+        assert!(told(&events, 1575).is_some_and(|it| it.starts_with("retention.bytes=70000: ")));
         let by_client = MOVED.replace("segment deletion", "client delete records deletion");
         let by_client =
             mark(7, 3, LogMark::LogStartMoved, "Log partition=user-events-2", &by_client);
