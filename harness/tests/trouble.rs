@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
-use support::during::{await_event, is_stage};
+use support::during::{await_event, is_stage, signal};
 use support::kept::Kept;
 use support::*;
 
@@ -418,6 +418,16 @@ fn longest_wait(acks: &[f64], from: f64, to: f64) -> f64 {
     pairs.map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
 }
 
+/// The process of the producer that this test has started.
+fn verifiable_producer() -> i32 {
+    let is_it = |line: &str| {
+        line.contains("kafka.tools.VerifiableProducer") && !line.contains("cluster exec")
+    };
+    let all = processes();
+    let mut found = all.iter().filter(|(.., line)| line.starts_with("java") && is_it(line));
+    found.next().map(|(pid, ..)| *pid).expect("the producer")
+}
+
 /// Kafka's own producer, beside the load, on the same cluster: the outages that it had are those that kbench
 /// tells of.
 #[test]
@@ -464,7 +474,8 @@ fn an_independent_client_has_the_same_outages() {
             .spawn()
             .expect("kbench starts");
         await_event(&mut run, &out, is_stage("draining"));
-        client.kill().expect("a child");
+        // Before the topic is deleted: it would make it anew.
+        signal("KILL", verifiable_producer());
         client.wait().expect("a child");
         let code = exit_code(&mut run, RUN, &out);
         assert!([0, 3].contains(&code), "{}", stderr(&out));
