@@ -25,7 +25,8 @@ const NAME: &str = "drain";
 /// One question for start and end of a log; asked again until the whole limit has passed.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longest poll: how late the drain may notice that its limit has passed.
+/// Longest poll: how late the drain may notice that its limit has passed. Also the time between two questions
+/// that nobody answers.
 const POLL: Duration = Duration::from_millis(50);
 
 /// What the drain read.
@@ -87,14 +88,11 @@ fn log_bounds(
     deadline: Instant,
 ) -> Option<LogBounds> {
     let mut found = None;
-    until(deadline.saturating_duration_since(Instant::now()), Duration::ZERO, || {
+    until(deadline.saturating_duration_since(Instant::now()), POLL, || {
         let left = deadline.saturating_duration_since(Instant::now());
         match consumer.fetch_watermarks(topic, partition, left.min(BOUNDS_LIMIT)) {
             Ok((start, end)) => found = Some(LogBounds { start, end }),
-            Err(error) => {
-                tracing::warn!(partition, %error, "start and end of a log");
-                std::thread::sleep(left.min(POLL));
-            }
+            Err(error) => tracing::warn!(partition, %error, "start and end of a log"),
         }
         found.is_some()
     });

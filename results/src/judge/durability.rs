@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::judge::policy::log_of;
+use crate::judge::recovery::consuming::phases::{OFFSETS_TOPIC, coordinating};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::{PartitionAt, Timeline};
 use crate::record::clock::RunTime;
@@ -66,6 +67,15 @@ impl<'a> Durability<'a> {
     /// As a trial's settings and events tell it.
     pub fn new(environment: &'a Environment, timeline: &'a Timeline<'a>) -> Self {
         Self { timeline, settings: &environment.settings }
+    }
+
+    /// An accepted commit of a group, as the record that it is in the group's log; `None` when it is not known
+    /// which log that is.
+    pub(crate) fn commit(&self, group: &str, accepted: RunTime) -> Option<LostAck<'static>> {
+        let partition = coordinating(self.timeline, group)?;
+        // Brokers wait for all in-sync replicas (offsets.commit.required.acks=-1); they do not tell the offset.
+        let (topic, offset, acked, acks_all) = (OFFSETS_TOPIC, i64::MAX, accepted, true);
+        Some(LostAck { topic, partition, offset, acked, acks_all })
     }
 
     /// What let the cluster lose a record; `None` when nothing that was seen did.
@@ -368,6 +378,30 @@ mod tests {
         ] {
             assert_eq!(judged(&events, true).0, None, "{events:?}");
         }
+    }
+
+    #[test]
+    fn a_commit_is_a_record_of_its_group_s_log() {
+        // All 50 partitions of the offsets topic, of which the group has one.
+        let states: Vec<Event> = (0..50)
+            .map(|number| {
+                let mut event = state(1.0, 1, &[1]);
+                if let EventKind::PartitionState { topic, partition, .. } = &mut event.kind {
+                    (*topic, *partition) = (OFFSETS_TOPIC.to_owned(), number);
+                }
+                event
+            })
+            .collect();
+        let environment = Environment::default();
+        let cause = |events: &[Event]| {
+            let timeline = Timeline::new(events);
+            let durability = Durability::new(&environment, &timeline);
+            durability.commit("analytics", at(10.0)).map(|commit| durability.cause(commit))
+        };
+        assert_eq!(cause(&[]), None);
+        assert_eq!(cause(&states), Some(None));
+        let power = [&states[..], &[fault(12.0, Risk::Data, &[1])]].concat();
+        assert_eq!(cause(&power), Some(Some(LossCause::LastInSyncPower)));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Policies {
     unknown: bool,
     /// Moves of each log's start that a policy or a client asked for.
     moves: BTreeMap<(String, Partition), Vec<StartMove>>,
+    /// Where leaders said that each log begins, and since when, whoever moved it there.
+    seen: BTreeMap<(String, Partition), Vec<(i64, RunTime)>>,
 }
 
 /// A broker moved the start of its log.
@@ -62,7 +64,14 @@ impl Policies {
                 compacted.entry(topic.clone()).or_insert(since);
             }
         }
-        Self { compacted, unknown: false, moves: moves(timeline) }
+        let mut seen: BTreeMap<_, Vec<(i64, RunTime)>> = BTreeMap::new();
+        for event in timeline.events() {
+            if let EventKind::LogStart { topic, partition, offset } = &event.kind {
+                let log = (topic.clone(), *partition);
+                seen.entry(log).or_default().push((*offset, event.at));
+            }
+        }
+        Self { compacted, unknown: false, moves: moves(timeline), seen }
     }
 
     /// As the events alone tell them, where the settings are not known.
@@ -90,6 +99,12 @@ impl Policies {
     ) -> Option<&StartMove> {
         let moves = self.moves.get(&(topic.to_owned(), partition))?;
         moves.iter().filter(|it| it.to >= start).min_by_key(|it| it.at)
+    }
+
+    /// When a leader said for the first time that the log begins at `start` or behind it, if one was asked then.
+    pub(crate) fn seen(&self, topic: &str, partition: Partition, start: i64) -> Option<RunTime> {
+        let seen = self.seen.get(&(topic.to_owned(), partition))?;
+        seen.iter().find(|(offset, _)| *offset >= start).map(|(_, at)| *at)
     }
 }
 
@@ -225,7 +240,11 @@ mod tests {
         assert_eq!(told(&[mark(7, 3, LogMark::LogStartMoved, other, MOVED)], 5), None);
         let (topic, partition, offset) = ("user-events".to_owned(), 2, 1575);
         let seen = EventKind::LogStart { topic, partition, offset };
-        assert_eq!(told(&[Event { at: RunTime(1), kind: seen }], 5), None);
+        let events = [Event { at: RunTime(1), kind: seen }];
+        assert_eq!(told(&events, 5), None);
+        let policies = Policies::of(&Environment::default(), &Timeline::new(&events));
+        let when = |start| policies.seen("user-events", 2, start);
+        assert_eq!([5, 1575, 1576].map(when), [Some(RunTime(1)), Some(RunTime(1)), None]);
     }
 
     #[test]

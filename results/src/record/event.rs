@@ -152,7 +152,7 @@ pub enum EventKind {
         /// When, by the plane's own clock (ZooKeeper: the znode's modification; Unix milliseconds).
         mtime_ms: i64,
     },
-    /// A partition's log begins at this offset, by its leader's word; with a topic that deletes nothing, at 0.
+    /// A partition's log begins at another offset than before, by its leader's word. A new log begins at 0.
     LogStart {
         /// Topic.
         topic: String,

@@ -209,7 +209,7 @@ fn judge_regress(
             found.map_or("no committed offset".to_owned(), |o| format!("committed offset {o}"))
         ),
     };
-    finding.found(Weight::Violation, || Anomaly {
+    finding.found_lost_commit((group.group, bound.at), || Anomaly {
         topic: group.topic,
         partition: group.partition,
         offset: later.offset(),

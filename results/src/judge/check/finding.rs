@@ -100,18 +100,47 @@ impl<'c> Finding<'c> {
         *self.explained.entry(by).or_default() += 1;
     }
 
-    /// An acked record is lost: counts what let the cluster lose it, and says what is known of it.
-    pub(super) fn lost(&mut self, ack: LostAck<'_>) -> Option<String> {
-        let durability = self.context.durability?;
-        if let Some(cause) = durability.cause(ack) {
+    /// Counts an anomaly that is a commit of a group lost, which had been accepted then.
+    pub(super) fn found_lost_commit<'a>(
+        &mut self,
+        (group, accepted): (&str, RunTime),
+        anomaly: impl FnOnce() -> Anomaly<'a>,
+    ) {
+        match self.context.durability.and_then(|durability| durability.commit(group, accepted)) {
+            Some(ack) => self.found_lost(Weight::Violation, ack, anomaly),
+            None => self.found(Weight::Violation, anomaly),
+        }
+    }
+
+    /// Counts an anomaly that is an acked record lost, with what let the cluster lose it; what is known of
+    /// that is told behind its description.
+    pub(super) fn found_lost<'a>(
+        &mut self,
+        weight: Weight,
+        ack: LostAck<'_>,
+        anomaly: impl FnOnce() -> Anomaly<'a>,
+    ) {
+        let durability = self.context.durability;
+        if let Some(cause) = durability.and_then(|durability| durability.cause(ack)) {
             *self.causes.entry(cause).or_default() += 1;
         }
-        Some(durability.describe(ack))
+        self.found(weight, || {
+            let mut anomaly = anomaly();
+            if let Some(durability) = durability {
+                anomaly.what = format!("{}; {}", anomaly.what, durability.describe(ack));
+            }
+            anomaly
+        });
     }
 
     /// Who deleted everything of a partition before offset `start`; `None` when nothing tells that.
     pub(super) fn deleted(&self, topic: &str, partition: i32, start: i64) -> Option<&'c StartMove> {
         self.context.policies.deleted(topic, partition, start)
+    }
+
+    /// When a leader said for the first time that a log begins at `start` or behind it.
+    pub(super) fn start_seen(&self, topic: &str, partition: i32, start: i64) -> Option<RunTime> {
+        self.context.policies.seen(topic, partition, start)
     }
 
     /// Whether it is not known which topics are compacted.

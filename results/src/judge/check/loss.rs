@@ -103,13 +103,13 @@ fn each_ack(
                 Wrong::This(what) => {
                     let (topic, partition, acked) = (log.topic, log.partition, send.done);
                     let acks_all = writer.acks_all;
-                    let known = finding.lost(LostAck { topic, partition, offset, acked, acks_all });
-                    finding.found(weight(writer), || Anomaly {
+                    let ack = LostAck { topic, partition, offset, acked, acks_all };
+                    finding.found_lost(weight(writer), ack, || Anomaly {
                         topic,
                         partition,
                         offset: Some(offset),
                         at: Some(acked),
-                        what: known.map_or(what.clone(), |known| format!("{what}; {known}")),
+                        what,
                     });
                 }
             }
@@ -132,10 +132,15 @@ fn deleted_by_policy(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 deleted += count;
                 partitions.push(format!("{place} by {by}"));
             }
-            None => finding.doubt(&format!(
-                "{place} begins at offset {start}, behind {}, and no broker's log tells who deleted them",
-                counted(count, "acked record")
-            )),
+            None => {
+                let seen = finding.start_seen(log.topic, log.partition, start);
+                let seen = seen.map(|at| format!(" since {:.1} s at the latest", at.as_secs_f64()));
+                finding.doubt(&format!(
+                    "{place} begins at offset {start}{}, behind {}, and no broker's log tells who deleted them",
+                    seen.unwrap_or_default(),
+                    counted(count, "acked record")
+                ));
+            }
         }
     }
     if let Some(first) = partitions.first() {

@@ -373,9 +373,9 @@ fn trial() -> impl Strategy<Value = DrawnTrial> {
 /// Drawn trials.
 const TRIALS: usize = 1000;
 
-/// So many of them may be judged otherwise: a client that is slow or stuck at the injection, whose sends in
-/// flight are not told from those that the fault held up. Each is printed.
-const TOLD_OTHERWISE: usize = TRIALS / 200;
+/// So many of them, which are the same each time, are judged otherwise: a client that is slow or stuck at the
+/// injection, whose sends in flight are not told from those that the fault held up. Each is printed.
+const TOLD_OTHERWISE: usize = 2;
 
 #[test]
 fn figures_are_what_was_drawn() {
@@ -391,5 +391,5 @@ fn figures_are_what_was_drawn() {
         }
     }
     println!("{otherwise} of {TRIALS} trials are judged otherwise");
-    assert!(otherwise <= TOLD_OTHERWISE);
+    assert_eq!(otherwise, TOLD_OTHERWISE);
 }
