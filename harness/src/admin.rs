@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use faults::port::{ErrorKind, PortError};
 use faults::until;
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::protocol::{Request, StrBytes};
 use results::record::event::BrokerId;
 
 use crate::membership::Membership;
-use crate::wire::Connection;
+use crate::wire;
 
 pub use batches::Batches;
 pub use topics::NewTopic;
+pub(crate) use workloads::wire::{METADATA_VERSION, metadata_request, topic_name};
 
 /// Limit that a broker is given for a request. Creating a topic takes about 0.2 s on a busy machine.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -38,9 +38,6 @@ const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often visibility is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Version of Metadata that is used: has leader epochs, no topic ids.
-pub(crate) const METADATA_VERSION: i16 = 9;
 
 /// Asks brokers for changes.
 #[derive(Debug, Clone)]
@@ -70,7 +67,7 @@ impl Admin {
         let address = brokers
             .get(&broker)
             .ok_or_else(|| io::Error::other(format!("there is no broker {broker}")))?;
-        let mut connection = Connection::open(*address, CALL_LIMIT).await?;
+        let mut connection = wire::connect(*address, CALL_LIMIT).await?;
         connection.call(version, request, ANSWER_LIMIT).await
     }
 
@@ -107,19 +104,6 @@ impl Admin {
         let controller = self.controller().await?;
         self.ask(controller, version, request).await.map_err(|error| PortError::io(what, error))
     }
-}
-
-/// A metadata request for these topics; none of them for brokers and controller alone.
-pub(crate) fn metadata_request(topics: &[&str]) -> MetadataRequest {
-    let topics = topics
-        .iter()
-        .map(|topic| MetadataRequestTopic::default().with_name(Some(topic_name(topic))))
-        .collect();
-    MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(false)
-}
-
-pub(crate) fn topic_name(topic: &str) -> TopicName {
-    TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
 /// What an error code of the protocol says, as a result.

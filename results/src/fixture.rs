@@ -51,6 +51,8 @@ pub(crate) struct Fixture {
     lives: Vec<(f64, f64)>,
     load: (f64, f64),
     epoch: i32,
+    /// Whether there is a direct producer; its records are in no log.
+    pub(crate) direct: bool,
 }
 
 /// The effect of a kill.
@@ -70,7 +72,8 @@ impl Fixture {
     /// A healthy cluster with load from 10 s to `load_end`; broker 3 is the controller.
     pub(crate) fn new(number: u32, load_end: f64) -> Self {
         let (events, outages, lives) = (vec![], vec![], vec![]);
-        let mut f = Self { number, events, outages, lives, load: (10.0, load_end), epoch: 1 };
+        let load = (10.0, load_end);
+        let mut f = Self { number, events, outages, lives, load, epoch: 1, direct: false };
         let run_id = "2026-11-23T080000Z-test-abc".to_owned();
         let (wall_at_start_ms, spec) = (1_000_000, Checksum::of(SPEC_TEXT.as_bytes()));
         f.at(0.0, EventKind::TrialStarted { run_id, trial: number, wall_at_start_ms, spec });
@@ -314,6 +317,9 @@ impl Fixture {
             self.drain(),
         ];
         streams.extend(self.later_lives());
+        if self.direct {
+            streams.push(self.producer("direct", TOPIC, -1, LoadRole::Direct));
+        }
         let history = History { streams };
         TrialRecord {
             number: self.number,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::LoadError;
 use crate::live::Live;
 
+pub(crate) mod direct;
 pub(crate) mod group;
 mod inbox;
 mod outcome;
@@ -24,6 +25,7 @@ mod partitions;
 pub(crate) mod producer;
 pub(crate) mod reader;
 
+use direct::DirectSetup;
 use group::MemberSetup;
 pub(crate) use inbox::Inbox;
 use producer::ProducerSetup;
@@ -62,6 +64,7 @@ pub(crate) enum ClientSetup {
     Producer(ProducerSetup),
     Member(MemberSetup),
     Reader(ReaderSetup),
+    Direct(DirectSetup),
 }
 
 /// A kind of client of the load.
@@ -90,6 +93,7 @@ impl ClientSetup {
             Self::Producer(setup) => setup,
             Self::Member(setup) => setup,
             Self::Reader(setup) => setup,
+            Self::Direct(setup) => setup,
         }
     }
 
@@ -99,6 +103,7 @@ impl ClientSetup {
             Self::Producer(_) => ClientKind::Producer,
             Self::Member(_) => ClientKind::Member,
             Self::Reader(_) => ClientKind::Reader,
+            Self::Direct(_) => ClientKind::Direct,
         }
     }
 }
@@ -112,6 +117,8 @@ pub enum ClientKind {
     Member,
     /// Reads the first record of each partition again and again.
     Reader,
+    /// Sends records without librdkafka.
+    Direct,
 }
 
 impl fmt::Display for ClientKind {
@@ -120,6 +127,7 @@ impl fmt::Display for ClientKind {
             Self::Producer => "producer",
             Self::Member => "consumer",
             Self::Reader => "reader",
+            Self::Direct => "direct producer",
         })
     }
 }

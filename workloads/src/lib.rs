@@ -6,8 +6,9 @@
 //!   it all back.
 //! - [`record`] is the layout of what is sent.
 //! - [`worker_main`] is what a client in a process of its own runs.
+//! - [`wire`] is a connection to a broker, for what librdkafka does not ask or is not to be trusted with.
 //!
-//! Knows Kafka's clients and the history; knows no cluster, no fault, no runtime.
+//! Knows Kafka's clients and the history; knows no cluster and no fault.
 
 mod client;
 mod closing;
@@ -22,6 +23,7 @@ mod settings;
 pub mod spec;
 mod until;
 mod wake;
+pub mod wire;
 
 pub use client::ClientKind;
 pub use drain::{DrainSummary, drain};

@@ -195,6 +195,13 @@ impl Live {
         }
     }
 
+    /// A client that is no part of the load has had a record acked: the groups are to read it too.
+    pub(crate) fn appended(&self, partition: i32, offset: i64) {
+        self.keep(partition, |p| {
+            p.acked_end.fetch_max(offset + 1, Relaxed);
+        });
+    }
+
     /// A send of a producer that asks for no acks, due at `due`, was handed to the network: that stands for
     /// its ack, since nothing else ever will. At which offset it is nobody knows, and no lag is known.
     pub(crate) fn handed_over(&self, partition: i32, due: RunTime) {

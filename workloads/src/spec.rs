@@ -5,7 +5,7 @@
 //! `workloads/specs/` are embedded, see [`shipped`].
 //!
 //! The load's main clients have tables of their own (`[load]` and `[producer]`, `[consumers]`,
-//! `[probe]`); further ones of a kind have names (`[producers.NAME]`, `[groups.NAME]`,
+//! `[probe]`, `[direct]`); further ones of a kind have names (`[producers.NAME]`, `[groups.NAME]`,
 //! `[readers.NAME]`).
 
 mod named;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::client::direct::DirectSpec;
 pub use crate::client::reader::ReaderSpec;
 use crate::load::List;
 pub use named::{NamedGroupSpec, NamedProducerSpec};
@@ -48,6 +49,9 @@ pub struct WorkloadSpec {
     /// The acks=1 probe on a topic of its own; absent: no probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeSpec>,
+    /// The direct producer on the same topic, which does without librdkafka; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<DirectSpec>,
     /// Further producers on the same topic, by name: checked as the main one is, in no figure of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub producers: BTreeMap<String, NamedProducerSpec>,

@@ -12,7 +12,7 @@ use results::record::history::ProducerEpoch;
 use tokio::time::Instant;
 
 use super::{ANSWER_LIMIT, Admin, CALL_LIMIT, topic_name};
-use crate::wire::Connection;
+use crate::wire::{self, Connection};
 
 /// Version of Fetch that is used: the last one but one with names of topics, known since Kafka 2.3.
 const VERSION: i16 = 11;
@@ -70,7 +70,7 @@ impl Admin {
         let address = led.and_then(|led| self.members.brokers().remove(&led.leader_id.0));
         let none = || PortError::new(ErrorKind::Gone, format!("{}: there is none", what()));
         let address = address.ok_or_else(none)?;
-        let connection = Connection::open(address, CALL_LIMIT).await;
+        let connection = wire::connect(address, CALL_LIMIT).await;
         connection.map_err(|error| PortError::io(what(), error))
     }
 }

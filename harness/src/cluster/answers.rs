@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::admin::{METADATA_VERSION, metadata_request};
-use crate::wire::Connection;
+use crate::wire;
 
 /// How often a server is asked; readiness is late by at most this.
 const ASK_INTERVAL: Duration = Duration::from_millis(25);
@@ -41,7 +41,7 @@ pub(super) async fn answers(role: Role, address: SocketAddr) -> bool {
     match role {
         Role::Broker => {
             let ask = async {
-                let mut connection = Connection::open(address, ASK_LIMIT).await?;
+                let mut connection = wire::connect(address, ASK_LIMIT).await?;
                 connection.call(METADATA_VERSION, &metadata_request(&[]), ASK_LIMIT).await
             };
             ask.await.is_ok()

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::thread::Shared;
 use crate::admin::{METADATA_VERSION, metadata_request};
-use crate::wire::Connection;
+use crate::wire::{self, Connection};
 
 /// Time between two questions while a fault is about: the resolution of the metadata phase.
 const FAST: Duration = Duration::from_millis(20);
@@ -74,7 +74,7 @@ async fn ask(
 ) -> io::Result<MetadataResponse> {
     let open = match connection {
         Some(open) => open,
-        None => connection.insert(Connection::open(address, ANSWER_LIMIT).await?),
+        None => connection.insert(wire::connect(address, ANSWER_LIMIT).await?),
     };
     let topics = shared.watched.members.topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::thread::Shared;
 use crate::admin::{Admin, topic_name};
-use crate::wire::Connection;
+use crate::wire::{self, Connection};
 
 /// Time between two questions for the start of the logs.
 const EVERY: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ async fn starts(
     if let Entry::Vacant(none) = connections.entry(leader) {
         let address = shared.watched.members.brokers().remove(&leader);
         let address = address.ok_or_else(|| io::Error::other("it is no member any more"))?;
-        none.insert(Connection::open(address, ANSWER_LIMIT).await?);
+        none.insert(wire::connect(address, ANSWER_LIMIT).await?);
     }
     let Some(connection) = connections.get_mut(&leader) else {
         return Err(io::Error::other("no connection"));

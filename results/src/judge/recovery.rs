@@ -1,7 +1,7 @@
 //! What each fault did to each partition: how long it was unavailable, and where the time went.
 //!
 //! Seconds are counted from the injection unless a name says otherwise. For every partition, and
-//! each of the main load, the acks=1 probe and the read probe:
+//! each of the main load, the direct producer, the acks=1 probe and the read probe:
 //!
 //! - `total_s` is the longest gap (see [`gap`]) that was there between injection and healing. A send
 //!   that was in flight at the injection belongs to the fault; of one that was late already, the
@@ -14,7 +14,7 @@
 //!   own detection, and counted as such.
 //! - `heal_s` is the rest of the gap after healing began; not 0 only when the partition came back
 //!   (or did not) after the restart. The phases split what lies before:
-//!   `unavailable_s = detect + elect + copies + metadata + client + heal_s + phase_residual_s`.
+//!   `unavailable_s = detect + elect + copies + metadata + answer + client + heal_s + phase_residual_s`.
 //! - `client_failed_s` is the part of the gap that is the client's own: it had ended with a fatal error,
 //!   its next life was not acked yet, and nothing of the cluster was seen to be missing. It is no part
 //!   of `unavailable_s`, and so of no phase: `unavailable_s = total_s - kbench_wait_s - client_failed_s`.
@@ -24,17 +24,19 @@
 mod answers;
 pub mod consuming;
 pub mod controller;
+pub(crate) mod direct;
 pub mod gap;
 mod isr;
 pub(crate) mod lives;
 pub(crate) mod operations;
 pub mod phases;
+mod stream;
 pub mod throughput;
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::Timeline;
+use crate::judge::timeline::{Interval, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::environment::Environment;
 use crate::record::history::StreamRef;
@@ -43,37 +45,15 @@ pub use controller::ControllerFailover;
 pub use gap::{DELAYED, Gap};
 pub use lives::ClientEnd;
 pub use phases::Phases;
+pub use stream::StreamKind;
 
 use consuming::{ConsumingSeen, GroupConsuming, Resumed};
+use direct::Unanswered;
 use gap::Operation;
 use lives::{ClientEnds, SplitGap};
 use operations::{ClientNumber, Longest, OfPartition, Operations, OperationsFold, Window};
 use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
-
-/// Which clients a figure is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum StreamKind {
-    /// The main load.
-    Main,
-    /// The acks=1 producer on a topic of its own.
-    Probe,
-    /// The client that reads old records.
-    Reads,
-}
-
-impl StreamKind {
-    /// The name as it is written in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Probe => "probe",
-            Self::Reads => "reads",
-        }
-    }
-}
 
 /// What one fault did to one partition, as one kind of client saw it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,6 +169,7 @@ pub(crate) fn measure(
     acks_all: bool,
 ) -> Recovery {
     let ServiceSeen { operations, acks, consuming, ends } = service;
+    let unanswered = Unanswered::of(operations);
     let operations = &operations.all;
     let (consuming, resumed) = consuming.measure(trial, &environment.settings, timeline);
     let steady_per_s = acks.steady_per_s();
@@ -201,7 +182,11 @@ pub(crate) fn measure(
             let (kind, topic, partition) = key;
             let partition = *partition;
             let least = environment.settings.min_insync_replicas.unwrap_or_default() as usize;
-            let acks_all = acks_all && *kind == StreamKind::Main;
+            let acks_all = acks_all && matches!(kind, StreamKind::Main | StreamKind::Direct);
+            let unanswered = match kind {
+                StreamKind::Direct => &[],
+                _ => unanswered.on(topic, partition),
+            };
             let measured = FaultOnPartition {
                 timeline,
                 fault,
@@ -211,6 +196,7 @@ pub(crate) fn measure(
                 partition,
                 acks_all,
                 copies: if acks_all { least } else { 0 },
+                unanswered,
             };
             let Some(mut row) = measured.row(*kind, operations, gaps) else {
                 continue;
@@ -225,6 +211,7 @@ pub(crate) fn measure(
             recovery.partitions.push(row);
         }
     }
+    direct::say_answered_earlier(&mut recovery.partitions);
     recovery
 }
 
@@ -241,6 +228,8 @@ struct FaultOnPartition<'a> {
     acks_all: bool,
     /// How many copies it needs in sync.
     copies: usize,
+    /// When the direct producer was not answered by the partition.
+    unanswered: &'a [Interval],
 }
 
 /// A gap, and whose it is.
@@ -371,8 +360,17 @@ impl FaultOnPartition<'_> {
     }
 
     fn waiting(&self) -> WaitingPartition<'_> {
-        let FaultOnPartition { timeline, fault, topic, partition, copies, acks_all, .. } = *self;
-        WaitingPartition { timeline, fault, topic, partition, copies, acks_all }
+        let FaultOnPartition {
+            timeline,
+            fault,
+            topic,
+            partition,
+            copies,
+            acks_all,
+            unanswered,
+            ..
+        } = *self;
+        WaitingPartition { timeline, fault, topic, partition, copies, acks_all, unanswered }
     }
 
     fn explain(&self, mut split: SplitGap, row: &mut PartitionRecovery) {

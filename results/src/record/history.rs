@@ -86,6 +86,9 @@ pub enum LoadRole {
     Probe,
     /// A further producer on the main load's topic: checked as the main load is, in no figure of it.
     Extra,
+    /// The direct producer on the main load's topic, which does without librdkafka: checked as the main load
+    /// is, in figures of its own.
+    Direct,
 }
 
 /// One thing that a client saw.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 24] = [
+const HEADER: [&str; 25] = [
     "run_id",
     "trial",
     "fault",
@@ -20,6 +20,7 @@ const HEADER: [&str; 24] = [
     "elect_s",
     "copies_s",
     "metadata_s",
+    "answer_s",
     "client_s",
     "heal_s",
     "kbench_wait_s",
@@ -54,6 +55,7 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             optional(row.phases_s.elect),
             optional(row.phases_s.copies),
             optional(row.phases_s.metadata),
+            optional(row.phases_s.answer),
             optional(row.phases_s.client),
             seconds(row.heal_s),
             seconds(row.kbench_wait_s),

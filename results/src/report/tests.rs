@@ -2,6 +2,7 @@
 
 mod client_ends;
 mod damage;
+mod direct;
 mod files;
 mod gave_up;
 mod matrix;

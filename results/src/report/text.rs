@@ -250,10 +250,23 @@ fn known(value: Option<f64>) -> String {
     value.map(seconds).unwrap_or_default()
 }
 
-/// The phases, a cell each; "-" for one that may be in the rest, since it was not seen.
-fn phase_cells(phases: &Phases, unexplained: f64, copies: bool, colours: bool) -> Vec<Cell> {
+/// Names of the phases that a table has columns for: of those that are seldom waited for, the ones that
+/// something waited for.
+fn phase_columns<'a>(all: impl Iterator<Item = &'a Phases>) -> Vec<&'static str> {
+    let waited = |phases: &Phases, name: &str| {
+        let mut named = phases.named().into_iter();
+        named.any(|(it, seconds)| it == name && seconds.is_some_and(|s| hundredths(s) != 0.0))
+    };
+    let all: Vec<&Phases> = all.collect();
+    let names = Phases::default().named().into_iter().map(|(name, _)| name);
+    let seldom = |name: &str| matches!(name, "copies" | "answer");
+    names.filter(|name| !seldom(name) || all.iter().any(|phases| waited(phases, name))).collect()
+}
+
+/// The phases of these columns, a cell each; "-" for one that may be in the rest, since it was not seen.
+fn phase_cells(phases: &Phases, unexplained: f64, columns: &[&str], colours: bool) -> Vec<Cell> {
     let unseen = if rest(unexplained).is_some() { "-" } else { "" };
-    let shown = phases.named().into_iter().filter(|(name, _)| copies || *name != "copies");
+    let shown = phases.named().into_iter().filter(|(name, _)| columns.contains(name));
     let cell = |value: Option<f64>| {
         let text = value.map_or_else(|| unseen.to_owned(), seconds);
         number(&text, colours)
@@ -261,14 +274,9 @@ fn phase_cells(phases: &Phases, unexplained: f64, copies: bool, colours: bool) -
     shown.map(|(_, value)| cell(value)).collect()
 }
 
-/// The names of the phases, as headers; that of copies only where something waited for them.
-fn phase_headers(copies: bool) -> impl Iterator<Item = &'static str> {
-    ["detect", "elect"].into_iter().chain(copies.then_some("copies")).chain(["meta", "client"])
-}
-
-/// Whether something waited for in-sync copies.
-fn copies(phases: &Phases) -> bool {
-    phases.copies.is_some_and(|seconds| hundredths(seconds) != 0.0)
+/// The headers of these columns.
+fn phase_headers(columns: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    columns.iter().map(|name| if *name == "metadata" { "meta" } else { name })
 }
 
 fn number(text: &str, colours: bool) -> Cell {

@@ -22,6 +22,9 @@ use crate::settings::ClientSettings;
 /// The code of an outcome that no error explains: open at the end, or acked without an offset.
 pub(crate) const NO_ERROR: i32 = 0;
 
+/// The outcome of a send that has none yet, or never had one.
+pub(crate) const OPEN: SendOutcome = SendOutcome::Indeterminate { code: NO_ERROR };
+
 /// What an error of an attempt says of that attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Means {
@@ -228,16 +231,29 @@ impl Reported {
 
 /// A delivered record without an offset (a duplicate that the broker recognised too late to know its
 /// offset) cannot be compared with the log: it may be there.
-fn delivered(offset: i64) -> SendOutcome {
+pub(super) fn delivered(offset: i64) -> SendOutcome {
     if offset < 0 {
         return SendOutcome::Indeterminate { code: NO_ERROR };
     }
     SendOutcome::Acked { offset }
 }
 
+/// The outcome of a record that was in one request, whose answer has this error code of the protocol, not 0:
+/// librdkafka numbers the protocol's errors as the protocol does.
+pub(super) fn of_only_attempt(code: i32) -> SendOutcome {
+    match means(code) {
+        Means::RefusedForGood | Means::RefusedThen => SendOutcome::Failed { code },
+        Means::Unknown => SendOutcome::Indeterminate { code },
+    }
+}
+
+fn means(code: i32) -> Means {
+    let mut rows = TABLE.iter();
+    rows.find(|row| row.error as i32 == code).map_or(Means::Unknown, |row| row.means)
+}
+
 fn failed(error: E, status: Status, only_attempt: bool) -> SendOutcome {
-    let means = TABLE.iter().find(|row| row.error == error).map_or(Means::Unknown, |row| row.means);
-    let certain = match means {
+    let certain = match means(error as i32) {
         Means::RefusedForGood => true,
         Means::RefusedThen => only_attempt,
         Means::Unknown => false,
@@ -299,6 +315,10 @@ mod tests {
                 Means::Unknown => [unknown; 2],
             };
             assert_eq!([true, false].map(|only| outcome(NOT, only)), wanted, "{source}");
+        }
+        assert_eq!(of_only_attempt(19), SendOutcome::Failed { code: 19 });
+        for code in [-1, 6, 7, 20, 12_345] {
+            assert_eq!(of_only_attempt(code), SendOutcome::Indeterminate { code });
         }
         let unheard = E::InvalidTransactionalState;
         assert_eq!(failed(unheard, NOT, true), SendOutcome::Indeterminate { code: unheard as i32 });

@@ -12,7 +12,7 @@
 //! One record is acked by each partition before the schedule begins there (KAFKA-15591: the first
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
-mod keys;
+pub(crate) mod keys;
 mod reports;
 mod schedule;
 pub(crate) mod seconds;
@@ -110,7 +110,7 @@ impl LoadClient for ProducerSetup {
     fn name(&self) -> String {
         match self.role {
             LoadRole::Main => format!("producer-{}", self.incarnation),
-            LoadRole::Probe | LoadRole::Extra => {
+            LoadRole::Probe | LoadRole::Extra | LoadRole::Direct => {
                 format!("{}-producer-{}", self.name, self.incarnation)
             }
         }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use results::record::history::LoadRole;
 
 use super::LoadContext;
+use crate::client::direct::DirectSetup;
 use crate::client::group::MemberSetup;
 use crate::client::producer::ProducerSetup;
 use crate::client::reader::ReaderSetup;
 use crate::client::{ClientSetup, LoadTopic};
 use crate::settings;
 use crate::spec::{
-    Acks, Compression, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, WorkloadSpec,
+    Acks, Compression, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate,
+    WorkloadSpec,
 };
 
 /// Records a second of the producer that may be killed: enough that some are always under way, too
@@ -65,6 +67,9 @@ pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec>
     }
     for (_, name, named) in spec.named() {
         named.add_to(name, &mut list);
+    }
+    if let Some(direct) = &spec.direct {
+        list.direct(direct, spec);
     }
     list.clients
 }
@@ -168,6 +173,22 @@ impl List<'_> {
             let (name, bootstrap) = ("read-probe".to_owned(), self.ctx.bootstrap.clone());
             self.push_on(ClientSetup::Reader(ReaderSetup { name, bootstrap, interval }), topic);
         }
+    }
+
+    fn direct(&mut self, direct: &DirectSpec, spec: &WorkloadSpec) {
+        let acks = match spec.producer.acks {
+            // Nothing would be seen without an answer.
+            Acks::None => Acks::Leader,
+            acks => acks,
+        };
+        self.push(ClientSetup::Direct(DirectSetup {
+            number: self.producers,
+            bootstrap: self.ctx.bootstrap.clone(),
+            per_second: direct.per_second,
+            acks: acks.number(),
+            keys: spec.load.keys,
+        }));
+        self.producers += 1;
     }
 
     /// Adds the members of a group.

@@ -7,12 +7,13 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use super::{
-    Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError, WorkloadSpec,
+    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError,
+    WorkloadSpec,
 };
 use crate::record::HEADER_BYTES;
 
 /// Names of producers that kbench starts by itself.
-const RESERVED: [&str; 3] = ["main", "probe", "killable"];
+const RESERVED: [&str; 4] = ["main", "probe", "killable", "direct"];
 
 impl WorkloadSpec {
     /// Refuses values that cannot work, naming the key.
@@ -26,6 +27,7 @@ impl WorkloadSpec {
             group("consumers", spec)?;
         }
         self.probe.as_ref().map_or(Ok(()), probe)?;
+        self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
         let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
         for (key, value) in phases {
@@ -93,6 +95,12 @@ fn probe(probe: &ProbeSpec) -> Result<(), SpecError> {
     require((1..=1000).contains(&probe.per_second), "probe.per_second", probe.per_second, why)?;
     record_size("probe.record_bytes", probe.record_bytes)?;
     probe.read_interval.map_or(Ok(()), |read| interval("probe.read_interval", read))
+}
+
+fn direct(direct: &DirectSpec) -> Result<(), SpecError> {
+    let why = "must be from 1 to 20 records per second and partition; \
+               remove [direct] for a load without direct producer";
+    require((1..=20).contains(&direct.per_second), "direct.per_second", direct.per_second, why)
 }
 
 /// Largest record: the brokers' `message.max.bytes` is 1048588 by default, batch overhead included.
@@ -199,6 +207,7 @@ mod tests {
             ("per_second = 20", "per_second = 0", "probe.per_second"),
             ("record_bytes = 100\n", "record_bytes = 10\n", "probe.record_bytes"),
             ("\"50ms\"", "\"1ms\"", "probe.read_interval"),
+            ("per_second = 4\n", "per_second = 21\n", "direct.per_second"),
             ("\"60s\"", "\"0s\"", "phases.duration"),
             ("acks = \"all\"", "acks = \"1\"", "producer.idempotence"),
             (

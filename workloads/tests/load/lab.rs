@@ -123,7 +123,7 @@ pub(crate) fn spec(changes: &[(&str, &str)]) -> WorkloadSpec {
 
 /// As `spec`, but only the main producer: nobody joins anything.
 pub(crate) fn producer_only(changes: &[(&str, &str)]) -> WorkloadSpec {
-    WorkloadSpec { consumers: None, probe: None, ..spec(changes) }
+    WorkloadSpec { consumers: None, probe: None, direct: None, ..spec(changes) }
 }
 
 /// Waits until `n` more seconds of the load's own have ended that began now or later; their figures, and

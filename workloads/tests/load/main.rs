@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing step is a failing test")]
 
 mod clients;
+mod direct;
 mod fatal;
 mod lab;
 mod recorded;

@@ -8,14 +8,14 @@ use rdkafka::types::RDKafkaApiKey;
 use results::record::history::{
     Client, Ending, Entry, LoadRole, NO_ACK_ASKED, Observed, Send, SendOutcome, Stream,
 };
-use workloads::{Load, LoadContext, LoadError};
+use workloads::{Load, LoadContext, LoadError, WorkloadSpec};
 
 use crate::lab::{LIMIT, Lab, check_sequences_of, producer_only, run_for, sends, spec, wait};
 
 #[test]
 fn a_load_is_recorded_in_full_and_read_back() {
     let lab = Lab::new();
-    let (load, seconds) = lab.start(&spec(&[]));
+    let (load, seconds) = lab.start(&WorkloadSpec { direct: None, ..spec(&[]) });
     load.wait_warm(LIMIT).unwrap();
     load.end_warm_up();
     let figures = wait(&lab, &seconds, 4);
@@ -138,7 +138,7 @@ fn what_never_had_an_outcome_is_recorded_as_indeterminate() {
 fn a_load_that_asks_for_no_acks_runs_as_others_do() {
     let lab = Lab::new();
     let settings = [("acks = \"all\"\nidempotence = true", "acks = \"0\"\nidempotence = false")];
-    let (load, _seconds) = lab.start(&spec(&settings));
+    let (load, _seconds) = lab.start(&WorkloadSpec { direct: None, ..spec(&settings) });
     load.wait_warm(LIMIT).unwrap();
     load.end_warm_up();
     let since = lab.clock.now();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::judge::disturbance::Disturbance;
 use crate::judge::predict::{self, Prediction};
-use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind};
+use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind, direct};
 use crate::judge::span::FaultSpan;
 
 use super::{Claim, LeaderService, Metric, TrialFacts};
@@ -89,7 +89,30 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
     undisturbed(trial, |one| {
         one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
     })?;
+    if by == Some(StreamKind::Main) {
+        clusters_own(trial, claim, step, bound)?;
+    }
     Ok(figure)
+}
+
+/// Refuses a figure beyond the bound that is so only for librdkafka's client: the same partitions answered the
+/// direct producer within it.
+fn clusters_own(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> Result<(), String> {
+    let (all, led) = (&trial.recovery.partitions, claim.metric == Metric::UnavailabilityLed);
+    let of_step = all.iter().filter(|row| row.fault == step && row.stream == StreamKind::Main);
+    let beyond = of_step.filter(|row| row.led == Some(led) && row.unavailable_s > bound);
+    let within = beyond.map(|row| {
+        let direct = direct::beside(row, all)?;
+        (direct.unavailable_s <= bound).then_some((row, direct))
+    });
+    match within.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().next()) {
+        Some((row, direct)) => Err(format!(
+            "{} partition {} answered the direct producer after {:.1} s, and librdkafka's client after \
+             {:.1} s of step \"{step}\": that is the client's time, not the cluster's",
+            row.topic, row.partition, direct.unavailable_s, row.unavailable_s
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a figure within the bound where, for longer than that, nobody asked for what it is about.

@@ -79,6 +79,7 @@ pub(crate) fn kind(client: &Client) -> Option<StreamKind> {
     match client {
         Client::Producer { role: LoadRole::Main, .. } => Some(StreamKind::Main),
         Client::Producer { role: LoadRole::Probe, .. } => Some(StreamKind::Probe),
+        Client::Producer { role: LoadRole::Direct, .. } => Some(StreamKind::Direct),
         Client::ReadProbe => Some(StreamKind::Reads),
         Client::Producer { role: LoadRole::Extra, .. }
         | Client::GroupConsumer { .. }

@@ -1,7 +1,8 @@
 //! Splits a gap by what the partition was seen to wait for, at each of its moments.
 //!
 //! In this order: a dead broker's registration that ZooKeeper holds still; a leader, and an ISR without
-//! dead brokers; in-sync copies; metadata of the live brokers that names the leader; the client. So the
+//! dead brokers; in-sync copies; metadata of the live brokers that names the leader; an answer of that leader
+//! to anybody, where a direct producer asks for one; the client. So the
 //! phases are never negative, and add up with what could not be seen, which stands as the residual:
 //! then a phase that nothing was seen of is unknown, not 0. The client is named only where the fault
 //! takes a broker's registration away: what else stops a broker is not seen in metadata.
@@ -27,18 +28,21 @@ pub struct Phases {
     pub copies: Option<f64>,
     /// The live brokers' metadata did not name the leader yet.
     pub metadata: Option<f64>,
+    /// The live brokers' metadata named the leader, and the direct producer was not answered either.
+    pub answer: Option<f64>,
     /// The cluster was ready and the client was not answered; never more than until healing began.
     pub client: Option<f64>,
 }
 
 impl Phases {
     /// The phases in order, with their names.
-    pub fn named(&self) -> [(&'static str, Option<f64>); 5] {
+    pub fn named(&self) -> [(&'static str, Option<f64>); 6] {
         [
             ("detect", self.detect),
             ("elect", self.elect),
             ("copies", self.copies),
             ("metadata", self.metadata),
+            ("answer", self.answer),
             ("client", self.client),
         ]
     }
@@ -61,6 +65,7 @@ impl Phases {
             elect: mean(self.elect, other.elect),
             copies: mean(self.copies, other.copies),
             metadata: mean(self.metadata, other.metadata),
+            answer: mean(self.answer, other.answer),
             client: mean(self.client, other.client),
         }
     }
@@ -94,6 +99,7 @@ enum Missing {
     Election,
     Copies,
     Metadata,
+    Answer,
     Client,
 }
 
@@ -107,6 +113,8 @@ pub(super) struct WaitingPartition<'a> {
     pub(super) copies: usize,
     /// Whether the client waits for the whole ISR.
     pub(super) acks_all: bool,
+    /// When the direct producer was not answered by the partition.
+    pub(super) unanswered: &'a [Interval],
 }
 
 impl WaitingPartition<'_> {
@@ -136,6 +144,7 @@ impl WaitingPartition<'_> {
             elect: phase(Missing::Election),
             copies: phase(Missing::Copies),
             metadata: phase(Missing::Metadata),
+            answer: phase(Missing::Answer),
             client: phase(Missing::Client),
         };
         (phases, notes)
@@ -174,7 +183,9 @@ impl WaitingPartition<'_> {
             let states = seen.states.iter().map(|state| state.at);
             states.chain(seen.answers.iter().map(|(_, answer)| answer.at))
         });
-        registrations.chain(seen).chain(self.timeline.comings_and_goings()).collect()
+        let unanswered = self.unanswered.iter().flat_map(|(from, to)| [*from, *to]);
+        let of_brokers = registrations.chain(self.timeline.comings_and_goings());
+        of_brokers.chain(seen).chain(unanswered).collect()
     }
 
     /// What is missing at `at`; an error when that was not seen, with what there is to say about it.
@@ -211,7 +222,13 @@ impl WaitingPartition<'_> {
             return Err(None);
         }
         let (known, note) = self.metadata_known(&state, at)?;
-        Ok((if at < known { Missing::Metadata } else { Missing::Client }, note))
+        let answered = !self.unanswered.iter().any(|(from, to)| (*from..*to).contains(&at));
+        let missing = match at < known {
+            true => Missing::Metadata,
+            false if !answered => Missing::Answer,
+            false => Missing::Client,
+        };
+        Ok((missing, note))
     }
 
     /// When the live brokers' metadata named the leader of this state.
@@ -261,6 +278,7 @@ impl Missing {
             Self::Election => "elect",
             Self::Copies => "copies",
             Self::Metadata => "metadata",
+            Self::Answer => "answer",
             Self::Client => "client",
         }
     }
@@ -291,6 +309,7 @@ mod tests {
             partition: 1,
             copies: 3,
             acks_all: true,
+            unanswered: &[],
         };
         let (phases, _) = waiting.split(at(start), at(start + length));
         (phases, phases.rest_of(at(start + length).secs_since(at(start))))
@@ -318,7 +337,13 @@ mod tests {
     fn each_moment_is_what_is_missing_then() {
         // Three copies are asked for: two are left until the broker is back.
         let (found, _) = phases(20.0, 45.0, 36.0, true);
-        let built = [("detect", 16.0), ("elect", 0.02), ("copies", 28.98), ("metadata", 0.0)];
+        let built = [
+            ("detect", 16.0),
+            ("elect", 0.02),
+            ("copies", 28.98),
+            ("metadata", 0.0),
+            ("answer", 0.0),
+        ];
         for ((name, seconds), (wanted, built)) in found.named().into_iter().zip(built) {
             assert!(name == wanted && (seconds.unwrap() - built).abs() < 1e-6, "{found:?}");
         }

@@ -6,8 +6,8 @@ use crate::judge::claim::{ClaimResult, Measured, Outcome};
 
 use super::super::Report;
 use super::{
-    Tone, bullet, cell, copies, known, number, phase_cells, phase_headers, rest, seconds, section,
-    show, table,
+    Tone, bullet, cell, known, number, phase_cells, phase_columns, phase_headers, rest, seconds,
+    section, show, table,
 };
 
 /// Columns that an id may take; a longer one is broken after a hyphen.
@@ -36,9 +36,9 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
 
 fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
     let with_rest = claims.iter().any(|claim| claim.phase_rest_s.and_then(rest).is_some());
-    let with_copies = claims.iter().any(|claim| claim.phases_s.as_ref().is_some_and(copies));
+    let phases = phase_columns(claims.iter().filter_map(|claim| claim.phases_s.as_ref()));
     let mut header = vec!["claim", "outcome", "stated", "measured", "predicted"];
-    header.extend(phase_headers(with_copies));
+    header.extend(phase_headers(&phases));
     header.extend(with_rest.then_some("rest"));
     let mut rows = table(&header, colours);
     rows.column_iter_mut().for_each(|column| {
@@ -57,7 +57,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
             cell(&predicted(claim), Tone::Plain, colours),
         ];
         let left = claim.phase_rest_s.unwrap_or(0.0);
-        cells.extend(phase_cells(&claim.phases_s.unwrap_or_default(), left, with_copies, colours));
+        cells.extend(phase_cells(&claim.phases_s.unwrap_or_default(), left, &phases, colours));
         cells.extend(with_rest.then(|| number(&known(rest(left)), colours)));
         rows.add_row(cells);
     }

@@ -9,8 +9,8 @@ use crate::record::event::{Process, Role};
 
 use super::super::{FaultReport, Report};
 use super::{
-    Tone, bullet, cell, copies, known, line, number, paint, phase_cells, phase_headers, rest,
-    seconds, section, show, table, wrapped,
+    Tone, bullet, cell, known, line, number, paint, phase_cells, phase_columns, phase_headers,
+    rest, seconds, section, show, table, wrapped,
 };
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
@@ -18,11 +18,18 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         return;
     }
     section(out, "Faults");
+    let mut rows = report.recovery.iter();
+    let direct = match report.trials == 1 && rows.any(|row| row.stream == StreamKind::Direct) {
+        true => " direct: the same partitions without librdkafka;",
+        false => "",
+    };
     bullet(
         out,
-        "main: the main load; probe: acks=1 on its own topic; reads: old records. Unavailable in \
-         seconds, or no and the slowest response. ISR: the fewest members; full: seconds after the \
-         injection.",
+        &format!(
+            "main: the main load;{direct} probe: acks=1 on its own topic; reads: old records. Unavailable in \
+             seconds, or no and the slowest response. ISR: the fewest members; full: seconds after the \
+             injection."
+        ),
     );
     if report.trials > 1 {
         all(out, report, colours);
@@ -163,6 +170,9 @@ fn rows<'a>(
     report.recovery.iter().filter(|row| row.trial == fault.trial && row.fault == fault.id)
 }
 
+/// Phases that each table has a column for; with more it is set closer.
+const USUAL_PHASES: usize = 4;
+
 fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
     let rows: Vec<&PartitionRecovery> = rows(report, fault).collect();
     if rows.is_empty() {
@@ -170,14 +180,14 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
     }
     let with_rest = rows.iter().any(|row| rest(row.phase_residual_s).is_some());
     let with_own = rows.iter().any(|row| row.client_failed_s > 0.0);
-    let with_copies = rows.iter().any(|row| copies(&row.phases_s));
+    let phases = phase_columns(rows.iter().map(|row| &row.phases_s));
     let mut header = vec!["clients", "partition", "led", "unavailable"];
-    header.extend(phase_headers(with_copies).chain(["heal"]));
+    header.extend(phase_headers(&phases).chain(["heal"]));
     header.extend(with_rest.then_some("rest"));
     header.extend(with_own.then_some("own end"));
     header.extend(["full", "ISR"]);
     let mut shown = table(&header, colours);
-    if with_copies {
+    if phases.len() > USUAL_PHASES {
         shown.column_iter_mut().for_each(|column| {
             column.set_padding((0, 1));
         });
@@ -189,7 +199,7 @@ fn partitions(out: &mut String, report: &Report, fault: &FaultReport, colours: b
             cell(led(row.led), Tone::Plain, colours),
             unavailable_cell(row, colours),
         ];
-        cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, with_copies, colours));
+        cells.extend(phase_cells(&row.phases_s, row.phase_residual_s, &phases, colours));
         cells.push(number(&known(row.ended_after_heal.then_some(row.heal_s)), colours));
         cells.extend(with_rest.then(|| number(&known(rest(row.phase_residual_s)), colours)));
         let own = Some(row.client_failed_s).filter(|seconds| *seconds > 0.0);

@@ -19,7 +19,7 @@ use super::ProducerSetup;
 use super::keys::Keys;
 use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
-use crate::client::outcome::{self, NO_ERROR};
+use crate::client::outcome::{self, OPEN};
 use crate::client::{Counts, LoadClient, LoadTopic};
 use crate::error::LoadError;
 use crate::live::Live;
@@ -29,9 +29,6 @@ use crate::spec::Acks;
 
 /// Number of different values, made before the run; enough that no batch repeats itself.
 const VALUES: usize = 64;
-
-/// The outcome of a send that has none yet, or never had one.
-const OPEN: SendOutcome = SendOutcome::Indeterminate { code: NO_ERROR };
 
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

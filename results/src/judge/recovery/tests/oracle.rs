@@ -140,14 +140,15 @@ impl KnownRow<'_> {
             *phases.entry(needs).or_default() += to - from;
         }
         let phase = |needs| phases.get(&needs).copied().unwrap_or(0);
-        let Phases { detect, elect, copies, metadata, client } = row.phases_s;
+        let Phases { detect, elect, copies, metadata, answer, client } = row.phases_s;
         let unseen = row.note.iter().any(|note| note.contains("was seen to change"));
         for (name, found, needs) in [
             ("detect", detect, Needs::Detection),
             ("elect", elect, Needs::Election),
             ("copies", copies, Needs::Copies),
             ("metadata", metadata, Needs::Metadata),
-            ("client", client, Needs::Nothing),
+            // Nobody draws a direct producer.
+            ("client", client.map(|client| client + answer.unwrap_or_default()), Needs::Nothing),
         ] {
             // A broker died before it could say that it had learned of its leader: that is said.
             if unseen && needs >= Needs::Metadata {

@@ -123,6 +123,7 @@ impl DrawnClient {
         let (topic, client) = match self.kind {
             StreamKind::Main => (TOPIC, self.producer(-1, LoadRole::Main)),
             StreamKind::Probe => (PROBE, self.producer(1, LoadRole::Probe)),
+            StreamKind::Direct => (TOPIC, self.producer(-1, LoadRole::Direct)),
             StreamKind::Reads => (TOPIC, Client::ReadProbe),
         };
         let header = StreamHeader { run: 1, topic: topic.to_owned(), partitions: 1, client };

@@ -1,0 +1,79 @@
+//! The direct producer tells a client that is stuck from a cluster that is.
+
+use super::*;
+use crate::judge::recovery::PartitionRecovery;
+
+/// A leader killed at 20 s, replaced at 36.09 s; when the direct producer and the main load are answered again.
+fn killed(direct: f64, main: f64, fails: Option<(f64, f64)>) -> Report {
+    let mut f = Fixture::new(1, 100.0);
+    f.direct = true;
+    f.inject("leader", 20.0, &[2]);
+    f.detect(36.0, &[2], None);
+    for partition in 0..3 {
+        f.outage("main", partition, 20.0, Some(main));
+        f.outage("direct", partition, 20.0, Some(direct));
+    }
+    f.heal("leader", 80.0, 0.0, &[2], true);
+    fails.into_iter().for_each(|(failed, renewed)| f.fail(failed, renewed));
+    report_of(vec![f.trial()])
+}
+
+fn claim(report: &Report) -> &ClaimResult {
+    report.claims.iter().find(|claim| claim.id == "leader-failover").unwrap()
+}
+
+fn near(found: Option<f64>, wanted: f64, row: &PartitionRecovery) {
+    assert!(
+        found.is_some_and(|found| (found - wanted).abs() < 0.05),
+        "{found:?}, not {wanted}: {row:?}"
+    );
+}
+
+#[test]
+fn a_stuck_client_refutes_no_claim_about_the_cluster() {
+    let report = killed(36.3, 66.0, None);
+    let main = row(&report, "leader", StreamKind::Main, 1);
+    near(Some(main.unavailable_s), 46.0, main);
+    near(main.phases_s.client, 66.0 - 36.09, main);
+    near(main.phases_s.answer, 0.0, main);
+    let note = main.note.as_deref().unwrap();
+    assert!(note.contains("the direct producer was answered 29.7 s earlier"), "{note}");
+    let direct = row(&report, "leader", StreamKind::Direct, 1);
+    near(Some(direct.unavailable_s), 16.3, direct);
+    let claim = claim(&report);
+    assert_eq!(claim.outcome, Outcome::Undecided);
+    let why = "user-events partition 1 answered the direct producer after 16.3 s, and librdkafka's client after";
+    assert!(claim.reason.contains(why), "{}", claim.reason);
+}
+
+#[test]
+fn a_stuck_cluster_is_not_taken_for_a_stuck_client() {
+    let report = killed(66.0, 66.0, None);
+    let main = row(&report, "leader", StreamKind::Main, 1);
+    // Up to a second of it may be the direct producer's own.
+    near(main.phases_s.answer, 65.0 - 36.09, main);
+    near(main.phases_s.client, 1.0, main);
+    assert_eq!(main.note, None);
+    assert_eq!(claim(&report).outcome, Outcome::Refuted);
+    let shown = text::render(&report, None, false);
+    assert!(shown.contains("answer"), "a column of its own: {shown}");
+}
+
+#[test]
+fn a_direct_producer_that_is_late_too_leaves_the_claim_refuted() {
+    // Both are beyond the bound of 30 s: the client alone is not what made it so.
+    let report = killed(55.0, 66.0, None);
+    assert_eq!(claim(&report).outcome, Outcome::Refuted);
+    // Both are within it: whose time it was does not matter.
+    let report = killed(36.3, 46.0, None);
+    assert_eq!(claim(&report).outcome, Outcome::Holds);
+}
+
+#[test]
+fn a_client_that_was_made_anew_excuses_no_cluster_that_answers_nobody() {
+    let report = killed(60.0, 66.0, Some((36.2, 37.2)));
+    let main = row(&report, "leader", StreamKind::Main, 1);
+    near(Some(main.client_failed_s), 66.0 - 59.0, main);
+    near(Some(main.unavailable_s), 39.0, main);
+    assert_eq!(claim(&report).outcome, Outcome::Refuted);
+}
