@@ -18,6 +18,9 @@ use crate::trial;
 /// Is what the first argument says, when that is a hidden subcommand.
 pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
     let (name, rest) = arguments.split_first()?;
+    if ACT_HERE.iter().any(|acts| name == *acts) && !sandbox::is_inside() {
+        return Some(refused(name));
+    }
     let outcome = match name.to_str()? {
         // First of all, before any thread exists: see the sandbox.
         sandbox::SUBCOMMAND => {
@@ -47,6 +50,20 @@ pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
         failure.print();
         failure.exit_code()
     }))
+}
+
+/// Subcommands that set rules, mount, signal or start servers where they run: in a sandbox only.
+const ACT_HERE: [&str; 5] =
+    [sandbox::TRY, keeper::SUBCOMMAND, trial::SUBCOMMAND, trial::UNDO, trial::CONFORMANCE];
+
+fn refused(name: &OsStr) -> ExitCode {
+    let name = name.display();
+    let failure = Failure::usage(format!(
+        "{name} acts on the machine that it runs on, and this is no sandbox"
+    ))
+    .with_cure("kbench starts itself by it, in a sandbox that it has made; it is not for users");
+    failure.print();
+    failure.exit_code()
 }
 
 /// What a subcommand's arguments should be.

@@ -139,7 +139,9 @@ fn log_to_stderr() {
 async fn trial(run_dir: &Path, number: u32) -> Result<(), Failure> {
     let trial = Trial::begin(run_dir, number)?;
     let outcome = trial.carry_out().await;
-    trial.end(outcome)
+    let ended = trial.end(outcome);
+    trial.recorder.await_told();
+    ended
 }
 
 struct Trial {

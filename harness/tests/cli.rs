@@ -197,14 +197,35 @@ fn hidden_commands_refuse_what_is_malformed() {
         (&["__worker", "1"], "without arguments"),
         (&["__nothing"], "unrecognized"),
     ] {
-        let (code, stdout, stderr) = output(kbench().args(arguments));
+        let inside: &[&str] = match arguments[0] {
+            "__trial" | "__try" | "__examine" => &["__sandbox", "loopback"],
+            _ => &[],
+        };
+        let (code, stdout, stderr) = output(kbench().args(inside).args(arguments));
         assert_eq!((code, &*stdout), (2, ""), "{arguments:?}: {stderr}");
         assert!(stderr.contains(wanted) && stderr.contains(arguments[0]), "{stderr}");
     }
     // A run that is not there is told from arguments that are none.
-    let (code, _, stderr) = output(kbench().args(["__trial", "/nowhere", "1"]));
+    let trial = ["__sandbox", "loopback", "__trial", "/nowhere", "1"];
+    let (code, _, stderr) = output(kbench().args(trial));
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("no recorded run /nowhere"), "{stderr}");
+}
+
+/// What acts on a machine acts on none but the sandbox's.
+#[test]
+fn hidden_commands_refuse_to_act_outside_of_a_sandbox() {
+    for arguments in [
+        &["__try", "cut"][..],
+        &["__trial", "/nowhere", "1"],
+        &["__undo", "/nowhere", "1"],
+        &["__keeper", "/nowhere"],
+        &["__examine", "/nowhere"],
+    ] {
+        let (code, stdout, stderr) = output(kbench().args(arguments));
+        assert_eq!((code, &*stdout), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("this is no sandbox"), "{arguments:?}: {stderr}");
+    }
 }
 
 #[test]

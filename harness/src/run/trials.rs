@@ -8,9 +8,9 @@ use std::path::Path;
 
 use results::record::event::{Event, EventKind};
 use results::terminal::argument;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::signals::StopSignals;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::{Failure, tail};
@@ -65,19 +65,13 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         interrupted: false,
         failures: Vec::new(),
     };
-    let no_signals = |error: std::io::Error| {
-        Failure::infrastructure(format!("signals cannot be handled: {error}"))
-    };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+    let mut signals = StopSignals::take()
+        .map_err(|error| Failure::infrastructure(format!("signals cannot be handled: {error}")))?;
     coordinator.next_round()?;
     while !coordinator.running.is_empty() {
         tokio::select! {
             Some(message) = messages.recv() => coordinator.message(message)?,
-            _ = interrupt.recv() => coordinator.interrupt()?,
-            _ = terminate.recv() => coordinator.interrupt()?,
-            _ = hangup.recv() => coordinator.interrupt()?,
+            () = signals.next() => coordinator.interrupt()?,
         }
     }
     coordinator.end()
@@ -180,11 +174,12 @@ impl Trials<'_> {
                 }));
         }
         self.interrupted = true;
-        self.live.say("interrupted: healing, then reporting; once more kills at once");
+        // Before anything is printed: whoever reads that may be gone, or slow.
         for child in self.running.values_mut() {
             // One that has just ended by itself needs no signal.
             drop(child.interrupt());
         }
+        self.live.say("interrupted: healing, then reporting; once more kills at once");
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 
 mod enter;
 mod init;
+mod inside;
 mod network;
 mod probe;
 mod spawn;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use enter::{SUBCOMMAND as ENTER, execute, main as enter_main};
 pub use init::{DATA, SUBCOMMAND, main as init_main};
+pub use inside::is_inside;
 pub use network::{CLIENTS, LINK, OBSERVER, SandboxNetwork, observers_end};
 pub use probe::{ModeError, SandboxAttempt, TRY, choose, probe, probe_capability, try_main};
 pub use spawn::{SandboxChild, enter, spawn, spawn_kept};
