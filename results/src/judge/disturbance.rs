@@ -178,9 +178,13 @@ fn ended_by_itself(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         EventKind::ProcessStarted { process: of, .. } => of == process,
         _ => false,
     });
-    // A broker that was started is back when it is registered.
-    let anew = timeline.registered_since(process.id, event.at);
-    let anew = anew.filter(|_| process.role == Role::Broker).unwrap_or_default();
+    // A broker that was started is back when it is registered; not known to be where that was not seen.
+    let anew = match timeline.registered_since(process.id, event.at) {
+        _ if process.role != Role::Broker => RunTime(0),
+        Some(at) => at,
+        None if timeline.gone_since(process.id, event.at).is_some() => RunTime(u64::MAX),
+        None => RunTime(0),
+    };
     Some(Disturbance {
         cause: Cause::Ended,
         place: Place::Server(process.clone()),

@@ -50,6 +50,7 @@ pub use stream::StreamKind;
 use consuming::{ConsumingSeen, GroupConsuming, Resumed};
 use direct::Unanswered;
 use gap::Operation;
+use isr::FewestCopies;
 use lives::{ClientEnds, SplitGap};
 use operations::{ClientNumber, Longest, OfPartition, Operations, OperationsFold, Window};
 use phases::{WaitingPartition, nanoseconds};
@@ -104,7 +105,7 @@ pub struct PartitionRecovery {
     pub isr_full_s: Option<f64>,
     /// Smallest ISR in ZooKeeper during the fault.
     pub min_isr: Option<usize>,
-    /// Smallest number of ISR members that were alive during the fault.
+    /// Smallest number of ISR members that were alive during the fault; none when not all was seen.
     pub min_live_isr: Option<usize>,
     /// What was not seen, or needs saying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +123,8 @@ pub struct Recovery {
     pub steady_per_s: Option<f64>,
     /// Partitions of which nothing was asked for longer than they were seen to be unavailable.
     pub(crate) unasked: Vec<Unasked>,
+    /// The in-sync copies of the main topic's partitions during each fault.
+    pub(crate) copies: Vec<FewestCopies>,
     /// What each group consumed.
     pub consuming: Vec<GroupConsuming>,
     /// Where members of groups resumed that had to.
@@ -177,6 +180,7 @@ pub(crate) fn measure(
     let gaps: Vec<Vec<ClientGap<'_>>> = operations.values().map(gaps).collect();
     for (position, fault) in timeline.faults.iter().enumerate() {
         recovery.controllers.push(controller::failover(timeline, fault));
+        recovery.copies.extend(FewestCopies::of(timeline, fault, &environment.settings));
         let restored = acks.restored_s(position);
         for ((key, operations), gaps) in operations.iter().zip(&gaps) {
             let (kind, topic, partition) = key;

@@ -3,11 +3,16 @@
 //! Invariant: nothing is assumed that no event says. What was not seen is `None`.
 //! Absent: what the clients saw; that is the history's.
 
+mod presence;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::span::{FaultSpan, FaultSpans};
 use crate::record::clock::RunTime;
-use crate::record::event::{BrokerId, Event, EventKind, Role, Stage};
+use crate::record::event::{BrokerId, Event, EventKind, Stage};
+
+use presence::Absence;
+pub use presence::Presence;
 
 /// One state of a partition, as ZooKeeper or a broker's metadata has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +47,7 @@ pub struct Timeline<'a> {
     events: Vec<&'a Event>,
     partitions: PartitionsSeen<'a>,
     /// When each broker was away: taken by a fault, or ended by itself, and not registered anew.
-    away: BTreeMap<BrokerId, Vec<Interval>>,
+    away: BTreeMap<BrokerId, Vec<Absence>>,
     /// Registrations (true) and their loss.
     registrations: Vec<(RunTime, BrokerId, bool)>,
     /// Faults in the order of their injection.
@@ -68,7 +73,7 @@ impl<'a> Timeline<'a> {
         let FaultSpans { faults, skipped } = FaultSpans::new(ordered.iter().copied(), load_end);
         Self {
             partitions: partitions(&ordered),
-            away: away(&ordered, &faults),
+            away: presence::away(&ordered, &faults),
             registrations: registrations(&ordered),
             faults,
             skipped,
@@ -142,21 +147,13 @@ impl<'a> Timeline<'a> {
         later.find(|(_, of, there)| *of == broker && *there).map(|(then, ..)| *then)
     }
 
-    /// Since when `broker` has been away at `at`, taken by whichever fault or ended by itself, and not
-    /// registered anew; `None` when it is not.
-    pub fn away_since(&self, broker: BrokerId, at: RunTime) -> Option<RunTime> {
-        let away = self.away.get(&broker)?.iter();
-        away.filter(|(from, to)| *from <= at && at < *to).map(|(from, _)| *from).min()
-    }
-
-    /// Whether `broker` is away at `at`.
-    pub fn is_away(&self, broker: BrokerId, at: RunTime) -> bool {
-        self.away_since(broker, at).is_some()
-    }
-
-    /// When brokers went away and came back.
-    pub fn comings_and_goings(&self) -> impl Iterator<Item = RunTime> + '_ {
-        self.away.values().flatten().flat_map(|(from, to)| [*from, *to])
+    /// Whether `broker` was registered in ZooKeeper at `at`; `None` when nothing tells.
+    pub fn registration(&self, broker: BrokerId, at: RunTime) -> Option<bool> {
+        let of_broker = || self.registrations.iter().filter(|(_, of, _)| *of == broker);
+        let last = of_broker().take_while(|(then, ..)| *then <= at).last();
+        // What goes was there.
+        let goes = || of_broker().find(|(then, ..)| *then > at).is_some_and(|(.., there)| !there);
+        last.map(|(.., there)| *there).or_else(|| goes().then_some(true))
     }
 
     /// The stages in order, each with its begin and end.
@@ -237,34 +234,6 @@ fn registrations(ordered: &[&Event]) -> Vec<(RunTime, BrokerId, bool)> {
         _ => None,
     };
     ordered.iter().filter_map(change).collect()
-}
-
-/// When each broker was away. A fault that is undone before its broker lost its registration has not
-/// taken it away for longer.
-fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerId, Vec<Interval>> {
-    let mut began: Vec<(BrokerId, RunTime, Option<RunTime>)> = vec![];
-    for fault in faults {
-        let lost = fault.lost_brokers().map(|broker| (broker, fault.injecting, fault.healed));
-        began.extend(lost);
-    }
-    let ended = ordered.iter().filter_map(|event| match &event.kind {
-        EventKind::ProcessEnded { process, .. } if process.role == Role::Broker => {
-            Some((process.id, event.at, None))
-        }
-        _ => None,
-    });
-    began.extend(ended);
-    let registrations = registrations(ordered);
-    let mut away: BTreeMap<BrokerId, Vec<Interval>> = BTreeMap::new();
-    for (broker, from, healed) in began {
-        let mut later =
-            registrations.iter().filter(|(at, of, _)| *at > from && *of == broker).peekable();
-        let kept = healed.filter(|healed| later.peek().is_none_or(|(at, ..)| at > healed));
-        let anew = later.find(|(.., there)| *there).map(|(at, ..)| *at);
-        let until = kept.into_iter().chain(anew).min().unwrap_or(RunTime(u64::MAX));
-        away.entry(broker).or_default().push((from, until));
-    }
-    away
 }
 
 /// When the load ended: the stage of draining began, else the clients' last account, else the

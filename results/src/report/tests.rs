@@ -8,6 +8,7 @@ mod gave_up;
 mod matrix;
 mod outcomes;
 mod sums;
+mod unseen;
 
 use super::*;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};

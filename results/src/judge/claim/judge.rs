@@ -377,7 +377,7 @@ fn checks(names: &[String], trial: &TrialFacts) -> Examination {
 }
 
 fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
-    let mut fewest = usize::MAX;
+    let (mut fewest, mut unseen) = (usize::MAX, None);
     for step in &claim.scenario {
         let fault = trial.faults.iter().find(|fault| fault.id == *step);
         if let Some(fault) = fault
@@ -387,20 +387,30 @@ fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
         {
             return Examination::Open(why);
         }
-        let rows = trial.recovery.partitions.iter();
-        for row in rows.filter(|row| row.fault == *step && row.topic == trial.main_topic()) {
-            let Some(live) = row.min_live_isr else {
-                return Examination::Open(format!("the ISR during step \"{step}\" was not seen"));
-            };
-            fewest = fewest.min(live);
+        for copies in trial.recovery.copies.iter().filter(|copies| copies.fault == *step) {
+            if let Some(n) = copies.at_most.filter(|n| *n < wanted) {
+                let members = counted(n as u64, "live member");
+                return Examination::Violated(format!("an ISR had {members}"));
+            }
+            match copies.at_least.filter(|n| *n >= wanted) {
+                Some(n) => fewest = fewest.min(n),
+                None => {
+                    unseen.get_or_insert_with(|| {
+                        let place = format!("{}-{}", trial.main_topic(), copies.partition);
+                        format!(
+                            "the live copies of {place} during step \"{step}\" were not all seen"
+                        )
+                    });
+                }
+            }
         }
     }
-    match fewest {
-        usize::MAX => Examination::Open("no partition was seen during these steps".to_owned()),
-        n if n < wanted => {
-            Examination::Violated(format!("an ISR had {}", counted(n as u64, "live member")))
+    match (unseen, fewest) {
+        (Some(why), _) => Examination::Open(why),
+        (None, usize::MAX) => {
+            Examination::Open("no partition was seen during these steps".to_owned())
         }
-        n => Examination::Kept(Proof::Copies(n)),
+        (None, n) => Examination::Kept(Proof::Copies(n)),
     }
 }
 

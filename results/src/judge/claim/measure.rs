@@ -154,7 +154,12 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
             let failover = position
                 .and_then(|n| trial.recovery.controllers.get(n))
                 .and_then(Option::as_ref)
-                .ok_or_else(|| format!("step \"{step}\" did not take the controller away"))?;
+                .ok_or_else(|| {
+                    format!("step \"{step}\" was not seen to take the controller away")
+                })?;
+            if let Some(why) = &failover.unseen {
+                return Err(format!("step \"{step}\": {why}"));
+            }
             Ok(Figure {
                 seconds: failover.failover_s,
                 censored: failover.censored,

@@ -160,6 +160,17 @@ fn a_broker_that_somebody_killed_is_away_until_it_is_registered_anew() {
 }
 
 #[test]
+fn a_broker_whose_return_nobody_saw_disturbs_what_comes_after() {
+    let mut f = three_faults(1);
+    let plane = crate::record::event::MetadataPlane::Zookeeper;
+    f.at(55.0, ended(3));
+    f.at(60.0, EventKind::ProcessStarted { process: broker(3), pid: 2 });
+    f.at(61.0, EventKind::BrokerGone { plane, broker: 3 });
+    let report = judge(&fixture::question(1), &[f.trial()]);
+    assert_eq!(outcome(&report, "both-failover"), Outcome::Undecided);
+}
+
+#[test]
 fn a_setting_that_is_changed_while_the_logs_are_read_makes_the_run_unknown() {
     let changed = |seconds| {
         let (topic, name) = ("user-events".to_owned(), "retention.ms".to_owned());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::event::{BrokerId, EventKind};
+use crate::record::event::{BrokerId, Event, EventKind};
 
 use super::phases::Phases;
 
@@ -33,6 +33,9 @@ pub struct ControllerFailover {
     pub known_s: Option<f64>,
     /// Controller epoch before and after, where seen.
     pub epochs: (Option<i32>, Option<i32>),
+    /// Why it is not known whether or when a successor was elected.
+    #[serde(skip)]
+    pub(crate) unseen: Option<String>,
     /// What was not seen, or not in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -55,23 +58,32 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
         }
         _ => None,
     });
-    let mut notes = Vec::new();
+    let (mut notes, mut unseen) = (Vec::new(), None);
     let elected = match (elected, after) {
         (Some(elected), Some(_)) => Some(elected),
         (Some(_), None) if seen_epoch => {
-            notes.push("a controller was seen, but its epoch did not grow".to_owned());
+            let why = "a controller was seen, but its epoch did not grow";
+            unseen = Some(why.to_owned());
             None
         }
         (Some(elected), None) => {
             notes.push("the controller epoch was not seen".to_owned());
             Some(elected)
         }
-        (None, _) => None,
+        (None, Some(epoch)) => {
+            unseen = Some(format!("controller epoch {epoch} was seen, and not whose it is"));
+            None
+        }
+        (None, None) => None,
     };
     let gone = window()
         .find(|e| matches!(e.kind, EventKind::ControllerGone { .. }))
         .map(|e| e.at)
         .or_else(|| timeline.gone_since(from, fault.injecting));
+    if elected.is_none() && gone.is_none() && !window().any(of_cluster) {
+        unseen = Some("nothing of brokers and controllers was seen any more".to_owned());
+    }
+    notes.extend(unseen.clone());
     if gone.is_none() {
         notes.push("the old controller was not seen to go".to_owned());
     }
@@ -91,6 +103,7 @@ pub fn failover(timeline: &Timeline, fault: &FaultSpan) -> Option<ControllerFail
         phase_residual_s: phases.rest_of(failover_s),
         known_s,
         epochs: (before, after),
+        unseen,
         note: (!notes.is_empty()).then(|| notes.join("; ")),
     })
 }
@@ -142,7 +155,20 @@ fn known(
     Some(last.max(elected).secs_since(elected))
 }
 
-fn epoch(event: &crate::record::event::Event) -> Option<i32> {
+/// Whether it shows that brokers and controllers were watched.
+fn of_cluster(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::BrokerRegistered { .. }
+            | EventKind::BrokerGone { .. }
+            | EventKind::ControllerEpoch { .. }
+            | EventKind::ControllerElected { .. }
+            | EventKind::ControllerSeen { .. }
+            | EventKind::PartitionState { .. }
+    )
+}
+
+fn epoch(event: &Event) -> Option<i32> {
     match event.kind {
         EventKind::ControllerEpoch { epoch, .. } => Some(epoch),
         _ => None,

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::isr::CopiesAlive;
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::{Interval, PartitionAt, Timeline};
+use crate::judge::timeline::{Interval, PartitionAt, Presence, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::event::BrokerId;
 
@@ -90,6 +91,10 @@ pub fn all_gone(timeline: &Timeline, fault: &FaultSpan) -> Result<RunTime, Strin
 
 fn not_seen_to_go(broker: BrokerId) -> String {
     format!("the registration of broker {broker} was not seen to go")
+}
+
+fn not_seen_to_return(broker: BrokerId) -> String {
+    format!("broker {broker} was not seen to be registered again")
 }
 
 /// What a partition waits for.
@@ -193,21 +198,29 @@ impl WaitingPartition<'_> {
         let Some(state) = self.timeline.state_at(self.topic, self.partition, at) else {
             return Err(Some("the partition's state was not seen".to_owned()));
         };
-        let in_the_way = |broker: &BrokerId| {
-            let away = self.timeline.away_since(*broker, at)?;
-            Some((*broker, away))
-        };
-        let registered = self.timeline.registered_at(at);
         let leader = Some(state.leader).filter(|leader| *leader >= 0);
         let waited_for = leader.iter().chain(state.isr.iter().filter(|_| self.acks_all));
-        let away: Vec<_> = waited_for.filter_map(in_the_way).collect();
-        if let Some((broker, since)) = away.iter().find(|(broker, _)| registered.contains(broker)) {
-            return match self.timeline.gone_since(*broker, *since) {
-                Some(_) => Ok((Missing::Detection, None)),
-                None => Err(Some(not_seen_to_go(*broker))),
-            };
+        let mut away = Vec::new();
+        for broker in waited_for {
+            match self.timeline.presence(*broker, at) {
+                Presence::Here => {}
+                Presence::Away(since) => away.push((*broker, since)),
+                Presence::Unknown => return Err(Some(not_seen_to_return(*broker))),
+            }
         }
-        let live = state.isr.iter().filter(|broker| !self.timeline.is_away(**broker, at)).count();
+        for (broker, since) in &away {
+            match self.timeline.registration(*broker, at) {
+                Some(true) if self.timeline.gone_since(*broker, *since).is_some() => {
+                    return Ok((Missing::Detection, None));
+                }
+                Some(true) | None => return Err(Some(not_seen_to_go(*broker))),
+                Some(false) => {}
+            }
+        }
+        let CopiesAlive { live, unknown } = CopiesAlive::at(self.timeline, &state, at);
+        if let Some(broker) = unknown.first().filter(|_| live < self.copies.max(1)) {
+            return Err(Some(not_seen_to_return(*broker)));
+        }
         if live == 0 {
             // Nobody may lead.
             return Ok((Missing::Copies, None));
@@ -249,6 +262,9 @@ impl WaitingPartition<'_> {
             new.next().map(|(_, answer)| answer.at)
         };
         let mut live = timeline.registered_at(at);
+        // Of whom no registration was seen, it is not known that nobody has to learn of it.
+        let unseen = |broker: &&BrokerId| timeline.registration(**broker, at).is_none();
+        live.extend(state.isr.iter().filter(unseen));
         // Who dies before it has learned of it is not waited for; when it is back, it knows.
         live.retain(|broker| {
             let stays = timeline.gone_since(*broker, at).is_none_or(|gone| gone > now);

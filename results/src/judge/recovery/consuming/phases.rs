@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::member::MemberAssignment;
 use super::nanoseconds;
-use crate::judge::timeline::{Interval, PartitionAt, Timeline};
+use crate::judge::timeline::{Interval, PartitionAt, Presence, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::history::Partition;
 
@@ -121,15 +121,19 @@ impl WaitingForGroup<'_> {
     /// What is lacking at `at`; an error when that was not seen, with what it may be.
     fn lacks(&self, at: RunTime) -> Result<Lacks, [Lacks; 2]> {
         let held = self.held.iter().any(|(from, to)| *from <= at && at < *to);
-        let leads =
-            |state: PartitionAt<'_>| state.leader >= 0 && !self.timeline.is_away(state.leader, at);
+        let leads = |state: PartitionAt<'_>| match self.timeline.presence(state.leader, at) {
+            _ if state.leader < 0 => Some(false),
+            Presence::Here => Some(true),
+            Presence::Away(_) => Some(false),
+            Presence::Unknown => None,
+        };
         if held {
             let state = self.timeline.state_at(self.topic, self.partition, at);
-            let led = state.map(leads).ok_or([Lacks::Leader, Lacks::Fetch])?;
+            let led = state.and_then(leads).ok_or([Lacks::Leader, Lacks::Fetch])?;
             return Ok(if led { Lacks::Fetch } else { Lacks::Leader });
         }
         let state = self.coordinating.and_then(|p| self.timeline.state_at(OFFSETS_TOPIC, p, at));
-        let coordinated = state.map(leads).ok_or([Lacks::Coordinator, Lacks::Rebalance])?;
+        let coordinated = state.and_then(leads).ok_or([Lacks::Coordinator, Lacks::Rebalance])?;
         Ok(if coordinated { Lacks::Rebalance } else { Lacks::Coordinator })
     }
 }

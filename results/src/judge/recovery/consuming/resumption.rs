@@ -13,6 +13,7 @@ use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
 use super::zones::FaultTimes;
 use crate::judge::predict;
 use crate::judge::span::FaultSpan;
+use crate::judge::timeline::Presence;
 use crate::record::clock::RunTime;
 use crate::record::environment::Settings;
 use crate::record::history::Committed;
@@ -103,14 +104,16 @@ impl PartitionResumption<'_> {
         true
     }
 
-    /// Whether a broker that keeps the group's offsets is away at `at`, and not by this fault.
+    /// Whether a broker that keeps the group's offsets is, or may be, away at `at`, and not by this fault.
     fn strangers_took(&self, at: RunTime) -> bool {
         let WaitingForGroup { timeline, coordinating, .. } = *self.waiting;
         let kept = coordinating.and_then(|partition| {
             timeline.state_at(OFFSETS_TOPIC, partition, self.fault.injecting)
         });
         let mut kept = kept.into_iter().flat_map(|state| state.isr);
-        kept.any(|broker| timeline.is_away(*broker, at) && !self.fault.loses(*broker))
+        kept.any(|broker| {
+            timeline.presence(*broker, at) != Presence::Here && !self.fault.loses(*broker)
+        })
     }
 
     fn assigned(&self, assignment: &MemberAssignment, resumed: &mut Resumed) {
