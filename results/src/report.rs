@@ -14,6 +14,7 @@ pub mod files;
 pub mod judge;
 mod judged;
 pub mod junit;
+mod merge;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -4,6 +4,7 @@
 //! file, line and column. Judging is in [`judge`].
 
 mod applies;
+mod guarantee;
 pub mod judge;
 mod measure;
 mod proof;

@@ -18,10 +18,8 @@ use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
 
+use super::merge::merge_checks;
 use super::*;
-
-/// Witnesses that a check of all trials keeps.
-const WITNESSES: usize = 5;
 
 /// Judges a run: its trials, and the claims over all of them. A trial whose history cannot be read
 /// is missing from the report, which says so.
@@ -355,34 +353,6 @@ fn time(trial: u32, timeline: &Timeline) -> TimeReport {
 /// A sum that is 0 when there is nothing to add: `sum()` of no floats is -0.
 pub(super) fn total(seconds: impl Iterator<Item = f64>) -> f64 {
     seconds.fold(0.0, |sum, s| sum + s)
-}
-
-/// One check a name: the worst verdict, all counts, a few witnesses that name their trial.
-fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
-    let mut merged: Vec<Check> = Vec::new();
-    for (trial, check) in all {
-        let mut check = check.clone();
-        if trials > 1 {
-            check.note = check.note.map(|note| format!("trial {trial}: {note}"));
-            for witness in &mut check.witnesses {
-                witness.what = format!("trial {trial}: {}", witness.what);
-            }
-        }
-        let Some(sum) = merged.iter_mut().find(|m| m.name == check.name) else {
-            merged.push(check);
-            continue;
-        };
-        // The worst trial's note is the one to read.
-        if check.verdict > sum.verdict || sum.note.is_none() {
-            sum.note = check.note;
-        }
-        sum.verdict = sum.verdict.max(check.verdict);
-        sum.count += check.count;
-        sum.examined += check.examined;
-        let free = WITNESSES.saturating_sub(sum.witnesses.len());
-        sum.witnesses.extend(check.witnesses.into_iter().take(free));
-    }
-    merged
 }
 
 fn errors(load: &LoadFigures) -> Vec<SendErrors> {

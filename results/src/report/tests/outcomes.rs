@@ -152,3 +152,18 @@ fn a_fault_that_is_undone_before_it_can_be_detected_shows_no_failover() {
         assert_eq!(claim.outcome, outcome_of_leader, "{lasted}: {}", claim.reason);
     }
 }
+
+#[test]
+fn the_formula_of_an_interval_is_that_of_all_its_trials() {
+    let with_timeout = |number: u32, timeout| {
+        let mut trial = three_faults(number).trial();
+        trial.environment.as_mut().unwrap().settings.zk_session_timeout_ms = Some(timeout);
+        trial
+    };
+    let report =
+        report_of(vec![with_timeout(1, 18_000), with_timeout(2, 9_000), with_timeout(3, 9_000)]);
+    let claim = report.claims.iter().find(|claim| claim.id == "leader-failover").unwrap();
+    let formula = claim.formula.as_ref().unwrap();
+    assert_eq!(formula.matches("; or ").count(), 1, "{formula}");
+    assert!(formula.contains("18") && formula.contains('9'), "{formula}");
+}

@@ -1,0 +1,130 @@
+//! What one trial shows of a guarantee.
+
+use crate::judge::check;
+use crate::judge::recovery::consuming::Resumed;
+use crate::judge::verdict::{Check, Verdict};
+use crate::terminal::counted;
+
+use super::measure::undisturbed;
+use super::proof::{Examined, Proof};
+use super::{Claim, Metric, TrialFacts};
+
+/// What one trial says of a guarantee.
+pub(super) enum Examination {
+    /// It was not kept: what was found.
+    Violated(String),
+    /// Why it is not known.
+    Open(String),
+    /// It was kept, and what shows that.
+    Kept(Proof),
+}
+
+/// Examines what one trial shows of the guarantee that a claim states.
+pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
+    match &claim.metric {
+        Metric::Checks(names) => checks(names, trial),
+        Metric::ChecksAcksAll(names) => match checks(names, trial) {
+            // Such a check finds violated what another producer was promised.
+            Examination::Kept(_) if !trial.acks_all => {
+                Examination::Open("the main load does not use acks=all".to_owned())
+            }
+            found => found,
+        },
+        Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
+        Metric::ResumeAtCommitted(names) => resume(names, trial),
+        Metric::ControllerFailover
+        | Metric::UnavailabilityLed
+        | Metric::UnavailabilityNotLed(_) => Examination::Open("no bound is stated".to_owned()),
+    }
+}
+
+fn checks(names: &[String], trial: &TrialFacts) -> Examination {
+    let mut examined = Examined::new();
+    let mut open = None;
+    for name in names {
+        let of_name: Vec<&Check> = trial.checks.iter().filter(|c| c.name == *name).collect();
+        if of_name.is_empty() {
+            open = Some(format!("check \"{name}\" was not made"));
+        }
+        for check in of_name {
+            match check.verdict {
+                Verdict::Violated => {
+                    let note = check.note.as_ref().map(|note| format!(": {note}"));
+                    let note = note.unwrap_or_default();
+                    let found = format!("check \"{name}\" found {}{note}", check.count);
+                    return Examination::Violated(found);
+                }
+                Verdict::Valid if check.examined > 0 => {
+                    // Several checks look at the same records.
+                    let n = examined.entry(check::examines(name)).or_default();
+                    *n = check.examined.max(*n);
+                }
+                Verdict::Valid => open = Some(format!("check \"{name}\" had nothing to look at")),
+                Verdict::Unknown | Verdict::InvalidRun => {
+                    let note = check.note.as_deref().unwrap_or("could not be made in full");
+                    open = Some(format!("check \"{name}\": {note}"));
+                }
+            }
+        }
+    }
+    open.map_or(Examination::Kept(Proof::Examined(examined)), Examination::Open)
+}
+
+fn copies(wanted: usize, claim: &Claim, trial: &TrialFacts) -> Examination {
+    let (mut fewest, mut unseen) = (usize::MAX, None);
+    for step in &claim.scenario {
+        let fault = trial.faults.iter().find(|fault| fault.id == *step);
+        if let Some(fault) = fault
+            && let Err(why) = undisturbed(trial, |one| {
+                one.is_of_servers() && one.touches(fault.injecting, fault.window_end, 0.0)
+            })
+        {
+            return Examination::Open(why);
+        }
+        for copies in trial.recovery.copies.iter().filter(|copies| copies.fault == *step) {
+            if let Some(n) = copies.at_most.filter(|n| *n < wanted) {
+                let members = counted(n as u64, "live member");
+                return Examination::Violated(format!("an ISR had {members}"));
+            }
+            match copies.at_least.filter(|n| *n >= wanted) {
+                Some(n) => fewest = fewest.min(n),
+                None => {
+                    unseen.get_or_insert_with(|| {
+                        let place = format!("{}-{}", trial.main_topic(), copies.partition);
+                        format!(
+                            "the live copies of {place} during step \"{step}\" were not all seen"
+                        )
+                    });
+                }
+            }
+        }
+    }
+    match (unseen, fewest) {
+        (Some(why), _) => Examination::Open(why),
+        (None, usize::MAX) => {
+            Examination::Open("no partition was seen during these steps".to_owned())
+        }
+        (None, n) => Examination::Kept(Proof::Copies(n)),
+    }
+}
+
+fn resume(names: &[String], trial: &TrialFacts) -> Examination {
+    if trial.cut_group {
+        return Examination::Open("what a member of the group recorded breaks off".to_owned());
+    }
+    let resumed = &trial.recovery.resumed;
+    match checks(names, trial) {
+        Examination::Kept(_) if !resumed.broken.is_empty() => {
+            Examination::Violated(Resumed::several(&resumed.broken))
+        }
+        Examination::Kept(_) if !resumed.open.is_empty() => {
+            Examination::Open(Resumed::several(&resumed.open))
+        }
+        Examination::Kept(_) if resumed.seen() == 0 => Examination::Open(
+            "no fault took a partition, its leader or the coordinator from a member of a group"
+                .to_owned(),
+        ),
+        Examination::Kept(_) => Examination::Kept(Proof::Resumed(resumed.clone())),
+        other => other,
+    }
+}
