@@ -18,6 +18,9 @@
 //! - `client_failed_s` is the part of the gap that is the client's own: it had ended with a fatal error,
 //!   its next life was not acked yet, and nothing of the cluster was seen to be missing. It is no part
 //!   of `unavailable_s`, and so of no phase: `unavailable_s = total_s - kbench_wait_s - client_failed_s`.
+//! - `unavailable_s` is one gap. Those of the same window that clients felt beside it are in `gaps`, their number,
+//!   and `gaps_s`, the time that all of them took together, without kbench's wait and the client's own
+//!   end, what several clients felt at once counted once.
 //! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
 //!   it has no phases.
 
@@ -26,12 +29,14 @@ pub mod consuming;
 pub mod controller;
 pub(crate) mod direct;
 pub mod gap;
+mod in_sum;
 mod isr;
 pub(crate) mod lives;
 pub(crate) mod operations;
 pub mod phases;
 mod stream;
 pub mod throughput;
+mod unasked;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +55,13 @@ pub use stream::StreamKind;
 use consuming::{ConsumingSeen, GroupConsuming, Resumed};
 use direct::Unanswered;
 use gap::Operation;
+use in_sum::InSum;
 use isr::FewestCopies;
 use lives::{ClientEnds, SplitGap};
 use operations::{ClientNumber, Longest, OfPartition, Operations, OperationsFold, Window};
 use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
+use unasked::Unasked;
 
 /// What one fault did to one partition, as one kind of client saw it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +87,10 @@ pub struct PartitionRecovery {
     pub interrupted: bool,
     /// Whether the gap did not end before the data did.
     pub censored: bool,
+    /// How many gaps there were between injection and healing.
+    pub gaps: u32,
+    /// How long all of them were together, without kbench's own wait and the client's own end.
+    pub gaps_s: f64,
     /// Length of the gap as the client saw it.
     pub total_s: f64,
     /// Part of the gap in which kbench waited for a stale registration.
@@ -129,18 +140,6 @@ pub struct Recovery {
     pub consuming: Vec<GroupConsuming>,
     /// Where members of groups resumed that had to.
     pub(crate) resumed: Resumed,
-}
-
-/// From the injection of a fault on, one kind of client asked nothing of a partition: for so long it may have been
-/// unavailable.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Unasked {
-    pub(crate) fault: String,
-    pub(crate) stream: StreamKind,
-    pub(crate) led: Option<bool>,
-    /// Topic and number.
-    pub(crate) partition: String,
-    pub(crate) seconds: f64,
 }
 
 /// What clients saw of a trial, as far as recovery is measured by it.
@@ -285,9 +284,10 @@ impl FaultOnPartition<'_> {
         let waiting = self.waiting();
         let split =
             |number: ClientNumber, gap: Gap| self.ends.split((stream, number), &waiting, gap);
-        let gap = SplitGap::longest(
-            own.map(|(number, of, g)| split(*number, Gap { start: start(of, g), ..*g })),
-        );
+        let own: Vec<SplitGap> =
+            own.map(|(number, of, g)| split(*number, Gap { start: start(of, g), ..*g })).collect();
+        let in_sum = InSum::of(&own);
+        let gap = SplitGap::longest(own.into_iter());
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
@@ -313,6 +313,8 @@ impl FaultOnPartition<'_> {
             unavailable_s: quiet.as_secs_f64(),
             interrupted: false,
             censored: false,
+            gaps: 0,
+            gaps_s: 0.0,
             total_s: quiet.as_secs_f64(),
             kbench_wait_s: 0.0,
             client_failed_s: 0.0,
@@ -329,21 +331,9 @@ impl FaultOnPartition<'_> {
             note: None,
         };
         if let Some(gap) = gap {
-            self.explain(gap, &mut row);
+            self.explain(gap, in_sum, &mut row);
         }
         Some(row)
-    }
-
-    fn unasked(&self, clients: &OfPartition, row: &PartitionRecovery) -> Option<Unasked> {
-        let first = longest_responses(clients, self.position).first_due?;
-        let seconds = self.since_injection(first);
-        (seconds > row.unavailable_s).then(|| Unasked {
-            fault: row.fault.clone(),
-            stream: row.stream,
-            led: row.led,
-            partition: format!("{}-{}", row.topic, row.partition),
-            seconds,
-        })
     }
 
     /// A send in flight at the injection is the fault's, as far as it was not late already.
@@ -377,7 +367,7 @@ impl FaultOnPartition<'_> {
         WaitingPartition { timeline, fault, topic, partition, copies, acks_all, unanswered }
     }
 
-    fn explain(&self, mut split: SplitGap, row: &mut PartitionRecovery) {
+    fn explain(&self, mut split: SplitGap, mut in_sum: InSum, row: &mut PartitionRecovery) {
         let (fault, gap) = (self.fault, split.gap);
         let healing = fault.healing.unwrap_or(RunTime(u64::MAX));
         let overlap = |from: RunTime, to: RunTime| {
@@ -399,7 +389,10 @@ impl FaultOnPartition<'_> {
         let waits = waits.map(|(_, from, to)| (overlap(*from, *to), (*from, *to)));
         let longest = waits.max_by(|(a, _), (b, _)| a.total_cmp(b));
         let waited = longest.map_or(0.0, |(waited, _)| waited);
-        longest.into_iter().for_each(|(_, wait)| split.without(wait));
+        longest.into_iter().for_each(|(_, wait)| {
+            split.without(wait);
+            in_sum.without(wait);
+        });
         let (own_before, own_after) = split.own_s(healing);
         let after_heal = overlap(healing, RunTime(u64::MAX));
         row.interrupted = true;
@@ -410,12 +403,14 @@ impl FaultOnPartition<'_> {
         row.heal_s = nanoseconds(after_heal - row.kbench_wait_s - own_after);
         row.ended_after_heal = after_heal > 0.0;
         row.unavailable_s = nanoseconds(row.total_s - row.kbench_wait_s - row.client_failed_s);
+        (row.gaps, row.gaps_s) = (in_sum.number(), in_sum.seconds());
         row.first_ack_s = (!gap.censored).then(|| self.since_injection(gap.end));
         let (mut phases, notes) = waiting.split(gap.start, gap.end.min(healing));
         phases.client = phases.client.map(|client| nanoseconds(client - own_before));
         row.phases_s = phases;
         row.phase_residual_s = row.phases_s.rest_of(row.unavailable_s - row.heal_s);
         let mut notes: Vec<String> = notes.into_iter().collect();
+        notes.extend(in_sum.told());
         if gap.start == self.in_flight_since() {
             notes.push("a send was late already when the fault was injected".to_owned());
         }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 25] = [
+const HEADER: [&str; 27] = [
     "run_id",
     "trial",
     "fault",
@@ -15,6 +15,8 @@ const HEADER: [&str; 25] = [
     "interrupted",
     "censored",
     "unavailable_s",
+    "gaps",
+    "gaps_s",
     "total_s",
     "detect_s",
     "elect_s",
@@ -50,6 +52,8 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             row.interrupted.to_string(),
             row.censored.to_string(),
             seconds(row.unavailable_s),
+            row.gaps.to_string(),
+            seconds(row.gaps_s),
             seconds(row.total_s),
             optional(row.phases_s.detect),
             optional(row.phases_s.elect),

@@ -7,6 +7,7 @@ mod files;
 mod gave_up;
 mod matrix;
 mod outcomes;
+mod several_gaps;
 mod sums;
 mod unseen;
 

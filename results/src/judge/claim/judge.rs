@@ -2,7 +2,8 @@
 //!
 //! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included;
 //! *undecided* when any trial is unusable (interrupted, invalid, its fault unproven, its step
-//! missing, its clients' record broken off), a censored trial has not passed the bound, or there are too
+//! missing, its clients' record broken off), when a partition was away several times, for longer than the
+//! bound in sum though not at once, a censored trial has not passed the bound, or there are too
 //! few; else *holds*. Where the settings predict times on both sides of the bound, more trials are
 //! asked for. Below
 //! the lower bound it holds and is marked faster than stated. A guarantee: *refuted* when any check

@@ -20,6 +20,8 @@ pub(super) struct Figure {
     pub(super) phases: Phases,
     /// What the phases do not explain of it: from healing on, or beside anchors that were not seen.
     pub(super) rest: f64,
+    /// Of a partition with several gaps, their number and how long they were together: the longest sum.
+    pub(super) in_sum: Option<(u32, f64)>,
     /// What the settings in force predict.
     pub(super) prediction: Option<Prediction>,
 }
@@ -85,6 +87,7 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
     if figure.seconds <= bound {
         asked_in_time(trial, claim, step, bound)?;
         lasted_long_enough(fault, &figure)?;
+        felt_within(step, &figure, bound)?;
     }
     undisturbed(trial, |one| {
         one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
@@ -132,6 +135,17 @@ fn asked_in_time(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> R
     }
 }
 
+/// Refuses a figure within the bound where a partition was away for longer than that in sum: the longest gap is
+/// not what the sentence promises then, nor is any gap beyond it.
+fn felt_within(step: &str, figure: &Figure, bound: f64) -> Result<(), String> {
+    match figure.in_sum {
+        Some((gaps, seconds)) if seconds > bound => Err(format!(
+            "{gaps} gaps in step \"{step}\", none longer than {bound} s, {seconds:.2} s in sum"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a figure that ended because kbench undid the fault before the cluster can have recovered from it.
 fn lasted_long_enough(fault: &FaultSpan, figure: &Figure) -> Result<(), String> {
     let lasted = fault.healing.map_or(f64::INFINITY, |at| at.secs_since(fault.injecting));
@@ -165,6 +179,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
                 censored: failover.censored,
                 phases: failover.phases,
                 rest: failover.phase_residual_s,
+                in_sum: None,
                 prediction: predict::detection(settings, fault),
             })
         }
@@ -229,12 +244,14 @@ fn rows<'a>(
 
 /// The partition that was away longest stands for the trial.
 fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure {
+    let several = rows.iter().filter(|row| row.gaps > 1).map(|row| (row.gaps, row.gaps_s));
     let longest = rows.iter().max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s));
     Figure {
         seconds: longest.map_or(0.0, |row| row.unavailable_s),
         censored: rows.iter().any(|row| row.censored),
         phases: longest.map(|row| row.phases_s).unwrap_or_default(),
         rest: longest.map_or(0.0, |row| row.heal_s + row.phase_residual_s),
+        in_sum: several.max_by(|(_, a), (_, b)| a.total_cmp(b)),
         prediction,
     }
 }

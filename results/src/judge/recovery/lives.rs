@@ -191,6 +191,14 @@ impl SplitGap {
         })
     }
 
+    /// What of it is not the client's own, in order.
+    pub(super) fn parts(&self) -> Vec<Interval> {
+        let ends = self.own.iter().map(|(_, to)| *to);
+        let begins = self.own.iter().map(|(from, _)| *from).chain([self.gap.end]);
+        let parts = [self.gap.start].into_iter().chain(ends).zip(begins);
+        parts.filter(|(from, to)| from < to).collect()
+    }
+
     /// Its length without what is the client's own.
     fn kafkas(&self) -> Duration {
         let own = self.own.iter().map(|(from, to)| to.since(*from)).sum();

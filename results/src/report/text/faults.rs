@@ -72,6 +72,12 @@ fn all(out: &mut String, report: &Report, colours: bool) {
         shown.add_row(cells);
     }
     show(out, &shown);
+    for row in report.recovery.iter().filter(|row| row.gaps > 1) {
+        let PartitionRecovery { trial, fault, topic, partition, gaps, gaps_s, .. } = row;
+        let (stream, in_sum) = (row.stream.as_str(), seconds(*gaps_s));
+        let what = format!("{stream} {topic}-{partition}: {gaps} gaps, {in_sum} s in sum");
+        bullet(out, &format!("trial {trial}, {fault}: {what}"));
+    }
     bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
 }
 
