@@ -9,6 +9,9 @@ use crate::judge::recovery::StreamKind;
 use crate::record::clock::RunTime;
 use crate::record::history::*;
 
+/// Blips are no longer than this.
+pub(super) const BLIP: u64 = 3000;
+
 /// A client as it was drawn.
 #[derive(Debug, Clone)]
 pub(super) struct DrawnClient {
@@ -29,6 +32,8 @@ pub(super) struct DrawnClient {
     pub(super) timeout: u64,
     /// When in an outage a few records are acked, as a part of it, and how many.
     pub(super) trickle: Option<(f64, usize)>,
+    /// Times without service that nothing of the cluster tells of: how long after the one before, and its length.
+    pub(super) blips: Vec<(u64, u64)>,
 }
 
 /// What a partition needs, in the order in which it is named.
@@ -104,6 +109,35 @@ impl DrawnClient {
             outage.1 = Some(since + self.slow);
         }
         outages
+    }
+
+    /// The same with those times of which the cluster tells nothing, as far as they are apart from the others
+    /// and from the backlogs of these, and do not begin shortly before an injection, which is the next fault's.
+    pub(super) fn with_blips(
+        &self,
+        outages: Vec<(u64, Option<u64>)>,
+        (injections, load_end): (&[u64], u64),
+    ) -> Vec<(u64, Option<u64>)> {
+        let (mut all, mut now) = (outages.clone(), 20_000);
+        for (after, length) in &self.blips {
+            let (from, to) = (now + after, now + after + length);
+            now = to + self.backlog(*length);
+            let apart = |(begin, end): &(u64, Option<u64>)| match end {
+                Some(end) => now < *begin || *end + self.backlog(end - begin) < from,
+                None => now < *begin,
+            };
+            let early = injections.iter().any(|at| from <= *at && *at < from + 600);
+            if now < load_end && !early && outages.iter().all(apart) {
+                all.push((from, Some(to)));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// How long a backlog of so long an outage lasts, and some time more.
+    fn backlog(&self, length: u64) -> u64 {
+        (length as f64 * self.drain / (1.0 - self.drain)) as u64 + 1500
     }
 
     /// Its stream: requests from 18 s to `load_end`; what has no answer then is given up at `closed`.
@@ -236,7 +270,9 @@ impl DrawnClient {
         let (part, many) = self.trickle?;
         let length = to.map_or(10_000, |to| to - from);
         let at = from + (length as f64 * part) as u64;
-        to.is_none_or(|to| at + 600 < to).then_some((from * 1000, at * 1000, many))
+        // Nor those that are acked in time from no outage at all, where it is as short as a blip.
+        let told = length > BLIP || self.blips.is_empty();
+        (told && to.is_none_or(|to| at + 600 < to)).then_some((from * 1000, at * 1000, many))
     }
 }
 
