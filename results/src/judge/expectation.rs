@@ -84,19 +84,27 @@ fn lasts_too_short(fault: &FaultSpan, settings: &Settings) -> bool {
     lasted.zip(needs).is_some_and(|(lasted, needs)| lasted < needs)
 }
 
-/// What the record does not say to the end: a gap that is below the bound so far.
+/// What the record does not say to the end: a gap that is below the bound so far, or a response that is no gap
+/// yet and is above it.
 fn open(expected: Expectation, rows: &[&PartitionRecovery]) -> Option<String> {
     let Expectation::GapsBelow(bound) = expected else {
         return None;
     };
-    let row = rows.iter().find(|row| row.censored && row.unavailable_s <= bound.as_secs_f64())?;
-    Some(format!(
-        "{} of {}-{} was unavailable for >= {:.2} s when the record ends",
-        row.stream.as_str(),
-        row.topic,
-        row.partition,
-        row.unavailable_s
-    ))
+    let bound = bound.as_secs_f64();
+    let place = |row: &PartitionRecovery| {
+        format!("{} of {}-{}", row.stream.as_str(), row.topic, row.partition)
+    };
+    let unended = rows.iter().find(|row| row.censored && row.unavailable_s <= bound);
+    let unended = unended.map(|row| {
+        let seconds = row.unavailable_s;
+        format!("{} was unavailable for >= {seconds:.2} s when the record ends", place(row))
+    });
+    let slow = |row: &&&PartitionRecovery| row.longest_response_s.is_some_and(|s| s > bound);
+    let slow = rows.iter().find(slow).map(|row| {
+        let longest = row.longest_response_s.unwrap_or_default();
+        format!("{} was not interrupted, and a response took {longest:.3} s", place(row))
+    });
+    unended.or(slow)
 }
 
 /// What was seen instead, if the cluster did not do what is expected.
@@ -226,6 +234,27 @@ mod tests {
         }
         let check = judge(&faults, &rows, &environment.settings, &[], None).unwrap();
         assert_eq!(check.verdict, Verdict::Unknown, "{:?}", check.note);
+    }
+
+    #[test]
+    fn a_response_that_is_no_gap_and_above_the_bound_is_open() {
+        let trial = three_faults(1).trial();
+        let timeline = Timeline::new(&trial.events);
+        let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
+        let environment = trial.environment.as_ref().unwrap();
+        let mut rows =
+            recovery::measure(1, environment, &timeline, &figures.service, true).partitions;
+        rows.retain(|row| !row.interrupted);
+        rows.iter_mut().for_each(|row| row.longest_response_s = Some(0.45));
+        let mut faults = timeline.faults.clone();
+        let mut verdict = |ms| {
+            for fault in &mut faults {
+                fault.expected = Some(Expectation::GapsBelow(Duration::from_millis(ms)));
+            }
+            faults.truncate(1);
+            judge(&faults, &rows, &environment.settings, &[], None).unwrap().verdict
+        };
+        assert_eq!((verdict(200), verdict(460)), (Verdict::Unknown, Verdict::Valid));
     }
 
     #[test]

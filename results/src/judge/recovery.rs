@@ -21,8 +21,8 @@
 //! - `unavailable_s` is one gap. Those of the same window that clients felt beside it are in `gaps`, their number,
 //!   and `gaps_s`, the time that all of them took together, without kbench's wait and the client's own
 //!   end, what several clients felt at once counted once.
-//! - When no operation was delayed, the figure is the longest response and `interrupted` is false;
-//!   it has no phases.
+//! - When no operation was delayed, `interrupted` is false and the unavailability is 0, as far as it can be told:
+//!   a silence shorter than [`DELAYED`] is a slow response, and `longest_response_s` says how slow.
 
 mod answers;
 pub mod consuming;
@@ -83,8 +83,10 @@ pub struct PartitionRecovery {
     pub first_error_s: Option<f64>,
     /// Unavailability without kbench's own wait and the client's own end; a lower bound when censored.
     pub unavailable_s: f64,
-    /// Whether anything was delayed or failed. If not, `unavailable_s` is the longest response.
+    /// Whether anything was delayed or failed; responses up to half a second are neither.
     pub interrupted: bool,
+    /// When nothing was interrupted: the longest response to what was asked between injection and healing.
+    pub longest_response_s: Option<f64>,
     /// Whether the gap did not end before the data did.
     pub censored: bool,
     /// How many gaps there were between injection and healing.
@@ -296,7 +298,6 @@ impl FaultOnPartition<'_> {
         let after_heal = SplitGap::longest(
             later.map(|(number, _, g)| split(*number, Gap { end: g.end.min(next), ..*g })),
         );
-        let quiet = responses.unhealed.unwrap_or_default();
         let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
         let all = clients.values().flat_map(|operations| &operations.list);
         let errors = all.filter(|o: &&Operation| !o.ok && o.done >= fault.injecting);
@@ -310,12 +311,13 @@ impl FaultOnPartition<'_> {
             partition: self.partition,
             led: state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader)),
             first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
-            unavailable_s: quiet.as_secs_f64(),
+            unavailable_s: 0.0,
             interrupted: false,
+            longest_response_s: responses.unhealed.map(|longest| longest.as_secs_f64()),
             censored: false,
             gaps: 0,
             gaps_s: 0.0,
-            total_s: quiet.as_secs_f64(),
+            total_s: 0.0,
             kbench_wait_s: 0.0,
             client_failed_s: 0.0,
             heal_s: 0.0,
@@ -395,7 +397,7 @@ impl FaultOnPartition<'_> {
         });
         let (own_before, own_after) = split.own_s(healing);
         let after_heal = overlap(healing, RunTime(u64::MAX));
-        row.interrupted = true;
+        (row.interrupted, row.longest_response_s) = (true, None);
         row.censored = gap.censored;
         row.total_s = gap.seconds();
         row.kbench_wait_s = waited;

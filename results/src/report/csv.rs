@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 27] = [
+const HEADER: [&str; 28] = [
     "run_id",
     "trial",
     "fault",
@@ -13,6 +13,7 @@ const HEADER: [&str; 27] = [
     "partition",
     "led",
     "interrupted",
+    "longest_response_s",
     "censored",
     "unavailable_s",
     "gaps",
@@ -50,6 +51,7 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
             row.partition.to_string(),
             row.led.map(|led| led.to_string()).unwrap_or_default(),
             row.interrupted.to_string(),
+            optional(row.longest_response_s),
             row.censored.to_string(),
             seconds(row.unavailable_s),
             row.gaps.to_string(),

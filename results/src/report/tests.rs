@@ -8,6 +8,7 @@ mod gave_up;
 mod matrix;
 mod outcomes;
 mod several_gaps;
+mod silences;
 mod sums;
 mod unseen;
 

@@ -95,6 +95,10 @@ pub struct Measured {
     pub max: Option<f64>,
     /// Trials in which what was measured did not end; their figures are lower bounds.
     pub censored: usize,
+    /// Trials in which nothing was interrupted; their figures are 0.
+    pub uninterrupted: usize,
+    /// The longest response in those.
+    pub longest_response_s: Option<f64>,
 }
 
 /// A claim and its judgement.
@@ -247,12 +251,16 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
     // The two middle ones: one and the same when n is odd.
     let middle = figures.get(n.saturating_sub(1) / 2).zip(figures.get(n / 2));
     let exact = middle.filter(|(a, b)| n == 1 || !(a.censored || b.censored));
+    let uninterrupted = figures.iter().filter(|f| f.uninterrupted());
+    let responses = uninterrupted.filter_map(|f| f.longest_response);
     out.measured_s = Some(Measured {
         n,
         min: seconds(0),
         median: exact.map(|(a, b)| f64::midpoint(a.seconds, b.seconds)),
         max: figures.iter().map(|f| f.seconds).reduce(f64::max),
         censored: figures.iter().filter(|f| f.censored).count(),
+        uninterrupted: figures.iter().filter(|f| f.uninterrupted()).count(),
+        longest_response_s: responses.reduce(f64::max),
     });
     out.phases_s = middle.map(|(a, b)| a.phases.mean(&b.phases));
     out.phase_rest_s = middle.map(|(a, b)| rest(a, b));

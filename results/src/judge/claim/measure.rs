@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::judge::disturbance::Disturbance;
 use crate::judge::predict::{self, Prediction};
-use crate::judge::recovery::{PartitionRecovery, Phases, StreamKind, direct};
+use crate::judge::recovery::{DELAYED, PartitionRecovery, Phases, StreamKind, direct};
 use crate::judge::span::FaultSpan;
 
 use super::{Claim, LeaderService, Metric, TrialFacts};
@@ -22,8 +22,17 @@ pub(super) struct Figure {
     pub(super) rest: f64,
     /// Of a partition with several gaps, their number and how long they were together: the longest sum.
     pub(super) in_sum: Option<(u32, f64)>,
+    /// The longest response of partitions that were not interrupted, where there are any.
+    pub(super) longest_response: Option<f64>,
     /// What the settings in force predict.
     pub(super) prediction: Option<Prediction>,
+}
+
+impl Figure {
+    /// Whether nothing was interrupted: then it is 0, as far as that can be told.
+    pub(super) fn uninterrupted(&self) -> bool {
+        self.seconds == 0.0 && !self.censored
+    }
 }
 
 /// The fault `step` of `trial`, if it was injected and proven, and the claim speaks of such faults.
@@ -78,7 +87,7 @@ fn clients(metric: &Metric) -> Option<StreamKind> {
 pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, String> {
     let figure = measured(trial, claim, step)?;
     let fault = proven_step(trial, claim, step)?;
-    // Where nothing was interrupted, the longest response may have been at any time of the fault.
+    // Where nothing was interrupted, it may have been hidden at any time of the fault.
     let felt = fault.injecting.plus(Duration::from_secs_f64(figure.seconds.max(0.0)));
     let lasted = fault.healing.unwrap_or(fault.window_end);
     let end = if figure.phases.is_empty() { felt.max(lasted) } else { felt };
@@ -88,6 +97,7 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
         asked_in_time(trial, claim, step, bound)?;
         lasted_long_enough(fault, &figure)?;
         felt_within(step, &figure, bound)?;
+        responded_within(step, &figure, bound)?;
     }
     undisturbed(trial, |one| {
         one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
@@ -146,6 +156,18 @@ fn felt_within(step: &str, figure: &Figure, bound: f64) -> Result<(), String> {
     }
 }
 
+/// Refuses a figure within a bound so short that a response may be longer which is no interruption yet.
+fn responded_within(step: &str, figure: &Figure, bound: f64) -> Result<(), String> {
+    match figure.longest_response {
+        Some(response) if response > bound => Err(format!(
+            "no interruption was seen in step \"{step}\", which begins at {} s; the longest response took \
+             {response:.3} s",
+            DELAYED.as_secs_f64()
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a figure that ended because kbench undid the fault before the cluster can have recovered from it.
 fn lasted_long_enough(fault: &FaultSpan, figure: &Figure) -> Result<(), String> {
     let lasted = fault.healing.map_or(f64::INFINITY, |at| at.secs_since(fault.injecting));
@@ -180,6 +202,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
                 phases: failover.phases,
                 rest: failover.phase_residual_s,
                 in_sum: None,
+                longest_response: None,
                 prediction: predict::detection(settings, fault),
             })
         }
@@ -245,12 +268,14 @@ fn rows<'a>(
 /// The partition that was away longest stands for the trial.
 fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure {
     let several = rows.iter().filter(|row| row.gaps > 1).map(|row| (row.gaps, row.gaps_s));
+    let responses = rows.iter().filter_map(|row| row.longest_response_s);
     let longest = rows.iter().max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s));
     Figure {
         seconds: longest.map_or(0.0, |row| row.unavailable_s),
         censored: rows.iter().any(|row| row.censored),
         phases: longest.map(|row| row.phases_s).unwrap_or_default(),
         rest: longest.map_or(0.0, |row| row.heal_s + row.phase_residual_s),
+        longest_response: responses.reduce(f64::max),
         in_sum: several.max_by(|(_, a), (_, b)| a.total_cmp(b)),
         prediction,
     }

@@ -17,7 +17,10 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     let (times, guarantees): (Vec<_>, Vec<_>) =
         report.claims.iter().partition(|claim| claim.measured_s.is_some());
     if !times.is_empty() {
-        section(out, "Claims about times (seconds; several trials: min / median / max)");
+        section(
+            out,
+            "Claims about times (seconds; several trials: min / median / max; none: the longest response)",
+        );
         show_times(out, &times, colours);
     }
     if !guarantees.is_empty() {
@@ -113,7 +116,7 @@ fn predicted(claim: &ClaimResult) -> String {
 }
 
 fn distribution(measured: &Measured) -> String {
-    let Measured { n, min: Some(min), median, max: Some(max), censored } = measured else {
+    let Measured { n, min: Some(min), median, max: Some(max), censored, .. } = measured else {
         return String::new();
     };
     let open = match (censored, n) {
@@ -121,6 +124,11 @@ fn distribution(measured: &Measured) -> String {
         (c, n) if c == n => ", did not end".to_owned(),
         (c, _) => format!(", {c} did not end"),
     };
+    // Where nothing was interrupted, there is no time: how slow it was at the most.
+    let response = measured.longest_response_s.filter(|_| measured.uninterrupted == *n);
+    if let Some(response) = response {
+        return format!("none, {:.0} ms\n(n={n})", response * 1e3);
+    }
     let least = if *censored > 0 { ">= " } else { "" };
     if *n == 1 {
         return format!("{least}{} s (n=1{open})", seconds(*max));

@@ -27,7 +27,7 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
         out,
         &format!(
             "main: the main load;{direct} probe: acks=1 on its own topic; reads: old records. Unavailable in \
-             seconds, or no and the slowest response. ISR: the fewest members; full: seconds after the \
+             seconds, or no and the longest response. ISR: the fewest members; full: seconds after the \
              injection."
         ),
     );
@@ -62,8 +62,8 @@ fn all(out: &mut String, report: &Report, colours: bool) {
         for kind in [StreamKind::Main, StreamKind::Probe, StreamKind::Reads] {
             let of_kind = rows(report, fault).filter(|row| row.stream == kind);
             let worst = of_kind.max_by(|a, b| {
-                (a.censored, a.unavailable_s)
-                    .partial_cmp(&(b.censored, b.unavailable_s))
+                (a.censored, a.unavailable_s, a.longest_response_s)
+                    .partial_cmp(&(b.censored, b.unavailable_s, b.longest_response_s))
                     .unwrap_or(Ordering::Equal)
             });
             cells.push(worst.map_or_else(|| Cell::new("-"), |row| unavailable_cell(row, colours)));
@@ -258,7 +258,10 @@ fn led(led: Option<bool>) -> &'static str {
 
 fn unavailable(row: &PartitionRecovery) -> String {
     match (row.interrupted, row.censored) {
-        (false, _) => format!("no, {} ms", (row.unavailable_s * 1e3).round()),
+        (false, _) => row.longest_response_s.map_or_else(
+            || "no".to_owned(),
+            |response| format!("no, {} ms", (response * 1e3).round()),
+        ),
         (true, false) => format!("{} s", seconds(row.unavailable_s)),
         (true, true) => format!(">= {} s", seconds(row.unavailable_s)),
     }
