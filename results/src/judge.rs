@@ -18,5 +18,6 @@ pub mod predict;
 pub mod recovery;
 pub mod span;
 pub mod timeline;
+pub(crate) mod times;
 pub mod validity;
 pub mod verdict;

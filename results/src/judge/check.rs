@@ -67,7 +67,9 @@
 //! # How certain
 //! A checker whose evidence is incomplete (no drain, drain cut short, truncated stream) may still
 //! find violations, but never ends *valid*: its verdict is *unknown*. So it is when it had nothing
-//! to look at although it should have. A checker that panics is *unknown*, too. What only seems wrong
+//! to look at although it should have. A checker that panics is *unknown*, too. Nothing is
+//! concluded from times that cannot be (an ack before its send, a commit before its record was read): what rests
+//! on the times of their stream is *unknown*, and names it. What only seems wrong
 //! because something is missing (a record whose producer's stream is truncated, a commit behind what the
 //! members are known to have read when a member's stream is) is no violation, but unknown.
 //!
@@ -138,6 +140,12 @@ enum NeededPart {
     Group,
     /// The headers of the log's batches.
     Batches,
+    /// Times of sends and acks.
+    SendTimes,
+    /// Times of what group members did.
+    GroupTimes,
+    /// Times of all clients.
+    Times,
 }
 
 /// One checker of the table.
@@ -169,23 +177,28 @@ pub(crate) fn is_of_history(check: &str) -> bool {
 }
 
 const CHECKERS: [Checker; 15] = {
-    use NeededPart::{Group, Log, Sends};
+    use NeededPart::{Group, GroupTimes, Log, SendTimes, Sends, Times};
     [
         checker("lost", "records", &[Sends, Log], loss::lost),
-        checker("lost-tail", "records", &[Sends, Log], loss::lost_tail),
+        checker("lost-tail", "records", &[Sends, Log, SendTimes], loss::lost_tail),
         checker("offset-mismatch", "records", &[Sends, Log], loss::offset_mismatch),
         checker("divergent-read", "reads", &[Log, Group], reads::divergent),
         checker("duplicate", "records", &[Sends, Log], copies::duplicate),
         checker("phantom", "records", &[Sends, Log], copies::phantom),
         checker("failed-visible", "failed sends", &[Sends, Log], copies::failed_visible),
         checker("order-producer", "records", &[Sends, Log], order::producer),
-        checker("order-realtime", "records", &[Sends, Log], order::realtime),
+        checker("order-realtime", "records", &[Sends, Log, SendTimes], order::realtime),
         checker("corrupt", "records and reads", &[Log], reads::corrupt),
         checker("poll-skip", "reads", &[Group], consumers::poll_skip),
         checker("poll-regress", "reads", &[Group], consumers::poll_regress),
-        checker("commit-regress", "commits and assignments", &[Group], consumers::commit_regress),
-        checker("commit-skip", "assignments", &[Group], consumers::commit_skip),
-        checker("unseen", "partitions and streams", &[], coverage::unseen),
+        checker(
+            "commit-regress",
+            "commits and assignments",
+            &[Group, GroupTimes],
+            consumers::commit_regress,
+        ),
+        checker("commit-skip", "assignments", &[Group, GroupTimes], consumers::commit_skip),
+        checker("unseen", "partitions and streams", &[Times], coverage::unseen),
     ]
 };
 

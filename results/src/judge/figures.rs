@@ -4,15 +4,16 @@
 //! once more, if any of their operations was late, those of members to tell first deliveries from others.
 //! Facts from several streams add up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::disturbance::{Disturbance, LateSends, OtherWriters};
 use super::latency::{LoadFigures, LoadFold, counts};
-use super::recovery::ServiceSeen;
 use super::recovery::consuming::AckedFold;
 use super::recovery::lives::FirstAcks;
 use super::recovery::operations;
+use super::recovery::{ServiceSeen, StreamKind};
 use super::timeline::Timeline;
+use super::times::ImpossibleTimes;
 use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, StreamRef};
 
 /// What was measured from one trial's history.
@@ -20,6 +21,8 @@ use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, Stre
 pub(crate) struct Figures {
     pub(crate) load: LoadFigures,
     pub(crate) service: ServiceSeen,
+    /// Streams of a kind of client with times that cannot be, in words.
+    pub(crate) impossible: BTreeMap<StreamKind, String>,
     /// When clients handed records over late, and somebody else wrote.
     pub(crate) late: Vec<Disturbance>,
     /// Producers of the main load.
@@ -41,10 +44,11 @@ impl Figures {
         let streams = source.streams();
         let mut load = LoadFold::new(timeline, &streams);
         let mut service = ServiceSeen::new(timeline, &streams);
-        let mut late = vec![];
+        let (mut late, mut impossible) = (vec![], BTreeMap::new());
         for stream in &streams {
-            let sent = add_operations(source, stream, &mut load, &mut service)?;
+            let (sent, times) = add_operations(source, stream, &mut load, &mut service)?;
             let kind = operations::kind(&stream.header.client);
+            impossible.extend(kind.zip(times.told(stream.name)));
             late.extend(sent.disturbances(stream.name, kind));
         }
         service.operations.close(timeline.load_end);
@@ -60,6 +64,7 @@ impl Figures {
         Ok(Self {
             load: load.finish(asked_per_s),
             service,
+            impossible,
             late,
             producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
@@ -81,12 +86,12 @@ fn add_operations(
     stream: &StreamRef<'_>,
     load: &mut LoadFold,
     service: &mut ServiceSeen,
-) -> Result<LateSends, HistoryError> {
+) -> Result<(LateSends, ImpossibleTimes), HistoryError> {
     let client = &stream.header.client;
-    let mut late = LateSends::default();
+    let (mut late, mut times) = (LateSends::default(), ImpossibleTimes::default());
     let kind = operations::kind(client);
     if kind.is_none() && !matches!(client, Client::Producer { .. }) {
-        return Ok(late);
+        return Ok((late, times));
     }
     let main = main_acks(stream).is_some();
     // Without acks nothing is seen of an outage.
@@ -96,6 +101,7 @@ fn add_operations(
     let mut acked = AckedFold::default();
     let (mut first_acks, renewed) = (FirstAcks::default(), service.ends.wants(stream.name));
     source.each(stream.number, |entry| {
+        times.add(entry);
         if answered {
             operations.add(entry);
         }
@@ -125,7 +131,7 @@ fn add_operations(
         service.operations.merge(kind, (topic, operations::number(client)), partitions);
     }
     service.consuming.acked(topic, acked);
-    Ok(late)
+    Ok((late, times))
 }
 
 /// Adds what groups got: which deliveries were the first of their records is known when all were seen.

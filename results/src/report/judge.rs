@@ -1,5 +1,7 @@
 //! Makes the report from recorded data. Pure: the same data give the same report.
 
+use std::collections::BTreeMap;
+
 use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, TrialFacts};
 use crate::judge::disturbance;
@@ -78,8 +80,8 @@ struct TrialFigures<'a> {
     figures: Figures,
     /// Name of each stream, and how it ends.
     streams: Vec<(String, Ending)>,
-    /// Kinds of clients of which a stream breaks off.
-    cut: BTreeSet<StreamKind>,
+    /// Kinds of clients of which a stream breaks off, or is wrong, in words.
+    cut: BTreeMap<StreamKind, String>,
     /// Whether a group member's does.
     cut_group: bool,
 }
@@ -101,10 +103,11 @@ impl<'a> TrialFigures<'a> {
         };
         let checks = check::all(&source, &context)?;
         let figures = Figures::of(&source, &timeline, question.run.asked_per_s)?;
-        let (mut streams, mut cut, mut cut_group) = (vec![], BTreeSet::new(), false);
+        let (mut streams, mut cut, mut cut_group) = (vec![], figures.impossible.clone(), false);
         for (stream, ending) in trial.history.streams().into_iter().zip(source.all()?) {
             if matches!(ending, Ending::Truncated { .. }) {
-                cut.extend(operations::kind(&stream.header.client));
+                let kind = operations::kind(&stream.header.client);
+                cut.extend(kind.map(|kind| (kind, format!("stream {} breaks off", stream.name))));
                 cut_group |= matches!(stream.header.client, Client::GroupConsumer { .. });
             }
             streams.push((stream.name.to_owned(), ending));
@@ -189,6 +192,9 @@ impl Parts {
         self.problems.extend(trouble.map(|trouble| format!("trial {number}: {trouble}")));
         for discrepancy in &trial.integrity.discrepancies {
             self.doubt(format!("trial {number}: {discrepancy}"));
+        }
+        for why in figures.impossible.values() {
+            self.doubt(format!("trial {number}: {why}"));
         }
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);

@@ -10,6 +10,7 @@ mod good;
 mod lawful;
 mod mutate;
 mod split;
+mod times;
 mod world;
 
 use results::judge::check::{self, CheckContext};

@@ -121,7 +121,8 @@ pub(super) fn realtime(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
 fn placed<'a>(log: &'a PartitionLog<'_>) -> Vec<Placed<'a>> {
     let mut all = Vec::new();
     for Sends { writer, sends, .. } in log.writers.iter().filter(|sends| sends.writer.acks_all) {
-        for send in sends {
+        // Of times that cannot be, no order is concluded.
+        for send in sends.iter().filter(|send| send.sent <= send.done) {
             let offset = match send.outcome {
                 SendOutcome::Acked { offset } => Some(offset),
                 _ => log.facts.log.copies(writer.identity(send)).first().copied(),

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::NeededPart;
 use crate::judge::policy::Policies;
+use crate::judge::times::ImpossibleTimes;
 use crate::record::history::{
     Client, Ending, Entry, HistoryError, LoadRole, Partition, Poll, Source, StreamHeader, StreamRef,
 };
@@ -67,6 +68,8 @@ pub(super) struct JudgedStream {
     pub(super) number: usize,
     pub(super) header: StreamHeader,
     pub(super) ending: Ending,
+    name: String,
+    impossible: ImpossibleTimes,
 }
 
 /// A judged topic.
@@ -133,7 +136,13 @@ impl Survey {
         for at in
             of_kind(&survey, |client| matches!(client, Client::ReadProbe | Client::BatchHeaders))
         {
-            survey.streams[at].ending = source.each(survey.streams[at].number, |_| ())?;
+            let mut impossible = ImpossibleTimes::default();
+            let number = survey.streams[at].number;
+            let add = |entry: &Entry| {
+                impossible.add(entry);
+            };
+            survey.streams[at].ending = source.each(number, add)?;
+            survey.streams[at].impossible = impossible;
         }
         survey.find_suspects();
         Ok(survey)
@@ -154,7 +163,9 @@ impl Survey {
                 topic.partitions.entry(partition as Partition).or_default();
             }
             let number = stream.number;
-            survey.streams.push(JudgedStream { number, header, ending: Ending::Complete });
+            let (name, impossible) = (stream.name.to_owned(), ImpossibleTimes::default());
+            let ending = Ending::Complete;
+            survey.streams.push(JudgedStream { number, header, ending, name, impossible });
         }
         survey
     }
@@ -177,6 +188,7 @@ impl Survey {
         let (topic, number) = (header.topic.clone(), *number);
         let mut reader = ConsumerFacts::new(at, consumer);
         self.streams[at].ending = source.each(number, |entry| reader.add(entry))?;
+        self.streams[at].impossible = reader.impossible;
         self.polls.by_groups += reader.polls;
         self.ahead.append(&mut reader.ahead);
         self.back.append(&mut reader.back);
@@ -226,9 +238,11 @@ impl Survey {
         let number = self.streams[at].number;
         let mut last: BTreeMap<Partition, i64> = BTreeMap::new();
         let (mut polls, mut back) = (0, Vec::new());
+        let mut impossible = ImpossibleTimes::default();
         let partitions = self.partitions_of(at);
         let ending = source.each(number, |entry| match entry {
             Entry::Poll(poll) => {
+                impossible.add(entry);
                 let &Poll { partition, offset, at: time, .. } = poll;
                 polls += 1;
                 if let Some(before) = last.insert(partition, offset)
@@ -248,7 +262,7 @@ impl Survey {
             }
             _ => {}
         })?;
-        self.streams[at].ending = ending;
+        (self.streams[at].ending, self.streams[at].impossible) = (ending, impossible);
         self.polls.by_drain += polls;
         self.back.append(&mut back);
         Ok(())
@@ -271,9 +285,11 @@ impl Survey {
         };
         let partitions = self.partitions_of(at);
         let mut wrote_to = BTreeSet::new();
+        let mut impossible = ImpossibleTimes::default();
         let ending = source.each(number, |entry| {
             if let Entry::Send(send) = entry {
                 let facts = partitions.entry(send.partition).or_default();
+                impossible.add(entry);
                 facts.sent.add(&facts.segments, &facts.log, &writer, send);
                 wrote_to.insert(send.partition);
             }
@@ -291,7 +307,7 @@ impl Survey {
                 writers.push(writer);
             }
         }
-        self.streams[at].ending = ending;
+        (self.streams[at].ending, self.streams[at].impossible) = (ending, impossible);
         Ok(())
     }
 
@@ -358,7 +374,14 @@ impl Survey {
                 Ending::Complete | Ending::Killed => None,
             })
         };
+        let impossible = |wanted: fn(&Client) -> bool| {
+            let streams = self.streams.iter().filter(|stream| wanted(&stream.header.client));
+            streams.filter_map(|stream| stream.impossible.told(&stream.name)).collect()
+        };
         match evidence {
+            NeededPart::SendTimes => impossible(|c| matches!(c, Client::Producer { .. })),
+            NeededPart::GroupTimes => impossible(|c| matches!(c, Client::GroupConsumer { .. })),
+            NeededPart::Times => impossible(|_| true),
             NeededPart::Sends => truncated(|c| matches!(c, Client::Producer { .. })).collect(),
             NeededPart::Group => truncated(|c| matches!(c, Client::GroupConsumer { .. })).collect(),
             NeededPart::Batches => truncated(|c| *c == Client::BatchHeaders).collect(),

@@ -11,7 +11,7 @@
 //! not be checked in full or nothing was looked at; else *holds*.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,8 @@ pub struct TrialFacts {
     pub acks_all: bool,
     /// Whether no producer of the main load asked for acks.
     pub no_acks: bool,
-    /// Kinds of clients of which a record breaks off.
-    pub cut: BTreeSet<StreamKind>,
+    /// Kinds of clients of which a record breaks off, or is wrong, in words.
+    pub cut: BTreeMap<StreamKind, String>,
     /// Whether the record of a group's member breaks off.
     pub cut_group: bool,
 }

@@ -248,8 +248,8 @@ fn rows<'a>(
         .iter()
         .filter(|row| row.fault == step && row.stream == stream)
         .collect();
-    if trial.cut.contains(&stream) {
-        return Err(format!("what clients of the {} stream recorded breaks off", stream.as_str()));
+    if let Some(why) = trial.cut.get(&stream) {
+        return Err(format!("no figures of the {} stream: {why}", stream.as_str()));
     }
     if of_step.is_empty() {
         return Err(format!("no figures of the {} stream for step \"{step}\"", stream.as_str()));

@@ -102,12 +102,13 @@ fn make(anomaly: &str, history: &mut History) {
         "order-producer" => {
             for stream in [CONSUMER, DRAIN] {
                 let [a, b] = [SPOT, SPOT + 1].map(|offset| {
-                    polls(&mut history.streams[stream]).find(|p| p.offset == offset).unwrap().record
+                    *polls(&mut history.streams[stream]).find(|p| p.offset == offset).unwrap()
                 });
                 for poll in polls(&mut history.streams[stream]) {
                     match poll.offset - SPOT {
-                        0 => poll.record = b,
-                        1 => poll.record = a,
+                        // None is read before it was sent.
+                        0 => (poll.record, poll.at) = (b.record, b.at),
+                        1 => poll.record = a.record,
                         _ => {}
                     }
                 }

@@ -86,3 +86,31 @@ fn what_was_not_seen_refutes_nothing() {
         }
     }
 }
+
+#[test]
+fn a_client_whose_times_cannot_be_decides_nothing() {
+    for (stream, claims) in [
+        ("main", &["leader-failover", "both-failover"][..]),
+        ("probe", &["leaders-serve-uninterrupted-acks-1"]),
+        ("reads", &["leaders-serve-uninterrupted-reads"]),
+    ] {
+        let mut trial = three_faults(1).trial();
+        fixture::change(&mut trial, |history| {
+            let of = history.streams.iter_mut().find(|it| it.name.starts_with(stream)).unwrap();
+            match &mut of.entries[40] {
+                Entry::Send(send) => send.done = at(0.1),
+                Entry::Read { done, .. } => *done = at(0.1),
+                other => panic!("{other:?}"),
+            }
+        });
+        let report = report_of(vec![trial]);
+        assert_eq!((report.verdict, report.exit_code), (Verdict::Unknown, 3), "{stream}");
+        let named = |text: &String| text.contains(stream) && text.contains("says once what cannot");
+        assert!(report.problems.iter().any(named), "{:?}", report.problems);
+        for claim in claims {
+            let claim = report.claims.iter().find(|it| it.id == *claim).unwrap();
+            assert_eq!(claim.outcome, Outcome::Undecided, "{}", claim.id);
+            assert!(named(&claim.reason), "{}", claim.reason);
+        }
+    }
+}

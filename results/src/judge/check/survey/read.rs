@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::content::{Content, SEGMENT};
+use crate::judge::times::ImpossibleTimes;
 use crate::record::clock::RunTime;
 use crate::record::history::{Committed, Entry, Partition, Poll};
 
@@ -79,6 +80,16 @@ pub(super) struct ReadFacts {
     last: Option<i64>,
 }
 
+impl ReadFacts {
+    /// Whether the record before `offset` was read, and only after `asked`.
+    fn polled_after(&self, offset: i64, asked: RunTime) -> bool {
+        let read = |run: &&ReadRun| run.first < offset && offset <= run.last.saturating_add(1);
+        // Most commits are of what was read last.
+        let mut runs = self.read_runs.iter().rev().filter(read);
+        runs.next().is_some_and(|last| last.from > asked && runs.all(|run| run.from > asked))
+    }
+}
+
 /// What one consumer did, by partition.
 #[derive(Debug)]
 pub(super) struct ConsumerFacts {
@@ -91,6 +102,7 @@ pub(super) struct ConsumerFacts {
     pub(super) ahead: Vec<PollStep>,
     /// Steps that go back, or nowhere.
     pub(super) back: Vec<PollStep>,
+    pub(super) impossible: ImpossibleTimes,
 }
 
 impl ConsumerFacts {
@@ -102,11 +114,13 @@ impl ConsumerFacts {
             polls: 0,
             ahead: Vec::new(),
             back: Vec::new(),
+            impossible: ImpossibleTimes::default(),
         }
     }
 
     /// Adds what the consumer saw next.
     pub(super) fn add(&mut self, entry: &Entry) {
+        let can_be = self.impossible.add(entry);
         match entry {
             Entry::Poll(poll) => self.add_poll(poll),
             &Entry::Assigned { partition, at, committed } => {
@@ -119,8 +133,12 @@ impl ConsumerFacts {
                 let reading = self.reading(partition);
                 (reading.held, reading.last) = (false, None);
             }
-            &Entry::Commit { partition, asked, at, offset, error: None } => {
+            &Entry::Commit { partition, asked, at, offset, error: None } if can_be => {
                 let consumer = self.consumer;
+                if self.reading(partition).polled_after(offset, asked) {
+                    self.impossible.count("a commit of a record before that was read");
+                    return;
+                }
                 let reading = self.reading(partition);
                 reading.commits.push(AcceptedCommit { consumer, asked, at, offset });
             }

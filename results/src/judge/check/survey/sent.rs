@@ -106,7 +106,9 @@ impl SentFacts {
                 log.copies(writer.identity(send)).first().copied()
             }
         };
+        // Of times that cannot be, no order is concluded.
         if writer.acks_all
+            && send.sent <= send.done
             && let Some(offset) = offset
         {
             self.ordered += 1;
@@ -152,10 +154,6 @@ impl SentFacts {
             SendOutcome::Acked { .. } => send.done,
             _ => NEVER,
         };
-        if acked < send.sent {
-            // Acked before it was sent: no order holds.
-            self.suspect.insert(offset);
-        }
         if let Some(run) = self.runs.last_mut()
             && run.offset.checked_add(run.sends) == Some(offset)
             && offset.rem_euclid(SEGMENT) != 0
