@@ -22,6 +22,7 @@
 //! | `poll-regress` | within one assignment, a consumer (or the drain) goes back or stands still | violated |
 //! | `commit-regress` | accepted commit below one that was accepted before it was sent; or committed offset found at an assignment below one accepted before | violated |
 //! | `commit-skip` | a group starts a partition behind its committed offset, or behind everything that its members have read, and passes over records that L holds | violated |
+//! | `exclusive-assignment` | two members of a group had a partition at once: commits of one, another and the first again were accepted, and that one had it all the while and read on | violated |
 //! | `unseen` | part of the history or of the log is missing | unknown |
 //!
 //! # What is judged, and what is deliberately not
@@ -84,7 +85,7 @@
 //! for wrong must be among the suspects (`survey` says what is); what it counts as examined is a
 //! fact of the survey.
 //!
-//! One file for each family: `loss`, `copies`, `order`, `reads`, `consumers`, `coverage`;
+//! One file for each family: `loss`, `copies`, `order`, `reads`, `consumers`, `exclusive`, `coverage`;
 //! `finding` collects what a checker finds, `witness` names it.
 
 use std::collections::BTreeSet;
@@ -99,6 +100,7 @@ use crate::record::history::{HistoryError, Source};
 mod consumers;
 mod copies;
 mod coverage;
+mod exclusive;
 mod finding;
 mod groups;
 mod index;
@@ -176,7 +178,7 @@ pub(crate) fn is_of_history(check: &str) -> bool {
     CHECKERS.iter().any(|checker| checker.name == check)
 }
 
-const CHECKERS: [Checker; 15] = {
+const CHECKERS: [Checker; 16] = {
     use NeededPart::{Group, GroupTimes, Log, SendTimes, Sends, Times};
     [
         checker("lost", "records", &[Sends, Log], loss::lost),
@@ -198,6 +200,12 @@ const CHECKERS: [Checker; 15] = {
             consumers::commit_regress,
         ),
         checker("commit-skip", "assignments", &[Group, GroupTimes], consumers::commit_skip),
+        checker(
+            "exclusive-assignment",
+            "assignments",
+            &[Group, GroupTimes],
+            exclusive::exclusive_assignment,
+        ),
         checker("unseen", "partitions and streams", &[Times], coverage::unseen),
     ]
 };

@@ -78,7 +78,7 @@ proptest! {
 #[test]
 fn everything_is_checked_in_an_eventful_history() {
     let history = eventful();
-    assert_eq!(with_verdict(&history, Verdict::Valid).len(), 15);
+    assert_eq!(with_verdict(&history, Verdict::Valid).len(), 16);
     for check in checks(&history) {
         assert!(check.examined > 0 && check.note.is_none(), "{check:?}");
     }

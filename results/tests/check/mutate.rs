@@ -18,7 +18,7 @@ use overwrite::overwrite;
 pub(crate) type Mutator = fn(&mut History, usize) -> bool;
 
 /// Name of the checker that must find it, what is done, and how.
-pub(crate) const MUTATORS: [(&str, &str, Mutator); 22] = [
+pub(crate) const MUTATORS: [(&str, &str, Mutator); 23] = [
     ("lost", "drop an acked record from the log", drop_acked),
     ("lost", "write over acked records", overwrite),
     ("lost-tail", "truncate the log", truncate_tail),
@@ -41,4 +41,5 @@ pub(crate) const MUTATORS: [(&str, &str, Mutator); 22] = [
     ("commit-skip", "a member starts behind the committed offset", start_behind),
     ("commit-skip", "the committed offset is one that nobody had read to", commit_ahead),
     ("commit-skip", "a start without committed offset goes ahead", start_ahead_uncommitted),
+    ("exclusive-assignment", "another member has the partition as well", share),
 ];

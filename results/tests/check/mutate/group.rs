@@ -210,3 +210,55 @@ pub(super) fn start_ahead_uncommitted(history: &mut History, pick: usize) -> boo
     history.streams[stream].entries.insert(entry + 1, Entry::Poll(poll));
     true
 }
+
+/// Between two commits of a member another reads what it reads, and commits first.
+pub(super) fn share(history: &mut History, pick: usize) -> bool {
+    let mut found = Vec::new();
+    for (s, stream) in history.streams.iter().enumerate() {
+        let mut committed: Vec<(i32, usize, i64)> = Vec::new();
+        for (e, entry) in stream.entries.iter().enumerate() {
+            match *entry {
+                Entry::Assigned { partition, .. } | Entry::Revoked { partition, .. } => {
+                    committed.retain(|(of, ..)| *of != partition);
+                }
+                Entry::Commit { partition, offset, error: None, .. } => {
+                    let last = committed.iter().position(|(of, ..)| *of == partition);
+                    if let Some((_, before, below)) = last.map(|last| committed.swap_remove(last))
+                        && below < offset
+                    {
+                        found.push((s, before, e));
+                    }
+                    committed.push((partition, e, offset));
+                }
+                _ => {}
+            }
+        }
+    }
+    let Some((stream, before, after)) = pick_of(found, pick) else {
+        return false;
+    };
+    let entries = &history.streams[stream].entries;
+    let (
+        Entry::Commit { partition, at, offset: from, .. },
+        Entry::Commit { asked, offset: to, .. },
+    ) = (entries[before].clone(), entries[after].clone())
+    else {
+        return false;
+    };
+    let committed = Committed::At(from);
+    let mut others = vec![Entry::Assigned { partition, at: RunTime(at.0 + 1), committed }];
+    let read = entries[before..after].iter().filter(|entry| {
+        matches!(entry, Entry::Poll(poll) if poll.partition == partition && poll.offset < to)
+    });
+    others.extend(read.cloned());
+    let [sent, answered] = [2, 1].map(|before| RunTime(asked.0 - before));
+    let commit = Entry::Commit { partition, asked: sent, at: answered, offset: to, error: None };
+    others.extend([commit, Entry::Revoked { partition, at: asked }]);
+    let mut other = history.streams[stream].clone();
+    if let Client::GroupConsumer { consumer, .. } = &mut other.header.client {
+        *consumer = 90;
+    }
+    (other.name, other.entries) = ("consumer-90".to_owned(), others);
+    history.streams.push(other);
+    true
+}

@@ -58,6 +58,15 @@ pub(in super::super) struct GroupAssignment {
     pub(in super::super) committed: Committed,
     /// The first record that it read then, before the partition was taken from it again, and when.
     pub(in super::super) first: Option<(i64, RunTime)>,
+    /// When the member was told that it has the partition no more.
+    pub(in super::super) revoked: Option<RunTime>,
+}
+
+impl GroupAssignment {
+    /// Whether the member has the partition at `at`, by what it was told.
+    pub(in super::super) fn lasts(&self, at: RunTime) -> bool {
+        self.at <= at && self.revoked.is_none_or(|revoked| at < revoked)
+    }
 }
 
 /// A commit that the broker accepted, at some time from `asked` to `at`.
@@ -81,6 +90,12 @@ pub(super) struct ReadFacts {
 }
 
 impl ReadFacts {
+    fn revoke(&mut self, at: RunTime) {
+        if let Some(last) = self.assignments.last_mut() {
+            last.revoked.get_or_insert(at);
+        }
+    }
+
     /// Whether the record before `offset` was read, and only after `asked`.
     fn polled_after(&self, offset: i64, asked: RunTime) -> bool {
         let read = |run: &&ReadRun| run.first < offset && offset <= run.last.saturating_add(1);
@@ -126,11 +141,16 @@ impl ConsumerFacts {
             &Entry::Assigned { partition, at, committed } => {
                 let consumer = self.consumer;
                 let reading = self.reading(partition);
+                // One that is given again what it has was not told of its loss.
+                reading.revoke(at);
                 (reading.held, reading.last) = (true, None);
-                reading.assignments.push(GroupAssignment { consumer, at, committed, first: None });
+                let (first, revoked) = (None, None);
+                let new = GroupAssignment { consumer, at, committed, first, revoked };
+                reading.assignments.push(new);
             }
-            &Entry::Revoked { partition, .. } => {
+            &Entry::Revoked { partition, at } => {
                 let reading = self.reading(partition);
+                reading.revoke(at);
                 (reading.held, reading.last) = (false, None);
             }
             &Entry::Commit { partition, asked, at, offset, error: None } if can_be => {

@@ -6,8 +6,14 @@ use crate::record::history::stream_path;
 use crate::record::seal::SealChain;
 
 /// Checks of what a group did.
-const OF_GROUP: [&str; 5] =
-    ["divergent-read", "poll-skip", "poll-regress", "commit-regress", "commit-skip"];
+const OF_GROUP: [&str; 6] = [
+    "divergent-read",
+    "poll-skip",
+    "poll-regress",
+    "commit-regress",
+    "commit-skip",
+    "exclusive-assignment",
+];
 
 /// Checks of sends against the log.
 const OF_LOG: [&str; 9] = [
