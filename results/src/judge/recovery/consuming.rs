@@ -8,6 +8,9 @@
 //! trickle of deliveries does not end the wait of what lies behind it, nor is one that comes in batches
 //! counted for each of them.
 //!
+//! A group begins when one of its members is assigned a partition for the first time: what was acked before
+//! waits from then on.
+//!
 //! `unconsumed_s` is the longest wait of a fault: of records that were acked before kbench began to heal, and
 //! delivered after the injection or never; what a record had waited before the injection does not count.
 //! Of records that were acked later it is `after_heal_s`. A fault ends with its window, or when kbench
@@ -128,6 +131,10 @@ pub struct GroupConsuming {
     pub redelivered: u64,
     /// Acked records that were not delivered when the group was stopped.
     pub undelivered: u64,
+    /// When a member was assigned a partition for the first time, on the trial's clock; none when none was.
+    pub began_s: Option<f64>,
+    /// Whether records had been acked before for longer than a healthy group takes: they wait from then on.
+    pub began_late: bool,
     /// The steady load.
     pub steady: SteadyConsuming,
     /// Each fault.
@@ -299,6 +306,8 @@ impl MeasuredGroup<'_> {
             topic: self.topic.to_owned(),
             delivered: all.first,
             redelivered: all.again,
+            began_s: self.began().map(RunTime::as_secs_f64),
+            began_late: self.began_late(),
             undelivered: waits.partitions.values().map(|partition| partition.undelivered).sum(),
             steady: SteadyConsuming {
                 longest_wait_s: longest.map(|wait| wait.length().as_secs_f64()).reduce(f64::max),
@@ -308,6 +317,19 @@ impl MeasuredGroup<'_> {
             },
             faults,
         }
+    }
+
+    /// When a member was assigned a partition for the first time.
+    fn began(&self) -> Option<RunTime> {
+        let all = self.seen.partitions.values().flat_map(|reads| &reads.assignments);
+        all.map(|assignment| assignment.at).min()
+    }
+
+    fn began_late(&self) -> bool {
+        let of_topic = self.all.acked.iter().filter(|((topic, _), _)| topic == self.topic);
+        let first = of_topic.flat_map(|(_, acked)| acked).filter_map(|acked| acked.steps().next());
+        let first = first.map(|step| progress::time(step.tick)).min();
+        self.began().zip(first).is_some_and(|(began, acked)| began.since(acked) > DELAYED)
     }
 
     fn waits(&self) -> GroupWaits {
@@ -320,7 +342,8 @@ impl MeasuredGroup<'_> {
         });
         // Members go on until what was acked has been delivered, or that has taken too long.
         let stopped = self.timeline.load_stopping.unwrap_or(self.timeline.load_end);
-        waits::follow(&self.all.zones, partitions, self.seen.last.max(stopped))
+        let times = (self.began().unwrap_or_default(), self.seen.last.max(stopped));
+        waits::follow(&self.all.zones, partitions, times)
     }
 
     fn partitions(

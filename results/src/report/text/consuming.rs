@@ -45,6 +45,16 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
             group.redelivered
         ),
     );
+    if let Some(began) = group.began_s.filter(|_| group.began_late) {
+        let began = seconds(began);
+        let name = &group.group;
+        bullet(
+            out,
+            &format!(
+                "group {name} had no partition before {began} s: what was acked before waits from then on"
+            ),
+        );
+    }
     if group.faults.is_empty() {
         return;
     }

@@ -325,6 +325,30 @@ fn what_no_member_had_before_the_fault_was_not_kept_by_one() {
     }
 }
 
+/// A member joins at this time, and gets its first records so much later, at once.
+fn joined_late(joined: f64, later: f64) -> Recovery {
+    let mut entries = vec![assigned(0, joined, Committed::Nothing)];
+    let late = |(offset, got)| poll(0, offset, ms(got).max(at(joined + later)));
+    entries.extend((0..).zip(quiet().deliveries()).map(late));
+    measured(&killed(), &[quiet()], vec![member(1, entries)])
+}
+
+#[test]
+fn a_group_that_joins_late_is_not_charged_what_was_acked_before() {
+    for (joined, later) in
+        [(10.0, 0.0), (10.2, 0.1), (14.0, 0.2), (14.0, 3.0), (22.0, 0.2), (22.0, 3.0), (36.0, 1.0)]
+    {
+        let found = joined_late(joined, later);
+        let group = &found.consuming[0];
+        let longest = row(&found, 0).unconsumed_s.max(group.steady.longest_wait_s.unwrap_or(0.0));
+        assert!((longest - later).abs() < 0.03, "{longest} s, joined {joined}, {later} s later");
+        assert_eq!((group.began_s, group.began_late), (Some(joined), joined > 11.0));
+        assert_eq!(row(&found, 0).interrupted, joined > 20.0 && later > 0.5);
+        let waited = ((later + (joined - 10.0)) * 50.0) as u64;
+        assert!(row(&found, 0).lag <= waited + 5, "{} of {waited}", row(&found, 0).lag);
+    }
+}
+
 fn any_course() -> impl Strategy<Value = Course> {
     let outage = (15_000..36_000_u64, 0..12_000_u64).prop_map(|(from, took)| (from, from + took));
     (outage.clone(), outage, 1..200_u64, 0..40_u64).prop_map(

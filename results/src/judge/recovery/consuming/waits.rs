@@ -56,15 +56,16 @@ pub(super) struct PartitionProgress<'a> {
     pub(super) log_end: Option<i64>,
 }
 
-/// Follows both in time, to `data_end`.
+/// Follows both in time, to `data_end`. Before the group had `begun`, nothing waits for it.
 pub(super) fn follow<'a>(
     zones: &Zones,
     partitions: impl IntoIterator<Item = (Partition, PartitionProgress<'a>)>,
-    data_end: RunTime,
+    (begun, data_end): (RunTime, RunTime),
 ) -> GroupWaits {
+    let begun = tick(begun);
     let mut followed: Vec<(Partition, Followed<'_>)> = partitions
         .into_iter()
-        .map(|(partition, progress)| (partition, Followed::new(zones, &progress)))
+        .map(|(partition, progress)| (partition, Followed::new(zones, begun, &progress)))
         .collect();
     let mut lag = BTreeMap::new();
     for now in 0..=tick(data_end) {
@@ -82,6 +83,8 @@ struct Followed<'a> {
     acked: Furthest<'a>,
     delivered: Furthest<'a>,
     log_end: u64,
+    /// When the group had begun.
+    begun: u64,
     /// Offsets that were acked and wait, by the tick of the ack.
     waiting: VecDeque<OffsetStep>,
     reached: u64,
@@ -90,12 +93,13 @@ struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    fn new(zones: &Zones, progress: &PartitionProgress<'a>) -> Self {
+    fn new(zones: &Zones, begun: u64, progress: &PartitionProgress<'a>) -> Self {
         let faults = vec![FaultWaits::default(); zones.faults.len()];
         Self {
             acked: Furthest::of(progress.acked),
             delivered: Furthest::of(progress.delivered.iter().copied()),
             log_end: progress.log_end.map_or(u64::MAX, |end| u64::try_from(end).unwrap_or(0)),
+            begun,
             waiting: VecDeque::new(),
             reached: 0,
             got: 0,
@@ -108,7 +112,7 @@ impl<'a> Followed<'a> {
         let end = self.acked.at(now).min(self.log_end);
         if end > self.reached {
             self.reached = end;
-            self.waiting.push_back(OffsetStep { tick: now, end });
+            self.waiting.push_back(OffsetStep { tick: now.max(self.begun), end });
         }
         self.got = self.delivered.at(now);
         while let Some(first) = self.waiting.front()
@@ -118,7 +122,7 @@ impl<'a> Followed<'a> {
             self.waiting.pop_front();
             self.found.add(zones, wait);
         }
-        let lag = self.reached.saturating_sub(self.got);
+        let lag = if now < self.begun { 0 } else { self.reached.saturating_sub(self.got) };
         if let Zone::Fault(fault) = zone
             && let Some(fault) = self.found.faults.get_mut(fault)
         {
