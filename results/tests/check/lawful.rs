@@ -19,7 +19,7 @@ use super::mutate::append;
 use super::world::{TOPIC, eventful};
 
 /// All checks of a history under a policy; they find the same when they look at every record.
-fn checks(history: &History, cleanup: &str, events: &[Event]) -> Vec<Check> {
+pub(crate) fn checks(history: &History, cleanup: &str, events: &[Event]) -> Vec<Check> {
     let mut environment = Environment::default();
     environment.settings.topic = TOPIC.to_owned();
     environment.settings.topic_config =
@@ -31,7 +31,7 @@ fn checks(history: &History, cleanup: &str, events: &[Event]) -> Vec<Check> {
     checks
 }
 
-fn found<'a>(checks: &'a [Check], name: &str) -> &'a Check {
+pub(crate) fn found<'a>(checks: &'a [Check], name: &str) -> &'a Check {
     checks.iter().find(|check| check.name == name).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn drain(history: &mut History) -> &mut Vec<Entry> {
 }
 
 /// The records of the drain: where, and of which key.
-fn drained(history: &mut History) -> Vec<(i32, i64, u32)> {
+pub(crate) fn drained(history: &mut History) -> Vec<(i32, i64, u32)> {
     let polls = drain(history).iter().filter_map(|entry| match entry {
         Entry::Poll(Poll { partition, offset, record: Observed::Record(id), .. }) => {
             Some((*partition, *offset, id.key))
@@ -56,7 +56,7 @@ fn drained(history: &mut History) -> Vec<(i32, i64, u32)> {
     polls.collect()
 }
 
-fn remove(history: &mut History, gone: &[(i32, i64)]) {
+pub(crate) fn remove(history: &mut History, gone: &[(i32, i64)]) {
     drain(history).retain(|entry| match entry {
         Entry::Poll(poll) => !gone.contains(&(poll.partition, poll.offset)),
         _ => true,

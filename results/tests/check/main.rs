@@ -5,6 +5,7 @@
 
 mod bad;
 mod cause;
+mod compacted;
 mod evidence;
 mod good;
 mod lawful;

@@ -1,5 +1,7 @@
 //! What consumers read in sequence, and where groups resume.
 
+use std::fmt;
+
 use super::NeededPart;
 use super::finding::{Anomaly, Finding, Weight};
 use super::groups::GroupPartition;
@@ -24,24 +26,47 @@ fn reader<'i>(index: &'i LogIndex<'_>, step: &PollStep) -> (&'i str, String) {
 
 /// What it means, and how many records they are, that from offset `from` up to and without `to` nothing had
 /// been read at `at`. Acked records that a policy took since may have been there still: nothing tells that
-/// they were deleted before.
+/// they were deleted before. Those of a compacted topic were there while no newer one of their keys had been sent;
+/// that they are gone now, nobody can read.
 fn passed_over(
     facts: &PartitionFacts,
     finding: &Finding<'_>,
     (topic, partition): (&str, Partition),
     (from, to): (i64, i64),
     at: RunTime,
-) -> Option<(Weight, u64)> {
+) -> Option<(Weight, PassedOver)> {
     let there = facts.log.records_between(from, to);
     let gone = facts.before_start().count_between(from, to);
+    let compacted = facts.newest_at(at, (from, to));
     let start = to.min(facts.log.start());
     let deleted = || finding.deleted(topic, partition, start);
-    let weight = match there {
-        0 if gone == 0 || deleted().is_some_and(|by| by.at <= at) => return None,
-        0 => Weight::Doubtful,
+    let gone = if there == 0 && deleted().is_some_and(|by| by.at <= at) { 0 } else { gone };
+    let weight = match (there, gone + compacted) {
+        (0, 0) => return None,
+        (0, _) => Weight::Doubtful,
         _ => Weight::Violation,
     };
-    Some((weight, there + gone))
+    Some((weight, PassedOver { records: there + gone + compacted, compacted }))
+}
+
+/// How many records were passed over.
+struct PassedOver {
+    records: u64,
+    /// Of these, how many were compacted later than that.
+    compacted: u64,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "records passed over: {}", self.records)?;
+        match self.compacted {
+            0 => Ok(()),
+            n => write!(
+                f,
+                ", of which {n} were the newest of their keys then and were compacted later"
+            ),
+        }
+    }
 }
 
 /// `poll-skip`: see the table in [`check`](super).
@@ -61,10 +86,7 @@ pub(super) fn poll_skip(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 partition,
                 offset: Some(offset),
                 at: Some(at),
-                what: format!(
-                    "{reader} read offset {offset} next after {before}; records passed over: \
-                     {passed}"
-                ),
+                what: format!("{reader} read offset {offset} next after {before}; {passed}"),
             });
         }
     }
@@ -266,7 +288,7 @@ fn committed(assignment: &GroupAssignment) -> Option<i64> {
 fn start_behind(
     assignment: &GroupAssignment,
     read_to: Option<i64>,
-    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, u64)>,
+    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, PassedOver)>,
 ) -> Option<(Weight, String)> {
     let (first, at) = assignment.first?;
     let (due, why) = match (assignment.committed, read_to) {
@@ -279,21 +301,21 @@ fn start_behind(
     };
     let (weight, passed) = passed((due, first), at)?;
     let what = format!("started at offset {first} although {due} {why}");
-    Some((weight, format!("{what}; records passed over: {passed}")))
+    Some((weight, format!("{what}; {passed}")))
 }
 
 /// The committed offset lies behind everything that any member has read.
 fn committed_behind(
     assignment: &GroupAssignment,
     read_to: Option<i64>,
-    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, u64)>,
+    passed: impl Fn((i64, i64), RunTime) -> Option<(Weight, PassedOver)>,
 ) -> Option<(Weight, String)> {
     let committed = committed(assignment)?;
     let read_to = read_to.unwrap_or(0);
     let (weight, passed) = passed((read_to, committed), assignment.at)?;
     let what = format!(
         "found committed offset {committed}, but the group had read no further than below offset \
-         {read_to}; records passed over: {passed}"
+         {read_to}; {passed}"
     );
     Some((weight, what))
 }

@@ -22,6 +22,7 @@ use crate::record::history::{
     Client, Ending, Entry, HistoryError, LoadRole, Partition, Poll, Source, StreamHeader, StreamRef,
 };
 
+mod compacted;
 mod content;
 mod intervals;
 mod log;

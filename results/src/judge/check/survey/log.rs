@@ -117,6 +117,16 @@ impl LogFacts {
         (self.newest, self.compacted) = (Some(HashMap::new()), since);
     }
 
+    /// Whether it keeps, or may keep, only the newest record of each key.
+    pub(super) fn is_compacted(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// Whether it is, or may be, so at `at`.
+    pub(super) fn is_compacted_at(&self, at: RunTime) -> bool {
+        self.is_compacted() && self.compacted <= at
+    }
+
     /// Adds what the drain read next.
     pub(super) fn add(&mut self, segments: &Segments, partition: Partition, poll: &Poll) {
         if !self.offsets.insert(poll.offset) {

@@ -1,5 +1,6 @@
 //! The sends to one partition, and where the log should hold their records.
 
+use super::compacted::Compacted;
 use super::content::{Contents, SEGMENT, Segments};
 use super::intervals::Intervals;
 use super::log::{Absence, LogFacts, RecordIdentity};
@@ -50,6 +51,8 @@ pub(in super::super) struct SentFacts {
     pub(super) before_start: Intervals,
     /// Acks of the load whose records gave way to newer ones of their keys.
     pub(super) superseded: u64,
+    /// With compaction: since when these may have.
+    pub(super) compacted: Compacted,
     /// Sends that failed for certain.
     pub(super) failed: u64,
     /// Sends with acks=all that have an offset.
@@ -106,6 +109,9 @@ impl SentFacts {
                 log.copies(writer.identity(send)).first().copied()
             }
         };
+        if log.is_compacted() {
+            self.compacted.add(send, offset);
+        }
         // Of times that cannot be, no order is concluded.
         if writer.acks_all
             && send.sent <= send.done
@@ -139,7 +145,10 @@ impl SentFacts {
                     self.suspect.insert(offset);
                 }
                 Some(Absence::BeforeStart) => {}
-                Some(Absence::Superseded) => self.superseded += 1,
+                Some(Absence::Superseded) => {
+                    self.superseded += 1;
+                    self.compacted.gone(offset, send.key);
+                }
                 None => {}
             }
             self.kept_or_not += u64::from(read);
@@ -169,6 +178,7 @@ impl SentFacts {
 
     /// To be called when all of this was added.
     pub(super) fn close(&mut self) {
+        self.compacted.close();
         self.placed.close();
         self.unread.close();
     }

@@ -71,6 +71,16 @@ impl PartitionFacts {
         self.sent.superseded
     }
 
+    /// How many of those from offset `from` up to and without `to` were there still at `at`: no newer record of
+    /// their keys had been sent, or nothing was compacted yet.
+    pub(in super::super) fn newest_at(&self, at: RunTime, (from, to): (i64, i64)) -> u64 {
+        if self.log.is_compacted_at(at) {
+            self.sent.compacted.there_at(at, from, to)
+        } else {
+            self.sent.compacted.all(from, to)
+        }
+    }
+
     /// How many sends failed for certain.
     pub(in super::super) fn failed(&self) -> u64 {
         self.sent.failed
