@@ -53,7 +53,7 @@ pub(crate) fn judge(
             unseen.push(format!("{}: not judged: {}", fault.id, disturbed.describe()));
             continue;
         }
-        let rows: Vec<_> = rows.iter().filter(|row| row.fault == fault.id).collect();
+        let rows: Vec<_> = rows.iter().filter(|row| row.fault == fault.id && !row.added).collect();
         if rows.is_empty() {
             unseen.push(format!("{}: no client asked anything meanwhile", fault.id));
         }

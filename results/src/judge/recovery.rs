@@ -58,7 +58,9 @@ use gap::Operation;
 use in_sum::InSum;
 use isr::FewestCopies;
 use lives::{ClientEnds, SplitGap};
-use operations::{ClientNumber, Longest, OfPartition, Operations, OperationsFold, Window};
+use operations::{
+    ClientNumber, OfPartition, Operations, OperationsFold, Window, longest_responses,
+};
 use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
 use unasked::Unasked;
@@ -79,6 +81,9 @@ pub struct PartitionRecovery {
     pub partition: i32,
     /// Whether a broker that the fault took away led it at the injection; none when not known.
     pub led: Option<bool>,
+    /// Whether it was added to its topic after the injection: it had no steady load before, and no claim rests on
+    /// it.
+    pub added: bool,
     /// From the injection to the first send that failed or stayed without outcome.
     pub first_error_s: Option<f64>,
     /// Unavailability without kbench's own wait and the client's own end; a lower bound when censored.
@@ -249,16 +254,6 @@ fn gaps(clients: &OfPartition) -> Vec<ClientGap<'_>> {
     all
 }
 
-/// What the clients waited for longest in the window of the fault at this position.
-fn longest_responses(clients: &OfPartition, position: usize) -> Longest {
-    let mut longest = Longest::default();
-    clients
-        .values()
-        .filter_map(|operations| operations.longest.get(position))
-        .for_each(|of_client| longest.merge(*of_client));
-    longest
-}
-
 impl FaultOnPartition<'_> {
     /// `None` when the client asked nothing of the partition in the fault's window.
     fn row(
@@ -310,6 +305,7 @@ impl FaultOnPartition<'_> {
             topic: self.topic.to_owned(),
             partition: self.partition,
             led: state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader)),
+            added: self.timeline.is_added_after(self.topic, self.partition, fault.injecting),
             first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
             unavailable_s: 0.0,
             interrupted: false,
@@ -334,6 +330,10 @@ impl FaultOnPartition<'_> {
         };
         if let Some(gap) = gap {
             self.explain(gap, in_sum, &mut row);
+        }
+        if row.added {
+            let why = "added within this fault's window: no claim rests on it".to_owned();
+            row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
         }
         Some(row)
     }

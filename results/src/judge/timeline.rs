@@ -117,6 +117,17 @@ impl<'a> Timeline<'a> {
         self.states(topic, partition).iter().rev().find(|state| state.at <= at).copied()
     }
 
+    /// Whether a partition was added to its topic after `at`: it comes behind all that were seen until then, in
+    /// its first epoch.
+    pub fn is_added_after(&self, topic: &str, partition: i32, at: RunTime) -> bool {
+        let first = self.states(topic, partition).first();
+        let others = self.partitions.get(topic).into_iter().flatten();
+        let seen = others.filter(|(_, seen)| seen.states.first().is_some_and(|s| s.at <= at));
+        let highest = seen.map(|(number, _)| *number).max();
+        highest.is_some_and(|highest| highest < partition)
+            && first.is_some_and(|state| at < state.at && state.leader_epoch == 0)
+    }
+
     /// Registrations of brokers (true) and their loss, in order of time.
     pub fn registrations(&self) -> &[(RunTime, BrokerId, bool)] {
         &self.registrations

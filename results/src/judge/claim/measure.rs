@@ -246,7 +246,7 @@ fn rows<'a>(
         .recovery
         .partitions
         .iter()
-        .filter(|row| row.fault == step && row.stream == stream)
+        .filter(|row| row.fault == step && row.stream == stream && !row.added)
         .collect();
     if let Some(why) = trial.cut.get(&stream) {
         return Err(format!("no figures of the {} stream: {why}", stream.as_str()));

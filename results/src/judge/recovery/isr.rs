@@ -41,11 +41,14 @@ impl FewestCopies {
     pub(super) fn of(timeline: &Timeline<'_>, fault: &FaultSpan, settings: &Settings) -> Vec<Self> {
         let seen = timeline.partitions(&settings.topic);
         let all = 0..seen.max(i32::try_from(settings.partitions).unwrap_or(i32::MAX));
+        // What was added since had no copies when the fault came.
+        let added =
+            |partition: &i32| timeline.is_added_after(&settings.topic, *partition, fault.injecting);
         let fewest = |partition| {
             let (at_most, at_least) = fewest(timeline, fault, &settings.topic, partition);
             Self { fault: fault.id.clone(), partition, at_most, at_least }
         };
-        all.map(fewest).collect()
+        all.filter(|partition| !added(partition)).map(fewest).collect()
     }
 }
 

@@ -150,6 +150,16 @@ pub(crate) fn number(client: &Client) -> ClientNumber {
 /// What the clients of one kind asked of one partition, by the client.
 pub(super) type OfPartition = BTreeMap<ClientNumber, Operations>;
 
+/// What the clients waited for longest in the window of the fault at this position.
+pub(super) fn longest_responses(clients: &OfPartition, position: usize) -> Longest {
+    let mut longest = Longest::default();
+    clients
+        .values()
+        .filter_map(|operations| operations.longest.get(position))
+        .for_each(|of_client| longest.merge(*of_client));
+    longest
+}
+
 /// Operations of each (kind of client, topic, partition). One client's that is stuck hides nothing of
 /// what others are served.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Partitions of which clients asked nothing for a while.
 
-use super::operations::OfPartition;
-use super::{FaultOnPartition, PartitionRecovery, StreamKind, longest_responses};
+use super::operations::{OfPartition, longest_responses};
+use super::{FaultOnPartition, PartitionRecovery, StreamKind};
 
 /// From the injection of a fault on, one kind of client asked nothing of a partition: for so long it may have been
 /// unavailable.

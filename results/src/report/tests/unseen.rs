@@ -114,3 +114,56 @@ fn a_client_whose_times_cannot_be_decides_nothing() {
         }
     }
 }
+
+#[test]
+fn a_partition_that_is_added_within_a_fault_spoils_no_claim() {
+    let with = |leader_epoch: i32| {
+        let mut f = three_faults(1);
+        let plane = crate::record::event::MetadataPlane::Zookeeper;
+        let probe = fixture::PROBE;
+        for (s, topic, isr) in
+            [(60.0, TOPIC, vec![3, 1]), (60.0, probe, vec![3, 1]), (75.0, TOPIC, vec![3, 1, 2])]
+        {
+            let topic = topic.to_owned();
+            let (partition, leader, mtime_ms) = (3, 3, 0);
+            let kind = EventKind::PartitionState {
+                plane,
+                topic,
+                partition,
+                leader,
+                leader_epoch,
+                isr,
+                mtime_ms,
+            };
+            f.at(s, kind);
+        }
+        let mut trial = f.trial();
+        fixture::change(&mut trial, |history| {
+            for stream in history.streams.iter_mut().filter(|it| it.name != "reads") {
+                let sends = stream.entries.iter().filter_map(|entry| match entry {
+                    Entry::Send(send) if send.partition == 0 && send.due > at(61.0) => {
+                        Some(Entry::Send(Send { partition: 3, ..*send }))
+                    }
+                    _ => None,
+                });
+                let sends: Vec<_> = sends.collect();
+                stream.entries.extend(sends);
+            }
+        });
+        report_of(vec![trial])
+    };
+    let report = with(0);
+    for claim in ["leader-failover", "both-failover", "two-copies-remain"] {
+        let claim = report.claims.iter().find(|it| it.id == claim).unwrap();
+        assert_eq!(claim.outcome, Outcome::Holds, "{}: {}", claim.id, claim.reason);
+    }
+    let added = row(&report, "leader", StreamKind::Main, 3);
+    assert!(added.added && added.led.is_none(), "{added:?}");
+    assert!(added.note.as_ref().unwrap().contains("added within this fault's window"));
+    let later = row(&report, "both", StreamKind::Main, 3);
+    assert!(!later.added && later.led == Some(false), "{later:?}");
+    // One that was there before, unseen, is none that was added.
+    let unseen = with(5);
+    assert_eq!(outcome(&unseen, "leader-failover"), Outcome::Undecided);
+    assert_eq!(outcome(&unseen, "two-copies-remain"), Outcome::Undecided);
+}

@@ -45,6 +45,11 @@ pub(super) struct PartitionResumption<'a> {
 impl PartitionResumption<'_> {
     pub(super) fn judge(&self, settings: &Settings, resumed: &mut Resumed) {
         let FaultTimes { injecting, end, .. } = *self.times;
+        let WaitingForGroup { timeline, topic, partition, .. } = *self.waiting;
+        // Nobody had it before.
+        if timeline.is_added_after(topic, partition, injecting) {
+            return;
+        }
         let before = self.assignments.iter().any(|assignment| assignment.at < injecting);
         let within =
             |assignment: &&MemberAssignment| injecting <= assignment.at && assignment.at < end;
