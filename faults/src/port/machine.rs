@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use results::record::event::Process;
+use results::record::event::{NOTHING_TO_TAKE, Process};
 use results::terminal::counted;
 
 use super::PortError;
@@ -45,8 +45,8 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gone, kept } = self;
         match (gone.bytes, kept.bytes) {
-            (0, 0) => write!(f, "its logs were empty: nothing to take"),
-            (0, _) => write!(f, "known to be flushed: all of its {kept}; nothing to take"),
+            (0, 0) => write!(f, "its logs were empty: {NOTHING_TO_TAKE}"),
+            (0, _) => write!(f, "known to be flushed: all of its {kept}; {NOTHING_TO_TAKE}"),
             _ => write!(f, "not flushed, and gone: {gone}; known to be flushed: {kept}"),
         }
     }

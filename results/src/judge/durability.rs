@@ -43,6 +43,9 @@ impl fmt::Display for LossCause {
 /// How far behind the cluster the observer may be: a leader has taken a replica out of the ISR by then.
 const OBSERVED_WITHIN: Duration = Duration::from_secs(1);
 
+/// A fault that took what a broker had not flushed, and that broker.
+type PowerLoss<'a> = (&'a FaultSpan, BrokerId);
+
 /// What is known of the copies that acks rested on.
 #[derive(Debug, Clone, Copy)]
 pub struct Durability<'a> {
@@ -86,17 +89,19 @@ impl<'a> Durability<'a> {
         if self.unclean_election(lost).is_some() {
             return Some(LossCause::UncleanElection);
         }
-        self.power_cause(lost)
+        let (_, in_sync) = self.power_causes(lost)?;
+        Some(if in_sync == 1 { LossCause::LastInSyncPower } else { LossCause::EveryPower })
     }
 
-    /// Which losses of power left no in-sync replica with the record: each in-sync replica had it at the ack,
-    /// and whoever comes in sync with a leader that has it gets it.
-    fn power_cause(&self, lost: LostAck<'_>) -> Option<LossCause> {
+    /// Which losses of power left no in-sync replica with the record, and how many were in sync at the last: each
+    /// in-sync replica had it at the ack, and whoever comes in sync with a leader that has it gets it.
+    fn power_causes(&self, lost: LostAck<'_>) -> Option<(Vec<PowerLoss<'a>>, usize)> {
         let states = self.timeline.states(lost.topic, lost.partition);
         let later = states.partition_point(|state| state.at <= lost.acked);
         let (first, changes) = states.get(later.saturating_sub(1)..)?.split_first()?;
         let mut changes = changes.iter().peekable();
         let (mut isr, mut having) = (first.isr, BTreeSet::from_iter(first.isr.iter().copied()));
+        let mut took: Vec<PowerLoss<'a>> = Vec::new();
         for (fault, struck) in self.power_losses(lost) {
             while let Some(change) = changes.next_if(|change| change.at <= fault.injecting) {
                 if !change.isr.is_empty() {
@@ -104,15 +109,15 @@ impl<'a> Durability<'a> {
                     isr = change.isr;
                     having =
                         isr.iter().copied().filter(|it| given || having.contains(it)).collect();
+                    // Who has it again lost nothing that is missing.
+                    took.retain(|(_, broker)| !having.contains(broker));
                 }
             }
-            if having.remove(&struck) && having.is_empty() {
-                let alone = isr.len() == 1;
-                return Some(if alone {
-                    LossCause::LastInSyncPower
-                } else {
-                    LossCause::EveryPower
-                });
+            if having.remove(&struck) {
+                took.push((fault, struck));
+                if having.is_empty() {
+                    return Some((took, isr.len()));
+                }
             }
         }
         None
@@ -137,8 +142,9 @@ impl<'a> Durability<'a> {
             })),
             Some(LossCause::LastInSyncPower | LossCause::EveryPower) => {
                 let least = setting(self.settings.min_insync_replicas);
-                let (mut at, mut struck): (Vec<_>, Vec<_>) = self
-                    .power_losses(lost)
+                let (took, _) = self.power_causes(lost).unwrap_or_default();
+                let (mut at, mut struck): (Vec<_>, Vec<_>) = took
+                    .into_iter()
                     .map(|(fault, broker)| (format!("{:.1}", fault.injecting.as_secs_f64()), broker))
                     .unzip();
                 at.dedup();
@@ -189,15 +195,17 @@ impl<'a> Durability<'a> {
             && !power.any(|(fault, of)| of == elected.leader && fault.injecting <= elected.at)
     }
 
-    /// Faults since the ack that took what brokers had not flushed, and those brokers.
-    fn power_losses(&self, lost: LostAck<'_>) -> impl Iterator<Item = (&'a FaultSpan, BrokerId)> {
+    /// Faults since the ack that took what brokers had not flushed, and those brokers of which they took, or
+    /// may have taken, anything.
+    fn power_losses(&self, lost: LostAck<'_>) -> impl Iterator<Item = PowerLoss<'a>> {
         let faults = self.timeline.faults.iter();
         let faults = faults.filter(move |fault| {
             fault.effect.risk == Risk::Data && fault.injected.is_none_or(|at| at >= lost.acked)
         });
         faults.flat_map(|fault| {
-            let broker = |victim: &&Process| victim.role == Role::Broker;
-            fault.victims.iter().filter(broker).map(move |victim| (fault, victim.id))
+            let took =
+                |victim: &&Process| victim.role == Role::Broker && !fault.took_nothing_of(victim);
+            fault.victims.iter().filter(took).map(move |victim| (fault, victim.id))
         })
     }
 
@@ -231,194 +239,4 @@ fn setting(value: Option<impl fmt::Display>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::event::{Detection, Effect, Event, MetadataPlane, Takes};
-
-    fn at(s: f64) -> RunTime {
-        RunTime((s * 1e9) as u64)
-    }
-
-    fn state(s: f64, leader: BrokerId, isr: &[BrokerId]) -> Event {
-        let plane = MetadataPlane::default();
-        let (topic, partition, leader_epoch, mtime_ms) = ("t".to_owned(), 0, 1, 0);
-        let isr = isr.to_vec();
-        let kind = EventKind::PartitionState {
-            plane,
-            topic,
-            partition,
-            leader,
-            leader_epoch,
-            isr,
-            mtime_ms,
-        };
-        Event { at: at(s), kind }
-    }
-
-    fn fault(s: f64, risk: Risk, struck: &[BrokerId]) -> Event {
-        let process = |id: &BrokerId| Process { node: "n".into(), role: Role::Broker, id: *id };
-        let kind = EventKind::FaultInjecting {
-            fault_id: format!("at-{s}"),
-            fault: "power-loss".to_owned(),
-            target: "brokers".to_owned(),
-            victims: struck.iter().map(process).collect(),
-            effect: Effect { takes: Takes::Processes, detection: Detection::SessionExpiry, risk },
-        };
-        Event { at: at(s), kind }
-    }
-
-    fn lost(acks_all: bool) -> LostAck<'static> {
-        LostAck { topic: "t", partition: 0, offset: 7, acked: at(10.0), acks_all }
-    }
-
-    fn judged(events: &[Event], acks_all: bool) -> (Option<LossCause>, String) {
-        let (timeline, environment) = (Timeline::new(events), Environment::default());
-        let durability = Durability::new(&environment, &timeline);
-        (durability.cause(lost(acks_all)), durability.describe(lost(acks_all)))
-    }
-
-    #[test]
-    fn each_cause_is_told_from_what_was_seen() {
-        let whole = state(1.0, 1, &[1, 2, 3]);
-        let alone = state(5.0, 1, &[1]);
-        for (events, acks_all, cause, words) in [
-            (vec![whole.clone()], false, Some(LossCause::Acks), "brokers 1, 2 and 3"),
-            (vec![whole.clone()], true, None, "nothing that was seen explains it"),
-            (vec![], true, None, "the ISR at the ack was not seen"),
-            (
-                vec![alone.clone(), state(20.0, -1, &[1]), state(30.0, 2, &[2])],
-                true,
-                Some(LossCause::UncleanElection),
-                "in sync at the ack: broker 1; broker 2 was elected at 30.0 s, out of sync",
-            ),
-            (
-                vec![alone.clone(), fault(12.0, Risk::Data, &[1])],
-                true,
-                Some(LossCause::LastInSyncPower),
-                "what broker 1 had not flushed was lost at 12.0 s",
-            ),
-            (
-                vec![whole.clone(), state(11.0, 1, &[1]), fault(12.0, Risk::Data, &[1])],
-                true,
-                Some(LossCause::LastInSyncPower),
-                "in sync at the ack: brokers 1, 2 and 3; what broker 1 had not",
-            ),
-            (
-                vec![whole.clone(), fault(12.0, Risk::Data, &[1, 2, 3])],
-                true,
-                Some(LossCause::EveryPower),
-                "what brokers 1, 2 and 3 had not flushed was lost at 12.0 s",
-            ),
-            // It had the record, and lost it with its power.
-            (
-                vec![
-                    whole.clone(),
-                    fault(12.0, Risk::Data, &[2]),
-                    state(15.0, 1, &[1]),
-                    state(21.0, 2, &[2]),
-                ],
-                true,
-                Some(LossCause::UncleanElection),
-                "broker 2 was elected at 21.0 s, out of sync",
-            ),
-            // An observer is behind: the replica was out of sync at the ack.
-            (
-                vec![whole.clone(), state(10.2, 1, &[1]), state(21.0, 2, &[2])],
-                true,
-                Some(LossCause::UncleanElection),
-                "broker 2 was elected at 21.0 s, out of sync",
-            ),
-            // One after the other, before any was back in sync.
-            (
-                vec![
-                    state(5.0, 1, &[1, 2]),
-                    fault(12.0, Risk::Data, &[1]),
-                    fault(13.0, Risk::Data, &[2]),
-                ],
-                true,
-                Some(LossCause::EveryPower),
-                "what brokers 1 and 2 had not flushed was lost at 12.0, 13.0 s",
-            ),
-        ] {
-            let (found, told) = judged(&events, acks_all);
-            assert_eq!(found, cause, "{told}");
-            assert!(told.contains(words), "{told}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_have_taken_the_record_is_no_cause() {
-        let whole = state(1.0, 1, &[1, 2, 3]);
-        for events in [
-            // A copy was left, or the broker lost nothing.
-            vec![whole.clone(), fault(12.0, Risk::Data, &[1])],
-            vec![whole.clone(), fault(12.0, Risk::Data, &[1, 2])],
-            vec![state(1.0, 1, &[1]), fault(12.0, Risk::Process, &[1])],
-            // Each had it again when the next was struck.
-            vec![
-                whole.clone(),
-                fault(12.0, Risk::Data, &[1]),
-                state(13.0, 2, &[2, 3]),
-                state(20.0, 2, &[1, 2, 3]),
-                fault(22.0, Risk::Data, &[2]),
-                state(23.0, 1, &[1, 3]),
-                state(30.0, 1, &[1, 2, 3]),
-                fault(32.0, Risk::Data, &[3]),
-            ],
-            // It was in sync at the ack, and has its copy.
-            vec![whole.clone(), state(15.0, 1, &[1]), state(20.0, -1, &[1]), state(21.0, 2, &[2])],
-            // The return of broker 1 to the ISR was not seen apart from its election.
-            vec![state(1.0, 2, &[2, 3]), state(20.0, 1, &[1, 2, 3])],
-            // Before the ack.
-            vec![state(1.0, 2, &[2]), state(2.0, 1, &[1])],
-            // Another leader out of the ISR.
-            vec![whole.clone(), state(12.0, -1, &[2, 3]), state(13.0, 2, &[2, 3])],
-            // The ISR of two grew since.
-            vec![state(1.0, 1, &[1]), state(11.0, 1, &[1, 2]), fault(12.0, Risk::Process, &[1])],
-        ] {
-            assert_eq!(judged(&events, true).0, None, "{events:?}");
-        }
-    }
-
-    #[test]
-    fn a_commit_is_a_record_of_its_group_s_log() {
-        // All 50 partitions of the offsets topic, of which the group has one.
-        let states: Vec<Event> = (0..50)
-            .map(|number| {
-                let mut event = state(1.0, 1, &[1]);
-                if let EventKind::PartitionState { topic, partition, .. } = &mut event.kind {
-                    (*topic, *partition) = (OFFSETS_TOPIC.to_owned(), number);
-                }
-                event
-            })
-            .collect();
-        let environment = Environment::default();
-        let cause = |events: &[Event]| {
-            let timeline = Timeline::new(events);
-            let durability = Durability::new(&environment, &timeline);
-            durability.commit("analytics", at(10.0)).map(|commit| durability.cause(commit))
-        };
-        assert_eq!(cause(&[]), None);
-        assert_eq!(cause(&states), Some(None));
-        let power = [&states[..], &[fault(12.0, Risk::Data, &[1])]].concat();
-        assert_eq!(cause(&power), Some(Some(LossCause::LastInSyncPower)));
-    }
-
-    #[test]
-    fn a_log_that_was_cut_is_told() {
-        let process = Process { node: "n".into(), role: Role::Broker, id: 3 };
-        let line = |to: i64| {
-            format!("INFO [UnifiedLog partition=t-0, dir=/d] Truncating to offset {to} (k)")
-        };
-        let mark = |to| EventKind::LogMark {
-            process: process.clone(),
-            mark: LogMark::LogTruncated,
-            wall_ms: 0,
-            line: line(to),
-        };
-        let events = [Event { at: at(9.0), kind: mark(1) }, Event { at: at(12.0), kind: mark(8) }];
-        assert!(!judged(&events, true).1.contains("cut"), "before the ack, and behind the record");
-        let (_, told) = judged(&[Event { at: at(12.0), kind: mark(7) }], true);
-        assert!(told.ends_with("broker 3 cut its log back to offset 7 at 12.0 s"), "{told}");
-    }
-}
+mod tests;

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::record::clock::RunTime;
-use crate::record::event::{BrokerId, Effect, Event, EventKind, Expectation, Process, Role, Takes};
+use crate::record::event::{
+    BrokerId, Effect, Event, EventKind, Expectation, NOTHING_TO_TAKE, Process, Role, Takes,
+};
 
 /// One fault, from its injection to its healing.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +76,13 @@ impl FaultSpan {
             victim.role == Role::Broker && self.effect.unregisters() && away
         };
         self.victims.iter().filter(lost).map(|victim| victim.id)
+    }
+
+    /// Whether the evidence shows that `victim` lost nothing although it lost its power: all was flushed.
+    pub fn took_nothing_of(&self, victim: &Process) -> bool {
+        let of_it = format!("{victim}: ");
+        let mut lines = self.evidence.iter().filter_map(|line| line.strip_prefix(&of_it));
+        lines.any(|line| line.ends_with(NOTHING_TO_TAKE))
     }
 
     /// Whether `broker` is one of them.

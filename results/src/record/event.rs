@@ -17,7 +17,7 @@ use crate::record::clock::RunTime;
 use crate::record::seal::Checksum;
 
 pub use disturbance::{Cause, Place};
-pub use effect::{Detection, Effect, Risk, Takes};
+pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
 pub use expectation::Expectation;
 pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};

@@ -71,6 +71,9 @@ pub enum Detection {
     Nothing,
 }
 
+/// How the evidence of a loss of power ends, behind the victim's name, where all that it had was flushed.
+pub const NOTHING_TO_TAKE: &str = "nothing to take";
+
 /// What the victims of a fault are without, at the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
