@@ -4,7 +4,7 @@ use std::io;
 
 use super::Report;
 
-const HEADER: [&str; 28] = [
+const HEADER: [&str; 29] = [
     "run_id",
     "trial",
     "fault",
