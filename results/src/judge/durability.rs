@@ -44,7 +44,7 @@ impl fmt::Display for LossCause {
 const OBSERVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A fault that took what a broker had not flushed, and that broker.
-type PowerLoss<'a> = (&'a FaultSpan, BrokerId);
+type LostPower<'a> = (&'a FaultSpan, BrokerId);
 
 /// What is known of the copies that acks rested on.
 #[derive(Debug, Clone, Copy)]
@@ -95,13 +95,13 @@ impl<'a> Durability<'a> {
 
     /// Which losses of power left no in-sync replica with the record, and how many were in sync at the last: each
     /// in-sync replica had it at the ack, and whoever comes in sync with a leader that has it gets it.
-    fn power_causes(&self, lost: LostAck<'_>) -> Option<(Vec<PowerLoss<'a>>, usize)> {
+    fn power_causes(&self, lost: LostAck<'_>) -> Option<(Vec<LostPower<'a>>, usize)> {
         let states = self.timeline.states(lost.topic, lost.partition);
         let later = states.partition_point(|state| state.at <= lost.acked);
         let (first, changes) = states.get(later.saturating_sub(1)..)?.split_first()?;
         let mut changes = changes.iter().peekable();
         let (mut isr, mut having) = (first.isr, BTreeSet::from_iter(first.isr.iter().copied()));
-        let mut took: Vec<PowerLoss<'a>> = Vec::new();
+        let mut took: Vec<LostPower<'a>> = Vec::new();
         for (fault, struck) in self.power_losses(lost) {
             while let Some(change) = changes.next_if(|change| change.at <= fault.injecting) {
                 if !change.isr.is_empty() {
@@ -197,7 +197,7 @@ impl<'a> Durability<'a> {
 
     /// Faults since the ack that took what brokers had not flushed, and those brokers of which they took, or
     /// may have taken, anything.
-    fn power_losses(&self, lost: LostAck<'_>) -> impl Iterator<Item = PowerLoss<'a>> {
+    fn power_losses(&self, lost: LostAck<'_>) -> impl Iterator<Item = LostPower<'a>> {
         let faults = self.timeline.faults.iter();
         let faults = faults.filter(move |fault| {
             fault.effect.risk == Risk::Data && fault.injected.is_none_or(|at| at >= lost.acked)

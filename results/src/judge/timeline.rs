@@ -3,7 +3,7 @@
 //! Invariant: nothing is assumed that no event says. What was not seen is `None`.
 //! Absent: what the clients saw; that is the history's.
 
-mod presence;
+mod liveness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::judge::span::{FaultSpan, FaultSpans};
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, Event, EventKind, Stage};
 
-use presence::Absence;
-pub use presence::Presence;
+pub use liveness::Liveness;
+use liveness::TimeAway;
 
 /// One state of a partition, as ZooKeeper or a broker's metadata has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +47,7 @@ pub struct Timeline<'a> {
     events: Vec<&'a Event>,
     partitions: PartitionsSeen<'a>,
     /// When each broker was away: taken by a fault, or ended by itself, and not registered anew.
-    away: BTreeMap<BrokerId, Vec<Absence>>,
+    away: BTreeMap<BrokerId, Vec<TimeAway>>,
     /// Registrations (true) and their loss.
     registrations: Vec<(RunTime, BrokerId, bool)>,
     /// Faults in the order of their injection.
@@ -73,7 +73,7 @@ impl<'a> Timeline<'a> {
         let FaultSpans { faults, skipped } = FaultSpans::new(ordered.iter().copied(), load_end);
         Self {
             partitions: partitions(&ordered),
-            away: presence::away(&ordered, &faults),
+            away: liveness::away(&ordered, &faults),
             registrations: registrations(&ordered),
             faults,
             skipped,

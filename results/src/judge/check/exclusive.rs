@@ -26,14 +26,14 @@ pub(super) fn exclusive_assignment(index: &LogIndex<'_>, finding: &mut Finding<'
 }
 
 /// Commits of one member, with another's between them.
-struct Shared<'a> {
+struct SharedPartition<'a> {
     before: &'a AcceptedCommit,
     others: &'a AcceptedCommit,
     after: &'a AcceptedCommit,
 }
 
 /// Whether another member's commit was accepted while `first` lasted; the first that was.
-fn shared<'a>(group: &GroupPartition<'a>, first: &GroupAssignment) -> Option<Shared<'a>> {
+fn shared<'a>(group: &GroupPartition<'a>, first: &GroupAssignment) -> Option<SharedPartition<'a>> {
     let own =
         |commit: &&AcceptedCommit| commit.consumer == first.consumer && first.lasts(commit.asked);
     let own: Vec<&AcceptedCommit> = group.commits.iter().filter(own).collect();
@@ -55,7 +55,7 @@ fn shared<'a>(group: &GroupPartition<'a>, first: &GroupAssignment) -> Option<Sha
             own.iter().find(|commit| commit.asked > others.at && commit.offset > before.offset)?;
         // What goes back is found by `commit-regress`.
         let ahead = before.offset <= others.offset && others.offset <= after.offset;
-        ahead.then_some(Shared { before, others, after })
+        ahead.then_some(SharedPartition { before, others, after })
     });
     found.next()
 }
@@ -63,10 +63,10 @@ fn shared<'a>(group: &GroupPartition<'a>, first: &GroupAssignment) -> Option<Sha
 fn tell(
     group: &GroupPartition<'_>,
     first: &GroupAssignment,
-    shared: &Shared<'_>,
+    shared: &SharedPartition<'_>,
     finding: &mut Finding<'_>,
 ) {
-    let Shared { before, others, after } = shared;
+    let SharedPartition { before, others, after } = shared;
     finding.found_lost_commit((group.group, others.at), || Anomaly {
         topic: group.topic,
         partition: group.partition,

@@ -2,7 +2,7 @@
 
 use super::{FaultOnPartition, PartitionRecovery, StreamKind};
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::{PartitionAt, Presence, Timeline};
+use crate::judge::timeline::{Liveness, PartitionAt, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::environment::Settings;
 use crate::record::event::BrokerId;
@@ -17,11 +17,11 @@ pub(super) struct CopiesAlive {
 
 impl CopiesAlive {
     pub(super) fn at(timeline: &Timeline<'_>, state: &PartitionAt<'_>, at: RunTime) -> Self {
-        let of = |wanted: Presence| {
+        let of = |wanted: Liveness| {
             let members = state.isr.iter().copied();
-            members.filter(move |broker| timeline.presence(*broker, at) == wanted)
+            members.filter(move |broker| timeline.liveness(*broker, at) == wanted)
         };
-        Self { live: of(Presence::Here).count(), unknown: of(Presence::Unknown).collect() }
+        Self { live: of(Liveness::Alive).count(), unknown: of(Liveness::Unknown).collect() }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isr::CopiesAlive;
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::{Interval, PartitionAt, Presence, Timeline};
+use crate::judge::timeline::{Interval, Liveness, PartitionAt, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::event::BrokerId;
 
@@ -202,10 +202,10 @@ impl WaitingPartition<'_> {
         let waited_for = leader.iter().chain(state.isr.iter().filter(|_| self.acks_all));
         let mut away = Vec::new();
         for broker in waited_for {
-            match self.timeline.presence(*broker, at) {
-                Presence::Here => {}
-                Presence::Away(since) => away.push((*broker, since)),
-                Presence::Unknown => return Err(Some(not_seen_to_return(*broker))),
+            match self.timeline.liveness(*broker, at) {
+                Liveness::Alive => {}
+                Liveness::Away(since) => away.push((*broker, since)),
+                Liveness::Unknown => return Err(Some(not_seen_to_return(*broker))),
             }
         }
         for (broker, since) in &away {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::member::MemberAssignment;
 use super::nanoseconds;
-use crate::judge::timeline::{Interval, PartitionAt, Presence, Timeline};
+use crate::judge::timeline::{Interval, Liveness, PartitionAt, Timeline};
 use crate::record::clock::RunTime;
 use crate::record::history::Partition;
 
@@ -121,11 +121,11 @@ impl WaitingForGroup<'_> {
     /// What is lacking at `at`; an error when that was not seen, with what it may be.
     fn lacks(&self, at: RunTime) -> Result<Lacks, [Lacks; 2]> {
         let held = self.held.iter().any(|(from, to)| *from <= at && at < *to);
-        let leads = |state: PartitionAt<'_>| match self.timeline.presence(state.leader, at) {
+        let leads = |state: PartitionAt<'_>| match self.timeline.liveness(state.leader, at) {
             _ if state.leader < 0 => Some(false),
-            Presence::Here => Some(true),
-            Presence::Away(_) => Some(false),
-            Presence::Unknown => None,
+            Liveness::Alive => Some(true),
+            Liveness::Away(_) => Some(false),
+            Liveness::Unknown => None,
         };
         if held {
             let state = self.timeline.state_at(self.topic, self.partition, at);

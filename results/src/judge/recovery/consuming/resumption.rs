@@ -13,7 +13,7 @@ use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
 use super::zones::FaultTimes;
 use crate::judge::predict;
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::Presence;
+use crate::judge::timeline::Liveness;
 use crate::record::clock::RunTime;
 use crate::record::environment::Settings;
 use crate::record::history::Committed;
@@ -117,7 +117,7 @@ impl PartitionResumption<'_> {
         });
         let mut kept = kept.into_iter().flat_map(|state| state.isr);
         kept.any(|broker| {
-            timeline.presence(*broker, at) != Presence::Here && !self.fault.loses(*broker)
+            timeline.liveness(*broker, at) != Liveness::Alive && !self.fault.loses(*broker)
         })
     }
 

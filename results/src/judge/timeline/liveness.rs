@@ -10,9 +10,9 @@ use crate::record::event::{BrokerId, Event, EventKind, Process, Role};
 
 /// What is known of a broker at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub enum Liveness {
     /// Nothing has taken it, or it was seen to be back.
-    Here,
+    Alive,
     /// Taken by whichever fault, or ended by itself, since then.
     Away(RunTime),
     /// It was started again or its fault was undone, and its return was not seen.
@@ -21,7 +21,7 @@ pub enum Presence {
 
 /// A broker went away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Absence {
+pub(super) struct TimeAway {
     from: RunTime,
     /// Until when it was certainly away.
     to: RunTime,
@@ -33,20 +33,20 @@ const NEVER: RunTime = RunTime(u64::MAX);
 
 impl Timeline<'_> {
     /// What is known of `broker` at `at`.
-    pub fn presence(&self, broker: BrokerId, at: RunTime) -> Presence {
+    pub fn liveness(&self, broker: BrokerId, at: RunTime) -> Liveness {
         let absences = self.away.get(&broker).into_iter().flatten();
         let open: Vec<_> = absences.filter(|it| it.from <= at && at < it.back).collect();
         let away = open.iter().filter(|it| at < it.to).map(|it| it.from).min();
         match (away, open.is_empty()) {
-            (Some(since), _) => Presence::Away(since),
-            (None, false) => Presence::Unknown,
-            (None, true) => Presence::Here,
+            (Some(since), _) => Liveness::Away(since),
+            (None, false) => Liveness::Unknown,
+            (None, true) => Liveness::Alive,
         }
     }
 
     /// Whether `broker` is known to be away at `at`.
     pub fn is_away(&self, broker: BrokerId, at: RunTime) -> bool {
-        matches!(self.presence(broker, at), Presence::Away(_))
+        matches!(self.liveness(broker, at), Liveness::Away(_))
     }
 
     /// When brokers went away and came back, or may have.
@@ -57,7 +57,7 @@ impl Timeline<'_> {
 
 /// When each broker was away. A fault that is undone before its broker lost its registration has not
 /// taken it away for longer.
-pub(super) fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerId, Vec<Absence>> {
+pub(super) fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerId, Vec<TimeAway>> {
     let mut began: Vec<(BrokerId, RunTime, Option<RunTime>)> = vec![];
     for fault in faults {
         let lost = fault.lost_brokers().map(|broker| (broker, fault.injecting, fault.healed));
@@ -71,7 +71,7 @@ pub(super) fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerI
     });
     began.extend(ended);
     let registrations = registrations(ordered);
-    let mut away: BTreeMap<BrokerId, Vec<Absence>> = BTreeMap::new();
+    let mut away: BTreeMap<BrokerId, Vec<TimeAway>> = BTreeMap::new();
     for (broker, from, healed) in began {
         let mut later =
             registrations.iter().filter(|(at, of, _)| *at > from && *of == broker).peekable();
@@ -80,7 +80,7 @@ pub(super) fn away(ordered: &[&Event], faults: &[FaultSpan]) -> BTreeMap<BrokerI
         let back = kept.into_iter().chain(anew).min().unwrap_or(NEVER);
         // One that was seen to return was away until then.
         let to = if back < NEVER { back } else { revived(ordered, faults, broker, from) };
-        away.entry(broker).or_default().push(Absence { from, to, back });
+        away.entry(broker).or_default().push(TimeAway { from, to, back });
     }
     away
 }
