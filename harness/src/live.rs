@@ -198,8 +198,9 @@ impl TrialStatus {
                 Some(format!("{client} goes on where {failed} ended"))
             }
             EventKind::Problem { text } => Some(format!("problem: {text}")),
-            EventKind::Disturbed { cause, place, .. } => {
-                Some(format!("disturbed: {place} {cause}"))
+            EventKind::Disturbed { cause, place, detail, .. } => {
+                let detail = detail.iter().map(|detail| format!(" ({detail})"));
+                Some(format!("disturbed: {place} {cause}{}", detail.collect::<String>()))
             }
             EventKind::Interrupted => Some("interrupted: healing, then reporting".to_owned()),
             _ => None,

@@ -8,8 +8,10 @@ mod change;
 mod conformance;
 mod environment;
 mod heartbeat;
+mod host;
 mod interrupt;
 pub mod lab;
+mod periodic;
 mod ports;
 mod run_control;
 mod undo;
@@ -39,6 +41,7 @@ use workloads::{Load, LoadContext, LoadError};
 
 use crate::admin::Batches;
 use crate::child::{die_with_parent, own};
+use crate::cluster::local::sandbox::Outside;
 use crate::failure::Failure;
 use crate::heal::owner;
 use crate::recorder::Recorder;
@@ -46,7 +49,6 @@ use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
-use heartbeat::Heartbeat;
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
@@ -204,7 +206,9 @@ impl Trial {
 
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
-        let _heartbeat = Heartbeat::start(Arc::clone(&self.recorder))?;
+        let outside = Outside::take();
+        let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
+        let _host = host::start(Arc::clone(&self.recorder), outside)?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);

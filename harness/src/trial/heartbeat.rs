@@ -4,8 +4,6 @@
 //! finds is recorded as a disturbance, once it is over.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
@@ -13,6 +11,7 @@ use procfs::{CurrentSI as _, KernelStats};
 use results::record::clock::RunTime;
 use results::record::event::{Cause, EventKind, Place};
 
+use super::periodic::Periodic;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 
@@ -31,45 +30,20 @@ const COUNTERS: Duration = Duration::from_secs(1);
 /// Part of the host's CPU time that a hypervisor may take in that time.
 const STOLEN: f64 = 0.25;
 
-/// The thread. Dropping it ends it.
-pub(super) struct Heartbeat {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Heartbeat {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// An infrastructure failure when there is no thread.
-    pub(super) fn start(recorder: Arc<Recorder>) -> Result<Self, Failure> {
-        let (stop, stopped) = mpsc::channel();
-        let beat = move || {
-            let mut watch = Beats::new(&recorder);
-            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                watch.beat();
-            }
-        };
-        let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beat);
-        let thread = thread
-            .map_err(|error| Failure::infrastructure(format!("no heartbeat thread: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // One that panicked has said so.
-            drop(thread.join());
-        }
-    }
+/// Starts the thread.
+///
+/// # Errors
+/// An infrastructure failure when there is none.
+pub(super) fn start(recorder: Arc<Recorder>) -> Result<Periodic, Failure> {
+    Periodic::start("heartbeat", BEAT, move || {
+        let mut watch = Beats::new(recorder);
+        move || watch.beat()
+    })
 }
 
 /// What the beats compare with.
-struct Beats<'a> {
-    recorder: &'a Recorder,
+struct Beats {
+    recorder: Arc<Recorder>,
     last: RunTime,
     clocks: Clocks,
     counted: RunTime,
@@ -93,8 +67,8 @@ struct KernelCounters {
     all: u64,
 }
 
-impl<'a> Beats<'a> {
-    fn new(recorder: &'a Recorder) -> Self {
+impl Beats {
+    fn new(recorder: Arc<Recorder>) -> Self {
         let now = recorder.clock().now();
         let (clocks, counters) = (Clocks::read(), KernelCounters::read());
         Self { recorder, last: now, clocks, counted: now, counters }
@@ -188,7 +162,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let began = Instant::now() - Duration::from_secs(1);
         let recorder = Recorder::create(dir.path(), RunClock::started_at(began)).unwrap();
-        let mut watch = Beats::new(&recorder);
+        let mut watch = Beats::new(Arc::new(recorder));
         watch.clocks = before(watch.clocks);
         watch.last = RunTime(watch.last.0.saturating_sub((ago * 1e9) as u64));
         watch.beat();

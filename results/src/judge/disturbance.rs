@@ -57,6 +57,7 @@ impl Disturbance {
                 | Cause::Suspended
                 | Cause::OutOfMemory
                 | Cause::CpuStolen
+                | Cause::CpuTaken
                 | Cause::ObserverLost
                 | Cause::SettingChanged
                 | Cause::OtherWriter => true,
@@ -112,7 +113,23 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     let late = late.iter().filter(|one| !ordered(one) && !renewed(one));
     found.extend(late.cloned());
     found.sort_by_key(|disturbance| disturbance.from);
-    found
+    joined(found)
+}
+
+/// The same with one in place of those that follow each other without a break: what lasts is recorded bit by bit.
+fn joined(found: Vec<Disturbance>) -> Vec<Disturbance> {
+    let mut joined: Vec<Disturbance> = vec![];
+    for one in found {
+        let goes_on = |before: &&mut Disturbance| {
+            let same = before.cause == one.cause && before.place == one.place;
+            same && before.clients == one.clients && before.to == one.from
+        };
+        match joined.iter_mut().rev().find(goes_on) {
+            Some(before) => before.to = one.to,
+            None => joined.push(one),
+        }
+    }
+    joined
 }
 
 /// Whether a fault kills a client that no group detects to be gone, as it does a member of its own.

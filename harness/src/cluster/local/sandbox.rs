@@ -13,6 +13,7 @@ mod enter;
 mod init;
 mod inside;
 mod network;
+mod outside;
 mod probe;
 mod spawn;
 
@@ -24,6 +25,7 @@ pub use enter::{SUBCOMMAND as ENTER, execute, main as enter_main};
 pub use init::{DATA, SUBCOMMAND, main as init_main};
 pub use inside::is_inside;
 pub use network::{CLIENTS, LINK, OBSERVER, SandboxNetwork, observers_end};
+pub use outside::Outside;
 pub use probe::{ModeError, SandboxAttempt, TRY, choose, probe, probe_capability, try_main};
 pub use spawn::{SandboxChild, enter, spawn, spawn_kept};
 

@@ -23,6 +23,8 @@ pub enum Cause {
     OutOfMemory,
     /// The hypervisor took the host's cores.
     CpuStolen,
+    /// Others than this run took the host's CPUs, while somebody waited for one.
+    CpuTaken,
     /// The observer did not follow the metadata plane.
     ObserverLost,
     /// A setting was changed.
@@ -41,6 +43,7 @@ impl fmt::Display for Cause {
             Self::Suspended => "was suspended",
             Self::OutOfMemory => "ran out of memory",
             Self::CpuStolen => "lost its cores to the hypervisor",
+            Self::CpuTaken => "had its CPUs taken by others",
             Self::ObserverLost => "lost sight of the cluster",
             Self::SettingChanged => "had a setting changed",
             Self::OtherWriter => "got records that are not this run's",

@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::Mode;
 use super::init::{self, Made, at};
+use super::outside::Outside;
 use crate::cluster::host::ProcessIdentity;
 use crate::cluster::local::leftovers;
 
@@ -29,11 +30,12 @@ pub fn main(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> ExitCode
 }
 
 fn run(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> Made<ExitCode> {
+    let outside = Outside::of_entry(Some(lab.pid));
     if !mode.has_namespaces() {
-        return init::loopback(command);
+        return init::loopback(command, outside);
     }
     join(mode, lab)?;
-    init::runner(command)
+    init::runner(command, outside)
 }
 
 /// Runs any command in the sandbox, on a node of it where one is named; how it ended.

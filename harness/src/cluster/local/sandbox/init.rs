@@ -19,6 +19,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getgid, getpid, getuid};
 
 use super::Mode;
+use super::outside::Outside;
 use crate::child::{die_with_parent, end_with_parent, own};
 use crate::kernel;
 
@@ -36,9 +37,10 @@ pub(super) type Made<T> = Result<T, (&'static str, io::Error)>;
 
 /// Runs `kbench COMMAND` in a sandbox; called by `main` before anything else.
 pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
+    let outside = Outside::of_entry(None);
     let outcome = match mode {
-        Mode::Loopback => loopback(command),
-        mode => enter(mode, command),
+        Mode::Loopback => loopback(command, outside),
+        mode => enter(mode, command, outside),
     };
     // Left only when the trial could not remove it itself.
     if let (Mode::Loopback, Some(data)) = (mode, std::env::var_os(DATA)) {
@@ -57,9 +59,9 @@ pub(super) fn exit_code(outcome: Made<ExitCode>) -> ExitCode {
 
 /// Without namespaces: every process of the trial that loses its parent becomes our child, and is
 /// ended before we are. Then nobody writes into the data any more, and it can be removed.
-pub(super) fn loopback(command: &[OsString]) -> Made<ExitCode> {
+pub(super) fn loopback(command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
     prctl::set_child_subreaper(true).map_err(at("adopt orphans"))?;
-    let code = runner(command);
+    let code = runner(command, outside);
     loop {
         for child in children() {
             send(child, Signal::SIGKILL);
@@ -77,7 +79,7 @@ fn children() -> Vec<Pid> {
 }
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
-fn enter(mode: Mode, command: &[OsString]) -> Made<ExitCode> {
+fn enter(mode: Mode, command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
     make_namespaces(mode)?;
     let signals = block_signals()?;
     let (alive, held) = io::pipe().map_err(|error| ("make a pipe", error))?;
@@ -94,7 +96,7 @@ fn enter(mode: Mode, command: &[OsString]) -> Made<ExitCode> {
             end_with_parent(Signal::SIGKILL, || still_held(&alive))
                 .map_err(|error| ("end with its parent", error))?;
             mount_own()?;
-            runner(command)
+            runner(command, outside)
         }
     }
 }
@@ -136,13 +138,14 @@ fn mount_own() -> Made<()> {
         .map_err(at("mount /run"))
 }
 
-/// Starts the runner and attends it.
-pub(super) fn runner(command: &[OsString]) -> Made<ExitCode> {
+/// Starts the runner and attends it; a trial gets to see `outside`.
+pub(super) fn runner(command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
     let signals = block_signals()?;
     let mut kbench = Command::new(own());
     kbench.args(command).stdin(Stdio::null());
     die_with_parent(&mut kbench, Signal::SIGKILL, false);
     unblock_in_child(&mut kbench, signals);
+    Outside::hand_to(outside, &mut kbench, command);
     let child = kbench.spawn().map_err(|error| ("start the trial", error))?;
     attend(Pid::from_raw(child.id() as i32), &signals)
 }

@@ -1,0 +1,188 @@
+//! Notices when others than this run take what it needs of the host.
+//!
+//! A thread looks once a second. What it finds is recorded as a disturbance: seconds without a break as one, once it
+//! is over or has lasted for a while.
+
+mod taken;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use results::record::clock::RunTime;
+use results::record::event::{Cause, EventKind, Place};
+
+use self::taken::{CpuLook, CpuTaken, Processes, ancestry, taken};
+use super::periodic::Periodic;
+use crate::cluster::local::sandbox::{ENTER, Outside, SUBCOMMAND};
+use crate::failure::Failure;
+use crate::recorder::Recorder;
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A disturbance that lasts is recorded after this time: the live view shows what is recorded.
+const LATEST: Duration = Duration::from_secs(3);
+
+/// Starts the thread, which looks at the processes of the host where it can see them.
+///
+/// # Errors
+/// An infrastructure failure when there is none.
+pub(super) fn start(
+    recorder: Arc<Recorder>,
+    outside: Option<Outside>,
+) -> Result<Periodic, Failure> {
+    Periodic::start("host", LOOK, move || {
+        let mut looks = HostLooks { recorder, outside, last: None, span: None };
+        looks.look();
+        move || looks.look()
+    })
+}
+
+/// What the looks compare with, and what they found that is not recorded yet.
+struct HostLooks {
+    recorder: Arc<Recorder>,
+    outside: Option<Outside>,
+    last: Option<CpuLook>,
+    span: Option<TakenSpan>,
+}
+
+/// CPU time that others took in seconds without a break, in ticks.
+struct TakenSpan {
+    from: RunTime,
+    to: RunTime,
+    ticks: u64,
+    all: u64,
+    by: BTreeMap<String, u64>,
+}
+
+impl HostLooks {
+    fn look(&mut self) {
+        let Some(outside) = &self.outside else { return };
+        let at = self.recorder.clock().now();
+        let Some(now) = CpuLook::now(at, outside) else {
+            self.last = None;
+            return;
+        };
+        let Some(before) = self.last.replace(now.clone()) else { return };
+        match taken(&before, &now, outside.roots()) {
+            Some(taken) => {
+                let arguments = |pid| arguments(outside, pid);
+                let span = self.span.get_or_insert_with(|| TakenSpan::new(before.at));
+                span.add(at, &taken, &now.processes, &arguments);
+                if at.since(span.from) >= LATEST {
+                    self.record();
+                }
+            }
+            None => self.record(),
+        }
+    }
+
+    fn record(&mut self) {
+        if let Some(span) = self.span.take() {
+            let (detail, from) = (Some(span.detail()), span.from);
+            let (cause, place) = (Cause::CpuTaken, Place::Host);
+            self.recorder.at(span.to, EventKind::Disturbed { cause, place, from, detail });
+        }
+    }
+}
+
+impl Drop for HostLooks {
+    fn drop(&mut self) {
+        self.record();
+    }
+}
+
+impl TakenSpan {
+    fn new(from: RunTime) -> Self {
+        Self { from, to: from, ticks: 0, all: 0, by: BTreeMap::new() }
+    }
+
+    fn add(
+        &mut self,
+        to: RunTime,
+        taken: &CpuTaken,
+        processes: &Processes,
+        arguments: &dyn Fn(i32) -> Vec<String>,
+    ) {
+        self.to = to;
+        self.ticks += taken.ticks;
+        self.all += taken.all;
+        for (pid, ticks) in &taken.by {
+            *self.by.entry(describe(*pid, processes, arguments)).or_default() += ticks;
+        }
+    }
+
+    /// How much, and who took most.
+    fn detail(&self) -> String {
+        let percent = 100 * self.ticks / self.all.max(1);
+        match self.by.iter().max_by_key(|(_, ticks)| **ticks) {
+            Some((who, _)) => format!("{percent} % of their time, most of it {who}"),
+            None => format!("{percent} % of their time"),
+        }
+    }
+}
+
+/// A process in words: the run of another kbench that it is part of, or its name.
+fn describe(pid: i32, processes: &Processes, arguments: &dyn Fn(i32) -> Vec<String>) -> String {
+    // The topmost is the coordinator, or the entry of a sandbox that outlives who made it.
+    match ancestry(processes, pid).filter(|pid| is_run(&arguments(*pid))).last() {
+        Some(run) => format!("another kbench run, process {run}"),
+        None => {
+            let name = processes.get(&pid).map_or("", |process| process.name.as_str());
+            format!("{name}, process {pid}")
+        }
+    }
+}
+
+/// Whether these are the arguments of a coordinator, or of a sandbox.
+fn is_run(arguments: &[String]) -> bool {
+    let [program, rest @ ..] = arguments else { return false };
+    let of_sandbox = rest.first().is_some_and(|name| [SUBCOMMAND, ENTER].contains(&name.as_str()));
+    let of_user = program.rsplit('/').next() == Some("kbench");
+    of_sandbox || of_user && rest.iter().any(|name| ["run", "replay"].contains(&name.as_str()))
+}
+
+/// The arguments that a process of the host was started with; none where they cannot be seen.
+fn arguments(outside: &Outside, pid: i32) -> Vec<String> {
+    let text = std::fs::read(outside.path().join(pid.to_string()).join("cmdline"));
+    let text = text.unwrap_or_default();
+    let words = text.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    words.map(std::borrow::Cow::into_owned).filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_run_is_known_by_its_coordinator_and_others_by_their_names() {
+        let known = |arguments: &[&str]| {
+            is_run(&arguments.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(known(&["target/debug/kbench", "run", "--trials", "5"]));
+        assert!(known(&["kbench", "replay", "latest"]));
+        assert!(known(&["/proc/self/exe", "__sandbox", "user-namespaces", "__trial"]));
+        for other in [&["kbench", "check", "latest"][..], &["/bin/run", "kbench"], &["java"], &[]] {
+            assert!(!known(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_took_most_is_named_run_by_run() {
+        let processes = taken::tests::family(&[(1, 0), (20, 1), (21, 20), (22, 21), (30, 1)]);
+        let arguments = |pid: i32| match pid {
+            20 => vec!["kbench".to_owned(), "run".to_owned()],
+            21 => vec!["/proc/self/exe".to_owned(), SUBCOMMAND.to_owned()],
+            _ => vec!["x".to_owned()],
+        };
+        let mut span = TakenSpan::new(RunTime(0));
+        // No process of the run took as much as the one that is no part of it.
+        let by = vec![(20, 10), (21, 30), (22, 30), (30, 50)];
+        span.add(RunTime(1), &CpuTaken { ticks: 120, all: 200, by }, &processes, &arguments);
+        assert_eq!(span.detail(), "60 % of their time, most of it another kbench run, process 20");
+        let by = vec![(30, 80)];
+        span.add(RunTime(2), &CpuTaken { ticks: 80, all: 200, by }, &processes, &arguments);
+        assert_eq!(span.detail(), "50 % of their time, most of it x, process 30");
+    }
+}
