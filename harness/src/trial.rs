@@ -151,6 +151,7 @@ struct Trial {
     files: PathBuf,
     recorder: Arc<Recorder>,
     number: u32,
+    outside: Option<Arc<Outside>>,
 }
 
 impl Trial {
@@ -171,7 +172,7 @@ impl Trial {
             wall_at_start_ms: clock.wall_at_start_ms(),
             spec: read,
         });
-        Ok(Self { spec, files, recorder, number })
+        Ok(Self { spec, files, recorder, number, outside: Outside::take().map(Arc::new) })
     }
 
     /// Ends the record: how the trial went, and what belongs to it. Nothing of that may change from now on.
@@ -206,9 +207,8 @@ impl Trial {
 
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
-        let outside = Outside::take();
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
-        let _host = host::start(Arc::clone(&self.recorder), outside)?;
+        let _host = host::start(Arc::clone(&self.recorder), self.outside.clone())?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
@@ -235,7 +235,9 @@ impl Trial {
         self.recorder.now(EventKind::ClusterReady { took_s });
         load.start_group().map_err(client_failure)?;
         self.stage(Stage::WarmingUp);
-        environment::record(&self.spec, lab, &load, &self.files, &self.recorder).await?;
+        let unmeasured = host::unmeasured(self.outside.as_deref());
+        environment::record(&self.spec, lab, &load, &self.files, &self.recorder, unmeasured)
+            .await?;
         load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;
         interrupt.sleep(self.spec.workload.phases.warm_up).await;
         load.end_warm_up();

@@ -41,7 +41,7 @@ async fn examine(run_dir: &Path) -> Result<Vec<CaseResult>, Failure> {
     let spec = dir.spec()?;
     let files = dir.trial(1, spec.trials);
     let recorder = Arc::new(Recorder::create(&files, RunClock::start())?);
-    let trial = Trial { spec, files, recorder: Arc::clone(&recorder), number: 1 };
+    let trial = Trial { spec, files, recorder: Arc::clone(&recorder), number: 1, outside: None };
     let lab = Rc::new(Lab::start(&trial.spec, &trial.files, &recorder, 1).await?);
     let results = trial.examine(&lab).await;
     let stopped = lab.stop(false).await;

@@ -36,13 +36,14 @@ const QUOTED: [&str; 10] = [
     "group.initial.rebalance.delay.ms",
 ];
 
-/// Reads everything back and writes the file.
+/// Reads everything back and writes the file; `unmeasured` is what of the host nobody looks at.
 pub(super) async fn record(
     spec: &RunSpec,
     lab: &Lab,
     load: &Load,
     files: &Path,
     recorder: &Recorder,
+    unmeasured: Option<String>,
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
     let environment = Environment {
@@ -52,6 +53,7 @@ pub(super) async fn record(
         librdkafka: workloads::librdkafka_version(),
         librdkafka_poll_wait_us: Some(workloads::POLL_WAIT.as_micros() as u64),
         observer: lab.observer.imprecision().map(str::to_owned),
+        host: unmeasured,
         java: lab.kafka.java.clone(),
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),

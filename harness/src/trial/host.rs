@@ -1,8 +1,9 @@
-//! Notices when others than this run take what it needs of the host.
+//! Notices when others than this run take what it needs of the host, and when the host is short of it.
 //!
 //! A thread looks once a second. What it finds is recorded as a disturbance: seconds without a break as one, once it
 //! is over or has lasted for a while.
 
+mod pressure;
 mod taken;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use results::record::clock::RunTime;
 use results::record::event::{Cause, EventKind, Place};
 
+use self::pressure::Pressure;
 use self::taken::{CpuLook, CpuTaken, Processes, ancestry, taken};
 use super::periodic::Periodic;
 use crate::cluster::local::sandbox::{ENTER, Outside, SUBCOMMAND};
@@ -30,19 +32,38 @@ const LATEST: Duration = Duration::from_secs(3);
 /// An infrastructure failure when there is none.
 pub(super) fn start(
     recorder: Arc<Recorder>,
-    outside: Option<Outside>,
+    outside: Option<Arc<Outside>>,
 ) -> Result<Periodic, Failure> {
     Periodic::start("host", LOOK, move || {
-        let mut looks = HostLooks { recorder, outside, last: None, span: None };
+        let pressure = Pressure::all();
+        let mut looks = HostLooks { recorder, outside, pressure, last: None, span: None };
         looks.look();
         move || looks.look()
     })
 }
 
+/// What of it is not measured here, in a sentence; `None` when all is.
+pub(super) fn unmeasured(outside: Option<&Outside>) -> Option<String> {
+    let mut not = vec![];
+    match outside {
+        None => not.push("CPU time that others take (the host's processes cannot be seen)"),
+        // Every process descends from the first one.
+        Some(outside) if !outside.path().join("1/stat").exists() => {
+            not.push("CPU time that other users take (their processes cannot be seen)");
+        }
+        Some(_) => {}
+    }
+    if !Pressure::all().iter().all(Pressure::is_told) {
+        not.push("memory and I/O pressure (the kernel has no /proc/pressure)");
+    }
+    (!not.is_empty()).then(|| format!("not measured: {}", not.join("; ")))
+}
+
 /// What the looks compare with, and what they found that is not recorded yet.
 struct HostLooks {
     recorder: Arc<Recorder>,
-    outside: Option<Outside>,
+    outside: Option<Arc<Outside>>,
+    pressure: [Pressure; 2],
     last: Option<CpuLook>,
     span: Option<TakenSpan>,
 }
@@ -58,8 +79,11 @@ struct TakenSpan {
 
 impl HostLooks {
     fn look(&mut self) {
-        let Some(outside) = &self.outside else { return };
         let at = self.recorder.clock().now();
+        for pressure in &mut self.pressure {
+            pressure.look(at, &self.recorder);
+        }
+        let Some(outside) = &self.outside else { return };
         let Some(now) = CpuLook::now(at, outside) else {
             self.last = None;
             return;
@@ -90,6 +114,9 @@ impl HostLooks {
 impl Drop for HostLooks {
     fn drop(&mut self) {
         self.record();
+        for pressure in &mut self.pressure {
+            pressure.record(&self.recorder);
+        }
     }
 }
 
@@ -154,6 +181,12 @@ fn arguments(outside: &Outside, pid: i32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_not_measured() {
+        let told = unmeasured(None).unwrap();
+        assert!(told.starts_with("not measured: CPU time that others take"), "{told}");
+    }
 
     #[test]
     fn another_run_is_known_by_its_coordinator_and_others_by_their_names() {

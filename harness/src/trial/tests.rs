@@ -84,7 +84,8 @@ fn a_broker_joins_and_a_topic_grows_under_load() {
     let topic = spec.cluster.main_topic().name.clone();
     let recorder = Recorder::create(out.path(), RunClock::start()).expect("a recorder");
     let files = out.path().to_owned();
-    let trial = Trial { spec, files, recorder: Arc::new(recorder), number: NUMBER };
+    let recorder = Arc::new(recorder);
+    let trial = Trial { spec, files, recorder, number: NUMBER, outside: None };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();

@@ -58,6 +58,8 @@ impl Disturbance {
                 | Cause::OutOfMemory
                 | Cause::CpuStolen
                 | Cause::CpuTaken
+                | Cause::MemoryPressure
+                | Cause::IoPressure
                 | Cause::ObserverLost
                 | Cause::SettingChanged
                 | Cause::OtherWriter => true,

@@ -25,6 +25,9 @@ pub struct Environment {
     /// What the observer sees less precisely than it might, in a sentence; absent where there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observer: Option<String>,
+    /// What others may take of the host unseen, in a sentence; absent where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// First line of `java -version`.
     pub java: String,
     /// Kernel release.

@@ -154,6 +154,9 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     if let Some(imprecision) = &e.observer {
         wrapped(out, "observer:", " ", imprecision);
     }
+    if let Some(unmeasured) = &e.host {
+        wrapped(out, "host:", " ", unmeasured);
+    }
 }
 
 fn line(out: &mut String, text: &str) {

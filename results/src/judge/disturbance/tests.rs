@@ -86,31 +86,39 @@ fn a_disturbance_touches_what_it_can_have_changed() {
     assert_eq!(outcome(&server, "two-copies-remain"), Outcome::Undecided);
 }
 
-/// The host's CPUs taken from one time to another.
-fn taken(from: f64, detail: &str) -> EventKind {
-    let (cause, place, detail) = (Cause::CpuTaken, Place::Host, Some(detail.to_owned()));
-    EventKind::Disturbed { cause, place, from: at(from), detail }
+/// The host was short of something from one time on.
+fn short(cause: Cause, from: f64, detail: &str) -> EventKind {
+    EventKind::Disturbed {
+        cause,
+        place: Place::Host,
+        from: at(from),
+        detail: Some(detail.to_owned()),
+    }
 }
 
 #[test]
-fn cpus_that_others_take_disturb_like_those_that_a_hypervisor_takes() {
-    let steady = with(13.0, taken(12.0, "50 %"));
-    assert_eq!((steady.verdict, steady.exit_code), (Verdict::InvalidRun, 3));
-    let of_fault = with(52.0, taken(51.0, "50 %"));
-    assert_eq!(verdict(&of_fault), Verdict::Unknown);
-    assert_eq!(outcome(&of_fault, "leader-failover"), Outcome::Undecided);
-    assert_eq!(outcome(&of_fault, "both-failover"), Outcome::Holds);
-    // Before anything was measured, and once the cluster is stopped.
-    assert_eq!(verdict(&with(2.0, taken(1.0, "50 %"))), Verdict::Valid);
-    assert_eq!(verdict(&with(114.0, taken(113.0, "50 %"))), Verdict::Valid);
+fn what_the_host_is_short_of_disturbs_whatever_was_measured() {
+    for cause in [Cause::CpuTaken, Cause::CpuStolen, Cause::MemoryPressure, Cause::IoPressure] {
+        let short = |from| short(cause, from, "50 %");
+        let steady = with(13.0, short(12.0));
+        assert_eq!((steady.verdict, steady.exit_code), (Verdict::InvalidRun, 3), "{cause}");
+        // During a fault, whoever its victim is: no fault of a plan does that to the host.
+        let of_fault = with(52.0, short(51.0));
+        assert_eq!(verdict(&of_fault), Verdict::Unknown, "{cause}");
+        assert_eq!(outcome(&of_fault, "leader-failover"), Outcome::Undecided, "{cause}");
+        assert_eq!(outcome(&of_fault, "both-failover"), Outcome::Holds, "{cause}");
+        // Before anything was measured, and once the cluster is stopped.
+        assert_eq!(verdict(&with(2.0, short(1.0))), Verdict::Valid, "{cause}");
+        assert_eq!(verdict(&with(114.0, short(113.0))), Verdict::Valid, "{cause}");
+    }
 }
 
 #[test]
 fn what_lasts_is_recorded_bit_by_bit_and_told_once() {
     let mut f = three_faults(1);
-    f.at(15.0, taken(12.0, "50 % of their time, most of it sh, process 7"));
-    f.at(18.0, taken(15.0, "60 % of their time, most of it sh, process 7"));
-    f.at(20.0, taken(19.0, "70 % of their time, most of it sh, process 8"));
+    f.at(15.0, short(Cause::CpuTaken, 12.0, "50 % of their time, most of it sh, process 7"));
+    f.at(18.0, short(Cause::CpuTaken, 15.0, "60 % of their time, most of it sh, process 7"));
+    f.at(20.0, short(Cause::CpuTaken, 19.0, "70 % of their time, most of it sh, process 8"));
     let report = judge(&fixture::question(1), &[f.trial()]);
     let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
     assert_eq!(

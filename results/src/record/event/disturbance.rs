@@ -25,6 +25,10 @@ pub enum Cause {
     CpuStolen,
     /// Others than this run took the host's CPUs, while somebody waited for one.
     CpuTaken,
+    /// Nothing on the host could go on for want of memory.
+    MemoryPressure,
+    /// Nothing on the host could go on before its disks answered.
+    IoPressure,
     /// The observer did not follow the metadata plane.
     ObserverLost,
     /// A setting was changed.
@@ -44,6 +48,8 @@ impl fmt::Display for Cause {
             Self::OutOfMemory => "ran out of memory",
             Self::CpuStolen => "lost its cores to the hypervisor",
             Self::CpuTaken => "had its CPUs taken by others",
+            Self::MemoryPressure => "was short of memory",
+            Self::IoPressure => "waited for its disks",
             Self::ObserverLost => "lost sight of the cluster",
             Self::SettingChanged => "had a setting changed",
             Self::OtherWriter => "got records that are not this run's",
