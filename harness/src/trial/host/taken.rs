@@ -102,6 +102,21 @@ pub(super) fn ancestry(processes: &Processes, pid: i32) -> impl Iterator<Item = 
     std::iter::successors(Some(pid), parent).take(ANCESTORS)
 }
 
+/// What some processes took between two looks, in ticks.
+#[derive(Debug, Default)]
+struct Took {
+    own: u64,
+    /// Of children that were waited for meanwhile; and what of it was seen before, when they lived.
+    reaped: u64,
+    known: u64,
+}
+
+impl Took {
+    fn ticks(&self) -> u64 {
+        self.own + self.reaped.saturating_sub(self.known)
+    }
+}
+
 /// What others than the run that descends from `roots` took between two looks, if it was much and somebody
 /// waited for it.
 pub(super) fn taken(before: &CpuLook, now: &CpuLook, roots: &[i32]) -> Option<CpuTaken> {
@@ -113,31 +128,39 @@ pub(super) fn taken(before: &CpuLook, now: &CpuLook, roots: &[i32]) -> Option<Cp
         look.processes.get(pid).is_some_and(|other| other.started == process.started)
     };
     // What an ended process had when it was seen last is no news from whoever waited for it.
-    let mut ended: BTreeMap<i32, u64> = BTreeMap::new();
-    for (pid, process) in &before.processes {
-        if !lived(pid, process, now) && !of_run(before, *pid) {
-            *ended.entry(process.parent).or_default() += process.own + process.reaped;
-        }
+    let mut ended: BTreeMap<(bool, i32), u64> = BTreeMap::new();
+    for (pid, process) in before.processes.iter().filter(|(pid, it)| !lived(pid, it, now)) {
+        let of = (of_run(before, *pid), process.parent);
+        *ended.entry(of).or_default() += process.own + process.reaped;
     }
-    let (mut by, mut direct, mut reaped, mut known_before) = (vec![], 0, 0, 0);
+    let (mut run, mut others, mut by) = (Took::default(), Took::default(), vec![]);
     for (pid, process) in &now.processes {
-        let known = ended.remove(pid).unwrap_or_default();
-        if process.yields || of_run(now, *pid) {
-            continue;
-        }
+        let is_of_run = of_run(now, *pid);
+        let known = ended.remove(&(is_of_run, *pid)).unwrap_or_default();
         let seen = before.processes.get(pid).filter(|_| lived(pid, process, before));
-        let (own_before, reaped_before) = seen.map_or((0, 0), |seen| (seen.own, seen.reaped));
-        let own = process.own.saturating_sub(own_before);
-        let of_ended = process.reaped.saturating_sub(reaped_before);
-        direct += own;
-        reaped += of_ended;
-        known_before += known;
-        by.push((*pid, own + of_ended.saturating_sub(known)));
+        let (own, reaped) = seen.map_or((0, 0), |seen| (seen.own, seen.reaped));
+        let own = process.own.saturating_sub(own);
+        let reaped = process.reaped.saturating_sub(reaped);
+        let sum = match is_of_run {
+            true => &mut run,
+            false if process.yields => continue,
+            false => {
+                by.push((*pid, own + reaped.saturating_sub(known)));
+                &mut others
+            }
+        };
+        sum.own += own;
+        sum.reaped += reaped;
+        sum.known += known;
     }
-    // Whose parent has ended as well, another one has waited for.
-    known_before += ended.into_values().sum::<u64>();
-    let busy = now.busy.saturating_sub(before.busy);
-    let ticks = (direct + reaped.saturating_sub(known_before)).min(busy);
+    // Whose parent has ended as well, somebody else has waited for.
+    for ((of_run, _), known) in ended {
+        let sum = if of_run { &mut run } else { &mut others };
+        sum.known += known;
+    }
+    // What ended children took while they yielded nobody tells, but it is not among what was busy.
+    let busy = now.busy.saturating_sub(before.busy).saturating_sub(run.ticks());
+    let ticks = others.ticks().min(busy);
     let waited =
         now.waited_us.zip(before.waited_us).map(|(now, before)| now.saturating_sub(before));
     let elapsed_us = now.at.secs_since(before.at) * 1e6;
@@ -172,7 +195,7 @@ pub(super) mod tests {
             (RUN, process(9, 0, 0)),
             (11, process(RUN, 0, 0)),
             // A server of the run; what it takes is its own.
-            (12, process(11, 1000 + second * 150, 0)),
+            (12, process(11, 1000 + second * 100, 0)),
         ]);
         processes.extend(others.iter().cloned());
         let (at, busy) = (RunTime(second * 1_000_000_000), 7000 + second * 200);
@@ -203,7 +226,7 @@ pub(super) mod tests {
                 900,
                 None,
             ),
-            ("more than was counted", vec![other(0)], vec![other(9000)], 900, Some(200)),
+            ("more than was counted", vec![other(0)], vec![other(9000)], 900, Some(100)),
         ];
         for (name, before, now, waited_ms, expected) in cases {
             let (before, now) = (look(1, 100, &before), look(2, 100 + waited_ms, &now));
@@ -229,7 +252,21 @@ pub(super) mod tests {
         now.processes.insert(1, process(0, 500, 5000));
         now.processes.insert(9, process(1, 0, 400));
         assert_eq!(ticks(&before, &now), None);
+        // Of children that yielded, only the time that nobody yielded can be of others.
+        let cargo = (21, ProcessTimes { yields: true, ..process(20, 5000, 0) });
+        let mut built = look(2, 900, &[make(5480)]);
+        before = look(1, 0, &[make(400), cargo]);
+        assert_eq!(ticks(&before, &built), Some(80));
+        built.busy -= 60;
+        assert_eq!(ticks(&before, &built), None);
+        // A server of the run that was killed is the run's.
+        let mut server = look(1, 0, &[(22, process(11, 3000, 0))]);
+        server.busy -= 40;
+        let mut killed = look(2, 900, &[(30, process(9, 100, 0))]);
+        killed.processes.insert(11, process(RUN, 0, 3040));
+        assert_eq!(ticks(&server, &killed), Some(100));
         // The same pid is another process's.
+        (before, now) = (look(1, 0, &[]), look(2, 900, &[]));
         let anew = ProcessTimes { started: 2, ..process(9, 60, 0) };
         before.processes.insert(30, process(9, 50, 0));
         now.processes.insert(30, anew);
