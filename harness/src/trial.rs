@@ -28,11 +28,12 @@ use faults::ledger::Ledger;
 use faults::nemesis;
 use faults::port::{Capability, PortError, RunControl};
 use nix::sys::signal::Signal;
-use results::record::clock::RunClock;
-use results::record::event::{EventKind, Stage};
+use results::record::clock::{RunClock, RunTime};
+use results::record::event::{Cause, EventKind, Place, Stage};
 use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
 use results::record::manifest;
 use results::record::trial::{HISTORY, LEDGER};
+use results::terminal::counted;
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -225,7 +226,7 @@ impl Trial {
         &self,
         lab: &Rc<Lab>,
         interrupt: &Rc<Interrupt>,
-        started: results::record::clock::RunTime,
+        started: RunTime,
         act: impl AsyncFnOnce(&Rc<RefCell<Load>>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
@@ -340,8 +341,9 @@ impl Trial {
     /// Reads every partition; returns where the log of each began before.
     async fn drain(&self, lab: &Rc<Lab>) -> Result<Vec<i64>, Failure> {
         self.stage(Stage::Draining);
+        let began = self.recorder.clock().now();
         let topic = self.spec.cluster.main_topic().name.clone();
-        let partitions = lab.members.partitions(&topic);
+        let (topic_name, partitions) = (topic.clone(), lab.members.partitions(&topic));
         let bootstrap = lab.cluster.servers().bootstrap();
         let history = self.files.join(HISTORY);
         let run = self.spec.run_number;
@@ -350,7 +352,19 @@ impl Trial {
             workloads::drain(&bootstrap, &topic, partitions, run, &history, clock, DRAIN_LIMIT)
         })
         .await
-        .map(|drained| drained.start_offsets.iter().map(|start| start.unwrap_or(0)).collect())
+        .map(|drained| {
+            self.note_growth(&topic_name, began, drained.grown);
+            drained.start_offsets.iter().map(|start| start.unwrap_or(0)).collect()
+        })
+    }
+
+    /// The load has ended; a log that grew since has another writer.
+    fn note_growth(&self, topic: &str, from: RunTime, offsets: u64) {
+        if offsets > 0 {
+            let (cause, place) = (Cause::OtherWriter, Place::Topic(topic.to_owned()));
+            let detail = Some(counted(offsets, "record"));
+            self.recorder.now(EventKind::Disturbed { cause, place, from, detail });
+        }
     }
 
     /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and

@@ -40,6 +40,8 @@ pub struct DrainSummary {
     pub reached: Vec<i64>,
     /// Whether every partition was read to its end.
     pub complete: bool,
+    /// Offsets by which the logs grew meanwhile: no client of the load writes any more.
+    pub grown: u64,
 }
 
 /// Reads `topic` into the history's stream `drain`, for at most `limit`.
@@ -67,8 +69,18 @@ pub fn drain(
         (0..partitions as i32).map(|p| log_bounds(&consumer, topic, p, deadline)).collect();
     let reached = bounds.iter().map(|bounds| bounds.map_or(0, |log| log.start)).collect();
     let topic = topic.to_owned();
-    let mut drain =
-        Drain { topic, run, clock, stream, deadline, bounds, reached, records: 0, consumer };
+    let mut drain = Drain {
+        topic,
+        run,
+        clock,
+        stream,
+        deadline,
+        bounds,
+        reached,
+        records: 0,
+        grown: 0,
+        consumer,
+    };
     drain.read()?;
     drain.finish()
 }
@@ -108,6 +120,7 @@ struct Drain {
     bounds: Vec<Option<LogBounds>>,
     reached: Vec<i64>,
     records: u64,
+    grown: u64,
     consumer: BaseConsumer,
 }
 
@@ -191,6 +204,9 @@ impl Drain {
         let before = self.bounds[partition];
         let partition = partition as i32;
         let now = log_bounds(&self.consumer, &self.topic, partition, self.deadline);
+        if let Some((before, now)) = before.zip(now) {
+            self.grown += now.end.saturating_sub(before.end).max(0) as u64;
+        }
         // Nobody told: more than was reached may be there, or less at the start.
         let end_offset = before.zip(now).map_or(i64::MAX, |(before, _)| before.end);
         let start_offset = before.into_iter().chain(now).map(|log| log.start).max().unwrap_or(0);
@@ -210,6 +226,7 @@ impl Drain {
             start_offsets: self.bounds.iter().map(|log| log.map(|log| log.start)).collect(),
             reached: self.reached,
             complete: unread.is_empty(),
+            grown: self.grown,
         })
     }
 }

@@ -58,11 +58,17 @@ impl Shared {
 
     /// The view follows the plane, from now on or again.
     pub(super) fn sees_again(&self) {
-        let recorder = &self.watched.recorder;
-        let since = RunTime(self.blind_since.load(Ordering::Relaxed));
-        if !self.sees.swap(true, Ordering::Relaxed) && since > RunTime(0) {
+        if !self.sees.swap(true, Ordering::Relaxed) {
+            self.was_blind();
+        }
+    }
+
+    /// Records that the view did not follow the plane until now, if it ever had.
+    fn was_blind(&self) {
+        let from = RunTime(self.blind_since.load(Ordering::Relaxed));
+        if from > RunTime(0) {
             let (cause, place) = (Cause::ObserverLost, Place::Kbench);
-            recorder.now(EventKind::Disturbed { cause, place, from: since, detail: None });
+            self.watched.recorder.now(EventKind::Disturbed { cause, place, from, detail: None });
         }
     }
 
@@ -168,6 +174,9 @@ impl Watching {
     pub(super) fn stop(&self) {
         let over_s = self.started.elapsed().as_secs_f64();
         if let Some(cpu_s) = self.end() {
+            if !self.shared.sees.load(Ordering::Relaxed) {
+                self.shared.was_blind();
+            }
             self.shared.watched.recorder.now(EventKind::ObserverCost {
                 requests: self.shared.requests.load(Ordering::Relaxed),
                 bytes: self.shared.bytes.load(Ordering::Relaxed),

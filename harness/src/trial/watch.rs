@@ -1,6 +1,7 @@
 //! Looks after the servers and the load of a trial: a server that stands still is recorded, a load or a
 //! record that has failed stops the trial at once.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,8 +22,15 @@ use crate::recorder::Recorder;
 /// Time between two looks: standing still matters from 250 ms on.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The task. Dropping it ends it.
-pub(super) struct TrialWatch(JoinHandle<()>);
+/// Servers that stand still, and since when.
+type StandingStill = Rc<RefCell<BTreeMap<Process, RunTime>>>;
+
+/// The task. Dropping it ends it; what stands still then is recorded.
+pub(super) struct TrialWatch {
+    task: JoinHandle<()>,
+    recorder: Arc<Recorder>,
+    still: StandingStill,
+}
 
 impl TrialWatch {
     /// Looks after `lab` and the load that `live` shows.
@@ -33,24 +41,28 @@ impl TrialWatch {
         recorder: &Arc<Recorder>,
     ) -> Self {
         let (lab, interrupt) = (Rc::clone(lab), Rc::clone(interrupt));
-        let recorder = Arc::clone(recorder);
-        Self(spawn_local(async move {
-            let mut still = BTreeMap::new();
+        let still = StandingStill::default();
+        let (events, standing) = (Arc::clone(recorder), Rc::clone(&still));
+        let task = spawn_local(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
-                look_at_servers(&lab, &recorder, &mut still);
-                if let Some(why) = recorder.failure().or_else(|| live.failure()) {
+                look_at_servers(&lab, &events, &mut standing.borrow_mut());
+                if let Some(why) = events.failure().or_else(|| live.failure()) {
                     interrupt.fail(failed(why));
                     return;
                 }
             }
-        }))
+        });
+        Self { task, recorder: Arc::clone(recorder), still }
     }
 }
 
 impl Drop for TrialWatch {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        for (process, from) in self.still.take() {
+            stood_still(&self.recorder, process, from);
+        }
     }
 }
 
@@ -72,10 +84,14 @@ fn look_at_servers(lab: &Lab, recorder: &Recorder, still: &mut BTreeMap<Process,
         if matches!(paused, Some(ProcessState::Paused { .. })) {
             still.entry(process).or_insert(now);
         } else if let Some(from) = still.remove(&process) {
-            let (cause, place) = (Cause::StoodStill, Place::Server(process));
-            recorder.now(EventKind::Disturbed { cause, place, from, detail: None });
+            stood_still(recorder, process, from);
         }
     }
+}
+
+fn stood_still(recorder: &Recorder, process: Process, from: RunTime) {
+    let (cause, place) = (Cause::StoodStill, Place::Server(process));
+    recorder.now(EventKind::Disturbed { cause, place, from, detail: None });
 }
 
 #[cfg(test)]

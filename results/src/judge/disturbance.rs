@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::recovery::{PartitionRecovery, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
-use crate::judge::timeline::Timeline;
+use crate::judge::timeline::{Interval, Timeline};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::clock::RunTime;
 use crate::record::event::{
@@ -91,8 +91,7 @@ impl Disturbance {
 
 /// The disturbances of a trial, in order of time; `late` are those that its clients' sends show.
 pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> {
-    let stopping = timeline.stages().into_iter().find(|(stage, ..)| *stage == Stage::Stopping);
-    let stopping = stopping.map_or(RunTime(u64::MAX), |(_, begin, _)| begin);
+    let (_, stopping) = reading(timeline);
     let mut found: Vec<Disturbance> =
         timeline.events().filter_map(|event| recorded(timeline, event)).collect();
     found.extend(timeline.events().filter_map(setting_changed));
@@ -220,40 +219,66 @@ fn reaches(fault: &FaultSpan, from: RunTime, to: RunTime) -> bool {
 }
 
 /// The check that nothing disturbed what was measured: a steady load makes the run invalid then; what was
-/// measured of a fault is not known.
+/// measured of a fault is not known; nor is what the logs hold where they are `unread`, not all of them to their
+/// ends. What disturbed the reading of logs that were read nevertheless is told.
 pub(crate) fn check(
     timeline: &Timeline,
     recovery: &Recovery,
     disturbances: &[Disturbance],
+    unread: bool,
 ) -> Check {
     let steady = timeline.steady();
     // Latencies are far below what standing still begins at.
     let of_steady =
         |one: &Disturbance| steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0));
-    let read = timeline.stages().into_iter().find(|(stage, ..)| *stage == Stage::Stopping);
-    let read = read.map_or(RunTime(u64::MAX), |(_, begin, _)| begin);
     let of_fault = |one: &Disturbance| {
-        // What the logs hold is read under a setting that was changed since.
-        let of_drain = one.cause == Cause::SettingChanged && one.from < read;
-        of_drain
-            || timeline.faults.iter().any(|fault| {
-                let (to, seconds) = felt_until(fault, &recovery.partitions);
-                one.touches(fault.injecting, to, seconds)
-            })
+        timeline.faults.iter().any(|fault| {
+            let (to, seconds) = felt_until(fault, &recovery.partitions);
+            one.touches(fault.injecting, to, seconds)
+        })
     };
-    let (worst, touching): (_, Vec<_>) = match disturbances.iter().any(of_steady) {
-        true => (Verdict::InvalidRun, disturbances.iter().filter(|one| of_steady(one)).collect()),
-        false => (Verdict::Unknown, disturbances.iter().filter(|one| of_fault(one)).collect()),
+    let (from, to) = reading(timeline);
+    let of_reading = |one: &Disturbance| {
+        // Clients of the load read no log, and kbench stops the cluster itself.
+        let concerns = one.cause != Cause::SentLate && one.from < to;
+        concerns && one.touches(from, to, to.secs_since(from))
     };
-    let told: Vec<_> = touching.iter().map(|one| one.describe()).collect();
+    // What the logs hold is read under a setting that was changed since.
+    let of_settings = |one: &Disturbance| one.cause == Cause::SettingChanged && one.from < to;
+    let any = |touched: &dyn Fn(&Disturbance) -> bool| disturbances.iter().any(touched);
+    let incomplete = unread && any(&of_reading);
+    let verdict = if any(&of_steady) {
+        Verdict::InvalidRun
+    } else if any(&of_fault) || any(&of_settings) || incomplete {
+        Verdict::Unknown
+    } else {
+        Verdict::Valid
+    };
+    let told = |one: &&Disturbance| match verdict {
+        Verdict::InvalidRun => of_steady(one),
+        _ => of_fault(one) || of_settings(one) || of_reading(one),
+    };
+    let told: Vec<_> = disturbances.iter().filter(told).map(|one| one.describe()).collect();
+    let mut note = told.join("; ");
+    if incomplete {
+        note.push_str("; the logs were not all read to their ends meanwhile");
+    }
     Check {
         name: "disturbance".to_owned(),
-        verdict: if touching.is_empty() { Verdict::Valid } else { worst },
-        count: touching.len() as u64,
+        verdict,
+        count: told.len() as u64,
         examined: 1,
-        note: (!told.is_empty()).then(|| told.join("; ")),
+        note: (!note.is_empty()).then_some(note),
         witnesses: vec![],
     }
+}
+
+/// When the logs were read, to the stop of the cluster.
+fn reading(timeline: &Timeline) -> Interval {
+    let stages = timeline.stages();
+    let begin = |wanted| stages.iter().find(|(stage, ..)| *stage == wanted).map(|it| it.1);
+    let never = RunTime(u64::MAX);
+    (begin(Stage::Draining).unwrap_or(never), begin(Stage::Stopping).unwrap_or(never))
 }
 
 /// What disturbed, if anything did, what clients felt of a fault.

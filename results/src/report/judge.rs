@@ -170,7 +170,8 @@ impl Parts {
             events: &trial.events,
             streams: &streams,
         });
-        validity.push(disturbance::check(&timeline, &recovery, &disturbances));
+        let unread = checks.iter().any(|it| it.name == "unseen" && it.verdict != Verdict::Valid);
+        validity.push(disturbance::check(&timeline, &recovery, &disturbances, unread));
         validity.push(integrity::judge(&trial.integrity));
         let unusable = integrity::unusable(&trial.integrity)
             .or_else(|| unusable(self.interrupted, &timeline, validity.iter()));

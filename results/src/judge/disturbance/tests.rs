@@ -231,6 +231,60 @@ fn a_setting_that_is_changed_while_the_logs_are_read_makes_the_run_unknown() {
 }
 
 #[test]
+fn what_disturbs_the_reading_of_the_logs_is_told_and_makes_it_unknown_only_where_it_was_not_read() {
+    let disturbed =
+        |cause, place| EventKind::Disturbed { cause, place, from: at(110.5), detail: None };
+    let topic = Place::Topic("user-events".to_owned());
+    // The load ends at 110 s, and the cluster is stopped from 112 s on.
+    let cases = [
+        (ended(3), "broker 3 (node3) ended without an order at 111.0 s (signal 9)"),
+        (
+            still(110.5, Place::Server(broker(3))),
+            "broker 3 (node3) stood still for 0.5 s at 110.5 s",
+        ),
+        (disturbed(Cause::Suspended, Place::Host), "the host was suspended for 0.5 s at 110.5 s"),
+        (
+            disturbed(Cause::ObserverLost, Place::Kbench),
+            "kbench lost sight of the cluster for 0.5 s at 110.5 s",
+        ),
+        (
+            disturbed(Cause::OtherWriter, topic),
+            "topic user-events got records that are not this run's for 0.5 s at 110.5 s",
+        ),
+    ];
+    for (kind, expected) in cases {
+        let report = with(111.0, kind.clone());
+        let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
+        assert_eq!((check.verdict, check.count), (Verdict::Valid, 1), "{expected}");
+        assert_eq!(check.note.as_deref(), Some(expected));
+        assert_eq!((report.verdict, report.exit_code), (Verdict::Valid, 0), "{expected}");
+        assert_eq!(outcome(&report, "no-acked-loss"), Outcome::Holds);
+
+        let mut f = three_faults(1);
+        f.at(111.0, kind);
+        let mut trial = f.trial();
+        fixture::change(&mut trial, |history| {
+            for entry in history.streams.iter_mut().flat_map(|stream| &mut stream.entries) {
+                if let Entry::Drained { end_offset, .. } = entry {
+                    *end_offset = i64::MAX;
+                }
+            }
+        });
+        let unread = judge(&fixture::question(1), &[trial]);
+        let check = unread.checks.iter().find(|check| check.name == "disturbance").unwrap();
+        let why = format!("{expected}; the logs were not all read to their ends meanwhile");
+        assert_eq!((check.verdict, check.note.as_ref()), (Verdict::Unknown, Some(&why)));
+        assert_eq!((unread.verdict, unread.exit_code), (Verdict::Unknown, 3), "{expected}");
+    }
+    // kbench ends the servers itself, and nobody minds a moment.
+    for (seconds, kind) in [(112.5, ended(3)), (111.0, still(110.8, Place::Server(broker(3))))] {
+        let report = with(seconds, kind);
+        let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
+        assert_eq!((check.verdict, check.note.as_deref()), (Verdict::Valid, None));
+    }
+}
+
+#[test]
 fn kbench_standing_still_violates_no_expectation_of_a_plan() {
     let judged = |still_for: Option<f64>| {
         let mut f = Fixture::new(1, 60.0);
