@@ -147,7 +147,7 @@ impl TrialStatus {
                 Some(format!("broker {broker} is no longer registered"))
             }
             EventKind::ProcessEnded { process, end, .. } => {
-                let ordered = self.faults.in_force().any(|fault| fault.victims.contains(process));
+                let ordered = self.faults.in_force().any(|fault| fault.orders_end(process, end));
                 let stopping = self.stage == Some(Stage::Stopping);
                 let place = Place::Server(process.clone());
                 (!ordered && !stopping)

@@ -2,8 +2,10 @@
 //! kbench or a client standing still, the host.
 //!
 //! A figure that overlaps a disturbance is not a measurement, and a steady load that does makes the run
-//! invalid. Whatever a fault of the plan does to its victims is ordered: from its injection until it
+//! invalid. What a fault of the plan takes of its victims is ordered: from its injection until it
 //! is undone. What was proven meanwhile stands: a lost record is lost.
+
+mod servers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,6 +55,7 @@ impl Disturbance {
                     self.to.secs_since(self.from) >= STILL_S.max(figure_s * STILL_SHARE)
                 }
                 Cause::Ended
+                | Cause::Started
                 | Cause::ClockStepped
                 | Cause::Suspended
                 | Cause::OutOfMemory
@@ -81,7 +84,11 @@ impl Disturbance {
         let (from, lasted) = (self.from.as_secs_f64(), self.to.secs_since(self.from));
         let detail = self.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
         match self.cause {
-            Cause::Ended | Cause::ClockStepped | Cause::OutOfMemory | Cause::SettingChanged => {
+            Cause::Ended
+            | Cause::Started
+            | Cause::ClockStepped
+            | Cause::OutOfMemory
+            | Cause::SettingChanged => {
                 format!("{} {} at {from:.1} s{detail}", self.place, self.cause)
             }
             _ => format!("{} {} for {lasted:.1} s at {from:.1} s{detail}", self.place, self.cause),
@@ -96,7 +103,8 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
         timeline.events().filter_map(|event| recorded(timeline, event)).collect();
     found.extend(timeline.events().filter_map(setting_changed));
     let ended = timeline.events().filter(|event| event.at < stopping);
-    found.extend(ended.filter_map(|event| ended_by_itself(timeline, event)));
+    found.extend(ended.filter_map(|event| servers::ended(timeline, event)));
+    found.extend(timeline.events().filter_map(|event| servers::started(timeline, event)));
     // The plan may kill a producer.
     let ordered = |one: &&Disturbance| {
         let mut faults = timeline.faults.iter().filter(|fault| kills_producer(timeline, fault));
@@ -150,7 +158,9 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
     };
     let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, *from, event.at));
     let ordered = match (place, cause) {
-        (Place::Server(process), _) => faults.any(|fault| fault.victims.contains(process)),
+        (Place::Server(process), _) => {
+            servers::still_is_ordered(timeline, process, *from, event.at)
+        }
         // The plan takes what is observed.
         (_, Cause::ObserverLost) => faults.any(|fault| {
             let taken = |victim: &Process| victim.role == Role::Zookeeper;
@@ -180,35 +190,6 @@ fn setting_changed(event: &Event) -> Option<Disturbance> {
         from: event.at,
         to: RunTime(u64::MAX),
         detail: Some(format!("{name}={value}")),
-        clients: None,
-    })
-}
-
-fn ended_by_itself(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
-    let EventKind::ProcessEnded { process, end, .. } = &event.kind else {
-        return None;
-    };
-    let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, event.at, event.at));
-    if faults.any(|fault| fault.victims.contains(process)) {
-        return None;
-    }
-    let started = timeline.from(event.at).find(|later| match &later.kind {
-        EventKind::ProcessStarted { process: of, .. } => of == process,
-        _ => false,
-    });
-    // A broker that was started is back when it is registered; not known to be where that was not seen.
-    let anew = match timeline.registered_since(process.id, event.at) {
-        _ if process.role != Role::Broker => RunTime(0),
-        Some(at) => at,
-        None if timeline.gone_since(process.id, event.at).is_some() => RunTime(u64::MAX),
-        None => RunTime(0),
-    };
-    Some(Disturbance {
-        cause: Cause::Ended,
-        place: Place::Server(process.clone()),
-        from: event.at,
-        to: started.map_or(RunTime(u64::MAX), |event| event.at.max(anew)),
-        detail: Some(end.to_string()),
         clients: None,
     })
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::record::clock::RunTime;
 use crate::record::event::{
-    BrokerId, Effect, Event, EventKind, Expectation, NOTHING_TO_TAKE, Process, Role, Takes,
+    BrokerId, Effect, Event, EventKind, Expectation, NOTHING_TO_TAKE, Process, ProcessEnd, Role,
+    Takes,
 };
 
 /// One fault, from its injection to its healing.
@@ -66,6 +67,33 @@ impl FaultSpan {
     /// Whether the fault was in force, or being healed, at `at`.
     pub fn in_force(&self, at: RunTime) -> bool {
         self.injecting <= at && self.healed.is_none_or(|healed| at <= healed)
+    }
+
+    /// Whether it is this fault's doing that `process` ended so. Whoever loses something else than its process may
+    /// give up for that, but nobody of the plan sends it a signal.
+    pub fn orders_end(&self, process: &Process, end: &ProcessEnd) -> bool {
+        let signalled = match self.effect.takes {
+            Takes::Processes | Takes::ProcessesForARestart => true,
+            Takes::Nothing
+            | Takes::ProcessesInTime
+            | Takes::PerhapsProcesses
+            | Takes::Answers
+            | Takes::Nodes
+            | Takes::Links
+            | Takes::Zookeeper
+            | Takes::Ensemble
+            | Takes::Registrations
+            | Takes::Leadership
+            | Takes::Replicas
+            | Takes::Clients => false,
+        };
+        self.victims.contains(process) && (signalled || !end.is_by_signal())
+    }
+
+    /// Whether it is this fault's doing that `process` stands still; one that is held back does so in turn.
+    pub fn lets_stand_still(&self, process: &Process) -> bool {
+        let stops = matches!(self.effect.takes, Takes::Answers | Takes::Nothing);
+        stops && self.victims.contains(process)
     }
 
     /// Brokers that lose their registration in ZooKeeper by it, so that others take over.

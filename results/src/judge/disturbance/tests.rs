@@ -54,10 +54,90 @@ fn a_broker_that_ends_during_another_fault_decides_no_claim_about_it() {
 fn what_the_plan_orders_is_no_disturbance() {
     let quiet = judge(&fixture::question(1), &[three_faults(1).trial()]);
     assert_eq!(verdict(&quiet), Verdict::Valid);
-    // The victim of "leader" ends, and stands still, while it is struck.
+    // The victim of "leader" ends while it is struck.
     assert_eq!(verdict(&with(50.1, ended(2))), Verdict::Valid);
-    assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(2))))), Verdict::Valid);
     assert_eq!(verdict(&with(60.0, still(51.0, Place::Server(broker(3))))), Verdict::Unknown);
+}
+
+/// The three faults with another effect, and with this event besides.
+fn of_effect(takes: Takes, seconds: f64, kind: EventKind) -> Verdict {
+    let mut f = three_faults(1);
+    f.at(seconds, kind);
+    for event in &mut f.events {
+        if let EventKind::FaultInjecting { effect, .. } = &mut event.kind {
+            effect.takes = takes;
+        }
+    }
+    verdict(&judge(&fixture::question(1), &[f.trial()]))
+}
+
+#[test]
+fn a_fault_orders_what_it_takes_of_its_victims_and_nothing_else() {
+    // Whether a signal, an exit of its own, and standing still are the plan's. "leader" strikes broker 2 from
+    // 50 s to 70 s.
+    let table = [
+        (Takes::Processes, [true, true, false]),
+        (Takes::ProcessesForARestart, [true, true, false]),
+        (Takes::ProcessesInTime, [false, true, false]),
+        (Takes::PerhapsProcesses, [false, true, false]),
+        (Takes::Answers, [false, true, true]),
+        (Takes::Nothing, [false, true, true]),
+        (Takes::Nodes, [false, true, false]),
+        (Takes::Links, [false, true, false]),
+        (Takes::Zookeeper, [false, true, false]),
+        (Takes::Registrations, [false, true, false]),
+        (Takes::Leadership, [false, true, false]),
+        (Takes::Replicas, [false, true, false]),
+    ];
+    let ended = |end| EventKind::ProcessEnded { process: broker(2), pid: 1, end };
+    for (takes, expected) in table {
+        let ends = [ProcessEnd::Signal(9), ProcessEnd::Exit(143), ProcessEnd::Signal(15)];
+        for end in ends {
+            let ordered = of_effect(takes, 55.0, ended(end)) == Verdict::Valid;
+            assert_eq!(ordered, expected[0], "{takes:?}");
+        }
+        for end in [ProcessEnd::Exit(1), ProcessEnd::Signal(6), ProcessEnd::Signal(11)] {
+            let ordered = of_effect(takes, 55.0, ended(end)) == Verdict::Valid;
+            assert_eq!(ordered, expected[1], "{takes:?}");
+        }
+        let still = still(51.0, Place::Server(broker(2)));
+        let ordered = of_effect(takes, 60.0, still) == Verdict::Valid;
+        assert_eq!(ordered, expected[2], "{takes:?}");
+    }
+}
+
+#[test]
+fn a_pause_of_the_plan_excuses_none_that_began_before_or_outlasts_it() {
+    let paused = |from, to| of_effect(Takes::Answers, to, still(from, Place::Server(broker(2))));
+    assert_eq!(paused(50.01, 70.1), Verdict::Valid);
+    assert_eq!(paused(45.0, 69.0), Verdict::InvalidRun);
+    assert_ne!(paused(50.01, 78.0), Verdict::Valid);
+}
+
+#[test]
+fn a_broker_that_the_plan_killed_is_started_by_the_plan_alone() {
+    let plane = crate::record::event::MetadataPlane::Zookeeper;
+    let back = EventKind::BrokerRegistered { plane, broker: 2, session: 9, ctime_ms: 0 };
+    let judged = |at: f64, started: Option<f64>| {
+        let mut f = Fixture::new(1, 80.0);
+        f.kill("leader", 20.0, 2, None);
+        f.at(20.01, ended(2));
+        if let Some(at) = started {
+            f.at(at, EventKind::ProcessStarted { process: broker(2), pid: 2 });
+        }
+        f.at(at, back.clone());
+        judge(&fixture::question(1), &[f.trial()])
+    };
+    // It is gone from 36 s on, and started again from 40 s on.
+    let report = judged(38.0, None);
+    assert_eq!(verdict(&report), Verdict::InvalidRun);
+    let check = report.checks.iter().find(|check| check.name == "disturbance").unwrap();
+    let note = check.note.as_ref().unwrap();
+    assert!(note.contains("broker 2 (node2) was started without an order at 38.0 s"), "{note}");
+    assert_eq!(verdict(&judged(38.0, Some(37.0))), Verdict::Valid);
+    // A registration that is read again is not a new one.
+    assert_eq!(verdict(&judged(30.0, None)), Verdict::Valid);
+    assert_eq!(verdict(&judged(40.1, Some(40.05))), Verdict::Valid);
 }
 
 #[test]

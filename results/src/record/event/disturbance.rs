@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Cause {
     /// A server ended without an order.
     Ended,
+    /// A server was started without an order.
+    Started,
     /// A process stood still: stopped by a signal, or not scheduled.
     StoodStill,
     /// Records were handed to a client later than they were due.
@@ -41,6 +43,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ended => "ended without an order",
+            Self::Started => "was started without an order",
             Self::StoodStill => "stood still",
             Self::SentLate => "handed records over late",
             Self::ClockStepped => "had its clock stepped",

@@ -58,6 +58,20 @@ pub enum ProcessEnd {
     Unknown(String),
 }
 
+impl ProcessEnd {
+    /// Whether somebody sent it a signal to end. A JVM that is asked to exits with 128 and the signal's number; one
+    /// that crashes gives itself another one.
+    pub fn is_by_signal(&self) -> bool {
+        /// SIGHUP, SIGINT, SIGKILL, SIGTERM.
+        const TO_END: [i32; 4] = [1, 2, 9, 15];
+        match self {
+            Self::Signal(number) => TO_END.contains(number),
+            Self::Exit(code) => code.checked_sub(128).is_some_and(|it| TO_END.contains(&it)),
+            Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
