@@ -42,6 +42,29 @@ fn a_broker_that_is_killed_from_outside_makes_a_healthy_run_invalid() {
 
 #[test]
 #[ignore = "starts a real cluster"]
+fn cpus_that_other_programs_take_make_a_healthy_run_invalid() {
+    let out = folder();
+    let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "15s"];
+    let mut run = start(out.path(), &arguments);
+    await_event(&mut run, out.path(), is_stage("baseline"));
+    let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+    let cores = std::thread::available_parallelism().expect("a number").get();
+    let mut hogs: Vec<_> = (0..2 * cores).map(|_| busy().expect("sh starts")).collect();
+    std::thread::sleep(Duration::from_secs(5));
+    for hog in &mut hogs {
+        hog.kill().expect("it runs");
+        hog.wait().expect("a child");
+    }
+    let code = exit_code(&mut run, RUN, out.path());
+    let check = check(out.path(), "disturbance");
+    assert_eq!((code, &check["verdict"]), (3, &"invalid-run".into()), "{check}");
+    let note = check["note"].as_str().expect("a note");
+    assert!(note.contains("had its CPUs taken by others"), "{note}");
+    assert!(note.contains("most of it sh, process"), "{note}");
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
 fn what_kbench_measured_of_a_fault_while_it_stood_still_is_not_known() {
     let out = folder();
     let arguments = ["--workload", "smoke", "--faults", "zk-server-killed", "--set", SHORT_SESSION];
