@@ -353,16 +353,16 @@ impl Trial {
         })
         .await
         .map(|drained| {
-            self.note_growth(&topic_name, began, drained.grown);
+            self.note_other_writer(&topic_name, began, drained.of_others);
             drained.start_offsets.iter().map(|start| start.unwrap_or(0)).collect()
         })
     }
 
-    /// The load has ended; a log that grew since has another writer.
-    fn note_growth(&self, topic: &str, from: RunTime, offsets: u64) {
-        if offsets > 0 {
+    /// Records that somebody else wrote since the load has ended.
+    fn note_other_writer(&self, topic: &str, from: RunTime, records: u64) {
+        if records > 0 {
             let (cause, place) = (Cause::OtherWriter, Place::Topic(topic.to_owned()));
-            let detail = Some(counted(offsets, "record"));
+            let detail = Some(counted(records, "record"));
             self.recorder.now(EventKind::Disturbed { cause, place, from, detail });
         }
     }

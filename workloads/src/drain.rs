@@ -12,7 +12,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use results::record::clock::{RunClock, RunTime};
-use results::record::history::{Client, Entry, HistoryError, Poll, StreamHeader, StreamWriter};
+use results::record::history::{
+    Client, Entry, HistoryError, Observed, Poll, StreamHeader, StreamWriter,
+};
 
 use crate::closing;
 use crate::error::LoadError;
@@ -29,6 +31,9 @@ const BOUNDS_LIMIT: Duration = Duration::from_secs(2);
 /// that nobody answers.
 const POLL: Duration = Duration::from_millis(50);
 
+/// For how long the drain looks whose records were written meanwhile.
+const BEYOND_LIMIT: Duration = Duration::from_millis(500);
+
 /// What the drain read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainSummary {
@@ -40,8 +45,8 @@ pub struct DrainSummary {
     pub reached: Vec<i64>,
     /// Whether every partition was read to its end.
     pub complete: bool,
-    /// Offsets by which the logs grew meanwhile: no client of the load writes any more.
-    pub grown: u64,
+    /// Records that somebody else than this run wrote meanwhile, as far as they were seen.
+    pub of_others: u64,
 }
 
 /// Reads `topic` into the history's stream `drain`, for at most `limit`.
@@ -79,6 +84,8 @@ pub fn drain(
         reached,
         records: 0,
         grown: 0,
+        read_beyond: 0,
+        of_others: 0,
         consumer,
     };
     drain.read()?;
@@ -120,7 +127,10 @@ struct Drain {
     bounds: Vec<Option<LogBounds>>,
     reached: Vec<i64>,
     records: u64,
+    /// Records that were written since the ends were asked for: all of them; and those that were read.
     grown: u64,
+    read_beyond: u64,
+    of_others: u64,
     consumer: BaseConsumer,
 }
 
@@ -145,6 +155,7 @@ impl Drain {
                     let (poll, partition) = (self.poll(&message), message.partition() as usize);
                     // Beyond the end, or of a partition that has been read to it: not part of the drain.
                     if self.is_read(partition) {
+                        self.read_beyond(&poll);
                         continue;
                     }
                     self.records += 1;
@@ -170,6 +181,7 @@ impl Drain {
                 self.ended(partition, at)?;
             }
         }
+        self.look_beyond();
         Ok(())
     }
 
@@ -192,6 +204,25 @@ impl Drain {
             partition: message.partition(),
             offset: message.offset(),
             record: record::decode(message.payload(), self.run),
+        }
+    }
+
+    /// A record beyond the end: whose it is. One of this run was on its way when its client ended.
+    fn read_beyond(&mut self, poll: &Poll) {
+        self.read_beyond += 1;
+        if matches!(poll.record, Observed::OtherRun { .. } | Observed::Foreign) {
+            self.of_others += 1;
+        }
+    }
+
+    /// Reads on for a moment where the logs have grown since their ends were asked for.
+    fn look_beyond(&mut self) {
+        let until = self.deadline.min(Instant::now() + BEYOND_LIMIT);
+        while self.read_beyond < self.grown && Instant::now() < until {
+            if let Some(Ok(message)) = self.consumer.poll(POLL) {
+                let poll = self.poll(&message);
+                self.read_beyond(&poll);
+            }
         }
     }
 
@@ -226,7 +257,7 @@ impl Drain {
             start_offsets: self.bounds.iter().map(|log| log.map(|log| log.start)).collect(),
             reached: self.reached,
             complete: unread.is_empty(),
-            grown: self.grown,
+            of_others: self.of_others,
         })
     }
 }
