@@ -72,6 +72,7 @@ struct HostLooks {
 struct TakenSpan {
     from: RunTime,
     to: RunTime,
+    seconds: u32,
     ticks: u64,
     all: u64,
     by: BTreeMap<String, u64>,
@@ -103,7 +104,7 @@ impl HostLooks {
     }
 
     fn record(&mut self) {
-        if let Some(span) = self.span.take() {
+        if let Some(span) = self.span.take().filter(TakenSpan::matters) {
             let (detail, from) = (Some(span.detail()), span.from);
             let (cause, place) = (Cause::CpuTaken, Place::Host);
             self.recorder.at(span.to, EventKind::Disturbed { cause, place, from, detail });
@@ -122,7 +123,7 @@ impl Drop for HostLooks {
 
 impl TakenSpan {
     fn new(from: RunTime) -> Self {
-        Self { from, to: from, ticks: 0, all: 0, by: BTreeMap::new() }
+        Self { from, to: from, seconds: 0, ticks: 0, all: 0, by: BTreeMap::new() }
     }
 
     fn add(
@@ -133,11 +134,17 @@ impl TakenSpan {
         arguments: &dyn Fn(i32) -> Vec<String>,
     ) {
         self.to = to;
+        self.seconds += 1;
         self.ticks += taken.ticks;
         self.all += taken.all;
         for (pid, ticks) in &taken.by {
             *self.by.entry(describe(*pid, processes, arguments)).or_default() += ticks;
         }
+    }
+
+    /// Whether it is more than some program's short work: no machine is without that.
+    fn matters(&self) -> bool {
+        self.seconds > 1 || self.ticks * 2 >= self.all
     }
 
     /// How much, and who took most.
@@ -217,5 +224,17 @@ mod tests {
         let by = vec![(30, 80)];
         span.add(RunTime(2), &CpuTaken { ticks: 80, all: 200, by }, &processes, &arguments);
         assert_eq!(span.detail(), "50 % of their time, most of it x, process 30");
+    }
+
+    #[test]
+    fn a_second_of_little_is_no_disturbance_and_two_are() {
+        let (processes, arguments) = (Processes::new(), |_| vec![]);
+        let after = |ticks: u64, seconds: u64| {
+            let mut span = TakenSpan::new(RunTime(0));
+            let taken = CpuTaken { ticks, all: 200, by: vec![] };
+            (1..=seconds).for_each(|at| span.add(RunTime(at), &taken, &processes, &arguments));
+            span.matters()
+        };
+        assert_eq!([after(99, 1), after(100, 1), after(50, 2)], [false, true, true]);
     }
 }
