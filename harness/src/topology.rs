@@ -112,8 +112,16 @@ impl Topology {
             message: error.message().trim().to_owned(),
             span: error.span(),
         })?;
-        rules::check(&topology).map_err(|message| TopologyError { message, span: None })?;
+        topology.check()?;
         Ok(topology)
+    }
+
+    /// Refuses what cannot work, wherever it was read from.
+    ///
+    /// # Errors
+    /// What is wrong, and what is allowed.
+    pub fn check(&self) -> Result<(), TopologyError> {
+        rules::check(self).map_err(|message| TopologyError { message, span: None })
     }
 
     /// The topic of the main load. A parsed topology has one.

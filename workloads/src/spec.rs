@@ -249,6 +249,16 @@ impl WorkloadSpec {
             .collect()
     }
 
+    /// The first setting of a client that makes it load code.
+    pub fn loads_code(&self) -> Option<&str> {
+        let groups = self.groups.values().map(|group| &group.settings);
+        let producers = self.producers.values().map(|producer| &producer.settings);
+        let main = self.consumers.iter().map(|consumers| &consumers.settings);
+        let all = main.chain(groups).chain(producers).chain([&self.producer.settings]);
+        let mut keys = all.flat_map(BTreeMap::keys).map(String::as_str);
+        keys.find(|key| key.trim().to_ascii_lowercase().starts_with("plugin."))
+    }
+
     /// Parses and validates `text`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let spec: Self = toml::from_str(text).map_err(|e| SpecError::Syntax(Box::new(e)))?;

@@ -35,7 +35,7 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let asked = Asked { command: command_line(), hurt: args.yes_hurt_this_cluster };
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
-    let spec = spec::replay(recorded, args.trial, &events, &asked)?;
+    let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
     carry_out(&spec, &args.out, args.format)
 }
 

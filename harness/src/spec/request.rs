@@ -158,7 +158,7 @@ fn timed(plan: &str, asked: &str) -> Result<(), Failure> {
 }
 
 /// What brokers of every version that the run starts do not know of the cluster's settings.
-fn known_settings(
+pub(super) fn known_settings(
     cluster: &Topology,
     kafka: &KafkaSource,
     plan: Option<&Plan>,
@@ -234,7 +234,7 @@ fn settable(plan: &Plan, kept: &KeptSpec) -> Result<(), Failure> {
 }
 
 /// Refuses a plan that strikes clients which the load does not have.
-fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
+pub(super) fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
     if workload.consumers.is_some() || !plan.needs().contains(&Capability::Clients) {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use results::record::environment::{Environment, Settings};
 use results::record::event::{EventKind, Role};
+use results::record::open;
 use results::record::trial::ENVIRONMENT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -73,7 +74,7 @@ pub(super) fn save(environment: &Environment, files: &Path) -> Result<(), Failur
     let text = serde_json::to_vec_pretty(environment).map_err(|error| {
         Failure::infrastructure(format!("the environment cannot be written down: {error}"))
     })?;
-    std::fs::write(&path, text).map_err(|error| {
+    open::write(&path, &text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })
 }
