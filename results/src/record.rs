@@ -4,7 +4,7 @@
 //! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
 //! [`manifest`]: what belongs to it; [`seal`] and [`integrity`]: whether it still is what was recorded.
 //! [`format`]: which run directories are read; [`open`] and [`budget`]: how their files are opened, and how much
-//! of them is read.
+//! of them is read. [`secret`]: what is never written down.
 
 pub mod budget;
 pub mod clock;
@@ -16,4 +16,5 @@ pub mod integrity;
 pub mod manifest;
 pub mod open;
 pub mod seal;
+pub mod secret;
 pub mod trial;

@@ -47,7 +47,7 @@ pub(super) async fn record(
     unmeasured: Option<String>,
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
-    let environment = Environment {
+    let mut environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         kafka: lab.kafka.version.clone(),
         zookeeper: lab.kafka.zookeeper_version.clone(),
@@ -65,6 +65,7 @@ pub(super) async fn record(
         settings: settings(spec, lab, recorder).await?,
         producer: load.producer_settings().clone(),
     };
+    environment.redact();
     save(&environment, files)
 }
 

@@ -132,7 +132,10 @@ fn environment(dir: &Path, integrity: &mut Integrity) -> Option<Environment> {
     let read = open::read(&dir.join(ENVIRONMENT), MOST_DOCUMENT_BYTES)
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
     match read {
-        Ok(environment) => Some(environment),
+        Ok(mut environment) => {
+            Environment::redact(&mut environment);
+            Some(environment)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             let (file, what) = (ENVIRONMENT.to_owned(), format!("cannot be read: {error}"));
