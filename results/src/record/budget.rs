@@ -21,8 +21,9 @@ pub const MOST_EVENTS: usize = 1_000_000;
 /// Bytes of a ledger of undos.
 pub const MOST_LEDGER_BYTES: u64 = 16 << 20;
 
-/// Bytes of any file of the record. A stream is read block by block, and 30 million records take 1 GiB.
-pub const MOST_FILE_BYTES: u64 = 32 << 30;
+/// Bytes of the files that a manifest lists, all together. A stream is read block by block, and 30 million
+/// records take about 1 GiB.
+pub const MOST_LISTED_BYTES: u64 = 32 << 30;
 
 /// Files of a folder of the record; a stream of the history each.
 pub const MOST_FILES: usize = 10_000;

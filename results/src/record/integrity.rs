@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::budget::{MOST_DOCUMENT_BYTES, MOST_FILE_BYTES, MOST_LEDGER_BYTES};
+use super::budget::{MOST_DOCUMENT_BYTES, MOST_LEDGER_BYTES};
 use super::event::log::{LogEnd, ReadLog};
 use super::event::{Event, EventKind};
 use super::history::{Client, Ending, Files, KnownStream, Source, StreamHeader, header_of};
@@ -214,11 +214,6 @@ impl Comparison<'_> {
             Err(error) => return Some(wrong_file(&error)),
         };
         let recorded = listed.bytes;
-        if recorded > MOST_FILE_BYTES {
-            return Some(format!(
-                "was of {recorded} bytes, and kbench reads {MOST_FILE_BYTES} at most"
-            ));
-        }
         if length < recorded {
             return Some(format!("ends after {length} of {recorded} bytes"));
         }
