@@ -34,5 +34,5 @@ pub const MOST_LISTED: usize = MOST_FILES;
 /// Partitions of a topic.
 pub const MOST_PARTITIONS: u32 = 100_000;
 
-/// Latest time on a run's clock, in nanoseconds: 31 days.
-pub const MOST_RUN_TIME: u64 = 31 * 24 * 3600 * 1_000_000_000;
+/// Latest time on a run's clock, in nanoseconds: 7 days.
+pub const MOST_RUN_TIME: u64 = 7 * 24 * 3600 * 1_000_000_000;

@@ -19,7 +19,7 @@ pub struct RunTime(pub u64);
 impl<'de> Deserialize<'de> for RunTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let at = Self(u64::deserialize(deserializer)?);
-        let late = || serde::de::Error::custom("a time of more than 31 days after a run's begin");
+        let late = || serde::de::Error::custom("a time of more than 7 days after a run's begin");
         if at.is_possible() { Ok(at) } else { Err(late()) }
     }
 }

@@ -1,10 +1,14 @@
 //! Whatever stands in a stranger's record, what is printed or written of it does nothing to who reads it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::*;
+use crate::record::budget::MOST_RUN_TIME;
+use crate::record::clock::RunTime;
+use crate::record::event::Event;
 use crate::terminal::is_harmful;
 
 /// What a terminal, a spreadsheet, a parser of XML or a reader might take for something else.
@@ -108,4 +112,78 @@ fn no_text_of_a_record_does_anything_to_who_reads_the_report() {
     report.run.asked_per_s = f64::NAN;
     let text = text::render(&report, None, true);
     assert!(!text.contains(is_harmful), "{text:?}");
+}
+
+/// Every number in a document, as the keys that lead to it.
+fn numbers(json: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match json {
+        Value::Number(_) => drop(into.insert(path.to_owned())),
+        Value::Array(list) => {
+            let each = list.iter().enumerate();
+            each.for_each(|(at, one)| numbers(one, &format!("{path}/{at}"), into));
+        }
+        Value::Object(table) => {
+            table.iter().for_each(|(key, one)| numbers(one, &format!("{path}/{key}"), into));
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The numbers at which arithmetic ends, and a late time: the judge looks at every moment up to it.
+fn extremes() -> [Value; 4] {
+    [u64::MAX.into(), i64::MAX.into(), i64::MIN.into(), (MOST_RUN_TIME / 50).into()]
+}
+
+/// Rounds in which a part of the numbers is changed each.
+const ROUNDS: usize = 3;
+
+/// Puts a number in the place of every third kind of number, in one item of each kind.
+fn forged<T: serde::Serialize + serde::de::DeserializeOwned>(
+    items: &mut [T],
+    name: impl Fn(&Value) -> String,
+    (round, extreme): (usize, &Value),
+) {
+    let mut tried = BTreeSet::new();
+    for item in items {
+        let json = serde_json::to_value(&*item).unwrap();
+        let mut paths = BTreeSet::new();
+        numbers(&json, "", &mut paths);
+        for path in paths {
+            let of_kind = (name(&json), kind(&path));
+            let place = of_kind.0.len() + of_kind.1.bytes().map(usize::from).sum::<usize>();
+            if place % ROUNDS != round || !tried.insert(of_kind) {
+                continue;
+            }
+            let mut forged = serde_json::to_value(&*item).unwrap();
+            *forged.pointer_mut(&path).unwrap() = extreme.clone();
+            if let Ok(forged) = serde_json::from_value(forged) {
+                *item = forged;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_number_in_a_record_stops_the_judge() {
+    let whole = || three_faults(1).trial();
+    let history = History::collect(&*whole().history).unwrap();
+    let word = |json: &Value| json["event"].as_str().unwrap_or_default().to_owned();
+    let key = |json: &Value| {
+        json.as_object().and_then(|table| table.keys().next().cloned()).unwrap_or_default()
+    };
+    for extreme in extremes() {
+        for round in 0..ROUNDS {
+            let mut trial = whole();
+            forged::<Event>(&mut trial.events, word, (round, &extreme));
+            let mut changed = history.clone();
+            for stream in &mut changed.streams {
+                forged::<Entry>(&mut stream.entries, key, (round, &extreme));
+                stream.entries.retain(|entry| entry.times().into_iter().all(RunTime::is_possible));
+            }
+            trial.history = Box::new(changed);
+            let began = std::time::Instant::now();
+            report_of(vec![trial]);
+            assert!(began.elapsed() < Duration::from_secs(60), "{extreme}: {:?}", began.elapsed());
+        }
+    }
 }
