@@ -55,12 +55,12 @@ struct Account {
 /// # Errors
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
 pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
+    run.readable()?;
     own::folder(run.path()).map_err(|error| {
         Failure::usage(format!("{} is left alone: {error}", run.path().display())).with_cure(
             "its owner heals it, in a folder that nobody else can write into (chmod go-w)",
         )
     })?;
-    run.readable()?;
     let Some(_lock) = run.lock()? else { return Ok(Healed::StillRunning) };
     let spec = run.spec()?;
     let mut account = Account::default();

@@ -130,17 +130,24 @@ fn clear_folder(folder: BorrowedFd<'_>, device: u64, levels: u32) -> io::Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
+    /// A new folder that is this user's alone, whatever the umask.
+    pub(crate) fn own_place() -> tempfile::TempDir {
+        let own = Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(own).tempdir().unwrap()
+    }
+
     #[test]
     fn what_is_deleted_is_a_folder_s_own_and_never_what_a_link_leads_to() {
-        let place = tempfile::tempdir().unwrap();
+        let place = own_place();
         let at = |name: &str| place.path().join(name);
         fs::create_dir_all(at("trial/data/a/b")).unwrap();
+        fs::set_permissions(at("trial"), Permissions::from_mode(0o700)).unwrap();
         fs::create_dir_all(at("victim/data")).unwrap();
         fs::write(at("victim/data/file"), "kept").unwrap();
         symlink(at("victim"), at("trial/data/a/folder")).unwrap();
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_where_others_may_write() {
-        let place = tempfile::tempdir().unwrap();
+        let place = own_place();
         let trial = place.path().join("trial");
         fs::create_dir_all(trial.join("data")).unwrap();
         for mode in [0o777, 0o775, 0o757, 0o1777] {
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_lies_too_deep_or_on_another_file_system_is_left() {
-        let place = tempfile::tempdir().unwrap();
+        let place = own_place();
         let deep = "d/".repeat(MOST_LEVELS as usize + 1);
         fs::create_dir_all(place.path().join("data").join(deep)).unwrap();
         assert!(remove(place.path(), "data").is_err());

@@ -199,6 +199,8 @@ fn a_trial_that_is_a_link_has_nothing_deleted_behind_it() {
         fs::create_dir(run.join("trials")).expect("a folder");
         symlink(place.victim(target), run.join("trials/1")).expect("a link");
         fs::create_dir(run.join("trials/2")).expect("a folder");
+        let own = Permissions::from_mode(0o700);
+        fs::set_permissions(run.join("trials/2"), own).expect("permissions");
         symlink(place.victim(target), run.join("trials/2/data")).expect("a link");
         let (code, said) = on("heal", &run, &place.out());
         assert!(code != 0 && said.contains("symbolic link"), "{code} {said}");
@@ -229,6 +231,7 @@ fn a_forged_lab_file_gets_no_process_killed() {
         let run = place.run(&format!("run{number}"), trials);
         let dir = if trials == 1 { run.clone() } else { run.join("trials/1") };
         fs::create_dir_all(&dir).expect("a folder");
+        fs::set_permissions(&dir, Permissions::from_mode(0o700)).expect("permissions");
         let path = |path: &Path| path.display().to_string();
         let mut strangers = [
             Stranger::sleep(),

@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn one_uses_a_cluster_at_a_time_and_the_others_see_who() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = own::tests::own_place();
         let (kept, mut child) = kept(dir.path());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_gone_only_when_its_own_processes_are() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = own::tests::own_place();
         let (mut kept, mut child) = kept(dir.path());
         assert!(!kept.is_gone());
         let other = KeptCluster { dir: dir.path().join("logs"), ..kept.clone() };
