@@ -13,11 +13,14 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use results::record::budget::MOST_LEDGER_BYTES;
 use results::record::clock::RunTime;
+use results::record::open;
 use results::record::seal::{BrokenSeal, SealChain};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -118,12 +121,8 @@ impl Ledger {
     /// What is planned from now on is `owner`'s.
     pub fn open(path: &Path, owner: Owner) -> Result<Self, LedgerError> {
         let fail = |action| move |source| LedgerError { path: path.to_owned(), action, source };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(fail("open it for writing"))?;
-        let bytes = std::fs::read(path).map_err(fail("read it"))?;
+        let mut file = open::appended(path).map_err(fail("open it for writing"))?;
+        let bytes = open::read(path, MOST_LEDGER_BYTES).map_err(fail("read it"))?;
         if bytes.last().is_some_and(|last| *last != b'\n') {
             // The next line must not be glued to one that was cut short.
             file.write_all(b"\n").map_err(fail("end its last line"))?;
@@ -141,9 +140,8 @@ impl Ledger {
         if read.format != Some(FORMAT) {
             ledger.append(&[Line::Format(FORMAT)])?;
         }
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))
-            .and_then(|directory| directory.sync_all())
+        open::folder(path.parent().unwrap_or(Path::new("")))
+            .and_then(|directory| open::sync(directory.as_fd()))
             .map_err(fail("sync its directory"))?;
         Ok(ledger)
     }
@@ -219,7 +217,7 @@ impl Ledger {
 
 /// What the ledger at `path` says is still to be undone; nothing when there is no such file.
 pub fn outstanding(path: &Path) -> Result<Outstanding, LedgerError> {
-    match std::fs::read(path) {
+    match open::read(path, MOST_LEDGER_BYTES) {
         Ok(bytes) => {
             let read = read(&bytes);
             let entries = read.outstanding.into_values().collect();

@@ -174,6 +174,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("clock-jumps", include_str!("../plans/clock-jumps.toml")),
 ];
 
+/// Most steps of a plan that was read from a run's directory.
+const MOST_STEPS: usize = 10_000;
+
 impl Plan {
     /// Reads a plan and checks it.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
@@ -225,6 +228,28 @@ impl Plan {
             steps: written.step.into_iter().map(Spanned::into_inner).collect(),
             mix: written.mix.map(Spanned::into_inner),
         })
+    }
+
+    /// Holds a plan that was read as a part of a spec to what each step of a user's text is held to. A
+    /// recorded trial's plan may have steps beside each other that no user would write so.
+    ///
+    /// # Errors
+    /// What is wrong, and what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        check_name("name", &self.name)?;
+        if self.at_once == Some(0) {
+            return Err("`at_once` must be 1 or more".to_owned());
+        }
+        if self.steps.len() > MOST_STEPS {
+            return Err(format!("a plan has {MOST_STEPS} steps at most"));
+        }
+        self.mix.as_ref().map_or(Ok(()), Mix::check)?;
+        let mut ids: Vec<&str> = vec![];
+        for step in &self.steps {
+            step.check().and_then(|()| step.check_among(&ids))?;
+            ids.push(&step.id);
+        }
+        Ok(())
     }
 
     /// The plan with the steps that `seed` draws from its mix; itself when it has none.

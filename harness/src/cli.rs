@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
 
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
@@ -103,10 +104,10 @@ struct RunArgs {
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
     clusters: PathBuf,
     /// Number of trials, each on a fresh cluster
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_TRIALS)))]
     trials: u32,
     /// How many trials run at the same time; the next ones start when all of these have ended
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PARALLEL)))]
     parallel: u32,
     /// Seed of everything that is drawn at random; drawn itself when absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MOST_SEED))]
@@ -169,6 +170,10 @@ struct ReplayArgs {
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Take Kafka's jars, JVM options, code for the clients and loopback mode from the recorded spec as
+    /// well: whoever wrote that may run programs as you then
+    #[arg(long)]
+    trust_spec: bool,
     /// Name of the cluster, to let a plan hurt one that kbench did not make
     #[arg(long, value_name = "NAME")]
     yes_hurt_this_cluster: Option<String>,

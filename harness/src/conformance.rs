@@ -16,6 +16,7 @@ use crate::cluster::local::capability;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
+use crate::own;
 use crate::provision;
 use crate::run;
 use crate::rundir::RunDir;
@@ -66,7 +67,7 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
     };
     let files = dir.trial(1, 1);
-    std::fs::create_dir_all(files.join("logs")).map_err(cannot)?;
+    own::create(&files.join("logs")).map_err(cannot)?;
     let messages = files.join("logs/kbench.log");
     let arguments = [trial::CONFORMANCE.into(), dir.path().as_os_str().to_owned()];
     let log = File::create(&messages).map_err(cannot)?;

@@ -2,7 +2,6 @@
 
 mod render;
 
-use std::fs::File;
 use std::io::{IsTerminal, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::process::ExitCode;
 
 use faults::nemesis::NemesisError;
 use faults::port::{ErrorKind, PortError};
+use results::record::open;
 
 /// Exit codes, as documented in `kbench --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,9 +145,10 @@ fn in_colours() -> bool {
 
 /// Tells the user on stderr of what is not refused and may not be meant.
 pub fn warn(texts: &[String]) {
-    texts
-        .iter()
-        .for_each(|text| results::err!("{}", render::warning(text, in_colours()).trim_end()));
+    for text in texts {
+        // With colours of our own; where stderr cannot be written there is nobody to tell.
+        drop(write!(std::io::stderr().lock(), "{}", render::warning(text, in_colours())));
+    }
 }
 
 impl From<PortError> for Failure {
@@ -186,7 +187,7 @@ pub(crate) fn tail(path: &Path) -> String {
 /// What a file ends with, as text; nothing of one that cannot be read.
 pub(crate) fn last_part(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let mut file = open::file(path)?;
         let bytes = file.metadata()?.len().min(TAIL_BYTES);
         file.seek(SeekFrom::End(-(bytes as i64)))?;
         let mut part = vec![];

@@ -8,19 +8,20 @@
 //!
 //! What is absent: clusters that kbench did not start.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use faults::ledger::{self, Entry, Ledger, LedgerError, Owner};
 use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
+use results::record::open;
 use results::record::trial::LEDGER;
 
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
 use crate::cluster::local::sandbox;
 use crate::failure::{Failure, tail};
+use crate::own;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 
@@ -55,10 +56,15 @@ struct Account {
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
 pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
     run.readable()?;
+    own::folder(run.path()).map_err(|error| {
+        Failure::usage(format!("{} is left alone: {error}", run.path().display())).with_cure(
+            "its owner heals it, in a folder that nobody else can write into (chmod go-w)",
+        )
+    })?;
     let Some(_lock) = run.lock()? else { return Ok(Healed::StillRunning) };
     let spec = run.spec()?;
     let mut account = Account::default();
-    for number in 1..=spec.trials {
+    for number in run.trials(spec.trials)? {
         account.trial(run, &spec, number)?;
     }
     let Account { undone, left } = account;
@@ -72,7 +78,11 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
 impl Account {
     fn trial(&mut self, run: &RunDir, spec: &RunSpec, number: u32) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
-        if !self.end_processes(&dir, number)? {
+        if let Err(error) = own::folder(&dir) {
+            self.left.push(format!("trial {number} is left alone: {error}"));
+            return Ok(());
+        }
+        if !self.end_processes(run, &dir, number)? {
             self.left.extend(outstanding(&dir)?.iter().map(|entry| {
                 format!("{}: nobody knows whether the cluster still needs it", entry.undo)
             }));
@@ -82,7 +92,7 @@ impl Account {
             self.undone.push(format!("removed the servers' data of trial {number}"));
         }
         let path = dir.join(LEDGER);
-        if !path.is_file() {
+        if !path.exists() {
             return Ok(());
         }
         let mut ledger = Ledger::open(&path, owner(spec, number)).map_err(broken)?;
@@ -99,23 +109,38 @@ impl Account {
         if kept.is_gone() {
             return self.settle(&mut ledger, "gone with the cluster", |_| true);
         }
+        if let Err(why) = kept.is_own(spec.mode) {
+            let cluster = format!("the cluster {} is none that the run can have used", kept.name());
+            let left = ledger.outstanding().entries;
+            self.left.extend(left.iter().map(|entry| format!("{}: {cluster}: {why}", entry.undo)));
+            return Ok(());
+        }
         drop(ledger);
         self.carry_out(run, spec, kept, number)
     }
 
     /// Ends what the trial left running; whether nothing of it is left for certain.
-    fn end_processes(&mut self, dir: &Path, number: u32) -> Result<bool, Failure> {
+    fn end_processes(&mut self, run: &RunDir, dir: &Path, number: u32) -> Result<bool, Failure> {
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("what trial {number} left cannot be ended: {error}"))
         };
-        let holder = leftovers::holder(dir);
-        if holder.as_ref().is_some_and(leftovers::is_of_another_boot) {
-            return Ok(true);
-        }
         let data = dir.join(DATA_DIR);
-        if let Some(holder) = holder.filter(leftovers::is_alive) {
-            leftovers::end(&holder)?;
-            self.undone.push(format!("ended trial {number} (process {})", holder.pid));
+        let path = run.path().as_os_str();
+        let commands = [
+            vec![crate::trial::SUBCOMMAND.into(), path.to_owned(), number.to_string().into()],
+            vec![crate::trial::CONFORMANCE.into(), path.to_owned()],
+        ];
+        if let Some(holder) = leftovers::holder(dir).filter(leftovers::is_alive) {
+            let pid = holder.pid;
+            if !leftovers::is_sandbox(pid, &commands) {
+                let what = format!("process {pid} is no sandbox of trial {number}");
+                self.left.push(format!("{what}, whatever its lab.json says, and is left alone"));
+                return Ok(false);
+            }
+            match leftovers::end(&holder, &commands) {
+                Err(error) if leftovers::is_alive(&holder) => return Err(failed(error)),
+                _ => self.undone.push(format!("ended trial {number} (process {pid})")),
+            }
         } else if !left_of(&data).is_empty() {
             self.undone.push(format!("ended what trial {number} had started"));
         }
@@ -165,7 +190,8 @@ impl Account {
             Failure::infrastructure(format!("the cluster {cluster} cannot be entered: {error}"))
         };
         let log = dir.join("logs/heal.log");
-        let messages = File::create(&log).map_err(failed)?;
+        own::create(&dir.join("logs")).map_err(failed)?;
+        let messages = open::appended(&log).map_err(failed)?;
         let arguments = [
             crate::trial::UNDO.into(),
             run.path().as_os_str().to_owned(),

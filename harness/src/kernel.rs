@@ -1,5 +1,8 @@
 //! What the kernel of this machine says in `/proc`: read anew at each call.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
 use procfs::process::{Process, all_processes};
 use procfs::{Current, Meminfo};
 
@@ -24,6 +27,20 @@ pub fn is_stopped(pid: i32) -> bool {
 pub fn has_ended(pid: i32) -> bool {
     let stat = Process::new(pid).and_then(|process| process.stat());
     stat.map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
+}
+
+/// The arguments that a process was started with, its program's name first; none of one that has ended.
+pub fn arguments(pid: i32) -> Vec<OsString> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    line.split(|byte| *byte == 0).map(|one| OsString::from_vec(one.to_vec())).collect()
+}
+
+/// Whether a process is this user's.
+pub fn is_own(pid: i32) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    let status = Process::new(pid).and_then(|process| process.status());
+    status.is_ok_and(|status| [status.ruid, status.euid] == [own, own])
 }
 
 /// Every process that this one can see.

@@ -77,7 +77,7 @@ impl LiveView {
         let line = trial.take(event, &self.topic);
         let plain = trial.bar.is_none();
         let due = plain && trial.plain_due();
-        let status = trial.status(self.consumed);
+        let status = printable_line(&trial.status(self.consumed)).into_owned();
         if let Some(bar) = &trial.bar {
             bar.set_message(if many {
                 format!("trial {number}  {status}")

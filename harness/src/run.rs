@@ -9,13 +9,15 @@ mod trials;
 
 use std::time::Duration;
 
+use results::record::open;
 use results::record::trial::SPEC;
 use results::report::{Judged, Question, RunMeta};
-use results::terminal::{argument, printable};
+use results::terminal::{argument, printable_line};
 
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
+use crate::own;
 use crate::provision;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
@@ -28,7 +30,7 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let path = dir.path().join(SPEC);
     let text = toml::to_string(spec)
         .map_err(|error| Failure::infrastructure(format!("the spec cannot be written: {error}")))?;
-    std::fs::write(&path, text).map_err(|error| {
+    open::write(&path, text.as_bytes()).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })
 }
@@ -38,7 +40,7 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 /// # Errors
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
-    sweep(dir)?;
+    sweep(dir);
     let _lock = spec.kept.as_ref().map(|kept| lock(kept, dir)).transpose()?;
     let kafka = provision::provide(&spec.kafka)?;
     kafka.has_classes_of(&spec.cluster)?;
@@ -75,29 +77,28 @@ fn estimate(spec: &RunSpec) -> Duration {
     (AROUND + phases.warm_up + phases.baseline + middle) * rounds
 }
 
-/// Heals what killed runs in the same folder left; runs that still go on are left alone.
-fn sweep(dir: &RunDir) -> Result<(), Failure> {
+/// Heals what killed runs in the same folder left; runs that still go on are left alone, and so are those
+/// of other users. One that cannot be healed is named, and stops nothing.
+fn sweep(dir: &RunDir) {
     for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
         // What another kbench recorded is for that one to heal; its sandbox has died with it.
-        if run == *dir || run.readable().is_err() {
+        let others = run.is_of_another_kbench() || own::is_of_another_user(run.path());
+        if run == *dir || others {
             continue;
         }
-        match heal::heal(&run)? {
-            Healed::Undone(what) => {
-                let text = format!("left by {}: {}", run.name(), what.join(", "));
-                results::err!("{}", printable(&text));
-            }
-            Healed::Left { left, .. } => {
+        let text = match heal::heal(&run) {
+            Ok(Healed::Undone(what)) => format!("left by {}: {}", run.name(), what.join(", ")),
+            Ok(Healed::Left { left, .. }) => {
                 let name = run.name();
                 let path = run.path().display().to_string();
                 let heal = format!("kbench heal {}", argument(&path));
-                let text = format!("still left by {name}: {} (`{heal}`)", left.join(", "));
-                results::err!("{}", printable(&text));
+                format!("still left by {name}: {} (`{heal}`)", left.join(", "))
             }
-            Healed::Nothing | Healed::StillRunning => {}
-        }
+            Ok(Healed::Nothing | Healed::StillRunning) => continue,
+            Err(failure) => format!("{} is passed over: {}", run.name(), failure.text()),
+        };
+        results::err!("{}", printable_line(&text));
     }
-    Ok(())
 }
 
 /// Takes the kept cluster for this run alone.

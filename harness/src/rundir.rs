@@ -1,13 +1,18 @@
 //! A run's directory: its names, and the lock that says "this run is still going".
 
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_FILES};
 use results::record::format::{self, FormatError};
+use results::record::open;
 use results::record::seal::Checksum;
 use results::record::trial::{self, SPEC};
+use results::terminal::printable_line;
 
 use crate::failure::Failure;
 use crate::spec::RunSpec;
@@ -39,7 +44,10 @@ impl RunDir {
         fs::create_dir_all(out).map_err(|error| cannot("the folder of runs", &error))?;
         enough_space(out)?;
         let path = out.join(name);
-        fs::create_dir(&path).map_err(|error| cannot("the folder of runs", &error))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| cannot("the folder of runs", &error))?;
         format::write(&path).map_err(|error| cannot("the folder of runs", &error))?;
         let run = Self(fs::canonicalize(&path).unwrap_or(path));
         let lock = run.lock()?.ok_or_else(|| cannot("the lock of a run in", &"it is held"))?;
@@ -62,8 +70,9 @@ impl RunDir {
             })
     }
 
-    /// Every recorded run in `out`, oldest first.
+    /// Every recorded run in `out`, oldest first. A link to one is none.
     pub fn all(out: &Path) -> Vec<Self> {
+        let out = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
         let mut runs: Vec<PathBuf> = fs::read_dir(out)
             .into_iter()
             .flatten()
@@ -81,14 +90,39 @@ impl RunDir {
         &self.0
     }
 
-    /// Its name.
+    /// Its name, as it may be printed.
     pub fn name(&self) -> String {
-        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        printable_line(&name).into_owned()
     }
 
     /// Directory of trial `number` (from 1) of `trials`: the run's own when there is only one.
     pub fn trial(&self, number: u32, trials: u32) -> PathBuf {
         trial::directory(&self.0, number, trials)
+    }
+
+    /// Numbers of the trials that are there, of the `trials` that the spec asks for.
+    ///
+    /// # Errors
+    /// An unknown-failure when they cannot be listed.
+    pub fn trials(&self, trials: u32) -> Result<Vec<u32>, Failure> {
+        if trials == 1 {
+            return Ok(vec![1]);
+        }
+        let folder = self.0.join("trials");
+        let names = match open::names(&folder, MOST_FILES) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![],
+            names => names.map_err(|error| {
+                Failure::unknown(format!("{} cannot be listed: {error}", folder.display()))
+            })?,
+        };
+        let number = |name: &OsString| name.to_str()?.parse().ok();
+        let mut there: Vec<u32> = names.iter().filter_map(number).collect();
+        there
+            .retain(|number| (1..=trials).contains(number) && self.trial(*number, trials).exists());
+        there.sort_unstable();
+        there.dedup();
+        Ok(there)
     }
 
     /// Makes sure that this kbench reads what is recorded here.
@@ -97,26 +131,38 @@ impl RunDir {
     /// A usage failure when it is of another format.
     pub fn readable(&self) -> Result<(), Failure> {
         format::require(&self.0).map_err(|error| match error {
-            FormatError::Io { .. } => Failure::unknown(error.to_string()),
+            FormatError::Io { .. } | FormatError::Damaged { .. } => {
+                Failure::unknown(error.to_string())
+            }
             FormatError::Unnumbered { .. } | FormatError::Other { .. } => {
                 Failure::usage(error.to_string())
             }
         })
     }
 
-    /// Reads the resolved spec.
+    /// Whether another version of kbench recorded it.
+    pub fn is_of_another_kbench(&self) -> bool {
+        use FormatError::{Other, Unnumbered};
+        matches!(format::require(&self.0), Err(Unnumbered { .. } | Other { .. }))
+    }
+
+    /// Reads the resolved spec, which is checked as one is that a user asks for.
     ///
     /// # Errors
-    /// A usage failure when the run is of another format; an unknown-failure when the file is damaged.
+    /// A usage failure when the run is of another format; an unknown-failure when the file is damaged, or
+    /// asks for what no run can be.
     pub fn spec(&self) -> Result<RunSpec, Failure> {
         self.readable()?;
         let path = self.0.join(SPEC);
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let text = open::read_text(&path, MOST_DOCUMENT_BYTES).map_err(|error| {
             Failure::unknown(format!("{} cannot be read: {error}", path.display()))
         })?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
-            Failure::unknown(format!("{} is damaged: {}", path.display(), error.message()))
-        })
+        let damaged =
+            |what: &str| Failure::unknown(format!("{} is damaged: {what}", path.display()));
+        let spec: RunSpec =
+            toml::from_str(&text).map_err(|error: toml::de::Error| damaged(error.message()))?;
+        spec.check().map_err(|what| damaged(&what))?;
+        Ok(spec)
     }
 
     /// Checksum of the resolved spec, as it is now.
@@ -125,7 +171,7 @@ impl RunDir {
     /// An unknown-failure when the file cannot be read.
     pub fn spec_checksum(&self) -> Result<Checksum, Failure> {
         let path = self.0.join(SPEC);
-        let read = Checksum::of_file(&path, u64::MAX).map(|(checksum, _)| checksum);
+        let read = Checksum::of_file(&path, MOST_DOCUMENT_BYTES).map(|(checksum, _)| checksum);
         read.map_err(|error| {
             Failure::unknown(format!("{} cannot be read: {error}", path.display()))
         })
@@ -137,10 +183,15 @@ impl RunDir {
     /// An infrastructure failure when the lock file cannot be opened.
     pub fn lock(&self) -> Result<Option<RunLock>, Failure> {
         let path = self.0.join(".lock");
-        let file = File::create(&path).map_err(|error| {
-            Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
-        })?;
-        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|_lock| RunLock { _lock }))
+        let failed = |what: &str, error: std::io::Error| {
+            Failure::infrastructure(format!("{} cannot be {what}: {error}", path.display()))
+        };
+        let file = open::writable(&path).map_err(|error| failed("written", error))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(RunLock { _lock: lock })),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(failed("locked", error.into())),
+        }
     }
 }
 

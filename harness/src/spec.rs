@@ -4,6 +4,7 @@
 //! The resolved spec is saved as `spec.toml` before anything starts; trials, `check` and `report`
 //! read that file and nothing else.
 
+mod check;
 mod lookup;
 mod plain;
 mod replay;

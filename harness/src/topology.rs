@@ -10,6 +10,7 @@ use crate::admin::NewTopic;
 use faults::guard::GuardedCluster;
 use faults::port::{Assignment, Process};
 use results::record::event::{BrokerId, Role};
+use results::record::secret;
 use serde::{Deserialize, Serialize};
 
 pub use rules::PEER_PORTS;
@@ -112,8 +113,23 @@ impl Topology {
             message: error.message().trim().to_owned(),
             span: error.span(),
         })?;
-        rules::check(&topology).map_err(|message| TopologyError { message, span: None })?;
+        topology.check()?;
         Ok(topology)
+    }
+
+    /// Refuses what cannot work, wherever it was read from.
+    ///
+    /// # Errors
+    /// What is wrong, and what is allowed.
+    pub fn check(&self) -> Result<(), TopologyError> {
+        rules::check(self).map_err(|message| TopologyError { message, span: None })
+    }
+
+    /// Takes the secrets out of the servers' settings; the keys of those that were there.
+    pub fn redact(&mut self) -> Vec<String> {
+        let servers = [&mut self.broker.settings, &mut self.zookeeper.settings];
+        let topics = self.topic.iter_mut().map(|topic| &mut topic.config);
+        servers.into_iter().chain(topics).flat_map(secret::redact).collect()
     }
 
     /// The topic of the main load. A parsed topology has one.

@@ -3,8 +3,10 @@
 //! [`clock`]: the run's one clock. [`event`]: what happened to the cluster. [`history`]: what the
 //! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
 //! [`manifest`]: what belongs to it; [`seal`] and [`integrity`]: whether it still is what was recorded.
-//! [`format`]: which run directories are read.
+//! [`format`]: which run directories are read; [`open`] and [`budget`]: how their files are opened, and how much
+//! of them is read. [`secret`]: what is never written down.
 
+pub mod budget;
 pub mod clock;
 pub mod environment;
 pub mod event;
@@ -12,5 +14,7 @@ pub mod format;
 pub mod history;
 pub mod integrity;
 pub mod manifest;
+pub mod open;
 pub mod seal;
+pub mod secret;
 pub mod trial;

@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
-/// Prints a line on stdout. Where that cannot be written, nobody is told: `println!` would panic, on a
-/// full disk or a closed pipe.
+/// Prints a line on stdout, made [`harmless`]. Where that cannot be written, nobody is told: `println!`
+/// would panic, on a full disk or a closed pipe.
 #[macro_export]
 macro_rules! out {
     ($($line:tt)*) => {{
         use std::io::Write as _;
-        drop(writeln!(std::io::stdout().lock(), $($line)*));
+        let line = format!($($line)*);
+        drop(writeln!(std::io::stdout().lock(), "{}", $crate::terminal::harmless(&line)));
     }};
 }
 
@@ -18,8 +19,21 @@ macro_rules! out {
 macro_rules! err {
     ($($line:tt)*) => {{
         use std::io::Write as _;
-        drop(writeln!(std::io::stderr().lock(), $($line)*));
+        let line = format!($($line)*);
+        drop(writeln!(std::io::stderr().lock(), "{}", $crate::terminal::harmless(&line)));
     }};
+}
+
+/// The text with what a terminal might obey written as escapes, whatever its length. Everything that is
+/// printed goes through it, but for what has colours of our own: the texts in that went through
+/// [`printable`].
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    text.chars().for_each(|c| show(c, &mut shown));
+    Cow::Owned(shown)
 }
 
 /// Most characters of a line.
@@ -57,9 +71,7 @@ pub fn printable_line(text: &str) -> Cow<'_, str> {
 fn line(text: &str) -> String {
     let mut rest = text.chars();
     let mut shown: String = String::new();
-    for c in rest.by_ref().take(MOST_OF_A_LINE) {
-        if is_harmful(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
+    rest.by_ref().take(MOST_OF_A_LINE).for_each(|c| show(c, &mut shown));
     let more = rest.count();
     if more > 0 {
         shown.push_str(&format!("... (and {})", counted(more as u64, "more character")));
@@ -67,11 +79,26 @@ fn line(text: &str) -> String {
     shown
 }
 
+/// Adds a character as it may be shown.
+fn show(c: char, shown: &mut String) {
+    match c {
+        '\t' => shown.push(' '),
+        c if is_harmful(c) => shown.extend(c.escape_default()),
+        c => shown.push(c),
+    }
+}
+
 /// Whether a terminal may do something else with it than show it. A line break is none of them.
-fn is_harmful(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (c.is_control() && c != '\n' && c != '\t') || turns
+pub(crate) fn is_harmful(c: char) -> bool {
+    let turns = matches!(
+        c,
+        '\u{61c}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+    );
+    (c.is_control() && c != '\n') || turns
 }
 
 /// So many of something: "1 record", "2 records". What ends with `y` after a consonant is not for here.
@@ -94,12 +121,22 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {
-        assert_eq!(printable("plain\n\ttext, naïve\n"), "plain\n\ttext, naïve\n");
+        assert_eq!(printable("plain\n\ttext, naïve\n"), "plain\n text, naïve\n");
         let obeyed = "a\u{1b}[2Jb\r\u{7}\u{9b}31m\u{202e}c";
         let shown = printable(obeyed);
         assert_eq!(shown, "a\\u{1b}[2Jb\\r\\u{7}\\u{9b}31m\\u{202e}c");
         assert_eq!(printable_line("a\n  b\u{1b}\n"), "a b\\u{1b}");
         assert!(matches!(printable("as it is"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn no_character_is_printed_that_a_terminal_obeys() {
+        let all: String = (0..=0x2_ffff).filter_map(char::from_u32).collect();
+        for shown in [harmless(&all), printable(&all), printable_line(&all)] {
+            assert!(!shown.contains(|c: char| c.is_control() && c != '\n'));
+            assert!(!shown.contains(is_harmful));
+        }
+        assert!(!printable_line(&all).contains('\n'));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use results::record::secret;
 use serde::{Deserialize, Serialize};
 
 pub use crate::client::direct::DirectSpec;
@@ -247,6 +248,25 @@ impl WorkloadSpec {
             .chain(tables("groups", &self.groups))
             .chain(tables("readers", &self.readers))
             .collect()
+    }
+
+    /// The first setting of a client that makes it load code.
+    pub fn loads_code(&self) -> Option<&str> {
+        let groups = self.groups.values().map(|group| &group.settings);
+        let producers = self.producers.values().map(|producer| &producer.settings);
+        let main = self.consumers.iter().map(|consumers| &consumers.settings);
+        let all = main.chain(groups).chain(producers).chain([&self.producer.settings]);
+        let mut keys = all.flat_map(BTreeMap::keys).map(String::as_str);
+        keys.find(|key| key.trim().to_ascii_lowercase().starts_with("plugin."))
+    }
+
+    /// Takes the secrets out of the clients' settings; the keys of those that were there.
+    pub fn redact(&mut self) -> Vec<String> {
+        let groups = self.groups.values_mut().map(|group| &mut group.settings);
+        let producers = self.producers.values_mut().map(|producer| &mut producer.settings);
+        let main = self.consumers.iter_mut().map(|consumers| &mut consumers.settings);
+        let all = main.chain(groups).chain(producers).chain([&mut self.producer.settings]);
+        all.flat_map(secret::redact).collect()
     }
 
     /// Parses and validates `text`.

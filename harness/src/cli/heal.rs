@@ -16,12 +16,15 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     };
     let mut code = ExitCode::SUCCESS;
     for run in &runs {
-        if let Err(failure) = run.readable() {
-            failure.print();
-            code = failure.exit_code();
-            continue;
-        }
-        match heal::heal(run)? {
+        let healed = match heal::heal(run) {
+            Ok(healed) => healed,
+            Err(failure) => {
+                failure.print();
+                code = failure.exit_code();
+                continue;
+            }
+        };
+        match healed {
             Healed::Nothing => results::out!("{}: nothing to heal", run.name()),
             Healed::Undone(what) => {
                 results::out!("{}: healed", run.name());

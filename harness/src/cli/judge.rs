@@ -1,6 +1,6 @@
 //! `kbench check` and `kbench report`: a recorded run judged again from its files.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use results::report::{Judged, Report, text};
@@ -40,7 +40,9 @@ pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<Exi
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-            results::out!("{}", text::render(report, Some(dir.path()), colours).trim_end());
+            let text = text::render(report, Some(dir.path()), colours);
+            // With colours of our own; where stdout cannot be written there is nobody to tell.
+            drop(writeln!(std::io::stdout().lock(), "{}", text.trim_end()));
         }
     }
     Ok(ExitCode::from(report.exit_code))

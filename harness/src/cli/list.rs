@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use faults::fault::FaultSpec;
 use faults::plan::Plan;
+use results::record::budget::MOST_EVENT_BYTES;
+use results::record::open;
 use results::terminal::printable_line;
 use workloads::WorkloadSpec;
 
@@ -106,9 +108,10 @@ fn runs(args: &ListArgs) -> Rows {
     let rows = RunDir::all(&args.out)
         .iter()
         .map(|run| {
-            let report: Option<serde_json::Value> = std::fs::read(run.path().join("report.json"))
-                .ok()
-                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let report: Option<serde_json::Value> =
+                open::read(&run.path().join("report.json"), MOST_EVENT_BYTES)
+                    .ok()
+                    .and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let verdict = report
                 .as_ref()
                 .and_then(|report| report["verdict"].as_str().map(str::to_owned))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use results::judge::verdict::Verdict;
+use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
 use results::terminal::argument;
 
@@ -35,7 +36,7 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let asked = Asked { command: command_line(), hurt: args.yes_hurt_this_cluster };
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
-    let spec = spec::replay(recorded, args.trial, &events, &asked)?;
+    let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
     carry_out(&spec, &args.out, args.format)
 }
 
@@ -98,10 +99,13 @@ fn request(args: RunArgs) -> Request {
     }
 }
 
-/// The command as it was typed, with the arguments that need it quoted.
+/// The command as it was typed, without secrets, with the arguments that need it quoted.
 fn command_line() -> String {
     std::iter::once("kbench".to_owned())
-        .chain(std::env::args().skip(1).map(|typed| argument(&typed).into_owned()))
+        .chain(std::env::args_os().skip(1).map(|typed| {
+            let typed = redact_argument(&typed.to_string_lossy());
+            argument(&typed).into_owned()
+        }))
         .collect::<Vec<_>>()
         .join(" ")
 }

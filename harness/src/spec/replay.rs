@@ -1,26 +1,42 @@
 //! The faults of a recorded trial once more, at their times and on their processes.
+//!
+//! The run may be a stranger's. What its spec asks for is held to what a user may ask for; what would run
+//! code of its author's choice, or without a sandbox, is taken only from who is trusted.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
 use super::RunSpec;
-use super::request::{Asked, fresh_number, name_of_run, permitted};
+use super::request::{Asked, fits, fresh_number, known_settings, name_of_run, permitted};
+use crate::cluster::local::sandbox;
 use crate::failure::Failure;
+use crate::provision::KafkaSource;
+use crate::topology::{self, Topology};
 
-/// What repeats trial `number` of the run of `recorded`; `events` is the trial's record of them.
+/// What repeats trial `number` of the run of `recorded`; `events` is the trial's record of them. `trusted`
+/// says that the user knows whose run it is.
 ///
 /// # Errors
 /// Usage failures: the run has no such trial, or nothing in it that can be repeated; the plan is one
-/// that this machine cannot carry out. A failure when the record cannot be read.
+/// that this machine cannot carry out; the spec asks for what takes trust. A failure when the record
+/// cannot be read.
 pub fn replay(
     recorded: RunSpec,
     number: u32,
     events: &Path,
     asked: &Asked,
+    trusted: bool,
 ) -> Result<RunSpec, Failure> {
     let (name, trials) = (recorded.run_id.clone(), recorded.trials);
+    let taken = of_trust(&recorded);
+    if !taken.is_empty() && !trusted {
+        let what = taken.join(" and ");
+        return Err(Failure::usage(format!("the spec of {name} asks for {what}"))
+            .with_cure("--trust-spec takes that as well, if you know who recorded the run"));
+    }
     if !(1..=trials).contains(&number) {
         return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
     }
@@ -34,7 +50,14 @@ pub fn replay(
     }
     let plan = plan::replay(plan, &read.events, &recorded.cluster.processes())
         .map_err(|error| cannot(&error))?;
+    let checked = plan.check();
+    checked.map_err(|error| cannot(&error))?;
+    fits(&plan, &recorded.workload)?;
     permitted(&plan, &recorded.cluster, recorded.mode, asked)?;
+    known_settings(&recorded.cluster, &recorded.kafka, Some(&plan))?;
+    sandbox::choose(Some(recorded.mode))
+        .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+    let trust = if taken.is_empty() { "" } else { ", its spec trusted (--trust-spec)" };
     let random = fresh_number();
     let (run_id, started) = name_of_run(&recorded.workload.name, random);
     Ok(RunSpec {
@@ -42,7 +65,7 @@ pub fn replay(
         run_number: random,
         command: asked.command.clone(),
         started,
-        replays: Some(format!("trial {number} of {name}")),
+        replays: Some(format!("trial {number} of {name}{trust}")),
         trials: 1,
         parallel: 1,
         plan: Some(plan),
@@ -50,4 +73,69 @@ pub fn replay(
         kept: None,
         ..recorded
     })
+}
+
+/// What a spec asks for that would run code of its author's choice, or run it in no sandbox.
+fn of_trust(spec: &RunSpec) -> Vec<String> {
+    let mut what = vec![];
+    if let KafkaSource::Home(home) = &spec.kafka {
+        what.push(format!("the jars in {}", home.display()));
+    }
+    let shipped: BTreeSet<String> = topology::SHIPPED
+        .iter()
+        .filter_map(|(_, text)| Topology::parse(text).ok())
+        .flat_map(|cluster| [cluster.broker.jvm, cluster.zookeeper.jvm].concat())
+        .collect();
+    let given = spec.cluster.broker.jvm.iter().chain(&spec.cluster.zookeeper.jvm);
+    let options: BTreeSet<&str> =
+        given.filter(|option| !shipped.contains(*option)).map(String::as_str).collect();
+    if !options.is_empty() {
+        let options: Vec<_> = options.into_iter().collect();
+        what.push(format!("JVM options ({})", options.join(" ")));
+    }
+    if let Some(setting) = spec.workload.loads_code() {
+        what.push(format!("the clients' setting `{setting}`"));
+    }
+    if !spec.mode.has_namespaces() {
+        what.push("servers without a sandbox (--mode loopback)".to_owned());
+    }
+    what
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::tests::asked;
+    use super::*;
+    use crate::cluster::local::sandbox::Mode;
+
+    #[test]
+    fn what_a_stranger_may_not_decide_takes_trust() {
+        type Change = fn(&mut RunSpec);
+        let changes: [(Change, &str); 5] = [
+            (|spec| spec.kafka = KafkaSource::Home("/x".into()), "the jars in /x"),
+            (|spec| spec.cluster.broker.jvm.push("-javaagent:x".to_owned()), "-javaagent:x"),
+            (|spec| spec.cluster.zookeeper.jvm.push("-Dx=y".to_owned()), "-Dx=y"),
+            (|spec| spec.mode = Mode::Loopback, "without a sandbox"),
+            (
+                |spec| {
+                    let settings = &mut spec.workload.producer.settings;
+                    settings.insert("plugin.library.paths".to_owned(), "x.so".to_owned());
+                },
+                "plugin.library.paths",
+            ),
+        ];
+        let harmless = RunSpec { mode: Mode::UserNamespaces, ..asked("failover") };
+        assert!(of_trust(&harmless).is_empty());
+        for (change, words) in changes {
+            let mut spec = harmless.clone();
+            change(&mut spec);
+            assert!(of_trust(&spec).concat().contains(words), "{words}");
+            let (events, asked) = (Path::new("none"), Asked::default());
+            let refused = replay(spec.clone(), 1, events, &asked, false).unwrap_err();
+            assert!(refused.text().contains(words), "{}", refused.text());
+            assert!(refused.cure().is_some_and(|cure| cure.contains("--trust-spec")));
+            let further = replay(spec, 1, events, &asked, true).unwrap_err();
+            assert!(further.text().contains("cannot be repeated"), "{}", further.text());
+        }
+    }
 }

@@ -9,6 +9,7 @@ use faults::plan::Plan;
 use faults::port::Capability;
 use jiff::{Timestamp, tz::TimeZone};
 use results::judge::claim::Claim;
+use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
 use super::{RunSpec, Spec as _, load, set};
@@ -93,7 +94,7 @@ impl Request {
         }
         let kept = self.on.as_ref().map(|kept| kept_cluster(kept, self.trials, &changes));
         let kept = kept.transpose()?;
-        let cluster: Topology = match (&kept, self.cluster.as_str()) {
+        let mut cluster: Topology = match (&kept, self.cluster.as_str()) {
             (Some(kept), _) => kept.topology.clone(),
             (None, name) => cluster_of(name, &changes)?,
         };
@@ -122,6 +123,8 @@ impl Request {
         let kafka = kept.map(|kept| kept.kafka).or(self.kafka).unwrap_or(of_cluster);
         let mut warnings = set::repeated(&changes);
         warnings.extend(known_settings(&cluster, &kafka, plan.as_ref())?);
+        warnings.extend(redacted(&cluster.redact(), "servers"));
+        warnings.extend(redacted(&workload.redact(), "clients"));
         let (run_id, started) = name_of_run(&workload.name, random);
         let spec = RunSpec {
             run_id,
@@ -158,7 +161,7 @@ fn timed(plan: &str, asked: &str) -> Result<(), Failure> {
 }
 
 /// What brokers of every version that the run starts do not know of the cluster's settings.
-fn known_settings(
+pub(super) fn known_settings(
     cluster: &Topology,
     kafka: &KafkaSource,
     plan: Option<&Plan>,
@@ -189,11 +192,23 @@ pub fn cluster(
     if let Some(change) = changes.iter().find(|change| change.kind() != Topology::KIND) {
         return Err(change.refused("there is a cluster, and no run"));
     }
-    let cluster = cluster_of(name, &changes)?;
+    let mut cluster = cluster_of(name, &changes)?;
     let kafka = kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
     let mut warnings = set::repeated(&changes);
     warnings.extend(known_settings(&cluster, &kafka, None)?);
+    warnings.extend(redacted(&cluster.redact(), "servers"));
     Ok(Resolved { spec: (cluster, kafka), warnings })
+}
+
+/// What the user should know of settings whose secrets were taken out.
+fn redacted(keys: &[String], whose: &str) -> Vec<String> {
+    let told = |key: &String| {
+        format!(
+            "`{key}` holds a secret, which is neither written down nor used: the {whose} speak plain text, \
+             and get `{REDACTED}`"
+        )
+    };
+    keys.iter().map(told).collect()
 }
 
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
@@ -234,7 +249,7 @@ fn settable(plan: &Plan, kept: &KeptSpec) -> Result<(), Failure> {
 }
 
 /// Refuses a plan that strikes clients which the load does not have.
-fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
+pub(super) fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> {
     if workload.consumers.is_some() || !plan.needs().contains(&Capability::Clients) {
         return Ok(());
     }

@@ -12,6 +12,8 @@ mod together;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use results::record::secret;
+
 use super::Topology;
 use crate::nearest::{did_you_mean, nearest};
 use crate::version::KafkaVersion;
@@ -92,6 +94,7 @@ impl GivenSettings<'_> {
         if setting.takes(value, self.version) {
             return Ok(());
         }
+        let value = secret::shown(key, value);
         Err(format!("`{key}` is `{value}`; Kafka {} takes {setting}", self.version))
     }
 

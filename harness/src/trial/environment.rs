@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use results::record::environment::{Environment, Settings};
 use results::record::event::{EventKind, Role};
+use results::record::open;
 use results::record::trial::ENVIRONMENT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -46,7 +47,7 @@ pub(super) async fn record(
     unmeasured: Option<String>,
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
-    let environment = Environment {
+    let mut environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         kafka: lab.kafka.version.clone(),
         zookeeper: lab.kafka.zookeeper_version.clone(),
@@ -64,6 +65,7 @@ pub(super) async fn record(
         settings: settings(spec, lab, recorder).await?,
         producer: load.producer_settings().clone(),
     };
+    environment.redact();
     save(&environment, files)
 }
 
@@ -73,7 +75,7 @@ pub(super) fn save(environment: &Environment, files: &Path) -> Result<(), Failur
     let text = serde_json::to_vec_pretty(environment).map_err(|error| {
         Failure::infrastructure(format!("the environment cannot be written down: {error}"))
     })?;
-    std::fs::write(&path, text).map_err(|error| {
+    open::write(&path, &text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })
 }

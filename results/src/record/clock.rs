@@ -5,17 +5,31 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::budget::MOST_RUN_TIME;
 
 /// A point in time on the run's clock, in nanoseconds since the clock started.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct RunTime(pub u64);
 
+/// One that is read is believed up to [`MOST_RUN_TIME`]: figures are made of every second up to it.
+impl<'de> Deserialize<'de> for RunTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let at = Self(u64::deserialize(deserializer)?);
+        let late = || serde::de::Error::custom("a time of more than 7 days after a run's begin");
+        if at.is_possible() { Ok(at) } else { Err(late()) }
+    }
+}
+
 impl RunTime {
+    /// Whether a run can have lasted so long.
+    pub fn is_possible(self) -> bool {
+        self.0 <= MOST_RUN_TIME
+    }
+
     /// Seconds since the clock started.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::redact;
+
 /// Host, versions and settings of one trial.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -46,6 +48,16 @@ pub struct Environment {
     pub settings: Settings,
     /// The client's settings, main producer.
     pub producer: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Takes the secrets out of all settings.
+    pub fn redact(&mut self) {
+        let Settings { broker, topic_config, .. } = &mut self.settings;
+        [broker, topic_config, &mut self.producer]
+            .into_iter()
+            .for_each(|settings| drop(redact(settings)));
+    }
 }
 
 /// Settings in force, read back from brokers and ZooKeeper servers.

@@ -6,6 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::budget::MOST_DOCUMENT_BYTES;
+use super::open;
+
 /// The format that is written, and the only one that is read.
 pub const FORMAT: u32 = 3;
 
@@ -23,6 +26,17 @@ pub enum FormatError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// Its number is none.
+    #[error(
+        "{} says of its format what is no number: \"{found}\"; it is damaged, or no run of kbench",
+        dir.display()
+    )]
+    Damaged {
+        /// The run's directory.
+        dir: PathBuf,
+        /// What is written there.
+        found: String,
     },
     /// It was recorded before formats had numbers.
     #[error(
@@ -52,7 +66,7 @@ pub enum FormatError {
 /// When the file cannot be written.
 pub fn write(dir: &Path) -> Result<(), FormatError> {
     let path = dir.join(FILE);
-    let written = std::fs::write(&path, format!("{FORMAT}\n"));
+    let written = open::write(&path, format!("{FORMAT}\n").as_bytes());
     written.map_err(|source| FormatError::Io { verb: "write", path, source })
 }
 
@@ -62,12 +76,17 @@ pub fn write(dir: &Path) -> Result<(), FormatError> {
 /// When it is of another format, or of none.
 pub fn require(dir: &Path) -> Result<(), FormatError> {
     let path = dir.join(FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().parse() == Ok(FORMAT) => Ok(()),
-        Ok(text) => {
-            let found = text.trim().escape_debug().take(20).collect();
-            Err(FormatError::Other { dir: dir.to_owned(), found })
-        }
+    match open::read_text(&path, MOST_DOCUMENT_BYTES) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(FORMAT) => Ok(()),
+            found => {
+                let (dir, text) = (dir.to_owned(), text.trim().escape_debug().take(20).collect());
+                Err(match found {
+                    Ok(_) => FormatError::Other { dir, found: text },
+                    Err(_) => FormatError::Damaged { dir, found: text },
+                })
+            }
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(FormatError::Unnumbered { dir: dir.to_owned() })
         }
@@ -94,7 +113,16 @@ mod tests {
         );
         write(run).unwrap();
         require(run).unwrap();
-        for other in ["0", "1", "71", "one", ""] {
+        for damaged in ["", "one", "-1", "3\n3", "99999999999", "\u{1b}[2J"] {
+            std::fs::write(run.join(FILE), damaged).unwrap();
+            assert!(
+                refused().starts_with("RUN says of its format what is no number"),
+                "{}",
+                refused()
+            );
+            assert!(!refused().contains('\u{1b}'), "{}", refused());
+        }
+        for other in ["0", "1", "71"] {
             std::fs::write(run.join(FILE), other).unwrap();
             let expected = format!("RUN is in format {other} of run directories, and this kbench");
             assert!(refused().starts_with(&expected), "{}", refused());

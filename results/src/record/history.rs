@@ -166,6 +166,23 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// The times in it, the same one more than once where it has fewer.
+    pub(crate) fn times(&self) -> [RunTime; 3] {
+        match self {
+            Self::Send(send) => [send.due, send.sent, send.done],
+            Self::Poll(Poll { at, record: Observed::Record(record), .. }) => [record.due, *at, *at],
+            Self::Commit { asked, at, .. } => [*asked, *at, *at],
+            Self::Read { asked, done, .. } => [*asked, *done, *done],
+            Self::Poll(Poll { at, .. })
+            | Self::Assigned { at, .. }
+            | Self::Revoked { at, .. }
+            | Self::Drained { at, .. }
+            | Self::Batches { at, .. } => [*at; 3],
+        }
+    }
+}
+
 /// What a group's coordinator said when it was asked for the committed offset of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Committed {

@@ -5,14 +5,15 @@
 //! that was killed has no manifest; one that came to its end and has none has lost it.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::budget::{MOST_DOCUMENT_BYTES, MOST_LEDGER_BYTES};
 use super::event::log::{LogEnd, ReadLog};
 use super::event::{Event, EventKind};
 use super::history::{Client, Ending, Files, KnownStream, Source, StreamHeader, header_of};
 use super::manifest::{self, ListedFile, MANIFEST, Manifest};
+use super::open;
 use super::seal::{Checksum, first_broken};
 use super::trial::{ENVIRONMENT, EVENTS, HISTORY, LEDGER, SPEC};
 
@@ -131,7 +132,7 @@ impl Comparison<'_> {
         else {
             return;
         };
-        let whole = match Checksum::of_file(&run.join(SPEC), u64::MAX) {
+        let whole = match Checksum::of_file(&run.join(SPEC), MOST_DOCUMENT_BYTES) {
             Ok((found, _)) if found == *spec => true,
             Ok(_) => {
                 let what = "is not what the trial was started with: it was changed since";
@@ -172,8 +173,10 @@ impl Comparison<'_> {
         if let LogEnd::Altered(what) = &log.end {
             self.found(EVENTS, what, Affects::Events);
         }
-        if let Ok(bytes) = fs::read(self.dir.join(LEDGER)) {
-            self.lines(&bytes);
+        match open::read(&self.dir.join(LEDGER), MOST_LEDGER_BYTES) {
+            Ok(bytes) => self.lines(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.found(LEDGER, &wrong_file(&error), Affects::Nothing),
         }
     }
 
@@ -206,13 +209,18 @@ impl Comparison<'_> {
     /// What is wrong with a file, in words that follow its name.
     fn wrong(&self, listed: &ListedFile) -> Option<String> {
         let path = self.dir.join(&listed.path);
-        let read = Checksum::of_file(&path, listed.bytes)
-            .and_then(|found| Ok((found, fs::metadata(&path)?.len())));
-        let ((checksum, bytes), length) = match read {
-            Ok(read) => read,
+        let length = match open::file(&path).and_then(|file| file.metadata()) {
+            Ok(found) => found.len(),
             Err(error) => return Some(wrong_file(&error)),
         };
         let recorded = listed.bytes;
+        if length < recorded {
+            return Some(format!("ends after {length} of {recorded} bytes"));
+        }
+        let (checksum, bytes) = match Checksum::of_file(&path, recorded) {
+            Ok(read) => read,
+            Err(error) => return Some(wrong_file(&error)),
+        };
         if bytes < recorded {
             Some(format!("ends after {bytes} of {recorded} bytes"))
         } else if checksum != listed.checksum {
@@ -240,7 +248,7 @@ impl Comparison<'_> {
 
     /// To what the trial wrote, `kbench heal` may have added lines.
     fn ledger(&mut self, listed: &ListedFile, wrong: &str) {
-        match fs::read(self.dir.join(LEDGER)) {
+        match open::read(&self.dir.join(LEDGER), MOST_LEDGER_BYTES) {
             Ok(bytes) if bytes.len() as u64 > listed.bytes => {
                 let (before, _) = bytes.split_at(listed.bytes as usize);
                 if Checksum::of(before) == listed.checksum {

@@ -7,10 +7,10 @@
 //! from accidents and from edits by hand, not from somebody who computes it anew.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use super::open;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64, xxh3_64_with_seed};
 
@@ -38,7 +38,7 @@ impl Checksum {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_file(path: &Path, bytes: u64) -> io::Result<(Self, u64)> {
-        let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?.take(bytes));
+        let mut file = BufReader::with_capacity(64 * 1024, open::file(path)?.take(bytes));
         let mut hasher = Xxh3Default::new();
         let mut length = 0;
         loop {

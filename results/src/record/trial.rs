@@ -8,12 +8,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::budget::MOST_DOCUMENT_BYTES;
 use super::environment::Environment;
 use super::event::log::{self, EventLogError, LogEnd, ReadLog};
 use super::event::{Event, EventKind};
 use super::history::{Files, HistoryError, Source};
 use super::integrity::{self, Affects, Compared, Discrepancy, Integrity, TrialId};
 use super::manifest;
+use super::open;
 
 /// What the run was asked to do, in the run's directory.
 pub const SPEC: &str = "spec.toml";
@@ -85,7 +87,8 @@ impl TrialRecord {
             _ => None,
         });
         let history = dir.join(HISTORY);
-        let begun = streams.as_ref().map_or(history.is_dir(), |streams| !streams.is_empty());
+        let begun =
+            streams.as_ref().map_or(open::folder(&history).is_ok(), |streams| !streams.is_empty());
         if let (Some(text), false) = (&failed, begun) {
             return Err(TrialError::Failed(text.clone()));
         }
@@ -126,10 +129,13 @@ fn killed(events: &[Event]) -> impl Iterator<Item = (&str, u64)> {
 
 /// The environment. It is written when the cluster is up: a trial that was cut short before has none.
 fn environment(dir: &Path, integrity: &mut Integrity) -> Option<Environment> {
-    let read = std::fs::read(dir.join(ENVIRONMENT))
+    let read = open::read(&dir.join(ENVIRONMENT), MOST_DOCUMENT_BYTES)
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
     match read {
-        Ok(environment) => Some(environment),
+        Ok(mut environment) => {
+            Environment::redact(&mut environment);
+            Some(environment)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             let (file, what) = (ENVIRONMENT.to_owned(), format!("cannot be read: {error}"));

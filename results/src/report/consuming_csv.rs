@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Report;
+use super::csv::field;
 
 const HEADER: [&str; 20] = [
     "run_id",
@@ -37,11 +38,11 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
         for fault in &group.faults {
             for row in &fault.partitions {
                 writer.write_record([
-                    report.run.run_id.clone(),
+                    field(&report.run.run_id),
                     group.trial.to_string(),
-                    group.group.clone(),
-                    fault.fault.clone(),
-                    group.topic.clone(),
+                    field(&group.group),
+                    field(&fault.fault),
+                    field(&group.topic),
                     row.partition.to_string(),
                     row.interrupted.to_string(),
                     row.censored.to_string(),

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Report;
+use crate::terminal::printable_line;
 
 const HEADER: [&str; 29] = [
     "run_id",
@@ -36,6 +37,13 @@ const HEADER: [&str; 29] = [
     "isr_full_s",
 ];
 
+/// A text from the record as a field: on one line, harmless on a terminal, and no formula to a spreadsheet.
+pub(super) fn field(text: &str) -> String {
+    let text = printable_line(text);
+    let formula = text.starts_with(['=', '+', '-', '@']);
+    if formula { format!("'{text}") } else { text.into_owned() }
+}
+
 /// Writes the recovery table.
 pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
     let mut writer = ::csv::Writer::from_writer(out);
@@ -44,11 +52,11 @@ pub fn write(out: impl io::Write, report: &Report) -> Result<(), ::csv::Error> {
     let optional = |value: Option<f64>| value.map(seconds).unwrap_or_default();
     for row in &report.recovery {
         writer.write_record([
-            report.run.run_id.clone(),
+            field(&report.run.run_id),
             row.trial.to_string(),
-            row.fault.clone(),
+            field(&row.fault),
             row.stream.as_str().to_owned(),
-            row.topic.clone(),
+            field(&row.topic),
             row.partition.to_string(),
             row.led.map(|led| led.to_string()).unwrap_or_default(),
             row.added.to_string(),

@@ -3,14 +3,16 @@
 //! A file is written under a temporary name, synced, and renamed; a crash leaves the old one. No
 //! file of the record (history, events) is touched.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
 
 use super::{Report, consuming_csv, csv, junit};
+use crate::record::open;
 use crate::record::trial::TrialRecord;
+use crate::terminal::is_harmful;
 
 /// A form of the report that is a file: its name, and what writes it.
 type FileForm = (&'static str, fn(&mut BufWriter<File>, &Report, &[TrialRecord]) -> io::Result<()>);
@@ -46,34 +48,28 @@ pub struct WriteError {
 }
 
 impl Report {
-    /// The document as it stands in `report.json`.
+    /// The document as it stands in `report.json`. What a terminal might obey is written as JSON escapes it,
+    /// so that it reads as the same text.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(self).map(|text| text + "\n")
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        if !text.contains(is_harmful) {
+            return Ok(text);
+        }
+        let escaped = |c: char| {
+            let unit = |unit: &u16| format!("\\u{unit:04x}");
+            c.encode_utf16(&mut [0; 2]).iter().map(unit).collect::<String>()
+        };
+        let shown = |c: char| if is_harmful(c) { escaped(c) } else { c.to_string() };
+        Ok(text.chars().map(shown).collect())
     }
 
     /// Writes every file of the report into `dir`.
     pub fn write_all(&self, dir: &Path, trials: &[TrialRecord]) -> Result<(), WriteError> {
         let mut each = FORMS.iter();
-        each.try_for_each(|(name, write)| write_whole(dir, name, |out| write(out, self, trials)))
+        each.try_for_each(|(name, write)| {
+            let path = dir.join(name);
+            let written = open::write_whole(&path, |out| write(out, self, trials));
+            written.map_err(|source| WriteError { path, source })
+        })
     }
-}
-
-fn write_whole(
-    dir: &Path,
-    name: &str,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<(), WriteError> {
-    let path = dir.join(name);
-    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
-    let attempt = || {
-        let mut out = BufWriter::new(File::create(&temporary)?);
-        write(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, &path)
-    };
-    attempt().map_err(|source| {
-        // The first error is the one to tell; a left-over temporary file does no harm.
-        drop(fs::remove_file(&temporary));
-        WriteError { path: path.clone(), source }
-    })
 }

@@ -13,6 +13,7 @@ use crate::judge::claim::{ClaimResult, Outcome};
 use crate::judge::verdict::{Check, Verdict};
 
 use super::Report;
+use crate::terminal::harmless;
 
 /// The report as JUnit's XML.
 pub fn render(report: &Report) -> Result<String, SerializeError> {
@@ -22,7 +23,8 @@ pub fn render(report: &Report) -> Result<String, SerializeError> {
     claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.run.strict)));
     let mut document = JunitReport::new(format!("kbench {}", report.run.run_id));
     document.add_test_suites([checks, claims]);
-    document.to_string()
+    // Control characters are no XML, and are left out by the writer; a terminal may obey others.
+    document.to_string().map(|text| harmless(&text).into_owned())
 }
 
 fn check_case(check: &Check) -> TestCase {

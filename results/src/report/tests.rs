@@ -9,6 +9,7 @@ mod matrix;
 mod outcomes;
 mod several_gaps;
 mod silences;
+mod strangers;
 mod sums;
 mod unseen;
 

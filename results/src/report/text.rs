@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::judge::recovery::Phases;
 use crate::judge::verdict::Verdict;
-use crate::terminal::{argument, counted, printable, printable_line};
+use crate::terminal::{argument, counted, harmless, printable, printable_line};
 
 use super::{Report, files};
 use crate::record::trial::EVENTS;
@@ -41,7 +41,14 @@ enum Tone {
 
 /// Renders the report. `dir` is where its files are, `None` when it was not saved.
 pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
-    let report = &shown(report);
+    match shown(report) {
+        Ok(shown) => rendered(&shown, dir, colours),
+        // One that could not be written as JSON could not be read back either.
+        Err(_) => harmless(&rendered(report, dir, false)).into_owned(),
+    }
+}
+
+fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     let mut out = String::new();
     headline(&mut out, report, colours);
     claims::render(&mut out, report, colours);
@@ -65,33 +72,40 @@ pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
         line(&mut out, &format!("  {}", names.join("  ")));
         // By its path: its name alone is looked up in the default folder.
         let again = format!("  judge it again: kbench check {}", argument(&path));
-        line(&mut out, &printable(&again));
+        line(&mut out, &harmless(&again).replace('\n', " "));
     }
     out
 }
 
-/// The report with every text in it as it may be printed: some are from files of others.
-fn shown(report: &Report) -> Cow<'_, Report> {
-    let harmless = |json: &mut Value| {
-        each_text(json, &|text| {
-            if let Cow::Owned(shown) = printable(text) {
-                *text = shown;
-            }
-        });
-    };
-    let shown = serde_json::to_value(report).and_then(|mut json| {
-        harmless(&mut json);
-        serde_json::from_value(json)
-    });
-    // One that could not be written as JSON could not be read back either, and is shown as it is.
-    shown.map_or(Cow::Borrowed(report), Cow::Owned)
+/// The report with every text in it as it may be printed: some are from files of others. None is of more
+/// lines than one, which might pass for lines of the report; problems are wrapped anew.
+fn shown(report: &Report) -> serde_json::Result<Report> {
+    let mut json = serde_json::to_value(report)?;
+    let long = json.get_mut("problems").map(Value::take);
+    each_text(&mut json, &|text| printable_line(text));
+    if let (Some(mut problems), Some(table)) = (long, json.as_object_mut()) {
+        each_text(&mut problems, &|text| printable(text));
+        table.insert("problems".to_owned(), problems);
+    }
+    serde_json::from_value(json)
 }
 
-fn each_text(json: &mut Value, change: &dyn Fn(&mut String)) {
+/// Changes every text in a document, the names in tables included.
+fn each_text(json: &mut Value, change: &dyn Fn(&str) -> Cow<'_, str>) {
     match json {
-        Value::String(text) => change(text),
+        Value::String(text) => {
+            if let Cow::Owned(changed) = change(text) {
+                *text = changed;
+            }
+        }
         Value::Array(list) => list.iter_mut().for_each(|one| each_text(one, change)),
-        Value::Object(table) => table.values_mut().for_each(|one| each_text(one, change)),
+        Value::Object(table) => {
+            let all = std::mem::take(table);
+            table.extend(all.into_iter().map(|(name, mut value)| {
+                each_text(&mut value, change);
+                (change(&name).into_owned(), value)
+            }));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use results::record::secret;
 
 use super::{
     Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError,
@@ -146,14 +147,15 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
 /// Refuses a setting whose name or value librdkafka refuses.
 fn taken(table: &str, name: &str, value: &str) -> Result<(), SpecError> {
     let key = format!("{table}.settings.\"{name}\"");
+    let shown = format!("\"{}\"", secret::shown(name, value));
     if [name, value].iter().any(|text| text.contains('\0')) {
-        return require(false, &key, format!("\"{value}\""), "no setting holds a zero byte");
+        return require(false, &key, shown, "no setting holds a zero byte");
     }
     let made = ClientConfig::new().set(name, value).create_native_config();
     match made {
         Err(KafkaError::ClientConfig(_, why, ..)) => {
             let why = format!("is refused by librdkafka: {}", why.trim_end_matches('.'));
-            require(false, &key, format!("\"{value}\""), &why)
+            require(false, &key, shown, &why)
         }
         _ => Ok(()),
     }

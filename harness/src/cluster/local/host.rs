@@ -242,11 +242,24 @@ pub fn identify(pid: i32) -> io::Result<ProcessIdentity> {
 /// # Errors
 /// ESRCH when it has ended.
 pub fn send(process: &ProcessIdentity, signal: Signal) -> io::Result<()> {
+    send_if(process, signal, || true)
+}
+
+/// The same, if `wanted` says so of the process, which is held meanwhile: its pid cannot become another's.
+///
+/// # Errors
+/// ESRCH when it has ended, or is not wanted.
+pub(super) fn send_if(
+    process: &ProcessIdentity,
+    signal: Signal,
+    wanted: impl FnOnce() -> bool,
+) -> io::Result<()> {
     let gone = || io::Error::from_raw_os_error(libc::ESRCH);
-    let pid = Pid::from_raw(process.pid).ok_or_else(gone)?;
+    // A pid from a file may be any number; 0 and less stand for others than one process.
+    let pid = Some(process.pid).filter(|pid| *pid > 0).and_then(Pid::from_raw).ok_or_else(gone)?;
     // Whatever becomes of the pid from here on, this stays with the process that has it now.
     let process_now = pidfd_open(pid, PidfdFlags::empty())?;
-    if !identify(process.pid).is_ok_and(|now| now == *process) {
+    if !identify(process.pid).is_ok_and(|now| now == *process) || !wanted() {
         return Err(gone());
     }
     let number = match signal {

@@ -4,24 +4,26 @@
 //! servers' logs, the keeper's socket, and a lock that whoever uses it holds. One run uses it at a time.
 //! What is absent: the keeper itself, see `keeper`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use faults::port::Signal;
 use nix::fcntl::{Flock, FlockArg};
+use results::record::budget::MOST_DOCUMENT_BYTES;
+use results::record::open;
 use serde::{Deserialize, Serialize};
 
-use super::host::send;
 use super::keeper::{self, Keeper, KeeperAnswer, KeeperRequest, StartOutcome};
-use super::leftovers::{self, DATA_DIR, end_all_of, left_of};
+use super::leftovers::{self, DATA_DIR, SandboxCommand, end_all_of, left_of};
 use super::sandbox::{self, Mode};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::{Failure, tail};
+use crate::own;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
+use crate::version::KafkaVersion;
 
 /// File in the directory that says what the cluster is.
 const SPEC_FILE: &str = "cluster.toml";
@@ -87,17 +89,25 @@ impl KeptSpec {
     /// A usage failure when there is none, or its file is damaged.
     pub fn load(dir: &Path) -> Result<Self, Failure> {
         let path = dir.join(SPEC_FILE);
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let text = open::read_text(&path, MOST_DOCUMENT_BYTES).map_err(|error| {
             Failure::usage(format!("there is no kept cluster in {}: {error}", dir.display()))
                 .with_cure("`kbench cluster status` shows those that there are")
         })?;
-        toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{} is damaged: {error}", path.display())))
+        let damaged = |what: &dyn std::fmt::Display| {
+            Failure::usage(format!("{} is damaged: {what}", path.display()))
+        };
+        let spec: Self = toml::from_str(&text).map_err(|error| damaged(&error))?;
+        spec.topology.check().map_err(|error| damaged(&error))?;
+        if let KafkaSource::Version(version) = &spec.kafka {
+            KafkaVersion::of(version)?;
+        }
+        Ok(spec)
     }
 
     fn save(&self, dir: &Path) -> Result<(), Failure> {
         let text = toml::to_string(self).map_err(|error| cannot("be described", dir, &error))?;
-        fs::write(dir.join(SPEC_FILE), text).map_err(|error| cannot("be described", dir, &error))
+        open::write(&dir.join(SPEC_FILE), text.as_bytes())
+            .map_err(|error| cannot("be described", dir, &error))
     }
 }
 
@@ -114,14 +124,14 @@ impl KeptCluster {
             return Err(Failure::usage(format!("a cluster runs in {} already", dir.display()))
                 .with_cure("end it with `kbench cluster down`, or give this one another --name"));
         }
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(written(&error));
-            }
-            _ => {}
-        }
-        fs::create_dir_all(dir.join("logs")).map_err(|error| written(&error))?;
+        own::create(dir).map_err(|error| written(&error))?;
         let dir = fs::canonicalize(dir).map_err(|error| written(&error))?;
+        if !is_of_a_cluster(&dir) {
+            let what = "it holds other files than a kept cluster's";
+            return Err(written(&what).with_cure("give the cluster another --name"));
+        }
+        own::clear(&dir).map_err(|error| written(&error))?;
+        own::create(&dir.join("logs")).map_err(|error| written(&error))?;
         spec.save(&dir)?;
         let log = dir.join("logs/kbench.log");
         let messages = File::create(&log).map_err(|error| written(&error))?;
@@ -199,9 +209,26 @@ impl KeptCluster {
         self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Whether its sandbox runs.
+    /// Whether its sandbox runs: the process that is written down, if that was started for this directory.
     pub fn is_alive(&self) -> bool {
-        leftovers::is_alive(&self.lab)
+        leftovers::is_alive(&self.lab) && leftovers::is_sandbox(self.lab.pid, &self.commands())
+    }
+
+    /// Whether it is a cluster of this user's in its own directory, isolated so.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn is_own(&self, mode: Mode) -> Result<(), String> {
+        own::folder(&self.dir).map_err(|error| error.to_string())?;
+        let told = || "its directory says otherwise".to_owned();
+        let lab = leftovers::holder(&self.dir).ok_or_else(told)?;
+        let spec = KeptSpec::load(&self.dir).map_err(|failure| failure.text().to_owned())?;
+        if lab == self.lab && spec.mode == mode { Ok(()) } else { Err(told()) }
+    }
+
+    /// What its sandbox was started to do.
+    fn commands(&self) -> [SandboxCommand; 1] {
+        [vec![keeper::SUBCOMMAND.into(), self.dir.as_os_str().to_owned()]]
     }
 
     fn is_of_another_boot(&self) -> bool {
@@ -227,8 +254,8 @@ impl KeptCluster {
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
         };
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let mut file = open.map_err(failed)?;
+        own::folder(&self.dir).map_err(failed)?;
+        let mut file = open::writable(&path).map_err(failed)?;
         let deadline = Instant::now() + LOOKED_AT;
         let mut lock = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -244,9 +271,8 @@ impl KeptCluster {
 
     /// Who uses it now; `None` when nobody does.
     pub fn user(&self) -> Option<String> {
-        let mut file = File::open(self.lock_path()).ok()?;
-        let mut user = String::new();
-        file.read_to_string(&mut user).ok()?;
+        let file = open::file(&self.lock_path()).ok()?;
+        let user = open::read_text(&self.lock_path(), MOST_DOCUMENT_BYTES).ok()?;
         // Shared: two who only look do not take each other for a user.
         Flock::lock(file, FlockArg::LockSharedNonblock).is_err().then_some(user)
     }
@@ -271,7 +297,7 @@ impl KeptCluster {
         }
         let failed = |error: std::io::Error| cannot("be ended", &self.dir, &error);
         if self.is_alive() {
-            send(&self.lab, Signal::Kill).map_err(failed)?;
+            leftovers::end(&self.lab, &self.commands()).map_err(failed)?;
         }
         if self.is_of_another_boot() {
             return self.remove_leftovers();
@@ -297,20 +323,19 @@ impl KeptCluster {
 
     /// Removes data and socket; logs and record stay.
     fn remove_leftovers(&self) -> Result<(), Failure> {
-        let removed = match fs::remove_dir_all(self.data()) {
-            Ok(()) => fs::remove_file(keeper::socket(&self.dir)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::remove_file(keeper::socket(&self.dir))
-            }
-            error => error,
-        };
-        match removed {
+        let removed = own::remove(&self.dir, DATA_DIR);
+        match removed.and_then(|_| fs::remove_file(keeper::socket(&self.dir))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(cannot("be removed", &self.dir, &error))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a directory is empty, or was a kept cluster's: nothing else is cleared away.
+fn is_of_a_cluster(dir: &Path) -> bool {
+    dir.join(SPEC_FILE).exists() || open::names(dir, 0).is_ok()
 }
 
 fn cannot(verb: &str, dir: &Path, error: &dyn std::fmt::Display) -> Failure {
@@ -321,15 +346,20 @@ fn cannot(verb: &str, dir: &Path, error: &dyn std::fmt::Display) -> Failure {
 mod tests {
     use super::*;
 
-    fn kept(dir: &Path) -> KeptCluster {
-        leftovers::record(dir, std::process::id() as i32).unwrap();
-        KeptCluster::of(dir).unwrap()
+    /// A cluster whose keeper is a process that does nothing, and that process.
+    fn kept(dir: &Path) -> (KeptCluster, std::process::Child) {
+        let commands = [keeper::SUBCOMMAND.into(), dir.as_os_str().to_owned()];
+        let child = leftovers::tests::sandbox(dir, &commands);
+        leftovers::record(dir, child.id() as i32).unwrap();
+        (KeptCluster::of(dir).unwrap(), child)
     }
 
     #[test]
     fn one_uses_a_cluster_at_a_time_and_the_others_see_who() {
-        let dir = tempfile::tempdir().unwrap();
-        let kept = kept(dir.path());
+        let dir = own::tests::own_place();
+        let (kept, mut child) = kept(dir.path());
+        child.kill().unwrap();
+        child.wait().unwrap();
         assert_eq!(kept.user(), None);
         let lock = kept.lock("run one").unwrap().unwrap();
         assert!(kept.lock("run two").unwrap().is_none());
@@ -342,9 +372,13 @@ mod tests {
 
     #[test]
     fn a_cluster_is_gone_only_when_its_own_processes_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut kept = kept(dir.path());
+        let dir = own::tests::own_place();
+        let (mut kept, mut child) = kept(dir.path());
         assert!(!kept.is_gone());
+        let other = KeptCluster { dir: dir.path().join("logs"), ..kept.clone() };
+        assert!(other.is_gone(), "it is the sandbox of another directory");
+        other.end().unwrap();
+        assert!(child.try_wait().unwrap().is_none());
         kept.lab.started_ticks = 1;
         assert!(kept.is_gone(), "another process has its pid");
         let mut server = std::process::Command::new("sleep")
@@ -356,5 +390,7 @@ mod tests {
         kept.end().unwrap();
         assert!(kept.is_gone());
         server.wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

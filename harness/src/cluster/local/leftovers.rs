@@ -5,18 +5,22 @@
 //! loopback mode the servers' data. Whatever a sandbox started carries its name in its environment, so
 //! that the proof that nothing is left does not depend on who started whom.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use faults::port::Signal;
+use results::record::budget::MOST_DOCUMENT_BYTES;
+use results::record::open;
 
-use super::host::{boot_id, identify, send};
-use super::sandbox::DATA;
+use super::host::{boot_id, identify, send_if};
+use super::sandbox::{self, DATA};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::Failure;
 use crate::kernel;
+use crate::own;
 
 /// Limit for the kernel to end killed processes: they free some hundred MB each.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +34,9 @@ const LAB_FILE: &str = "lab.json";
 /// Folder of the servers' data in such a directory, in loopback mode.
 pub const DATA_DIR: &str = "data";
 
+/// What a sandbox was started to do, as its command line says it.
+pub type SandboxCommand = Vec<OsString>;
+
 /// Writes down which process holds the sandbox of a trial, or what entered one for it.
 ///
 /// # Errors
@@ -37,12 +44,14 @@ pub const DATA_DIR: &str = "data";
 pub fn record(trial_dir: &Path, pid: i32) -> io::Result<()> {
     // One that has ended already leaves nothing.
     let Ok(holder) = identify(pid) else { return Ok(()) };
-    fs::write(trial_dir.join(LAB_FILE), serde_json::to_vec(&holder)?)
+    open::write(&trial_dir.join(LAB_FILE), &serde_json::to_vec(&holder)?)
 }
 
-/// The process that holds a sandbox, or did; `None` when nobody wrote it down.
+/// The process that holds a sandbox, or did, as somebody wrote it down; `None` when nobody did. It is not
+/// believed before [`is_sandbox`] says so.
 pub fn holder(dir: &Path) -> Option<ProcessIdentity> {
-    serde_json::from_slice(&fs::read(dir.join(LAB_FILE)).ok()?).ok()
+    let json = open::read(&dir.join(LAB_FILE), MOST_DOCUMENT_BYTES).ok()?;
+    serde_json::from_slice(&json).ok()
 }
 
 /// Whether that very process still runs. One that has ended does not, whether or not its parent has
@@ -52,22 +61,36 @@ pub fn is_alive(holder: &ProcessIdentity) -> bool {
     !ended && identify(holder.pid).is_ok_and(|now| now == *holder)
 }
 
+/// Whether the process of this pid is a sandbox of this user's, or what entered one, that was started to
+/// carry out one of `commands`. A file can name any process; what a process was started for stands in the
+/// kernel, and the command names the directory.
+pub fn is_sandbox(pid: i32, commands: &[SandboxCommand]) -> bool {
+    let arguments = kernel::arguments(pid);
+    let carried_out = match arguments.as_slice() {
+        [_, own, _mode, rest @ ..] if own == sandbox::SUBCOMMAND => rest,
+        [_, own, _mode, _lab, rest @ ..] if own == sandbox::ENTER => rest,
+        _ => return false,
+    };
+    kernel::is_own(pid) && commands.iter().any(|command| command == carried_out)
+}
+
 /// Whether the machine was booted since: no process of then is left.
 pub fn is_of_another_boot(holder: &ProcessIdentity) -> bool {
     boot_id().is_ok_and(|now| now != holder.boot_id)
 }
 
-/// Processes that were started in the sandbox whose data is in `data`, as this machine shows them; those
-/// of other users are not seen.
+/// Processes of this user that were started in the sandbox whose data is in `data`, as this machine shows
+/// them.
 pub fn left_of(data: &Path) -> Vec<i32> {
+    kernel::processes().into_iter().filter(|pid| was_started_in(*pid, data)).collect()
+}
+
+fn was_started_in(pid: i32, data: &Path) -> bool {
     let mut named = format!("{DATA}=").into_bytes();
     named.extend_from_slice(data.as_os_str().as_encoded_bytes());
-    let is_of_it = |pid: &i32| {
-        // One that has ended, and waits for its parent to take notice, has no environment.
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == named)
-    };
-    kernel::processes().into_iter().filter(is_of_it).collect()
+    // One that has ended, and waits for its parent to take notice, has no environment.
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == named) && kernel::is_own(pid)
 }
 
 /// Kills what was started in the sandbox whose data is in `data`, and waits until nothing of it is left;
@@ -83,7 +106,7 @@ pub fn end_all_of(data: &Path) -> io::Result<Vec<i32>> {
             return Ok(left);
         }
         for process in left.into_iter().filter_map(|pid| identify(pid).ok()) {
-            match send(&process, Signal::Kill) {
+            match send_if(&process, Signal::Kill, || was_started_in(process.pid, data)) {
                 // It has ended just now.
                 Err(error) if is_alive(&process) => return Err(error),
                 _ => {}
@@ -93,14 +116,13 @@ pub fn end_all_of(data: &Path) -> io::Result<Vec<i32>> {
     }
 }
 
-/// Kills the process that holds a sandbox; everything in the sandbox ends with it.
+/// Kills the process that holds a sandbox; everything in the sandbox ends with it. A process that is no
+/// such sandbox gets no signal.
 ///
 /// # Errors
 /// When it cannot be signalled.
-pub fn end(holder: &ProcessIdentity) -> Result<(), Failure> {
-    send(holder, Signal::Kill).map_err(|error| {
-        Failure::infrastructure(format!("process {} cannot be ended: {error}", holder.pid))
-    })
+pub fn end(holder: &ProcessIdentity, commands: &[SandboxCommand]) -> io::Result<()> {
+    send_if(holder, Signal::Kill, || is_sandbox(holder.pid, commands))
 }
 
 /// Removes the data that servers in loopback mode left; whether there was any.
@@ -108,21 +130,97 @@ pub fn end(holder: &ProcessIdentity) -> Result<(), Failure> {
 /// # Errors
 /// When it cannot be removed.
 pub fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
-    let data = trial_dir.join(DATA_DIR);
-    match fs::remove_dir_all(&data) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => {
-            Err(Failure::infrastructure(format!("{} cannot be removed: {error}", data.display())))
-        }
-    }
+    own::remove(trial_dir, DATA_DIR).map_err(|error| {
+        let data = trial_dir.join(DATA_DIR);
+        Failure::infrastructure(format!("{} cannot be removed: {error}", data.display()))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
+pub(super) mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command, Stdio};
+
+    use faults::port::Within;
 
     use super::*;
+
+    /// A process that looks as a sandbox does which carries out `command`, and does nothing.
+    pub(in super::super) fn sandbox(dir: &Path, command: &[OsString]) -> Child {
+        started(dir, sandbox::SUBCOMMAND, &["loopback"], command)
+    }
+
+    /// `SUBCOMMAND BEFORE... COMMAND...`: a shell's script of that name, whose arguments these are.
+    fn started(dir: &Path, subcommand: &str, before: &[&str], command: &[OsString]) -> Child {
+        if !dir.join(subcommand).exists() {
+            fs::write(dir.join(subcommand), "read -r line").unwrap();
+        }
+        let mut shell = Command::new("sh");
+        shell.current_dir(dir).arg(subcommand).args(before).args(command);
+        // It waits for a line that never comes.
+        shell.stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn only_the_sandbox_of_that_very_command_is_ended_whatever_a_file_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let command = |run: &str, number: &str| -> SandboxCommand {
+            ["__trial", run, number].map(OsString::from).to_vec()
+        };
+        let (own, entered) = ("/runs/one", r#"{"lab":1}"#);
+        let mine = command(own, "1");
+        let start = |subcommand: &str, before: &[&str], command: &SandboxCommand| {
+            started(dir.path(), subcommand, before, command)
+        };
+        let others = [
+            start("__sandbox", &["loopback"], &command("/runs/two", "1")),
+            start("__sandbox", &["loopback"], &command(own, "2")),
+            start("__sandbox", &["loopback"], &command("/runs/one/../one", "1")),
+            start("__sandbox", &["loopback"], &command("/runs/one/", "1")),
+            start("__sandbox", &["loopback", entered], &mine),
+            start("__sandbox", &[], &mine),
+            start("__sandboxed", &["loopback"], &mine),
+            start("__enter", &["loopback"], &mine),
+            start("__trial", &[own], &vec!["1".into()]),
+            Command::new("sleep")
+                .arg("60")
+                .arg0("__sandbox loopback __trial /runs/one 1")
+                .spawn()
+                .unwrap(),
+            Command::new("sleep").arg("60").env(DATA, own).spawn().unwrap(),
+        ];
+        for mut other in others {
+            let forged = identify(other.id() as i32).unwrap();
+            assert!(end(&forged, std::slice::from_ref(&mine)).is_err());
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(is_alive(&forged), "{:?}", kernel::arguments(forged.pid));
+            other.kill().unwrap();
+            other.wait().unwrap();
+        }
+        for (subcommand, before) in
+            [("__sandbox", vec!["loopback"]), ("__enter", vec!["m", entered])]
+        {
+            let mut child = start(subcommand, &before, &mine);
+            let holder = identify(child.id() as i32).unwrap();
+            let later =
+                ProcessIdentity { started_ticks: holder.started_ticks + 1, ..holder.clone() };
+            let booted = ProcessIdentity { boot_id: "another".to_owned(), ..holder.clone() };
+            let within = ProcessIdentity {
+                within: Some(Within::Container(String::new())),
+                ..holder.clone()
+            };
+            for forged in [later, booted, within] {
+                assert!(end(&forged, std::slice::from_ref(&mine)).is_err());
+            }
+            assert!(child.try_wait().unwrap().is_none());
+            end(&holder, std::slice::from_ref(&mine)).unwrap();
+            child.wait().unwrap();
+        }
+        for pid in [0, -1, i32::MIN, i32::MAX] {
+            let holder = ProcessIdentity { pid, ..identify(1).unwrap() };
+            assert!(!is_alive(&holder) && end(&holder, std::slice::from_ref(&mine)).is_err());
+        }
+    }
 
     #[test]
     fn the_holder_is_known_as_long_as_it_is_the_same_process() {

@@ -1,5 +1,6 @@
 //! One `--set` argument, and the ways to read its value.
 
+use results::record::secret::redact_argument;
 use toml::Value;
 
 use crate::failure::Failure;
@@ -25,6 +26,7 @@ impl Change {
         });
         if !known {
             let begins = KINDS.map(|kind| format!("{kind}.")).join(", ");
+            let argument = redact_argument(argument);
             let what = format!("--set `{argument}`: a key begins with one of: {begins}");
             return Err(Failure::usage(what).with_cure(
                 "for example --set cluster.broker.settings.zookeeper.session.timeout.ms=6000",
@@ -38,9 +40,9 @@ impl Change {
         self.key.split('.').next().unwrap_or(&self.key)
     }
 
-    /// Key and value, as they were written.
+    /// Key and value, as they were written, without secrets.
     pub fn text(&self) -> String {
-        format!("{}={}", self.key, self.value)
+        redact_argument(&format!("{}={}", self.key, self.value))
     }
 
     /// The value, as it was written.

@@ -211,7 +211,7 @@ fn faults_of_a_record_that_was_changed_are_not_repeated() {
     let events = dir.path().join(EVENTS);
     let whole = fs::read_to_string(&events).expect("events");
     fs::write(&events, whole.replacen("baseline", "starting", 1)).expect("a change");
-    let replayed = crate::spec::replay(spec, 1, &events, &crate::spec::Asked::default());
+    let replayed = crate::spec::replay(spec, 1, &events, &crate::spec::Asked::default(), true);
     let Err(failure) = replayed else { panic!("it is repeated") };
     assert!(failure.text().contains("line 3 is not as it was recorded"), "{}", failure.text());
 }

@@ -4,11 +4,13 @@
 //! line and says what was cut off; of a file that was changed it gives the lines before the change.
 //! Nothing here repairs or shortens a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Event;
+use crate::record::budget::{MOST_EVENT_BYTES, MOST_EVENTS};
+use crate::record::open;
 use crate::record::seal::SealChain;
 
 /// Appends events to a file, a line each, handed to the operating system at every line.
@@ -81,7 +83,7 @@ impl EventLog {
     /// Creates the log; refuses to overwrite one.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, EventLogError> {
         let path = path.into();
-        match OpenOptions::new().append(true).create_new(true).open(&path) {
+        match open::created(&path) {
             Ok(file) => Ok(Self { path, file, chain: SealChain::default(), broken: false }),
             Err(source) => Err(EventLogError::Io { verb: "create", path, source }),
         }
@@ -111,7 +113,7 @@ impl EventLog {
 /// # Errors
 /// When the file cannot be read, or another version of kbench recorded what is in it.
 pub fn read(path: &Path) -> Result<ReadLog, EventLogError> {
-    let bytes = std::fs::read(path).map_err(|source| EventLogError::Io {
+    let bytes = open::read(path, MOST_EVENT_BYTES).map_err(|source| EventLogError::Io {
         verb: "read",
         path: path.to_owned(),
         source,
@@ -119,6 +121,10 @@ pub fn read(path: &Path) -> Result<ReadLog, EventLogError> {
     let mut events = Vec::new();
     let mut chain = SealChain::default();
     for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+        if number > MOST_EVENTS {
+            let what = format!("has more than {MOST_EVENTS} lines");
+            return Ok(ReadLog { events, end: LogEnd::Altered(what) });
+        }
         let Some(whole) = line.strip_suffix(b"\n") else {
             let bytes = line.len();
             let what = format!("line {number} breaks off after {bytes} bytes");

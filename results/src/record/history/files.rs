@@ -4,9 +4,13 @@
 //! [`Ending`] names. At most one block of a stream is in memory for each reader.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use crate::record::budget::{MOST_FILES, MOST_PARTITIONS};
+use crate::record::clock::RunTime;
+use crate::record::open;
 
 use super::frame::{self, Frames, Next};
 use super::{
@@ -44,8 +48,8 @@ impl Files {
             _ => HistoryError::Io { action: "list", path: dir.to_owned(), source },
         };
         let mut streams = Vec::new();
-        for file in fs::read_dir(dir).map_err(failed)? {
-            let path = file.map_err(failed)?.path();
+        for file in open::names(dir, MOST_FILES).map_err(failed)? {
+            let path = dir.join(file);
             if path.extension().is_some_and(|extension| extension == "kbh") {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 streams.push((name, header_of(&path)?));
@@ -135,7 +139,7 @@ impl StreamReader {
     /// Opens the file and reads its header.
     fn open(path: &Path) -> Result<Self, HistoryError> {
         let failed = |source| HistoryError::Io { action: "read", path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
+        let file = open::file(path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut input = BufReader::new(file);
         let start = check_magic(&mut input, path)?;
@@ -152,6 +156,10 @@ impl StreamReader {
         let (what, stops) = match self.frames.next()? {
             Next::Frame { kind: frame::BLOCK, payload } => {
                 match codec::decode(&payload, &mut self.block) {
+                    Ok(()) if !self.block.iter().all(possible) => {
+                        self.block.clear();
+                        ("has a block with a time that no run has", false)
+                    }
                     Ok(()) => {
                         self.entries += self.block.len() as u64;
                         return Ok(None);
@@ -189,6 +197,11 @@ impl StreamReader {
         };
         ending.of_killed(self.killed_at)
     }
+}
+
+/// Whether a run can have lasted until then.
+fn possible(entry: &Entry) -> bool {
+    entry.times().into_iter().all(RunTime::is_possible)
 }
 
 impl Blocks for StreamReader {
@@ -240,7 +253,12 @@ fn read_header<R: Read>(frames: &mut Frames<R>, path: &Path) -> Result<StreamHea
     })?;
     match next {
         Next::Frame { kind: frame::HEADER, payload } => {
-            postcard::from_bytes(&payload).map_err(|_| damaged("it cannot be decoded"))
+            let header: StreamHeader =
+                postcard::from_bytes(&payload).map_err(|_| damaged("it cannot be decoded"))?;
+            if header.partitions > MOST_PARTITIONS {
+                return Err(damaged("no topic has that many partitions"));
+            }
+            Ok(header)
         }
         Next::Frame { .. } => Err(damaged("there is none")),
         Next::Stop(_) | Next::Damage(_) => Err(damaged("it ends there, or its checksum is wrong")),

@@ -4,7 +4,7 @@
 //! child each: they forward signals to it, reap whatever else ends, and exit as it exits. Runs
 //! before any thread exists: `unshare` of a user namespace needs a single-threaded process.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -22,6 +22,7 @@ use super::Mode;
 use super::outside::Outside;
 use crate::child::{die_with_parent, end_with_parent, own};
 use crate::kernel;
+use crate::own;
 
 /// The hidden subcommand under which kbench starts itself as a sandbox.
 pub const SUBCOMMAND: &str = "__sandbox";
@@ -188,11 +189,12 @@ fn reap(child: Pid) -> Option<ExitCode> {
 }
 
 fn remove_data(data: &Path) {
-    match std::fs::remove_dir_all(data) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            results::err!("{} cannot be removed: {error}", data.display());
-        }
-        _ => {}
+    let (Some(parent), Some(name)) = (data.parent(), data.file_name().and_then(OsStr::to_str))
+    else {
+        return;
+    };
+    if let Err(error) = own::remove(parent, name) {
+        results::err!("{} cannot be removed: {error}", data.display());
     }
 }
 

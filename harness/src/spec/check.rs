@@ -1,0 +1,127 @@
+//! A spec that was read from a run's directory is held to what holds for one that a user asks for: names
+//! that are parts of paths, numbers that are gone by. The directory may be a stranger's.
+
+use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
+
+use super::RunSpec;
+use crate::provision::KafkaSource;
+use crate::version::KafkaVersion;
+
+/// Most bytes of the name of a file.
+const MOST_NAME_BYTES: usize = 255;
+
+/// Claims of a run; the guide makes ten.
+const MOST_CLAIMS: usize = 1000;
+
+impl RunSpec {
+    /// Refuses what no run can be.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_file_name(&self.run_id) {
+            return Err(format!("run_id `{}` is no name of a folder", self.run_id));
+        }
+        for (key, number, most) in
+            [("trials", self.trials, MOST_TRIALS), ("parallel", self.parallel, MOST_PARALLEL)]
+        {
+            if !(1..=most).contains(&number) {
+                return Err(format!("{key} = {number}: a run has from 1 to {most}"));
+            }
+        }
+        if self.claims.len() > MOST_CLAIMS {
+            return Err(format!("it has more than {MOST_CLAIMS} claims"));
+        }
+        if let KafkaSource::Version(version) = &self.kafka {
+            KafkaVersion::of(version).map_err(|failure| failure.text().to_owned())?;
+        }
+        self.cluster.check().map_err(|error| format!("cluster: {error}"))?;
+        self.workload.validate().map_err(|error| format!("workload: {error}"))?;
+        let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
+        plan.map_err(|error| format!("plan: {error}"))
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    let allowed = |c: char| c != '/' && !c.is_control();
+    !name.is_empty()
+        && name.len() <= MOST_NAME_BYTES
+        && !name.starts_with('.')
+        && name.chars().all(allowed)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cluster::local::sandbox::Mode;
+    use crate::spec::Request;
+
+    /// What is asked for with this plan.
+    pub(in super::super) fn asked(faults: &str) -> RunSpec {
+        let request = Request {
+            workload: "smoke".to_owned(),
+            faults: faults.to_owned(),
+            cluster: "four-nodes".to_owned(),
+            on: None,
+            set: vec![],
+            duration: None,
+            trials: 1,
+            parallel: 1,
+            seed: Some(7),
+            strict: false,
+            mode: Some(Mode::Loopback),
+            kafka: None,
+            asked: crate::spec::Asked::default(),
+        };
+        request.resolve().unwrap().spec
+    }
+
+    #[test]
+    fn what_is_asked_for_is_itself_when_it_is_read_again() {
+        let without = asked("none");
+        for (name, text) in faults::plan::SHIPPED {
+            for seed in 0..3 {
+                let plan = faults::plan::Plan::parse(text).unwrap().drawn(seed);
+                let spec = RunSpec { plan: Some(plan), ..without.clone() };
+                let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+                assert_eq!(again.check(), Ok(()), "{name}");
+                assert_eq!(again.plan, spec.plan, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_user_can_ask_for_is_refused_in_a_file_as_well() {
+        type Change = fn(&mut RunSpec);
+        let changes: [(Change, &str); 15] = [
+            (|spec| spec.trials = u32::MAX, "trials = 4294967295: a run has from 1 to 1000"),
+            (|spec| spec.trials = 0, "trials = 0"),
+            (|spec| spec.parallel = 65, "parallel = 65"),
+            (|spec| spec.run_id = "../../x".to_owned(), "run_id `../../x`"),
+            (|spec| spec.run_id = "..".to_owned(), "run_id"),
+            (|spec| spec.run_id = String::new(), "run_id"),
+            (|spec| spec.run_id = "a\u{1b}b".to_owned(), "run_id"),
+            (|spec| spec.cluster.node[0].name = "../../x".to_owned(), "node name `../../x`"),
+            (|spec| spec.cluster.topic[0].name = "../x".to_owned(), "topic name `../x`"),
+            (|spec| spec.cluster.topic.clear(), "a cluster needs a [[topic]]"),
+            (|spec| spec.cluster.kafka.version = "../x".to_owned(), "not a version"),
+            (|spec| spec.kafka = KafkaSource::Version("../../x".to_owned()), "not a version"),
+            (|spec| spec.workload.load.record_bytes = usize::MAX >> 1, "record_bytes"),
+            (
+                |spec| {
+                    let named = toml::from_str("members = 1\ncommit_interval = '1s'").unwrap();
+                    spec.workload.groups.insert("../x".to_owned(), named);
+                },
+                "\"../x\"",
+            ),
+            (|spec| spec.plan.as_mut().unwrap().steps[0].id = "../x".to_owned(), "\"../x\""),
+        ];
+        for (change, words) in changes {
+            let mut spec = asked("failover");
+            assert_eq!(spec.check(), Ok(()));
+            change(&mut spec);
+            let refused = spec.check().expect_err(words);
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
+}
