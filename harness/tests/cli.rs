@@ -292,7 +292,7 @@ fn a_run_of_another_format_is_refused_by_its_number_and_left_alone() {
                 code == 2 && stdout.is_empty() && flat.contains(text),
                 "{verb}: {code} {stderr}"
             );
-            assert!(flat.contains("this kbench reads format 3"), "{verb}: {stderr}");
+            assert!(flat.contains("this kbench reads format 4"), "{verb}: {stderr}");
         }
         let mut all = kbench();
         all.args(["heal", "--all", "--out"]).arg(out.path());

@@ -35,7 +35,7 @@ pub use judge::judge;
 pub use judged::{Judged, NothingRecorded};
 
 /// Version of the document's keys.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// What a run was asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -41,7 +41,7 @@ use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::environment::Settings;
-use crate::record::event::EventKind;
+use crate::record::event::{EventKind, Stage};
 use crate::record::history::{Entry, Partition, Send, SendOutcome, StreamRef};
 
 use again::Deliveries;
@@ -133,7 +133,7 @@ pub struct GroupConsuming {
     pub undelivered: u64,
     /// When a member was assigned a partition for the first time, on the trial's clock; none when none was.
     pub began_s: Option<f64>,
-    /// Whether records had been acked before for longer than a healthy group takes: they wait from then on.
+    /// Whether that was when the load was being measured: what was acked before waits from then on.
     pub began_late: bool,
     /// The steady load.
     pub steady: SteadyConsuming,
@@ -325,11 +325,12 @@ impl MeasuredGroup<'_> {
         all.map(|assignment| assignment.at).min()
     }
 
+    /// Whether that was when the load was being measured.
     fn began_late(&self) -> bool {
-        let of_topic = self.all.acked.iter().filter(|((topic, _), _)| topic == self.topic);
-        let first = of_topic.flat_map(|(_, acked)| acked).filter_map(|acked| acked.steps().next());
-        let first = first.map(|step| progress::time(step.tick)).min();
-        self.began().zip(first).is_some_and(|(began, acked)| began.since(acked) > DELAYED)
+        let stages = self.timeline.stages();
+        let baseline = stages.iter().find(|(stage, ..)| *stage == Stage::Baseline);
+        let measured = baseline.map(|(_, begin, _)| *begin);
+        self.began().zip(measured).is_some_and(|(began, from)| began.since(from) > DELAYED)
     }
 
     fn waits(&self) -> GroupWaits {

@@ -15,7 +15,7 @@ use std::io::{self, Read};
 pub(super) const MAGIC: [u8; 8] = *b"kbhist\r\n";
 
 /// Format that is written, and the only one that is read.
-pub(super) const FORMAT: u16 = 3;
+pub(super) const FORMAT: u16 = 4;
 
 /// Kind of the frame that holds the [`StreamHeader`](super::StreamHeader) in postcard.
 pub(super) const HEADER: u8 = 1;
