@@ -49,6 +49,8 @@ const LOSS: [&str; 2] = ["lost", "lost-tail"];
 const LOST: &[(&str, &[&str])] = &[
     ("lost", &["valid", "violated"]),
     ("lost-tail", &["valid", "violated"]),
+    // A member may have read what was lost before anybody was told of its ack.
+    ("divergent-read", &["valid", "violated"]),
     // The group's own log may lose its end by the same.
     ("commit-regress", &["valid", "violated"]),
 ];
