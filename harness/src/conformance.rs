@@ -16,11 +16,11 @@ use crate::cluster::local::capability;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
-use crate::own;
+use crate::private;
 use crate::provision;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::spec::{Asked, Request, RunSpec};
+use crate::spec::{Request, RunSpec};
 use crate::trial;
 
 /// The hidden subcommand.
@@ -67,7 +67,7 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
     };
     let files = dir.trial(1, 1);
-    own::create(&files.join("logs")).map_err(cannot)?;
+    private::create(&files.join("logs")).map_err(cannot)?;
     let messages = files.join("logs/kbench.log");
     let arguments = [trial::CONFORMANCE.into(), dir.path().as_os_str().to_owned()];
     let log = File::create(&messages).map_err(cannot)?;
@@ -94,21 +94,8 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
 
 /// The run that the suite is: no plan is carried out, but the cluster is prepared for one.
 fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
-    let request = Request {
-        workload: "smoke".to_owned(),
-        faults: "none".to_owned(),
-        cluster: "local".to_owned(),
-        on: None,
-        set: SHORT_SESSIONS.map(str::to_owned).to_vec(),
-        duration: None,
-        trials: 1,
-        parallel: 1,
-        seed: None,
-        strict: false,
-        mode,
-        kafka: None,
-        asked: Asked::default(),
-    };
+    let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
+    let request = Request { set, mode, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;
     let plan = plan(spec.mode)?;
     Ok(RunSpec { plan: Some(plan), ..spec })

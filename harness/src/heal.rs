@@ -21,7 +21,7 @@ use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
 use crate::cluster::local::sandbox;
 use crate::failure::{Failure, tail};
-use crate::own;
+use crate::private;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 
@@ -56,7 +56,7 @@ struct Account {
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
 pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
     run.readable()?;
-    own::folder(run.path()).map_err(|error| {
+    private::folder(run.path()).map_err(|error| {
         Failure::usage(format!("{} is left alone: {error}", run.path().display())).with_cure(
             "its owner heals it, in a folder that nobody else can write into (chmod go-w)",
         )
@@ -78,7 +78,7 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
 impl Account {
     fn trial(&mut self, run: &RunDir, spec: &RunSpec, number: u32) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
-        if let Err(error) = own::folder(&dir) {
+        if let Err(error) = private::folder(&dir) {
             self.left.push(format!("trial {number} is left alone: {error}"));
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl Account {
             Failure::infrastructure(format!("the cluster {cluster} cannot be entered: {error}"))
         };
         let log = dir.join("logs/heal.log");
-        own::create(&dir.join("logs")).map_err(failed)?;
+        private::create(&dir.join("logs")).map_err(failed)?;
         let messages = open::appended(&log).map_err(failed)?;
         let arguments = [
             crate::trial::UNDO.into(),

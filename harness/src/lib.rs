@@ -17,7 +17,7 @@ pub mod mechanism;
 pub mod membership;
 mod nearest;
 pub mod observe;
-mod own;
+mod private;
 pub mod provision;
 pub mod recorder;
 pub mod run;

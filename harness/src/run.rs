@@ -17,7 +17,7 @@ use results::terminal::{argument, printable_line};
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
-use crate::own;
+use crate::private;
 use crate::provision;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
@@ -82,7 +82,7 @@ fn estimate(spec: &RunSpec) -> Duration {
 fn sweep(dir: &RunDir) {
     for run in dir.path().parent().map(RunDir::all).unwrap_or_default() {
         // What another kbench recorded is for that one to heal; its sandbox has died with it.
-        let others = run.is_of_another_kbench() || own::is_of_another_user(run.path());
+        let others = run.is_of_another_kbench() || private::is_of_another_user(run.path());
         if run == *dir || others {
             continue;
         }

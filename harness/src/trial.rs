@@ -6,9 +6,9 @@
 
 mod change;
 mod conformance;
+mod contention;
 mod environment;
 mod heartbeat;
-mod host;
 mod interrupt;
 pub mod lab;
 mod periodic;
@@ -209,7 +209,7 @@ impl Trial {
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
-        let _host = host::start(Arc::clone(&self.recorder), self.outside.clone())?;
+        let _contention = contention::start(Arc::clone(&self.recorder), self.outside.clone())?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
@@ -236,7 +236,7 @@ impl Trial {
         self.recorder.now(EventKind::ClusterReady { took_s });
         load.start_group().map_err(client_failure)?;
         self.stage(Stage::WarmingUp);
-        let unmeasured = host::unmeasured(self.outside.as_deref());
+        let unmeasured = contention::unmeasured(self.outside.as_deref());
         environment::record(&self.spec, lab, &load, &self.files, &self.recorder, unmeasured)
             .await?;
         load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;

@@ -5,12 +5,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use results::record::history::{Entry, History};
+use results::record::history::{Client, Entry, History, LoadRole, Observed, Poll, Stream};
 use serde_json::Value;
 use support::*;
 
@@ -191,27 +191,41 @@ fn time_stamps_agree(run: &Path) {
     }
 }
 
-/// Of every record it is known in which producer epoch it was written.
+/// Of every record it is known in which producer epoch it was written; the direct producer's alone have none.
 fn producer_epochs_are_known(run: &Path) {
     let history = History::load(&run.join("history")).expect("a history");
     let (mut known, mut ends) = (BTreeMap::from([(0, 0), (1, 0), (2, 0)]), BTreeMap::new());
-    let mut idempotent = 0;
-    for entry in history.streams.iter().flat_map(|stream| &stream.entries) {
-        match *entry {
-            Entry::Batches { partition, first, end, epoch, .. } => {
-                // The direct producer's records alone have none.
-                assert_eq!(epoch.id >= 0, epoch.epoch >= 0, "{epoch:?}");
-                idempotent += u64::from(epoch.id >= 0);
-                assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
+    let (mut without, mut direct) = (BTreeSet::new(), BTreeSet::new());
+    let number = history.streams.iter().find_map(|stream| match stream.header.client {
+        Client::Producer { producer, role: LoadRole::Direct, .. } => Some(producer),
+        _ => None,
+    });
+    let drained = |stream: &Stream| stream.header.client == Client::Drain;
+    for stream in &history.streams {
+        for entry in &stream.entries {
+            match *entry {
+                Entry::Batches { partition, first, end, epoch, .. } => {
+                    assert_eq!(epoch.id >= 0, epoch.epoch >= 0, "{epoch:?}");
+                    assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
+                    if epoch.id < 0 {
+                        without.extend((first..end).map(|offset| (partition, offset)));
+                    }
+                }
+                Entry::Drained { partition, end_offset, .. } => {
+                    ends.insert(partition, end_offset);
+                }
+                Entry::Poll(Poll { partition, offset, record: Observed::Record(id), .. })
+                    if drained(stream) && Some(id.producer) == number =>
+                {
+                    direct.insert((partition, offset));
+                }
+                _ => {}
             }
-            Entry::Drained { partition, end_offset, .. } => {
-                ends.insert(partition, end_offset);
-            }
-            _ => {}
         }
     }
     assert_eq!(known, ends);
-    assert!(idempotent > 3, "{idempotent} runs of batches of the main producer");
+    assert!(!direct.is_empty(), "the direct producer wrote nothing");
+    assert_eq!(without, direct);
 }
 
 fn every_file_is_there(run: &Path) {

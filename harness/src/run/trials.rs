@@ -15,7 +15,7 @@ use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::{Failure, tail};
 use crate::live::LiveView;
-use crate::own;
+use crate::private;
 use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 
@@ -97,10 +97,10 @@ impl Trials<'_> {
             Failure::infrastructure(format!("trial {number} cannot be started: {error}"))
         };
         if self.spec.trials > 1 {
-            own::create(&self.dir.path().join("trials")).map_err(cannot)?;
-            own::create(&trial_dir).map_err(cannot)?;
+            private::create(&self.dir.path().join("trials")).map_err(cannot)?;
+            private::create(&trial_dir).map_err(cannot)?;
         }
-        own::create(&trial_dir.join("logs")).map_err(cannot)?;
+        private::create(&trial_dir.join("logs")).map_err(cannot)?;
         let messages = File::create(messages_path(&trial_dir)).map_err(cannot)?;
         let arguments = [
             crate::trial::SUBCOMMAND.into(),

@@ -58,21 +58,8 @@ pub(super) mod tests {
 
     /// What is asked for with this plan.
     pub(in super::super) fn asked(faults: &str) -> RunSpec {
-        let request = Request {
-            workload: "smoke".to_owned(),
-            faults: faults.to_owned(),
-            cluster: "four-nodes".to_owned(),
-            on: None,
-            set: vec![],
-            duration: None,
-            trials: 1,
-            parallel: 1,
-            seed: Some(7),
-            strict: false,
-            mode: Some(Mode::Loopback),
-            kafka: None,
-            asked: crate::spec::Asked::default(),
-        };
+        let (seed, mode) = (Some(7), Some(Mode::Loopback));
+        let request = Request { seed, mode, ..Request::of("smoke", faults, "four-nodes") };
         request.resolve().unwrap().spec
     }
 

@@ -74,6 +74,25 @@ pub struct Asked {
 }
 
 impl Request {
+    /// One trial of these three by their names, and nothing else that a user may ask for.
+    pub fn of(workload: &str, faults: &str, cluster: &str) -> Self {
+        Self {
+            workload: workload.to_owned(),
+            faults: faults.to_owned(),
+            cluster: cluster.to_owned(),
+            on: None,
+            set: vec![],
+            duration: None,
+            trials: 1,
+            parallel: 1,
+            seed: None,
+            strict: false,
+            mode: None,
+            kafka: None,
+            asked: Asked::default(),
+        }
+    }
+
     /// Resolves names, files, changes and defaults.
     ///
     /// # Errors

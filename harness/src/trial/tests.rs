@@ -31,21 +31,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The shortest load on the guide's cluster, with a fourth broker on standby.
 fn spec() -> RunSpec {
-    let request = Request {
-        workload: "smoke".to_owned(),
-        faults: "none".to_owned(),
-        cluster: "four-nodes".to_owned(),
-        set: vec![],
-        duration: None,
-        trials: 1,
-        parallel: 1,
-        seed: Some(1),
-        strict: false,
-        mode: Some(Mode::Loopback),
-        kafka: None,
-        on: None,
-        asked: crate::spec::Asked::default(),
-    };
+    let (seed, mode) = (Some(1), Some(Mode::Loopback));
+    let request = Request { seed, mode, ..Request::of("smoke", "none", "four-nodes") };
     let mut spec = request.resolve().expect("a spec").spec;
     for node in spec.cluster.node.iter_mut().filter(|node| node.broker == Some(FOURTH)) {
         node.standby = true;

@@ -110,9 +110,13 @@ pub(crate) fn of_the_machine(check: &Value) -> bool {
     check["name"] == "schedule-lag" || (check["name"] == "disturbance" && stood_still(note))
 }
 
-/// Whether a text says that kbench or a client of it stood still.
+/// Whether a text says that kbench or a client of it stood still, or what the host lacked.
 pub(crate) fn stood_still(text: &str) -> bool {
-    ["kbench stood still", "handed records over late"].iter().any(|what| text.contains(what))
+    let of_clients = ["kbench stood still", "handed records over late"];
+    let of_host =
+        ["lost its cores", "had its CPUs taken", "was short of memory", "waited for its disks"];
+    let host = of_host.iter().any(|what| text.contains(&format!("the host {what}")));
+    host || of_clients.iter().any(|what| text.contains(what))
 }
 
 /// Every event of a trial.

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use results::record::budget::MOST_DOCUMENT_BYTES;
 use results::record::open;
@@ -20,7 +21,7 @@ use super::leftovers::{self, DATA_DIR, SandboxCommand, end_all_of, left_of};
 use super::sandbox::{self, Mode};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::{Failure, tail};
-use crate::own;
+use crate::private;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 use crate::version::KafkaVersion;
@@ -124,14 +125,14 @@ impl KeptCluster {
             return Err(Failure::usage(format!("a cluster runs in {} already", dir.display()))
                 .with_cure("end it with `kbench cluster down`, or give this one another --name"));
         }
-        own::create(dir).map_err(|error| written(&error))?;
+        private::create(dir).map_err(|error| written(&error))?;
         let dir = fs::canonicalize(dir).map_err(|error| written(&error))?;
         if !is_of_a_cluster(&dir) {
             let what = "it holds other files than a kept cluster's";
             return Err(written(&what).with_cure("give the cluster another --name"));
         }
-        own::clear(&dir).map_err(|error| written(&error))?;
-        own::create(&dir.join("logs")).map_err(|error| written(&error))?;
+        private::clear(&dir).map_err(|error| written(&error))?;
+        private::create(&dir.join("logs")).map_err(|error| written(&error))?;
         spec.save(&dir)?;
         let log = dir.join("logs/kbench.log");
         let messages = File::create(&log).map_err(|error| written(&error))?;
@@ -219,7 +220,7 @@ impl KeptCluster {
     /// # Errors
     /// Why not, in words.
     pub fn is_own(&self, mode: Mode) -> Result<(), String> {
-        own::folder(&self.dir).map_err(|error| error.to_string())?;
+        private::folder(&self.dir).map_err(|error| error.to_string())?;
         let told = || "its directory says otherwise".to_owned();
         let lab = leftovers::holder(&self.dir).ok_or_else(told)?;
         let spec = KeptSpec::load(&self.dir).map_err(|failure| failure.text().to_owned())?;
@@ -248,20 +249,21 @@ impl KeptCluster {
     /// Takes the right to use it, for whom `user` names; `None` when somebody else has it.
     ///
     /// # Errors
-    /// An infrastructure failure when its lock cannot be opened.
+    /// An infrastructure failure when its lock cannot be opened or taken.
     pub fn lock(&self, user: &str) -> Result<Option<ClusterLock>, Failure> {
         let path = self.lock_path();
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
         };
-        own::folder(&self.dir).map_err(failed)?;
+        private::folder(&self.dir).map_err(failed)?;
         let mut file = open::writable(&path).map_err(failed)?;
         let deadline = Instant::now() + LOOKED_AT;
         let mut lock = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => break lock,
-                Err(_) if Instant::now() >= deadline => return Ok(None),
-                Err((back, _)) => file = back,
+                Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= deadline => return Ok(None),
+                Err((back, Errno::EWOULDBLOCK)) => file = back,
+                Err((_, error)) => return Err(failed(error.into())),
             }
             std::thread::sleep(LOOK);
         };
@@ -274,7 +276,8 @@ impl KeptCluster {
         let file = open::file(&self.lock_path()).ok()?;
         let user = open::read_text(&self.lock_path(), MOST_DOCUMENT_BYTES).ok()?;
         // Shared: two who only look do not take each other for a user.
-        Flock::lock(file, FlockArg::LockSharedNonblock).is_err().then_some(user)
+        let taken = Flock::lock(file, FlockArg::LockSharedNonblock);
+        matches!(taken, Err((_, Errno::EWOULDBLOCK))).then_some(user)
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -323,7 +326,7 @@ impl KeptCluster {
 
     /// Removes data and socket; logs and record stay.
     fn remove_leftovers(&self) -> Result<(), Failure> {
-        let removed = own::remove(&self.dir, DATA_DIR);
+        let removed = private::remove(&self.dir, DATA_DIR);
         match removed.and_then(|_| fs::remove_file(keeper::socket(&self.dir))) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(cannot("be removed", &self.dir, &error))
@@ -356,7 +359,7 @@ mod tests {
 
     #[test]
     fn one_uses_a_cluster_at_a_time_and_the_others_see_who() {
-        let dir = own::tests::own_place();
+        let dir = private::tests::own_place();
         let (kept, mut child) = kept(dir.path());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -372,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_gone_only_when_its_own_processes_are() {
-        let dir = own::tests::own_place();
+        let dir = private::tests::own_place();
         let (mut kept, mut child) = kept(dir.path());
         assert!(!kept.is_gone());
         let other = KeptCluster { dir: dir.path().join("logs"), ..kept.clone() };

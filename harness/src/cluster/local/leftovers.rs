@@ -20,7 +20,7 @@ use super::sandbox::{self, DATA};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::Failure;
 use crate::kernel;
-use crate::own;
+use crate::private;
 
 /// Limit for the kernel to end killed processes: they free some hundred MB each.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -130,7 +130,7 @@ pub fn end(holder: &ProcessIdentity, commands: &[SandboxCommand]) -> io::Result<
 /// # Errors
 /// When it cannot be removed.
 pub fn remove_data(trial_dir: &Path) -> Result<bool, Failure> {
-    own::remove(trial_dir, DATA_DIR).map_err(|error| {
+    private::remove(trial_dir, DATA_DIR).map_err(|error| {
         let data = trial_dir.join(DATA_DIR);
         Failure::infrastructure(format!("{} cannot be removed: {error}", data.display()))
     })

@@ -22,7 +22,7 @@ use super::Mode;
 use super::outside::Outside;
 use crate::child::{die_with_parent, end_with_parent, own};
 use crate::kernel;
-use crate::own;
+use crate::private;
 
 /// The hidden subcommand under which kbench starts itself as a sandbox.
 pub const SUBCOMMAND: &str = "__sandbox";
@@ -193,7 +193,7 @@ fn remove_data(data: &Path) {
     else {
         return;
     };
-    if let Err(error) = own::remove(parent, name) {
+    if let Err(error) = private::remove(parent, name) {
         results::err!("{} cannot be removed: {error}", data.display());
     }
 }

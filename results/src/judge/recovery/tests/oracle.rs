@@ -180,7 +180,7 @@ impl KnownRow<'_> {
             ("elect", elect, Needs::Election),
             ("copies", copies, Needs::Copies),
             ("metadata", metadata, Needs::Metadata),
-            // Nobody draws a direct producer.
+            // A drawn client may be slow or stuck: what the direct producer waited for then is its own.
             ("client", client.map(|client| client + answer.unwrap_or_default()), Needs::Nothing),
         ] {
             // A broker died before it could say that it had learned of its leader: that is said.
@@ -251,7 +251,7 @@ fn cut_off(outages: &[(u64, Option<u64>)], watched: u64) -> Vec<(u64, Option<u64
 fn disagreements(drawn: &DrawnTrial) -> Vec<String> {
     let (load_end, closed) = (drawn.load_end(), drawn.load_end() + drawn.closes);
     let cluster = DrawnCluster::run(&drawn.kills, drawn.leader, load_end);
-    let kinds = [StreamKind::Main, StreamKind::Probe, StreamKind::Reads];
+    let kinds = [StreamKind::Main, StreamKind::Direct, StreamKind::Probe, StreamKind::Reads];
     let needs = kinds.map(|kind| (kind, cluster.needs(kind, drawn.least)));
     let needs = BTreeMap::from(needs);
     let mut known: BTreeMap<StreamKind, Vec<LivedThrough>> = BTreeMap::new();
@@ -398,6 +398,7 @@ fn trial() -> impl Strategy<Value = DrawnTrial> {
         option::weighted(0.3, client(StreamKind::Main, 2)),
         client(StreamKind::Probe, 9),
         client(StreamKind::Reads, 0),
+        option::weighted(0.3, client(StreamKind::Direct, 3)),
     );
     (
         prop::collection::vec(kill(), 1..4),
@@ -405,11 +406,13 @@ fn trial() -> impl Strategy<Value = DrawnTrial> {
         clients,
         (20_000..70_000_u64, 500..20_000_u64),
     )
-        .prop_map(|(kills, (leader, least), (main, second, probe, reads), (lasts, closes))| {
-            let clients = [Some(main), second, Some(probe), Some(reads)];
-            let clients = clients.into_iter().flatten().collect();
-            DrawnTrial { kills, leader, least, clients, lasts, closes }
-        })
+        .prop_map(
+            |(kills, (leader, least), (main, second, probe, reads, direct), (lasts, closes))| {
+                let clients = [Some(main), second, Some(probe), Some(reads), direct];
+                let clients = clients.into_iter().flatten().collect();
+                DrawnTrial { kills, leader, least, clients, lasts, closes }
+            },
+        )
 }
 
 /// Drawn trials.
@@ -417,7 +420,7 @@ const TRIALS: usize = 1000;
 
 /// So many of them, which are the same each time, are judged otherwise: a client that is slow or stuck at the
 /// injection, whose sends in flight are not told from those that the fault held up. Each is printed.
-const TOLD_OTHERWISE: usize = 3;
+const TOLD_OTHERWISE: usize = 2;
 
 #[test]
 fn figures_are_what_was_drawn() {

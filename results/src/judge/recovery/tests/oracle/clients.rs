@@ -49,7 +49,7 @@ pub(super) enum Needs {
 impl DrawnCluster<'_> {
     /// What clients of this kind wait for from each moment on.
     pub(super) fn needs(&self, kind: StreamKind, least: usize) -> BTreeMap<u64, Needs> {
-        let all = kind == StreamKind::Main;
+        let all = matches!(kind, StreamKind::Main | StreamKind::Direct);
         let of = |now: &super::cluster::PartitionTruth| {
             let mut asked: Vec<_> = now.isr.iter().filter(|_| all).collect();
             asked.extend((now.leader >= 0).then_some(&now.leader));

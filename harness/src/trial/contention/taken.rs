@@ -175,7 +175,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Processes with their parents.
-    pub(in crate::trial::host) fn family(parents: &[(i32, i32)]) -> Processes {
+    pub(in crate::trial::contention) fn family(parents: &[(i32, i32)]) -> Processes {
         parents.iter().map(|(pid, parent)| (*pid, process(*parent, 0, 0))).collect()
     }
 

@@ -36,7 +36,8 @@ pub(super) fn start(
 ) -> Result<Periodic, Failure> {
     Periodic::start("host", LOOK, move || {
         let pressure = Pressure::all();
-        let mut looks = HostLooks { recorder, outside, pressure, last: None, span: None };
+        let mut looks =
+            HostLooks { recorder, outside, pressure, last: None, span: None, recorded: None };
         looks.look();
         move || looks.look()
     })
@@ -66,6 +67,8 @@ struct HostLooks {
     pressure: [Pressure; 2],
     last: Option<CpuLook>,
     span: Option<TakenSpan>,
+    /// Until when what was recorded last lasted.
+    recorded: Option<RunTime>,
 }
 
 /// CPU time that others took in seconds without a break, in ticks.
@@ -87,7 +90,7 @@ impl HostLooks {
         let Some(outside) = &self.outside else { return };
         let Some(now) = CpuLook::now(at, outside) else {
             self.last = None;
-            return;
+            return self.record();
         };
         let Some(before) = self.last.replace(now.clone()) else { return };
         match taken(&before, &now, outside.roots()) {
@@ -104,7 +107,10 @@ impl HostLooks {
     }
 
     fn record(&mut self) {
-        if let Some(span) = self.span.take().filter(TakenSpan::matters) {
+        let recorded = self.recorded;
+        let goes_on = |span: &TakenSpan| recorded == Some(span.from);
+        if let Some(span) = self.span.take().filter(|span| goes_on(span) || span.matters()) {
+            self.recorded = Some(span.to);
             let (detail, from) = (Some(span.detail()), span.from);
             let (cause, place) = (Cause::CpuTaken, Place::Host);
             self.recorder.at(span.to, EventKind::Disturbed { cause, place, from, detail });
@@ -142,7 +148,7 @@ impl TakenSpan {
         }
     }
 
-    /// Whether it is more than some program's short work: no machine is without that.
+    /// Whether it is more than some program's short work, which no machine is without.
     fn matters(&self) -> bool {
         self.seconds > 1 || self.ticks * 2 >= self.all
     }
@@ -187,6 +193,9 @@ fn arguments(outside: &Outside, pid: i32) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use results::record::clock::RunClock;
+    use results::record::event::log;
+
     use super::*;
 
     #[test]
@@ -236,5 +245,30 @@ mod tests {
             span.matters()
         };
         assert_eq!([after(99, 1), after(100, 1), after(50, 2)], [false, true, true]);
+    }
+
+    #[test]
+    fn a_second_that_follows_what_was_recorded_is_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Arc::new(Recorder::create(dir.path(), RunClock::start()).unwrap());
+        let (pressure, outside) = (Pressure::all(), None);
+        let mut looks =
+            HostLooks { recorder, outside, pressure, last: None, span: None, recorded: None };
+        let second = |second: u64| RunTime(second * 1_000_000_000);
+        for (from, to) in [(1, 2), (5, 8), (8, 9), (10, 11)] {
+            let mut span = TakenSpan::new(second(from));
+            let taken = CpuTaken { ticks: 50, all: 200, by: vec![] };
+            (from..to)
+                .for_each(|at| span.add(second(at + 1), &taken, &Processes::new(), &|_| vec![]));
+            looks.span = Some(span);
+            looks.record();
+        }
+        let events = log::read(&dir.path().join("events.jsonl")).unwrap().events;
+        let spans = events.into_iter().filter_map(|event| match event.kind {
+            EventKind::Disturbed { from, .. } => Some((from, event.at)),
+            _ => None,
+        });
+        let expected = [(5, 8), (8, 9)].map(|(from, to)| (second(from), second(to)));
+        assert_eq!(spans.collect::<Vec<_>>(), expected);
     }
 }

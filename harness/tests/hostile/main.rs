@@ -1,0 +1,14 @@
+//! Run directories of a stranger: what is in one makes kbench neither follow a link, nor delete, signal or
+//! write anything elsewhere, nor wait for ever; and one bad directory stops nothing. The real binary is let
+//! loose on each; nothing here starts a cluster.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod files;
+mod place;
+mod processes;
+mod siblings;
+mod specs;
+#[path = "../support/mod.rs"]
+mod support;
+mod texts;
