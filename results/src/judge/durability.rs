@@ -46,6 +46,9 @@ const OBSERVED_WITHIN: Duration = Duration::from_secs(1);
 /// A fault that took what a broker had not flushed, and that broker.
 type LostPower<'a> = (&'a FaultSpan, BrokerId);
 
+/// `LostAck::then` of what was acked.
+pub(crate) const AT_ACK: &str = "at the ack";
+
 /// What is known of the copies that acks rested on.
 #[derive(Debug, Clone, Copy)]
 pub struct Durability<'a> {
@@ -53,17 +56,19 @@ pub struct Durability<'a> {
     settings: &'a Settings,
 }
 
-/// An acked record that is gone.
+/// A record that is gone, although it was acked or, as only what all in-sync replicas have is, read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LostAck<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: Partition,
-    /// Offset of its ack.
+    /// Its offset then.
     pub(crate) offset: i64,
-    /// When it was acked.
+    /// When it was acked, or read.
     pub(crate) acked: RunTime,
-    /// Whether the producer waited for the in-sync replicas.
+    /// Whether all in-sync replicas had it: the producer waited for them, or it was read.
     pub(crate) acks_all: bool,
+    /// That moment, in words.
+    pub(crate) then: &'static str,
 }
 
 impl<'a> Durability<'a> {
@@ -78,7 +83,7 @@ impl<'a> Durability<'a> {
         let partition = coordinating(self.timeline, group)?;
         // Brokers wait for all in-sync replicas (offsets.commit.required.acks=-1); they do not tell the offset.
         let (topic, offset, acked, acks_all) = (OFFSETS_TOPIC, i64::MAX, accepted, true);
-        Some(LostAck { topic, partition, offset, acked, acks_all })
+        Some(LostAck { topic, partition, offset, acked, acks_all, then: AT_ACK })
     }
 
     /// What let the cluster lose a record; `None` when nothing that was seen did.
@@ -125,10 +130,10 @@ impl<'a> Durability<'a> {
 
     /// What the record's copies were, and what became of them, in words.
     pub(crate) fn describe(&self, lost: LostAck<'_>) -> String {
-        let LostAck { topic, partition, acked, .. } = lost;
+        let LostAck { topic, partition, acked, then, .. } = lost;
         let mut told = vec![match self.timeline.state_at(topic, partition, acked) {
-            Some(state) => format!("in sync at the ack: {}", brokers(state.isr)),
-            None => "the ISR at the ack was not seen".to_owned(),
+            Some(state) => format!("in sync {then}: {}", brokers(state.isr)),
+            None => format!("the ISR {then} was not seen"),
         }];
         match self.cause(lost) {
             Some(LossCause::Acks) => told.push("the producer waited for less (acks)".to_owned()),

@@ -144,7 +144,7 @@ fn add_groups(
 ) -> Result<OtherWriters, HistoryError> {
     for stream in streams {
         let Client::GroupConsumer { group, .. } = &stream.header.client else { continue };
-        let mut member = service.consuming.member(stream.number);
+        let mut member = service.consuming.member(stream.number, &stream.header.topic);
         source.each(stream.number, |entry| member.add(entry))?;
         service.consuming.read(group, &stream.header.topic, member);
     }

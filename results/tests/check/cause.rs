@@ -3,8 +3,13 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use results::judge::check::{self, CheckContext};
+use results::judge::durability::Durability;
+use results::judge::timeline::Timeline;
 use results::judge::verdict::{Check, Verdict};
 use results::record::clock::RunTime;
+use results::record::environment::Environment;
+use results::record::event::{Event, EventKind, MetadataPlane};
 use results::record::history::{
     Client, Committed, Ending, Entry, History, SendOutcome, Stream, StreamHeader,
 };
@@ -72,6 +77,44 @@ fn a_read_that_no_promise_covers_is_divergent_although_the_log_was_written_over(
     assert_eq!(with_verdict(&history, Verdict::Violated), ["lost", "divergent-read"]);
     assert_eq!(named(&history, "lost").count, 5);
     assert_eq!(named(&history, "divergent-read").count, 1);
+    // What was read was in all in-sync replicas: it has the cause that the lost records have.
+    let state = |s: u64, leader, isr: &[i32]| {
+        let (plane, topic, partition) = (MetadataPlane::default(), TOPIC.to_owned(), 0);
+        let (isr, leader_epoch, mtime_ms) = (isr.to_vec(), 1, 0);
+        let kind = EventKind::PartitionState {
+            plane,
+            topic,
+            partition,
+            leader,
+            leader_epoch,
+            isr,
+            mtime_ms,
+        };
+        Event { at: RunTime(s * 1_000_000_000), kind }
+    };
+    let elections = [state(0, 1, &[1]), state(100_000, 2, &[2])];
+    for (events, cause) in
+        [(&elections[..1], None), (&elections[..], Some("unclean leader election"))]
+    {
+        let (timeline, environment) = (Timeline::new(events), Environment::default());
+        let durability = Some(Durability::new(&environment, &timeline));
+        let context = CheckContext { durability, ..CheckContext::default() };
+        for check in check::all(&history, &context).unwrap() {
+            if !["lost", "divergent-read"].contains(&check.name.as_str()) {
+                continue;
+            }
+            let said = |cause| format!("{} lost because of this: {cause}", check.count);
+            let note = check.note.unwrap_or_default();
+            assert!(cause.is_none_or(|cause| note.contains(&said(cause))), "{note}");
+            assert!(cause.is_some() || !note.contains("because of this"), "{note}");
+            let what = &check.witnesses[0].what;
+            assert!(
+                what.contains("in sync at the ack: broker 1") == (check.name == "lost"),
+                "{what}"
+            );
+            assert!(what.contains("in sync when it was read: broker 1") == (check.name != "lost"));
+        }
+    }
 }
 
 #[test]

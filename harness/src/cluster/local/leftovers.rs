@@ -158,7 +158,23 @@ pub(super) mod tests {
         let mut shell = Command::new("sh");
         shell.current_dir(dir).arg(subcommand).args(before).args(command);
         // It waits for a line that never comes.
-        shell.stdin(Stdio::piped()).spawn().unwrap()
+        until_it_shows(shell.stdin(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn sleeping(how: impl FnOnce(&mut Command) -> &mut Command) -> Child {
+        until_it_shows(how(Command::new("sleep").arg("60")).spawn().unwrap())
+    }
+
+    /// `spawn` returns while the kernel still puts the new program in place: for some tens of
+    /// microseconds, which become a whole turn where CPUs are short, it shows neither arguments nor
+    /// environment.
+    fn until_it_shows(child: Child) -> Child {
+        let shown =
+            |file: &str| !fs::read(format!("/proc/{}/{file}", child.id())).unwrap().is_empty();
+        while !shown("cmdline") || !shown("environ") {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]
@@ -182,12 +198,8 @@ pub(super) mod tests {
             start("__sandboxed", &["loopback"], &mine),
             start("__enter", &["loopback"], &mine),
             start("__trial", &[own], &vec!["1".into()]),
-            Command::new("sleep")
-                .arg("60")
-                .arg0("__sandbox loopback __trial /runs/one 1")
-                .spawn()
-                .unwrap(),
-            Command::new("sleep").arg("60").env(DATA, own).spawn().unwrap(),
+            sleeping(|sleep| sleep.arg0("__sandbox loopback __trial /runs/one 1")),
+            sleeping(|sleep| sleep.env(DATA, own)),
         ];
         for mut other in others {
             let forged = identify(other.id() as i32).unwrap();
@@ -240,7 +252,7 @@ pub(super) mod tests {
     #[test]
     fn what_was_started_in_a_sandbox_is_found_and_ended_and_nothing_else() {
         let data = tempfile::tempdir().unwrap();
-        let sleep = |data: &Path| Command::new("sleep").arg("60").env(DATA, data).spawn().unwrap();
+        let sleep = |data: &Path| sleeping(|sleep| sleep.env(DATA, data));
         let mut of_it = sleep(data.path());
         let mut other = sleep(&data.path().join("data"));
         let identity = identify(of_it.id() as i32).unwrap();

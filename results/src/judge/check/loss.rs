@@ -4,7 +4,7 @@ use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, PartitionLog};
 use super::survey::{RecordIdentity, WriterFacts};
 use super::witness::{name, observed};
-use crate::judge::durability::LostAck;
+use crate::judge::durability::{AT_ACK, LostAck};
 use crate::record::history::Send;
 use crate::terminal::counted;
 
@@ -103,7 +103,7 @@ fn each_ack(
                 Wrong::This(what) => {
                     let (topic, partition, acked) = (log.topic, log.partition, send.done);
                     let acks_all = writer.acks_all;
-                    let ack = LostAck { topic, partition, offset, acked, acks_all };
+                    let ack = LostAck { topic, partition, offset, acked, acks_all, then: AT_ACK };
                     finding.found_lost(weight(writer), ack, || Anomaly {
                         topic,
                         partition,

@@ -4,6 +4,7 @@ use super::finding::{Anomaly, Finding, Weight};
 use super::index::{LogIndex, OtherRead, PartitionLog};
 use super::survey::identity;
 use super::witness::{observed, reader};
+use crate::judge::durability::LostAck;
 use crate::record::history::{Observed, Poll};
 
 /// `divergent-read`: see the table in [`check`](super).
@@ -20,10 +21,15 @@ pub(super) fn divergent(index: &LogIndex<'_>, finding: &mut Finding<'_>) {
                 finding.explained(by);
                 continue;
             }
-            finding.found(Weight::Violation, || Anomaly {
-                topic: log.topic,
-                partition: log.partition,
-                offset: Some(other.poll.offset),
+            // What is read is below the high watermark: all in-sync replicas had what was read first.
+            let (topic, partition, offset) = (log.topic, log.partition, other.poll.offset);
+            let acked = other.poll.at.min(reference.at);
+            let then = "when it was read";
+            let lost = LostAck { topic, partition, offset, acked, acks_all: true, then };
+            finding.found_lost(Weight::Violation, lost, || Anomaly {
+                topic,
+                partition,
+                offset: Some(offset),
                 at: Some(other.poll.at),
                 what: format!(
                     "at offset {}, {} read {} and {} read {}",

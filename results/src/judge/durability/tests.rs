@@ -29,7 +29,7 @@ fn fault(s: f64, risk: Risk, struck: &[BrokerId]) -> Event {
 }
 
 fn lost(acks_all: bool) -> LostAck<'static> {
-    LostAck { topic: "t", partition: 0, offset: 7, acked: at(10.0), acks_all }
+    LostAck { topic: "t", partition: 0, offset: 7, acked: at(10.0), acks_all, then: AT_ACK }
 }
 
 fn judged(events: &[Event], acks_all: bool) -> (Option<LossCause>, String) {

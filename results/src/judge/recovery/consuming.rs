@@ -24,6 +24,7 @@
 //! that it had reached at each tick, its assignments, and runs of records that were read in a row.
 
 mod again;
+mod cuts;
 mod member;
 pub mod phases;
 mod progress;
@@ -46,11 +47,12 @@ use crate::record::history::{Entry, Partition, Send, SendOutcome, StreamRef};
 
 use again::Deliveries;
 pub(crate) use again::Redelivered;
+use cuts::{AckedLog, LogCut};
 pub(crate) use member::MemberFold;
 use member::Reads;
 pub use phases::ConsumingPhases;
 use phases::WaitingForGroup;
-use progress::ReachedOffsets;
+use progress::Furthest;
 pub(crate) use resumption::Resumed;
 use waits::{FaultWaits, GroupWaits, PartitionProgress, Wait};
 use zones::{Zone, Zones};
@@ -147,8 +149,8 @@ type ConsumedPartition = (String, Partition);
 #[derive(Debug)]
 pub(crate) struct ConsumingSeen {
     zones: Zones,
-    acked: BTreeMap<ConsumedPartition, Vec<ReachedOffsets>>,
-    /// Where logs end, where it is known.
+    acked: BTreeMap<ConsumedPartition, AckedLog>,
+    /// Where logs end at last, where it is known.
     log_ends: BTreeMap<ConsumedPartition, i64>,
     /// By group and topic.
     groups: BTreeMap<(String, String), GroupSeen>,
@@ -168,14 +170,14 @@ struct GroupSeen {
 /// Folds the acks of a producer's stream.
 #[derive(Debug, Default)]
 pub(crate) struct AckedFold {
-    partitions: BTreeMap<Partition, ReachedOffsets>,
+    partitions: BTreeMap<Partition, AckedLog>,
 }
 
 impl AckedFold {
     /// Adds a send.
     pub(crate) fn add(&mut self, send: &Send) {
         if let SendOutcome::Acked { offset } = send.outcome {
-            self.partitions.entry(send.partition).or_default().reach(send.done, offset);
+            self.partitions.entry(send.partition).or_default().ack(send, offset);
         }
     }
 }
@@ -200,14 +202,17 @@ impl ConsumingSeen {
 
     /// Adds what was folded of a producer's stream.
     pub(crate) fn acked(&mut self, topic: &str, fold: AckedFold) {
-        for (partition, progress) in fold.partitions {
-            self.acked.entry((topic.to_owned(), partition)).or_default().push(progress);
+        for (partition, acked) in fold.partitions {
+            self.acked.entry((topic.to_owned(), partition)).or_default().merge(acked);
         }
     }
 
-    /// Begins the stream of a group's member.
-    pub(crate) fn member(&self, stream: usize) -> MemberFold {
-        MemberFold::new(stream, self.zones.clone())
+    /// Begins the stream of a group's member. To be called when all producers' streams were added.
+    pub(crate) fn member(&self, stream: usize, topic: &str) -> MemberFold {
+        let of_topic = self.acked.iter().filter(|((of, _), _)| of == topic);
+        let cuts = of_topic.map(|((_, partition), acked)| (*partition, acked.cuts().to_vec()));
+        let cuts = cuts.filter(|(_, cuts)| !cuts.is_empty()).collect();
+        MemberFold::new(stream, self.zones.clone(), cuts)
     }
 
     /// Adds what was folded of a member's stream.
@@ -221,12 +226,14 @@ impl ConsumingSeen {
 
     /// Whether acked records were not delivered, so that it matters where logs end.
     pub(crate) fn wants_log_ends(&self) -> bool {
-        let end = |all: &[ReachedOffsets]| progress::Furthest::of(all).at(u64::MAX);
         self.groups.iter().any(|((_, topic), seen)| {
-            let of_topic = self.acked.iter().filter(|((of, _), _)| of == topic);
-            of_topic
-                .map(|((_, partition), acked)| (seen.partitions.get(partition), acked))
-                .any(|(reads, acked)| reads.map_or(0, |reads| end(&reads.progress)) < end(acked))
+            let mut of_topic = self.acked.iter().filter(|((of, _), _)| of == topic);
+            of_topic.any(|((_, partition), acked)| {
+                let last = acked.cuts().len();
+                let reads = seen.partitions.get(partition);
+                let progress = reads.and_then(|reads| reads.progress.get(&last));
+                Furthest::of(progress.into_iter().flatten()).at(u64::MAX) < acked.end()
+            })
         })
     }
 
@@ -337,7 +344,7 @@ impl MeasuredGroup<'_> {
         let of_topic = self.all.acked.iter().filter(|((topic, _), _)| topic == self.topic);
         let partitions = of_topic.map(|(key, acked)| {
             let reads = self.seen.partitions.get(&key.1);
-            let delivered = reads.into_iter().flat_map(|reads| &reads.progress).collect();
+            let delivered = reads.map(|reads| &reads.progress);
             let log_end = self.all.log_ends.get(key).copied();
             (key.1, PartitionProgress { acked, delivered, log_end })
         });
@@ -345,6 +352,11 @@ impl MeasuredGroup<'_> {
         let stopped = self.timeline.load_stopping.unwrap_or(self.timeline.load_end);
         let times = (self.began().unwrap_or_default(), self.seen.last.max(stopped));
         waits::follow(&self.all.zones, partitions, times)
+    }
+
+    fn cuts(&self, partition: Partition) -> &[LogCut] {
+        let acked = self.all.acked.get(&(self.topic.to_owned(), partition));
+        acked.map_or(&[], AckedLog::cuts)
     }
 
     fn partitions(
@@ -373,6 +385,7 @@ impl MeasuredGroup<'_> {
                     group: self.group,
                     waiting: &waiting,
                     assignments: &reads.assignments,
+                    cuts: self.cuts(partition),
                     fault,
                     times,
                     row: &row,

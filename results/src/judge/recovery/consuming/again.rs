@@ -51,10 +51,12 @@ impl Redelivered {
         mut runs: Vec<DeliveredRun>,
     ) -> BTreeMap<Zone, Deliveries> {
         runs.sort_by_key(|run| (run.from, run.first));
-        let mut seen = Intervals::default();
+        // After a cut of the log the same offsets name other records.
+        let mut generations: BTreeMap<usize, Intervals> = BTreeMap::new();
         let mut deliveries: BTreeMap<Zone, Deliveries> = BTreeMap::new();
         for run in runs {
-            let DeliveredRun { stream, zone, first, last, from, to } = run;
+            let DeliveredRun { stream, zone, generation, first, last, from, to } = run;
+            let seen = generations.entry(generation).or_default();
             let again = seen.within(first, last);
             let count = |(first, last): &(i64, i64)| last.abs_diff(*first) + 1;
             let repeated: u64 = again.iter().map(count).sum();

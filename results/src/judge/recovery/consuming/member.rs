@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cuts::{LogCut, generation};
 use super::progress::ReachedOffsets;
 use super::zones::{Zone, Zones};
 use crate::record::clock::RunTime;
@@ -13,6 +14,8 @@ pub(super) struct DeliveredRun {
     /// Number of the member's stream.
     pub(super) stream: usize,
     pub(super) zone: Zone,
+    /// Cuts of the log before it.
+    pub(super) generation: usize,
     pub(super) first: i64,
     pub(super) last: i64,
     /// When the first and the last of them came.
@@ -36,8 +39,8 @@ pub(super) struct MemberAssignment {
 /// What one member, or a whole group, did with one partition.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    /// One a member.
-    pub(super) progress: Vec<ReachedOffsets>,
+    /// By the number of cuts of the log before it, one a member.
+    pub(super) progress: BTreeMap<usize, Vec<ReachedOffsets>>,
     pub(super) runs: Vec<DeliveredRun>,
     pub(super) assignments: Vec<MemberAssignment>,
 }
@@ -47,14 +50,16 @@ pub(super) struct Reads {
 pub(crate) struct MemberFold {
     stream: usize,
     zones: Zones,
+    /// Of the partitions of the member's topic whose logs were cut.
+    cuts: BTreeMap<Partition, Vec<LogCut>>,
     pub(super) partitions: BTreeMap<Partition, Reads>,
     /// When the last of its entries was made.
     pub(super) last: RunTime,
 }
 
 impl MemberFold {
-    pub(super) fn new(stream: usize, zones: Zones) -> Self {
-        Self { stream, zones, partitions: BTreeMap::new(), last: RunTime(0) }
+    pub(super) fn new(stream: usize, zones: Zones, cuts: BTreeMap<Partition, Vec<LogCut>>) -> Self {
+        Self { stream, zones, cuts, partitions: BTreeMap::new(), last: RunTime(0) }
     }
 
     /// Adds what the member saw next.
@@ -86,21 +91,24 @@ impl MemberFold {
         let &Poll { partition, offset, at, .. } = poll;
         let (stream, zone) = (self.stream, self.zones.at(at));
         self.last = at.max(self.last);
+        let generation = self.cuts.get(&partition).map_or(0, |cuts| generation(cuts, poll));
         let reads = self.of(partition);
-        if reads.progress.is_empty() {
-            reads.progress.push(ReachedOffsets::default());
-        }
-        reads.progress.iter_mut().for_each(|progress| progress.reach(at, offset));
+        let progress = reads.progress.entry(generation).or_insert_with(|| vec![Default::default()]);
+        progress.iter_mut().for_each(|progress| progress.reach(at, offset));
         if let Some(held) = reads.assignments.last_mut().filter(|held| held.revoked.is_none()) {
             held.first.get_or_insert(offset);
         }
         match reads.runs.last_mut() {
-            Some(run) if run.zone == zone && run.last.checked_add(1) == Some(offset) => {
+            Some(run)
+                if (run.zone, run.generation) == (zone, generation)
+                    && run.last.checked_add(1) == Some(offset) =>
+            {
                 (run.last, run.to) = (offset, at);
             }
             _ => reads.runs.push(DeliveredRun {
                 stream,
                 zone,
+                generation,
                 first: offset,
                 last: offset,
                 from: at,
@@ -113,7 +121,9 @@ impl MemberFold {
 impl Reads {
     /// Adds another member's.
     pub(super) fn merge(&mut self, other: Self) {
-        self.progress.extend(other.progress);
+        for (generation, progress) in other.progress {
+            self.progress.entry(generation).or_default().extend(progress);
+        }
         self.runs.extend(other.runs);
         self.assignments.extend(other.assignments);
     }

@@ -8,6 +8,7 @@
 //! itself are not looked at, nor those that had to share their partitions with them.
 
 use super::ConsumingRecovery;
+use super::cuts::LogCut;
 use super::member::MemberAssignment;
 use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
 use super::zones::FaultTimes;
@@ -37,6 +38,8 @@ pub(super) struct PartitionResumption<'a> {
     pub(super) waiting: &'a WaitingForGroup<'a>,
     /// All of the partition.
     pub(super) assignments: &'a [MemberAssignment],
+    /// Cuts of its log.
+    pub(super) cuts: &'a [LogCut],
     pub(super) fault: &'a FaultSpan,
     pub(super) times: &'a FaultTimes,
     pub(super) row: &'a ConsumingRecovery,
@@ -125,6 +128,13 @@ impl PartitionResumption<'_> {
         // Taken away again, or nothing was there to be read.
         let Some(first) = assignment.first else { return };
         match assignment.committed {
+            Committed::At(committed) if let Some(cut) = self.cut_below(committed, assignment) => {
+                resumed.open.push(self.say(&format!(
+                    "was read from offset {first}: its log had been cut back to {}, below the \
+                     committed offset {committed}",
+                    cut.from
+                )));
+            }
             Committed::At(committed) if first < committed => {
                 resumed.broken.push(self.say(&format!(
                     "was read again from offset {first}, although {committed} was committed"
@@ -137,6 +147,13 @@ impl PartitionResumption<'_> {
                 resumed.open.push(self.say(why));
             }
         }
+    }
+
+    /// The cut of the log, not after this assignment, that took what lay below the committed offset.
+    fn cut_below(&self, committed: i64, assignment: &MemberAssignment) -> Option<&LogCut> {
+        let revoked = assignment.revoked.unwrap_or(RunTime(u64::MAX));
+        let took = |cut: &&LogCut| cut.from < committed && cut.acked < revoked;
+        self.cuts.iter().rfind(took)
     }
 
     fn say(&self, what: &str) -> String {

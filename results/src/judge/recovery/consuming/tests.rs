@@ -1,5 +1,7 @@
 //! Timelines with a known wait of each partition.
 
+mod cut;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::cuts::AckedLog;
 use super::progress::{Furthest, OffsetStep, ReachedOffsets, tick, time};
 use super::zones::{FaultTimes, Zone, Zones};
 use crate::judge::recovery::gap::DELAYED;
@@ -49,11 +50,20 @@ pub(super) struct GroupWaits {
     pub(super) lag: BTreeMap<Zone, u64>,
 }
 
-/// What was acked and what was delivered of one partition, and where its log ends, if that is known.
+/// What was acked and what was delivered of one partition, and where its log ends at last, if that is
+/// known.
 pub(super) struct PartitionProgress<'a> {
-    pub(super) acked: &'a [ReachedOffsets],
-    pub(super) delivered: Vec<&'a ReachedOffsets>,
+    pub(super) acked: &'a AckedLog,
+    /// By the number of cuts before it.
+    pub(super) delivered: Option<&'a BTreeMap<usize, Vec<ReachedOffsets>>>,
     pub(super) log_end: Option<i64>,
+}
+
+impl<'a> PartitionProgress<'a> {
+    /// What the group got of what was written after this many cuts.
+    fn delivered(&self, generation: usize) -> Furthest<'a> {
+        Furthest::of(self.delivered.and_then(|all| all.get(&generation)).into_iter().flatten())
+    }
 }
 
 /// Follows both in time, to `data_end`. Before the group had `begun`, nothing waits for it.
@@ -65,7 +75,7 @@ pub(super) fn follow<'a>(
     let begun = tick(begun);
     let mut followed: Vec<(Partition, Followed<'_>)> = partitions
         .into_iter()
-        .map(|(partition, progress)| (partition, Followed::new(zones, begun, &progress)))
+        .map(|(partition, progress)| (partition, Followed::new(zones, begun, progress)))
         .collect();
     let mut lag = BTreeMap::new();
     for now in 0..=tick(data_end) {
@@ -80,9 +90,11 @@ pub(super) fn follow<'a>(
 }
 
 struct Followed<'a> {
+    progress: PartitionProgress<'a>,
+    /// Cuts that were passed.
+    generation: usize,
     acked: Furthest<'a>,
     delivered: Furthest<'a>,
-    log_end: u64,
     /// When the group had begun.
     begun: u64,
     /// Offsets that were acked and wait, by the tick of the ack.
@@ -93,12 +105,13 @@ struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    fn new(zones: &Zones, begun: u64, progress: &PartitionProgress<'a>) -> Self {
+    fn new(zones: &Zones, begun: u64, progress: PartitionProgress<'a>) -> Self {
         let faults = vec![FaultWaits::default(); zones.faults.len()];
         Self {
-            acked: Furthest::of(progress.acked),
-            delivered: Furthest::of(progress.delivered.iter().copied()),
-            log_end: progress.log_end.map_or(u64::MAX, |end| u64::try_from(end).unwrap_or(0)),
+            generation: 0,
+            acked: progress.acked.between(0),
+            delivered: progress.delivered(0),
+            progress,
             begun,
             waiting: VecDeque::new(),
             reached: 0,
@@ -107,14 +120,42 @@ impl<'a> Followed<'a> {
         }
     }
 
+    /// Where the log ends, if that may cut what was acked short.
+    fn log_end(&self) -> u64 {
+        let last = self.generation == self.progress.acked.cuts().len();
+        let end = self.progress.log_end.filter(|_| last);
+        end.map_or(u64::MAX, |end| u64::try_from(end).unwrap_or(0))
+    }
+
+    /// Passes the cuts up to and in this tick: what they took waits no longer.
+    fn pass_cuts(&mut self, now: u64) {
+        while let Some(cut) = self.progress.acked.cuts().get(self.generation)
+            && tick(cut.at) <= now
+        {
+            self.generation += 1;
+            self.acked = self.progress.acked.between(self.generation);
+            self.delivered = self.progress.delivered(self.generation);
+            let from = u64::try_from(cut.from).unwrap_or(0);
+            (self.reached, self.got) = (self.reached.min(from), self.got.min(from));
+            let kept = self.waiting.partition_point(|step| step.end <= from);
+            let parted = self.waiting.get(kept).copied();
+            self.waiting.truncate(kept);
+            let before = self.waiting.back().map_or(self.got, |step| step.end);
+            self.waiting.extend(
+                parted.filter(|_| before < from).map(|step| OffsetStep { end: from, ..step }),
+            );
+        }
+    }
+
     /// Goes on to this tick, which lies in `zone`; how many records wait then.
     fn step(&mut self, zones: &Zones, zone: Zone, now: u64) -> u64 {
-        let end = self.acked.at(now).min(self.log_end);
+        self.pass_cuts(now);
+        let end = self.acked.at(now).min(self.log_end());
         if end > self.reached {
             self.reached = end;
             self.waiting.push_back(OffsetStep { tick: now.max(self.begun), end });
         }
-        self.got = self.delivered.at(now);
+        self.got = self.delivered.at(now).max(self.got);
         while let Some(first) = self.waiting.front()
             && first.end <= self.got
         {
