@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{Disturbance, STILL_S, reaches};
+use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{Cause, Event, EventKind, Place, Process, Role, Takes};
@@ -16,13 +17,14 @@ pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         return None;
     };
     let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, event.at, event.at));
-    if faults.any(|fault| fault.orders_end(process, end)) {
+    // A plan signals each of its victims once: what was started again since is not among them.
+    let again = |fault: &FaultSpan| {
+        end.is_by_signal() && starts_of(timeline, process, fault.injecting).any(|at| at < event.at)
+    };
+    if faults.any(|fault| fault.orders_end(process, end) && !again(fault)) {
         return None;
     }
-    let started = timeline.from(event.at).find(|later| match &later.kind {
-        EventKind::ProcessStarted { process: of, .. } => of == process,
-        _ => false,
-    });
+    let started = starts_of(timeline, process, event.at).next();
     // A broker that was started is back when it is registered; not known to be where that was not seen.
     let anew = match timeline.registered_since(process.id, event.at) {
         _ if process.role != Role::Broker => RunTime(0),
@@ -34,9 +36,22 @@ pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         cause: Cause::Ended,
         place: Place::Server(process.clone()),
         from: event.at,
-        to: started.map_or(RunTime(u64::MAX), |event| event.at.max(anew)),
+        to: started.map_or(RunTime(u64::MAX), |at| at.max(anew)),
         detail: Some(end.to_string()),
         clients: None,
+    })
+}
+
+/// When a server was started, from `from` on.
+fn starts_of<'a>(
+    timeline: &'a Timeline,
+    process: &'a Process,
+    from: RunTime,
+) -> impl Iterator<Item = RunTime> + 'a {
+    let later = timeline.from(from);
+    later.filter_map(move |event| match &event.kind {
+        EventKind::ProcessStarted { process: of, .. } if of == process => Some(event.at),
+        _ => None,
     })
 }
 

@@ -107,6 +107,33 @@ fn a_fault_orders_what_it_takes_of_its_victims_and_nothing_else() {
 }
 
 #[test]
+fn what_the_plan_started_again_is_killed_by_nobody_of_the_plan() {
+    // Broker 2 is killed at 50 s and started again at 70 s, by "leader", or by a stranger before that.
+    for takes in [Takes::Processes, Takes::ProcessesForARestart] {
+        for (started, end, expected) in [
+            (None, ProcessEnd::Signal(9), Verdict::Valid),
+            (Some(54.0), ProcessEnd::Exit(1), Verdict::Valid),
+            (Some(54.0), ProcessEnd::Signal(9), Verdict::InvalidRun),
+            (Some(54.0), ProcessEnd::Exit(143), Verdict::InvalidRun),
+        ] {
+            let mut f = three_faults(1);
+            if let Some(at) = started {
+                f.at(at, EventKind::ProcessStarted { process: broker(2), pid: 2 });
+            }
+            let ended = EventKind::ProcessEnded { process: broker(2), pid: 2, end: end.clone() };
+            f.at(55.0, ended);
+            for event in &mut f.events {
+                if let EventKind::FaultInjecting { effect, .. } = &mut event.kind {
+                    effect.takes = takes;
+                }
+            }
+            let found = verdict(&judge(&fixture::question(1), &[f.trial()]));
+            assert_eq!(found, expected, "{takes:?} {started:?} {end}");
+        }
+    }
+}
+
+#[test]
 fn a_pause_of_the_plan_excuses_none_that_began_before_or_outlasts_it() {
     let paused = |from, to| of_effect(Takes::Answers, to, still(from, Place::Server(broker(2))));
     assert_eq!(paused(50.01, 70.1), Verdict::Valid);
