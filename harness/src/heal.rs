@@ -41,6 +41,8 @@ pub enum Healed {
     },
     /// A kbench still carries out the run; it heals by itself.
     StillRunning,
+    /// It is a run of another machine, and left alone: its processes are not here to be ended.
+    Elsewhere,
 }
 
 /// What was done, and what is left to do.
@@ -61,6 +63,10 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
             "its owner heals it, in a folder that nobody else can write into (chmod go-w)",
         )
     })?;
+    // Locks do not always reach from one machine to another.
+    if run.is_of_another_machine() {
+        return Ok(Healed::Elsewhere);
+    }
     let Some(_lock) = run.lock()? else { return Ok(Healed::StillRunning) };
     let spec = run.spec()?;
     let mut account = Account::default();

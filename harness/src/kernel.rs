@@ -17,6 +17,13 @@ pub fn memory_bytes() -> u64 {
     Meminfo::current().map_or(0, |memory| memory.mem_total)
 }
 
+/// What tells this machine from others: its machine-id(5), or where it has none, as in containers, its name.
+pub fn machine() -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let name = || nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty()).unwrap_or_else(name)
+}
+
 /// Whether a process is stopped by a signal; one that has ended is not.
 pub fn is_stopped(pid: i32) -> bool {
     let stat = Process::new(pid).and_then(|process| process.stat());

@@ -94,7 +94,7 @@ fn sweep(dir: &RunDir) {
                 let heal = format!("kbench heal {}", argument(&path));
                 format!("still left by {name}: {} (`{heal}`)", left.join(", "))
             }
-            Ok(Healed::Nothing | Healed::StillRunning) => continue,
+            Ok(Healed::Nothing | Healed::StillRunning | Healed::Elsewhere) => continue,
             Err(failure) => format!("{} is passed over: {}", run.name(), failure.text()),
         };
         results::err!("{}", printable_line(&text));

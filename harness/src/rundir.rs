@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,11 +16,15 @@ use results::record::trial::{self, SPEC};
 use results::terminal::printable_line;
 
 use crate::failure::Failure;
+use crate::kernel;
 use crate::spec::RunSpec;
 
 /// Below this much free space a run is not started: logs and history of a default run take about
 /// 60 MB, and a full disk would cut the history short.
 const LEAST_FREE_BYTES: u64 = 256 << 20;
+
+/// File that is locked while a run goes on, and says on which machine.
+const LOCK: &str = ".lock";
 
 /// The directory of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub struct RunDir(PathBuf);
 /// Held while a run goes on; the kernel releases it however kbench ends.
 #[derive(Debug)]
 pub struct RunLock {
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl RunDir {
@@ -51,6 +56,9 @@ impl RunDir {
         format::write(&path).map_err(|error| cannot("the folder of runs", &error))?;
         let run = Self(fs::canonicalize(&path).unwrap_or(path));
         let lock = run.lock()?.ok_or_else(|| cannot("the lock of a run in", &"it is held"))?;
+        (&*lock.lock)
+            .write_all(kernel::machine().as_bytes())
+            .map_err(|error| cannot("the lock of a run in", &error))?;
         point_latest(out, name).map_err(|error| cannot("the link `latest` in", &error))?;
         Ok((run, lock))
     }
@@ -177,18 +185,25 @@ impl RunDir {
         })
     }
 
+    /// Whether the run is, or was, one of another machine, which shares the folder with this one, or from which
+    /// it was copied: what it left is there.
+    pub fn is_of_another_machine(&self) -> bool {
+        let machine = open::read_text(&self.0.join(LOCK), MOST_DOCUMENT_BYTES).unwrap_or_default();
+        !machine.is_empty() && machine != kernel::machine()
+    }
+
     /// Takes the run's lock; none when another kbench holds it.
     ///
     /// # Errors
     /// An infrastructure failure when the lock file cannot be opened.
     pub fn lock(&self) -> Result<Option<RunLock>, Failure> {
-        let path = self.0.join(".lock");
+        let path = self.0.join(LOCK);
         let failed = |what: &str, error: std::io::Error| {
             Failure::infrastructure(format!("{} cannot be {what}: {error}", path.display()))
         };
         let file = open::writable(&path).map_err(|error| failed("written", error))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(RunLock { _lock: lock })),
+            Ok(lock) => Ok(Some(RunLock { lock })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => Err(failed("locked", error.into())),
         }

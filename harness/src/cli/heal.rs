@@ -36,6 +36,16 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
                 left.iter().for_each(|line| results::out!("  LEFT: {}", printable_line(line)));
                 code = Failure::unknown("something is left").exit_code();
             }
+            Healed::Elsewhere if args.all => {
+                results::out!("{}: of another machine, left alone", run.name());
+            }
+            Healed::Elsewhere => {
+                let name = run.name();
+                let failure = Failure::usage(format!("{name} is a run of another machine"))
+                    .with_cure("heal it there: what it left is there, if anything is");
+                failure.print();
+                code = failure.exit_code();
+            }
             Healed::StillRunning if args.all => results::out!("{}: still running", run.name()),
             Healed::StillRunning => {
                 let failure = Failure::usage(format!("{} is still running", run.name()))

@@ -70,6 +70,22 @@ fn a_run_that_others_may_write_into_is_not_healed() {
 }
 
 #[test]
+fn a_run_of_another_machine_is_left_alone() {
+    let place = Place::new();
+    let run = place.run("run", 1);
+    fs::create_dir(run.join("data")).expect("a folder");
+    fs::write(run.join(".lock"), "another machine").expect("a file");
+    let (code, said) = on("heal", &run, &place.out());
+    assert!(code == 2 && said.contains("is a run of another machine"), "{code} {said}");
+    let (code, said) = told(kbench().args(["heal", "--all", "--out"]).arg(place.out()));
+    assert!(code == 0 && said.contains("of another machine, left alone"), "{code} {said}");
+    assert!(run.join("data").exists());
+    fs::write(run.join(".lock"), kbench::kernel::machine()).expect("a file");
+    let (code, said) = on("heal", &run, &place.out());
+    assert!(code == 0 && !run.join("data").exists(), "{code} {said}");
+}
+
+#[test]
 fn what_is_no_file_is_refused_at_once_and_what_is_huge_is_not_read() {
     let files = ["spec.toml", "format", ".lock", "lab.json", "undo.jsonl", "events.jsonl"];
     for name in files.into_iter().chain(["environment.json", "manifest.json", "history/a.kbh"]) {
