@@ -115,7 +115,12 @@ impl Account {
         if kept.is_gone() {
             return self.settle(&mut ledger, "gone with the cluster", |_| true);
         }
-        if let Err(why) = kept.is_own(spec.mode) {
+        // Whoever was given a copy of a run's directory may have added to its ledger.
+        let had_run = || {
+            let never = "no run in this directory was carried out on it";
+            kept.had_run(run.path()).then_some(()).ok_or_else(|| never.to_owned())
+        };
+        if let Err(why) = kept.is_own(spec.mode).and_then(|()| had_run()) {
             let cluster = format!("the cluster {} is none that the run can have used", kept.name());
             let left = ledger.outstanding().entries;
             self.left.extend(left.iter().map(|entry| format!("{}: {cluster}: {why}", entry.undo)));

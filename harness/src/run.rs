@@ -103,11 +103,13 @@ fn sweep(dir: &RunDir) {
 
 /// Takes the kept cluster for this run alone.
 fn lock(kept: &KeptCluster, dir: &RunDir) -> Result<ClusterLock, Failure> {
-    kept.lock(&format!("run {}", dir.name()))?.ok_or_else(|| {
+    let lock = kept.lock(&format!("run {}", dir.name()))?.ok_or_else(|| {
         let user = kept.user().unwrap_or_default();
         Failure::usage(format!("the cluster {} is in use: {user}", kept.name()))
             .with_cure("wait for that to end, or start another cluster with `kbench cluster up`")
-    })
+    })?;
+    kept.add_run(dir.path())?;
+    Ok(lock)
 }
 
 /// Judges what a run recorded; the same every time.

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -120,6 +121,15 @@ fn what_a_killed_run_leaves_on_a_kept_cluster_is_undone_by_heal() {
     let gone = within(GONE, || processes_of(&killed).is_empty());
     assert!(gone, "{:?} outlive the coordinator", processes_of(&killed));
     assert_eq!(in_force(&kept), [true; 3], "the faults outlast the run");
+
+    // What a copy of the run asks for is not done to a cluster, whoever wrote it.
+    let copy = kept.folder().join("copy");
+    let copied = Command::new("cp").arg("-a").args([&killed, &copy]).status();
+    assert!(copied.expect("cp").success());
+    let (code, text) = kept.kbench(&["heal", &copy.to_string_lossy()]);
+    assert!(code == Some(3) && text.contains("no run in this directory"), "{code:?} {text}");
+    assert_eq!(in_force(&kept), [true; 3], "{text}");
+    fs::remove_dir_all(copy).expect("a folder");
 
     let name = killed.to_string_lossy().into_owned();
     let (code, text) = kept.kbench(&["heal", &name]);

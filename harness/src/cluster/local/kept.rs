@@ -1,7 +1,8 @@
 //! A local cluster that is kept: it runs without the kbench that started it, until it is told to end.
 //!
-//! Its directory holds what it is (`cluster.toml`), which process holds its sandbox (`lab.json`), its
-//! servers' logs, the keeper's socket, and a lock that whoever uses it holds. One run uses it at a time.
+//! Its directory holds what it is (`cluster.toml`), which process holds its sandbox (`lab.json`), which runs
+//! were carried out on it (`runs.jsonl`), its servers' logs, the keeper's socket, and a lock that whoever uses
+//! it holds. One run uses it at a time.
 //! What is absent: the keeper itself, see `keeper`.
 
 use std::fs::{self, File};
@@ -28,6 +29,9 @@ use crate::version::KafkaVersion;
 
 /// File in the directory that says what the cluster is.
 const SPEC_FILE: &str = "cluster.toml";
+
+/// File in the directory that lists the directories of the runs on it, a JSON string each.
+const RUNS_FILE: &str = "runs.jsonl";
 
 /// Numbers of clusters in loopback mode that trials do not take; see [`super::Setup::lab`].
 const LABS: std::ops::RangeInclusive<u8> = 251..=254;
@@ -271,6 +275,23 @@ impl KeptCluster {
         Ok(Some(ClusterLock { _lock: lock }))
     }
 
+    /// Writes down that a run in the directory `run`, which has its lock, is carried out on it.
+    ///
+    /// # Errors
+    /// An infrastructure failure when that cannot be written.
+    pub fn add_run(&self, run: &Path) -> Result<(), Failure> {
+        let line = line_of(run) + "\n";
+        let file = open::appended(&self.dir.join(RUNS_FILE));
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .map_err(|error| cannot("be told of its run", &self.dir, &error))
+    }
+
+    /// Whether a run in the directory `run` was carried out on it. A copy of one was not.
+    pub fn had_run(&self, run: &Path) -> bool {
+        let runs = open::read_text(&self.dir.join(RUNS_FILE), MOST_DOCUMENT_BYTES);
+        runs.is_ok_and(|runs| runs.lines().any(|line| line == line_of(run)))
+    }
+
     /// Who uses it now; `None` when nobody does.
     pub fn user(&self) -> Option<String> {
         let file = open::file(&self.lock_path()).ok()?;
@@ -339,6 +360,10 @@ impl KeptCluster {
 /// Whether a directory is empty, or was a kept cluster's: nothing else is cleared away.
 fn is_of_a_cluster(dir: &Path) -> bool {
     dir.join(SPEC_FILE).exists() || open::names(dir, 0).is_ok()
+}
+
+fn line_of(run: &Path) -> String {
+    serde_json::json!(run.to_string_lossy()).to_string()
 }
 
 fn cannot(verb: &str, dir: &Path, error: &dyn std::fmt::Display) -> Failure {
