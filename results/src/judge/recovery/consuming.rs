@@ -8,6 +8,8 @@
 //! trickle of deliveries does not end the wait of what lies behind it, nor is one that comes in batches
 //! counted for each of them.
 //!
+//! Where a log was cut back below what had been acked, its partition is followed anew ([`cuts`]).
+//!
 //! A group begins when one of its members is assigned a partition for the first time: what was acked before
 //! waits from then on.
 //!
