@@ -15,6 +15,7 @@ pub(crate) mod integrity;
 pub mod latency;
 pub mod policy;
 pub mod predict;
+pub mod rates;
 pub mod recovery;
 pub mod span;
 pub mod timeline;

@@ -19,12 +19,13 @@ mod merge;
 mod tests;
 pub mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::latency::Percentiles;
+use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
 use crate::judge::verdict::{Check, Verdict};
@@ -176,8 +177,12 @@ pub struct SkippedStep {
 pub struct LoadReport {
     /// Records a second asked for.
     pub asked_per_s: f64,
-    /// Records a second handed to the client.
+    /// Records a second that were acked; handed to the client where no acks are asked for.
     pub achieved_per_s: f64,
+    /// Rates by phase: `steady`, `around-faults`, `all`.
+    pub rates: BTreeMap<String, PhaseRates>,
+    /// Whether the steady load was saturated in some trial: its latency grows with the time that it lasts then.
+    pub saturated: bool,
     /// Records handed to the client, without warm-up.
     pub sent: u64,
     /// Of these, acked.

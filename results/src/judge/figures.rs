@@ -157,10 +157,10 @@ fn add_groups(
     let redelivered = service.consuming.close();
     let mut others = OtherWriters::default();
     for stream in streams {
-        if matches!(stream.header.client, Client::GroupConsumer { .. }) {
+        if let Client::GroupConsumer { group, .. } = &stream.header.client {
             source.each(stream.number, |entry| {
                 if let Entry::Poll(poll) = entry {
-                    load.got(poll, redelivered.is(stream.number, poll));
+                    load.got(group, poll, redelivered.is(stream.number, poll));
                     others.add(&stream.header.topic, poll);
                 }
             })?;

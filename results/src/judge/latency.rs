@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::rates::{LoadCounts, RatesFold};
 use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
@@ -86,6 +87,8 @@ pub struct LoadFigures {
     pub redelivered: u64,
     /// Seconds from the first due time to the last hand-over, summed over trials.
     pub seconds: f64,
+    /// What was sent, acked and consumed in each phase.
+    pub counts: LoadCounts,
     /// All of the load.
     pub all: Histograms,
     /// The steady load.
@@ -177,6 +180,7 @@ impl Default for LoadFigures {
             delivered: 0,
             redelivered: 0,
             seconds: 0.0,
+            counts: LoadCounts::default(),
             all: Histograms::new(),
             baseline: Histograms::new(),
             faults: Histograms::new(),
@@ -198,13 +202,14 @@ impl LoadFigures {
         self.delivered += other.delivered;
         self.redelivered += other.redelivered;
         self.seconds += other.seconds;
+        self.counts.merge(&other.counts);
         self.all.merge(&other.all);
         self.baseline.merge(&other.baseline);
         self.faults.merge(&other.faults);
     }
 
     /// Sends a second that were handed to the client.
-    pub fn achieved_per_s(&self) -> f64 {
+    pub fn sent_per_s(&self) -> f64 {
         if self.seconds > 0.0 { self.sent as f64 / self.seconds } else { 0.0 }
     }
 }
@@ -224,6 +229,7 @@ pub(crate) struct LoadFold {
     first_due: RunTime,
     last_sent: RunTime,
     told_to_stop: Option<RunTime>,
+    rates: RatesFold,
 }
 
 impl LoadFold {
@@ -236,13 +242,17 @@ impl LoadFold {
         let mut disturbed = timeline.disturbed();
         let ends = ClientEnds::new(timeline);
         disturbed.extend(ends.in_faults(timeline).map(|(away, _)| away));
+        let told_to_stop = timeline.load_stopping;
+        let until = told_to_stop.unwrap_or(timeline.load_end);
+        let rates = RatesFold::new(timeline.steady(), timeline.disturbed(), until);
         Self {
             load: LoadFigures::default(),
             disturbed,
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),
-            told_to_stop: timeline.load_stopping,
+            told_to_stop,
+            rates,
         }
     }
 
@@ -261,14 +271,15 @@ impl LoadFold {
                 *self.load.errors.entry((false, code)).or_default() += 1;
             }
         }
+        self.rates.sent(send);
         self.load.all.record(send);
         self.population(send.due, send.done).record(send);
         self.first_due = self.first_due.min(send.due);
         self.last_sent = self.last_sent.max(send.sent);
     }
 
-    /// Adds a record that a member of a group got, `again` if the group had got it before, after all sends.
-    pub(crate) fn got(&mut self, poll: &Poll, again: bool) {
+    /// Adds a record that a member of `group` got, `again` if the group had got it before, after all sends.
+    pub(crate) fn got(&mut self, group: &str, poll: &Poll, again: bool) {
         let Observed::Record(record) = poll.record else {
             return;
         };
@@ -280,6 +291,7 @@ impl LoadFold {
             return;
         }
         self.load.delivered += 1;
+        self.rates.got(group, poll.at);
         let population = self.population(record.due, poll.at);
         self::record(&mut population.end_to_end, record.due, poll.at);
         self::record(&mut self.load.all.end_to_end, record.due, poll.at);
@@ -302,6 +314,7 @@ impl LoadFold {
             let sent = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
             let told = self.told_to_stop.map(|at| at.secs_since(self.first_due));
             self.load.seconds = told.map_or(sent, |told| told.max(sent - interval));
+            self.load.counts = self.rates.finish(self.first_due);
         }
         self.load
     }

@@ -9,7 +9,7 @@ use crate::record::history::Ending;
 use crate::terminal::counted;
 
 /// Least part of the asked rate that must have been handed to the client.
-const ACHIEVED: f64 = 0.99;
+const SENT: f64 = 0.99;
 /// The schedule lag's p99 may be this part of the response's p99.
 const LAG_SHARE: f64 = 0.10;
 /// A lag p99 up to here is never condemned. Lag adds to the response time one to one, so a latency
@@ -23,6 +23,12 @@ const LAG_FLOOR_WITH_FAULTS_US: u64 = 10_000;
 /// Part of its CPU that a client may use. `LoadEnded` covers the whole load, fault windows included:
 /// retries only raise it, so the check errs to the strict side.
 const CPU: f64 = 0.80;
+
+/// Name of the check that the client's queue took every record at once.
+const QUEUE: &str = "client-queue";
+
+/// Name of the check that the cluster kept up with the load.
+pub(crate) const SATURATION: &str = "saturation";
 
 /// Name of the check that every stream was read to its end mark.
 pub(crate) const HISTORY_COMPLETE: &str = "history-complete";
@@ -45,13 +51,51 @@ pub(crate) struct Conduct<'a> {
 /// Judges a trial as a measurement.
 pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
     let Conduct { load, asked_per_s, cores, producers, events, streams } = *conduct;
-    vec![
-        rate(load, asked_per_s),
-        cpu(events, cores, producers),
-        queue(events),
-        complete(streams),
-        schedule_lag(load),
-    ]
+    let cpu = cpu(events, cores, producers);
+    let mut of_generator = [rate(load, asked_per_s), queue(events), schedule_lag(load)];
+    // Where the clients had time to spare, it is the cluster that did not keep up: then the run measures its
+    // limit, and that records waited in kbench follows from it.
+    let steady = &load.counts.steady;
+    let handed = steady.sent as f64 >= SENT * asked_per_s * steady.seconds;
+    let queued = of_generator.iter().any(|it| it.name == QUEUE && it.count > 0);
+    let limited = load.counts.left_behind(asked_per_s).is_some()
+        && cpu.verdict == Verdict::Valid
+        && (handed || queued);
+    if limited {
+        for check in of_generator.iter_mut().filter(|it| it.verdict == Verdict::InvalidRun) {
+            let note = check.note.take().unwrap_or_default();
+            check.note = Some(format!("{note}; the cluster is what limits, see \"{SATURATION}\""));
+            (check.verdict, check.count) = (Verdict::Valid, 0);
+        }
+    }
+    let [rate, queue, lag] = of_generator;
+    vec![rate, cpu, queue, complete(streams), lag, saturation(load, asked_per_s, limited)]
+}
+
+/// Whether the cluster kept up with the steady load. That it did not is a finding, and no fault of the run.
+fn saturation(load: &LoadFigures, asked_per_s: f64, limited: bool) -> Check {
+    let steady = &load.counts.steady;
+    let rates = steady.rates(load.counts.unacked);
+    let Some((rates, acked)) = rates.and_then(|rates| Some((rates.clone(), rates.acked_per_s?)))
+    else {
+        let why = if load.counts.unacked { "no acks asked for" } else { "no steady load" };
+        return check(SATURATION, Verdict::Valid, 0, format!("not applicable: {why}"));
+    };
+    let note = match load.counts.left_behind(asked_per_s) {
+        None => format!("{acked:.1} of {asked_per_s:.1} records/s were acked in the steady load"),
+        Some(behind) => {
+            let by = if limited { "the cluster" } else { "the load's generator" };
+            format!(
+                "saturated by {by}: {acked:.1} of {asked_per_s:.1} records/s were acked in the steady load \
+                 ({:.1} handed to the client), which left {} behind in {:.1} s; its latency grows with the \
+                 time that it lasts",
+                rates.sent_per_s,
+                counted(behind, "record"),
+                steady.seconds
+            )
+        }
+    };
+    check(SATURATION, Verdict::Valid, steady.acked, note)
 }
 
 fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
@@ -59,9 +103,9 @@ fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
     if load.sent == 0 || asked_per_s <= 0.0 {
         return check(NAME, Verdict::Unknown, load.sent, "no load after the warm-up".to_owned());
     }
-    let achieved = load.achieved_per_s();
-    let note = format!("{achieved:.1} of {asked_per_s:.1} records/s were handed to the client");
-    let enough = achieved / asked_per_s >= ACHIEVED;
+    let sent = load.sent_per_s();
+    let note = format!("{sent:.1} of {asked_per_s:.1} records/s were handed to the client");
+    let enough = sent / asked_per_s >= SENT;
     check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, load.sent, note)
 }
 
@@ -132,7 +176,6 @@ fn cpu(events: &[Event], cores: u32, producers: usize) -> Check {
 }
 
 fn queue(events: &[Event]) -> Check {
-    const NAME: &str = "client-queue";
     let full = events.iter().find_map(|event| match event.kind {
         EventKind::LoadEnded { queue_full, .. } => Some(queue_full),
         _ => None,
@@ -140,14 +183,14 @@ fn queue(events: &[Event]) -> Check {
     match full {
         None => {
             let note = "how often the client's queue was full was not recorded".to_owned();
-            check(NAME, Verdict::Unknown, 0, note)
+            check(QUEUE, Verdict::Unknown, 0, note)
         }
-        Some(0) => check(NAME, Verdict::Valid, 1, "never full".to_owned()),
+        Some(0) => check(QUEUE, Verdict::Valid, 1, "never full".to_owned()),
         Some(times) => {
             let note = "the client's queue was full: sends waited in kbench, not in Kafka; raise \
                         queue.buffering.max.messages or lower the rate"
                 .to_owned();
-            Check { count: times, ..check(NAME, Verdict::InvalidRun, 1, note) }
+            Check { count: times, ..check(QUEUE, Verdict::InvalidRun, 1, note) }
         }
     }
 }
@@ -186,6 +229,7 @@ fn check(name: &str, verdict: Verdict, examined: u64, note: String) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::rates::PhaseCounts;
     use crate::record::clock::RunTime;
 
     fn load(lag_us: u64, response_us: u64) -> LoadFigures {
@@ -227,6 +271,53 @@ mod tests {
 
         assert_eq!(with_faults(9_000), Verdict::Valid);
         assert_eq!(with_faults(11_000), Verdict::InvalidRun);
+    }
+
+    #[test]
+    fn who_limits_a_load_that_is_not_acked_is_told() {
+        // Ten seconds of 1000/s, of which so many were handed over and acked.
+        let judged = |(sent, acked), busy: f64, queue_full| {
+            let mut load = load(1, 1);
+            load.counts.steady = PhaseCounts { seconds: 10.0, sent, acked, ..Default::default() };
+            load.sent = sent;
+            load.seconds = 10.0;
+            let events = [Event {
+                at: RunTime(1),
+                kind: EventKind::LoadEnded {
+                    producer_cpu_s: busy * 10.0,
+                    clients_cpu_s: busy * 10.0,
+                    over_s: 10.0,
+                    queue_full,
+                },
+            }];
+            let streams = [("main".to_owned(), Ending::Complete)];
+            let conduct = Conduct {
+                load: &load,
+                asked_per_s: 1000.0,
+                cores: 2,
+                producers: 1,
+                events: &events,
+                streams: &streams,
+            };
+            let checks = judge(&conduct);
+            let worst = checks.iter().map(|check| check.verdict).max().unwrap();
+            let saturation = checks.into_iter().find(|check| check.name == SATURATION).unwrap();
+            (worst, saturation.note.unwrap())
+        };
+        let (worst, note) = judged((10_000, 9_990), 0.1, 0);
+        assert!(worst == Verdict::Valid && note.starts_with("999.0 of 1000.0"), "{note}");
+        for (counts, queue_full) in [((10_000, 8_000), 0), ((8_100, 8_000), 50)] {
+            let (worst, note) = judged(counts, 0.1, queue_full);
+            assert!(worst == Verdict::Valid, "{worst:?} {note}");
+            assert!(note.starts_with("saturated by the cluster: 800.0 of 1000.0"), "{note}");
+        }
+        for (counts, busy, queue_full) in
+            [((8_100, 8_000), 0.1, 0), ((8_100, 8_000), 0.9, 50), ((10_000, 8_000), 0.9, 0)]
+        {
+            let (worst, note) = judged(counts, busy, queue_full);
+            assert!(worst == Verdict::InvalidRun, "{worst:?} {note}");
+            assert!(note.starts_with("saturated by the load's generator"), "{note}");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let judged = measured.len() as u32;
     let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
+    let left_behind = |it: &TrialFigures<'_>| it.figures.load.counts.left_behind(run.asked_per_s);
+    let saturated = measured.iter().any(|measured| left_behind(measured).is_some());
     let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
         let asked = counted(run.trials_asked.into(), "trial");
@@ -61,7 +63,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         consuming: parts.consuming,
         client_ends: parts.client_ends,
         checks,
-        load: load_report(run, &whole),
+        load: load_report(run, &whole, saturated),
         time: parts.time,
         observer: parts.observer,
         environments: parts.environments,
@@ -372,7 +374,14 @@ fn errors(load: &LoadFigures) -> Vec<SendErrors> {
     load.errors.iter().map(of_error).collect()
 }
 
-fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
+fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool) -> LoadReport {
+    let counts = &load.counts;
+    let phases =
+        [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
+    let rates = phases
+        .into_iter()
+        .filter_map(|(name, phase)| Some((name.to_owned(), phase.rates(counts.unacked)?)));
+    let rates: BTreeMap<String, PhaseRates> = rates.collect();
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),
         service_us: percentiles(&h.service, h.unacked),
@@ -382,7 +391,11 @@ fn load_report(run: &RunMeta, load: &LoadFigures) -> LoadReport {
     let all = population(&load.all);
     LoadReport {
         asked_per_s: run.asked_per_s,
-        achieved_per_s: load.achieved_per_s(),
+        achieved_per_s: rates
+            .get("all")
+            .map_or(0.0, |all| all.acked_per_s.unwrap_or(all.sent_per_s)),
+        rates,
+        saturated,
         sent: load.sent,
         acked: load.acked,
         failed: load.failed,

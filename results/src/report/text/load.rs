@@ -1,5 +1,7 @@
 //! Checks, load, and where the time went.
 
+use comfy_table::Table;
+
 use crate::judge::latency::Percentiles;
 use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
@@ -76,6 +78,14 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     for end in &report.client_ends {
         bullet(out, &ended(end, report.trials));
     }
+    if load.saturated {
+        bullet(
+            out,
+            "saturated: more was asked for than was acked, and the backlog grew; latencies grow with the time \
+             that such a load lasts",
+        );
+    }
+    show(out, &rates(report, colours));
     let header = ["milliseconds", "p50", "p90", "p99", "p99.9", "max", "n"];
     let mut rows = table(&header, colours);
     let all = Population {
@@ -114,6 +124,27 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+}
+
+/// What was asked for and what became of it, phase by phase.
+fn rates(report: &Report, colours: bool) -> Table {
+    let load = &report.load;
+    let mut rows = table(&["records/s", "asked", "sent", "acked", "consumed", "seconds"], colours);
+    let around = (!report.faults.is_empty()).then_some(("around-faults", "around faults"));
+    let phases = [Some(("steady", "steady")), around, Some(("all", "all"))];
+    for (key, name) in phases.into_iter().flatten() {
+        let Some(rates) = load.rates.get(key) else { continue };
+        let shown = |rate: Option<f64>| {
+            let text = rate.map_or("n/a".to_owned(), |rate| format!("{rate:.1}"));
+            number(&text, colours)
+        };
+        let asked = Some(load.asked_per_s);
+        let (sent, acked) = (Some(rates.sent_per_s), rates.acked_per_s);
+        let cells = [asked, sent, acked, rates.consumed_per_s, Some(rates.seconds)].map(shown);
+        let name = cell(name, Tone::Plain, colours);
+        rows.add_row([name].into_iter().chain(cells));
+    }
+    rows
 }
 
 /// How many records came again, where any did.

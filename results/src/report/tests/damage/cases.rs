@@ -29,8 +29,8 @@ const OF_LOG: [&str; 9] = [
 ];
 
 /// Checks of the trial by its events.
-const OF_EVENTS: [&str; 5] =
-    ["generator-rate", "client-cpu", "client-queue", "schedule-lag", "disturbance"];
+const OF_EVENTS: [&str; 6] =
+    ["generator-rate", "client-cpu", "client-queue", "schedule-lag", "saturation", "disturbance"];
 
 fn unknown(report: &Report) -> BTreeSet<&str> {
     let unknown = report.checks.iter().filter(|check| check.verdict == Verdict::Unknown);
@@ -59,7 +59,7 @@ fn what_rests_on_a_file_that_is_missing_is_unknown_by_its_name() {
         ("history/drain.kbh", with(&[&OF_LOG[..], &["divergent-read", "unseen"]].concat())),
         ("history/main.kbh", {
             let by_sends = OF_LOG.iter().filter(|check| **check != "corrupt").copied();
-            let rest = ["unseen", "generator-rate", "schedule-lag", "disturbance"];
+            let rest = ["unseen", "generator-rate", "schedule-lag", "saturation", "disturbance"];
             by_sends.chain(rest).chain(streams).collect()
         }),
         (ENVIRONMENT, vec!["client-cpu", "record-intact"]),
