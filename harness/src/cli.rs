@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use results::judge::gate::Gate;
 use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
 
 use crate::cluster::local::sandbox::Mode;
@@ -139,6 +140,10 @@ struct RunArgs {
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,
+    /// Exit with 1 when a figure does not keep this bound, e.g. `response.p99<50ms`, `acked.rate>=99%`,
+    /// `consume.lag<10s`, `faults.response.max<30s` (may be repeated; beside those of the workload)
+    #[arg(long = "gate", value_name = "EXPR")]
+    gates: Vec<Gate>,
     /// Name of the cluster, to let a plan hurt one that kbench did not make
     #[arg(long, value_name = "NAME")]
     yes_hurt_this_cluster: Option<String>,

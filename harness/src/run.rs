@@ -144,6 +144,7 @@ fn question(spec: &RunSpec, strict: bool) -> Question {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         trials_asked: spec.trials,
         strict,
+        gates: spec.workload.gates.clone(),
     };
     let allowed = spec.plan.iter().flat_map(|plan| &plan.anomalies);
     let allowed = allowed.map(|anomaly| anomaly.as_str().to_owned()).collect();

@@ -11,6 +11,7 @@ pub mod disturbance;
 pub mod durability;
 pub mod expectation;
 pub(crate) mod figures;
+pub mod gate;
 pub(crate) mod integrity;
 pub mod latency;
 pub mod policy;

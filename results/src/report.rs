@@ -11,6 +11,7 @@ pub mod consuming_csv;
 pub mod csv;
 pub mod exit;
 pub mod files;
+mod gates;
 pub mod judge;
 mod judged;
 pub mod junit;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::judge::claim::{Claim, ClaimResult};
+use crate::judge::gate::Gate;
 use crate::judge::latency::Percentiles;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
@@ -32,6 +34,7 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
 
+pub use gates::{GateOutcome, GateResult};
 pub use judge::judge;
 pub use judged::{Judged, NothingRecorded};
 
@@ -64,6 +67,9 @@ pub struct RunMeta {
     pub trials_asked: u32,
     /// Whether refuted claims fail the run.
     pub strict: bool,
+    /// Bounds that the figures have to keep.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub gates: Vec<Gate>,
 }
 
 /// What judging needs to know of a run beside what its trials recorded.
@@ -107,6 +113,8 @@ pub struct Report {
     pub client_ends: Vec<ClientEnd>,
     /// Checks of guarantees and of the run itself, over all trials.
     pub checks: Vec<Check>,
+    /// The gates, and whether they were passed.
+    pub gates: Vec<GateResult>,
     /// The main load, over all trials.
     pub load: LoadReport,
     /// Where each trial's time went.

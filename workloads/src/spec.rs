@@ -14,6 +14,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use results::judge::gate::Gate;
 use results::record::secret;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub struct WorkloadSpec {
     pub name: String,
     /// One sentence for `kbench list`.
     pub description: String,
+    /// Bounds that the figures of a run have to keep, as `response.p99<50ms`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
     /// What is sent, and how fast.
     pub load: LoadSpec,
     /// The producer's settings.

@@ -93,6 +93,7 @@ fn request(args: RunArgs) -> Request {
         parallel: args.parallel,
         seed: args.seed,
         strict: args.strict,
+        gates: args.gates,
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),
         asked: Asked { command: command_line(), hurt: args.yes_hurt_this_cluster },

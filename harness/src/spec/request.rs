@@ -9,6 +9,7 @@ use faults::plan::Plan;
 use faults::port::Capability;
 use jiff::{Timestamp, tz::TimeZone};
 use results::judge::claim::Claim;
+use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
@@ -44,6 +45,8 @@ pub struct Request {
     pub seed: Option<u64>,
     /// Whether a refuted claim fails the run.
     pub strict: bool,
+    /// Bounds that the figures have to keep, beside the workload's.
+    pub gates: Vec<Gate>,
     /// How the cluster is isolated; the best that this machine allows when absent.
     pub mode: Option<Mode>,
     /// Where Kafka comes from; the cluster's version when absent.
@@ -87,6 +90,7 @@ impl Request {
             parallel: 1,
             seed: None,
             strict: false,
+            gates: vec![],
             mode: None,
             kafka: None,
             asked: Asked::default(),
@@ -103,6 +107,7 @@ impl Request {
     pub fn resolve(self) -> Result<Resolved<RunSpec>, Failure> {
         let changes = set::parse(&self.set)?;
         let mut workload: WorkloadSpec = load(&self.workload, &changes)?;
+        workload.gates.extend(&self.gates);
         if let Some(duration) = self.duration {
             timed(&self.faults, "--duration")?;
             workload.phases.duration = duration;

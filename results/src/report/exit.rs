@@ -3,11 +3,11 @@
 use crate::judge::claim::Outcome;
 use crate::judge::verdict::Verdict;
 
-use super::Report;
+use super::{GateOutcome, Report};
 
-/// A guarantee was violated; with `strict`, also a refuted claim.
+/// A guarantee was violated, or a gate failed; with `strict`, also a refuted claim.
 const FAILED: u8 = 1;
-/// Unknown, or the run itself invalid; with `strict`, also an undecided claim that the plan tests.
+/// Unknown, which a gate may be as well, or the run itself invalid; with `strict`, also an undecided claim that the plan tests.
 const UNKNOWN: u8 = 3;
 
 /// What kbench exits with.
@@ -16,11 +16,12 @@ pub fn code(report: &Report) -> u8 {
         report.run.strict
             && report.claims.iter().any(|claim| claim.tested && claim.outcome == outcome)
     };
+    let gated = |outcome| report.gates.iter().any(|gate| gate.outcome == outcome);
     match report.verdict {
         Verdict::Violated => FAILED,
-        _ if claimed(Outcome::Refuted) => FAILED,
+        _ if claimed(Outcome::Refuted) || gated(GateOutcome::Failed) => FAILED,
         Verdict::Unknown | Verdict::InvalidRun => UNKNOWN,
-        Verdict::Valid if claimed(Outcome::Undecided) => UNKNOWN,
+        Verdict::Valid if claimed(Outcome::Undecided) || gated(GateOutcome::Unknown) => UNKNOWN,
         Verdict::Valid => 0,
     }
 }

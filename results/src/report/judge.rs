@@ -63,12 +63,14 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         consuming: parts.consuming,
         client_ends: parts.client_ends,
         checks,
+        gates: vec![],
         load: load_report(run, &whole, saturated),
         time: parts.time,
         observer: parts.observer,
         environments: parts.environments,
         problems: parts.problems,
     };
+    report.gates = gates::judge(&report);
     report.exit_code = exit::code(&report);
     report
 }

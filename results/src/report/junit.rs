@@ -1,4 +1,4 @@
-//! `junit.xml`: one test case a check and a claim.
+//! `junit.xml`: one test case a check, a claim and a gate.
 //!
 //! A violated guarantee is a failure. Unknown and invalid-run are skipped, with the reason. A
 //! refuted claim is a failure only when the run was strict; else its case passes and its output
@@ -12,7 +12,7 @@ use quick_junit::{
 use crate::judge::claim::{ClaimResult, Outcome};
 use crate::judge::verdict::{Check, Verdict};
 
-use super::Report;
+use super::{GateOutcome, GateResult, Report};
 use crate::terminal::harmless;
 
 /// The report as JUnit's XML.
@@ -22,7 +22,9 @@ pub fn render(report: &Report) -> Result<String, SerializeError> {
     let mut claims = TestSuite::new("claims");
     claims.add_test_cases(report.claims.iter().map(|claim| claim_case(claim, report.run.strict)));
     let mut document = JunitReport::new(format!("kbench {}", report.run.run_id));
-    document.add_test_suites([checks, claims]);
+    let mut gates = TestSuite::new("gates");
+    gates.add_test_cases(report.gates.iter().map(gate_case));
+    document.add_test_suites([checks, claims, gates]);
     // Control characters are no XML, and are left out by the writer; a terminal may obey others.
     document.to_string().map(|text| harmless(&text).into_owned())
 }
@@ -56,6 +58,18 @@ fn claim_case(claim: &ClaimResult, strict: bool) -> TestCase {
     let mut case = TestCase::new(claim.id.as_str(), status);
     case.set_classname("kbench.claims");
     case.set_system_out(format!("{}: {}", claim.outcome.as_str(), claim.reason));
+    case
+}
+
+fn gate_case(gate: &GateResult) -> TestCase {
+    let status = match gate.outcome {
+        GateOutcome::Passed => TestCaseStatus::success(),
+        GateOutcome::Failed => failure(&gate.seen, &gate.gate),
+        GateOutcome::Unknown => skipped(&gate.seen),
+    };
+    let mut case = TestCase::new(gate.gate.as_str(), status);
+    case.set_classname("kbench.gates");
+    case.set_system_out(format!("{}: {}", gate.outcome.as_str(), gate.seen));
     case
 }
 

@@ -4,6 +4,7 @@ mod client_ends;
 mod damage;
 mod direct;
 mod files;
+mod gates;
 mod gave_up;
 mod matrix;
 mod outcomes;

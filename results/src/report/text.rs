@@ -54,6 +54,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     claims::render(&mut out, report, colours);
     faults::render(&mut out, report, colours);
     consuming::render(&mut out, report, colours);
+    load::gates(&mut out, report, colours);
     load::checks(&mut out, report, colours);
     load::load(&mut out, report, colours);
     load::time(&mut out, report);

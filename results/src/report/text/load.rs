@@ -1,4 +1,4 @@
-//! Checks, load, and where the time went.
+//! Gates, checks, load, and where the time went.
 
 use comfy_table::Table;
 
@@ -7,7 +7,7 @@ use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
-use super::super::{ObserverReport, Population, Report, SendErrors};
+use super::super::{GateOutcome, ObserverReport, Population, Report, SendErrors};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -31,6 +31,28 @@ pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
     for check in &report.checks {
         witnesses(out, check);
     }
+}
+
+/// The gates, where there are any.
+pub(super) fn gates(out: &mut String, report: &Report, colours: bool) {
+    if report.gates.is_empty() {
+        return;
+    }
+    section(out, "Gates");
+    let mut rows = table(&["gate", "outcome", "seen"], colours);
+    for gate in &report.gates {
+        let tone = match gate.outcome {
+            GateOutcome::Passed => Tone::Good,
+            GateOutcome::Unknown => Tone::Doubt,
+            GateOutcome::Failed => Tone::Bad,
+        };
+        rows.add_row(vec![
+            cell(&gate.gate, Tone::Plain, colours),
+            cell(gate.outcome.as_str(), tone, colours),
+            cell(&gate.seen, Tone::Plain, colours),
+        ]);
+    }
+    show(out, &rows);
 }
 
 fn witnesses(out: &mut String, check: &Check) {
