@@ -7,10 +7,10 @@ use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
 use crate::child::find;
-use crate::cluster::local::capability;
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::local::{archives as archives_of, capability};
 use crate::kernel::{available_memory_mb, is_filtered};
-use crate::provision::{self, KafkaSource};
+use crate::provision::{self, Kafka, KafkaSource};
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;
@@ -208,7 +208,9 @@ fn archives(source: &KafkaSource) -> DoctorCheck {
         KafkaSource::Home(_) => true,
     };
     // Nothing is fetched here: without jars there are no archives either.
-    if cached && provision::provide(source).is_ok_and(|kafka| kafka.archives.complete()) {
+    let has_them =
+        |kafka: Kafka| sandbox::choose(None).is_ok_and(|mode| archives_of(mode, &kafka).complete());
+    if cached && provision::provide(source).is_ok_and(has_them) {
         return check(name, Health::Good, "there", None);
     }
     let detail = "none yet: the first run makes them, and starts about 2 s slower";

@@ -68,8 +68,6 @@ pub struct Kafka {
     pub zookeeper_version: String,
     /// First line of `java -version`.
     pub java: String,
-    /// The JVMs' class-data archives.
-    pub archives: Archives,
 }
 
 impl Kafka {
@@ -123,9 +121,7 @@ pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
     else {
         return Err(without_zookeeper(&jars));
     };
-    let archives = Archives::of(&jars, &version, &java);
-    archives.sweep();
-    Ok(Kafka { jars, version, zookeeper_version, java, archives })
+    Ok(Kafka { jars, version, zookeeper_version, java })
 }
 
 /// Makes the other versions available that a plan starts brokers from.

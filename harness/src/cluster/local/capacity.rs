@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::statvfs;
 
-use crate::cluster::local::sandbox::Mode;
+use crate::cluster::local::sandbox::{Mode, ServerUser};
 use crate::failure::Failure;
 use crate::kernel::available_memory_mb;
 use crate::topology::Topology;
@@ -33,21 +33,27 @@ fn jvms_mb(topology: &Topology) -> u64 {
     topology.processes().iter().map(|process| u64::from(heap(process)) + JVM_MB).sum()
 }
 
-/// Makes the place for the servers' data. With namespaces each process has a mount of its own, of the
-/// size in bytes that is returned; memory is taken as it is used.
+/// Makes the place for the servers' data, where each may go through and `user` alone into what is of a process.
+/// With namespaces each process has a mount of its own, of the size in bytes that is returned; memory is taken as it
+/// is used.
 pub(super) fn make(
     mode: Mode,
     topology: &Topology,
     data: &Path,
     of_processes: &[PathBuf],
+    user: Option<ServerUser>,
 ) -> Result<Option<u64>, Failure> {
     std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
     let memory =
         Capacity { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
     if mode.has_namespaces() {
         let left_mb = memory.left_for_data()?;
-        let options = format!("mode=700,size={left_mb}m");
-        for place in std::iter::once(data).chain(of_processes.iter().map(PathBuf::as_path)) {
+        let size = format!("size={left_mb}m");
+        let owner = user.map(|user| format!(",uid={},gid={}", user.uid, user.gid));
+        let of_process = format!("mode=700,{size}{}", owner.unwrap_or_default());
+        let all = std::iter::once((data, format!("mode=711,{size}")));
+        let of_processes = of_processes.iter().map(|place| (&**place, of_process.clone()));
+        for (place, options) in all.chain(of_processes) {
             std::fs::create_dir_all(place).map_err(|error| cannot(place, error))?;
             let (tmpfs, options) = (Some("tmpfs"), Some(options.as_str()));
             mount(tmpfs, place, tmpfs, MsFlags::empty(), options)
