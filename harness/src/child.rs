@@ -1,5 +1,7 @@
 //! Programs that kbench starts: where they are, and that they end with it.
 
+mod awaited;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid, setsid};
+
+pub(crate) use awaited::{Patience, end_group, last_words, run};
 
 /// Where a program is: in the PATH, or where system tools are, which an ordinary user's PATH often
 /// lacks. A path is taken as it is.

@@ -3,7 +3,6 @@
 //! Made by the JVMs of a first run when they are stopped, used when there, never required: a JVM
 //! ignores an archive that does not fit, and starts without.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +18,8 @@ const UNFINISHED_FOR: Duration = Duration::from_secs(600);
 /// Where the archives of one installation of Kafka under one Java are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archives {
-    dir: PathBuf,
+    /// `None`: there is no cache.
+    dir: Option<PathBuf>,
 }
 
 impl Archives {
@@ -27,28 +27,24 @@ impl Archives {
     pub fn of(jars: &Path, version: &str, java: &str) -> Self {
         // A short name for a long key, nothing more.
         let key = crc32fast::hash(format!("{} {java}", jars.display()).as_bytes());
-        Self { dir: super::cache_dir().join("archives").join(format!("{version}-{key:08x}")) }
+        let name = format!("{version}-{key:08x}");
+        let cache = super::cache_dir().ok().filter(|cache| super::cache::is_own(cache).is_ok());
+        Self { dir: cache.map(|cache| cache.join("archives").join(name)) }
     }
 
-    /// The same, looked at in another place.
-    #[must_use]
-    pub fn seen_at(&self, dir: PathBuf) -> Self {
-        Self { dir }
+    /// Archives that are seen in another place than the cache.
+    pub fn seen_at(dir: PathBuf) -> Self {
+        Self { dir: Some(dir) }
     }
 
-    /// The folder that they are in, if there are any.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The name of that folder, which tells them from those for other jars or another Java.
-    pub fn name(&self) -> &OsStr {
-        self.dir.file_name().unwrap_or_default()
+    /// The folder that they are in, if there are any; its name tells them from those for other jars or another Java.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref().filter(|dir| dir.is_dir())
     }
 
     /// Removes what a kbench left that was killed while it took a dump.
     pub fn sweep(&self) {
-        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+        for entry in self.dir().map(fs::read_dir).into_iter().flatten().flatten().flatten() {
             let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
             let old = matches!(age, Ok(Ok(age)) if age > UNFINISHED_FOR);
             if old && entry.file_name().to_string_lossy().contains(".jsa.") {
@@ -60,8 +56,7 @@ impl Archives {
 
     /// The archive of a role, when it is there.
     pub fn existing(&self, role: Role) -> Option<PathBuf> {
-        let path = self.path(role);
-        path.is_file().then_some(path)
+        self.path(role).filter(|path| path.is_file())
     }
 
     /// Whether every role has its archive.
@@ -75,17 +70,20 @@ impl Archives {
     /// When it is not there, or the cache cannot be written.
     pub fn adopt(&self, role: Role, dumped: &Path) -> io::Result<()> {
         let mut dump = open::file(dumped)?;
-        fs::create_dir_all(&self.dir)?;
+        let (Some(dir), Some(path)) = (&self.dir, self.path(role)) else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "there is no cache to keep it in"));
+        };
+        fs::create_dir_all(dir)?;
         let unfinished = format!("{}.jsa.", role.as_str());
-        let mut taken = tempfile::Builder::new().prefix(&unfinished).tempfile_in(&self.dir)?;
+        let mut taken = tempfile::Builder::new().prefix(&unfinished).tempfile_in(dir)?;
         io::copy(&mut dump, taken.as_file_mut())?;
         taken.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        taken.persist(self.path(role))?;
+        taken.persist(path)?;
         Ok(())
     }
 
-    fn path(&self, role: Role) -> PathBuf {
-        self.dir.join(format!("{}.jsa", role.as_str()))
+    fn path(&self, role: Role) -> Option<PathBuf> {
+        Some(self.dir.as_ref()?.join(format!("{}.jsa", role.as_str())))
     }
 }
 
@@ -96,20 +94,20 @@ mod tests {
     #[test]
     fn adopted_archives_stay_and_only_old_dumps_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let archives = Archives { dir: dir.path().join("archives") };
+        let archives = Archives::seen_at(dir.path().join("archives"));
         let dumped = dir.path().join("dump");
         std::fs::write(&dumped, "classes").unwrap();
         assert_eq!(archives.existing(Role::Broker), None);
         archives.adopt(Role::Broker, &dumped).unwrap();
-        assert_eq!(std::fs::read(archives.path(Role::Broker)).unwrap(), b"classes");
+        assert_eq!(std::fs::read(archives.path(Role::Broker).unwrap()).unwrap(), b"classes");
         let copied = |who: &str| {
-            let path = archives.dir.join(format!("broker.jsa.{who}"));
+            let path = archives.dir().unwrap().join(format!("broker.jsa.{who}"));
             std::fs::write(&path, "classes").unwrap();
             path
         };
         let (growing, stale) = (copied("b"), copied("c"));
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
-        for path in [&stale, &archives.path(Role::Broker)] {
+        for path in [&stale, &archives.path(Role::Broker).unwrap()] {
             std::fs::File::options()
                 .write(true)
                 .open(path)
@@ -128,10 +126,11 @@ mod tests {
         let (dumped, link) = (dir.path().join("dump"), dir.path().join("link"));
         std::fs::write(&dumped, "classes").unwrap();
         std::os::unix::fs::symlink(&dumped, &link).unwrap();
-        let in_no_folder = Archives { dir: dumped.join("archives") };
+        let in_no_folder = Archives::seen_at(dumped.join("archives"));
         assert!(in_no_folder.adopt(Role::Broker, &dumped).is_err());
-        let archives = Archives { dir: dir.path().join("archives") };
+        let archives = Archives::seen_at(dir.path().join("archives"));
         assert!(archives.adopt(Role::Broker, &link).is_err());
+        assert!(Archives { dir: None }.adopt(Role::Broker, &dumped).is_err());
         assert!(!archives.complete() && dumped.exists());
     }
 

@@ -54,6 +54,15 @@ impl Mode {
         self != Self::Loopback
     }
 
+    /// What whoever chooses it should know; `None` where there is nothing.
+    pub fn warning(self) -> Option<&'static str> {
+        (!self.has_namespaces()).then_some(if nix::unistd::geteuid().is_root() {
+            "any local user may talk to its servers, and they run as root, without its capabilities"
+        } else {
+            "any local user may talk to its servers"
+        })
+    }
+
     /// The mode as it is written on the command line.
     pub fn as_str(self) -> &'static str {
         match self {

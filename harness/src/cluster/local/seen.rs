@@ -52,13 +52,12 @@ pub(super) fn show(
         Failure::infrastructure(format!("the jars in {jars} cannot be shown to servers: {error}"))
     };
     show_at(&kafka.jars, &jars(mode, kafka)).map_err(cannot)?;
-    let seen = Path::new(DATA_IN_MEMORY).join("classes").join(archives.name());
     // There may be none, and no place for any: then they are done without.
-    match archives.dir().is_dir() {
-        true => show_at(archives.dir(), &seen).map_err(cannot)?,
-        false => fs::create_dir_all(&seen).map_err(cannot)?,
-    }
-    Ok(archives.seen_at(seen))
+    let Some(dir) = archives.dir() else { return Ok(archives) };
+    let name = dir.file_name().unwrap_or_default();
+    let seen = Path::new(DATA_IN_MEMORY).join("classes").join(name);
+    show_at(dir, &seen).map_err(cannot)?;
+    Ok(Archives::seen_at(seen))
 }
 
 /// Shows at `seen` what is in `folder`, unless it does so already.
