@@ -68,7 +68,7 @@ fn package(program: &str) -> &str {
         "prlimit" | "mount" => "util-linux",
         "cat" | "date" | "rm" | "stat" | "tail" | "truncate" => "coreutils",
         "find" => "findutils",
-        "java" => "default-jre-headless",
+        "java" => "openjdk-17-jre-headless",
         "mvn" => "maven",
         other => other,
     }

@@ -156,7 +156,7 @@ fn without_zookeeper(jars: &Path) -> Failure {
 /// # Errors
 /// An infrastructure failure when there is no Java, or an old one.
 pub fn java() -> Result<String, Failure> {
-    let cure = "sudo apt-get install default-jre-headless";
+    let cure = "sudo apt-get install openjdk-17-jre-headless; or JAVA_HOME names another one";
     let said = child::java().and_then(|java| {
         let mut java = Command::new(java);
         java.arg("-version").env_clear().envs(environment());
