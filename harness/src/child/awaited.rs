@@ -25,7 +25,7 @@ pub(crate) enum Patience {
 
 /// How a program ended, and what it wrote on its two outputs.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct ToolOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
@@ -35,7 +35,7 @@ pub(crate) struct Said {
 ///
 /// # Errors
 /// When it cannot be started; `TimedOut`, with what it said last, when it takes too long.
-pub(crate) fn run(command: &mut Command, patience: Patience) -> io::Result<Said> {
+pub(crate) fn run(command: &mut Command, patience: Patience) -> io::Result<ToolOutput> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let (sender, heard) = channel();
@@ -62,7 +62,7 @@ pub(crate) fn run(command: &mut Command, patience: Patience) -> io::Result<Said>
     };
     let [stdout, stderr] = said;
     if !late {
-        return Ok(Said { status: child.wait()?, stdout, stderr });
+        return Ok(ToolOutput { status: child.wait()?, stdout, stderr });
     }
     end_group(child.id())?;
     child.wait()?;
@@ -110,7 +110,7 @@ fn hear(mut from: impl Read + Send + 'static, which: usize, to: Sender<(usize, V
 mod tests {
     use super::*;
 
-    fn sh(script: &str, patience: Patience) -> io::Result<Said> {
+    fn sh(script: &str, patience: Patience) -> io::Result<ToolOutput> {
         run(Command::new("sh").args(["-c", script]), patience)
     }
 

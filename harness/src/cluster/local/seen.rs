@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::DATA_IN_MEMORY;
 use super::sandbox::{self, Mode, ServerUser};
 use crate::failure::Failure;
-use crate::provision::{Archives, Kafka};
+use crate::provision::{Archives, Kafka, cache_dir};
 
 /// What lets everybody read a file, and enter a folder as well.
 const READ: u32 = 0o444;
@@ -46,7 +46,8 @@ pub(super) fn show(
     if !mode.has_namespaces() {
         return Ok(archives);
     }
-    user.map_or(Ok(()), |user| readable(&kafka.jars, user))?;
+    let cache = cache_dir().ok();
+    user.map_or(Ok(()), |user| readable(&kafka.jars, cache.as_deref(), user))?;
     let cannot = |error: io::Error| {
         let jars = kafka.jars.display();
         Failure::infrastructure(format!("the jars in {jars} cannot be shown to servers: {error}"))
@@ -67,12 +68,16 @@ fn show_at(folder: &Path, seen: &Path) -> io::Result<()> {
     if identity(folder)? == identity(seen)? { Ok(()) } else { sandbox::bind(folder, seen) }
 }
 
-/// Makes sure that another user may read the jars. In a folder of ours they are let.
-fn readable(jars: &Path, user: ServerUser) -> Result<(), Failure> {
+/// Makes sure that another user may read the jars. In kbench's cache, which nobody else enters, they are let.
+fn readable(jars: &Path, cache: Option<&Path>, user: ServerUser) -> Result<(), Failure> {
+    let is_cached = cache.is_some_and(|cache| jars.starts_with(cache));
     let lets = |path: &Path, wanted: u32| {
         let found = fs::metadata(path)?;
         if found.mode() & wanted == wanted || found.uid() == user.uid {
             return Ok(());
+        }
+        if !is_cached {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
         fs::set_permissions(path, fs::Permissions::from_mode(found.mode() & 0o7777 | wanted))
     };
@@ -135,10 +140,14 @@ mod tests {
         let jar = jars.path().join("a.jar");
         fs::write(&jar, "").unwrap();
         fs::set_permissions(&jar, fs::Permissions::from_mode(0o600)).unwrap();
-        readable(jars.path(), ServerUser { uid: 61200, gid: 61200 }).unwrap();
+        let user = ServerUser { uid: 61200, gid: 61200 };
+        let elsewhere = readable(jars.path(), None, user).unwrap_err();
+        assert!(elsewhere.cure().unwrap().starts_with("chmod -R a+rX "), "{}", elsewhere.text());
+        readable(jars.path(), jars.path().parent(), user).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!((mode(&jar), mode(jars.path())), (0o644, 0o755));
-        let missing = readable(&jar, ServerUser { uid: 61200, gid: 61200 }).unwrap_err();
+        readable(jars.path(), None, user).unwrap();
+        let missing = readable(&jar, None, user).unwrap_err();
         assert!(missing.text().contains("the user 61200"), "{}", missing.text());
     }
 }
