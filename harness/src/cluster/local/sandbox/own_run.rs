@@ -51,3 +51,38 @@ pub(crate) fn bind(from: &Path, to: &Path) -> io::Result<()> {
     let none: Option<&str> = None;
     Ok(mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mechanism::tests::in_namespaces;
+
+    #[test]
+    fn all_but_two_folders_is_the_host_s() {
+        in_namespaces("cluster::local::sandbox::own_run::tests::all_but_two", async || {
+            let place = tempfile::tempdir().unwrap();
+            let run = place.path().join("run");
+            let at = |name: &str| run.join(name);
+            for folder in ["kbench/of-another", "netns/node1", "user/1000/runs"] {
+                fs::create_dir_all(at(folder)).unwrap();
+            }
+            fs::write(at("resolv.conf"), "nameserver").unwrap();
+            symlink("resolv.conf", at("link")).unwrap();
+            symlink("/nowhere", at("broken")).unwrap();
+            let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+            mount_at(&run).unwrap();
+
+            assert_eq!(fs::read_dir(at("kbench")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(at("netns")).unwrap().count(), 0);
+            assert_eq!(fs::read_to_string(at("link")).unwrap(), "nameserver");
+            assert_eq!(fs::read_link(at("broken")).unwrap(), Path::new("/nowhere"));
+            std::os::unix::net::UnixStream::connect(at("socket")).unwrap();
+            // What is written there is the host's; what is in the own folders is not.
+            fs::write(at("user/1000/runs/file"), "kept").unwrap();
+            fs::write(at("kbench/file"), "gone").unwrap();
+            nix::mount::umount2(&run, nix::mount::MntFlags::MNT_DETACH).unwrap();
+            assert_eq!(fs::read_to_string(at("user/1000/runs/file")).unwrap(), "kept");
+            assert!(!at("kbench/file").exists() && at("kbench/of-another").exists());
+        });
+    }
+}
