@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::cluster::local::sandbox::{Mode, ServerUser};
 use crate::failure::Failure;
@@ -62,6 +62,14 @@ pub(super) fn make(
         return Ok(Some(left_mb * 1024 * 1024));
     }
     let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
+    if disk.flags().contains(FsFlags::ST_NOEXEC) {
+        let what = "is on a file system from which nothing is executed (noexec)";
+        return Err(Failure::infrastructure(format!(
+            "the servers' data, {}, {what}, and they unpack libraries there",
+            data.display()
+        ))
+        .with_cure("put the runs on another one (--out DIR), or leave --mode loopback out"));
+    }
     let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
     Capacity { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
 }
@@ -111,6 +119,22 @@ mod tests {
     fn the_guide_s_cluster_needs_its_heaps_and_more() {
         let topology = Topology::parse(SHIPPED[0].1).unwrap();
         assert_eq!(jvms_mb(&topology), 3 * (512 + 100) + 3 * (128 + 100));
+    }
+
+    #[test]
+    fn a_disk_that_libraries_cannot_be_loaded_from_is_refused() {
+        let test = "cluster::local::capacity::tests::a_disk_that_libraries";
+        crate::mechanism::tests::in_namespaces(test, async || {
+            let topology = Topology::parse(SHIPPED[0].1).unwrap();
+            let make = |data: &Path| super::make(Mode::Loopback, &topology, data, &[], None);
+            for (flags, is_refused) in [(MsFlags::empty(), false), (MsFlags::MS_NOEXEC, true)] {
+                let place = Path::new("/mnt");
+                mount(Some("tmpfs"), place, Some("tmpfs"), flags, Some("size=9g")).unwrap();
+                let made = make(&place.join("data"));
+                let refused = made.err().is_some_and(|failure| failure.text().contains("noexec"));
+                assert_eq!(refused, is_refused, "noexec: {is_refused}");
+            }
+        });
     }
 
     #[test]
