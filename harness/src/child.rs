@@ -1,5 +1,7 @@
 //! Programs that kbench starts: where they are, and that they end with it.
 
+mod awaited;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid, setsid};
+
+pub(crate) use awaited::{Patience, end_group, last_words, run};
 
 /// Where a program is: in the PATH, or where system tools are, which an ordinary user's PATH often
 /// lacks. A path is taken as it is.
@@ -37,6 +41,25 @@ pub(crate) fn path() -> OsString {
     std::env::join_paths(places()).unwrap_or_default()
 }
 
+/// Java, as the JVMs of the cluster are started: that of JAVA_HOME, or the one in the PATH.
+///
+/// # Errors
+/// `NotFound`, with the package that it is in.
+pub(crate) fn java() -> io::Result<PathBuf> {
+    let home = std::env::var_os("JAVA_HOME").map(PathBuf::from);
+    let of_home = home.filter(|home| home.is_absolute()).map(|home| home.join("bin/java"));
+    of_home.filter(|java| java.is_file()).map_or_else(|| find("java"), Ok)
+}
+
+/// What a program is to find in its environment that takes nothing else of it from kbench's own: variables of a
+/// user's shell change what Java and servers do. The home is the caller's to say.
+pub(crate) fn environment() -> [(&'static str, OsString); 3] {
+    [("PATH", path()), ("LANG", UTF_8.into()), ("LC_ALL", UTF_8.into())]
+}
+
+/// A locale in which all of Unicode can be read and written, and which is there without being installed.
+const UTF_8: &str = "C.UTF-8";
+
 /// The package of a program, as Debian names it.
 fn package(program: &str) -> &str {
     match program {
@@ -45,6 +68,8 @@ fn package(program: &str) -> &str {
         "prlimit" | "mount" => "util-linux",
         "cat" | "date" | "rm" | "stat" | "tail" | "truncate" => "coreutils",
         "find" => "findutils",
+        "java" => "openjdk-17-jre-headless",
+        "mvn" => "maven",
         other => other,
     }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
-use crate::child::find;
-use crate::cluster::local::capability;
+use crate::child::{Patience, find, run};
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::local::{archives as archives_of, capability};
 use crate::kernel::{available_memory_mb, is_filtered};
-use crate::provision::{self, KafkaSource};
+use crate::provision::{self, Kafka, KafkaSource};
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;
@@ -20,6 +21,9 @@ const ENOUGH_DISK_MB: u64 = 1000;
 
 /// Figures of kbench were measured on this many; with fewer, load and brokers starve each other.
 const ENOUGH_CORES: usize = 2;
+
+/// Limit for a tool to say its version: Maven takes half a second.
+const TOOL_LIMIT: Duration = Duration::from_secs(20);
 
 /// How a check went, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +117,9 @@ fn tool(package: &'static str, program: &str, without: Health) -> DoctorCheck {
 }
 
 fn found(program: &str) -> bool {
-    find(program).is_ok_and(|program| Command::new(program).arg("--version").output().is_ok())
+    let version =
+        |program| run(Command::new(program).arg("--version"), Patience::InAll(TOOL_LIMIT));
+    find(program).is_ok_and(|program| version(program).is_ok())
 }
 
 fn mode(mode: Mode) -> DoctorCheck {
@@ -123,7 +129,10 @@ fn mode(mode: Mode) -> DoctorCheck {
         Mode::Loopback => "loopback",
     };
     match sandbox::probe(mode) {
-        Ok(()) => check(name, Health::Good, "usable", None),
+        Ok(()) => {
+            let usable = mode.warning().map(|warning| format!("usable: {warning}"));
+            check(name, Health::Good, usable.unwrap_or("usable".to_owned()), None)
+        }
         Err(error) => check(name, Health::Poor, error.to_string(), Some(error.cure())),
     }
 }
@@ -172,7 +181,13 @@ fn memory() -> DoctorCheck {
 }
 
 fn disk() -> DoctorCheck {
-    let cache = provision::cache_dir();
+    let cache = match provision::cache_dir() {
+        Ok(cache) => cache,
+        Err(failure) => {
+            let cure = failure.cure().map(str::to_owned);
+            return check("disk", Health::Bad, failure.text(), cure);
+        }
+    };
     let there = cache.ancestors().find(|path| path.is_dir()).unwrap_or(&cache);
     let free =
         statvfs(there).map(|disk| disk.blocks_available() * disk.fragment_size() / (1024 * 1024));
@@ -208,7 +223,9 @@ fn archives(source: &KafkaSource) -> DoctorCheck {
         KafkaSource::Home(_) => true,
     };
     // Nothing is fetched here: without jars there are no archives either.
-    if cached && provision::provide(source).is_ok_and(|kafka| kafka.archives.complete()) {
+    let has_them =
+        |kafka: Kafka| sandbox::choose(None).is_ok_and(|mode| archives_of(mode, &kafka).complete());
+    if cached && provision::provide(source).is_ok_and(has_them) {
         return check(name, Health::Good, "there", None);
     }
     let detail = "none yet: the first run makes them, and starts about 2 s slower";

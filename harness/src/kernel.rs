@@ -45,9 +45,13 @@ pub fn arguments(pid: i32) -> Vec<OsString> {
 
 /// Whether a process is this user's.
 pub fn is_own(pid: i32) -> bool {
-    let own = nix::unistd::geteuid().as_raw();
-    let status = Process::new(pid).and_then(|process| process.status());
-    status.is_ok_and(|status| [status.ruid, status.euid] == [own, own])
+    user(pid) == Some(nix::unistd::geteuid().as_raw())
+}
+
+/// Which user a process is; `None` of one that is on its way from one to another, or has ended.
+pub fn user(pid: i32) -> Option<u32> {
+    let status = Process::new(pid).and_then(|process| process.status()).ok()?;
+    (status.ruid == status.euid).then_some(status.ruid)
 }
 
 /// Every process that this one can see.

@@ -142,4 +142,4 @@ async fn probe_link(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,30 +1,37 @@
 //! Kafka's jars: resolved once per version through Maven, cached, or from a user's installation.
 //!
-//! The folder of jars *is* the distribution: ZooKeeper is among them. Maven knows where to fetch
-//! from; nothing about repositories is said here.
+//! The folder of jars *is* the distribution: ZooKeeper is among them.
 
 mod archive;
+mod cache;
+mod checksums;
 mod classes;
+mod maven;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use faults::plan::Plan;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::child::die_with_parent;
+use crate::child::{self, Patience, environment, run};
 use crate::failure::Failure;
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
 
 pub use archive::Archives;
+pub use cache::cache_dir;
+pub use checksums::Checksums;
 
 /// Oldest Java that Kafka 3.x brokers of today are run on.
 const LEAST_JAVA: u32 = 11;
+
+/// Limit for Java to say its version: it takes a tenth of a second.
+const JAVA_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the names of folders begin with that Maven is still copying jars into.
 const UNFINISHED: &str = ".fetching-";
@@ -68,8 +75,8 @@ pub struct Kafka {
     pub zookeeper_version: String,
     /// First line of `java -version`.
     pub java: String,
-    /// The JVMs' class-data archives.
-    pub archives: Archives,
+    /// What the jars are, where kbench does not know it by itself.
+    pub checksums: Checksums,
 }
 
 impl Kafka {
@@ -96,16 +103,6 @@ impl Kafka {
     }
 }
 
-/// kbench's folder in the user's cache directory.
-pub fn cache_dir() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir);
-    base.join("kbench")
-}
-
 /// Makes Kafka available: from the cache, through Maven, or from the user's installation.
 ///
 /// # Errors
@@ -114,18 +111,29 @@ pub fn cache_dir() -> PathBuf {
 pub fn provide(source: &KafkaSource) -> Result<Kafka, Failure> {
     source.version()?;
     let java = java()?;
-    let jars = match source {
-        KafkaSource::Home(home) => home.join("libs"),
-        KafkaSource::Version(version) => cached(version)?,
+    let (jars, checksums) = match source {
+        KafkaSource::Home(home) => {
+            let jars = home.join("libs");
+            let read = checksums::read(&jars).map_err(|error| {
+                Failure::infrastructure(format!(
+                    "the jars in {} cannot be read: {error}",
+                    jars.display()
+                ))
+            })?;
+            (jars, read)
+        }
+        KafkaSource::Version(version) => {
+            let jars = cached(version)?;
+            let read = checksums::verify(version, &jars)?;
+            (jars, read)
+        }
     };
     let (Some(version), Some(zookeeper_version)) =
         (kafka_in(&jars), version_of(&jars, "zookeeper-"))
     else {
         return Err(without_zookeeper(&jars));
     };
-    let archives = Archives::of(&jars, &version, &java);
-    archives.sweep();
-    Ok(Kafka { jars, version, zookeeper_version, java, archives })
+    Ok(Kafka { jars, version, zookeeper_version, java, checksums })
 }
 
 /// Makes the other versions available that a plan starts brokers from.
@@ -148,42 +156,56 @@ fn without_zookeeper(jars: &Path) -> Failure {
 /// # Errors
 /// An infrastructure failure when there is no Java, or an old one.
 pub fn java() -> Result<String, Failure> {
-    let cure = "sudo apt-get install openjdk-17-jre-headless";
-    let output = Command::new("java").arg("-version").output().map_err(|error| {
+    let cure = "sudo apt-get install openjdk-17-jre-headless; or JAVA_HOME names another one";
+    let said = child::java().and_then(|java| {
+        let mut java = Command::new(java);
+        java.arg("-version").env_clear().envs(environment());
+        run(&mut java, Patience::InAll(JAVA_LIMIT))
+    });
+    let said = said.map_err(|error| {
         Failure::infrastructure(format!("Java cannot be started: {error}")).with_cure(cure)
     })?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let line =
-        text.lines().find(|line| line.contains(" version \"")).unwrap_or_default().to_owned();
-    let major = line.split('"').nth(1).and_then(|v| v.split('.').next()?.parse::<u32>().ok());
-    match major {
-        Some(major) if major >= LEAST_JAVA => Ok(line),
-        _ => Err(Failure::infrastructure(format!(
-            "Java {LEAST_JAVA} or newer is needed, `java -version` says: {}",
-            text.lines().next().unwrap_or("nothing")
+    version_line(&String::from_utf8_lossy(&said.stderr)).map_err(|said| {
+        Failure::infrastructure(format!(
+            "Java {LEAST_JAVA} or newer is needed, `java -version` says: {said}"
         ))
-        .with_cure(cure)),
+        .with_cure(cure)
+    })
+}
+
+/// The line that says the version, of one that is new enough; otherwise the first line.
+fn version_line(said: &str) -> Result<String, String> {
+    let line = said.lines().find(|line| line.contains(" version \"")).unwrap_or_default();
+    // `1.8.0_402`, `11.0.2`, `25`, `25-ea`.
+    let digits = |version: &str| {
+        let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+        version[..end].parse::<u32>().ok()
+    };
+    match line.split('"').nth(1).and_then(digits) {
+        Some(major) if major >= LEAST_JAVA => Ok(line.to_owned()),
+        _ => Err(said.lines().next().unwrap_or("nothing").to_owned()),
     }
 }
 
 /// Whether the jars of a version are in the cache.
 pub fn is_cached(version: &str) -> bool {
-    jars_dir(version).is_dir()
+    cache_dir().is_ok_and(|cache| jars_dir(&cache, version).is_dir())
 }
 
-fn jars_dir(version: &str) -> PathBuf {
-    cache_dir().join("kafka").join(version).join("jars")
+fn jars_dir(cache: &Path, version: &str) -> PathBuf {
+    cache.join("kafka").join(version).join("jars")
 }
 
 /// The version's jars in the cache; fetched when they are not there.
 fn cached(version: &str) -> Result<PathBuf, Failure> {
-    let jars = jars_dir(version);
+    let cache = cache_dir()?;
+    let jars = jars_dir(&cache, version);
     if jars.is_dir() {
+        cache::is_own(&cache)?;
         return Ok(jars);
     }
-    let cannot = |error: io::Error| {
-        Failure::infrastructure(format!("the cache {} cannot be written: {error}", jars.display()))
-    };
+    cache::make(&cache)?;
+    let cannot = |error: io::Error| cache::cannot_write(&jars, error);
     let parent = jars.parent().unwrap_or(&jars).to_owned();
     fs::create_dir_all(&parent).map_err(cannot)?;
     // Another kbench may be fetching the same: whoever comes second finds the folder.
@@ -195,7 +217,7 @@ fn cached(version: &str) -> Result<PathBuf, Failure> {
         sweep(&parent).map_err(cannot)?;
         let fetched =
             tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent).map_err(cannot)?;
-        fetch(version, fetched.path())?;
+        maven::fetch(version, fetched.path())?;
         fs::rename(fetched.path().join("jars"), &jars).map_err(cannot)?;
     }
     Ok(jars)
@@ -212,56 +234,6 @@ fn sweep(parent: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
-    let pom = POM.replace("@VERSION@", version).replace("@OTHER_LOGGERS@", OTHER_LOGGERS);
-    fs::write(into.join("pom.xml"), pom).map_err(|error| {
-        Failure::infrastructure(format!("{} cannot be written: {error}", into.display()))
-    })?;
-    let mut maven = Command::new("mvn");
-    die_with_parent(&mut maven, Signal::SIGKILL, false);
-    let output = maven
-        .args(["-q", "-B", "-Dstyle.color=never", "-f"])
-        .arg(into.join("pom.xml"))
-        .arg("dependency:copy-dependencies")
-        .arg(format!("-DoutputDirectory={}", into.join("jars").display()))
-        .output()
-        .map_err(|error| {
-            Failure::infrastructure(format!("Maven cannot be started: {error}")).with_cure(
-                "sudo apt-get install maven, or --kafka-home DIR with an unpacked Apache Kafka",
-            )
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(refused(version, &String::from_utf8_lossy(&output.stdout)))
-}
-
-/// What Maven's output means: the version does not exist, or it could not be fetched.
-fn refused(version: &str, output: &str) -> Failure {
-    let artifact = format!("org.apache.kafka:kafka_2.13:jar:{version}");
-    let absent = |line: &str| {
-        line.contains(&format!("Could not find artifact {artifact}"))
-            || line.contains(&format!("{artifact} was not found in"))
-    };
-    if output.lines().any(absent) {
-        return Failure::usage(format!("there is no Apache Kafka {version}"))
-            .with_cure("kafka.apache.org lists the releases; for example --kafka-version 3.9.1");
-    }
-    let why = output.lines().find(|line| line.contains("ERROR")).unwrap_or("no message");
-    let cure = if why.contains("local repository") {
-        "Maven needs a home that it can write to: MAVEN_OPTS=-Duser.home=DIR names one"
-    } else {
-        "is the network reachable? --kafka-home DIR needs none"
-    };
-    Failure::infrastructure(format!("Maven could not fetch Kafka {version}: {}", plain(why)))
-        .with_cure(cure)
-}
-
-/// The line without the colour resets that Maven writes even when it is told to use no colours.
-fn plain(line: &str) -> String {
-    line.replace("\u{1b}[0m", "").replace("\u{1b}[m", "")
-}
-
 /// Version of Apache Kafka in a folder of jars.
 fn kafka_in(jars: &Path) -> Option<String> {
     version_of(jars, "kafka_2.1")?.split_once('-').map(|(_, version)| version.to_owned())
@@ -275,24 +247,6 @@ fn version_of(jars: &Path, prefix: &str) -> Option<String> {
         rest.starts_with(|c: char| c.is_ascii_digit()).then(|| rest.to_owned())
     })
 }
-
-/// What is fetched. Until 3.0 Kafka came with log4j 1.2 and its binding: one binding is enough, and
-/// reload4j is the same logger, mended.
-const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>kbench</groupId><artifactId>kafka</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>@VERSION@</version>@OTHER_LOGGERS@</dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-"#;
-
-const OTHER_LOGGERS: &str = "<exclusions>\
-    <exclusion><groupId>org.slf4j</groupId><artifactId>slf4j-log4j12</artifactId></exclusion>\
-    <exclusion><groupId>log4j</groupId><artifactId>log4j</artifactId></exclusion>\
-    </exclusions>";
 
 #[cfg(test)]
 mod tests {
@@ -310,22 +264,25 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_does_not_exist_is_told_from_a_network_that_does_not_work() {
-        let text = |output: &str| refused("9.9.9", output).text().to_owned();
-        let absent =
-            "[ERROR] Failed: Could not find artifact org.apache.kafka:kafka_2.13:jar:9.9.9 in x";
-        assert_eq!(text(absent), "there is no Apache Kafka 9.9.9");
-        let again = "[ERROR] org.apache.kafka:kafka_2.13:jar:9.9.9 was not found in x during a previous attempt";
-        assert_eq!(text(again), "there is no Apache Kafka 9.9.9");
-        // Maven itself is incomplete: that says nothing about Kafka.
-        let plugin = "[ERROR] Could not find artifact org.apache.maven.plugins:maven-dependency-plugin:jar:3.6";
-        assert!(text(plugin).starts_with("Maven could not fetch"), "{}", text(plugin));
-        let home = "\u{1b}[0m[ERROR] Could not create local repository at /nowhere/.m2";
-        assert!(
-            text(home)
-                .ends_with("9.9.9: [ERROR] Could not create local repository at /nowhere/.m2")
-        );
-        assert!(refused("9.9.9", home).cure().unwrap().contains("user.home"));
+    fn every_java_from_11_on_is_taken_however_it_says_its_version() {
+        let said = |first: &str| format!("{first}\nOpenJDK Runtime Environment (build x)\n");
+        for line in [
+            "openjdk version \"11.0.2\" 2019-01-15",
+            "openjdk version \"17.0.15\" 2025-04-15",
+            "openjdk version \"17\" 2021-09-14",
+            "openjdk version \"21.0.7\" 2025-04-15 LTS",
+            "java version \"25\" 2025-09-16 LTS",
+            "openjdk version \"25-ea\" 2025-09-16",
+            "openjdk version \"26-internal\" 2026-03-17",
+        ] {
+            assert_eq!(version_line(&said(line)).unwrap(), line);
+            let picked_up = format!("Picked up _JAVA_OPTIONS: -Xmx1g\n{}", said(line));
+            assert_eq!(version_line(&picked_up).unwrap(), line);
+        }
+        for old in ["java version \"1.8.0_402\"", "openjdk version \"10.0.1\"", "nonsense"] {
+            assert_eq!(version_line(&said(old)).unwrap_err(), old);
+        }
+        assert_eq!(version_line("").unwrap_err(), "nothing");
     }
 
     #[test]
@@ -364,7 +321,7 @@ mod tests {
     fn a_version_that_is_not_started_is_refused_before_maven() {
         for version in ["2.4.1", "4.0.0", "../../etc", ""] {
             let source = KafkaSource::Version(version.to_owned());
-            assert!(provide(&source).is_err() && !jars_dir(version).join("x").exists());
+            assert!(provide(&source).is_err());
         }
     }
 }

@@ -56,6 +56,9 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         spec.mode,
         spec.seed,
     );
+    if let Some(warning) = spec.mode.warning() {
+        results::err!("{}: {warning}", spec.mode);
+    }
     if let Some(replayed) = &spec.replays {
         results::err!("replays {replayed}");
     }

@@ -312,7 +312,8 @@ fn a_run_of_another_format_is_refused_by_its_number_and_left_alone() {
 #[test]
 fn doctor_names_what_is_missing_and_the_cure() {
     let empty = tempfile::tempdir().expect("a folder");
-    let (code, stdout, _) = output(kbench().arg("doctor").env("PATH", empty.path()));
+    let (code, stdout, _) =
+        output(kbench().arg("doctor").env("PATH", empty.path()).env_remove("JAVA_HOME"));
     assert_eq!(code, 4, "{stdout}");
     for text in ["Java", "openjdk-17-jre-headless", "nftables", "iproute2"] {
         assert!(stdout.contains(text), "no {text} in:\n{stdout}");
@@ -324,7 +325,8 @@ fn without_java_a_run_says_so_before_it_starts() {
     let empty = tempfile::tempdir().expect("a folder");
     let out = tempfile::tempdir().expect("a folder");
     let mut command = kbench();
-    command.env("PATH", empty.path()).arg("run").arg("--out").arg(out.path());
+    command.env("PATH", empty.path()).env_remove("JAVA_HOME");
+    command.arg("run").arg("--out").arg(out.path());
     let (code, _, stderr) = output(&mut command);
     assert_eq!(code, 4, "{stderr}");
     assert!(stderr.to_lowercase().contains("java") || stderr.contains("iproute2"), "{stderr}");

@@ -124,6 +124,9 @@ fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let (kept, took_s) = KeptCluster::start(&dir, &spec)?;
     let name = kept.name();
     results::err!("cluster {name}: Apache Kafka {version} in {mode}, up after {took_s:.1} s");
+    if let Some(warning) = mode.warning() {
+        results::err!("{mode}: {warning}");
+    }
     let servers = state(&kept)?.unwrap_or_default();
     results::out!("{}", table(&servers));
     results::err!("directory: {}", kept.dir.display());

@@ -6,6 +6,8 @@ use clap::CommandFactory;
 use results::terminal::printable_line;
 
 use super::{Cli, DoctorArgs};
+use crate::cluster::local::archives;
+use crate::cluster::local::sandbox;
 use crate::doctor::{self, Health};
 use crate::failure::Failure;
 use crate::provision::{self, KafkaSource};
@@ -46,13 +48,16 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
 /// Fetches Kafka, and lets the JVMs of a short healthy run make their class archives.
 fn prepare(source: &KafkaSource) -> Result<(), Failure> {
     let kafka = provision::provide(source)?;
-    if !kafka.archives.complete() {
+    let mode = sandbox::choose(None)
+        .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
+    let archives = archives(mode, &kafka);
+    if !archives.complete() {
         let out = tempfile::tempdir().map_err(|error| {
             Failure::infrastructure(format!("a temporary folder cannot be made: {error}"))
         })?;
         super::run::healthy(source, out.path())?;
     }
-    if !kafka.archives.complete() {
+    if !archives.complete() {
         return Err(Failure::infrastructure("the JVMs left no class archives")
             .with_cure("runs work without, and start about 2 s slower"));
     }

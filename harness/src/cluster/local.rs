@@ -7,6 +7,7 @@
 pub mod capability;
 mod capacity;
 mod config;
+mod confine;
 pub mod host;
 pub mod keeper;
 pub mod kept;
@@ -14,6 +15,7 @@ pub mod leftovers;
 mod process;
 mod ready;
 pub mod sandbox;
+mod seen;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,7 @@ use crate::recorder::Recorder;
 use crate::topology::{PEER_PORTS, Topology};
 pub use host::LocalHost;
 use keeper::Keeper;
+pub use seen::archives;
 pub use servers::LocalServers;
 
 /// What kbench's own side of the network is called.

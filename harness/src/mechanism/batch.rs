@@ -87,7 +87,9 @@ impl Batch {
                 }
             }
         };
-        let late = |_| self.failed(ErrorKind::TimedOut, "it does not answer");
+        let limit = ANSWER_LIMIT.as_secs();
+        let late =
+            |_| self.failed(ErrorKind::TimedOut, format!("it does not answer within {limit} s"));
         timeout(ANSWER_LIMIT, answered).await.map_err(late)?
     }
 

@@ -24,14 +24,14 @@ use crate::cluster::local::LocalHost;
 const INSIDE: &str = "KBENCH_TEST_INSIDE";
 
 /// Does `work` as a trial would: on one thread.
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 
 /// Says that a part of a test cannot be done here. Past the test harness, which would hide it when the
 /// test passes: `ci/test` counts these lines.
-pub(super) fn skipped(what: &str, why: &str) {
+pub(crate) fn skipped(what: &str, why: &str) {
     use std::io::Write as _;
     std::io::stderr().write_all(format!("skipped: {what}: {why}\n").as_bytes()).unwrap();
 }
@@ -39,18 +39,23 @@ pub(super) fn skipped(what: &str, why: &str) {
 /// Carries out a test with user, network, mount and process namespaces of its own: starts this program
 /// again with them, for the test whose name begins with `test` alone. An ordinary user may do so where
 /// the kernel lets them; elsewhere the test is skipped, and says so.
-pub(super) fn in_namespaces(test: &str, work: impl AsyncFnOnce()) {
+pub(crate) fn in_namespaces(test: &str, work: impl AsyncFnOnce()) {
+    in_namespaces_of(&["--user", "--map-root-user"], test, work);
+}
+
+/// The same, with `users` for what the user namespace is to be.
+pub(crate) fn in_namespaces_of(users: &[&str], test: &str, work: impl AsyncFnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return block_on(work());
     }
     let unshare = |command: &mut Program| {
-        let options = ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork"];
-        command.args(options).args(["--mount-proc", "--kill-child"]);
+        command.args(users).args(["--net", "--mount", "--pid", "--fork"]);
+        command.args(["--mount-proc", "--kill-child"]);
     };
     let mut attempt = Program::new("unshare");
     unshare(&mut attempt);
     if !attempt.arg("true").output().is_ok_and(|output| output.status.success()) {
-        return skipped(test, "`unshare` cannot make user namespaces");
+        return skipped(test, "`unshare` cannot make namespaces");
     }
     let mut inside = Program::new("unshare");
     unshare(&mut inside);

@@ -3,31 +3,48 @@
 //! Made by the JVMs of a first run when they are stopped, used when there, never required: a JVM
 //! ignores an archive that does not fit, and starts without.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use results::record::event::Role;
+use results::record::open;
 
-/// A dump untouched for this long is nobody's: dumping is given up after 40 s.
+/// A copy untouched for this long is nobody's: copying takes less than a second.
 const UNFINISHED_FOR: Duration = Duration::from_secs(600);
 
 /// Where the archives of one installation of Kafka under one Java are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archives {
-    dir: PathBuf,
+    /// `None`: there is no cache.
+    dir: Option<PathBuf>,
 }
 
 impl Archives {
-    /// The archives for these jars under this Java.
-    pub(super) fn of(jars: &Path, version: &str, java: &str) -> Self {
+    /// The archives for JVMs of this Java that see these jars where `jars` says.
+    pub fn of(jars: &Path, version: &str, java: &str) -> Self {
         // A short name for a long key, nothing more.
         let key = crc32fast::hash(format!("{} {java}", jars.display()).as_bytes());
-        Self { dir: super::cache_dir().join("archives").join(format!("{version}-{key:08x}")) }
+        let name = format!("{version}-{key:08x}");
+        let cache = super::cache_dir().ok().filter(|cache| super::cache::is_own(cache).is_ok());
+        Self { dir: cache.map(|cache| cache.join("archives").join(name)) }
     }
 
-    /// Removes what a JVM left that was killed while it dumped: dumps that grow take seconds.
-    pub(super) fn sweep(&self) {
-        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+    /// Archives that are seen in another place than the cache.
+    pub fn seen_at(dir: PathBuf) -> Self {
+        Self { dir: Some(dir) }
+    }
+
+    /// The folder that they are in, if there are any; its name tells them from those for other jars or another Java.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref().filter(|dir| dir.is_dir())
+    }
+
+    /// Removes what a kbench left that was killed while it took a dump.
+    pub fn sweep(&self) {
+        for entry in self.dir().map(fs::read_dir).into_iter().flatten().flatten().flatten() {
             let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
             let old = matches!(age, Ok(Ok(age)) if age > UNFINISHED_FOR);
             if old && entry.file_name().to_string_lossy().contains(".jsa.") {
@@ -39,8 +56,7 @@ impl Archives {
 
     /// The archive of a role, when it is there.
     pub fn existing(&self, role: Role) -> Option<PathBuf> {
-        let path = self.path(role);
-        path.is_file().then_some(path)
+        self.path(role).filter(|path| path.is_file())
     }
 
     /// Whether every role has its archive.
@@ -48,34 +64,27 @@ impl Archives {
         [Role::Broker, Role::Zookeeper].iter().all(|role| self.existing(*role).is_some())
     }
 
-    /// Where the JVM with this process name may dump the archive of its role; moved into place by
-    /// [`Archives::adopt`].
+    /// Takes the archive that a JVM dumped.
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn dump_path(&self, role: Role, who: &str) -> std::io::Result<PathBuf> {
-        std::fs::create_dir_all(&self.dir)?;
-        Ok(self.dir.join(format!("{}.jsa.{}-{who}", role.as_str(), unique())))
+    /// When it is not there, or the cache cannot be written.
+    pub fn adopt(&self, role: Role, dumped: &Path) -> io::Result<()> {
+        let mut dump = open::file(dumped)?;
+        let (Some(dir), Some(path)) = (&self.dir, self.path(role)) else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "there is no cache to keep it in"));
+        };
+        fs::create_dir_all(dir)?;
+        let unfinished = format!("{}.jsa.", role.as_str());
+        let mut taken = tempfile::Builder::new().prefix(&unfinished).tempfile_in(dir)?;
+        io::copy(&mut dump, taken.as_file_mut())?;
+        taken.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        taken.persist(path)?;
+        Ok(())
     }
 
-    /// Moves a dumped archive into place.
-    ///
-    /// # Errors
-    /// When it is not there or cannot be moved.
-    pub fn adopt(&self, role: Role, dumped: &Path) -> std::io::Result<()> {
-        std::fs::rename(dumped, self.path(role))
+    fn path(&self, role: Role) -> Option<PathBuf> {
+        Some(self.dir.as_ref()?.join(format!("{}.jsa", role.as_str())))
     }
-
-    fn path(&self, role: Role) -> PathBuf {
-        self.dir.join(format!("{}.jsa", role.as_str()))
-    }
-}
-
-/// Tells dumps of several runs apart; process ids repeat between sandboxes.
-fn unique() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -85,17 +94,20 @@ mod tests {
     #[test]
     fn adopted_archives_stay_and_only_old_dumps_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let archives = Archives { dir: dir.path().join("archives") };
-        let dump = |who: &str| {
-            let path = archives.dump_path(Role::Broker, who).unwrap();
+        let archives = Archives::seen_at(dir.path().join("archives"));
+        let dumped = dir.path().join("dump");
+        std::fs::write(&dumped, "classes").unwrap();
+        assert_eq!(archives.existing(Role::Broker), None);
+        archives.adopt(Role::Broker, &dumped).unwrap();
+        assert_eq!(std::fs::read(archives.path(Role::Broker).unwrap()).unwrap(), b"classes");
+        let copied = |who: &str| {
+            let path = archives.dir().unwrap().join(format!("broker.jsa.{who}"));
             std::fs::write(&path, "classes").unwrap();
             path
         };
-        let (good, growing, stale) = (dump("a"), dump("b"), dump("c"));
-        assert_eq!(archives.existing(Role::Broker), None);
-        archives.adopt(Role::Broker, &good).unwrap();
+        let (growing, stale) = (copied("b"), copied("c"));
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
-        for path in [&stale, &archives.path(Role::Broker)] {
+        for path in [&stale, &archives.path(Role::Broker).unwrap()] {
             std::fs::File::options()
                 .write(true)
                 .open(path)
@@ -106,6 +118,20 @@ mod tests {
         archives.sweep();
         assert!(archives.existing(Role::Broker).is_some() && growing.exists() && !stale.exists());
         assert!(!archives.complete(), "ZooKeeper has none yet");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_an_error_and_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dumped, link) = (dir.path().join("dump"), dir.path().join("link"));
+        std::fs::write(&dumped, "classes").unwrap();
+        std::os::unix::fs::symlink(&dumped, &link).unwrap();
+        let in_no_folder = Archives::seen_at(dumped.join("archives"));
+        assert!(in_no_folder.adopt(Role::Broker, &dumped).is_err());
+        let archives = Archives::seen_at(dir.path().join("archives"));
+        assert!(archives.adopt(Role::Broker, &link).is_err());
+        assert!(Archives { dir: None }.adopt(Role::Broker, &dumped).is_err());
+        assert!(!archives.complete() && dumped.exists());
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(super) async fn record(
         observer: lab.observer.imprecision().map(str::to_owned),
         host: unmeasured,
         java: lab.kafka.java.clone(),
+        jars: lab.jars.clone(),
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
         memory_bytes: memory_bytes(),

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
 use crate::membership::Membership;
 use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
-use crate::provision::{self, Kafka};
+use crate::provision::{self, Checksums, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
 
@@ -42,6 +42,8 @@ pub struct Lab {
     pub(super) cluster: Rc<dyn RunningCluster>,
     pub(super) servers: ClusterServers,
     pub(super) kafka: Kafka,
+    /// What the jars are that are not known to be the released ones, by version.
+    pub(super) jars: BTreeMap<String, Checksums>,
     pub(super) admin: Admin,
     /// The consumer group of the load, if it has one.
     pub(super) group: Option<String>,
@@ -66,10 +68,11 @@ impl Lab {
         recorder: &Arc<Recorder>,
         number: u32,
     ) -> Result<Self, Failure> {
-        let (cluster, kafka) = cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
+        let (cluster, kafka, jars) =
+            cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
         let watched = watched(spec, &*cluster, recorder);
         let observer = Rc::new(ZookeeperObserver::start(watched.clone()).await?);
-        let lab = Self::new(spec, files, (cluster, kafka), watched, observer);
+        let lab = Self::new(spec, files, (cluster, kafka, jars), watched, observer);
         let topics = topics(spec);
         let create = async {
             if spec.kept.is_none() {
@@ -92,16 +95,16 @@ impl Lab {
         files: &Path,
         recorder: &Arc<Recorder>,
     ) -> Result<Self, Failure> {
-        let (cluster, kafka) = cluster(spec, files, recorder, 0).await?;
+        let (cluster, kafka, jars) = cluster(spec, files, recorder, 0).await?;
         let watched = watched(spec, &*cluster, recorder);
         let observer = Rc::new(ZookeeperObserver::start_blind(watched.clone())?);
-        Ok(Self::new(spec, files, (cluster, kafka), watched, observer))
+        Ok(Self::new(spec, files, (cluster, kafka, jars), watched, observer))
     }
 
     fn new(
         spec: &RunSpec,
         files: &Path,
-        (cluster, kafka): (Rc<dyn RunningCluster>, Kafka),
+        (cluster, kafka, jars): ProvidedCluster,
         watched: Watched,
         observer: Rc<dyn Observer>,
     ) -> Self {
@@ -115,6 +118,7 @@ impl Lab {
             ),
             cluster,
             kafka,
+            jars,
             admin: Admin::new(Arc::clone(&members)),
             group: spec.workload.consumers.as_ref().map(|consumers| consumers.group.clone()),
             load: RefCell::default(),
@@ -191,14 +195,21 @@ impl Lab {
     }
 }
 
+/// A cluster with the version that its servers are started from, and what of their jars is not known.
+type ProvidedCluster = (Rc<dyn RunningCluster>, Kafka, BTreeMap<String, Checksums>);
+
 /// The cluster that the spec says: a new one, or a kept one that runs.
 async fn cluster(
     spec: &RunSpec,
     files: &Path,
     recorder: &Arc<Recorder>,
     lab: u8,
-) -> Result<(Rc<dyn RunningCluster>, Kafka), Failure> {
+) -> Result<ProvidedCluster, Failure> {
     let kafka = provision::provide(&spec.kafka)?;
+    let others = provision::of_plan(spec.plan.as_ref())?;
+    let all = std::iter::once(&kafka).chain(&others);
+    let unknown = all.filter(|kafka| !kafka.checksums.is_empty());
+    let jars = unknown.map(|kafka| (kafka.version.clone(), kafka.checksums.clone())).collect();
     let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
     let setup = Setup {
         topology: &spec.cluster,
@@ -210,7 +221,7 @@ async fn cluster(
         recorder: Arc::clone(recorder),
         settable_clocks: faults.contains(&Capability::Clock),
         faults,
-        others: provision::of_plan(spec.plan.as_ref())?,
+        others,
     };
     let cluster = match &spec.kept {
         None => LocalCluster::start(setup).await?,
@@ -221,7 +232,7 @@ async fn cluster(
             LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
         }
     };
-    Ok((Rc::new(cluster), kafka))
+    Ok((Rc::new(cluster), kafka, jars))
 }
 
 /// The cluster's members and the topics of the load, to be watched.

@@ -32,6 +32,9 @@ pub struct Environment {
     pub host: Option<String>,
     /// First line of `java -version`.
     pub java: String,
+    /// SHA-256 of each jar by its name, by version: of those whose jars kbench does not know by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jars: BTreeMap<String, BTreeMap<String, String>>,
     /// Kernel release.
     pub kernel: String,
     /// CPU cores that the run could use.

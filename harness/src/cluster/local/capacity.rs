@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::cluster::local::sandbox::Mode;
+use crate::cluster::local::sandbox::{Mode, ServerUser};
 use crate::failure::Failure;
 use crate::kernel::available_memory_mb;
 use crate::topology::Topology;
@@ -33,21 +33,27 @@ fn jvms_mb(topology: &Topology) -> u64 {
     topology.processes().iter().map(|process| u64::from(heap(process)) + JVM_MB).sum()
 }
 
-/// Makes the place for the servers' data. With namespaces each process has a mount of its own, of the
-/// size in bytes that is returned; memory is taken as it is used.
+/// Makes the place for the servers' data, where each may go through and `user` alone into what is of a process.
+/// With namespaces each process has a mount of its own, of the size in bytes that is returned; memory is taken as it
+/// is used.
 pub(super) fn make(
     mode: Mode,
     topology: &Topology,
     data: &Path,
     of_processes: &[PathBuf],
+    user: Option<ServerUser>,
 ) -> Result<Option<u64>, Failure> {
     std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
     let memory =
         Capacity { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
     if mode.has_namespaces() {
         let left_mb = memory.left_for_data()?;
-        let options = format!("mode=700,size={left_mb}m");
-        for place in std::iter::once(data).chain(of_processes.iter().map(PathBuf::as_path)) {
+        let size = format!("size={left_mb}m");
+        let owner = user.map(|user| format!(",uid={},gid={}", user.uid, user.gid));
+        let of_process = format!("mode=700,{size}{}", owner.unwrap_or_default());
+        let all = std::iter::once((data, format!("mode=711,{size}")));
+        let of_processes = of_processes.iter().map(|place| (&**place, of_process.clone()));
+        for (place, options) in all.chain(of_processes) {
             std::fs::create_dir_all(place).map_err(|error| cannot(place, error))?;
             let (tmpfs, options) = (Some("tmpfs"), Some(options.as_str()));
             mount(tmpfs, place, tmpfs, MsFlags::empty(), options)
@@ -56,6 +62,14 @@ pub(super) fn make(
         return Ok(Some(left_mb * 1024 * 1024));
     }
     let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
+    if disk.flags().contains(FsFlags::ST_NOEXEC) {
+        let what = "is on a file system from which nothing is executed (noexec)";
+        return Err(Failure::infrastructure(format!(
+            "the servers' data, {}, {what}, and they unpack libraries there",
+            data.display()
+        ))
+        .with_cure("put the runs on another one (--out DIR), or leave --mode loopback out"));
+    }
     let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
     Capacity { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
 }
@@ -105,6 +119,22 @@ mod tests {
     fn the_guide_s_cluster_needs_its_heaps_and_more() {
         let topology = Topology::parse(SHIPPED[0].1).unwrap();
         assert_eq!(jvms_mb(&topology), 3 * (512 + 100) + 3 * (128 + 100));
+    }
+
+    #[test]
+    fn a_disk_that_libraries_cannot_be_loaded_from_is_refused() {
+        let test = "cluster::local::capacity::tests::a_disk_that_libraries";
+        crate::mechanism::tests::in_namespaces(test, async || {
+            let topology = Topology::parse(SHIPPED[0].1).unwrap();
+            let make = |data: &Path| super::make(Mode::Loopback, &topology, data, &[], None);
+            for (flags, is_refused) in [(MsFlags::empty(), false), (MsFlags::MS_NOEXEC, true)] {
+                let place = Path::new("/mnt");
+                mount(Some("tmpfs"), place, Some("tmpfs"), flags, Some("size=9g")).unwrap();
+                let made = make(&place.join("data"));
+                let refused = made.err().is_some_and(|failure| failure.text().contains("noexec"));
+                assert_eq!(refused, is_refused, "noexec: {is_refused}");
+            }
+        });
     }
 
     #[test]

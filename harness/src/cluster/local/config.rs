@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use faults::port::Process;
+use nix::sys::signal::Signal;
 use results::record::event::Role;
 
-use super::LocalServers;
 use super::process::ServerCommand;
+use super::sandbox::DATA;
+use super::{LocalServers, confine, seen};
+use crate::child::{java, parent_death_guard};
 use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
 use crate::mechanism::flushes::FlushWatch;
+use crate::provision::{Archives, Kafka};
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
 const LOG4J: &str = "\
@@ -34,16 +39,25 @@ pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Fai
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
         fs::create_dir_all(servers.temporary())?;
-        fs::create_dir_all(servers.logs())?;
-        fs::write(servers.logs().join(LOG4J_FILE), LOG4J)?;
+        // What they read, and the same beside their logs, where it stays.
+        for folder in [&servers.settings_dir(), servers.logs()] {
+            fs::create_dir_all(folder)?;
+            fs::write(folder.join(LOG4J_FILE), LOG4J)?;
+            fs::write(folder.join(file_name(process)), &text)?;
+        }
         if process.role == Role::Zookeeper {
             fs::write(data.join("myid"), process.id.to_string())?;
         }
-        fs::write(servers.config_path(process), text)
+        Ok(())
     };
     files().map_err(|error| {
         Failure::infrastructure(format!("the files of {process} cannot be written: {error}"))
     })
+}
+
+/// The name of a process's file of settings.
+fn file_name(process: &Process) -> String {
+    format!("{}-{}.properties", process.node, process.role.as_str())
 }
 
 /// What kbench decides, then what the topology says.
@@ -94,25 +108,35 @@ fn escaped(value: &str) -> String {
     written
 }
 
-/// The command line of a process.
-pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<ServerCommand> {
+/// The command of a process.
+pub(super) fn command(servers: &LocalServers, process: &Process) -> Result<ServerCommand, Failure> {
+    let kafka = servers.kafka_of(process);
+    let archives = seen::show(servers.mode, servers.user, &kafka)?;
+    let cannot =
+        |error: io::Error| Failure::infrastructure(format!("{process} cannot be started: {error}"));
+    assemble(servers, process, &kafka, &archives).map_err(cannot)
+}
+
+fn assemble(
+    servers: &LocalServers,
+    process: &Process,
+    kafka: &Kafka,
+    archives: &Archives,
+) -> io::Result<ServerCommand> {
     let (server, main) = match process.role {
         Role::Broker => (&servers.topology.broker, "kafka.Kafka"),
         Role::Zookeeper => {
             (&servers.topology.zookeeper, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
         }
     };
-    let mut command = tokio::process::Command::new("java");
+    let mut command = tokio::process::Command::new(java()?);
     command.args([format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)]);
     command.args(&server.jvm);
-    let kafka = servers.kafka_of(process);
-    let existing = kafka.archives.existing(process.role);
-    let dump_path = match &existing {
-        None if kafka == servers.kafka => {
-            Some(kafka.archives.dump_path(process.role, &process.node)?)
-        }
-        _ => None,
-    };
+    let existing = archives.existing(process.role);
+    let temporary = servers.temporary();
+    let dumps = existing.is_none() && *kafka == servers.kafka;
+    let dump_path =
+        dumps.then(|| temporary.join(format!("{}-{}.jsa", process.node, process.role.as_str())));
     if let Some(archive) = &existing {
         command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
@@ -125,25 +149,44 @@ pub(super) fn command(servers: &LocalServers, process: &Process) -> io::Result<S
         // A killed JVM leaves its performance counters and unpacked libraries in the host's
         // temporary folder: none of the former, the latter beside the data.
         .arg("-XX:-UsePerfData")
-        .arg(format!("-Djava.io.tmpdir={}", servers.temporary().display()))
-        // What one that crashes has to say, it says in the run's directory.
-        .arg(format!("-XX:ErrorFile={}/hs_err_{}.log", servers.logs().display(), process.node))
-        .arg(format!("-XX:ReplayDataFile={}/replay_{}.log", servers.logs().display(), process.node))
-        .arg(format!("-Dlog4j.configuration=file:{}", servers.logs().join(LOG4J_FILE).display()))
+        .arg(format!("-Djava.io.tmpdir={}", temporary.display()));
+    // What one that crashes has to say goes into the run's directory when it has ended.
+    let crash = ["hs_err", "replay"].map(|what| format!("{what}_{}.log", process.node));
+    let [error, replay] = crash.each_ref().map(|name| temporary.join(name));
+    command
+        .arg(format!("-XX:ErrorFile={}", error.display()))
+        .arg(format!("-XX:ReplayDataFile={}", replay.display()))
+        .arg(format!(
+            "-Dlog4j.configuration=file:{}",
+            servers.settings_dir().join(LOG4J_FILE).display()
+        ))
         .arg("-cp")
-        .arg(format!("{}/*", kafka.jars.display()))
+        .arg(format!("{}/*", seen::jars(servers.mode, kafka).display()))
         .arg(main)
-        .arg(servers.config_path(process));
-    command.envs(servers.clock_environment(process));
+        .arg(servers.settings_dir().join(file_name(process)))
+        .current_dir(&temporary);
+    let data = std::env::var_os(DATA).map(|data| (DATA, PathBuf::from(data)));
+    let beside = servers.clock_environment(process).into_iter().chain(data);
+    confine::set_environment(&mut command, &temporary, beside);
     let host = servers.host(&process.node).map_err(io::Error::other)?;
-    // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns.
-    unsafe { command.pre_exec(host.enter()) };
+    let writable = [servers.data_dir(process), temporary.clone()];
+    let writable: Vec<&Path> = writable.iter().map(PathBuf::as_path).collect();
+    let confine = confine::confine(servers.mode, servers.user, &writable)?;
+    // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid, setns; unshare, mount and
+    // those that make it another user without privileges. That takes the signal away which it is to get when kbench
+    // ends, so that this is asked for again.
+    unsafe {
+        command.pre_exec(host.enter());
+        command.pre_exec(confine);
+        command.pre_exec(parent_death_guard(Signal::SIGKILL, false));
+    }
     let mut watch = servers.flushed(process).map(FlushWatch::new).transpose()?;
     if let Some(watch) = &mut watch {
         // SAFETY: between fork and exec only system calls are made: prctl, seccomp, sendmsg, close.
         unsafe { command.pre_exec(watch.filter()) };
     }
-    Ok(ServerCommand { command, dump_path, watch })
+    let crash = crash.map(|name| (temporary.join(&name), servers.logs().join(&name)));
+    Ok(ServerCommand { command, dump_path, watch, crash: crash.into() })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Mounts, processes and clock are the sandbox's, which all nodes share. To enter a network namespace
 //! is a matter of a thread: one that has is fit for nothing else, and ends with its work.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -16,17 +16,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faults::port::Signal;
+use futures::future::try_join3;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use procfs::process::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::child::{find, parent_death_guard, path};
+use crate::child::{end_group, find, last_words, parent_death_guard, path};
 use crate::cluster::host::{
     Attempt, ClockOffset, Command, ErrorKind, Host, HostError, Identity, Output, ProcessIdentity,
     Resident,
@@ -89,8 +90,9 @@ impl LocalHost {
         })?;
         let mut prepared = tokio::process::Command::new(program);
         let environment = command.environment.iter().map(|(name, value)| (name, value));
-        // A script finds what is found here.
-        prepared.args(&command.arguments).env("PATH", path()).envs(environment).kill_on_drop(true);
+        // A script finds what is found here; what a tool says is not translated.
+        prepared.args(&command.arguments).env("PATH", path()).env("LC_ALL", "C");
+        prepared.envs(environment).kill_on_drop(true);
         Ok(prepared)
     }
 
@@ -106,6 +108,14 @@ impl LocalHost {
             command.spawn()
         };
         self.inside(spawn).await
+    }
+}
+
+/// Takes all that is written there.
+async fn hear(from: Option<impl AsyncRead + Unpin>, all: &mut Vec<u8>) -> io::Result<()> {
+    match from {
+        Some(mut from) => from.read_to_end(all).await.map(drop),
+        None => Ok(()),
     }
 }
 
@@ -137,26 +147,39 @@ impl Host for LocalHost {
         let failed = |error| HostError::of_io(&self.name, &what, error);
         let mut prepared = self.prepare(command)?;
         prepared.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ended = async {
+        // What it starts is ended with it.
+        prepared.process_group(0);
+        let (pid, mut stdout, mut stderr) = (Cell::new(None), vec![], vec![]);
+        let mut running = Box::pin(async {
             let mut child = self.spawn(prepared).await?;
-            let input = child.stdin.take();
+            pid.set(child.id());
+            let (input, output, errors) =
+                (child.stdin.take(), child.stdout.take(), child.stderr.take());
             let feed = async {
                 if let Some(mut input) = input {
                     // One that ends without reading it all says why by itself.
                     input.write_all(command.input.as_bytes()).await.ok();
                 }
+                Ok(())
             };
-            futures::join!(feed, child.wait_with_output()).1
-        };
-        let Ok(ended) = timeout(command.limit, ended).await else {
+            let heard = try_join3(feed, hear(output, &mut stdout), hear(errors, &mut stderr));
+            heard.await?;
+            child.wait().await
+        });
+        let ended = timeout(command.limit, running.as_mut()).await;
+        // Its pid is nobody else's before it is let go.
+        let grouped = if ended.is_err() { pid.get().map_or(Ok(()), end_group) } else { Ok(()) };
+        drop(running);
+        let Ok(ended) = ended else {
+            grouped.map_err(failed)?;
+            let (limit, last) = (command.limit.as_secs(), [stdout, stderr].concat());
             let why =
-                format!("it did not end within {} s, and was killed", command.limit.as_secs());
+                format!("it did not end within {limit} s, and was killed; {}", last_words(&last));
             return Err(HostError::new(ErrorKind::TimedOut, &self.name, what, why));
         };
-        let ended = ended.map_err(failed)?;
+        let status = ended.map_err(failed)?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let (stdout, stderr) = (text(ended.stdout), text(ended.stderr));
-        Ok(Output { code: ended.status.code(), stdout, stderr })
+        Ok(Output { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
     }
 
     async fn keep(&self, command: &Command) -> Result<Box<dyn Resident>, HostError> {

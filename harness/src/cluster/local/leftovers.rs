@@ -16,7 +16,7 @@ use results::record::budget::MOST_DOCUMENT_BYTES;
 use results::record::open;
 
 use super::host::{boot_id, identify, send_if};
-use super::sandbox::{self, DATA};
+use super::sandbox::{self, DATA, ServerUser};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::Failure;
 use crate::kernel;
@@ -79,7 +79,7 @@ pub fn is_of_another_boot(holder: &ProcessIdentity) -> bool {
     boot_id().is_ok_and(|now| now != holder.boot_id)
 }
 
-/// Processes of this user that were started in the sandbox whose data is in `data`, as this machine shows
+/// Processes of this user, or of servers that this user started, which were started in the sandbox whose data is in `data`, as this machine shows
 /// them.
 pub fn left_of(data: &Path) -> Vec<i32> {
     kernel::processes().into_iter().filter(|pid| was_started_in(*pid, data)).collect()
@@ -90,7 +90,9 @@ fn was_started_in(pid: i32, data: &Path) -> bool {
     named.extend_from_slice(data.as_os_str().as_encoded_bytes());
     // One that has ended, and waits for its parent to take notice, has no environment.
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == named) && kernel::is_own(pid)
+    let is_named = environment.split(|byte| *byte == 0).any(|variable| variable == named);
+    let may_be_server = || kernel::user(pid).is_some_and(ServerUser::is_server_s);
+    is_named && (kernel::is_own(pid) || may_be_server())
 }
 
 /// Kills what was started in the sandbox whose data is in `data`, and waits until nothing of it is left;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use faults::port::{Process, ProcessState, Signal};
 use results::record::event::{EventKind, ProcessEnd};
+use results::record::open;
 use tokio::sync::watch;
 
 use super::host::{identify, send};
@@ -24,7 +25,12 @@ pub(super) struct ServerCommand {
     pub(super) dump_path: Option<PathBuf>,
     /// Who watches what it flushes.
     pub(super) watch: Option<FlushWatch>,
+    /// What it writes when it crashes, and where that is to stay.
+    pub(super) crash: Vec<(PathBuf, PathBuf)>,
 }
+
+/// Most of what a JVM that crashed has to say.
+const MOST_OF_CRASH: u64 = 64 << 20;
 
 /// A server process that was started, running or not; a handle on it.
 #[derive(Clone)]
@@ -47,7 +53,7 @@ impl Server {
         recorder: Arc<Recorder>,
     ) -> io::Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
-        let ServerCommand { mut command, dump_path, watch } = command;
+        let ServerCommand { mut command, dump_path, watch, crash } = command;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -57,10 +63,12 @@ impl Server {
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
         watch.map_or(Ok(()), |watch| watch.follow(pid))?;
         let ended = async move {
-            match child.wait().await {
+            let ended = match child.wait().await {
                 Ok(status) => end_of(status),
                 Err(error) => ProcessEnd::Unknown(error.to_string()),
-            }
+            };
+            crash.iter().for_each(|(from, to)| keep(from, to));
+            ended
         };
         Ok(Self { dump_path, ..Self::watched(process, identify(pid)?, ended, recorder) })
     }
@@ -137,6 +145,17 @@ impl Waiter {
     pub(super) async fn ended(mut self) -> ProcessEnd {
         let end = self.0.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
         end.unwrap_or_else(|| ProcessEnd::Unknown("nobody watches it any more".to_owned()))
+    }
+}
+
+/// Keeps a file that a server may have left.
+fn keep(from: &Path, to: &Path) {
+    let kept = open::read(from, MOST_OF_CRASH).and_then(|text| open::write(to, &text));
+    match kept {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, path = %from.display(), "it is not kept"),
+        // The next one that crashes writes anew.
+        Ok(()) => drop(std::fs::remove_file(from)),
     }
 }
 

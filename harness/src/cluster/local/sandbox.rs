@@ -14,8 +14,10 @@ mod init;
 mod inside;
 mod network;
 mod outside;
+mod own_run;
 mod probe;
 mod spawn;
+mod user;
 
 use std::fmt;
 
@@ -26,8 +28,10 @@ pub use init::{DATA, SUBCOMMAND, main as init_main};
 pub use inside::is_inside;
 pub use network::{CLIENTS, LINK, OBSERVER, SandboxNetwork, observers_end};
 pub use outside::Outside;
+pub(crate) use own_run::bind;
 pub use probe::{ModeError, SandboxAttempt, TRY, choose, probe, probe_capability, try_main};
 pub use spawn::{SandboxChild, enter, spawn, spawn_kept};
+pub use user::ServerUser;
 
 /// How a local cluster is isolated from the host, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,6 +52,15 @@ impl Mode {
     /// Whether nodes have network namespaces of their own.
     pub fn has_namespaces(self) -> bool {
         self != Self::Loopback
+    }
+
+    /// What whoever chooses it should know; `None` where there is nothing.
+    pub fn warning(self) -> Option<&'static str> {
+        (!self.has_namespaces()).then_some(if nix::unistd::geteuid().is_root() {
+            "any local user may talk to its servers, and they run as root, without its capabilities"
+        } else {
+            "any local user may talk to its servers"
+        })
     }
 
     /// The mode as it is written on the command line.

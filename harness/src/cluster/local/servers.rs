@@ -9,7 +9,7 @@ mod lifecycle;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use results::record::event::{EventKind, ProcessEnd, Role};
 
 use super::keeper::Keeper;
 use super::process::Server;
-use super::sandbox::SandboxNetwork;
-use super::{LocalHost, Setup, capacity, config, ready};
+use super::sandbox::{Mode, SandboxNetwork, ServerUser};
+use super::{LocalHost, Setup, capacity, config, ready, seen};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
@@ -36,6 +36,9 @@ use crate::topology::Topology;
 pub struct LocalServers {
     pub(super) topology: Topology,
     pub(super) kafka: Kafka,
+    pub(super) mode: Mode,
+    /// Whom the servers run as, where that is not who kbench runs as.
+    pub(super) user: Option<ServerUser>,
     /// Who owns the servers, where that is not this process.
     keeper: Option<Keeper>,
     /// Other versions that brokers can be started from, and who is.
@@ -72,8 +75,13 @@ impl LocalServers {
         let processes = this.processes();
         let brokers = processes.iter().filter(|process| watched && process.role == Role::Broker);
         this.flushed = brokers.map(|broker| (broker.clone(), Flushed::default())).collect();
-        let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
-        this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
+        let disks = processes.iter().map(|process| this.data_dir(process));
+        let places: Vec<_> = disks.chain([this.temporary()]).collect();
+        this.disk = capacity::make(mode, &this.topology, &this.data, &places, this.user)?;
+        for folder in [&this.data, &this.logs, &this.kafka.jars] {
+            seen::plain(mode, folder)?;
+        }
+        seen::archives(mode, &this.kafka).sweep();
         if settable_clocks {
             this.make_clocks_settable().await.map_err(no_clocks)?;
         }
@@ -116,6 +124,8 @@ impl LocalServers {
         Self {
             topology: setup.topology.clone(),
             kafka: setup.kafka.clone(),
+            mode: setup.mode,
+            user: ServerUser::told(),
             keeper,
             others: RefCell::new(setup.others),
             upgraded: RefCell::default(),
@@ -217,7 +227,7 @@ impl LocalServers {
 
     /// Whether the JVMs use class-data archives.
     pub(super) fn uses_archives(&self) -> bool {
-        self.kafka.archives.complete()
+        seen::archives(self.mode, &self.kafka).complete()
     }
 
     /// The jars that a process is started from.
@@ -257,8 +267,9 @@ impl LocalServers {
         self.data.join(format!("{}-{}", process.node, process.role.as_str()))
     }
 
-    pub(super) fn config_path(&self, process: &Process) -> PathBuf {
-        self.logs.join(format!("{}-{}.properties", process.node, process.role.as_str()))
+    /// Where the servers find their settings.
+    pub(super) fn settings_dir(&self) -> PathBuf {
+        if self.mode.has_namespaces() { self.data.join("settings") } else { self.logs.clone() }
     }
 
     /// Where the JVMs put temporary files: beside their data, so that they vanish with it.
@@ -266,7 +277,7 @@ impl LocalServers {
         self.data.join("tmp")
     }
 
-    pub(super) fn logs(&self) -> &Path {
+    pub(super) fn logs(&self) -> &PathBuf {
         &self.logs
     }
 }

@@ -36,7 +36,22 @@ fn a_command_that_is_missing_or_takes_too_long_says_so() {
         slow.limit = Duration::from_millis(50);
         let late = here().run(&slow).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        assert!(late.to_string().contains("was killed"), "{late}");
+        assert!(late.to_string().ends_with("was killed; it said nothing"), "{late}");
+
+        // With all that it started.
+        let place = tempdir().unwrap();
+        let pid = place.path().join("pid");
+        let mut slow = Command::script("echo 1 of 2; sleep 60 & echo $! > $1; wait", [&pid]);
+        slow.limit = Duration::from_millis(500);
+        let late = here().run(&slow).await.unwrap_err();
+        assert!(late.to_string().ends_with("its last words: 1 of 2"), "{late}");
+        let pid: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+        let ended = async {
+            while !crate::kernel::has_ended(pid) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), ended).await.unwrap();
     });
 }
 

@@ -35,7 +35,9 @@ fn run(mode: Mode, lab: &ProcessIdentity, command: &[OsString]) -> Made<ExitCode
         return init::loopback(command, outside);
     }
     join(mode, lab)?;
-    init::runner(command, outside)
+    init::let_servers_read();
+    // Its keeper knows whom the servers run as, and starts them.
+    init::runner(command, outside, None)
 }
 
 /// Runs any command in the sandbox, on a node of it where one is named; how it ended.

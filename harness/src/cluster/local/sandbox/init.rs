@@ -15,11 +15,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::stat::{Mode as Permissions, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getgid, getpid, getuid};
 
 use super::Mode;
 use super::outside::Outside;
+use super::own_run;
+use super::user::{IdMapper, ServerUser};
 use crate::child::{die_with_parent, end_with_parent, own};
 use crate::kernel;
 use crate::private;
@@ -62,7 +65,7 @@ pub(super) fn exit_code(outcome: Made<ExitCode>) -> ExitCode {
 /// ended before we are. Then nobody writes into the data any more, and it can be removed.
 pub(super) fn loopback(command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
     prctl::set_child_subreaper(true).map_err(at("adopt orphans"))?;
-    let code = runner(command, outside);
+    let code = runner(command, outside, None);
     loop {
         for child in children() {
             send(child, Signal::SIGKILL);
@@ -81,7 +84,8 @@ fn children() -> Vec<Pid> {
 
 /// Entry: makes the namespaces; init is its child. Returns in both.
 fn enter(mode: Mode, command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
-    make_namespaces(mode)?;
+    let user = ServerUser::choose(&std::env::var_os(DATA).unwrap_or_default());
+    make_namespaces(mode, user)?;
     let signals = block_signals()?;
     let (alive, held) = io::pipe().map_err(|error| ("make a pipe", error))?;
     // SAFETY: this process has one thread, so the child may do whatever it could do itself.
@@ -97,7 +101,7 @@ fn enter(mode: Mode, command: &[OsString], outside: Option<Outside>) -> Made<Exi
             end_with_parent(Signal::SIGKILL, || still_held(&alive))
                 .map_err(|error| ("end with its parent", error))?;
             mount_own()?;
-            runner(command, outside)
+            runner(command, outside, user)
         }
     }
 }
@@ -109,8 +113,8 @@ fn still_held(alive: &io::PipeReader) -> io::Result<bool> {
     Ok(poll(&mut fds, PollTimeout::ZERO)? == 0)
 }
 
-/// Makes the namespaces of `mode`, with the caller as their root.
-fn make_namespaces(mode: Mode) -> Made<()> {
+/// Makes the namespaces of `mode`, with the caller as their root; the servers' user is there too.
+fn make_namespaces(mode: Mode, user: Option<ServerUser>) -> Made<()> {
     let (uid, gid) = (getuid(), getgid());
     let rest = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
@@ -118,7 +122,13 @@ fn make_namespaces(mode: Mode) -> Made<()> {
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC;
     if mode == Mode::UserNamespaces {
-        unshare(CloneFlags::CLONE_NEWUSER | rest).map_err(at("make user namespaces"))?;
+        let all = CloneFlags::CLONE_NEWUSER | rest;
+        if let Some(user) = user {
+            let mapper = IdMapper::start(user).map_err(|e| ("start a helper", e))?;
+            unshare(all).map_err(at("make user namespaces"))?;
+            return mapper.map().map_err(|e| ("map the servers' user", e));
+        }
+        unshare(all).map_err(at("make user namespaces"))?;
         std::fs::write("/proc/self/setgroups", "deny").map_err(|e| ("deny setgroups", e))?;
         let map = |id: u32| format!("0 {id} 1");
         std::fs::write("/proc/self/uid_map", map(uid.as_raw())).map_err(|e| ("map its user", e))?;
@@ -128,25 +138,36 @@ fn make_namespaces(mode: Mode) -> Made<()> {
     }
 }
 
-/// Gives the sandbox a `/proc` and a `/run` of its own, and keeps its mounts to itself.
+/// Gives the sandbox a `/proc` of its own and folders in `/run`, and keeps its mounts to itself.
 fn mount_own() -> Made<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(at("keep its mounts to itself"))?;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)
         .map_err(at("mount /proc"))?;
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
-        .map_err(at("mount /run"))
+    let_servers_read();
+    own_run::mount_at(Path::new("/run")).map_err(|error| ("mount /run", error))
 }
 
-/// Starts the runner and attends it; a trial gets to see `outside`.
-pub(super) fn runner(command: &[OsString], outside: Option<Outside>) -> Made<ExitCode> {
+/// Lets other users read what is made from here on, which servers may be. The run's own folder is still nobody
+/// else's to enter.
+pub(super) fn let_servers_read() {
+    umask(Permissions::S_IWGRP | Permissions::S_IWOTH);
+}
+
+/// Starts the runner and attends it; a trial gets to see `outside`, and starts servers as `user`.
+pub(super) fn runner(
+    command: &[OsString],
+    outside: Option<Outside>,
+    user: Option<ServerUser>,
+) -> Made<ExitCode> {
     let signals = block_signals()?;
     let mut kbench = Command::new(own());
     kbench.args(command).stdin(Stdio::null());
     die_with_parent(&mut kbench, Signal::SIGKILL, false);
     unblock_in_child(&mut kbench, signals);
     Outside::hand_to(outside, &mut kbench, command);
+    ServerUser::hand_to(user, &mut kbench);
     let child = kbench.spawn().map_err(|error| ("start the trial", error))?;
     attend(Pid::from_raw(child.id() as i32), &signals)
 }

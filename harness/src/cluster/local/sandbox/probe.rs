@@ -2,12 +2,13 @@
 
 use std::os::unix::process::parent_id;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use faults::port::Capability;
 
 use super::init::SUBCOMMAND;
 use super::{Mode, SandboxNetwork};
-use crate::child::own;
+use crate::child::{Patience, own, run};
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::local::LocalHost;
 use crate::kernel::is_filtered;
@@ -85,16 +86,19 @@ const INIT: u32 = 1;
 /// What the attempts are called, beside capabilities.
 const NETWORK: &str = "network";
 
+/// Limit for an attempt: a second on a busy machine, and its tools have limits of their own.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Lets a sandbox of its own carry out an attempt.
 fn attempt(mode: Mode, what: &str) -> Result<(), String> {
-    let output = Command::new(own())
-        .args([SUBCOMMAND, mode.as_str(), TRY, what])
-        .output()
-        .map_err(|error| error.to_string())?;
-    if output.status.success() {
+    let mut attempt = Command::new(own());
+    attempt.args([SUBCOMMAND, mode.as_str(), TRY, what]);
+    let said = run(&mut attempt, Patience::InAll(LIMIT));
+    let said = said.map_err(|error| format!("to try it out took too long: {error}"))?;
+    if said.status.success() {
         return Ok(());
     }
-    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    Err(String::from_utf8_lossy(&said.stderr).trim().to_owned())
 }
 
 /// The hidden subcommand that carries out an attempt, inside the sandbox that is made for it.

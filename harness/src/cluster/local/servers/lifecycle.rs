@@ -9,7 +9,7 @@ use futures::future::{try_join, try_join_all};
 use results::record::event::{EventKind, Role};
 
 use super::super::process::Server;
-use super::super::{config, ready};
+use super::super::{config, ready, seen};
 use super::{LocalServers, not_started};
 use crate::cluster::answers;
 use crate::cluster::servers::ServerProcesses as _;
@@ -46,9 +46,18 @@ impl LocalServers {
 
     pub(super) fn spawn(&self, process: &Process) -> Result<(), Failure> {
         let cannot = |error: std::io::Error| {
-            Failure::infrastructure(format!("{process} cannot be started: {error}"))
+            let failure = Failure::infrastructure(format!("{process} cannot be started: {error}"));
+            match self.user {
+                Some(user) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    let uid = user.uid;
+                    failure.with_cure(format!(
+                        "servers run as the user {uid}, who must be let to run Java"
+                    ))
+                }
+                _ => failure,
+            }
         };
-        let command = config::command(self, process).map_err(cannot)?;
+        let command = config::command(self, process)?;
         let server =
             Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
                 .map_err(cannot)?;
@@ -93,7 +102,7 @@ impl LocalServers {
                 tracing::warn!(%process, "no class archive: it does not end");
                 continue;
             };
-            if let Err(error) = self.kafka.archives.adopt(process.role, &path) {
+            if let Err(error) = seen::archives(self.mode, &self.kafka).adopt(process.role, &path) {
                 tracing::warn!(%process, %error, "no class archive");
             }
         }
