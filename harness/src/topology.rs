@@ -1,7 +1,10 @@
 //! A cluster as data: nodes, their servers, settings, topics. Read from strict TOML.
 
+mod jvm;
+mod limits;
 mod rules;
 pub mod settings;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -123,6 +126,19 @@ impl Topology {
     /// What is wrong, and what is allowed.
     pub fn check(&self) -> Result<(), TopologyError> {
         rules::check(self).map_err(|message| TopologyError { message, span: None })
+    }
+
+    /// What of it would run its author's code or reach files beyond the run, and where that stands.
+    pub fn of_trust(&self) -> Vec<String> {
+        trust::of_trust(self)
+    }
+
+    /// Refuses heaps and other memory of JVMs that a machine with so many bytes of it has not.
+    ///
+    /// # Errors
+    /// What is too large, and what there is.
+    pub fn fits(&self, memory_bytes: u64) -> Result<(), String> {
+        limits::memory(self, memory_bytes)
     }
 
     /// Takes the secrets out of the servers' settings; the keys of those that were there.

@@ -434,5 +434,6 @@ fn run(trials_asked: u32) -> RunMeta {
         kbench: "0.1.0".to_owned(),
         trials_asked,
         strict: false,
+        trusted: vec![],
     }
 }

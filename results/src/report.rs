@@ -64,6 +64,9 @@ pub struct RunMeta {
     pub trials_asked: u32,
     /// Whether refuted claims fail the run.
     pub strict: bool,
+    /// What of its specifications was taken on trust, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
 }
 
 /// What judging needs to know of a run beside what its trials recorded.

@@ -153,9 +153,9 @@ impl Outage {
             Lasts::Hold(limit) | Lasts::UntilRecovered(limit) => limit,
         };
         if let (Some(Start::At(at)), None) = (&step.start, &step.repeat) {
-            (outage.from, outage.to) = (*at, Some(*at + lasts + HEALS));
+            (outage.from, outage.to) = (*at, Some(at.saturating_add(lasts).saturating_add(HEALS)));
         } else if step.start.is_none() && step.repeat.is_none() && !step.rolling {
-            outage.to = Some(lasts + HEALS);
+            outage.to = Some(lasts.saturating_add(HEALS));
         }
         outage
     }

@@ -95,6 +95,7 @@ fn request(args: RunArgs) -> Request {
         strict: args.strict,
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),
+        trusted: args.trust_spec,
         asked: Asked { command: command_line(), hurt: args.yes_hurt_this_cluster },
     }
 }
