@@ -145,7 +145,9 @@ impl Topology {
     pub fn redact(&mut self) -> Vec<String> {
         let servers = [&mut self.broker.settings, &mut self.zookeeper.settings];
         let topics = self.topic.iter_mut().map(|topic| &mut topic.config);
-        servers.into_iter().chain(topics).flat_map(secret::redact).collect()
+        let settings = servers.into_iter().chain(topics).flat_map(secret::redact);
+        let options = self.broker.jvm.iter_mut().chain(&mut self.zookeeper.jvm);
+        settings.chain(options.filter_map(jvm::redact)).collect()
     }
 
     /// The topic of the main load. A parsed topology has one.
@@ -266,6 +268,19 @@ mod tests {
         let guarded = topology.guarded();
         assert_eq!((guarded.least_replicas, guarded.min_insync_replicas), (3, 2));
         assert!(!guarded.unclean_election && !guarded.flushes_each_record);
+    }
+
+    #[test]
+    fn no_secret_of_a_server_is_left_in_a_spec() {
+        let mut topology = Topology::parse(guide()).unwrap();
+        assert_eq!(topology.redact(), [""; 0]);
+        let option = "-Djavax.net.ssl.keyStorePassword=hunter2".to_owned();
+        topology.zookeeper.jvm.push(option);
+        let key = "password.encoder.secret".to_owned();
+        topology.broker.settings.insert(key.clone(), "hunter2".to_owned());
+        assert_eq!(topology.redact(), [&*key, "-Djavax.net.ssl.keyStorePassword"]);
+        assert!(!toml::to_string(&topology).unwrap().contains("hunter2"));
+        assert_eq!(topology.redact(), [""; 0]);
     }
 
     #[test]

@@ -214,10 +214,17 @@ pub(super) fn size_of(option: &str) -> Option<u64> {
 
 /// An option as a message may say it: properties may hold secrets.
 pub(super) fn shown(option: &str) -> String {
-    match option.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}={REDACTED}"),
-        _ => option.to_owned(),
-    }
+    let mut shown = option.to_owned();
+    redact(&mut shown);
+    shown
+}
+
+/// Takes a secret out of an option; the name of the property that held it.
+pub(super) fn redact(option: &mut String) -> Option<String> {
+    let (name, value) = option.split_once('=')?;
+    let name = (is_secret(name) && value != REDACTED).then(|| name.to_owned())?;
+    *option = format!("{name}={REDACTED}");
+    Some(name)
 }
 
 #[cfg(test)]

@@ -70,8 +70,9 @@ pub(super) fn memory(topology: &Topology, has_bytes: u64) -> Result<(), String> 
     ];
     for (table, server, count) in servers {
         heaps_mb = heaps_mb.saturating_add(u64::from(server.heap_mb).saturating_mul(count as u64));
-        let sizes = server.jvm.iter().filter_map(|option| Some((option, jvm::size_of(option)?)));
-        for (option, _) in sizes.filter(|(_, bytes)| *bytes > has_bytes) {
+        let is_more =
+            |option: &&String| jvm::size_of(option).is_some_and(|bytes| bytes > has_bytes);
+        if let Some(option) = server.jvm.iter().find(is_more) {
             return Err(format!("{table}.jvm: `{option}` is more than there is: {has}"));
         }
     }

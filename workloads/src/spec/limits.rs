@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
 use results::record::budget::MOST_RUN_TIME;
+use results::terminal::counted;
 
 use super::validate::{require, shown};
 use super::{SpecError, WorkloadSpec};
@@ -12,8 +13,8 @@ use crate::settings;
 /// Most clients of a load: each has threads of its own, one for each broker among them.
 const MOST_CLIENTS: usize = 500;
 
-/// Most records a second of all producers together.
-const MOST_RATE: u64 = 1_000_000;
+/// Most records a second of all producers and the probe together.
+const MOST_RATE: u64 = 2_000_000;
 
 /// What librdkafka holds of records that were fetched and not yet polled, when nothing else is set.
 const FETCHED_KBYTES: u64 = 65_536;
@@ -47,8 +48,8 @@ impl WorkloadSpec {
         let probe = self.probe.as_ref().map_or(0, |probe| probe.per_second);
         let probe = probe.saturating_mul(partitions.into());
         let rate = others.fold(load.saturating_add(probe), u64::saturating_add);
-        let why =
-            format!("must be at most {MOST_RATE} on {brokers} brokers, all producers together");
+        let on = counted(brokers.into(), "broker");
+        let why = format!("must be at most {MOST_RATE} on {on}, all producers together");
         require(rate <= MOST_RATE, "records per second", rate, &why)?;
         if memory_bytes == 0 {
             return Ok(());
@@ -148,7 +149,7 @@ mod tests {
             ),
             (
                 |spec| spec.load.rate = Rate::PerBrokerPerSecond(1_000_000),
-                "records per second = 3000060: must be at most 1000000 on 3 brokers",
+                "records per second = 3000060: must be at most 2000000 on 3 brokers",
             ),
         ];
         for (change, words) in changes {
