@@ -15,7 +15,7 @@ use crate::machine::Impairment;
 use crate::target::Target;
 
 /// Most steps of a plan, those drawn from a mix included.
-pub(super) const MOST_STEPS: usize = 5_000;
+pub(super) const MOST_STEPS: usize = 3_000;
 
 /// Most rounds of a step, each of which is a fault of its own in the record.
 const MOST_ROUNDS: u32 = 10_000;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
         #[test]
         fn no_time_in_a_plan_makes_anything_overflow(
@@ -356,12 +356,12 @@ mod tests {
         let many: String = (0..=MOST_STEPS)
             .map(|n| format!("{}start = {{at = '1s'}}\n", one.replace("'a'", &format!("'a{n}'"))))
             .collect();
-        assert!(gone_through(&format!("{head}{many}")).unwrap_err().contains("5000 steps at most"));
+        assert!(gone_through(&format!("{head}{many}")).unwrap_err().contains("3000 steps at most"));
         let mix = format!(
             "{head}[mix]\nduration = '7days'\nquiet = '0s'\nat_once = 100\n\
              [[mix.candidate]]\nfault = 'kill'\ntarget = 'controller'\nhold = {{from = '1ns', to = '1ns'}}\n"
         );
-        assert!(gone_through(&mix).unwrap_err().contains("draws more than 5000 steps"));
+        assert!(gone_through(&mix).unwrap_err().contains("draws more than 3000 steps"));
         let of_clients = mix.replace("7days", "60s").replace("'kill'", "'consumer-leaves'");
         assert!(gone_through(&of_clients).unwrap_err().contains("has no `target`"));
     }
