@@ -13,6 +13,7 @@
 //! [`Plan::needs`] before anything starts. An error keeps its place in the text.
 
 mod estimate;
+mod limits;
 mod mix;
 mod replay;
 mod start;
@@ -25,6 +26,7 @@ use std::ops::Range;
 
 use results::judge::check::NEW_EPOCH;
 pub use results::record::event::Expectation;
+use results::record::line::MOST_NAME_BYTES;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -174,9 +176,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("clock-jumps", include_str!("../plans/clock-jumps.toml")),
 ];
 
-/// Most steps of a plan that was read from a run's directory.
-const MOST_STEPS: usize = 10_000;
-
 impl Plan {
     /// Reads a plan and checks it.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
@@ -195,9 +194,8 @@ impl Plan {
             (true, Some(mix)) => mix.get_ref().check().map_err(at(mix.span()))?,
             (false, None) => {}
         }
-        if written.at_once == Some(0) {
-            return Err(at(written.name.span())("`at_once` must be 1 or more".into()));
-        }
+        let at_once = written.at_once.map_or(Ok(()), limits::at_once);
+        at_once.map_err(at(written.name.span()))?;
         let mut ids: Vec<&str> = vec![];
         for step in &written.step {
             let here = at(step.span());
@@ -219,7 +217,8 @@ impl Plan {
                 )));
             }
         }
-        Ok(Self {
+        let of_name = written.name.span();
+        let plan = Self {
             name: written.name.into_inner(),
             description: written.description,
             allows: written.allows,
@@ -227,7 +226,9 @@ impl Plan {
             at_once: written.at_once,
             steps: written.step.into_iter().map(Spanned::into_inner).collect(),
             mix: written.mix.map(Spanned::into_inner),
-        })
+        };
+        plan.check_length().map_err(at(of_name))?;
+        Ok(plan)
     }
 
     /// Holds a plan that was read as a part of a spec to what each step of a user's text is held to. A
@@ -237,19 +238,14 @@ impl Plan {
     /// What is wrong, and what is allowed.
     pub fn check(&self) -> Result<(), String> {
         check_name("name", &self.name)?;
-        if self.at_once == Some(0) {
-            return Err("`at_once` must be 1 or more".to_owned());
-        }
-        if self.steps.len() > MOST_STEPS {
-            return Err(format!("a plan has {MOST_STEPS} steps at most"));
-        }
+        self.at_once.map_or(Ok(()), limits::at_once)?;
         self.mix.as_ref().map_or(Ok(()), Mix::check)?;
         let mut ids: Vec<&str> = vec![];
         for step in &self.steps {
             step.check().and_then(|()| step.check_among(&ids))?;
             ids.push(&step.id);
         }
-        Ok(())
+        self.check_length()
     }
 
     /// The plan with the steps that `seed` draws from its mix; itself when it has none.
@@ -293,7 +289,8 @@ impl Plan {
 
 fn check_name(key: &str, name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.is_empty() && name.chars().all(fine) && !name.starts_with('-') {
+    let good = !name.is_empty() && name.chars().all(fine) && !name.starts_with('-');
+    if good && name.len() <= MOST_NAME_BYTES {
         return Ok(());
     }
     Err(format!("`{key}` must be of a-z, 0-9 and \"-\", not \"{name}\""))

@@ -131,6 +131,10 @@ struct RunArgs {
     /// How the local cluster is isolated (default: the best that this machine allows)
     #[arg(long, value_parser = mode())]
     mode: Option<Mode>,
+    /// Take what runs code or reaches other files from the specifications (classes, JVM options and settings that kbench
+    /// does not know to be harmless): whoever wrote them may run programs as you then
+    #[arg(long)]
+    trust_spec: bool,
     /// Folder in which the run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -175,8 +179,9 @@ struct ReplayArgs {
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Take Kafka's jars, JVM options, code for the clients and loopback mode from the recorded spec as
-    /// well: whoever wrote that may run programs as you then
+    /// Take what runs code or reaches other files from the recorded spec as well (Kafka's jars, loopback
+    /// mode, classes, JVM options, settings that kbench does not know): whoever wrote it may run programs
+    /// as you then
     #[arg(long)]
     trust_spec: bool,
     /// Name of the cluster, to let a plan hurt one that kbench did not make
@@ -228,6 +233,9 @@ struct ValidateArgs {
     /// Workloads, plans, clusters or claims, as TOML files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// Take what runs code or reaches other files, as `kbench run --trust-spec` does
+    #[arg(long)]
+    trust_spec: bool,
 }
 
 #[derive(Args)]

@@ -7,8 +7,6 @@
 mod signals;
 mod trials;
 
-use std::time::Duration;
-
 use results::record::open;
 use results::record::trial::SPEC;
 use results::report::{Judged, Question, RunMeta};
@@ -62,22 +60,14 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     if let Some(replayed) = &spec.replays {
         results::err!("replays {replayed}");
     }
+    for taken in &spec.trusted {
+        results::err!("trusted: {taken}");
+    }
     results::err!("run directory: {}", dir.path().display());
-    results::err!("expected to take about {} s", estimate(spec).as_secs());
-    trials::run_all(spec, dir)
-}
-
-/// How long the run is likely to take on two cores that have nothing else to do.
-fn estimate(spec: &RunSpec) -> Duration {
-    /// Cluster up, group joined; at the end, records read back and judged.
-    const AROUND: Duration = Duration::from_secs(14);
-    let phases = &spec.workload.phases;
-    let middle = match &spec.plan {
-        None => phases.duration,
-        Some(plan) => plan.estimate(Duration::from_millis(spec.cluster.session_timeout_ms())),
-    };
     let rounds = spec.trials.div_ceil(spec.parallel.max(1));
-    (AROUND + phases.warm_up + phases.baseline + middle) * rounds
+    let expected = spec.expected_trial().saturating_mul(rounds);
+    results::err!("expected to take about {} s", expected.as_secs());
+    trials::run_all(spec, dir)
 }
 
 /// Heals what killed runs in the same folder left; runs that still go on are left alone, and so are those
@@ -148,6 +138,7 @@ fn question(spec: &RunSpec, strict: bool) -> Question {
         trials_asked: spec.trials,
         strict,
         gates: spec.workload.gates.clone(),
+        trusted: spec.trusted.clone(),
     };
     let allowed = spec.plan.iter().flat_map(|plan| &plan.anomalies);
     let allowed = allowed.map(|anomaly| anomaly.as_str().to_owned()).collect();

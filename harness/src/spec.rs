@@ -10,6 +10,9 @@ mod plain;
 mod replay;
 mod request;
 mod set;
+#[cfg(test)]
+mod tests;
+pub(crate) mod trust;
 
 use faults::plan::Plan;
 use results::judge::claim::Claim;
@@ -21,7 +24,7 @@ use crate::cluster::local::sandbox::Mode;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
-pub use lookup::{Mistake, Spec, load, parse};
+pub use lookup::{Mistake, Spec, load, parse, read};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
@@ -41,6 +44,9 @@ pub struct RunSpec {
     /// The recorded trial that this run repeats, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replays: Option<String>,
+    /// What was taken on trust (`--trust-spec`), with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
     /// Seed of everything drawn at random.
     pub seed: u64,
     /// Number of trials.

@@ -1,7 +1,10 @@
 //! A cluster as data: nodes, their servers, settings, topics. Read from strict TOML.
 
+mod jvm;
+mod limits;
 mod rules;
 pub mod settings;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -125,11 +128,26 @@ impl Topology {
         rules::check(self).map_err(|message| TopologyError { message, span: None })
     }
 
+    /// What of it would run its author's code or reach files beyond the run, and where that stands.
+    pub fn of_trust(&self) -> Vec<String> {
+        trust::of_trust(self)
+    }
+
+    /// Refuses heaps and other memory of JVMs that a machine with so many bytes of it has not.
+    ///
+    /// # Errors
+    /// What is too large, and what there is.
+    pub fn fits(&self, memory_bytes: u64) -> Result<(), String> {
+        limits::memory(self, memory_bytes)
+    }
+
     /// Takes the secrets out of the servers' settings; the keys of those that were there.
     pub fn redact(&mut self) -> Vec<String> {
         let servers = [&mut self.broker.settings, &mut self.zookeeper.settings];
         let topics = self.topic.iter_mut().map(|topic| &mut topic.config);
-        servers.into_iter().chain(topics).flat_map(secret::redact).collect()
+        let settings = servers.into_iter().chain(topics).flat_map(secret::redact);
+        let options = self.broker.jvm.iter_mut().chain(&mut self.zookeeper.jvm);
+        settings.chain(options.filter_map(jvm::redact)).collect()
     }
 
     /// The topic of the main load. A parsed topology has one.
@@ -250,6 +268,19 @@ mod tests {
         let guarded = topology.guarded();
         assert_eq!((guarded.least_replicas, guarded.min_insync_replicas), (3, 2));
         assert!(!guarded.unclean_election && !guarded.flushes_each_record);
+    }
+
+    #[test]
+    fn no_secret_of_a_server_is_left_in_a_spec() {
+        let mut topology = Topology::parse(guide()).unwrap();
+        assert_eq!(topology.redact(), [""; 0]);
+        let option = "-Djavax.net.ssl.keyStorePassword=hunter2".to_owned();
+        topology.zookeeper.jvm.push(option);
+        let key = "password.encoder.secret".to_owned();
+        topology.broker.settings.insert(key.clone(), "hunter2".to_owned());
+        assert_eq!(topology.redact(), [&*key, "-Djavax.net.ssl.keyStorePassword"]);
+        assert!(!toml::to_string(&topology).unwrap().contains("hunter2"));
+        assert_eq!(topology.redact(), [""; 0]);
     }
 
     #[test]

@@ -132,7 +132,8 @@ fn a_broker_that_gives_up_is_told_at_once_with_the_reason() {
     let out = folder();
     let began = Instant::now();
     // A class that is there and is no reporter: only the broker itself can find that out.
-    let setting = ["--set", "cluster.broker.settings.metric.reporters=kafka.Kafka"];
+    let reporter = "cluster.broker.settings.metric.reporters=kafka.Kafka";
+    let setting = ["--set", reporter, "--trust-spec"];
     let status = start(out.path(), modes()[0], &setting).wait().expect("a child");
     let text = stderr(out.path());
     assert_eq!(status.code(), Some(4), "{text}");

@@ -435,5 +435,6 @@ fn run(trials_asked: u32) -> RunMeta {
         trials_asked,
         strict: false,
         gates: vec![],
+        trusted: vec![],
     }
 }

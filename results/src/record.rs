@@ -4,7 +4,7 @@
 //! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
 //! [`manifest`]: what belongs to it; [`seal`] and [`integrity`]: whether it still is what was recorded.
 //! [`format`]: which run directories are read; [`open`] and [`budget`]: how their files are opened, and how much
-//! of them is read. [`secret`]: what is never written down.
+//! of them is read. [`secret`]: what is never written down; [`line`]: what is handed on to other programs.
 
 pub mod budget;
 pub mod clock;
@@ -13,6 +13,7 @@ pub mod event;
 pub mod format;
 pub mod history;
 pub mod integrity;
+pub mod line;
 pub mod manifest;
 pub mod open;
 pub mod seal;

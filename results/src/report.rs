@@ -70,6 +70,9 @@ pub struct RunMeta {
     /// Bounds that the figures have to keep.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub gates: Vec<Gate>,
+    /// What of its specifications was taken on trust, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
 }
 
 /// What judging needs to know of a run beside what its trials recorded.

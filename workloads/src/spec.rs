@@ -8,6 +8,8 @@
 //! `[probe]`, `[direct]`); further ones of a kind have names (`[producers.NAME]`, `[groups.NAME]`,
 //! `[readers.NAME]`).
 
+mod allowed;
+mod limits;
 mod named;
 mod validate;
 
@@ -254,14 +256,25 @@ impl WorkloadSpec {
             .collect()
     }
 
-    /// The first setting of a client that makes it load code.
-    pub fn loads_code(&self) -> Option<&str> {
-        let groups = self.groups.values().map(|group| &group.settings);
-        let producers = self.producers.values().map(|producer| &producer.settings);
-        let main = self.consumers.iter().map(|consumers| &consumers.settings);
-        let all = main.chain(groups).chain(producers).chain([&self.producer.settings]);
-        let mut keys = all.flat_map(BTreeMap::keys).map(String::as_str);
-        keys.find(|key| key.trim().to_ascii_lowercase().starts_with("plugin."))
+    /// The settings of librdkafka, each with the key of its table.
+    fn settings(&self) -> Vec<(String, &BTreeMap<String, String>)> {
+        let groups =
+            self.groups.iter().map(|(id, group)| (format!("groups.{id}"), &group.settings));
+        let producers = self.producers.iter();
+        let producers = producers.map(|(name, one)| (format!("producers.{name}"), &one.settings));
+        let main = self.consumers.iter().map(|group| ("consumers".to_owned(), &group.settings));
+        let first = [("producer".to_owned(), &self.producer.settings)];
+        first.into_iter().chain(main).chain(groups).chain(producers).collect()
+    }
+
+    /// What each producer sends and how, with the key of its table.
+    fn producing(&self) -> Vec<(String, LoadSpec, ProducerSpec)> {
+        let main = ("producer".to_owned(), self.load.clone(), self.producer.clone());
+        let named = self.producers.iter().map(|(name, one)| {
+            let (load, producer) = one.tables();
+            (format!("producers.{name}"), load, producer)
+        });
+        std::iter::once(main).chain(named).collect()
     }
 
     /// Takes the secrets out of the clients' settings; the keys of those that were there.

@@ -52,9 +52,10 @@ impl AtOnce {
         for group in plan.groups() {
             let outages: Vec<_> = group.iter().map(|step| Outage::of(step, cluster)).collect();
             // A set of spans is at its fullest where one of them begins.
-            for begins in &outages {
-                let there = outages.iter().filter(|outage| outage.covers(begins.from));
-                moments.push(Self::sum(there, plan.at_once, cluster));
+            let begins: BTreeSet<Duration> = outages.iter().map(|outage| outage.from).collect();
+            for begin in begins {
+                let there: Vec<_> = outages.iter().filter(|outage| outage.covers(begin)).collect();
+                moments.push(Self::sum(there.iter().copied(), plan.at_once, cluster));
             }
         }
         // Before it is drawn: any of the candidates, as many times as there may be faults at once.
@@ -153,9 +154,9 @@ impl Outage {
             Lasts::Hold(limit) | Lasts::UntilRecovered(limit) => limit,
         };
         if let (Some(Start::At(at)), None) = (&step.start, &step.repeat) {
-            (outage.from, outage.to) = (*at, Some(*at + lasts + HEALS));
+            (outage.from, outage.to) = (*at, Some(at.saturating_add(lasts).saturating_add(HEALS)));
         } else if step.start.is_none() && step.repeat.is_none() && !step.rolling {
-            outage.to = Some(lasts + HEALS);
+            outage.to = Some(lasts.saturating_add(HEALS));
         }
         outage
     }

@@ -25,8 +25,11 @@ impl Plan {
     /// How long the plan is likely to take on a cluster whose brokers have this ZooKeeper session
     /// time-out.
     pub fn estimate(&self, session_timeout: Duration) -> Duration {
-        let drawn = self.mix.as_ref().map_or(Duration::ZERO, |mix| STEADY + mix.duration + RESTART);
-        drawn + self.groups().map(|group| estimate(group, session_timeout)).sum::<Duration>()
+        let around = STEADY + RESTART;
+        let drawn =
+            self.mix.as_ref().map_or(Duration::ZERO, |mix| mix.duration.saturating_add(around));
+        let groups = self.groups().map(|group| estimate(group, session_timeout));
+        groups.fold(drawn, Duration::saturating_add)
     }
 }
 
@@ -43,13 +46,14 @@ fn estimate(group: &[Step], session_timeout: Duration) -> Duration {
                 zero = STEADY + moves;
                 zero
             }
-            Some(Start::At(at)) => zero + *at,
-            Some(Start::Injected(after)) => zero + after.delay,
+            Some(Start::At(at)) => zero.saturating_add(*at),
+            Some(Start::Injected(after)) => zero.saturating_add(after.delay),
             Some(Start::Recovered(after) | Start::Healed(after)) => {
-                ends.get(after.step.as_str()).copied().unwrap_or(zero) + after.delay
+                let ends = ends.get(after.step.as_str()).copied().unwrap_or(zero);
+                ends.saturating_add(after.delay)
             }
         };
-        ends.insert(&step.id, begins + lasts);
+        ends.insert(&step.id, begins.saturating_add(lasts));
     }
     ends.into_values().max().unwrap_or_default()
 }
@@ -57,19 +61,19 @@ fn estimate(group: &[Step], session_timeout: Duration) -> Duration {
 impl Step {
     /// From its injection to its heal, all rounds together.
     fn lasting(&self, session_timeout: Duration) -> Duration {
-        let detected = session_timeout + BEYOND_SESSION;
-        let round = RESTART
-            + match self.lasts() {
-                Lasts::UntilRecovered(within) => within.min(detected),
-                // A restart waits for what is left of the old session.
-                Lasts::Hold(hold) => hold.max(detected),
-            };
+        let detected = session_timeout.saturating_add(BEYOND_SESSION);
+        let in_force = match self.lasts() {
+            Lasts::UntilRecovered(within) => within.min(detected),
+            // A restart waits for what is left of the old session.
+            Lasts::Hold(hold) => hold.max(detected),
+        };
+        let round = in_force.saturating_add(RESTART);
         match &self.repeat {
-            _ if self.rolling => (STEADY + round) * ROLLING,
+            _ if self.rolling => round.saturating_add(STEADY).saturating_mul(ROLLING),
             None => round,
             Some(repeat) => match (repeat.times, repeat.during) {
-                (Some(times), _) => (round + repeat.pause) * times,
-                (None, during) => round + during.unwrap_or_default(),
+                (Some(times), _) => round.saturating_add(repeat.pause).saturating_mul(times),
+                (None, during) => round.saturating_add(during.unwrap_or_default()),
             },
         }
     }

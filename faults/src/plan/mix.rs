@@ -9,6 +9,7 @@ use std::time::Duration;
 use results::record::event::Expectation;
 use serde::{Deserialize, Serialize};
 
+use super::limits::{self, MOST_STEPS};
 use super::{Prepare, Start, Step};
 use crate::fault::FaultSpec;
 use crate::port::Capability;
@@ -68,12 +69,14 @@ impl Mix {
         if self.candidates.is_empty() {
             return Err("a [mix] needs at least one [[mix.candidate]]".to_owned());
         }
-        if self.at_once == 0 {
-            return Err("`at_once` must be 1 or more".to_owned());
-        }
+        limits::at_once(self.at_once)?;
         let (duration, quiet) = (self.duration, self.quiet);
-        for Candidate { fault, hold, .. } in &self.candidates {
-            let name = fault.fault().name();
+        limits::time("mix.duration", duration)?;
+        limits::time("mix.quiet", quiet)?;
+        for candidate in &self.candidates {
+            let (hold, name) = (&candidate.hold, candidate.fault.fault().name());
+            limits::time("mix.candidate.hold.from", hold.from)?;
+            limits::time("mix.candidate.hold.to", hold.to)?;
             if hold.from.is_zero() || hold.from > hold.to {
                 return Err(format!(
                     "the hold of \"{name}\" must be longer than 0 s, `from` <= `to`"
@@ -88,6 +91,13 @@ impl Mix {
                     duration.as_secs_f64()
                 ));
             }
+            candidate.step("mix".to_owned(), Duration::ZERO, hold.to).check()?;
+        }
+        if self.draw(0).len() > MOST_STEPS {
+            return Err(format!(
+                "the mix draws more than {MOST_STEPS} steps: make `duration` shorter, or `quiet` and the \
+                 holds longer"
+            ));
         }
         Ok(())
     }
@@ -104,7 +114,8 @@ impl Mix {
         // As many sequences beside each other as there may be faults at once.
         for _ in 0..self.at_once {
             let mut at = Duration::ZERO;
-            loop {
+            // One more than a plan may have is refused.
+            while drawn.len() <= MOST_STEPS {
                 at += random.around(self.quiet);
                 let candidate = random.one_of(&self.candidates);
                 let hold = random.within(candidate.hold);
@@ -121,23 +132,31 @@ impl Mix {
             }
         }
         drawn.sort_by_key(|(at, ..)| *at);
-        let step =
-            |(index, (at, hold, candidate)): (usize, (Duration, Duration, &Candidate))| Step {
-                id: format!("mix-{:02}", index + 1),
-                fault: candidate.fault.clone(),
-                target: Some(candidate.target.clone()),
-                targets: vec![],
-                prepare: Prepare::None,
-                until: None,
-                recover_within: None,
-                hold: Some(hold),
-                flapping: None,
-                start: Some(Start::At(at)),
-                repeat: None,
-                rolling: false,
-                expect: Expectation::Anything,
-            };
+        let step = |(index, (at, hold, candidate)): (usize, (Duration, Duration, &Candidate))| {
+            candidate.step(format!("mix-{:02}", index + 1), at, hold)
+        };
         drawn.into_iter().enumerate().map(step).collect()
+    }
+}
+
+impl Candidate {
+    /// The step that it is when it is drawn.
+    fn step(&self, id: String, at: Duration, hold: Duration) -> Step {
+        Step {
+            id,
+            fault: self.fault.clone(),
+            target: Some(self.target.clone()),
+            targets: vec![],
+            prepare: Prepare::None,
+            until: None,
+            recover_within: None,
+            hold: Some(hold),
+            flapping: None,
+            start: Some(Start::At(at)),
+            repeat: None,
+            rolling: false,
+            expect: Expectation::Anything,
+        }
     }
 }
 

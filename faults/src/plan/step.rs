@@ -6,8 +6,8 @@ use std::time::Duration;
 use results::record::event::Expectation;
 use serde::{Deserialize, Serialize};
 
-use super::check_name;
 use super::start::{After, Repeat, Start};
+use super::{check_name, limits};
 use crate::fault::FaultSpec;
 use crate::port::Capability;
 use crate::target::{Target, list_targets};
@@ -159,6 +159,7 @@ impl Step {
         if lasts.is_zero() {
             return Err(format!("{step}: a fault must last longer than 0 s"));
         }
+        limits::step(self).map_err(|why| format!("{step}: {why}"))?;
         if let Some(Flapping { on, off }) = self.flapping {
             let fault = self.fault.fault();
             if !fault.flaps() {

@@ -53,6 +53,10 @@ pub(super) struct UpArgs {
     /// Let plans set the clocks of its nodes: each look at a clock costs more then
     #[arg(long)]
     clocks: bool,
+    /// Take what runs code or reaches other files from the cluster's file (classes, JVM options and
+    /// settings that kbench does not know to be harmless): whoever wrote it may run programs as you then
+    #[arg(long)]
+    trust_spec: bool,
     #[command(flatten)]
     folder: Folder,
 }
@@ -112,7 +116,7 @@ pub(super) fn carry_out(command: ClusterCommand) -> Result<ExitCode, Failure> {
 fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let asked = super::run::kafka_source(args.kafka_version, args.kafka_home);
     let Resolved { spec: (topology, kafka), warnings } =
-        spec::cluster(&args.cluster, &args.set, asked)?;
+        spec::cluster(&args.cluster, &args.set, asked, args.trust_spec)?;
     failure::warn(&warnings);
     let mode = sandbox::choose(args.mode)
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;

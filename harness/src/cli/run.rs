@@ -96,6 +96,7 @@ fn request(args: RunArgs) -> Request {
         gates: args.gates,
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),
+        trusted: args.trust_spec,
         asked: Asked { command: command_line(), hurt: args.yes_hurt_this_cluster },
     }
 }

@@ -8,14 +8,17 @@ use workloads::WorkloadSpec;
 
 use super::ValidateArgs;
 use crate::failure::{self, Failure};
-use crate::spec::{self, Spec};
+use crate::spec::{self, Spec, trust};
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
+
+/// Brokers and partitions of the cluster that a workload is held against when nobody says which.
+const SMALLEST: (usize, usize) = (1, 1);
 
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
-        match one(file) {
+        match one(file, args.trust_spec) {
             Ok((kind, warnings)) => {
                 results::out!("{}: valid {kind}", file.display());
                 failure::warn(&warnings);
@@ -30,16 +33,16 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Validates one file; says what it is, and what its author should know.
-fn one(file: &Path) -> Result<(&'static str, Vec<String>), Failure> {
+fn one(file: &Path, trusted: bool) -> Result<(&'static str, Vec<String>), Failure> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
+    let text = spec::read(file)?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         Failure::spec(&name, &text, &spec::plain(error.message()), error.span())
     })?;
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
-        parse::<WorkloadSpec>(&name, &text)?;
+        let workload = parse::<WorkloadSpec>(&name, &text)?;
+        trust::workload(&name, &workload, SMALLEST, trusted)?;
         Ok((WorkloadSpec::KIND, vec![]))
     } else if table.contains_key("step") || table.contains_key("mix") {
         let plan = parse::<Plan>(&name, &text)?;
@@ -47,6 +50,7 @@ fn one(file: &Path) -> Result<(&'static str, Vec<String>), Failure> {
         Ok((Plan::KIND, vec![]))
     } else if table.contains_key("node") {
         let cluster = parse::<Topology>(&name, &text)?;
+        trust::cluster(&name, &cluster, trusted)?;
         let version = KafkaVersion::of(&cluster.kafka.version)?;
         let warnings = settings::check(&cluster, version).map_err(Failure::usage)?;
         let warnings = warnings.iter().map(|warning| format!("{name}: {warning}"));

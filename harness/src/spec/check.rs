@@ -1,7 +1,10 @@
 //! A spec that was read from a run's directory is held to what holds for one that a user asks for: names
 //! that are parts of paths, numbers that are gone by. The directory may be a stranger's.
 
-use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
+use std::time::Duration;
+
+use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
+use results::record::line;
 
 use super::RunSpec;
 use crate::provision::KafkaSource;
@@ -38,16 +41,32 @@ impl RunSpec {
         self.cluster.check().map_err(|error| format!("cluster: {error}"))?;
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
-        plan.map_err(|error| format!("plan: {error}"))
+        plan.map_err(|error| format!("plan: {error}"))?;
+        let expected = self.expected_trial();
+        if expected > Duration::from_nanos(MOST_RUN_TIME) {
+            let days = expected.as_secs() / (24 * 3600);
+            return Err(format!("a trial would take about {days} days: it has 7 at most"));
+        }
+        Ok(())
+    }
+
+    /// How long a trial is likely to take on two cores that have nothing else to do.
+    pub fn expected_trial(&self) -> Duration {
+        /// Cluster up, group joined; at the end, records read back and judged.
+        const AROUND: Duration = Duration::from_secs(14);
+        let phases = &self.workload.phases;
+        let middle = match &self.plan {
+            None => phases.duration,
+            Some(plan) => plan.estimate(Duration::from_millis(self.cluster.session_timeout_ms())),
+        };
+        let before = AROUND.saturating_add(phases.warm_up).saturating_add(phases.baseline);
+        before.saturating_add(middle)
     }
 }
 
 fn is_file_name(name: &str) -> bool {
-    let allowed = |c: char| c != '/' && !c.is_control();
-    !name.is_empty()
-        && name.len() <= MOST_NAME_BYTES
-        && !name.starts_with('.')
-        && name.chars().all(allowed)
+    let plain = line::check(name).is_ok() && !name.contains('/') && !name.starts_with('.');
+    plain && !name.is_empty() && name.len() <= MOST_NAME_BYTES
 }
 
 #[cfg(test)]

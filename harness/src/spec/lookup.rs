@@ -1,9 +1,12 @@
 //! Specifications by name or by file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
 use faults::plan::Plan;
+use results::record::budget::MOST_DOCUMENT_BYTES;
 use serde::de::DeserializeOwned;
 use workloads::{SpecError, WorkloadSpec};
 
@@ -120,14 +123,30 @@ fn names_allowed<T: Spec>(text: &str, span: Range<usize>) -> Option<String> {
     message.starts_with("unknown variant").then_some(message)
 }
 
+/// The text of a specification's file.
+///
+/// # Errors
+/// A usage failure when it cannot be read, or is larger than any specification.
+pub fn read(path: &Path) -> Result<String, Failure> {
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{} cannot be read: {why}", path.display()))
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| cannot(&error))?;
+    let mut most = file.take(MOST_DOCUMENT_BYTES + 1);
+    most.read_to_string(&mut text).map_err(|error| cannot(&error))?;
+    if text.len() as u64 > MOST_DOCUMENT_BYTES {
+        return Err(cannot(&format_args!("it has more than {MOST_DOCUMENT_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
 fn text_of<T: Spec>(name: &str) -> Result<(String, String), Failure> {
     if let Some((_, text)) = T::shipped().iter().find(|(shipped, _)| *shipped == name) {
         return Ok((format!("{name} (shipped {})", T::KIND), (*text).to_owned()));
     }
     if Path::new(name).is_file() {
-        return std::fs::read_to_string(name)
-            .map(|text| (name.to_owned(), text))
-            .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")));
+        return read(Path::new(name)).map(|text| (name.to_owned(), text));
     }
     Err(unknown::<T>(name))
 }

@@ -3,18 +3,15 @@
 //! The run may be a stranger's. What its spec asks for is held to what a user may ask for; what would run
 //! code of its author's choice, or without a sandbox, is taken only from who is trusted.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
-use super::RunSpec;
 use super::request::{Asked, fits, fresh_number, known_settings, name_of_run, permitted};
+use super::{RunSpec, trust};
 use crate::cluster::local::sandbox;
 use crate::failure::Failure;
-use crate::provision::KafkaSource;
-use crate::topology::{self, Topology};
 
 /// What repeats trial `number` of the run of `recorded`; `events` is the trial's record of them. `trusted`
 /// says that the user knows whose run it is.
@@ -31,12 +28,8 @@ pub fn replay(
     trusted: bool,
 ) -> Result<RunSpec, Failure> {
     let (name, trials) = (recorded.run_id.clone(), recorded.trials);
-    let taken = of_trust(&recorded);
-    if !taken.is_empty() && !trusted {
-        let what = taken.join(" and ");
-        return Err(Failure::usage(format!("the spec of {name} asks for {what}"))
-            .with_cure("--trust-spec takes that as well, if you know who recorded the run"));
-    }
+    let taken = trust::of_recorded(&recorded);
+    trust::granted(&format!("the spec of {name}"), &taken, trusted)?;
     if !(1..=trials).contains(&number) {
         return Err(Failure::usage(format!("{name} has no trial {number}: it has {trials}")));
     }
@@ -57,56 +50,33 @@ pub fn replay(
     known_settings(&recorded.cluster, &recorded.kafka, Some(&plan))?;
     sandbox::choose(Some(recorded.mode))
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
-    let trust = if taken.is_empty() { "" } else { ", its spec trusted (--trust-spec)" };
     let random = fresh_number();
     let (run_id, started) = name_of_run(&recorded.workload.name, random);
-    Ok(RunSpec {
+    let spec = RunSpec {
         run_id,
         run_number: random,
         command: asked.command.clone(),
         started,
-        replays: Some(format!("trial {number} of {name}{trust}")),
+        replays: Some(format!("trial {number} of {name}")),
+        trusted: taken,
         trials: 1,
         parallel: 1,
         plan: Some(plan),
         // Repeated on a new cluster, as other runs are.
         kept: None,
         ..recorded
-    })
-}
-
-/// What a spec asks for that would run code of its author's choice, or run it in no sandbox.
-fn of_trust(spec: &RunSpec) -> Vec<String> {
-    let mut what = vec![];
-    if let KafkaSource::Home(home) = &spec.kafka {
-        what.push(format!("the jars in {}", home.display()));
-    }
-    let shipped: BTreeSet<String> = topology::SHIPPED
-        .iter()
-        .filter_map(|(_, text)| Topology::parse(text).ok())
-        .flat_map(|cluster| [cluster.broker.jvm, cluster.zookeeper.jvm].concat())
-        .collect();
-    let given = spec.cluster.broker.jvm.iter().chain(&spec.cluster.zookeeper.jvm);
-    let options: BTreeSet<&str> =
-        given.filter(|option| !shipped.contains(*option)).map(String::as_str).collect();
-    if !options.is_empty() {
-        let options: Vec<_> = options.into_iter().collect();
-        what.push(format!("JVM options ({})", options.join(" ")));
-    }
-    if let Some(setting) = spec.workload.loads_code() {
-        what.push(format!("the clients' setting `{setting}`"));
-    }
-    if !spec.mode.has_namespaces() {
-        what.push("servers without a sandbox (--mode loopback)".to_owned());
-    }
-    what
+    };
+    trust::run(&spec, trusted)?;
+    Ok(spec)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::check::tests::asked;
+    use super::super::trust::of_recorded;
     use super::*;
     use crate::cluster::local::sandbox::Mode;
+    use crate::provision::KafkaSource;
 
     #[test]
     fn what_a_stranger_may_not_decide_takes_trust() {
@@ -125,11 +95,11 @@ mod tests {
             ),
         ];
         let harmless = RunSpec { mode: Mode::UserNamespaces, ..asked("failover") };
-        assert!(of_trust(&harmless).is_empty());
+        assert!(of_recorded(&harmless).is_empty());
         for (change, words) in changes {
             let mut spec = harmless.clone();
             change(&mut spec);
-            assert!(of_trust(&spec).concat().contains(words), "{words}");
+            assert!(of_recorded(&spec).concat().contains(words), "{words}");
             let (events, asked) = (Path::new("none"), Asked::default());
             let refused = replay(spec.clone(), 1, events, &asked, false).unwrap_err();
             assert!(refused.text().contains(words), "{}", refused.text());

@@ -13,7 +13,7 @@ use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
-use super::{RunSpec, Spec as _, load, set};
+use super::{RunSpec, Spec as _, load, set, trust};
 use crate::cluster::local::capability;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -51,6 +51,8 @@ pub struct Request {
     pub mode: Option<Mode>,
     /// Where Kafka comes from; the cluster's version when absent.
     pub kafka: Option<KafkaSource>,
+    /// Whether to take what runs code or reaches files of its author's choice.
+    pub trusted: bool,
     /// Who asked, and how.
     pub asked: Asked,
 }
@@ -93,6 +95,7 @@ impl Request {
             gates: vec![],
             mode: None,
             kafka: None,
+            trusted: false,
             asked: Asked::default(),
         }
     }
@@ -156,6 +159,7 @@ impl Request {
             command: self.asked.command,
             started,
             replays: None,
+            trusted: [cluster.of_trust(), workload.of_trust()].concat(),
             seed,
             trials: self.trials,
             parallel: self.parallel.min(self.trials),
@@ -168,6 +172,7 @@ impl Request {
             cluster,
             claims,
         };
+        trust::run(&spec, self.trusted)?;
         Ok(Resolved { spec, warnings })
     }
 }
@@ -202,21 +207,23 @@ pub(super) fn known_settings(
 }
 
 /// A cluster by name or file, `local` being the guide's, with changes applied, and where its Kafka comes
-/// from: `kafka`, or else as the cluster says.
+/// from: `kafka`, or else as the cluster says; `trusted` is the author of its file.
 ///
 /// # Errors
 /// Usage failures: an unknown name, a mistake in the file, a change that does not fit, or of
-/// something else than the cluster.
+/// something else than the cluster; what takes trust, or more than this machine has.
 pub fn cluster(
     name: &str,
     changes: &[String],
     kafka: Option<KafkaSource>,
+    trusted: bool,
 ) -> Result<Resolved<(Topology, KafkaSource)>, Failure> {
     let changes = set::parse(changes)?;
     if let Some(change) = changes.iter().find(|change| change.kind() != Topology::KIND) {
         return Err(change.refused("there is a cluster, and no run"));
     }
     let mut cluster = cluster_of(name, &changes)?;
+    trust::cluster(&format!("cluster `{}`", cluster.name), &cluster, trusted)?;
     let kafka = kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
     let mut warnings = set::repeated(&changes);
     warnings.extend(known_settings(&cluster, &kafka, None)?);

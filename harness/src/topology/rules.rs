@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ServerSpec, Topic, Topology, settings};
+use super::{ServerSpec, Topic, Topology, jvm, limits, settings};
 use crate::version::KafkaVersion;
+use results::record::line;
 use results::terminal::counted;
 
 /// Most nodes that a local cluster can have: one octet of its addresses, less the bridge.
@@ -18,8 +19,14 @@ pub const PEER_PORTS: [u16; 2] = [2888, 3888];
 
 /// Settings of ZooKeeper servers that kbench writes itself: identity, addresses and places follow from
 /// the nodes.
-const OWN_ZOOKEEPER: [&str; 5] =
-    ["dataDir", "dataLogDir", "clientPort", "clientPortAddress", "4lw.commands.whitelist"];
+const OWN_ZOOKEEPER: [&str; 6] = [
+    "dataDir",
+    "dataLogDir",
+    "clientPort",
+    "clientPortAddress",
+    "dynamicConfigFile",
+    "4lw.commands.whitelist",
+];
 
 /// Replication factors among the brokers' settings, and Kafka's defaults.
 const FACTORS: [(&str, Option<usize>); 3] = [
@@ -41,8 +48,10 @@ const READ_BROKER: [&str; 5] = [
 
 /// Refuses what cannot work.
 pub(super) fn check(topology: &Topology) -> Result<(), String> {
+    line::check_name(&topology.name).map_err(|why| format!("name: it {why}"))?;
     nodes(topology)?;
     servers(topology)?;
+    limits::check(topology)?;
     numbers("broker.settings", &topology.broker.settings, &READ_BROKER)?;
     for Topic { name, config, .. } in &topology.topic {
         numbers(&format!("topic {name}, config"), config, &["min.insync.replicas"])?;
@@ -68,8 +77,13 @@ fn nodes(topology: &Topology) -> Result<(), String> {
         return Err(format!("nodes need names of their own, and at most {MOST_NODES}"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if let Some(bad) = names.iter().find(|name| name.is_empty() || !name.chars().all(plain)) {
+    if let Some(bad) = names.iter().find(|name| !name.chars().all(plain)) {
         return Err(format!("node name `{bad}`: letters, digits and `-` only"));
+    }
+    let unusable =
+        names.iter().find_map(|name| line::check_name(name).err().map(|why| (name, why)));
+    if let Some((bad, why)) = unusable {
+        return Err(format!("node name `{bad}`: it {why}"));
     }
     if let Some(bad) = nodes.iter().find(|node| node.standby && node.zookeeper.is_some()) {
         let name = &bad.name;
@@ -106,6 +120,10 @@ fn servers(topology: &Topology) -> Result<(), String> {
         if server.port == 0 || PEER_PORTS.contains(&server.port) {
             let port = server.port;
             return Err(format!("{name}.port = {port}: not 0, 2888 or 3888 (ZooKeeper's own)"));
+        }
+        for option in &server.jvm {
+            line::check(option)
+                .map_err(|why| format!("{name}.jvm: `{}` {why}", jvm::shown(option)))?;
         }
         Ok(())
     };
@@ -165,7 +183,12 @@ fn replication(topology: &Topology) -> Result<(), String> {
 fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
     let name = &topic.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if name.is_empty() || name.len() > 249 || name.starts_with("__") || !name.chars().all(plain) {
+    if name.is_empty()
+        || name.len() > 249
+        || name.starts_with("__")
+        || !name.chars().all(plain)
+        || [".", ".."].contains(&&**name)
+    {
         return Err(format!(
             "topic name `{name}`: letters, digits, `.`, `_` and `-`, not `__` first"
         ));

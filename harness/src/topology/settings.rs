@@ -5,14 +5,14 @@
 //! what cannot be set here. What no list knows is handed on with a warning: plugins have settings of
 //! their own. What is absent: what only a running broker can tell, memory that does not suffice for one.
 
-mod here;
-mod known;
+pub(super) mod here;
+pub(super) mod known;
 mod together;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use results::record::secret;
+use results::record::{line, secret};
 
 use super::Topology;
 use crate::nearest::{did_you_mean, nearest};
@@ -20,10 +20,10 @@ use crate::version::KafkaVersion;
 use known::{KnownSetting, SettingOf};
 
 /// Settings that Kafka's own authorizers read, and no list holds.
-const OF_AUTHORIZERS: [&str; 2] = ["super.users", "allow.everyone.if.no.acl.found"];
+pub(super) const OF_AUTHORIZERS: [&str; 2] = ["super.users", "allow.everyone.if.no.acl.found"];
 
 /// Settings whose values are names of classes, separated by commas.
-const LISTS_OF_CLASSES: [&str; 3] =
+pub(super) const LISTS_OF_CLASSES: [&str; 3] =
     ["metric.reporters", "kafka.metrics.reporters", "group.consumer.assignors"];
 
 /// Settings as a user wrote them, for brokers of one version.
@@ -129,10 +129,7 @@ fn writable(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() || !key.chars().all(plain) {
         return Err(format!("`{key}`: names of settings are of letters, digits, `.`, `_` and `-`"));
     }
-    if value.chars().any(char::is_control) {
-        return Err(format!("the value of `{key}` has a line break or another control character"));
-    }
-    Ok(())
+    line::check(value).map_err(|why| format!("the value of `{key}` {why}"))
 }
 
 /// That a version does not know a setting, and what may be meant.

@@ -39,12 +39,13 @@ fn numbers_that_a_spec_claims_are_not_counted_to() {
 fn names_that_are_paths_are_refused_wherever_a_spec_is_loaded() {
     let place = Place::new();
     type Change = fn(&mut RunSpec);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|spec| spec.cluster.node[0].name = "../../x".to_owned(), "node name"),
         (|spec| spec.cluster.topic[0].name = "../../x".to_owned(), "topic name"),
         (|spec| spec.run_id = "../../x".to_owned(), "run_id"),
         (|spec| spec.cluster.kafka.version = "../../x".to_owned(), "not a version"),
         (|spec| spec.cluster.broker.heap_mb = 0, "heap_mb"),
+        (|spec| spec.workload.name = "../../x".to_owned(), "name = \"../../x\""),
     ];
     for (number, (change, words)) in changes.into_iter().enumerate() {
         let mut forged = spec(1);

@@ -10,12 +10,14 @@ fn no_text_of_a_run_s_directory_reaches_a_terminal_as_it_is() {
     let place = Place::new();
     let evil = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}31m\u{202e}\t=cmd";
     let mut forged = spec(1);
-    for text in [&mut forged.command, &mut forged.started, &mut forged.workload.name] {
+    // No name: with such a one nothing of the run is shown.
+    for text in [&mut forged.command, &mut forged.started] {
         *text = evil.to_owned();
     }
     forged.replays = Some(evil.to_owned());
     forged.cluster.description = evil.to_owned();
     forged.workload.description = evil.to_owned();
+    forged.trusted = vec![evil.to_owned()];
     let mut log = String::new();
     let mut chain = results::record::seal::SealChain::default();
     for kind in [
@@ -58,7 +60,8 @@ fn a_secret_that_was_typed_is_in_no_file_and_no_message() {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = kbench();
     command.env("XDG_CACHE_HOME", home.path()).env("PATH", home.path());
-    command.args(["run", "--faults", "none", "--mode", "loopback", "--out"]).arg(place.out());
+    command.args(["run", "--trust-spec", "--faults", "none", "--mode", "loopback", "--out"]);
+    command.arg(place.out());
     for key in [
         "workload.producer.settings.sasl.password",
         "cluster.broker.settings.password.encoder.secret",
@@ -83,6 +86,8 @@ fn a_secret_that_is_refused_is_not_said() {
         "cluster.broker.settings.sasl.jaas.config=hunter2\u{1b}",
         "plan.step.x.password=hunter2",
         "nothing.password=hunter2",
+        "cluster.broker.jvm=['-Djavax.net.ssl.keyStorePassword=hunter2']",
+        "workload.producer.settings.sasl.password=hunter2",
     ] {
         let mut command = kbench();
         let (_, said) = told(

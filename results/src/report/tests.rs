@@ -12,6 +12,7 @@ mod several_gaps;
 mod silences;
 mod strangers;
 mod sums;
+mod trusted;
 mod unseen;
 
 use super::*;

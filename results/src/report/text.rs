@@ -128,6 +128,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             run.workload, run.plan, run.seed, run.started
         ),
     );
+    run.trusted.iter().for_each(|taken| line(out, &format!("trusted: {taken}")));
     let Some(first) = report.environments.first() else {
         line(out, "versions and settings in force: not known");
         return;

@@ -34,7 +34,7 @@ pub struct NamedProducerSpec {
 
 impl NamedProducerSpec {
     /// The two tables of the main producer that say the same.
-    fn tables(&self) -> (LoadSpec, ProducerSpec) {
+    pub(super) fn tables(&self) -> (LoadSpec, ProducerSpec) {
         let Self { rate, record_bytes, keys, acks, idempotence, compression, settings } =
             self.clone();
         let load = LoadSpec { rate, record_bytes, keys };

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
-use results::record::secret;
+use results::record::{line, secret};
 
+use super::allowed::{is_allowed, is_known};
 use super::{
     Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError,
-    WorkloadSpec,
+    WorkloadSpec, limits,
 };
 use crate::record::HEADER_BYTES;
 
@@ -19,21 +20,36 @@ const RESERVED: [&str; 4] = ["main", "probe", "killable", "direct"];
 impl WorkloadSpec {
     /// Refuses values that cannot work, naming the key.
     pub fn validate(&self) -> Result<(), SpecError> {
-        require(!self.name.trim().is_empty(), "name", "\"\"", "a workload needs a name")?;
+        name("name", &self.name)?;
         load("load", &self.load)?;
         producer("producer", &self.producer)?;
         if let Some(spec) = &self.consumers {
-            let why = "a group needs a name";
-            require(!spec.group.trim().is_empty(), "consumers.group", "\"\"", why)?;
+            name("consumers.group", &spec.group)?;
             group("consumers", spec)?;
         }
         self.probe.as_ref().map_or(Ok(()), probe)?;
         self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
         let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
+        limits::duration("phases.warm_up", self.phases.warm_up)?;
         for (key, value) in phases {
             let why = "a phase without time measures nothing; give it at least \"1s\"";
-            require(value >= Duration::from_secs(1), &format!("phases.{key}"), shown(value), why)?;
+            let key = format!("phases.{key}");
+            require(value >= Duration::from_secs(1), &key, shown(value), why)?;
+            limits::duration(&key, value)?;
+        }
+        self.count_clients()
+    }
+
+    /// Refuses what librdkafka refuses of the settings that take trust, once they have it: it acts on some
+    /// when it is told of them.
+    ///
+    /// # Errors
+    /// The setting, its value, and why.
+    pub fn validate_trusted(&self) -> Result<(), SpecError> {
+        for (table, settings) in self.settings() {
+            let others = settings.iter().filter(|(name, _)| !is_allowed(name));
+            others.into_iter().try_for_each(|(name, value)| taken(&table, name, value))?;
         }
         Ok(())
     }
@@ -54,11 +70,19 @@ impl WorkloadSpec {
     }
 }
 
+/// Refuses a name that is no part of a file's name.
+fn name(key: &str, name: &str) -> Result<(), SpecError> {
+    let why = line::check_name(name).err().map(|why| format!("it {why}; choose another name"));
+    require(why.is_none(), key, format!("\"{name}\""), why.as_deref().unwrap_or_default())
+}
+
 /// The key of a named client's table. Names are parts of file names.
 fn named(kind: &str, name: &str) -> Result<String, SpecError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let why = "a name is made of a-z, 0-9 and -, and begins with a letter";
-    let good = name.chars().all(allowed) && name.starts_with(|c: char| c.is_ascii_lowercase());
+    let good = name.chars().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= line::MOST_NAME_BYTES;
     require(good, kind, format!("\"{name}\""), why)?;
     Ok(format!("{kind}.{name}"))
 }
@@ -121,6 +145,11 @@ fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
 /// those that librdkafka does not take.
 fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), SpecError> {
     for (name, value) in settings {
+        let key = format!("{table}.settings.\"{name}\"");
+        let shown = format!("\"{}\"", secret::shown(name, value));
+        if let Some(why) = [name, value].into_iter().find_map(|text| line::check(text).err()) {
+            return require(false, &key, shown, &format!("its name or value {why}"));
+        }
         let owner = match name.as_str() {
             "acks" | "request.required.acks" => &format!("{table}.acks"),
             "enable.idempotence" => &format!("{table}.idempotence"),
@@ -130,27 +159,34 @@ fn settings(table: &str, settings: &BTreeMap<String, String>) -> Result<(), Spec
             "client.id"
             | "statistics.interval.ms"
             | "enable.auto.commit"
+            | "auto.commit.enable"
             | "auto.offset.reset"
             | "transactional.id"
             | "enable.gapless.guarantee" => "kbench itself",
-            _ => {
+            name if is_allowed(name) => {
                 taken(table, name, value)?;
                 continue;
             }
+            name if is_known(name) => continue,
+            _ => {
+                return require(
+                    false,
+                    &key,
+                    shown,
+                    "is refused by librdkafka: it knows no such setting",
+                );
+            }
         };
         let why = format!("is set by {owner}; remove it");
-        require(false, &format!("{table}.settings.\"{name}\""), format!("\"{value}\""), &why)?;
+        require(false, &key, shown, &why)?;
     }
     Ok(())
 }
 
-/// Refuses a setting whose name or value librdkafka refuses.
+/// Refuses a setting whose value librdkafka refuses.
 fn taken(table: &str, name: &str, value: &str) -> Result<(), SpecError> {
     let key = format!("{table}.settings.\"{name}\"");
     let shown = format!("\"{}\"", secret::shown(name, value));
-    if [name, value].iter().any(|text| text.contains('\0')) {
-        return require(false, &key, shown, "no setting holds a zero byte");
-    }
     let made = ClientConfig::new().set(name, value).create_native_config();
     match made {
         Err(KafkaError::ClientConfig(_, why, ..)) => {
@@ -161,8 +197,9 @@ fn taken(table: &str, name: &str, value: &str) -> Result<(), SpecError> {
     }
 }
 
-/// Refuses an interval that is too short.
+/// Refuses an interval that is too short, or too long.
 pub(crate) fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
+    limits::duration(key, value)?;
     let why = format!(
         "must be at least \"{}\"",
         humantime_serde::re::humantime::format_duration(MIN_INTERVAL)
@@ -170,11 +207,11 @@ pub(crate) fn interval(key: &str, value: Duration) -> Result<(), SpecError> {
     require(value >= MIN_INTERVAL, key, shown(value), &why)
 }
 
-fn shown(value: Duration) -> String {
+pub(super) fn shown(value: Duration) -> String {
     format!("\"{}\"", humantime_serde::re::humantime::format_duration(value))
 }
 
-fn require(
+pub(super) fn require(
     holds: bool,
     key: &str,
     value: impl std::fmt::Display,

@@ -87,12 +87,13 @@ const WHOLE: [&str; 12] = [
     "autopurge.purgeInterval",
 ];
 
-fn is_like(pattern: &str, key: &str) -> bool {
+/// Whether a name is this pattern, or begins so where that ends with a dot.
+pub(in super::super) fn is_like(pattern: &str, key: &str) -> bool {
     if pattern.ends_with('.') { key.starts_with(pattern) } else { key == pattern }
 }
 
 /// Whether a setting of brokers is refused, whatever its value.
-pub(super) fn is_refused(key: &str) -> bool {
+pub(in super::super) fn is_refused(key: &str) -> bool {
     REFUSED.iter().any(|(pattern, _)| is_like(pattern, key))
 }
 

@@ -9,7 +9,7 @@ const LISTS: &str = include_str!("../../../kafka/settings.tsv");
 
 /// What a setting is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SettingOf {
+pub(in super::super) enum SettingOf {
     Broker,
     Topic,
 }
@@ -73,6 +73,11 @@ pub(super) fn find(
 pub(super) fn names(of: SettingOf, version: KafkaVersion) -> impl Iterator<Item = &'static str> {
     let known = KNOWN.iter().filter(move |known| known.of == of && known.is_of(version));
     known.map(|known| known.name)
+}
+
+/// Every setting that some version knows.
+pub(in super::super) fn all_names(of: SettingOf) -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().filter(move |known| known.of == of).map(|known| known.name)
 }
 
 /// The first and last versions that know a setting, of each time that it was there.

@@ -76,6 +76,8 @@ fn values_are_refused_where_kafka_would() {
         ("3.9", "background.threads", "", "a whole number"),
         ("3.9", "broker.rack", "a\nprocess.roles=broker", "a line break"),
         ("3.9", "log.roll.ms\nprocess.roles", "broker", "names of settings"),
+        ("3.9", "num.io.threads", " 4 ", "begins or ends with a blank"),
+        ("3.9", "log.dirs ", "/x", "names of settings"),
         ("3.9", "log.retention.ms", "0", "-1 for no limit"),
         ("3.9", "log.roll.ms", "0", "1 or more"),
         ("3.9", "replica.lag.time.max.ms", "400", "must not exceed"),
@@ -102,7 +104,7 @@ fn values_are_refused_where_kafka_would() {
         assert!(why.contains(words), "{key}: {why}");
     }
     for (of, settings) in [
-        ("2.6", &[("num.io.threads", " 4 ")][..]),
+        ("2.6", &[("num.io.threads", "4")][..]),
         ("3.9", &[("auto.create.topics.enable", "TRUE"), ("log.cleanup.policy", "")]),
         ("2.8", &[("inter.broker.protocol.version", "2.7-IV2")]),
         ("3.0", &[("inter.broker.protocol.version", "0.10.2")]),

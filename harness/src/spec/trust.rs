@@ -1,0 +1,88 @@
+//! What takes trust: what a specification asks for that would run code of its author's choice, read or
+//! write files beyond the run, or do without a sandbox. The same for what a user's files ask for and for a
+//! recorded spec.
+
+use workloads::WorkloadSpec;
+
+use super::RunSpec;
+use crate::failure::Failure;
+use crate::kernel::memory_bytes;
+use crate::provision::KafkaSource;
+use crate::topology::Topology;
+
+/// Most of them that are listed.
+const MOST_LISTED: usize = 10;
+
+/// What of a recorded spec takes trust. Of a user's own command line, Kafka's jars and the mode do not.
+pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
+    let mut found = vec![];
+    if let KafkaSource::Home(home) = &spec.kafka {
+        found.push(format!("kafka: the jars in {}", home.display()));
+    }
+    if !spec.mode.has_namespaces() {
+        found.push("mode: servers without a sandbox (--mode loopback)".to_owned());
+    }
+    found.extend(spec.cluster.of_trust());
+    found.extend(spec.workload.of_trust());
+    found
+}
+
+/// Refuses what takes trust where there is none; `whose` asks for it.
+///
+/// # Errors
+/// A usage failure that lists it with the reasons.
+pub(super) fn granted(whose: &str, found: &[String], trusted: bool) -> Result<(), Failure> {
+    if trusted || found.is_empty() {
+        return Ok(());
+    }
+    let mut listed = found.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join("; ");
+    let more = found.len().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        listed.push_str(&format!("; and {more} more"));
+    }
+    Err(Failure::usage(format!("{whose} asks for what takes trust: {listed}"))
+        .with_cure("leave it out; or take it with --trust-spec, if you know who wrote it"))
+}
+
+/// Refuses a cluster that takes trust or more memory than this machine has.
+///
+/// # Errors
+/// A usage failure that says what.
+pub(crate) fn cluster(whose: &str, cluster: &Topology, trusted: bool) -> Result<(), Failure> {
+    granted(whose, &cluster.of_trust(), trusted)?;
+    let fits = cluster.fits(memory_bytes());
+    fits.map_err(|why| Failure::usage(format!("{whose}: {why}")))
+}
+
+/// The same of a workload, on a cluster of so many brokers, for a topic of so many partitions.
+///
+/// # Errors
+/// A usage failure that says what.
+pub(crate) fn workload(
+    whose: &str,
+    workload: &WorkloadSpec,
+    (brokers, partitions): (usize, usize),
+    trusted: bool,
+) -> Result<(), Failure> {
+    granted(whose, &workload.of_trust(), trusted)?;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let fits = workload
+        .validate_trusted()
+        .and_then(|()| workload.fits(count(brokers), count(partitions), memory_bytes()));
+    fits.map_err(|why| Failure::usage(format!("{whose}: {why}")))
+}
+
+/// The same of all that a run is asked to do, which is held to what a recorded spec is held to as well. The
+/// servers of a kept cluster run already.
+///
+/// # Errors
+/// A usage failure that says what.
+pub(super) fn run(spec: &RunSpec, trusted: bool) -> Result<(), Failure> {
+    let RunSpec { cluster: on, workload: load, .. } = spec;
+    if spec.kept.is_none() {
+        cluster(&format!("cluster `{}`", on.name), on, trusted)?;
+    }
+    let size = (on.brokers().len(), on.main_topic().assignment.len());
+    workload(&format!("workload `{}`", load.name), load, size, trusted)?;
+    spec.check().map_err(|why| Failure::usage(format!("no run can be so: {why}")))
+}
