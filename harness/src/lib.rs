@@ -13,6 +13,7 @@ pub mod heal;
 pub mod hidden;
 pub mod kernel;
 pub mod live;
+pub mod log;
 pub mod mechanism;
 pub mod membership;
 mod nearest;
