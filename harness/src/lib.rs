@@ -17,6 +17,7 @@ pub mod log;
 pub mod mechanism;
 pub mod membership;
 mod nearest;
+pub mod need;
 pub mod observe;
 mod private;
 pub mod provision;

@@ -68,13 +68,20 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 fn estimate(spec: &RunSpec) -> Duration {
     /// Cluster up, group joined; at the end, records read back and judged.
     const AROUND: Duration = Duration::from_secs(14);
+    /// Records that are drained and judged in a second: 130 000 were drained.
+    const READ_PER_S: f64 = 60_000.0;
     let phases = &spec.workload.phases;
     let middle = match &spec.plan {
         None => phases.duration,
         Some(plan) => plan.estimate(Duration::from_millis(spec.cluster.session_timeout_ms())),
     };
     let rounds = spec.trials.div_ceil(spec.parallel.max(1));
-    (AROUND + phases.warm_up + phases.baseline + middle) * rounds
+    let load = phases.warm_up + phases.baseline + middle;
+    let per_s = spec.workload.load.rate.total(spec.cluster.brokers().len() as u32) as f64;
+    let read = load.as_secs_f64() * per_s / READ_PER_S;
+    (AROUND + load)
+        .saturating_add(Duration::try_from_secs_f64(read).unwrap_or(Duration::MAX))
+        .saturating_mul(rounds)
 }
 
 /// Heals what killed runs in the same folder left; runs that still go on are left alone, and so are those

@@ -1,9 +1,12 @@
 //! A spec that was read from a run's directory is held to what holds for one that a user asks for: names
 //! that are parts of paths, numbers that are gone by. The directory may be a stranger's.
 
+use faults::plan::Plan;
 use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
 
 use super::RunSpec;
+use crate::cluster::local::capability::takes_memory;
+use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::version::KafkaVersion;
 
@@ -34,6 +37,10 @@ impl RunSpec {
         }
         if let KafkaSource::Version(version) = &self.kafka {
             KafkaVersion::of(version).map_err(|failure| failure.text().to_owned())?;
+        }
+        let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
+        if self.storage == Storage::Disk && self.mode.has_namespaces() && in_memory() {
+            return Err("storage = \"disk\": the plan needs the servers' data in memory".to_owned());
         }
         self.cluster.check().map_err(|error| format!("cluster: {error}"))?;
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;

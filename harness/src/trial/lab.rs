@@ -19,7 +19,7 @@ use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
-use crate::cluster::local::{LocalCluster, Setup, data_dir};
+use crate::cluster::local::{LocalCluster, Setup, Share, data_dir};
 use crate::cluster::port::ClusterServers;
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
@@ -212,7 +212,8 @@ async fn cluster(
         kafka: &kafka,
         mode: spec.mode,
         lab,
-        data: data_dir(spec.mode, files),
+        data: data_dir(spec.storage, files),
+        share: Share::of(spec),
         logs: files.join("logs"),
         recorder: Arc::clone(recorder),
         settable_clocks: faults.contains(&Capability::Clock),
@@ -223,7 +224,7 @@ async fn cluster(
         None => LocalCluster::start(setup).await?,
         Some(kept) => {
             let lab = KeptSpec::load(&kept.dir)?.lab;
-            let (data, logs) = (data_dir(spec.mode, &kept.dir), kept.dir.join("logs"));
+            let (data, logs) = (data_dir(spec.storage, &kept.dir), kept.dir.join("logs"));
             let setup = Setup { lab, data, logs, ..setup };
             LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
         }

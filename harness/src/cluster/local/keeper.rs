@@ -26,10 +26,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::kept::KeptSpec;
-use super::{LocalCluster, LocalServers, Setup};
+use super::{LocalCluster, LocalServers, Setup, Share};
 use crate::admin::Admin;
 use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
+use crate::need::place::Storage;
 use crate::provision::{self, KafkaSource};
 use crate::recorder::Recorder;
 
@@ -78,7 +79,8 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         others: vec![],
         mode: spec.mode,
         lab: spec.lab,
-        data: super::data_dir(spec.mode, dir),
+        data: super::data_dir(Storage::of_mode(spec.mode), dir),
+        share: Share::of_kept(spec.mode),
         logs: dir.join("logs"),
         recorder,
         settable_clocks: spec.clocks,

@@ -66,14 +66,14 @@ impl LocalServers {
         network: SandboxNetwork,
         hosts: BTreeMap<String, Rc<LocalHost>>,
     ) -> Result<Self, Failure> {
-        let (mode, settable_clocks) = (setup.mode, setup.settable_clocks);
+        let (mode, share, settable_clocks) = (setup.mode, setup.share, setup.settable_clocks);
         let watched = setup.faults.contains(&Capability::Flushes);
         let mut this = Self::new(setup, network, hosts, None);
         let processes = this.processes();
         let brokers = processes.iter().filter(|process| watched && process.role == Role::Broker);
         this.flushed = brokers.map(|broker| (broker.clone(), Flushed::default())).collect();
         let disks: Vec<_> = processes.iter().map(|process| this.data_dir(process)).collect();
-        this.disk = capacity::make(mode, &this.topology, &this.data, &disks)?;
+        this.disk = capacity::make(share, &this.topology, &this.data, &disks)?;
         if settable_clocks {
             this.make_clocks_settable().await.map_err(no_clocks)?;
         }
