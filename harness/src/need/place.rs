@@ -171,13 +171,17 @@ fn storage(need: &Need, have: &Have, terms: &Terms<'_>) -> Result<Storage, Failu
         return Ok(Storage::Memory);
     }
     let on_disk = have.disk - files >= data && !have.disk_is_memory;
-    let may_be = !terms.is_kept && terms.in_memory.is_none();
+    // A kept cluster has its data where it has them.
+    let kept_in_memory = terms.is_kept && has_tmpfs;
+    let may_be = !kept_in_memory && terms.in_memory.is_none();
     if on_disk && may_be {
         return Ok(Storage::Disk);
     }
     let (memory, disk) = (Bytes(have.memory - beside), Bytes(have.disk - files));
     let left = match terms.in_memory {
-        _ if terms.is_kept => format!("a kept cluster has them in memory, where {memory} are left"),
+        _ if kept_in_memory => {
+            format!("a kept cluster has them in memory, where {memory} are left")
+        }
         Some((plan, need)) => format!(
             "plan `{}` needs them in memory (capability `{need}`), where {memory} are left",
             plan.name
@@ -194,7 +198,7 @@ fn storage(need: &Need, have: &Have, terms: &Terms<'_>) -> Result<Storage, Failu
         Bytes(data),
         need.seconds
     ))
-    .with_cure(cure(need, terms, most)))
+    .with_cure(cure(need, terms, most, may_be)))
 }
 
 /// Refuses what could be carried out, and not be read afterwards.
@@ -221,7 +225,7 @@ fn recordable(need: &Need) -> Result<(), Failure> {
 }
 
 /// What would do, where `most` bytes of data fit.
-fn cure(need: &Need, terms: &Terms<'_>, most: u64) -> String {
+fn cure(need: &Need, terms: &Terms<'_>, most: u64, on_disk: bool) -> String {
     let share = most as f64 / need.all_data().max(1) as f64;
     let seconds = (need.seconds as f64 * share) as u64;
     let shorter = match terms.has_plan {
@@ -232,10 +236,10 @@ fn cure(need: &Need, terms: &Terms<'_>, most: u64) -> String {
         true => "a shorter plan".to_owned(),
     };
     let fewer = if need.labs > 1 { "fewer trials at a time (--parallel), " } else { "" };
+    let other = if on_disk { "; or put the runs on another disk: --out DIR" } else { "" };
     format!(
         "{shorter}, {fewer}a lower rate (--set workload.load.rate.per_second=N), smaller records (--set \
-         workload.load.record_bytes=N), topics that keep less (`retention.bytes` with `segment.bytes`), or \
-         another disk (--out DIR)"
+         workload.load.record_bytes=N), or topics that keep less (`retention.bytes` with `segment.bytes`){other}"
     )
 }
 

@@ -73,6 +73,9 @@ fn what_would_do_is_told() {
     assert!(plain.starts_with("a shorter load (about 25 min fit: --duration), a lower"), "{plain}");
     assert!(cure(&Terms { has_plan: true, ..PLAIN }, 1).starts_with("a shorter plan"));
     assert!(cure(&PLAIN, 2).contains("--parallel"));
+    assert!(plain.contains("--out DIR"), "{plain}");
+    let kept = cure(&Terms { is_kept: true, ..PLAIN }, 1);
+    assert!(!kept.contains("--out DIR"), "no disk helps: {kept}");
 }
 
 #[test]
@@ -102,6 +105,8 @@ fn without_namespaces_there_is_the_disk_alone() {
     let terms = Terms { mode: Mode::Loopback, ..PLAIN };
     assert_eq!(storage(&need(1.0, 1), &have(100, 3), &terms).unwrap(), Storage::Disk);
     assert!(storage(&need(3.0, 1), &have(100, 3), &terms).is_err());
+    let kept = Terms { is_kept: true, ..terms };
+    assert_eq!(storage(&need(1.0, 1), &have(100, 3), &kept).unwrap(), Storage::Disk);
 }
 
 #[test]
