@@ -2,10 +2,11 @@
 //!
 //! Append-only, one JSON line after the other, synced: first the format, then an entry that is
 //! *planned* before its injection, and its id once that is *done*; an id that was planned and never
-//! done is outstanding. Nothing is rewritten, so a kbench killed while it writes leaves at most lines
-//! cut short. Such a line is harmless (the injection waits for its lines; an undo done twice does
-//! nothing the second time), and it is told. Lines are sealed: what was changed since is not carried
-//! out, and strikes nothing off.
+//! done is outstanding. No line is rewritten, so a kbench killed while it writes, or a full disk, leaves at
+//! most a line cut short at the end. Such a line is harmless (the injection waits for its lines; an undo done
+//! twice does nothing the second time), and it is told; before the next line is appended it is cut back, so
+//! that nothing is ever glued to it. Lines are sealed: what was changed since is not carried out, and strikes
+//! nothing off.
 //!
 //! An entry is complete in itself: whose it is, where, and all that it takes to carry it out.
 
@@ -109,6 +110,10 @@ pub struct LedgerError {
 pub struct Ledger {
     path: PathBuf,
     file: File,
+    /// Bytes of the lines that were written to their ends.
+    whole: u64,
+    /// An append failed: there may be a part of a line behind them.
+    torn: bool,
     chain: SealChain,
     owner: Owner,
     next_id: u64,
@@ -123,14 +128,22 @@ impl Ledger {
         let fail = |action| move |source| LedgerError { path: path.to_owned(), action, source };
         let mut file = open::appended(path).map_err(fail("open it for writing"))?;
         let bytes = open::read(path, MOST_LEDGER_BYTES).map_err(fail("read it"))?;
-        if bytes.last().is_some_and(|last| *last != b'\n') {
-            // The next line must not be glued to one that was cut short.
+        let lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut whole = bytes.len() as u64;
+        if is_torn(&bytes[lines..]) {
+            whole = lines as u64;
+            file.set_len(whole).map_err(fail("cut back its last line"))?;
+        } else if lines < bytes.len() {
+            // Not what a write leaves that was cut off: whatever it is, it stays.
             file.write_all(b"\n").map_err(fail("end its last line"))?;
+            whole += 1;
         }
         let read = read(&bytes);
         let mut ledger = Self {
             path: path.to_owned(),
             file,
+            whole,
+            torn: false,
             chain: read.chain,
             owner,
             next_id: read.highest_id + 1,
@@ -207,12 +220,46 @@ impl Ledger {
         let mut chain = self.chain;
         let sealed = |line| Ok(chain.seal(&serde_json::to_string(line)?));
         let text: io::Result<String> = lines.iter().map(sealed).collect();
-        text.and_then(|text| self.file.write_all(text.as_bytes()))
-            .and_then(|()| self.file.sync_data())
-            .map_err(|source| LedgerError { path: self.path.clone(), action: "append", source })?;
+        let written = text.and_then(|text| {
+            self.cut_back()?;
+            self.torn = true;
+            self.file.write_all(text.as_bytes())?;
+            self.file.sync_data()?;
+            self.torn = false;
+            self.whole += text.len() as u64;
+            Ok(())
+        });
+        if let Err(source) = written {
+            // Where that fails as well, it is done before the next line.
+            self.cut_back().ok();
+            return Err(LedgerError { path: self.path.clone(), action: "append", source });
+        }
         self.chain = chain;
         Ok(())
     }
+
+    /// Takes away what an append left that failed.
+    fn cut_back(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.whole)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// Whether these bytes are the begin of a line and no more, as a write leaves them that was cut off.
+fn is_torn(last: &[u8]) -> bool {
+    let text = match std::str::from_utf8(last) {
+        Ok(text) => text,
+        // In the middle of a character.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&last[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let breaks_off = |error: serde_json::Error| error.is_eof();
+    text.starts_with('{') && serde_json::from_str::<Value>(text).is_err_and(breaks_off)
 }
 
 /// What the ledger at `path` says is still to be undone; nothing when there is no such file.
@@ -264,7 +311,7 @@ impl Read {
     fn take(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
         let sealed = self.chain.open(line);
         let json: Value = serde_json::from_slice(line).map_err(|error| {
-            if error.is_eof() && sealed == Err(BrokenSeal::Absent) {
+            if is_torn(line) && sealed == Err(BrokenSeal::Absent) {
                 "cut short while it was written; nothing was injected on its account".to_owned()
             } else {
                 by_hand(&error)

@@ -36,6 +36,9 @@ const MOST_SEED: u64 = i64::MAX as u64;
 /// Folder of kept clusters.
 const CLUSTERS: &str = "results/clusters";
 
+/// The workload of a run that names none.
+const WORKLOAD: &str = "1k-msg-s";
+
 /// Chaos and benchmarking test harness for Apache Kafka.
 #[derive(Parser)]
 #[command(version, about, after_help = EXIT_CODES, max_term_width = 100)]
@@ -84,7 +87,7 @@ enum Format {
 #[derive(Args)]
 struct RunArgs {
     /// Workload: a shipped name (`kbench list workloads`) or a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "1k-msg-s")]
+    #[arg(long, value_name = "NAME|FILE", default_value = WORKLOAD)]
     workload: String,
     /// Fault plan: a shipped name (`kbench list plans`), a TOML file, or `none`
     #[arg(long, value_name = "PLAN|FILE|none", default_value = "failover")]
@@ -230,6 +233,9 @@ struct ListArgs {
 
 #[derive(Args)]
 struct ValidateArgs {
+    /// Length of the load without faults, for what a workload needs then
+    #[arg(long, value_name = "T")]
+    duration: Option<humantime::Duration>,
     /// Workloads, plans, clusters or claims, as TOML files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,

@@ -1,15 +1,29 @@
 //! What the kernel of this machine says in `/proc`: read anew at each call.
 
+mod cgroup;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use procfs::process::{Process, all_processes};
 use procfs::{Current, Meminfo};
 
-/// Memory that programs can still get, in MiB; 0 when the kernel does not say.
-pub fn available_memory_mb() -> u64 {
+/// Memory that programs can still get, in bytes; 0 when the kernel does not say. Where a control group of this
+/// process leaves less than the machine has, that, and its limit.
+pub fn available_memory() -> (u64, Option<PathBuf>) {
     let available = Meminfo::current().ok().and_then(|memory| memory.mem_available);
-    available.unwrap_or_default() / (1024 * 1024)
+    let available = available.unwrap_or_default();
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    match cgroup::least(Path::new("/sys/fs/cgroup"), &groups) {
+        Some(group) if group.free < available => (group.free, Some(group.limit)),
+        _ => (available, None),
+    }
+}
+
+/// The same in MiB.
+pub fn available_memory_mb() -> u64 {
+    available_memory().0 / (1024 * 1024)
 }
 
 /// Memory of the machine, in bytes; 0 when the kernel does not say.

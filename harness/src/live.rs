@@ -32,6 +32,8 @@ struct TrialStatus {
     at: RunTime,
     stage: Option<Stage>,
     second: Second,
+    /// How far the drain is, in words.
+    drained: Option<String>,
     acked: u64,
     consumed: u64,
     controller: Option<i32>,
@@ -130,6 +132,10 @@ impl TrialStatus {
                 self.second = second.clone();
                 None
             }
+            EventKind::Draining { passed, left, per_s } => {
+                self.drained = Some(drained(*passed, *left, *per_s));
+                None
+            }
             EventKind::ControllerElected { broker, .. } => {
                 self.controller = Some(*broker);
                 let hurt = self.faults.in_force().next().is_some();
@@ -210,7 +216,13 @@ impl TrialStatus {
     fn plain_due(&mut self) -> bool {
         let loaded = matches!(
             self.stage,
-            Some(Stage::WarmingUp | Stage::Baseline | Stage::Faults | Stage::Healing)
+            Some(
+                Stage::WarmingUp
+                    | Stage::Baseline
+                    | Stage::Faults
+                    | Stage::Healing
+                    | Stage::Draining
+            )
         );
         let due = loaded && self.at.since(self.last_plain) >= PLAIN_INTERVAL;
         if due {
@@ -222,6 +234,9 @@ impl TrialStatus {
     /// One line that says where the trial stands.
     fn status(&self, consumed: bool) -> String {
         let stage = self.stage.map_or("preparing", stage_word);
+        if let (Some(Stage::Draining), Some(drained)) = (self.stage, &self.drained) {
+            return format!("{stage}  {drained}");
+        }
         // A second has too few acks for a percentile.
         let slowest = self
             .second
@@ -245,6 +260,15 @@ impl TrialStatus {
         }
         line
     }
+}
+
+/// How far a drain is, and how much longer it takes.
+fn drained(passed: u64, left: u64, per_s: u64) -> String {
+    let time = left.checked_div(per_s).map(|seconds| match seconds {
+        0..120 => format!(", about {seconds} s"),
+        _ => format!(", about {} min", seconds / 60),
+    });
+    format!("{per_s} msg/s  {passed} read, {left} left{}", time.unwrap_or_default())
 }
 
 fn listed(victims: &[Process]) -> String {
@@ -288,5 +312,29 @@ mod tests {
         let (read, unread) = (trial.status(true), trial.status(false));
         assert_eq!(read, "preparing  7 msg/s  slowest -  lag 7  controller none  leaders ");
         assert!(!unread.contains("lag"), "{unread}");
+    }
+
+    #[test]
+    fn a_drain_shows_how_far_it_is_and_how_long_it_takes() {
+        let mut trial = TrialStatus::default();
+        for (kind, shown) in [
+            (EventKind::Stage { stage: Stage::Draining }, "draining  0 msg/s  slowest"),
+            (
+                EventKind::Draining { passed: 36_000, left: 1_800_000, per_s: 36_000 },
+                "draining  36000 msg/s  36000 read, 1800000 left, about 50 s",
+            ),
+            (
+                EventKind::Draining { passed: 1, left: 7200, per_s: 10 },
+                "draining  10 msg/s  1 read, 7200 left, about 12 min",
+            ),
+            (
+                EventKind::Draining { passed: 1, left: 7, per_s: 0 },
+                "draining  0 msg/s  1 read, 7 left",
+            ),
+        ] {
+            trial.take(&Event { at: RunTime(1), kind }, "t");
+            assert!(trial.status(true).starts_with(shown), "{}", trial.status(true));
+        }
+        assert!(!trial.status(true).contains("about"));
     }
 }

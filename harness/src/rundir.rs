@@ -37,17 +37,23 @@ pub struct RunLock {
 }
 
 impl RunDir {
+    /// Makes the folder `out` of runs, where there is none.
+    ///
+    /// # Errors
+    /// Infrastructure failures: it cannot be written, or its disk is nearly full.
+    pub fn prepare(out: &Path) -> Result<(), Failure> {
+        fs::create_dir_all(out)
+            .map_err(|error| unwritable(out, "the folder of runs", &error))
+            .and_then(|()| enough_space(out))
+    }
+
     /// Makes the directory `name` in `out`, points `latest` at it, and locks it.
     ///
     /// # Errors
     /// Infrastructure failures: the folder cannot be written, or its disk is nearly full.
     pub fn create(out: &Path, name: &str) -> Result<(Self, RunLock), Failure> {
-        let cannot = |what: &str, error: &dyn std::fmt::Display| {
-            Failure::infrastructure(format!("{what} {} cannot be written: {error}", out.display()))
-                .with_cure("choose another folder with --out DIR")
-        };
-        fs::create_dir_all(out).map_err(|error| cannot("the folder of runs", &error))?;
-        enough_space(out)?;
+        let cannot = |what: &str, error: &dyn std::fmt::Display| unwritable(out, what, error);
+        Self::prepare(out)?;
         let path = out.join(name);
         DirBuilder::new()
             .mode(0o700)
@@ -208,6 +214,11 @@ impl RunDir {
             Err((_, error)) => Err(failed("locked", error.into())),
         }
     }
+}
+
+fn unwritable(out: &Path, what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::infrastructure(format!("{what} {} cannot be written: {error}", out.display()))
+        .with_cure("choose another folder with --out DIR")
 }
 
 fn enough_space(out: &Path) -> Result<(), Failure> {

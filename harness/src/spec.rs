@@ -21,6 +21,7 @@ use workloads::WorkloadSpec;
 
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
+use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
@@ -60,6 +61,8 @@ pub struct RunSpec {
     pub kept: Option<KeptCluster>,
     /// How the cluster is isolated.
     pub mode: Mode,
+    /// Where the servers' data lie.
+    pub storage: Storage,
     /// Where Kafka's jars come from.
     pub kafka: KafkaSource,
     /// The load.

@@ -7,6 +7,7 @@
 mod change;
 mod conformance;
 mod contention;
+mod drain;
 mod environment;
 mod heartbeat;
 mod interrupt;
@@ -29,18 +30,15 @@ use faults::nemesis;
 use faults::port::{Capability, PortError, RunControl};
 use nix::sys::signal::Signal;
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::{Cause, EventKind, Place, Stage};
-use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use results::record::event::{EventKind, Stage};
 use results::record::manifest;
 use results::record::trial::{HISTORY, LEDGER};
-use results::terminal::counted;
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use workloads::{Load, LoadContext, LoadError};
 
-use crate::admin::Batches;
 use crate::child::{die_with_parent, own};
 use crate::cluster::local::sandbox::Outside;
 use crate::failure::Failure;
@@ -76,12 +74,6 @@ const LAST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Limit for sends still open when the schedule ends; after a heal they complete in seconds.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Limit for reading every partition: 36 k records a second were measured, so this is 2 M records.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
-
-/// Limit for reading the headers of every partition's batches: 28 MB took 20 ms.
-const BATCHES_LIMIT: Duration = Duration::from_secs(20);
 
 /// Carries out trial `number` of the run in `run_dir`; the sandbox's runner calls this.
 pub fn main(run_dir: &Path, number: u32) -> ExitCode {
@@ -257,8 +249,8 @@ impl Trial {
             // Nothing more can be recorded.
             return Ok(());
         }
-        let starts = self.drain(lab).await?;
-        self.read_batch_headers(lab, &starts).await
+        let drained = self.drain(lab, interrupt).await?;
+        self.read_batch_headers(lab, &drained, interrupt).await
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {
@@ -336,65 +328,6 @@ impl Trial {
             queue_full: summary.queue_full,
         });
         Ok(())
-    }
-
-    /// Reads every partition; returns where the log of each began before.
-    async fn drain(&self, lab: &Rc<Lab>) -> Result<Vec<i64>, Failure> {
-        self.stage(Stage::Draining);
-        let began = self.recorder.clock().now();
-        let topic = self.spec.cluster.main_topic().name.clone();
-        let (topic_name, partitions) = (topic.clone(), lab.members.partitions(&topic));
-        let bootstrap = lab.cluster.servers().bootstrap();
-        let history = self.files.join(HISTORY);
-        let run = self.spec.run_number;
-        let clock = self.recorder.clock();
-        blocking(move || {
-            workloads::drain(&bootstrap, &topic, partitions, run, &history, clock, DRAIN_LIMIT)
-        })
-        .await
-        .map(|drained| {
-            self.note_other_writer(&topic_name, began, drained.of_others);
-            drained.start_offsets.iter().map(|start| start.unwrap_or(0)).collect()
-        })
-    }
-
-    /// Records that somebody else wrote since the load has ended.
-    fn note_other_writer(&self, topic: &str, from: RunTime, records: u64) {
-        if records > 0 {
-            let (cause, place) = (Cause::OtherWriter, Place::Topic(topic.to_owned()));
-            let detail = Some(counted(records, "record"));
-            self.recorder.now(EventKind::Disturbed { cause, place, from, detail });
-        }
-    }
-
-    /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and
-    /// excuses nothing.
-    async fn read_batch_headers(&self, lab: &Rc<Lab>, starts: &[i64]) -> Result<(), Failure> {
-        let topic = self.spec.cluster.main_topic();
-        let partitions = starts.len() as u32;
-        let header = StreamHeader {
-            run: self.spec.run_number,
-            topic: topic.name.clone(),
-            partitions,
-            client: Client::BatchHeaders,
-        };
-        let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
-        let history = self.files.join(HISTORY);
-        let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
-        let deadline = Instant::now() + BATCHES_LIMIT;
-        for (partition, start) in (0..).zip(starts) {
-            let batches = lab.admin.batches(&topic.name, partition, *start, deadline).await;
-            let batches = batches.unwrap_or_else(|error| {
-                tracing::warn!(%error, "who wrote the batches is not known");
-                vec![]
-            });
-            let at = self.recorder.clock().now();
-            for Batches { first, end, epoch } in batches {
-                let entry = Entry::Batches { partition, first, end, epoch, at };
-                stream.push(&entry).map_err(failed)?;
-            }
-        }
-        stream.finish().map_err(failed)
     }
 }
 

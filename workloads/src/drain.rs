@@ -1,8 +1,10 @@
 //! The drain: a fresh consumer reads every partition from the start of its log to its end, after healing.
 //!
 //! Both are asked for first; what comes later is not read. The start is asked for again at the end: it
-//! moves where a topic deletes old records. A partition that is not read to its end when the limit
-//! passes says so in the history: absence of a record there proves nothing.
+//! moves where a topic deletes old records. A partition that is not read to its end when the drain is given
+//! up ([`pace`]) says so in the history: absence of a record there proves nothing.
+
+mod pace;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,12 +24,15 @@ use crate::record;
 use crate::settings;
 use crate::until::until;
 
+use pace::Pace;
+pub use pace::{DrainProgress, Patience};
+
 const NAME: &str = "drain";
 
-/// One question for start and end of a log; asked again until the whole limit has passed.
+/// One question for start and end of a log; asked again for as long as a drain may be stuck.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longest poll: how late the drain may notice that its limit has passed. Also the time between two questions
+/// Longest poll: how late the drain may notice that it is to be given up. Also the time between two questions
 /// that nobody answers.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -45,21 +50,44 @@ pub struct DrainSummary {
     pub reached: Vec<i64>,
     /// Whether every partition was read to its end.
     pub complete: bool,
+    /// Why not, where the drain was given up.
+    pub given_up: Option<String>,
     /// Records that somebody else than this run wrote meanwhile, as far as they were seen.
     pub of_others: u64,
 }
 
-/// Reads `topic` into the history's stream `drain`, for at most `limit`.
+/// What is to be drained.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainTask<'a> {
+    /// Addresses of brokers.
+    pub bootstrap: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// Number of its partitions.
+    pub partitions: u32,
+    /// Number of the run, which its records bear.
+    pub run: u64,
+    /// Folder of the history.
+    pub history_dir: &'a Path,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// For how long nothing may come.
+    pub patience: Patience,
+}
+
+/// Who is told once a second how far a drain is.
+pub type OnDrained<'a> = &'a mut dyn FnMut(RunTime, DrainProgress);
+
+/// Reads a topic into the history's stream `drain`. `interrupted` says whether the user wants the end.
+///
+/// # Errors
+/// When no client can be made, or the history cannot be written.
 pub fn drain(
-    bootstrap: &str,
-    topic: &str,
-    partitions: u32,
-    run: u64,
-    history_dir: &Path,
-    clock: RunClock,
-    limit: Duration,
+    task: DrainTask<'_>,
+    on_drained: OnDrained<'_>,
+    interrupted: &dyn Fn() -> bool,
 ) -> Result<DrainSummary, LoadError> {
-    let deadline = Instant::now() + limit;
+    let DrainTask { bootstrap, topic, partitions, run, history_dir, clock, patience } = task;
     let mut settings = settings::reader(bootstrap, "kbench-drain");
     // The last offsets of a log may hold no record: only this tells then that it was read to its end.
     settings.insert("enable.partition.eof".into(), "true".into());
@@ -70,25 +98,26 @@ pub fn drain(
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
     let header = StreamHeader { run, topic: topic.into(), partitions, client: Client::Drain };
     let stream = StreamWriter::create(history_dir, NAME, &header).map_err(failed)?;
-    let bounds: Vec<_> =
-        (0..partitions as i32).map(|p| log_bounds(&consumer, topic, p, deadline)).collect();
-    let reached = bounds.iter().map(|bounds| bounds.map_or(0, |log| log.start)).collect();
-    let topic = topic.to_owned();
+    let mut asker = Asker { consumer, topic: topic.to_owned(), left: patience.stuck, patience };
+    let bounds: Vec<_> = (0..partitions as i32).map(|p| asker.log_bounds(p)).collect();
+    let reached: Vec<_> = bounds.iter().map(|log| log.map_or(0, |log| log.start)).collect();
+    let total = bounds.iter().flatten().map(|log| log.end.saturating_sub(log.start).max(0) as u64);
+    let pace = Pace::new(patience, clock.now(), total.sum());
     let mut drain = Drain {
-        topic,
         run,
         clock,
         stream,
-        deadline,
         bounds,
         reached,
         records: 0,
         grown: 0,
         read_beyond: 0,
         of_others: 0,
-        consumer,
+        asker,
+        pace,
+        given_up: None,
     };
-    drain.read()?;
+    drain.read(on_drained, interrupted)?;
     drain.finish()
 }
 
@@ -99,31 +128,41 @@ struct LogBounds {
     end: i64,
 }
 
-/// The bounds of a partition's log, asked for until somebody answers or `deadline` has passed.
-fn log_bounds(
-    consumer: &BaseConsumer,
-    topic: &str,
-    partition: i32,
-    deadline: Instant,
-) -> Option<LogBounds> {
-    let mut found = None;
-    until(deadline.saturating_duration_since(Instant::now()), POLL, || {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match consumer.fetch_watermarks(topic, partition, left.min(BOUNDS_LIMIT)) {
-            Ok((start, end)) => found = Some(LogBounds { start, end }),
-            Err(error) => tracing::warn!(partition, %error, "start and end of a log"),
-        }
-        found.is_some()
-    });
-    found
+/// The client, and for how much longer it asks what nobody answers.
+struct Asker {
+    consumer: BaseConsumer,
+    topic: String,
+    left: Duration,
+    patience: Patience,
+}
+
+impl Asker {
+    /// The bounds of a partition's log, asked for until somebody answers. One answer renews the patience; without
+    /// any, all partitions together take it up.
+    fn log_bounds(&mut self, partition: i32) -> Option<LogBounds> {
+        let mut found = None;
+        let began = Instant::now();
+        let deadline = began + self.left;
+        until(self.left, POLL, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.fetch_watermarks(&self.topic, partition, left.min(BOUNDS_LIMIT)) {
+                Ok((start, end)) => found = Some(LogBounds { start, end }),
+                Err(error) => tracing::warn!(partition, %error, "start and end of a log"),
+            }
+            found.is_some()
+        });
+        self.left = match found {
+            Some(_) => self.patience.stuck,
+            None => self.left.saturating_sub(began.elapsed()),
+        };
+        found
+    }
 }
 
 struct Drain {
-    topic: String,
     run: u64,
     clock: RunClock,
     stream: StreamWriter,
-    deadline: Instant,
     bounds: Vec<Option<LogBounds>>,
     reached: Vec<i64>,
     records: u64,
@@ -131,11 +170,17 @@ struct Drain {
     grown: u64,
     read_beyond: u64,
     of_others: u64,
-    consumer: BaseConsumer,
+    asker: Asker,
+    pace: Pace,
+    given_up: Option<String>,
 }
 
 impl Drain {
-    fn read(&mut self) -> Result<(), LoadError> {
+    fn read(
+        &mut self,
+        on_drained: OnDrained<'_>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), LoadError> {
         let mut unread = TopicPartitionList::new();
         for partition in 0..self.reached.len() {
             if self.is_read(partition) {
@@ -144,13 +189,21 @@ impl Drain {
             }
             let from = Offset::Offset(self.reached[partition]);
             unread
-                .add_partition_offset(&self.topic, partition as i32, from)
+                .add_partition_offset(&self.asker.topic, partition as i32, from)
                 .map_err(request("assign"))?;
         }
-        self.consumer.assign(&unread).map_err(request("assign"))?;
+        self.asker.consumer.assign(&unread).map_err(request("assign"))?;
         let mut left = unread.count();
-        while left > 0 && Instant::now() < self.deadline {
-            let (partition, at) = match self.consumer.poll(POLL) {
+        while left > 0 {
+            if self.pace.look(self.clock.now(), interrupted()) {
+                on_drained(self.clock.now(), self.pace.progress());
+            }
+            self.given_up = self.pace.given_up();
+            if self.given_up.is_some() {
+                self.asker.left = Duration::ZERO;
+                break;
+            }
+            let (partition, at) = match self.asker.consumer.poll(POLL) {
                 Some(Ok(message)) => {
                     let (poll, partition) = (self.poll(&message), message.partition() as usize);
                     // Beyond the end, or of a partition that has been read to it: not part of the drain.
@@ -159,7 +212,7 @@ impl Drain {
                         continue;
                     }
                     self.records += 1;
-                    self.reached[partition] = poll.offset + 1;
+                    self.reach(partition, poll.offset + 1);
                     self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
                     (partition, poll.at)
                 }
@@ -188,14 +241,19 @@ impl Drain {
     /// The client has read all that there is: no record is left before the end, unless the log was
     /// cut back since the end was asked for.
     fn came_to_end(&mut self, partition: usize) -> bool {
-        let now = log_bounds(&self.consumer, &self.topic, partition as i32, self.deadline);
+        let now = self.asker.log_bounds(partition as i32);
         match (self.bounds[partition], now) {
             (Some(before), Some(now)) if now.end >= before.end => {
-                self.reached[partition] = before.end;
+                self.reach(partition, before.end);
                 true
             }
             _ => false,
         }
+    }
+
+    fn reach(&mut self, partition: usize, offset: i64) {
+        let before = std::mem::replace(&mut self.reached[partition], offset);
+        self.pace.pass(offset.saturating_sub(before).max(0) as u64);
     }
 
     fn poll(&self, message: &BorrowedMessage<'_>) -> Poll {
@@ -217,9 +275,9 @@ impl Drain {
 
     /// Reads on for a moment where the logs have grown since their ends were asked for.
     fn look_beyond(&mut self) {
-        let until = self.deadline.min(Instant::now() + BEYOND_LIMIT);
-        while self.read_beyond < self.grown && Instant::now() < until {
-            if let Some(Ok(message)) = self.consumer.poll(POLL) {
+        let until = Instant::now() + BEYOND_LIMIT;
+        while self.given_up.is_none() && self.read_beyond < self.grown && Instant::now() < until {
+            if let Some(Ok(message)) = self.asker.consumer.poll(POLL) {
                 let poll = self.poll(&message);
                 self.read_beyond(&poll);
             }
@@ -234,7 +292,7 @@ impl Drain {
         let reached = self.reached[partition];
         let before = self.bounds[partition];
         let partition = partition as i32;
-        let now = log_bounds(&self.consumer, &self.topic, partition, self.deadline);
+        let now = self.asker.log_bounds(partition);
         if let Some((before, now)) = before.zip(now) {
             self.grown += now.end.saturating_sub(before.end).max(0) as u64;
         }
@@ -250,13 +308,14 @@ impl Drain {
         for partition in &unread {
             self.ended(*partition, self.clock.now())?;
         }
-        closing::close(NAME, self.consumer);
+        closing::close(NAME, self.asker.consumer);
         self.stream.finish().map_err(failed)?;
         Ok(DrainSummary {
             records: self.records,
             start_offsets: self.bounds.iter().map(|log| log.map(|log| log.start)).collect(),
             reached: self.reached,
             complete: unread.is_empty(),
+            given_up: self.given_up,
             of_others: self.of_others,
         })
     }

@@ -26,7 +26,7 @@ mod wake;
 pub mod wire;
 
 pub use client::ClientKind;
-pub use drain::{DrainSummary, drain};
+pub use drain::{DrainProgress, DrainSummary, DrainTask, OnDrained, Patience, drain};
 pub use error::LoadError;
 pub use live::Live;
 pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT};

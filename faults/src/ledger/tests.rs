@@ -62,33 +62,77 @@ fn an_entry_tells_whose_and_where_it_is_and_a_tag_is_never_used_again() {
     assert_eq!(open(&path).tag().entry, 4);
 }
 
+/// Every line of the ledger is whole and sealed, and says what is outstanding.
+fn is_whole(path: &Path, undos: &[Undo], place: &str) {
+    let text = std::fs::read(path).unwrap();
+    assert_eq!(first_broken(&text), None, "{place}: {}", String::from_utf8_lossy(&text));
+    let seen = outstanding(path).unwrap();
+    assert_eq!(seen.damage, Vec::<String>::new(), "{place}");
+    let seen: Vec<_> = seen.entries.into_iter().map(|entry| entry.undo).collect();
+    assert_eq!(seen, undos, "{place}");
+}
+
 #[test]
-fn a_line_cut_anywhere_loses_only_itself_and_is_told() {
+fn a_line_cut_anywhere_loses_only_itself_is_told_and_cut_back_before_the_next_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("undo.jsonl");
     let mut ledger = open(&path);
     plan(&mut ledger, "a", &[start(1)]);
     let whole_line = std::fs::read(&path).unwrap().len();
-    plan(&mut ledger, "b", &[start(2)]);
+    // A name whose characters are of several bytes: a cut may be in the middle of one.
+    plan(&mut ledger, "b-ü€𝄞", &[start(2)]);
     drop(ledger);
     let bytes = std::fs::read(&path).unwrap();
 
-    for cut in whole_line + 1..bytes.len() - 1 {
+    for cut in whole_line..=bytes.len() {
+        let place = format!("cut at {cut}");
         std::fs::write(&path, &bytes[..cut]).unwrap();
         let seen = outstanding(&path).unwrap();
-        assert_eq!(seen.entries.len(), 1, "cut at {cut}");
-        assert_eq!(seen.entries[0].undo, start(1));
-        assert!(seen.damage[0].starts_with("line 3: cut short"), "{:?}", seen.damage);
-
-        assert_eq!(plan(&mut open(&path), "c", &[start(3)]), 2);
-        let undos: Vec<_> =
-            outstanding(&path).unwrap().entries.into_iter().map(|e| e.undo).collect();
-        assert_eq!(undos, [start(1), start(3)], "cut at {cut}");
+        // Of the last line only its end is missing, or nothing.
+        let has_both = cut + 1 >= bytes.len();
+        let whole = has_both || cut == whole_line;
+        assert_eq!(seen.entries.len(), 1 + usize::from(has_both), "{place}");
+        assert_eq!(seen.damage.len(), usize::from(!whole), "{place}: {:?}", seen.damage);
+        assert!(seen.damage.iter().all(|d| d.starts_with("line 3: cut short")), "{place}");
+        let mut ledger = open(&path);
+        assert_eq!(ledger.outstanding(), seen, "{place}: whoever opens it is told");
+        plan(&mut ledger, "c", &[start(3)]);
+        let undos = if has_both { vec![1, 2, 3] } else { vec![1, 3] };
+        is_whole(&path, &undos.into_iter().map(start).collect::<Vec<_>>(), &place);
     }
     // In the very first line: nothing was planned yet.
-    std::fs::write(&path, &bytes[..5]).unwrap();
-    plan(&mut open(&path), "c", &[start(3)]);
-    assert_eq!(outstanding(&path).unwrap().entries.len(), 1);
+    for cut in 0..bytes.iter().position(|byte| *byte == b'\n').unwrap() {
+        std::fs::write(&path, &bytes[..cut]).unwrap();
+        plan(&mut open(&path), "c", &[start(3)]);
+        is_whole(&path, &[start(3)], &format!("cut at {cut}"));
+    }
+}
+
+#[test]
+fn what_a_failed_append_leaves_is_cut_back_before_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("undo.jsonl");
+    let mut ledger = open(&path);
+    plan(&mut ledger, "a", &[start(1)]);
+    let before = std::fs::read(&path).unwrap();
+    let next = Ledger::open(&path, Owner::new("guide", "run/1")).unwrap().file;
+    for left in ["{", "{\"planned\":{\"id\":2,\"ow", "{\"done\":{\"id\":1}}\n"] {
+        // It can be neither written nor cut back: as on a disk that fails in the middle of a write.
+        let writable = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
+        let tag = ledger.tag();
+        assert!(ledger.plan(&tag, "b", RunTime(1), &[start(2), start(3)]).is_err());
+        assert_eq!(ledger.outstanding().entries.len(), 1, "nothing was planned");
+        (&next).write_all(left.as_bytes()).unwrap();
+        ledger.file = writable;
+        ledger.done(7, None).unwrap();
+        plan(&mut ledger, "c", &[start(4)]);
+        is_whole(&path, &[start(1), start(4)], left);
+        // As it was.
+        ledger = {
+            std::fs::write(&path, &before).unwrap();
+            open(&path)
+        };
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who wrote the batches of a topic's log, by their headers: the consumer library does not tell.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 use faults::port::{ErrorKind, PortError};
@@ -9,7 +10,6 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest};
 use kafka_protocol::records::RecordBatchDecoder;
 use results::record::history::ProducerEpoch;
-use tokio::time::Instant;
 
 use super::{ANSWER_LIMIT, Admin, CALL_LIMIT, topic_name};
 use crate::wire::{self, Connection};
@@ -35,7 +35,7 @@ pub struct Batches {
 }
 
 impl Admin {
-    /// The batches of a partition from offset `start` to its end, or up to where `deadline` passes.
+    /// The batches of a partition in these offsets, for as long as `goes_on`.
     ///
     /// # Errors
     /// When no broker leads the partition, or it does not answer.
@@ -43,18 +43,19 @@ impl Admin {
         &self,
         topic: &str,
         partition: i32,
-        start: i64,
-        deadline: Instant,
+        offsets: Range<i64>,
+        goes_on: &dyn Fn() -> bool,
     ) -> Result<Vec<Batches>, PortError> {
         let failed = |error: io::Error| PortError::io(format!("read {topic}-{partition}"), error);
         let mut connection = self.leader(topic, partition).await?;
         let mut batches = vec![];
-        while Instant::now() < deadline {
-            let from = batches.last().map_or(start, |run: &Batches| run.end);
+        let mut from = offsets.start;
+        while from < offsets.end && goes_on() {
             let records = fetch(&mut connection, topic, partition, from).await.map_err(failed)?;
             if !append(&mut batches, records).map_err(failed)? {
                 break;
             }
+            from = batches.last().map_or(from, |run: &Batches| run.end);
         }
         Ok(batches)
     }

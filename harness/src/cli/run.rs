@@ -13,6 +13,7 @@ use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::{self, Failure};
+use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
@@ -27,7 +28,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if !chosen && spec.mode != Mode::ALL[0] {
         results::err!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
     }
-    carry_out(&spec, &out, format)
+    carry_out(spec, &out, format)
 }
 
 /// `kbench replay`: the faults of a recorded trial once more, at their times and on their processes.
@@ -37,11 +38,12 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
     let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
-    carry_out(&spec, &args.out, args.format)
+    carry_out(spec, &args.out, args.format)
 }
 
 /// Carries out a resolved spec, judges and prints.
-fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
+fn carry_out(spec: RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
+    let spec = &placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(spec, &dir)?;
     let Err(failure) = run::run(spec, &dir) else {
@@ -63,6 +65,14 @@ fn carry_out(spec: &RunSpec, out: &Path, format: Format) -> Result<ExitCode, Fai
     }
 }
 
+/// Decides where the servers' data go, and tells what the run takes.
+fn placed(spec: RunSpec, out: &Path) -> Result<RunSpec, Failure> {
+    RunDir::prepare(out)?;
+    let (storage, said) = decide(&spec, &Have::now(out)?)?;
+    results::err!("{said}");
+    Ok(RunSpec { storage, ..spec })
+}
+
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.
 pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let arguments =
@@ -71,6 +81,7 @@ pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
         return Err(Failure::usage("`kbench run` is no run (a defect)"));
     };
     let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?.spec;
+    let spec = placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
     run::run(&spec, &dir)

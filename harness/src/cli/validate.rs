@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
-use super::ValidateArgs;
+use super::{ValidateArgs, WORKLOAD};
 use crate::failure::{self, Failure};
+use crate::need::{Need, RunFigures, place};
 use crate::spec::{self, Spec, trust};
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
@@ -18,9 +20,12 @@ const SMALLEST: (usize, usize) = (1, 1);
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
-        match one(file, args.trust_spec) {
-            Ok((kind, warnings)) => {
+        match one(file, args.trust_spec, args.duration.map(Into::into)) {
+            Ok(Valid { kind, needs, warnings }) => {
                 results::out!("{}: valid {kind}", file.display());
+                if let Some(needs) = needs {
+                    results::out!("  {needs}");
+                }
                 failure::warn(&warnings);
             }
             Err(failure) => {
@@ -32,8 +37,30 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Validates one file; says what it is, and what its author should know.
-fn one(file: &Path, trusted: bool) -> Result<(&'static str, Vec<String>), Failure> {
+/// What a valid file is, what a run of it needs, and what its author should know.
+struct Valid {
+    kind: &'static str,
+    needs: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// What a trial of these needs; what is not given is what `kbench run` takes.
+fn needs(
+    workload: Option<WorkloadSpec>,
+    plan: Option<Plan>,
+    cluster: Option<Topology>,
+) -> Result<Option<String>, Failure> {
+    let workload = workload.map_or_else(|| spec::load(WORKLOAD, &[]), Ok)?;
+    let cluster = cluster.map_or_else(|| spec::load("guide", &[]), Ok)?;
+    let figures = RunFigures::of_trial(&workload, plan.as_ref(), &cluster);
+    let need = Need::of(&figures);
+    let (seconds, workload, cluster) = (need.seconds, workload.name, cluster.name);
+    let told = place::told(&need);
+    Ok(Some(format!("a trial of up to {seconds} s with {workload} on {cluster} {told}")))
+}
+
+/// Validates one file.
+fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, Failure> {
     let name = file.display().to_string();
     let text = spec::read(file)?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -41,25 +68,33 @@ fn one(file: &Path, trusted: bool) -> Result<(&'static str, Vec<String>), Failur
     })?;
     // The kind is told by the table that only this kind has.
     if table.contains_key("load") {
-        let workload = parse::<WorkloadSpec>(&name, &text)?;
+        let mut workload = parse::<WorkloadSpec>(&name, &text)?;
+        if let Some(duration) = duration {
+            workload.phases.duration = duration;
+            workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
+        }
         trust::workload(&name, &workload, SMALLEST, trusted)?;
-        Ok((WorkloadSpec::KIND, vec![]))
+        let needs = needs(Some(workload), None, None)?;
+        Ok(Valid { kind: WorkloadSpec::KIND, needs, warnings: vec![] })
     } else if table.contains_key("step") || table.contains_key("mix") {
         let plan = parse::<Plan>(&name, &text)?;
         plan.versions().into_iter().try_for_each(|version| KafkaVersion::of(version).map(drop))?;
-        Ok((Plan::KIND, vec![]))
+        let needs = needs(None, Some(plan), None)?;
+        Ok(Valid { kind: Plan::KIND, needs, warnings: vec![] })
     } else if table.contains_key("node") {
         let cluster = parse::<Topology>(&name, &text)?;
         trust::cluster(&name, &cluster, trusted)?;
         let version = KafkaVersion::of(&cluster.kafka.version)?;
         let warnings = settings::check(&cluster, version).map_err(Failure::usage)?;
         let warnings = warnings.iter().map(|warning| format!("{name}: {warning}"));
-        Ok((Topology::KIND, warnings.collect()))
+        let warnings = warnings.collect();
+        let needs = needs(None, None, Some(cluster))?;
+        Ok(Valid { kind: Topology::KIND, needs, warnings })
     } else if table.contains_key("claim") {
         results::judge::claim::parse(&name, &text).map_err(|error| {
             Failure::spec(&name, &text, &spec::plain(&error.message), Some(error.span))
         })?;
-        Ok(("set of claims", vec![]))
+        Ok(Valid { kind: "set of claims", needs: None, warnings: vec![] })
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
             "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], claims [[claim]]",

@@ -37,9 +37,11 @@ use crate::mechanism::cut::TcpPorts;
 use crate::mechanism::layout::{Link, NetworkLayout, NetworkNode};
 use crate::mechanism::machine::ClusterMachine;
 use crate::mechanism::network::ClusterNetwork;
+use crate::need::place::Storage;
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::{PEER_PORTS, Topology};
+pub use capacity::Share;
 pub use host::LocalHost;
 use keeper::Keeper;
 pub use seen::archives;
@@ -60,8 +62,12 @@ pub struct Setup<'a> {
     pub mode: Mode,
     /// Tells clusters on one host apart in loopback mode: the trial's number.
     pub lab: u8,
-    /// Where the servers' data goes.
+    /// Where the servers see their data.
     pub data: PathBuf,
+    /// What of the machine the data may take.
+    pub share: Share,
+    /// Where they are on disk, if they are there.
+    pub disk: PathBuf,
     /// Where logs and configuration files go.
     pub logs: PathBuf,
     /// Where events go.
@@ -72,17 +78,19 @@ pub struct Setup<'a> {
     pub faults: BTreeSet<Capability>,
 }
 
-/// Where the servers' data goes when the sandbox has mounts of its own: memory that vanishes with it.
-const DATA_IN_MEMORY: &str = "/run/kbench";
+/// Where servers see their data when the sandbox has mounts of its own: memory that vanishes with it, or folders on
+/// disk that are shown there.
+const SEEN_AT: &str = "/run/kbench";
 
-/// Where the servers' data goes, of a cluster whose files are in `files`.
+/// Where the servers see their data, of a cluster whose files are in `files`.
 pub fn data_dir(mode: Mode, files: &Path) -> PathBuf {
-    if mode.has_namespaces() { DATA_IN_MEMORY.into() } else { files.join(leftovers::DATA_DIR) }
+    if mode.has_namespaces() { SEEN_AT.into() } else { files.join(leftovers::DATA_DIR) }
 }
 
 /// A running local cluster.
 pub struct LocalCluster {
     mode: Mode,
+    storage: Storage,
     servers: Rc<LocalServers>,
     network: ClusterNetwork,
     machine: ClusterMachine,
@@ -100,14 +108,15 @@ impl LocalCluster {
         let made = SandboxNetwork::make(&here, setup.mode, setup.lab, &nodes).await;
         let network = made.map_err(no_network)?;
         let hosts = hosts(&network, nodes)?;
-        let (mode, needs) = (setup.mode, setup.faults.clone());
+        let (mode, storage, needs) = (setup.mode, setup.share.storage, setup.faults.clone());
         let faulty = ClusterNetwork::new(layout(&setup, &network, &hosts, here));
         let servers = Rc::new(LocalServers::prepare(setup, network, hosts).await?);
         // What faults need is started while the JVMs do, so that it costs no time.
         let faults = async { faulty.prepare(&needs).await.map_err(no_network) };
         try_join(servers.start_all(), faults).await?;
-        let machine = ClusterMachine::new(servers.clone(), capability::of_cluster(mode, false));
-        Ok(Self { mode, servers, network: faulty, machine })
+        let able = capability::of_cluster(mode, storage, false);
+        let machine = ClusterMachine::new(servers.clone(), able);
+        Ok(Self { mode, storage, servers, network: faulty, machine })
     }
 
     /// Takes up a cluster that runs already, in whose sandbox this process is: its servers stay their
@@ -118,13 +127,14 @@ impl LocalCluster {
     pub async fn attach(setup: Setup<'_>, keeper: Keeper) -> Result<Self, Failure> {
         let network = SandboxNetwork::of(setup.mode, setup.lab);
         let hosts = hosts(&network, setup.topology.node_names())?;
-        let (mode, needs) = (setup.mode, setup.faults.clone());
+        let (mode, storage, needs) = (setup.mode, setup.share.storage, setup.faults.clone());
         let layout = layout(&setup, &network, &hosts, Rc::new(LocalHost::here(HERE)));
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
-        let machine = ClusterMachine::new(servers.clone(), capability::of_cluster(mode, true));
-        Ok(Self { mode, servers, network, machine })
+        let able = capability::of_cluster(mode, storage, true);
+        let machine = ClusterMachine::new(servers.clone(), able);
+        Ok(Self { mode, storage, servers, network, machine })
     }
 }
 
@@ -140,7 +150,7 @@ fn hosts(
 #[async_trait(?Send)]
 impl RunningCluster for LocalCluster {
     fn capabilities(&self) -> BTreeSet<Capability> {
-        capability::of_cluster(self.mode, self.servers.is_kept())
+        capability::of_cluster(self.mode, self.storage, self.servers.is_kept())
     }
 
     fn hosts(&self) -> Vec<Rc<dyn Host>> {
@@ -167,7 +177,7 @@ impl RunningCluster for LocalCluster {
     fn description(&self) -> Description {
         Description {
             isolation: self.mode.to_string(),
-            storage: if self.mode.has_namespaces() { "memory" } else { "disk" },
+            storage: self.storage.as_str(),
             class_archive: self.servers.uses_archives(),
         }
     }

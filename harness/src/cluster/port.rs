@@ -105,11 +105,11 @@ impl Servers for ClusterServers {
     }
 
     async fn version(&self, process: &Process) -> Result<String, PortError> {
-        Ok(self.servers_with(process)?.version(process)?)
+        Ok(self.servers_with(process)?.version(process).await?)
     }
 
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError> {
-        Ok(self.servers_with(process)?.refused(process, session)?)
+        Ok(self.servers_with(process)?.refused(process, session).await?)
     }
 }
 

@@ -13,6 +13,7 @@ use results::record::event::{BrokerId, Role};
 
 use super::answers;
 use crate::failure::Failure;
+use crate::log::{aside, last};
 use crate::membership::{Member, Membership};
 
 /// The server processes of a cluster.
@@ -82,8 +83,10 @@ pub trait ServerProcesses {
     ///
     /// # Errors
     /// When its log cannot be read, or does not say.
-    fn version(&self, process: &Process) -> Result<String, Failure> {
-        version_in(&self.log(process)?).ok_or_else(|| {
+    async fn version(&self, process: &Process) -> Result<String, Failure> {
+        let log = self.log_path(process);
+        let said = aside(move || last(&log, version_in)).await;
+        said.map_err(|error| no_log(process, &error))?.ok_or_else(|| {
             Failure::infrastructure(format!("the log of {process} does not name a version"))
         })
     }
@@ -93,19 +96,11 @@ pub trait ServerProcesses {
     ///
     /// # Errors
     /// When its log cannot be read.
-    fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
+    async fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
         let owned = format!("owner '{session:#x}' does not match current session");
-        Ok(self.log(process)?.lines().any(|line| line.contains(&owned)))
-    }
-
-    /// All that a process has logged.
-    ///
-    /// # Errors
-    /// When its log cannot be read.
-    fn log(&self, process: &Process) -> Result<String, Failure> {
-        std::fs::read_to_string(self.log_path(process)).map_err(|error| {
-            Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
-        })
+        let log = self.log_path(process);
+        let said = aside(move || last(&log, |line| line.contains(&owned).then_some(()))).await;
+        Ok(said.map_err(|error| no_log(process, &error))?.is_some())
     }
 
     /// Whether a process answers a request on its client port.
@@ -123,10 +118,14 @@ pub trait ServerProcesses {
     }
 }
 
-/// What a server's log says of its version, the last time that it does.
-fn version_in(log: &str) -> Option<String> {
-    let said = log.lines().rev().find_map(|line| line.split_once("Kafka version: "));
-    said?.1.split_whitespace().next().map(str::to_owned)
+fn no_log(process: &Process, error: &std::io::Error) -> Failure {
+    Failure::infrastructure(format!("the log of {process} cannot be read: {error}"))
+}
+
+/// What a line of a server's log says of its version.
+fn version_in(line: &str) -> Option<String> {
+    let (_, version) = line.split_once("Kafka version: ")?;
+    version.split_whitespace().next().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -134,10 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_start_names_the_version() {
-        let log = "[t] INFO Kafka version: 3.8.0 (o.a.k.AppInfo)\n[t] INFO up\n\
-                   [t] INFO Kafka version: 3.9.1 (o.a.k.AppInfo)\n[t] INFO up\n";
-        assert_eq!(version_in(log).as_deref(), Some("3.9.1"));
-        assert_eq!(version_in("[t] INFO up\n"), None);
+    fn a_line_of_a_start_names_the_version() {
+        let line = "[t] INFO Kafka version: 3.9.1 (o.a.k.AppInfo)";
+        assert_eq!(version_in(line).as_deref(), Some("3.9.1"));
+        assert_eq!(version_in("[t] INFO up"), None);
     }
 }

@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::{EventKind, LogMark, Process};
 
+use crate::log::{last, lines};
+
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
 const MARKS: [(&str, LogMark); 14] = [
     ("successfully elected as the controller", LogMark::ControllerElected),
@@ -28,43 +30,46 @@ const MARKS: [(&str, LogMark); 14] = [
     ("Truncating to offset", LogMark::LogTruncated),
 ];
 
-/// Reads the marks of one server's log.
+/// Reads the marks of one server's log, from byte `from` on.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn marks(
     log: &Path,
+    from: u64,
     process: &Process,
     clock: RunClock,
 ) -> std::io::Result<Vec<(RunTime, EventKind)>> {
-    let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
-    let mut marks = Vec::new();
-    // From the end: a line whose clock was ahead of ours was written before the next one.
     let now = clock.now();
-    let mut latest = now;
-    for line in text.lines().rev() {
-        let Some(wall_ms) = time_of(line) else { continue };
+    let mut marks: Vec<(RunTime, EventKind)> = Vec::new();
+    // Marks whose clock was ahead of ours: they were written before the next line that is not.
+    let mut ahead = vec![];
+    lines(log, from, |line| {
+        let Some(wall_ms) = time_of(line) else { return };
         let said = clock.from_wall_ms(wall_ms);
-        if said <= now {
-            latest = said;
-        }
         if let Some((_, mark)) = MARKS.iter().find(|(text, _)| line.contains(text)) {
             let (process, mark, line) = (process.clone(), *mark, line.to_owned());
-            marks.push((latest, EventKind::LogMark { process, mark, wall_ms, line }));
+            let at = said.min(now);
+            marks.push((at, EventKind::LogMark { process, mark, wall_ms, line }));
+            if said > now {
+                ahead.push(marks.len() - 1);
+            }
         }
-    }
-    marks.reverse();
+        if said <= now {
+            ahead.drain(..).for_each(|mark| marks[mark].0 = said);
+        }
+    })?;
     Ok(marks)
 }
 
 /// The brokers' ZooKeeper session time-out as the server granted it, in milliseconds, from a
 /// broker's log; the newest when there are several.
 pub fn negotiated_timeout_ms(log: &Path) -> Option<u64> {
-    let text = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
-    text.lines().rev().find_map(|line| {
+    let negotiated = last(log, |line| {
         let (_, rest) = line.split_once("negotiated timeout = ")?;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    })
+    });
+    negotiated.ok().flatten()
 }
 
 /// Unix milliseconds of a line `[2026-11-23 07:30:00,123] ...`, in UTC.
@@ -95,7 +100,7 @@ mod tests {
         let log = dir.path().join("broker.log");
         std::fs::write(&log, format!("[x] nothing\n{LINE}\nat some.Class\n")).unwrap();
         let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
-        let marks = marks(&log, &broker, RunClock::start()).unwrap();
+        let marks = marks(&log, 0, &broker, RunClock::start()).unwrap();
         assert_eq!(marks.len(), 1);
         let elected = EventKind::LogMark {
             process: broker,
@@ -114,7 +119,7 @@ mod tests {
         std::fs::write(&log, format!("{ahead}\n{LINE}\n{ahead}\n")).unwrap();
         let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
         let clock = RunClock::start();
-        let marks = marks(&log, &broker, clock).unwrap();
+        let marks = marks(&log, 0, &broker, clock).unwrap();
         let times: Vec<RunTime> = marks.iter().map(|(at, _)| *at).collect();
         assert!(
             times[0] == times[1] && times[2] > times[1] && times[2] <= clock.now(),

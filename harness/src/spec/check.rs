@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use faults::plan::Plan;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
 use super::RunSpec;
+use crate::cluster::local::capability::takes_memory;
+use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::version::KafkaVersion;
 
@@ -38,6 +41,10 @@ impl RunSpec {
         if let KafkaSource::Version(version) = &self.kafka {
             KafkaVersion::of(version).map_err(|failure| failure.text().to_owned())?;
         }
+        let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
+        if self.storage == Storage::Disk && self.mode.has_namespaces() && in_memory() {
+            return Err("storage = \"disk\": the plan needs the servers' data in memory".to_owned());
+        }
         self.cluster.check().map_err(|error| format!("cluster: {error}"))?;
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
@@ -52,15 +59,19 @@ impl RunSpec {
 
     /// How long a trial is likely to take on two cores that have nothing else to do.
     pub fn expected_trial(&self) -> Duration {
-        /// Cluster up, group joined; at the end, records read back and judged.
+        /// Cluster up, group joined, cluster down.
         const AROUND: Duration = Duration::from_secs(14);
+        /// Records that are drained and judged in a second: 130 000 were drained.
+        const READ_PER_S: f64 = 60_000.0;
         let phases = &self.workload.phases;
         let middle = match &self.plan {
             None => phases.duration,
             Some(plan) => plan.estimate(Duration::from_millis(self.cluster.session_timeout_ms())),
         };
-        let before = AROUND.saturating_add(phases.warm_up).saturating_add(phases.baseline);
-        before.saturating_add(middle)
+        let load = phases.warm_up.saturating_add(phases.baseline).saturating_add(middle);
+        let per_s = self.workload.load.rate.total(self.cluster.brokers().len() as u32) as f64;
+        let read = Duration::try_from_secs_f64(load.as_secs_f64() * per_s / READ_PER_S);
+        AROUND.saturating_add(load).saturating_add(read.unwrap_or(Duration::MAX))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::cluster::local::capability;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
+use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
@@ -166,6 +167,8 @@ impl Request {
             strict: self.strict,
             kept: self.on,
             mode,
+            // What the load makes of that is decided when the run begins.
+            storage: Storage::of_mode(mode),
             kafka,
             workload,
             plan,

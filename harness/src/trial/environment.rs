@@ -16,6 +16,7 @@ use super::lab::Lab;
 use crate::cluster::Description;
 use crate::failure::Failure;
 use crate::kernel::memory_bytes;
+use crate::log;
 use crate::observe::logs;
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
@@ -102,7 +103,11 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
     Ok(Settings {
-        zk_session_timeout_ms: agreed(recorder, "ZooKeeper session time-out", negotiated(lab)),
+        zk_session_timeout_ms: agreed(
+            recorder,
+            "ZooKeeper session time-out",
+            negotiated(lab).await,
+        ),
         zk_tick_ms: agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
         zk_servers: lab.members.zookeepers().len() as u32,
         brokers: lab.members.brokers().len() as u32,
@@ -139,11 +144,14 @@ fn agreed(recorder: &Recorder, what: &str, values: Vec<Option<u64>>) -> Option<u
 }
 
 /// Session time-outs as granted to each broker, from their logs.
-fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
-    let brokers = lab.members.processes().into_iter().filter(|p| p.role == Role::Broker);
-    brokers
-        .map(|broker| logs::negotiated_timeout_ms(&lab.cluster.servers().log_path(&broker)))
-        .collect()
+async fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
+    let mut granted = vec![];
+    for broker in lab.members.processes().into_iter().filter(|p| p.role == Role::Broker) {
+        let log = lab.cluster.servers().log_path(&broker);
+        let read = log::aside(move || Ok(logs::negotiated_timeout_ms(&log))).await;
+        granted.push(read.ok().flatten());
+    }
+    granted
 }
 
 /// `tickTime` of each ZooKeeper server, by its own word.

@@ -1,9 +1,10 @@
 //! Why a trial is to stop early, as a flag that every wait of it watches: the user wants it, or it has
 //! become worth nothing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use results::record::event::EventKind;
@@ -16,7 +17,8 @@ use crate::recorder::Recorder;
 /// Whether the trial is to stop.
 #[derive(Default)]
 pub(super) struct Interrupt {
-    raised: Cell<bool>,
+    /// Shared with threads that the trial waits for.
+    raised: Arc<AtomicBool>,
     failure: RefCell<Option<Failure>>,
     notify: Notify,
 }
@@ -59,19 +61,24 @@ impl Interrupt {
     }
 
     fn raise(&self) {
-        self.raised.set(true);
+        self.raised.store(true, Relaxed);
         self.notify.notify_waiters();
     }
 
     /// Whether the trial is to stop.
     pub(super) fn raised(&self) -> bool {
-        self.raised.get()
+        self.raised.load(Relaxed)
+    }
+
+    /// Whether the trial is to stop, for another thread.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.raised)
     }
 
     /// Waits until the trial is to stop.
     pub(super) async fn wait(&self) {
         let notified = self.notify.notified();
-        if !self.raised.get() {
+        if !self.raised() {
             notified.await;
         }
     }

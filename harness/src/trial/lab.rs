@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,11 +19,13 @@ use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
-use crate::cluster::local::{LocalCluster, Setup, data_dir};
+use crate::cluster::local::leftovers::DATA_DIR;
+use crate::cluster::local::{LocalCluster, Setup, Share, data_dir};
 use crate::cluster::port::ClusterServers;
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
+use crate::log::aside;
 use crate::membership::Membership;
 use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Checksums, Kafka};
@@ -162,37 +164,43 @@ impl Lab {
         self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("the load does not run"))
     }
 
-    /// A server's log of this trial alone. That of a kept cluster holds what was before, too: the trial
-    /// has a copy without.
-    fn log_of_trial(&self, process: &Process) -> PathBuf {
+    /// A server's log, and how many bytes of it were there before this trial.
+    fn log_of_trial(&self, process: &Process) -> (PathBuf, u64) {
         let log = self.cluster.servers().log_path(process);
-        let Some((_, before)) = self.former_logs.iter().find(|(path, _)| *path == log) else {
-            return log;
-        };
-        let copy = self.files.join("logs").join(log.file_name().unwrap_or_default());
-        let copied = File::open(&log).and_then(|mut from| {
-            from.seek(SeekFrom::Start(*before))?;
-            std::io::copy(&mut from, &mut File::create(&copy)?)
-        });
-        if let Err(error) = copied {
-            tracing::warn!(%error, log = %log.display(), "not copied");
-        }
-        copy
+        let former = self.former_logs.iter().find(|(path, _)| *path == log);
+        let before = former.map_or(0, |(_, before)| *before);
+        (log, before)
     }
 
     /// Stops observer and servers, then takes the marks from the servers' logs.
     pub(super) async fn stop(&self, dump_archives: bool) -> Result<(), Failure> {
         self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
+        let clock = self.recorder.clock();
         for process in self.members.processes() {
-            let log = self.log_of_trial(&process);
-            match logs::marks(&log, &process, self.recorder.clock()) {
+            let (log, before) = self.log_of_trial(&process);
+            // That of a kept cluster holds what was before, too: the trial has a copy without.
+            let copy = self.files.join("logs").join(log.file_name().unwrap_or_default());
+            let copy = (!self.former_logs.is_empty()).then_some(copy);
+            let name = log.display().to_string();
+            let read = move || {
+                copy.map_or(Ok(()), |copy| copied(&log, before, &copy))?;
+                logs::marks(&log, before, &process, clock)
+            };
+            match aside(read).await {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
-                Err(error) => tracing::warn!(%error, log = %log.display(), "no marks"),
+                Err(error) => tracing::warn!(%error, log = name, "no marks"),
             }
         }
         stopped
     }
+}
+
+/// Copies what a log holds from a byte on.
+fn copied(log: &Path, from: u64, copy: &Path) -> io::Result<()> {
+    let mut log = File::open(log)?;
+    log.seek(SeekFrom::Start(from))?;
+    io::copy(&mut log, &mut File::create(copy)?).map(drop)
 }
 
 /// A cluster with the version that its servers are started from, and what of their jars is not known.
@@ -217,6 +225,8 @@ async fn cluster(
         mode: spec.mode,
         lab,
         data: data_dir(spec.mode, files),
+        share: Share::of(spec),
+        disk: files.join(DATA_DIR),
         logs: files.join("logs"),
         recorder: Arc::clone(recorder),
         settable_clocks: faults.contains(&Capability::Clock),

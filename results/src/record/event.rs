@@ -355,6 +355,15 @@ pub enum EventKind {
         /// How often the client's queue refused a record because it was full.
         queue_full: u64,
     },
+    /// How far the drain is, once a second.
+    Draining {
+        /// Offsets passed.
+        passed: u64,
+        /// Offsets left.
+        left: u64,
+        /// Offsets passed in a second, of late.
+        per_s: u64,
+    },
     /// Something disturbed the trial that is no part of its plan, from `from` until this event.
     Disturbed {
         /// What.

@@ -15,7 +15,9 @@ use results::judge::verdict::Verdict;
 use results::record::clock::{RunClock, RunTime};
 use results::record::event::{EventKind, Second};
 use results::record::history::{Entry, History, Send, Stream};
-use workloads::{DrainSummary, Load, LoadContext, WorkloadSpec, drain, shipped};
+use workloads::{
+    DrainSummary, DrainTask, Load, LoadContext, Patience, WorkloadSpec, drain, shipped,
+};
 
 pub(crate) const TOPIC: &str = "user-events";
 pub(crate) const PROBES: &str = "probes";
@@ -95,9 +97,18 @@ impl Lab {
         (load, seconds)
     }
 
-    pub(crate) fn drain(&self, partitions: u32, limit: Duration) -> DrainSummary {
+    pub(crate) fn drain(&self, partitions: u32, stuck: Duration) -> DrainSummary {
         let bootstrap = self.cluster().bootstrap_servers();
-        drain(&bootstrap, TOPIC, partitions, RUN, self.dir.path(), self.clock, limit).unwrap()
+        let task = DrainTask {
+            bootstrap: &bootstrap,
+            topic: TOPIC,
+            partitions,
+            run: RUN,
+            history_dir: self.dir.path(),
+            clock: self.clock,
+            patience: Patience { stuck, ..Patience::default() },
+        };
+        drain(task, &mut |_, _| (), &|| false).unwrap()
     }
 
     pub(crate) fn history(&self) -> BTreeMap<String, Stream> {

@@ -6,31 +6,35 @@ use faults::port::{Capability, Subject};
 
 use super::sandbox::{self, Mode};
 use crate::mechanism;
+use crate::need::place::Storage;
 
 /// What faults can do to a cluster in `mode`, on a machine that has all tools for it.
 pub fn of_mode(mode: Mode) -> BTreeSet<Capability> {
     Capability::ALL.into_iter().filter(|capability| !lacks(mode, *capability)).collect()
 }
 
-/// The same; one that is `kept` was started when nobody knew which plan would come.
-pub fn of_cluster(mode: Mode, kept: bool) -> BTreeSet<Capability> {
+/// The same with the data at their place; one that is `kept` was started when nobody knew which plan would come.
+pub fn of_cluster(mode: Mode, storage: Storage, kept: bool) -> BTreeSet<Capability> {
     let mut all = of_mode(mode);
+    all.retain(|capability| storage == Storage::Memory || !takes_memory(*capability));
     if kept {
         all.remove(&Capability::Flushes);
     }
     all
 }
 
+/// Whether it takes data in memory, where each process has a mount of its own.
+pub fn takes_memory(capability: Capability) -> bool {
+    // What was not flushed is taken from such a mount.
+    matches!(capability, Capability::Disk | Capability::Flushes)
+}
+
 /// Whether a mode cannot have it, whatever the machine can.
 fn lacks(mode: Mode, capability: Capability) -> bool {
     let takes_namespaces = match capability {
-        // The data lies on mounts of its own.
-        Capability::Disk
-        // What was not flushed is taken from such a mount.
-        | Capability::Flushes
         // Who attaches to a process that is no child must be root there.
-        | Capability::Syscalls => true,
-        other => other.subject() == Subject::Network,
+        Capability::Syscalls => true,
+        other => takes_memory(other) || other.subject() == Subject::Network,
     };
     takes_namespaces && !mode.has_namespaces()
 }
@@ -80,8 +84,11 @@ mod tests {
     #[test]
     fn what_a_kept_cluster_flushed_before_is_not_known() {
         for mode in Mode::ALL {
-            assert!(!of_cluster(mode, true).contains(&Capability::Flushes), "{mode}");
-            assert_eq!(of_cluster(mode, false), of_mode(mode), "{mode}");
+            let storage = Storage::of_mode(mode);
+            assert!(!of_cluster(mode, storage, true).contains(&Capability::Flushes), "{mode}");
+            assert_eq!(of_cluster(mode, storage, false), of_mode(mode), "{mode}");
+            let on_disk = of_cluster(mode, Storage::Disk, false);
+            assert!(!on_disk.into_iter().any(takes_memory), "{mode}");
         }
     }
 

@@ -1,77 +1,111 @@
-//! Capacity for the servers: memory for the JVMs, and a place of limited size for their data.
-//!
-//! With namespaces the data lies in memory that vanishes with the sandbox's mounts; otherwise in a
-//! folder on disk. Too little of either is refused before anything starts: a cluster that runs out
-//! of memory or disk half-way through says nothing about Kafka.
+//! The place for the servers' data: in memory that vanishes with the sandbox's mounts, of limited size; or a folder
+//! on disk. Whether a run fits was computed before (`need`); what has become less since is refused here.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::cluster::local::sandbox::{Mode, ServerUser};
+use crate::cluster::local::sandbox::{Mode, ServerUser, bind};
 use crate::failure::Failure;
 use crate::kernel::available_memory_mb;
+use crate::need::place::Storage;
+use crate::need::{Need, RunFigures, jvms};
+use crate::spec::RunSpec;
 use crate::topology::Topology;
 
-/// Memory of a JVM beside its heap: the six JVMs of the guide's cluster (1920 MiB of heap at
-/// most) took 1.35 GB, of which metaspace, code and threads were about 100 MiB each.
-const JVM_MB: u64 = 100;
-
-/// Least capacity for data: a default run writes 150 s x 1000 x 1 KiB to three replicas, 440 MiB.
+/// Least size of a disk: a kept cluster is started when nobody knows its load.
 const LEAST_DATA_MB: u64 = 512;
 
 /// Memory left to the rest of the machine.
 const SPARE_MB: u64 = 256;
 
-/// Memory that the JVMs of a cluster may take, in MiB.
-fn jvms_mb(topology: &Topology) -> u64 {
-    let heap = |process: &faults::port::Process| match process.role {
-        results::record::event::Role::Broker => topology.broker.heap_mb,
-        results::record::event::Role::Zookeeper => topology.zookeeper.heap_mb,
-    };
-    topology.processes().iter().map(|process| u64::from(heap(process)) + JVM_MB).sum()
+/// What of the machine a cluster may take for its servers' data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Where they lie.
+    pub storage: Storage,
+    /// Clusters that start at the same time, this one included.
+    labs: u32,
+    /// What they need, in MiB.
+    needs_mb: u64,
 }
 
-/// Makes the place for the servers' data, where each may go through and `user` alone into what is of a process.
-/// With namespaces each process has a mount of its own, of the size in bytes that is returned; memory is taken as it
-/// is used.
-pub(super) fn make(
-    mode: Mode,
-    topology: &Topology,
-    data: &Path,
-    of_processes: &[PathBuf],
-    user: Option<ServerUser>,
-) -> Result<Option<u64>, Failure> {
-    std::fs::create_dir_all(data).map_err(|error| cannot(data, error))?;
-    let memory =
-        Capacity { what: "memory", free_mb: available_memory_mb(), needs_mb: jvms_mb(topology) };
-    if mode.has_namespaces() {
-        let left_mb = memory.left_for_data()?;
+impl Share {
+    /// That of each trial of a run.
+    pub fn of(spec: &RunSpec) -> Self {
+        let need = Need::of(&RunFigures::of(spec));
+        Self { storage: spec.storage, labs: need.labs, needs_mb: need.data >> 20 }
+    }
+
+    /// That of a kept cluster.
+    pub fn of_kept(mode: Mode) -> Self {
+        Self { storage: Storage::of_mode(mode), labs: 1, needs_mb: LEAST_DATA_MB }
+    }
+}
+
+/// The place for the servers' data.
+pub(super) struct Place<'a> {
+    pub(super) mode: Mode,
+    /// Where servers see it, and each may go through.
+    pub(super) data: &'a Path,
+    /// Folders of a process in it, into which `user` alone may go. With namespaces each is a mount of its own.
+    pub(super) of_processes: &'a [PathBuf],
+    pub(super) user: Option<ServerUser>,
+}
+
+impl Place<'_> {
+    /// Makes it in memory, which is taken as it is used; the size of each disk in bytes.
+    pub(super) fn in_memory(&self, share: Share, topology: &Topology) -> Result<u64, Failure> {
+        let jvms_mb = jvms(topology) >> 20;
+        let left_mb = share.disk_mb("memory", available_memory_mb(), jvms_mb)?;
         let size = format!("size={left_mb}m");
-        let owner = user.map(|user| format!(",uid={},gid={}", user.uid, user.gid));
+        let owner = self.user.map(|user| format!(",uid={},gid={}", user.uid, user.gid));
+        self.mounted(self.data, &format!("mode=711,{size}"))?;
         let of_process = format!("mode=700,{size}{}", owner.unwrap_or_default());
-        let all = std::iter::once((data, format!("mode=711,{size}")));
-        let of_processes = of_processes.iter().map(|place| (&**place, of_process.clone()));
-        for (place, options) in all.chain(of_processes) {
-            std::fs::create_dir_all(place).map_err(|error| cannot(place, error))?;
-            let (tmpfs, options) = (Some("tmpfs"), Some(options.as_str()));
-            mount(tmpfs, place, tmpfs, MsFlags::empty(), options)
-                .map_err(|error| cannot(place, error.into()))?;
+        self.of_processes.iter().try_for_each(|place| self.mounted(place, &of_process))?;
+        Ok(left_mb * 1024 * 1024)
+    }
+
+    /// Makes it on `disk`, a folder of the run's own.
+    pub(super) fn on_disk(&self, share: Share, disk: &Path) -> Result<(), Failure> {
+        std::fs::create_dir_all(disk).map_err(|error| cannot(disk, error))?;
+        let free = statvfs(disk).map_err(|error| cannot(disk, error.into()))?;
+        if free.flags().contains(FsFlags::ST_NOEXEC) {
+            let what = "is on a file system from which nothing is executed (noexec)";
+            return Err(Failure::infrastructure(format!(
+                "the servers' data, {}, {what}, and they unpack libraries there",
+                disk.display()
+            ))
+            .with_cure("put the runs on another one: --out DIR"));
         }
-        return Ok(Some(left_mb * 1024 * 1024));
+        let free_mb = free.blocks_available() * free.fragment_size() / (1024 * 1024);
+        share.disk_mb("disk", free_mb, 0)?;
+        if !self.mode.has_namespaces() {
+            return Ok(());
+        }
+        self.mounted(self.data, "mode=711,size=1m")?;
+        for place in self.of_processes {
+            let of_process = disk.join(place.file_name().unwrap_or_default());
+            let made = DirBuilder::new().mode(0o700).create(&of_process).and_then(|()| {
+                let owner = self.user.map(|user| (Some(user.uid), Some(user.gid)));
+                owner.map_or(Ok(()), |(uid, gid)| chown(&of_process, uid, gid))?;
+                std::fs::create_dir_all(place)?;
+                bind(&of_process, place)
+            });
+            made.map_err(|error| cannot(&of_process, error))?;
+        }
+        Ok(())
     }
-    let disk = statvfs(data).map_err(|error| cannot(data, error.into()))?;
-    if disk.flags().contains(FsFlags::ST_NOEXEC) {
-        let what = "is on a file system from which nothing is executed (noexec)";
-        return Err(Failure::infrastructure(format!(
-            "the servers' data, {}, {what}, and they unpack libraries there",
-            data.display()
-        ))
-        .with_cure("put the runs on another one (--out DIR), or leave --mode loopback out"));
+
+    fn mounted(&self, place: &Path, options: &str) -> Result<(), Failure> {
+        let tmpfs = Some("tmpfs");
+        std::fs::create_dir_all(place)
+            .and_then(|()| Ok(mount(tmpfs, place, tmpfs, MsFlags::empty(), Some(options))?))
+            .map_err(|error| cannot(place, error))
     }
-    let free_mb = disk.blocks_available() * disk.fragment_size() / (1024 * 1024);
-    Capacity { what: "disk", free_mb, needs_mb: 0 }.left_for_data().map(|_| None)
 }
 
 fn cannot(data: &Path, error: std::io::Error) -> Failure {
@@ -81,26 +115,21 @@ fn cannot(data: &Path, error: std::io::Error) -> Failure {
     ))
 }
 
-/// What there is of something, and what is needed of it beside data.
-struct Capacity {
-    what: &'static str,
-    free_mb: u64,
-    needs_mb: u64,
-}
-
-impl Capacity {
-    /// What is left for data, in MiB.
-    fn left_for_data(&self) -> Result<u64, Failure> {
-        let Self { what, free_mb, needs_mb } = self;
-        let left = free_mb.saturating_sub(needs_mb + SPARE_MB);
-        if left >= LEAST_DATA_MB {
-            return Ok(left);
+impl Share {
+    /// The size of each disk in MiB: what is free of it beside `beside_mb` for each cluster, shared out over the
+    /// clusters that start now. Others may have started before and have taken of theirs: what this one needs it
+    /// gets, if it is there.
+    fn disk_mb(&self, what: &str, free_mb: u64, beside_mb: u64) -> Result<u64, Failure> {
+        let labs = u64::from(self.labs.max(1));
+        let all = beside_mb + SPARE_MB + self.needs_mb;
+        if free_mb >= all {
+            let left = free_mb.saturating_sub(beside_mb * labs + SPARE_MB) / labs;
+            return Ok(left.max(self.needs_mb));
         }
-        let all = needs_mb + SPARE_MB + LEAST_DATA_MB;
         Err(Failure::infrastructure(format!(
             "the cluster needs {all} MiB of {what}, {free_mb} MiB are free"
         ))
-        .with_cure(match *what {
+        .with_cure(match what {
             "disk" => "free some, or put the runs on another disk: --out DIR",
             _ => {
                 "end other programs, run fewer trials at a time (--parallel), or give the \
@@ -113,20 +142,30 @@ impl Capacity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::SHIPPED;
+
+    fn share(labs: u32, needs_mb: u64) -> Share {
+        Share { storage: Storage::Memory, labs, needs_mb }
+    }
 
     #[test]
-    fn the_guide_s_cluster_needs_its_heaps_and_more() {
-        let topology = Topology::parse(SHIPPED[0].1).unwrap();
-        assert_eq!(jvms_mb(&topology), 3 * (512 + 100) + 3 * (128 + 100));
+    fn what_is_free_is_shared_out_over_the_clusters() {
+        let free = 256 + 2 * 2520 + 2001;
+        assert_eq!(share(2, 1000).disk_mb("memory", free, 2520).unwrap(), 1000);
+        assert_eq!(share(2, 600).disk_mb("memory", free, 2520).unwrap(), 1000);
+        assert_eq!(share(1, 1000).disk_mb("memory", free, 2520).unwrap(), 2520 + 2001);
+        // The other one has taken its part.
+        assert_eq!(share(2, 1000).disk_mb("memory", free - 3000, 2520).unwrap(), 1000);
     }
 
     #[test]
     fn a_disk_that_libraries_cannot_be_loaded_from_is_refused() {
         let test = "cluster::local::capacity::tests::a_disk_that_libraries";
         crate::mechanism::tests::in_namespaces(test, async || {
-            let topology = Topology::parse(SHIPPED[0].1).unwrap();
-            let make = |data: &Path| super::make(Mode::Loopback, &topology, data, &[], None);
+            let make = |data: &Path| {
+                let (mode, of_processes, user) = (Mode::Loopback, &[][..], None);
+                let share = Share { storage: Storage::Disk, labs: 1, needs_mb: 512 };
+                Place { mode, data, of_processes, user }.on_disk(share, data)
+            };
             for (flags, is_refused) in [(MsFlags::empty(), false), (MsFlags::MS_NOEXEC, true)] {
                 let place = Path::new("/mnt");
                 mount(Some("tmpfs"), place, Some("tmpfs"), flags, Some("size=9g")).unwrap();
@@ -139,11 +178,14 @@ mod tests {
 
     #[test]
     fn too_little_is_refused_with_figures_and_cure() {
-        let capacity = |free_mb| Capacity { what: "memory", free_mb, needs_mb: 2520 };
-        assert_eq!(capacity(2520 + 256 + 512).left_for_data().unwrap(), 512);
-        let failure = capacity(3287).left_for_data().unwrap_err();
+        let one = |free| share(1, 512).disk_mb("memory", free, 2520);
+        assert_eq!(one(2520 + 256 + 512).unwrap(), 512);
+        let failure = one(3287).unwrap_err();
         assert_eq!(failure.text(), "the cluster needs 3288 MiB of memory, 3287 MiB are free");
         assert!(failure.cure().unwrap().contains("heap_mb"));
-        assert!(capacity(0).left_for_data().is_err());
+        assert!(one(0).is_err());
+        let failure = share(3, 512).disk_mb("disk", 100, 0).unwrap_err();
+        assert_eq!(failure.text(), "the cluster needs 768 MiB of disk, 100 MiB are free");
+        assert!(failure.cure().unwrap().contains("--out"));
     }
 }

@@ -21,7 +21,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use procfs::process::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
@@ -32,6 +32,7 @@ use crate::cluster::host::{
     Attempt, ClockOffset, Command, ErrorKind, Host, HostError, Identity, Output, ProcessIdentity,
     Resident,
 };
+use crate::log::Line;
 
 /// A node of the local cluster, or kbench's own side of its network.
 #[derive(Debug, Clone)]
@@ -198,9 +199,17 @@ impl Host for LocalHost {
         let process = self.identify(pid).await?;
         let input = child.stdin.take();
         let output = Receiver::from_owned_fd(OwnedFd::from(output)).map_err(failed)?;
-        let output = BufReader::new(output).lines();
+        let output = BufReader::new(output);
         let (host, program) = (self.clone(), command.program.clone());
-        Ok(Box::new(LocalResident { host, program, child, process, input, output }))
+        Ok(Box::new(LocalResident {
+            host,
+            program,
+            child,
+            process,
+            input,
+            output,
+            next: Line::default(),
+        }))
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, HostError> {
@@ -317,7 +326,9 @@ struct LocalResident {
     child: Child,
     process: ProcessIdentity,
     input: Option<ChildStdin>,
-    output: Lines<BufReader<Receiver>>,
+    output: BufReader<Receiver>,
+    /// What came of the next line.
+    next: Line,
 }
 
 impl LocalResident {
@@ -341,8 +352,22 @@ impl Resident for LocalResident {
     }
 
     async fn line(&mut self) -> Result<Option<String>, HostError> {
-        let line = self.output.next_line().await;
-        line.map_err(|error| self.failed("read from", error))
+        loop {
+            // What has come is kept, should nobody wait for the rest now.
+            let piece = match self.output.fill_buf().await {
+                Ok(piece) => piece,
+                Err(error) => return Err(self.failed("read from", error)),
+            };
+            let over = piece.is_empty();
+            let (taken, ended) = self.next.take(piece);
+            self.output.consume(taken);
+            if ended || (over && !self.next.is_empty()) {
+                return Ok(Some(self.next.end()));
+            }
+            if over {
+                return Ok(None);
+            }
+        }
     }
 
     async fn end(

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use faults::port::{Process, ProcessState};
+use faults::port::ProcessState;
 use results::record::clock::RunClock;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -26,7 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::kept::KeptSpec;
-use super::{LocalCluster, LocalServers, Setup};
+use super::leftovers::DATA_DIR;
+use super::{LocalCluster, LocalServers, Setup, Share};
 use crate::admin::Admin;
 use crate::cluster::servers::ServerProcesses as _;
 use crate::failure::Failure;
@@ -79,6 +80,8 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         mode: spec.mode,
         lab: spec.lab,
         data: super::data_dir(spec.mode, dir),
+        share: Share::of_kept(spec.mode),
+        disk: dir.join(DATA_DIR),
         logs: dir.join("logs"),
         recorder,
         settable_clocks: spec.clocks,
@@ -154,7 +157,7 @@ async fn serve(stream: UnixStream, servers: Rc<LocalServers>, end: Rc<Notify>) {
 
 async fn answer(request: KeeperRequest, servers: &LocalServers) -> Result<KeeperAnswer, Failure> {
     match request {
-        KeeperRequest::State => Ok(KeeperAnswer::State(states(servers))),
+        KeeperRequest::State => Ok(KeeperAnswer::State(states(servers).await)),
         KeeperRequest::Start(process) => servers.revive(&process).map(KeeperAnswer::Started),
         KeeperRequest::Ended { process, pid } => {
             servers.await_end(&process, pid).await.map(KeeperAnswer::Ended)
@@ -168,17 +171,22 @@ async fn answer(request: KeeperRequest, servers: &LocalServers) -> Result<Keeper
     }
 }
 
-fn states(servers: &LocalServers) -> ServerStates {
-    let state = |process: Process| {
-        let identity = servers.last_identity(&process)?;
-        let (paused, ended) = match servers.state(&process)? {
+async fn states(servers: &LocalServers) -> ServerStates {
+    let mut all = vec![];
+    for process in servers.processes() {
+        let (Some(identity), Some(state)) =
+            (servers.last_identity(&process), servers.state(&process))
+        else {
+            continue;
+        };
+        let (paused, ended) = match state {
             ProcessState::Running { .. } => (false, None),
             ProcessState::Paused { .. } => (true, None),
             ProcessState::Gone { end, .. } => (false, Some(end)),
         };
-        let (address, version) = (servers.address(&process), servers.version(&process).ok());
-        Some(ServerState { process, address, version, identity, paused, ended })
-    };
-    let all = servers.processes().into_iter().filter_map(state).collect();
+        let address = servers.address(&process);
+        let version = servers.version(&process).await.ok();
+        all.push(ServerState { process, address, version, identity, paused, ended });
+    }
     ServerStates { disk_bytes: servers.disk_bytes(), servers: all }
 }

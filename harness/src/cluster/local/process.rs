@@ -1,7 +1,8 @@
 //! One server process: started, watched to its end, signalled.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ impl Server {
         log: &Path,
         recorder: Arc<Recorder>,
     ) -> io::Result<Self> {
-        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        let mut output = OpenOptions::new().create(true).read(true).append(true).open(log)?;
+        end_line(&mut output)?;
         let ServerCommand { mut command, dump_path, watch, crash } = command;
         let mut child = command
             .stdin(Stdio::null())
@@ -159,11 +161,37 @@ fn keep(from: &Path, to: &Path) {
     }
 }
 
+/// Ends the last line of a log: what was killed may have been writing it, and the next line is not to be glued
+/// to it.
+fn end_line(log: &mut File) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if let Some(at) = log.metadata()?.len().checked_sub(1) {
+        log.read_exact_at(&mut last, at)?;
+    }
+    if last == [b'\n'] { Ok(()) } else { log.write_all(b"\n") }
+}
+
 fn end_of(status: std::process::ExitStatus) -> ProcessEnd {
     use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
         (Some(signal), _) => ProcessEnd::Signal(signal),
         (None, Some(code)) => ProcessEnd::Exit(code),
         (None, None) => ProcessEnd::Unknown(status.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_writes_is_not_glued_to_what_the_one_before_it_left() {
+        for (before, after) in [("", ""), ("a\n", "a\n"), ("a\nb", "a\nb\n")] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), before).unwrap();
+            let mut log = File::options().read(true).append(true).open(file.path()).unwrap();
+            end_line(&mut log).unwrap();
+            assert_eq!(std::fs::read_to_string(file.path()).unwrap(), after);
+        }
     }
 }

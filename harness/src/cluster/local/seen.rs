@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::DATA_IN_MEMORY;
+use super::SEEN_AT;
 use super::sandbox::{self, Mode, ServerUser};
 use crate::failure::Failure;
 use crate::provision::{Archives, Kafka, cache_dir};
@@ -25,7 +25,7 @@ pub(super) fn jars(mode: Mode, kafka: &Kafka) -> PathBuf {
     }
     // A short name for a long one, nothing more.
     let key = crc32fast::hash(kafka.jars.as_os_str().as_encoded_bytes());
-    Path::new(DATA_IN_MEMORY).join("jars").join(format!("{}-{key:08x}", kafka.version))
+    Path::new(SEEN_AT).join("jars").join(format!("{}-{key:08x}", kafka.version))
 }
 
 /// The class archives of JVMs that see the jars there, in the cache.
@@ -56,7 +56,7 @@ pub(super) fn show(
     // There may be none, and no place for any: then they are done without.
     let Some(dir) = archives.dir() else { return Ok(archives) };
     let name = dir.file_name().unwrap_or_default();
-    let seen = Path::new(DATA_IN_MEMORY).join("classes").join(name);
+    let seen = Path::new(SEEN_AT).join("classes").join(name);
     show_at(dir, &seen).map_err(cannot)?;
     Ok(Archives::seen_at(seen))
 }

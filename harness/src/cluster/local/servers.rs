@@ -18,16 +18,18 @@ use async_trait::async_trait;
 use faults::port::{Capability, PortError, Process, ProcessState, Signal, Starter};
 use results::record::event::{EventKind, ProcessEnd, Role};
 
+use super::capacity::Place;
 use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::{Mode, SandboxNetwork, ServerUser};
-use super::{LocalHost, Setup, capacity, config, ready, seen};
+use super::{LocalHost, Setup, config, ready, seen};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
 use crate::mechanism::flushes::Flushed;
 use crate::mechanism::machine::{HostedProcess, HostedProcesses};
+use crate::need::place::Storage;
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::Topology;
@@ -69,7 +71,8 @@ impl LocalServers {
         network: SandboxNetwork,
         hosts: BTreeMap<String, Rc<LocalHost>>,
     ) -> Result<Self, Failure> {
-        let (mode, settable_clocks) = (setup.mode, setup.settable_clocks);
+        let (mode, share, settable_clocks) = (setup.mode, setup.share, setup.settable_clocks);
+        let disk = setup.disk.clone();
         let watched = setup.faults.contains(&Capability::Flushes);
         let mut this = Self::new(setup, network, hosts, None);
         let processes = this.processes();
@@ -77,7 +80,11 @@ impl LocalServers {
         this.flushed = brokers.map(|broker| (broker.clone(), Flushed::default())).collect();
         let disks = processes.iter().map(|process| this.data_dir(process));
         let places: Vec<_> = disks.chain([this.temporary()]).collect();
-        this.disk = capacity::make(mode, &this.topology, &this.data, &places, this.user)?;
+        let place = Place { mode, data: &this.data, of_processes: &places, user: this.user };
+        this.disk = match share.storage {
+            Storage::Memory => Some(place.in_memory(share, &this.topology)?),
+            Storage::Disk => place.on_disk(share, &disk).map(|()| None)?,
+        };
         for folder in [&this.data, &this.logs, &this.kafka.jars] {
             seen::plain(mode, folder)?;
         }

@@ -9,7 +9,10 @@ use results::judge::verdict::Verdict;
 use results::record::clock::RunTime;
 use results::record::environment::Environment;
 use results::record::event::Stage;
-use results::record::history::{LoadRole, Observed, Poll, RecordId, Send, SendOutcome};
+use results::record::history::{
+    Client, Entry, LoadRole, Observed, Poll, RecordId, Send, SendOutcome, StreamHeader,
+    StreamWriter,
+};
 use results::record::integrity::TrialId;
 use results::record::manifest::MANIFEST;
 use results::record::trial::{ENVIRONMENT, EVENTS, SPEC, TrialRecord};

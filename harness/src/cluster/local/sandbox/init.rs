@@ -30,7 +30,7 @@ use crate::private;
 /// The hidden subcommand under which kbench starts itself as a sandbox.
 pub const SUBCOMMAND: &str = "__sandbox";
 
-/// Environment variable that names the servers' data directory, in loopback mode.
+/// Environment variable that names the folder of the servers' data where they are on disk.
 pub const DATA: &str = "KBENCH_DATA";
 
 /// Exit code when the sandbox could not be made: infrastructure.
@@ -46,8 +46,8 @@ pub fn main(mode: Mode, command: &[OsString]) -> ExitCode {
         Mode::Loopback => loopback(command, outside),
         mode => enter(mode, command, outside),
     };
-    // Left only when the trial could not remove it itself.
-    if let (Mode::Loopback, Some(data)) = (mode, std::env::var_os(DATA)) {
+    // What of them was on disk; nobody is left who writes there.
+    if let Some(data) = std::env::var_os(DATA) {
         remove_data(Path::new(&data));
     }
     exit_code(outcome)

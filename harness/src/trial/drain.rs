@@ -1,0 +1,112 @@
+//! What a trial reads when its load has ended: every partition, and the headers of its batches.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use results::record::clock::RunTime;
+use results::record::event::{Cause, EventKind, Place, Stage};
+use results::record::history::{Client, Entry, HistoryError, StreamHeader, StreamWriter};
+use results::record::trial::HISTORY;
+use results::terminal::counted;
+use tokio::time::Instant;
+use workloads::{DrainProgress, DrainSummary, DrainTask, Patience};
+
+use super::interrupt::Interrupt;
+use super::lab::Lab;
+use super::{Trial, blocking};
+use crate::admin::Batches;
+use crate::failure::Failure;
+
+/// Limit after an interrupt for reading the headers of every partition's batches: 28 MB took 20 ms.
+const BATCHES_LIMIT: Duration = Duration::from_secs(20);
+
+impl Trial {
+    /// Reads every partition.
+    pub(super) async fn drain(
+        &self,
+        lab: &Rc<Lab>,
+        interrupt: &Interrupt,
+    ) -> Result<DrainSummary, Failure> {
+        self.stage(Stage::Draining);
+        let clock = self.recorder.clock();
+        let began = clock.now();
+        let topic = self.spec.cluster.main_topic().name.clone();
+        let (topic_name, partitions) = (topic.clone(), lab.members.partitions(&topic));
+        let bootstrap = lab.cluster.servers().bootstrap();
+        let history = self.files.join(HISTORY);
+        let run = self.spec.run_number;
+        let (recorder, interrupted) = (Arc::clone(&self.recorder), interrupt.flag());
+        let drained = blocking(move || {
+            let task = DrainTask {
+                bootstrap: &bootstrap,
+                topic: &topic,
+                partitions,
+                run,
+                history_dir: &history,
+                clock,
+                patience: Patience::default(),
+            };
+            let mut tell = |at, DrainProgress { passed, left, per_s }| {
+                recorder.at(at, EventKind::Draining { passed, left, per_s });
+            };
+            workloads::drain(task, &mut tell, &|| interrupted.load(Relaxed))
+        })
+        .await?;
+        if let Some(why) = &drained.given_up {
+            let text = format!("the drain of {topic_name} was given up: {why}");
+            self.recorder.now(EventKind::Problem { text });
+        }
+        self.note_other_writer(&topic_name, began, drained.of_others);
+        Ok(drained)
+    }
+
+    /// Records that somebody else wrote since the load has ended.
+    fn note_other_writer(&self, topic: &str, from: RunTime, records: u64) {
+        if records > 0 {
+            let (cause, place) = (Cause::OtherWriter, Place::Topic(topic.to_owned()));
+            let detail = Some(counted(records, "record"));
+            self.recorder.now(EventKind::Disturbed { cause, place, from, detail });
+        }
+    }
+
+    /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and
+    /// excuses nothing.
+    pub(super) async fn read_batch_headers(
+        &self,
+        lab: &Rc<Lab>,
+        drained: &DrainSummary,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let topic = self.spec.cluster.main_topic();
+        let partitions = drained.reached.len() as u32;
+        let header = StreamHeader {
+            run: self.spec.run_number,
+            topic: topic.name.clone(),
+            partitions,
+            client: Client::BatchHeaders,
+        };
+        let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
+        let history = self.files.join(HISTORY);
+        let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
+        let began = Instant::now();
+        let goes_on = || !interrupt.raised() || began.elapsed() < BATCHES_LIMIT;
+        for (partition, (start, end)) in
+            (0..).zip(drained.start_offsets.iter().zip(&drained.reached))
+        {
+            let offsets = start.unwrap_or(0)..*end;
+            let batches = lab.admin.batches(&topic.name, partition, offsets, &goes_on).await;
+            let batches = batches.unwrap_or_else(|error| {
+                tracing::warn!(%error, "who wrote the batches is not known");
+                vec![]
+            });
+            let at = self.recorder.clock().now();
+            for Batches { first, end, epoch } in batches {
+                let entry = Entry::Batches { partition, first, end, epoch, at };
+                stream.push(&entry).map_err(failed)?;
+            }
+        }
+        stream.finish().map_err(failed)
+    }
+}
