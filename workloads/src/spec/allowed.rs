@@ -154,6 +154,20 @@ mod tests {
     }
 
     #[test]
+    fn librdkafka_is_not_told_of_a_plugin_before_it_is_trusted() {
+        let mut spec = WorkloadSpec::parse(shipped()[0].1).unwrap();
+        let path = "/nowhere/evil.so".to_owned();
+        spec.producer.settings.insert("plugin.library.paths".to_owned(), path);
+        // It would look for the file, and refuse the setting since there is none.
+        assert!(spec.validate().is_ok());
+        let told = spec.validate_trusted().unwrap_err().to_string();
+        assert!(
+            told.contains("/nowhere/evil.so") && told.contains("refused by librdkafka"),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn what_loads_code_reads_files_or_calls_back_takes_trust_in_each_table() {
         let text = format!(
             "{}\n[producers.bulk]\nrate = {{ per_second = 1 }}\nrecord_bytes = 100\nkeys = 1\n\
