@@ -20,7 +20,7 @@ use crate::version::KafkaVersion;
 use known::{KnownSetting, SettingOf};
 
 /// Settings that Kafka's own authorizers read, and no list holds.
-pub(super) const OF_AUTHORIZERS: [&str; 2] = ["super.users", "allow.everyone.if.no.acl.found"];
+const OF_AUTHORIZERS: [&str; 2] = ["super.users", "allow.everyone.if.no.acl.found"];
 
 /// Settings whose values are names of classes, separated by commas.
 pub(super) const LISTS_OF_CLASSES: [&str; 3] =

@@ -206,10 +206,10 @@ impl FromStr for Gate {
             .min_by_key(|(it, (before, _))| (before.len(), 2 - it.as_str().len()))
             .ok_or("a gate compares a figure with a bound, as `response.p99<50ms` does")?;
         let phases = GatePhase::ALL.iter().copied();
-        let named = phases.filter_map(|phase| {
+        let mut named = phases.filter_map(|phase| {
             Some((phase, figure.strip_prefix(phase.as_str())?.strip_prefix('.')?))
         });
-        let (phase, name) = named.last().unwrap_or((GatePhase::Steady, figure));
+        let (phase, name) = named.next().unwrap_or((GatePhase::Steady, figure));
         let metric = metric(name)?;
         if metric == GateMetric::ConsumeLag && phase != GatePhase::Steady {
             return Err("consume.lag is of the steady load alone".to_owned());

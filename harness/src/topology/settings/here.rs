@@ -93,7 +93,7 @@ pub(in super::super) fn is_like(pattern: &str, key: &str) -> bool {
 }
 
 /// Whether a setting of brokers is refused, whatever its value.
-pub(in super::super) fn is_refused(key: &str) -> bool {
+pub(super) fn is_refused(key: &str) -> bool {
     REFUSED.iter().any(|(pattern, _)| is_like(pattern, key))
 }
 

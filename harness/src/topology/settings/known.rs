@@ -76,6 +76,7 @@ pub(super) fn names(of: SettingOf, version: KafkaVersion) -> impl Iterator<Item 
 }
 
 /// Every setting that some version knows.
+#[cfg(test)]
 pub(in super::super) fn all_names(of: SettingOf) -> impl Iterator<Item = &'static str> {
     KNOWN.iter().filter(move |known| known.of == of).map(|known| known.name)
 }
