@@ -11,7 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
-pub(crate) use awaited::{Patience, end_group, last_words, run};
+pub(crate) use awaited::{RunLimit, end_group, last_words, run};
 
 /// Where a program is: in the PATH, or where system tools are, which an ordinary user's PATH often
 /// lacks. A path is taken as it is.

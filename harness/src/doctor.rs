@@ -7,7 +7,7 @@ use std::time::Duration;
 use faults::fault::FaultSpec;
 use nix::sys::statvfs::statvfs;
 
-use crate::child::{Patience, find, run};
+use crate::child::{RunLimit, find, run};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::local::{archives as archives_of, capability};
 use crate::kernel::{available_memory_mb, is_filtered};
@@ -118,7 +118,7 @@ fn tool(package: &'static str, program: &str, without: Health) -> DoctorCheck {
 
 fn found(program: &str) -> bool {
     let version =
-        |program| run(Command::new(program).arg("--version"), Patience::InAll(TOOL_LIMIT));
+        |program| run(Command::new(program).arg("--version"), RunLimit::InAll(TOOL_LIMIT));
     find(program).is_ok_and(|program| version(program).is_ok())
 }
 

@@ -18,7 +18,7 @@ use faults::plan::Plan;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::child::{self, Patience, environment, run};
+use crate::child::{self, RunLimit, environment, run};
 use crate::failure::Failure;
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
@@ -160,7 +160,7 @@ pub fn java() -> Result<String, Failure> {
     let said = child::java().and_then(|java| {
         let mut java = Command::new(java);
         java.arg("-version").env_clear().envs(environment());
-        run(&mut java, Patience::InAll(JAVA_LIMIT))
+        run(&mut java, RunLimit::InAll(JAVA_LIMIT))
     });
     let said = said.map_err(|error| {
         Failure::infrastructure(format!("Java cannot be started: {error}")).with_cure(cure)

@@ -16,7 +16,7 @@ const MOST_SHOWN: usize = 200;
 
 /// How long a program may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Patience {
+pub(crate) enum RunLimit {
     /// So long from its start.
     InAll(Duration),
     /// So long without a word: for one that says how it gets on.
@@ -35,7 +35,7 @@ pub(crate) struct ToolOutput {
 ///
 /// # Errors
 /// When it cannot be started; `TimedOut`, with what it said last, when it takes too long.
-pub(crate) fn run(command: &mut Command, patience: Patience) -> io::Result<ToolOutput> {
+pub(crate) fn run(command: &mut Command, limit: RunLimit) -> io::Result<ToolOutput> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let (sender, heard) = channel();
@@ -46,9 +46,9 @@ pub(crate) fn run(command: &mut Command, patience: Patience) -> io::Result<ToolO
     let (began, mut said) = (Instant::now(), [vec![], vec![]]);
     let mut last = began;
     let late = loop {
-        let left = match patience {
-            Patience::InAll(limit) => (began + limit).saturating_duration_since(Instant::now()),
-            Patience::Between(limit) => (last + limit).saturating_duration_since(Instant::now()),
+        let left = match limit {
+            RunLimit::InAll(limit) => (began + limit).saturating_duration_since(Instant::now()),
+            RunLimit::Between(limit) => (last + limit).saturating_duration_since(Instant::now()),
         };
         match heard.recv_timeout(left) {
             Ok((which, bytes)) => {
@@ -110,8 +110,8 @@ fn hear(mut from: impl Read + Send + 'static, which: usize, to: Sender<(usize, V
 mod tests {
     use super::*;
 
-    fn sh(script: &str, patience: Patience) -> io::Result<ToolOutput> {
-        run(Command::new("sh").args(["-c", script]), patience)
+    fn sh(script: &str, limit: RunLimit) -> io::Result<ToolOutput> {
+        run(Command::new("sh").args(["-c", script]), limit)
     }
 
     const SOON: Duration = Duration::from_millis(300);
@@ -119,12 +119,12 @@ mod tests {
 
     #[test]
     fn what_ends_in_time_has_said_what_it_said() {
-        let said = sh("echo out; echo err >&2; exit 3", Patience::InAll(LATE)).unwrap();
+        let said = sh("echo out; echo err >&2; exit 3", RunLimit::InAll(LATE)).unwrap();
         assert_eq!(
             (said.status.code(), &*said.stdout, &*said.stderr),
             (Some(3), &b"out\n"[..], &b"err\n"[..])
         );
-        let much = sh("head -c 3000000 /dev/zero; cat", Patience::Between(LATE)).unwrap();
+        let much = sh("head -c 3000000 /dev/zero; cat", RunLimit::Between(LATE)).unwrap();
         assert_eq!(much.stdout.len(), 3_000_000);
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("pid");
         let script = format!("echo 1 of 2 >&2; sleep 60 & echo $! > {}; wait", file.display());
-        let error = sh(&script, Patience::InAll(SOON)).unwrap_err();
+        let error = sh(&script, RunLimit::InAll(SOON)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(error.to_string(), "it was ended after 0 s; its last words: 1 of 2");
         let sleeping: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
@@ -142,7 +142,7 @@ mod tests {
             assert!(Instant::now() < deadline, "it goes on");
             std::thread::yield_now();
         }
-        let silent = sh("exec sleep 60", Patience::Between(SOON)).unwrap_err();
+        let silent = sh("exec sleep 60", RunLimit::Between(SOON)).unwrap_err();
         assert!(silent.to_string().ends_with("it said nothing"), "{silent}");
     }
 
@@ -150,7 +150,7 @@ mod tests {
     fn who_says_how_it_gets_on_may_take_longer() {
         let script = "for i in 1 2 3 4 5 6; do sleep 0.1; echo $i; done";
         let patience = Duration::from_millis(400);
-        assert!(sh(script, Patience::Between(patience)).is_ok());
-        assert!(sh(script, Patience::InAll(patience)).is_err());
+        assert!(sh(script, RunLimit::Between(patience)).is_ok());
+        assert!(sh(script, RunLimit::InAll(patience)).is_err());
     }
 }

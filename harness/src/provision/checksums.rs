@@ -16,7 +16,7 @@ use results::record::budget::MOST_DOCUMENT_BYTES;
 use results::record::open;
 use serde::{Deserialize, Serialize};
 
-use crate::child::{Patience, environment, find, run};
+use crate::child::{RunLimit, environment, find, run};
 use crate::failure::Failure;
 
 /// The shipped lists: `SHA-256  VERSION/JAR`.
@@ -159,7 +159,7 @@ fn sha256(folder: &Path, names: &[String]) -> io::Result<Checksums> {
     let mut command = Command::new(find("sha256sum")?);
     // With a path before it no name is an option.
     command.args(names.iter().map(|name| format!("./{name}"))).current_dir(folder);
-    let said = run(command.env_clear().envs(environment()), Patience::InAll(LIMIT))?;
+    let said = run(command.env_clear().envs(environment()), RunLimit::InAll(LIMIT))?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     let sums: Checksums = text
         .lines()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::child::{Patience, die_with_parent, find, last_words, run};
+use crate::child::{RunLimit, die_with_parent, find, last_words, run};
 use crate::failure::Failure;
 
 /// Limit for the next thing that Maven has to say: it names each file that it begins and ends to fetch, the largest
@@ -41,7 +41,7 @@ pub(super) fn fetch(version: &str, into: &Path) -> Result<(), Failure> {
     // Its own folder is where it works: whatever that is called, no argument names it.
     maven.args(["-B", "-C", "-Dstyle.color=never", "-f", "pom.xml"]).current_dir(into);
     maven.args(["dependency:copy-dependencies", "-DoutputDirectory=jars"]);
-    let said = run(&mut maven, Patience::Between(QUIET_LIMIT)).map_err(|error| {
+    let said = run(&mut maven, RunLimit::Between(QUIET_LIMIT)).map_err(|error| {
         if error.kind() == std::io::ErrorKind::TimedOut {
             let what = format!("Maven did not get on with Kafka {version}: {error}");
             return Failure::infrastructure(what).with_cure(UNREACHABLE);

@@ -47,7 +47,7 @@ impl Share {
 }
 
 /// The place for the servers' data.
-pub(super) struct Place<'a> {
+pub(super) struct DataPlace<'a> {
     pub(super) mode: Mode,
     /// Where servers see it, and each may go through.
     pub(super) data: &'a Path,
@@ -56,7 +56,7 @@ pub(super) struct Place<'a> {
     pub(super) user: Option<ServerUser>,
 }
 
-impl Place<'_> {
+impl DataPlace<'_> {
     /// Makes it in memory, which is taken as it is used; the size of each disk in bytes.
     pub(super) fn in_memory(&self, share: Share, topology: &Topology) -> Result<u64, Failure> {
         let jvms_mb = jvms(topology) >> 20;
@@ -164,7 +164,7 @@ mod tests {
             let make = |data: &Path| {
                 let (mode, of_processes, user) = (Mode::Loopback, &[][..], None);
                 let share = Share { storage: Storage::Disk, labs: 1, needs_mb: 512 };
-                Place { mode, data, of_processes, user }.on_disk(share, data)
+                DataPlace { mode, data, of_processes, user }.on_disk(share, data)
             };
             for (flags, is_refused) in [(MsFlags::empty(), false), (MsFlags::MS_NOEXEC, true)] {
                 let place = Path::new("/mnt");

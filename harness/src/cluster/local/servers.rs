@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use faults::port::{Capability, PortError, Process, ProcessState, Signal, Starter};
 use results::record::event::{EventKind, ProcessEnd, Role};
 
-use super::capacity::Place;
+use super::capacity::DataPlace;
 use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::{Mode, SandboxNetwork, ServerUser};
@@ -80,7 +80,7 @@ impl LocalServers {
         this.flushed = brokers.map(|broker| (broker.clone(), Flushed::default())).collect();
         let disks = processes.iter().map(|process| this.data_dir(process));
         let places: Vec<_> = disks.chain([this.temporary()]).collect();
-        let place = Place { mode, data: &this.data, of_processes: &places, user: this.user };
+        let place = DataPlace { mode, data: &this.data, of_processes: &places, user: this.user };
         this.disk = match share.storage {
             Storage::Memory => Some(place.in_memory(share, &this.topology)?),
             Storage::Disk => place.on_disk(share, &disk).map(|()| None)?,

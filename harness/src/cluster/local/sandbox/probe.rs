@@ -8,7 +8,7 @@ use faults::port::Capability;
 
 use super::init::SUBCOMMAND;
 use super::{Mode, SandboxNetwork};
-use crate::child::{Patience, own, run};
+use crate::child::{RunLimit, own, run};
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::local::LocalHost;
 use crate::kernel::is_filtered;
@@ -93,7 +93,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn attempt(mode: Mode, what: &str) -> Result<(), String> {
     let mut attempt = Command::new(own());
     attempt.args([SUBCOMMAND, mode.as_str(), TRY, what]);
-    let said = run(&mut attempt, Patience::InAll(LIMIT));
+    let said = run(&mut attempt, RunLimit::InAll(LIMIT));
     let said = said.map_err(|error| format!("to try it out took too long: {error}"))?;
     if said.status.success() {
         return Ok(());
