@@ -244,8 +244,8 @@ impl FaultSpec {
 pub struct Victim {
     /// The process.
     pub process: Process,
-    /// Which process it was then.
-    pub identity: ProcessIdentity,
+    /// Which process it was then; none where nobody sees the cluster's processes.
+    pub identity: Option<ProcessIdentity>,
     /// The ZooKeeper session that owned its registration then; none unless it is a broker.
     pub session: Option<i64>,
     /// The load's partitions that it had a replica of then; none unless it is a broker.
@@ -253,6 +253,15 @@ pub struct Victim {
 }
 
 impl Victim {
+    /// Which process it was; an error where nobody sees the cluster's processes.
+    fn identity(&self) -> Result<&ProcessIdentity, PortError> {
+        let unseen = || {
+            let what = format!("which process {self} is, nobody sees on this cluster");
+            PortError::new(ErrorKind::Unsupported, what)
+        };
+        self.identity.as_ref().ok_or_else(unseen)
+    }
+
     /// The load's partitions that it led.
     fn led(&self) -> impl Iterator<Item = &TopicPartition> {
         let led = self.holds.iter().filter(|(_, then)| then.leader == Some(self.process.id));
@@ -320,7 +329,7 @@ mod tests {
         let settings = Settings {
             zk_session_timeout_ms: Some(6000),
             zk_tick_ms: Some(2000),
-            zk_servers: 1,
+            zk_servers: Some(1),
             brokers: 3,
             replication_factor: 3,
             min_insync_replicas: Some(2),

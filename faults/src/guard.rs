@@ -12,7 +12,7 @@ mod outage;
 use results::record::event::Role;
 
 use crate::plan::{Damage, Plan};
-use crate::port::Process;
+use crate::port::{Capability, Process, Subject};
 use outage::{AtOnce, of_role};
 
 /// A cluster that a plan may hurt, as far as the guard looks at it.
@@ -44,10 +44,12 @@ pub struct Refusal {
     pub cure: String,
 }
 
-/// Refuses a plan that may do damage which it does not say it means, or that hurts a cluster of
-/// somebody else's unless that was asked for by its name.
+/// Refuses a plan that may do damage which it does not say it means, or that does anything to a cluster of
+/// somebody else's unless that was asked for by its name. What is done to the load's own clients alone is not.
 pub fn check(plan: &Plan, cluster: &GuardedCluster, hurt: Option<&str>) -> Result<(), Refusal> {
-    if !cluster.ours && hurt != Some(cluster.name.as_str()) {
+    let of_cluster = |need: &Capability| need.subject() != Subject::Clients;
+    let strikes = plan.needs().iter().any(of_cluster);
+    if !cluster.ours && strikes && hurt != Some(cluster.name.as_str()) {
         let name = &cluster.name;
         return Err(Refusal {
             why: format!(
@@ -326,6 +328,11 @@ mod tests {
             assert_eq!(refused.cure, "--yes-hurt-this-cluster theirs, if it is meant");
         }
         assert_eq!(check(&plan, &theirs, Some("theirs")), Ok(()));
+        for (name, text) in SHIPPED {
+            let plan = Plan::parse(text).unwrap();
+            let of_clients = ["consumers", "clients-killed"].contains(name);
+            assert_eq!(check(&plan, &theirs, None).is_ok(), of_clients, "{name}");
+        }
         assert_eq!(check(&plan, &cluster(), None), Ok(()));
     }
 

@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::port::{ErrorKind, PortError, Ports, Process, RunControl};
 
 use group::Run;
-pub use heal::heal_all;
+pub use heal::{end_trial, heal_all};
 use heal::{heal_outstanding, verdict};
 
 /// What became of a plan whose faults are all healed.
@@ -163,6 +163,8 @@ struct Nemesis<'a> {
     ledger: &'a RefCell<&'a mut Ledger>,
     /// Whether a fault was healed since a member of the load's group was last replaced.
     healed: &'a Cell<bool>,
+    /// Whether the trial is over: what it made itself is undone then, too.
+    over: bool,
 }
 
 impl Nemesis<'_> {
@@ -190,7 +192,8 @@ pub async fn run(
     }
     let ledger = RefCell::new(ledger);
     let healed = Cell::new(false);
-    let nemesis = Nemesis { ports, run: Some(run_control), ledger: &ledger, healed: &healed };
+    let nemesis =
+        Nemesis { ports, run: Some(run_control), ledger: &ledger, healed: &healed, over: false };
     let run = Run::new(nemesis, run_control, plan, seed);
     let (mut index, mut reason) = (0, None);
     for group in plan.groups() {

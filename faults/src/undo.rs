@@ -106,6 +106,12 @@ pub enum Undo {
         #[serde(with = "assignment")]
         assignment: Assignment,
     },
+    /// Delete the topics that a trial made on a cluster which is not kbench's: no fault's, and not before the
+    /// trial is over.
+    DeleteTopics {
+        /// Their names.
+        topics: Vec<String>,
+    },
 }
 
 /// What carrying out an undo showed.
@@ -134,6 +140,9 @@ impl fmt::Display for Undo {
             Self::RestoreClients => write!(f, "restore the clients of the load"),
             Self::RestoreLeaders { .. } => write!(f, "restore the partitions' leaders"),
             Self::RestoreAssignment { .. } => write!(f, "restore the partitions' replicas"),
+            Self::DeleteTopics { topics } => {
+                write!(f, "delete the run's topics {}", topics.join(", "))
+            }
         }
     }
 }
@@ -145,6 +154,11 @@ impl Undo {
         matches!(self, Self::RestoreLeaders { .. })
     }
 
+    /// Whether it takes away what the trial itself made, which its load needs until it is over.
+    pub fn is_of_trial(&self) -> bool {
+        matches!(self, Self::DeleteTopics { .. })
+    }
+
     /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
     pub fn is_of_zookeeper(&self) -> bool {
         match self {
@@ -154,9 +168,10 @@ impl Undo {
             | Self::Repair { process, .. } => process.role == Role::Zookeeper,
             // Nor can they over links that are cut.
             Self::Uncut { .. } | Self::LinkUp { .. } | Self::Restore { .. } => true,
-            Self::RestoreClients | Self::RestoreLeaders { .. } | Self::RestoreAssignment { .. } => {
-                false
-            }
+            Self::RestoreClients
+            | Self::RestoreLeaders { .. }
+            | Self::RestoreAssignment { .. }
+            | Self::DeleteTopics { .. } => false,
         }
     }
 
@@ -171,9 +186,10 @@ impl Undo {
             Self::LinkUp { links } | Self::Restore { links, .. } => {
                 links.iter().map(|link| link.node.as_str()).collect()
             }
-            Self::RestoreClients | Self::RestoreLeaders { .. } | Self::RestoreAssignment { .. } => {
-                BTreeSet::new()
-            }
+            Self::RestoreClients
+            | Self::RestoreLeaders { .. }
+            | Self::RestoreAssignment { .. }
+            | Self::DeleteTopics { .. } => BTreeSet::new(),
         }
     }
 

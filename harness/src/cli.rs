@@ -104,6 +104,17 @@ struct RunArgs {
         conflicts_with_all = ["cluster", "mode", "kafka_version", "kafka_home", "parallel"]
     )]
     on: Option<PathBuf>,
+    /// Run on a cluster that runs already, and is only connected to (PLAINTEXT): some of its brokers. Only what
+    /// Kafka's own protocol does can be done there
+    #[arg(
+        long,
+        value_name = "HOST:PORT[,HOST:PORT...]",
+        conflicts_with_all = ["cluster", "on", "mode", "kafka_version", "kafka_home", "parallel"]
+    )]
+    bootstrap_server: Option<String>,
+    /// Leave the run's topics on a cluster that runs already
+    #[arg(long, requires = "bootstrap_server")]
+    keep_topics: bool,
     /// Folder in which --on is looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
     clusters: PathBuf,
@@ -151,8 +162,8 @@ struct RunArgs {
     /// `consume.lag<10s`, `faults.response.max<30s` (may be repeated; beside those of the workload)
     #[arg(long = "gate", value_name = "EXPR")]
     gates: Vec<Gate>,
-    /// Name of the cluster, to let a plan hurt one that kbench did not make
-    #[arg(long, value_name = "NAME")]
+    /// Name of the cluster, to let a plan hurt one that kbench did not make: Kafka's own id of it
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
 }
 
@@ -187,8 +198,8 @@ struct ReplayArgs {
     /// as you then
     #[arg(long)]
     trust_spec: bool,
-    /// Name of the cluster, to let a plan hurt one that kbench did not make
-    #[arg(long, value_name = "NAME")]
+    /// Name of the cluster, to let a plan hurt one that kbench did not make: Kafka's own id of it
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
 }
 
@@ -216,6 +227,9 @@ struct HealArgs {
     /// Heal every run in the folder
     #[arg(long, conflicts_with = "run")]
     all: bool,
+    /// Name of the cluster, to undo on one that kbench did not make: Kafka's own id of it
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    yes_hurt_this_cluster: Option<String>,
     /// Folder in which runs are looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,

@@ -4,6 +4,7 @@
 //! local one). What faults do to networks and machines is no backend's: see `mechanism`.
 
 pub mod answers;
+pub mod attached;
 pub mod host;
 pub mod local;
 pub mod port;
@@ -17,7 +18,7 @@ use faults::port::{Capability, Machine, Network};
 
 use crate::failure::Failure;
 use host::Host;
-use servers::ServerProcesses;
+use servers::{ServerAddresses, ServerProcesses};
 
 /// A cluster that runs, as a backend hands it out.
 #[async_trait(?Send)]
@@ -28,8 +29,12 @@ pub trait RunningCluster {
     /// The hosts of its nodes, in the topology's order.
     fn hosts(&self) -> Vec<Rc<dyn Host>>;
 
-    /// Its server processes.
-    fn servers(&self) -> &dyn ServerProcesses;
+    /// Its servers.
+    fn servers(&self) -> &dyn ServerAddresses;
+
+    /// Their processes; `None` where kbench has no way to their hosts: nothing is known of a process then, and
+    /// nothing can be done to one.
+    fn processes(&self) -> Option<&dyn ServerProcesses>;
 
     /// Faults of its network; `None` where nothing can be done to it.
     fn network(&self) -> Option<&dyn Network>;
@@ -58,6 +63,6 @@ pub struct Description {
     pub isolation: String,
     /// What the servers' data lies on.
     pub storage: &'static str,
-    /// Whether the JVMs start from class archives.
-    pub class_archive: bool,
+    /// Whether the JVMs start from class archives; `None` where nobody saw them start.
+    pub class_archive: Option<bool>,
 }

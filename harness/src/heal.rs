@@ -6,7 +6,8 @@
 //! the undos of its ledger are carried out inside the cluster's sandbox, by the code that the nemesis
 //! uses (see `trial::undo`), and struck off when evidence shows that they are undone.
 //!
-//! What is absent: clusters that kbench did not start.
+//! On a cluster that is only connected to they are carried out over its own protocol, once the user has named
+//! that cluster again.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -23,7 +24,7 @@ use crate::cluster::local::sandbox;
 use crate::failure::{Failure, tail};
 use crate::private;
 use crate::rundir::RunDir;
-use crate::spec::RunSpec;
+use crate::spec::{RunSpec, asked_again};
 
 /// What healing a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +53,12 @@ struct Account {
     left: Vec<String>,
 }
 
-/// Undoes what a run left behind. Doing it twice does no harm.
+/// Undoes what a run left behind. Doing it twice does no harm. `hurt` is the cluster that the user lets it act on
+/// although kbench did not make it.
 ///
 /// # Errors
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
-pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
+pub fn heal(run: &RunDir, hurt: Option<&str>) -> Result<Healed, Failure> {
     run.readable()?;
     private::folder(run.path()).map_err(|error| {
         Failure::usage(format!("{} is left alone: {error}", run.path().display())).with_cure(
@@ -71,7 +73,7 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
     let spec = run.spec()?;
     let mut account = Account::default();
     for number in run.trials(spec.trials)? {
-        account.trial(run, &spec, number)?;
+        account.trial(run, &spec, number, hurt)?;
     }
     let Account { undone, left } = account;
     Ok(match (undone.is_empty(), left.is_empty()) {
@@ -82,7 +84,13 @@ pub fn heal(run: &RunDir) -> Result<Healed, Failure> {
 }
 
 impl Account {
-    fn trial(&mut self, run: &RunDir, spec: &RunSpec, number: u32) -> Result<(), Failure> {
+    fn trial(
+        &mut self,
+        run: &RunDir,
+        spec: &RunSpec,
+        number: u32,
+        hurt: Option<&str>,
+    ) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
         if let Err(error) = private::folder(&dir) {
             self.left.push(format!("trial {number} is left alone: {error}"));
@@ -104,14 +112,30 @@ impl Account {
         let mut ledger = Ledger::open(&path, owner(spec, number)).map_err(broken)?;
         // A line that cannot be read may hide an undo; one cut short hides none.
         self.undone.extend(ledger.outstanding().damage);
-        let Some(kept) = &spec.kept else {
-            return self.settle(&mut ledger, "gone with the cluster", |_| true);
-        };
-        let gone = "gone with the clients of the run";
-        self.settle(&mut ledger, gone, |undo| *undo == Undo::RestoreClients)?;
+        if spec.kept.is_some() || spec.attached.is_some() {
+            let gone = "gone with the clients of the run";
+            self.settle(&mut ledger, gone, |undo| *undo == Undo::RestoreClients)?;
+        }
         if ledger.outstanding().entries.is_empty() {
             return Ok(());
         }
+        if let Some(attached) = &spec.attached {
+            return match asked_again(attached, hurt) {
+                Ok(()) => {
+                    drop(ledger);
+                    self.carry_out(run, spec, None, number)
+                }
+                Err(refused) => {
+                    let why = format!("{}: {}", refused.text(), refused.cure().unwrap_or_default());
+                    let left = ledger.outstanding().entries;
+                    self.left.extend(left.iter().map(|entry| format!("{}: {why}", entry.undo)));
+                    Ok(())
+                }
+            };
+        }
+        let Some(kept) = &spec.kept else {
+            return self.settle(&mut ledger, "gone with the cluster", |_| true);
+        };
         if kept.is_gone() {
             return self.settle(&mut ledger, "gone with the cluster", |_| true);
         }
@@ -127,7 +151,7 @@ impl Account {
             return Ok(());
         }
         drop(ledger);
-        self.carry_out(run, spec, kept, number)
+        self.carry_out(run, spec, Some(kept), number)
     }
 
     /// Ends what the trial left running; whether nothing of it is left for certain.
@@ -180,25 +204,34 @@ impl Account {
         Ok(())
     }
 
-    /// Lets the undos of a trial be carried out inside the sandbox of the cluster that it ran on.
+    /// Lets the undos of a trial be carried out inside the sandbox of the kept cluster that it ran on, or from
+    /// here on one that is only connected to.
     fn carry_out(
         &mut self,
         run: &RunDir,
         spec: &RunSpec,
-        kept: &KeptCluster,
+        kept: Option<&KeptCluster>,
         number: u32,
     ) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
         let before = outstanding(&dir)?;
-        let Some(_lock) = kept.lock(&format!("kbench heal {}", run.name()))? else {
-            let user = kept.user().unwrap_or_default();
-            let why = format!("the cluster {} is in use ({user})", kept.name());
-            self.left.extend(before.iter().map(|entry| format!("{}: {why}", entry.undo)));
-            return Ok(());
+        let lock = match kept {
+            Some(kept) => match kept.lock(&format!("kbench heal {}", run.name()))? {
+                Some(lock) => Some(lock),
+                None => {
+                    let user = kept.user().unwrap_or_default();
+                    let why = format!("the cluster {} is in use ({user})", kept.name());
+                    self.left.extend(before.iter().map(|entry| format!("{}: {why}", entry.undo)));
+                    return Ok(());
+                }
+            },
+            None => None,
         };
         let failed = |error: std::io::Error| {
-            let cluster = kept.name();
-            Failure::infrastructure(format!("the cluster {cluster} cannot be entered: {error}"))
+            let cluster = kept.map_or_else(|| spec.cluster.name.clone(), KeptCluster::name);
+            Failure::infrastructure(format!(
+                "nothing can be undone on the cluster {cluster}: {error}"
+            ))
         };
         let log = dir.join("logs/heal.log");
         private::create(&dir.join("logs")).map_err(failed)?;
@@ -209,8 +242,11 @@ impl Account {
             number.to_string().into(),
         ];
         let data = dir.join(DATA_DIR);
-        let mut child =
-            sandbox::enter(spec.mode, &kept.lab, &arguments, &data, messages).map_err(failed)?;
+        let child = match kept {
+            Some(kept) => sandbox::enter(spec.mode, &kept.lab, &arguments, &data, messages),
+            None => sandbox::spawn(spec.mode, &arguments, &data, messages),
+        };
+        let mut child = child.map_err(failed)?;
         let mut why = vec![];
         for line in child.take_stdout().into_iter().flat_map(|out| BufReader::new(out).lines()) {
             let event = line.ok().and_then(|line| serde_json::from_str::<Event>(&line).ok());
@@ -225,6 +261,7 @@ impl Account {
             }
         }
         let status = child.wait().map_err(failed)?;
+        drop(lock);
         let after = outstanding(&dir)?;
         let is_left = |entry: &&Entry| after.iter().any(|left| left.id == entry.id);
         let undone = before.iter().filter(|entry| !is_left(entry));

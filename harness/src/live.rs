@@ -36,7 +36,8 @@ struct TrialStatus {
     drained: Option<String>,
     acked: u64,
     consumed: u64,
-    controller: Option<i32>,
+    /// Who controls, or that nobody does; `None` while nothing was seen of it.
+    controller: Option<Option<i32>>,
     leaders: BTreeMap<i32, i32>,
     faults: FaultSpans,
     /// The fault whose steady cluster is awaited: said once, though it is awaited again when the
@@ -137,12 +138,12 @@ impl TrialStatus {
                 None
             }
             EventKind::ControllerElected { broker, .. } => {
-                self.controller = Some(*broker);
+                self.controller = Some(Some(*broker));
                 let hurt = self.faults.in_force().next().is_some();
                 hurt.then(|| format!("controller is broker {broker}"))
             }
             EventKind::ControllerGone { .. } => {
-                self.controller = None;
+                self.controller = Some(None);
                 Some("no controller".to_owned())
             }
             EventKind::PartitionState { topic: of, partition, leader, .. } if of == topic => {
@@ -242,8 +243,15 @@ impl TrialStatus {
             .second
             .response_max_us
             .map_or("slowest -".to_owned(), |us| format!("slowest {:.1} ms", us as f64 / 1e3));
-        let controller = self.controller.map_or("none".to_owned(), |broker| broker.to_string());
-        let leaders: Vec<String> = self.leaders.values().map(|leader| leader.to_string()).collect();
+        let controller = match self.controller {
+            None => "not seen".to_owned(),
+            Some(None) => "none".to_owned(),
+            Some(Some(broker)) => broker.to_string(),
+        };
+        let mut leaders: Vec<String> = self.leaders.values().map(ToString::to_string).collect();
+        if leaders.is_empty() {
+            leaders.push("not seen".to_owned());
+        }
         // Nobody lags where nobody reads.
         let lag = if consumed {
             format!("  lag {}", self.acked.saturating_sub(self.consumed))
@@ -310,7 +318,10 @@ mod tests {
         let mut trial = TrialStatus::default();
         trial.take(&event, "t");
         let (read, unread) = (trial.status(true), trial.status(false));
-        assert_eq!(read, "preparing  7 msg/s  slowest -  lag 7  controller none  leaders ");
+        assert_eq!(
+            read,
+            "preparing  7 msg/s  slowest -  lag 7  controller not seen  leaders not seen"
+        );
         assert!(!unread.contains("lag"), "{unread}");
     }
 

@@ -114,12 +114,12 @@ impl Membership {
         if let Some(absent) = brokers.difference(&view.brokers).next() {
             return Some(format!("broker {absent} is not registered"));
         }
-        if view.controller.is_none() {
+        if view.plane.tells_controller() && view.controller.is_none() {
             return Some("there is no controller".to_owned());
         }
         let unknown = |(topic, partition): &(String, i32)| {
             let known = view.partitions.contains_key(&(topic.clone(), *partition));
-            (!known).then(|| format!("{topic}-{partition} is not in ZooKeeper"))
+            (!known).then(|| format!("{topic}-{partition} is not in {}", view.plane))
         };
         if let Some(unknown) = self.assignment().keys().find_map(unknown) {
             return Some(unknown);

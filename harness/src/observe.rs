@@ -2,13 +2,14 @@
 //! servers' logs.
 //!
 //! An [`Observer`] is one way to follow a metadata plane; [`ZookeeperObserver`] is the one for
-//! ZooKeeper, by a recursive watch. Another plane is another file beside it: it keeps the same
+//! ZooKeeper, by a recursive watch; [`BrokersObserver`] has nothing but what brokers tell clients. Another plane is another file beside it: it keeps the same
 //! [`View`] and records the same events, and says in both where a fact comes from.
 //!
 //! Plane and brokers are watched on a thread of their own, so that time stamps do not wait for the
 //! rest of the trial and the cost can be stated: it is that thread's CPU time. Times are those of
 //! the arrival of an answer or notification, or a znode's own, on the run's clock.
 
+mod brokers;
 mod expiry;
 pub mod logs;
 mod metadata;
@@ -23,6 +24,7 @@ use faults::port::{ErrorKind, PortError, View};
 use crate::membership::Membership;
 use crate::recorder::Recorder;
 
+pub use brokers::BrokersObserver;
 pub use zookeeper::ZookeeperObserver;
 
 /// What to watch.
@@ -54,7 +56,7 @@ pub trait Observer {
         if seen && self.sees() {
             return Ok(view);
         }
-        let lost = "the observer has no session with ZooKeeper: nobody sees the cluster";
+        let lost = format!("the observer does not follow {}: nobody sees the cluster", view.plane);
         Err(PortError::new(ErrorKind::Unreachable, lost))
     }
 

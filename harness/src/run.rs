@@ -40,21 +40,31 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir);
     let _lock = spec.kept.as_ref().map(|kept| lock(kept, dir)).transpose()?;
-    let kafka = provision::provide(&spec.kafka)?;
-    kafka.has_classes_of(&spec.cluster)?;
+    let kafka = spec.kafka.as_ref().map(provision::provide).transpose()?;
+    if let Some(kafka) = &kafka {
+        kafka.has_classes_of(&spec.cluster)?;
+    }
     for other in provision::of_plan(spec.plan.as_ref())? {
         other.has_classes_of(&spec.cluster)?;
     }
     results::err!(
-        "kbench {}: workload {}, {}, Apache Kafka {} in {}, seed {}",
+        "kbench {}: workload {}, {}, {}, seed {}",
         env!("CARGO_PKG_VERSION"),
         spec.workload.name,
         spec.plan.as_ref().map_or("no faults".to_owned(), |plan| format!("plan {}", plan.name)),
-        kafka.version,
-        spec.mode,
+        match (&spec.attached, &kafka) {
+            (Some(attached), _) => {
+                let (at, id) = (&attached.bootstrap, &attached.cluster_id);
+                printable_line(&format!("on the cluster at {at} ({id})")).into_owned()
+            }
+            (None, kafka) => {
+                let version = kafka.as_ref().map_or("unknown", |kafka| &*kafka.version);
+                format!("Apache Kafka {version} in {}", spec.mode)
+            }
+        },
         spec.seed,
     );
-    if let Some(warning) = spec.mode.warning() {
+    if let Some(warning) = spec.mode.warning().filter(|_| spec.attached.is_none()) {
         results::err!("{}: {warning}", spec.mode);
     }
     if let Some(replayed) = &spec.replays {
@@ -79,7 +89,7 @@ fn sweep(dir: &RunDir) {
         if run == *dir || others {
             continue;
         }
-        let text = match heal::heal(&run) {
+        let text = match heal::heal(&run, None) {
             Ok(Healed::Undone(what)) => format!("left by {}: {}", run.name(), what.join(", ")),
             Ok(Healed::Left { left, .. }) => {
                 let name = run.name();

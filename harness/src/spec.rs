@@ -4,6 +4,7 @@
 //! The resolved spec is saved as `spec.toml` before anything starts; trials, `check` and `report`
 //! read that file and nothing else.
 
+mod attached;
 mod check;
 mod lookup;
 mod plain;
@@ -19,12 +20,14 @@ use results::judge::claim::Claim;
 use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
+use crate::cluster::attached::AttachedSpec;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
+pub use attached::asked_again;
 pub use lookup::{Mistake, Spec, load, parse, read};
 pub(crate) use plain::plain;
 pub use replay::replay;
@@ -59,12 +62,16 @@ pub struct RunSpec {
     /// The kept cluster that it runs on; `None` for a new one, in a sandbox of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<KeptCluster>,
+    /// The cluster that runs already, and is only connected to; `None` for one of kbench's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached: Option<AttachedSpec>,
     /// How the cluster is isolated.
     pub mode: Mode,
     /// Where the servers' data lie.
     pub storage: Storage,
-    /// Where Kafka's jars come from.
-    pub kafka: KafkaSource,
+    /// Where Kafka's jars come from; `None` where kbench starts no server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaSource>,
     /// The load.
     pub workload: WorkloadSpec,
     /// The faults; none for load alone.
@@ -73,4 +80,14 @@ pub struct RunSpec {
     pub cluster: Topology,
     /// The claims that this plan can test.
     pub claims: Vec<Claim>,
+}
+
+impl RunSpec {
+    /// What something that the run makes for itself is called on its cluster; `base` where nobody else uses that.
+    pub fn own_name(&self, base: &str) -> String {
+        match &self.attached {
+            Some(_) => AttachedSpec::own(base, self.run_number),
+            None => base.to_owned(),
+        }
+    }
 }

@@ -133,6 +133,15 @@ impl Topology {
         trust::of_trust(self)
     }
 
+    /// The same as [`Self::check`] for a cluster that runs already, of whose servers nothing is known that
+    /// starting one takes.
+    ///
+    /// # Errors
+    /// What is wrong, and what is allowed.
+    pub fn check_attached(&self) -> Result<(), TopologyError> {
+        rules::check_attached(self).map_err(|message| TopologyError { message, span: None })
+    }
+
     /// Refuses heaps and other memory of JVMs that a machine with so many bytes of it has not.
     ///
     /// # Errors

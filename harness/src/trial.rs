@@ -12,6 +12,7 @@ mod environment;
 mod heartbeat;
 mod interrupt;
 pub mod lab;
+mod own_topics;
 mod periodic;
 mod ports;
 mod run_control;
@@ -201,17 +202,24 @@ impl Trial {
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
-        let _contention = contention::start(Arc::clone(&self.recorder), self.outside.clone())?;
+        let theirs = contention::TheirServers::default();
+        let (events, outside) = (Arc::clone(&self.recorder), self.outside.clone());
+        let _contention = contention::start(events, outside, Arc::clone(&theirs))?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
+        if self.spec.attached.is_some() {
+            let brokers: Vec<_> = lab.members.brokers().into_values().collect();
+            contention::note(&theirs, self.outside.as_deref(), &brokers);
+        }
         let act = async |load: &Rc<RefCell<Load>>| self.hurt(&lab, load, &interrupt).await;
         let outcome = self.with_cluster(&lab, &interrupt, started, act).await;
         // What failed first tells more than what could not go on without it.
         let outcome = interrupt.failure().map_or(outcome, Err);
         self.stage(Stage::Stopping);
         let stopped = lab.stop(outcome.is_ok()).await;
-        outcome.and(stopped)
+        let deleted = own_topics::delete(&lab, &self.spec, &self.files, self.number).await;
+        outcome.and(stopped).and(deleted)
     }
 
     async fn with_cluster(
@@ -267,7 +275,12 @@ impl Trial {
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,
                 brokers: self.spec.cluster.brokers().len() as u32,
-                probe_topic: self.spec.workload.probe.is_some().then(|| PROBE_TOPIC.to_owned()),
+                probe_topic: self
+                    .spec
+                    .workload
+                    .probe
+                    .is_some()
+                    .then(|| self.spec.own_name(PROBE_TOPIC)),
                 history_dir: self.files.join(HISTORY),
                 clock: self.recorder.clock(),
                 seed: self.spec.seed,

@@ -47,6 +47,22 @@ fn an_unknown_name_suggests_the_nearest() {
 }
 
 #[test]
+fn a_cluster_that_runs_already_is_named_by_addresses_that_can_be_reached_and_nothing_else() {
+    let of = |address: &str| ["--bootstrap-server".to_owned(), address.to_owned()];
+    for other in [["--cluster", "guide"], ["--kafka-version", "3.9.1"], ["--mode", "loopback"]] {
+        let [option, address] = of("127.0.0.1:1");
+        refused(&[&option, &address, other[0], other[1]], 2, &["cannot be used with"]);
+    }
+    refused(&["--keep-topics"], 2, &["--bootstrap-server"]);
+    let [option, address] = of("nowhere");
+    refused(&[&option, &address], 2, &["`nowhere` is no address of a broker", "HOST:PORT"]);
+    // Port 1 is nobody's.
+    let [option, address] = of("127.0.0.1:1,127.0.0.2:1");
+    let words = ["no broker can be asked", "127.0.0.1:1: Connection refused", "127.0.0.2:1: "];
+    refused(&[&option, &address, "--faults", "none"], 4, &words);
+}
+
+#[test]
 fn a_length_that_the_plan_decides_is_refused() {
     let plan = "with plan `failover` the load lasts as long as the plan's steps take";
     refused(&["--duration", "9s"], 2, &["--duration is the length", plan, "--faults none"]);

@@ -401,7 +401,7 @@ pub(crate) fn environment() -> Environment {
         settings: Settings {
             zk_session_timeout_ms: Some(18_000),
             zk_tick_ms: Some(2_000),
-            zk_servers: 3,
+            zk_servers: Some(3),
             brokers: 3,
             topic: TOPIC.to_owned(),
             partitions: 3,

@@ -3,6 +3,8 @@
 //! A request at a time, each with its own limit. Versions are fixed at each call: those used here
 //! are understood by every Kafka from 2.4 to 3.9.
 
+mod bounded;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -101,7 +103,8 @@ impl Connection {
     async fn answer<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
         let length = usize::try_from(self.stream.read_i32().await?).map_err(io::Error::other)?;
         if length > MOST_BYTES {
-            return Err(io::Error::other(format!("an answer of {length} bytes")));
+            let what = format!("an answer of {length} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         let mut answer = BytesMut::zeroed(length);
         self.stream.read_exact(&mut answer).await?;
@@ -112,6 +115,8 @@ impl Connection {
         if header.correlation_id != self.correlation {
             return Err(io::Error::other("an answer to another question"));
         }
+        bounded::check::<R::Response>(&answer, version)
+            .map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?;
         let response = R::Response::decode(&mut answer, version).map_err(io::Error::other)?;
         match answer.remaining() {
             0 => Ok(response),

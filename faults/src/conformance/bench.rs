@@ -142,7 +142,7 @@ impl<'a> Bench<'a> {
             .filter(|((topic, _), now)| *topic == view.topic && now.replicas.contains(&process.id));
         Ok(Victim {
             process: process.clone(),
-            identity,
+            identity: Some(identity),
             session: view.sessions.get(&process.id).copied(),
             holds: holds.map(|(partition, now)| (partition.clone(), now.clone())).collect(),
         })

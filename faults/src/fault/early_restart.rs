@@ -71,7 +71,7 @@ async fn gave_up(victim: &Victim, ports: Ports<'_>) -> Evidence {
 
 /// Evidence that it was started, and ended.
 async fn ended_again(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let before = victim.identity.pid;
+    let before = victim.identity()?.pid;
     let ended = ports.servers()?.ended(&victim.process, GIVES_UP_LIMIT).await;
     let ended =
         ended.map_err(|error| error.context(format!("{victim} was not seen to give up")))?;

@@ -166,7 +166,7 @@ impl Fault for Impairment {
     async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
         let (machine, servers) = (on.ports.machine()?, on.ports.servers()?);
         let undos = on.victims.iter().map(async |victim| {
-            let (process, identity) = (victim.process.clone(), victim.identity.clone());
+            let (process, identity) = (victim.process.clone(), victim.identity()?.clone());
             let before = machine.before(&process, self).await?;
             let starter = servers.starter(&process)?;
             Ok(Undo::Repair { process, identity, impairment: *self, before, starter })

@@ -41,11 +41,11 @@ impl Fault for Pause {
     }
 
     async fn undo(&self, on: Context<'_>) -> Result<Vec<Undo>, PortError> {
-        let undo = |Victim { process, identity, .. }: &Victim| Undo::Resume {
-            process: process.clone(),
-            identity: identity.clone(),
+        let undo = |victim: &Victim| {
+            let (process, identity) = (victim.process.clone(), victim.identity()?.clone());
+            Ok(Undo::Resume { process, identity })
         };
-        Ok(on.victims.iter().map(undo).collect())
+        on.victims.iter().map(undo).collect()
     }
 
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {

@@ -72,8 +72,8 @@ async fn ended(victim: &Victim, signal: Signal, ports: Ports<'_>) -> Result<Evid
 /// The undo of a signal that ends processes: start them again.
 pub(super) fn start_again(on: Context<'_>, signal: Signal) -> Result<Vec<Undo>, PortError> {
     let servers = on.ports.servers()?;
-    let undo = |Victim { process, identity, .. }: &Victim| {
-        let (process, identity) = (process.clone(), identity.clone());
+    let undo = |victim: &Victim| {
+        let (process, identity) = (victim.process.clone(), victim.identity()?.clone());
         let starter = servers.starter(&process)?;
         Ok(Undo::StartProcess { process, identity, signal, starter })
     };

@@ -46,7 +46,7 @@ impl Fault for Restart {
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError> {
         signal_all(on, Signal::Kill).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, &victim.identity, Signal::Kill, on.ports, None)
+            undo::start(&victim.process, victim.identity()?, Signal::Kill, on.ports, None)
                 .await
                 .map(drop)
         };
@@ -61,7 +61,7 @@ impl Fault for Restart {
 
 /// Evidence that a victim runs under another pid.
 async fn back(victim: &Victim, ports: Ports<'_>) -> Result<Evidence, PortError> {
-    let before = victim.identity.pid;
+    let before = victim.identity()?.pid;
     let state = ports.servers()?.state(&victim.process).await;
     let state = state.map_err(|error| error.context(format!("{victim} was not seen again")))?;
     Ok(match state {

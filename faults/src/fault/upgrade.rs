@@ -60,7 +60,7 @@ impl Fault for Upgrade {
         }
         signal_all(on, Signal::Term).await?;
         let start = async |victim: &Victim| {
-            undo::start(&victim.process, &victim.identity, Signal::Term, on.ports, None)
+            undo::start(&victim.process, victim.identity()?, Signal::Term, on.ports, None)
                 .await
                 .map(drop)
         };

@@ -15,6 +15,7 @@ use crate::evidence::Evidence;
 use crate::ledger::{Entry, Ledger};
 use crate::port::{Ports, RunControl};
 use crate::undo::Undone;
+use results::record::clock::RunTime;
 
 /// Undoes everything that `ledger` lists, with the run around it or when that is long over. An error
 /// says what failed and what is left.
@@ -25,13 +26,44 @@ pub async fn heal_all(
 ) -> Result<(), NemesisError> {
     let ledger = RefCell::new(ledger);
     let healed = Cell::new(false);
-    let nemesis = Nemesis { ports, run, ledger: &ledger, healed: &healed };
+    let nemesis = Nemesis { ports, run, ledger: &ledger, healed: &healed, over: true };
     verdict(heal_outstanding(nemesis).await, nemesis)
+}
+
+/// Takes away what a trial itself made, when it ends at `now` and nothing of it is in use any more. What its
+/// faults left is not touched.
+pub async fn end_trial(
+    ports: Ports<'_>,
+    ledger: &mut Ledger,
+    now: RunTime,
+) -> Result<(), NemesisError> {
+    let mut failures = vec![];
+    let made = |entry: &Entry| entry.undo.is_of_trial();
+    for entry in ledger.outstanding().entries.into_iter().filter(made) {
+        let (step, undo) = (entry.fault_id, entry.undo.to_string());
+        match entry.undo.carry_out(ports, None).await {
+            Ok(undone) if undone.evidence.proven => {
+                failures.extend(ledger.done(entry.id, Some(now)).err().map(Failure::Ledger));
+            }
+            Ok(undone) => {
+                let seen = undone.evidence.lines.join(", ");
+                failures.push(Failure::NotUndone { step, undo, seen });
+            }
+            Err(source) => failures.push(Failure::Undo { step, undo, source }),
+        }
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let mut left = ledger.outstanding();
+    left.entries.retain(made);
+    Err(NemesisError { failures, left })
 }
 
 /// An error unless nothing failed and nothing is left.
 pub(super) fn verdict(failures: Vec<Failure>, nemesis: Nemesis<'_>) -> Result<(), NemesisError> {
-    let left = nemesis.ledger.borrow().outstanding();
+    let mut left = nemesis.ledger.borrow().outstanding();
+    left.entries = nemesis.outstanding();
     if failures.is_empty() && left.entries.is_empty() {
         return Ok(());
     }
@@ -42,7 +74,7 @@ pub(super) fn verdict(failures: Vec<Failure>, nemesis: Nemesis<'_>) -> Result<()
 /// that was still in force is tried again, as long as that heals something.
 pub(super) async fn heal_outstanding(nemesis: Nemesis<'_>) -> Vec<Failure> {
     loop {
-        let before = nemesis.ledger.borrow().outstanding().entries;
+        let before = nemesis.outstanding();
         let mut failures = vec![];
         let mut faults: Vec<_> = before.iter().rev().map(|entry| &entry.fault_id).collect();
         faults.dedup();
@@ -50,7 +82,7 @@ pub(super) async fn heal_outstanding(nemesis: Nemesis<'_>) -> Vec<Failure> {
             failures.extend(heal_fault(fault_id, nemesis, async || false).await);
         }
         failures.extend(heal_layout(nemesis).await);
-        let left = nemesis.ledger.borrow().outstanding().entries.len();
+        let left = nemesis.outstanding().len();
         if left == 0 || left == before.len() {
             return failures;
         }
@@ -112,8 +144,16 @@ pub(super) async fn heal_layout(nemesis: Nemesis<'_>) -> Vec<Failure> {
 
 /// What is still to be undone, newest first.
 fn outstanding(nemesis: Nemesis<'_>, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-    let entries = nemesis.ledger.borrow().outstanding().entries;
-    entries.into_iter().rev().filter(which).collect()
+    nemesis.outstanding().into_iter().rev().filter(which).collect()
+}
+
+impl Nemesis<'_> {
+    /// What is to be undone by now, oldest first.
+    fn outstanding(&self) -> Vec<Entry> {
+        let mut entries = self.ledger.borrow().outstanding().entries;
+        entries.retain(|entry| self.over || !entry.undo.is_of_trial());
+        entries
+    }
 }
 
 /// Carries out the entries at the same time; what each of them showed.

@@ -1,5 +1,6 @@
 //! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
 
+mod attached;
 mod cut;
 pub(crate) mod fake;
 mod links;

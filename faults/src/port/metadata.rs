@@ -8,7 +8,7 @@ use results::record::event::{BrokerId, MetadataPlane, Process};
 
 use super::PortError;
 
-/// The cluster as ZooKeeper describes it at one moment.
+/// The cluster as its metadata plane describes it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
     /// Where the facts about controller, brokers and partitions come from.
@@ -79,6 +79,9 @@ pub trait Metadata {
     /// seen last is no answer.
     async fn view(&self) -> Result<View, PortError>;
 
+    /// Every server process that belongs to the cluster, as far as it is known.
+    fn members(&self) -> Vec<Process>;
+
     /// The ZooKeeper servers that serve now, by their own word. One that answers nothing within a
     /// short time-out, or has no quorum, is not among them.
     async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError>;
@@ -106,4 +109,8 @@ pub trait Metadata {
     /// Gives partitions these replicas, in this order, and elects the first of each; returns when all
     /// have caught up and those lead.
     async fn assign(&self, assignment: &Assignment) -> Result<(), PortError>;
+
+    /// Deletes topics that the trial made; returns when no broker names them. Nothing happens to those that are
+    /// not there. Topics of others are refused.
+    async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError>;
 }

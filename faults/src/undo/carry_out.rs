@@ -66,6 +66,10 @@ impl Undo {
             Self::RestoreLeaders { assignment } | Self::RestoreAssignment { assignment } => {
                 assign(assignment, ports, run).await?
             }
+            Self::DeleteTopics { topics } => {
+                ports.metadata()?.delete_topics(topics).await?;
+                Evidence::of(format!("no broker names a topic of {}", topics.join(", ")), true)
+            }
         };
         Ok(Undone { evidence, waited_for_session: Duration::ZERO })
     }

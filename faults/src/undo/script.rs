@@ -62,6 +62,9 @@ impl Undo {
             Self::RestoreLeaders { .. } | Self::RestoreAssignment { .. } => {
                 Script::Kbench("replicas are assigned over Kafka's protocol, which no host speaks")
             }
+            Self::DeleteTopics { .. } => {
+                Script::Kbench("topics are deleted over Kafka's protocol, which no host speaks")
+            }
         }
     }
 }

@@ -46,17 +46,31 @@ impl Admin {
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
     pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), PortError> {
+        self.await_brokers().await?;
+        self.ask_to_create(topics, false).await?;
+        for topic in topics {
+            self.await_leaders(topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether topics could be created, which are not by this.
+    ///
+    /// # Errors
+    /// When the controller refuses: they may not be created, are there already, or cannot be as they are wanted.
+    pub async fn may_create(&self, topics: &[NewTopic]) -> Result<(), PortError> {
+        self.ask_to_create(topics, true).await
+    }
+
+    async fn ask_to_create(&self, topics: &[NewTopic], try_only: bool) -> Result<(), PortError> {
         let request = CreateTopicsRequest::default()
             .with_topics(topics.iter().map(creatable).collect())
+            .with_validate_only(try_only)
             .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
-        self.await_brokers().await?;
         let answer = self.ask_controller("create topics", VERSION, &request).await?;
         for topic in &answer.topics {
             let what = format!("create topic {}", topic.name.0.as_str());
             check(what, topic.error_code, topic.error_message.as_ref())?;
-        }
-        for topic in topics {
-            self.await_leaders(topic).await?;
         }
         Ok(())
     }

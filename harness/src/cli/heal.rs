@@ -16,7 +16,7 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     };
     let mut code = ExitCode::SUCCESS;
     for run in &runs {
-        let healed = match heal::heal(run) {
+        let healed = match heal::heal(run, args.yes_hurt_this_cluster.as_deref()) {
             Ok(healed) => healed,
             Err(failure) => {
                 failure.print();

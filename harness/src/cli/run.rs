@@ -10,6 +10,7 @@ use results::record::trial::EVENTS;
 use results::terminal::argument;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
+use crate::cluster::attached::ClusterSurvey;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::{self, Failure};
@@ -21,9 +22,10 @@ use crate::spec::{self, Asked, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
-    let chosen = args.mode.is_some() || args.on.is_some();
+    let attached = args.bootstrap_server.as_deref().map(ClusterSurvey::blocking).transpose()?;
+    let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
-    let Resolved { spec, warnings } = Request { on, ..request(args) }.resolve()?;
+    let Resolved { spec, warnings } = Request { on, attached, ..request(args) }.resolve()?;
     failure::warn(&warnings);
     if !chosen && spec.mode != Mode::ALL[0] {
         results::err!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
@@ -98,6 +100,8 @@ fn request(args: RunArgs) -> Request {
         faults: args.faults,
         cluster: args.cluster,
         on: None,
+        attached: None,
+        keep_topics: args.keep_topics,
         set: args.set,
         duration: args.duration.map(Into::into),
         trials: args.trials,

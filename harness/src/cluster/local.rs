@@ -30,7 +30,7 @@ use futures::future::try_join;
 use crate::child::own;
 use crate::cluster::host::Host;
 use crate::cluster::local::sandbox::{CLIENTS, LINK, Mode, OBSERVER, SandboxNetwork};
-use crate::cluster::servers::ServerProcesses;
+use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::cluster::{Description, RunningCluster};
 use crate::failure::Failure;
 use crate::mechanism::cut::TcpPorts;
@@ -157,8 +157,12 @@ impl RunningCluster for LocalCluster {
         self.servers.hosts()
     }
 
-    fn servers(&self) -> &dyn ServerProcesses {
+    fn servers(&self) -> &dyn ServerAddresses {
         &*self.servers
+    }
+
+    fn processes(&self) -> Option<&dyn ServerProcesses> {
+        Some(&*self.servers)
     }
 
     fn network(&self) -> Option<&dyn faults::port::Network> {
@@ -178,7 +182,7 @@ impl RunningCluster for LocalCluster {
         Description {
             isolation: self.mode.to_string(),
             storage: self.storage.as_str(),
-            class_archive: self.servers.uses_archives(),
+            class_archive: Some(self.servers.uses_archives()),
         }
     }
 

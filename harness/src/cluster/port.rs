@@ -41,10 +41,16 @@ impl ClusterServers {
         Self { cluster, members, observer }
     }
 
+    /// The servers' processes, where there is a way to them.
+    fn all(&self) -> Result<&dyn ServerProcesses, PortError> {
+        let none = "the cluster is only connected to: nobody has a way to its servers' hosts";
+        self.cluster.processes().ok_or_else(|| PortError::new(ErrorKind::Unsupported, none))
+    }
+
     /// The servers, for something that is to be done to one of them: it must be there.
     fn servers_with(&self, process: &Process) -> Result<&dyn ServerProcesses, PortError> {
         if self.members.processes().contains(process) {
-            return Ok(self.cluster.servers());
+            return self.all();
         }
         Err(gone(format!("the cluster has no {process}")))
     }
@@ -57,20 +63,20 @@ impl Servers for ClusterServers {
     }
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
-        self.cluster.servers().state(process).ok_or_else(|| never_started(process))
+        self.all()?.state(process).ok_or_else(|| never_started(process))
     }
 
     async fn identity(&self, process: &Process) -> Result<ProcessIdentity, PortError> {
-        let identity = self.cluster.servers().identity(process);
+        let identity = self.all()?.identity(process);
         identity.ok_or_else(|| gone(format!("{process} does not run")))
     }
 
     fn starter(&self, process: &Process) -> Result<Starter, PortError> {
-        Ok(self.cluster.servers().starter(process))
+        Ok(self.all()?.starter(process))
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
-        self.cluster.servers().ended(process, limit).await.ok_or_else(|| never_started(process))
+        self.all()?.ended(process, limit).await.ok_or_else(|| never_started(process))
     }
 
     async fn answers(&self, process: &Process) -> Result<bool, PortError> {
@@ -87,7 +93,7 @@ impl Servers for ClusterServers {
             return Ok(());
         }
         let registered = until(REGISTER_LIMIT, LOOK, async || {
-            if let Some(ProcessState::Gone { end, .. }) = self.cluster.servers().state(process) {
+            if let Some(ProcessState::Gone { end, .. }) = self.all()?.state(process) {
                 return Ok(Err(gone(format!("{process} ended before it registered ({end})"))));
             }
             if self.observer.sees_now()?.brokers.contains(&process.id) {

@@ -16,9 +16,9 @@ use crate::failure::Failure;
 use crate::log::{aside, last};
 use crate::membership::{Member, Membership};
 
-/// The server processes of a cluster.
+/// The servers of a cluster, as who only connects to them knows them.
 #[async_trait(?Send)]
-pub trait ServerProcesses {
+pub trait ServerAddresses {
     /// Every server process, running or not, ZooKeeper first.
     fn processes(&self) -> Vec<Process>;
 
@@ -30,6 +30,39 @@ pub trait ServerProcesses {
     /// Where a process takes connections of clients.
     fn address(&self, process: &Process) -> SocketAddr;
 
+    /// Every process with its address.
+    fn members(&self) -> Membership {
+        let processes = self.first_members().into_iter();
+        Membership::new(
+            processes.map(|process| Member { address: self.address(&process), process }).collect(),
+        )
+    }
+
+    /// `host:port` of every broker, separated by commas.
+    fn bootstrap(&self) -> String {
+        let brokers = self.processes().into_iter().filter(|process| process.role == Role::Broker);
+        let addresses: Vec<_> = brokers.map(|broker| self.address(&broker).to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// Whether a process answers a request on its client port.
+    async fn answers(&self, process: &Process) -> bool {
+        answers::answers(process.role, self.address(process)).await
+    }
+
+    /// The ZooKeeper servers that serve now, with their parts.
+    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
+        let servers = self.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
+        let modes = join_all(servers.map(async |server| {
+            Some((server.id, answers::zookeeper_mode(self.address(&server)).await?))
+        }));
+        modes.await.into_iter().flatten().collect()
+    }
+}
+
+/// The server processes of a cluster: what is seen of them, and done to them, on their hosts.
+#[async_trait(?Send)]
+pub trait ServerProcesses: ServerAddresses {
     /// The file on kbench's own side that the log of a process goes to.
     fn log_path(&self, process: &Process) -> PathBuf;
 
@@ -64,21 +97,6 @@ pub trait ServerProcesses {
     /// When there is no such version.
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), Failure>;
 
-    /// Every process with its address.
-    fn members(&self) -> Membership {
-        let processes = self.first_members().into_iter();
-        Membership::new(
-            processes.map(|process| Member { address: self.address(&process), process }).collect(),
-        )
-    }
-
-    /// `host:port` of every broker, separated by commas.
-    fn bootstrap(&self) -> String {
-        let brokers = self.processes().into_iter().filter(|process| process.role == Role::Broker);
-        let addresses: Vec<_> = brokers.map(|broker| self.address(&broker).to_string()).collect();
-        addresses.join(",")
-    }
-
     /// The version that a process wrote down when it last started.
     ///
     /// # Errors
@@ -101,20 +119,6 @@ pub trait ServerProcesses {
         let log = self.log_path(process);
         let said = aside(move || last(&log, |line| line.contains(&owned).then_some(()))).await;
         Ok(said.map_err(|error| no_log(process, &error))?.is_some())
-    }
-
-    /// Whether a process answers a request on its client port.
-    async fn answers(&self, process: &Process) -> bool {
-        answers::answers(process.role, self.address(process)).await
-    }
-
-    /// The ZooKeeper servers that serve now, with their parts.
-    async fn zookeeper_modes(&self) -> BTreeMap<BrokerId, ZkMode> {
-        let servers = self.processes().into_iter().filter(|p| p.role == Role::Zookeeper);
-        let modes = join_all(servers.map(async |server| {
-            Some((server.id, answers::zookeeper_mode(self.address(&server)).await?))
-        }));
-        modes.await.into_iter().flatten().collect()
     }
 }
 

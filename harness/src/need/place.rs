@@ -104,7 +104,17 @@ pub fn decide(spec: &RunSpec, have: &Have) -> Result<(Storage, String), Failure>
     });
     let (is_kept, has_plan) = (spec.kept.is_some(), plan.is_some());
     let terms = Terms { mode: spec.mode, in_memory, is_kept, has_plan };
-    let need = Need::of(&RunFigures::of(spec));
+    let mut need = Need::of(&RunFigures::of(spec));
+    if spec.attached.is_some() {
+        // The servers' data lie where those run.
+        need.data = 0;
+        let storage = storage(&need, have, &terms)?;
+        let (files, memory) = (Bytes(need.files), Bytes(need.memory()));
+        return Ok((
+            storage,
+            format!("needs about {files} in the run's directory, {memory} of memory"),
+        ));
+    }
     let storage = storage(&need, have, &terms)?;
     Ok((storage, said(&need, have, storage)))
 }

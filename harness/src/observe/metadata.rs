@@ -97,7 +97,8 @@ impl Said {
         self.lost = false;
         let recorder = &shared.watched.recorder;
         let controller = answer.controller_id.0;
-        if self.controller.replace(controller) != Some(controller) {
+        let told = shared.view().plane.tells_controller();
+        if told && self.controller.replace(controller) != Some(controller) {
             recorder.at(at, EventKind::ControllerSeen { observer, controller });
         }
         for topic in &answer.topics {

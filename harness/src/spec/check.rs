@@ -38,14 +38,26 @@ impl RunSpec {
         if self.claims.len() > MOST_CLAIMS {
             return Err(format!("it has more than {MOST_CLAIMS} claims"));
         }
-        if let KafkaSource::Version(version) = &self.kafka {
+        if let Some(KafkaSource::Version(version)) = &self.kafka {
             KafkaVersion::of(version).map_err(|failure| failure.text().to_owned())?;
         }
         let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
         if self.storage == Storage::Disk && self.mode.has_namespaces() && in_memory() {
             return Err("storage = \"disk\": the plan needs the servers' data in memory".to_owned());
         }
-        self.cluster.check().map_err(|error| format!("cluster: {error}"))?;
+        let cluster = match &self.attached {
+            Some(_) => self.cluster.check_attached(),
+            None => self.cluster.check(),
+        };
+        cluster.map_err(|error| format!("cluster: {error}"))?;
+        if self.attached.is_some() && (self.kept.is_some() || self.trials != 1) {
+            return Err(
+                "a run on a cluster that runs already is of one trial, and on no other".to_owned()
+            );
+        }
+        if self.attached.is_none() && self.kafka.is_none() {
+            return Err("kafka: where Kafka's jars come from is missing".to_owned());
+        }
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
@@ -110,7 +122,7 @@ pub(super) mod tests {
     #[test]
     fn what_no_user_can_ask_for_is_refused_in_a_file_as_well() {
         type Change = fn(&mut RunSpec);
-        let changes: [(Change, &str); 15] = [
+        let changes: [(Change, &str); 16] = [
             (|spec| spec.trials = u32::MAX, "trials = 4294967295: a run has from 1 to 1000"),
             (|spec| spec.trials = 0, "trials = 0"),
             (|spec| spec.parallel = 65, "parallel = 65"),
@@ -122,7 +134,8 @@ pub(super) mod tests {
             (|spec| spec.cluster.topic[0].name = "../x".to_owned(), "topic name `../x`"),
             (|spec| spec.cluster.topic.clear(), "a cluster needs a [[topic]]"),
             (|spec| spec.cluster.kafka.version = "../x".to_owned(), "not a version"),
-            (|spec| spec.kafka = KafkaSource::Version("../../x".to_owned()), "not a version"),
+            (|spec| spec.kafka = Some(KafkaSource::Version("../../x".to_owned())), "not a version"),
+            (|spec| spec.kafka = None, "jars come from is missing"),
             (|spec| spec.workload.load.record_bytes = usize::MAX >> 1, "record_bytes"),
             (
                 |spec| {

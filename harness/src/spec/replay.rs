@@ -9,7 +9,7 @@ use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
 use super::request::{Asked, fits, fresh_number, known_settings, name_of_run, permitted};
-use super::{RunSpec, trust};
+use super::{RunSpec, attached, trust};
 use crate::cluster::local::sandbox;
 use crate::failure::Failure;
 
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 /// that this machine cannot carry out; the spec asks for what takes trust. A failure when the record
 /// cannot be read.
 pub fn replay(
-    recorded: RunSpec,
+    mut recorded: RunSpec,
     number: u32,
     events: &Path,
     asked: &Asked,
@@ -46,11 +46,12 @@ pub fn replay(
     let checked = plan.check();
     checked.map_err(|error| cannot(&error))?;
     fits(&plan, &recorded.workload)?;
-    permitted(&plan, &recorded.cluster, recorded.mode, asked)?;
-    known_settings(&recorded.cluster, &recorded.kafka, Some(&plan))?;
+    permitted(&plan, &recorded.cluster, recorded.mode, recorded.attached.as_ref(), asked)?;
+    known_settings(&recorded.cluster, recorded.kafka.as_ref(), Some(&plan))?;
     sandbox::choose(Some(recorded.mode))
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
     let random = fresh_number();
+    attached::again(&mut recorded, random, asked.hurt.as_deref())?;
     let (run_id, started) = name_of_run(&recorded.workload.name, random);
     let spec = RunSpec {
         run_id,
@@ -82,7 +83,7 @@ mod tests {
     fn what_a_stranger_may_not_decide_takes_trust() {
         type Change = fn(&mut RunSpec);
         let changes: [(Change, &str); 5] = [
-            (|spec| spec.kafka = KafkaSource::Home("/x".into()), "the jars in /x"),
+            (|spec| spec.kafka = Some(KafkaSource::Home("/x".into())), "the jars in /x"),
             (|spec| spec.cluster.broker.jvm.push("-javaagent:x".to_owned()), "-javaagent:x"),
             (|spec| spec.cluster.zookeeper.jvm.push("-Dx=y".to_owned()), "-Dx=y"),
             (|spec| spec.mode = Mode::Loopback, "without a sandbox"),

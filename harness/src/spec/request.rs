@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use faults::guard;
+use faults::guard::{self, GuardedCluster};
 use faults::plan::Plan;
 use faults::port::Capability;
 use jiff::{Timestamp, tz::TimeZone};
@@ -13,7 +13,8 @@ use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
-use super::{RunSpec, Spec as _, load, set, trust};
+use super::{RunSpec, Spec as _, attached, load, set, trust};
+use crate::cluster::attached::{AttachedSpec, ClusterSurvey};
 use crate::cluster::local::capability;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -34,6 +35,10 @@ pub struct Request {
     pub cluster: String,
     /// The kept cluster to run on, in place of a new one: `cluster`, `mode` and `kafka` are its own.
     pub on: Option<KeptCluster>,
+    /// The cluster that runs already to run on, as it told of itself; in place of the same.
+    pub attached: Option<ClusterSurvey>,
+    /// Whether the run's topics stay there.
+    pub keep_topics: bool,
     /// Changes of single values, `KEY=VALUE`, in order.
     pub set: Vec<String>,
     /// Length of the load without faults, when it is not the workload's.
@@ -87,6 +92,8 @@ impl Request {
             faults: faults.to_owned(),
             cluster: cluster.to_owned(),
             on: None,
+            attached: None,
+            keep_topics: false,
             set: vec![],
             duration: None,
             trials: 1,
@@ -122,35 +129,53 @@ impl Request {
         }
         let kept = self.on.as_ref().map(|kept| kept_cluster(kept, self.trials, &changes));
         let kept = kept.transpose()?;
-        let mut cluster: Topology = match (&kept, self.cluster.as_str()) {
+        let random = fresh_number();
+        let mut cluster: Topology = match (&kept, &self.attached) {
             (Some(kept), _) => kept.topology.clone(),
-            (None, name) => cluster_of(name, &changes)?,
+            (None, Some(survey)) => {
+                as_it_runs(self.trials, &changes)?;
+                attached::topology(survey, &cluster_of(&self.cluster, &[])?, random)
+            }
+            (None, None) => cluster_of(&self.cluster, &changes)?,
         };
         let plan: Option<Plan> = match self.faults.as_str() {
             "none" => None,
             name => Some(load(name, &changes)?),
         };
         set::all_used(&changes, plan.is_some())?;
-        let random = fresh_number();
         // Fits TOML's signed integers.
         let seed = self.seed.unwrap_or(random >> 1);
         let claims = claims_for(plan.as_ref())?;
         let plan = plan.map(|plan| plan.drawn(seed));
-        let mode = match &kept {
-            Some(kept) => kept.mode,
-            None => sandbox::choose(self.mode).map_err(|error| {
+        let mode = match (&kept, &self.attached) {
+            (Some(kept), _) => kept.mode,
+            // Nothing is started that would need isolation, and the cluster is in the host's network.
+            (None, Some(_)) => Mode::Loopback,
+            (None, None) => sandbox::choose(self.mode).map_err(|error| {
                 Failure::infrastructure(error.to_string()).with_cure(error.cure())
             })?,
         };
+        let survey = self.attached;
+        let attached = survey.as_ref().map(|survey| AttachedSpec {
+            bootstrap: survey.bootstrap.clone(),
+            cluster_id: survey.cluster_id.clone(),
+            kraft: survey.kraft,
+            keep_topics: self.keep_topics,
+        });
         if let Some(plan) = &plan {
             fits(plan, &workload)?;
-            permitted(plan, &cluster, mode, &self.asked)?;
+            permitted(plan, &cluster, mode, attached.as_ref(), &self.asked)?;
             kept.as_ref().map_or(Ok(()), |kept| settable(plan, kept))?;
         }
-        let of_cluster = KafkaSource::Version(cluster.kafka.version.clone());
-        let kafka = kept.map(|kept| kept.kafka).or(self.kafka).unwrap_or(of_cluster);
+        if let Some(survey) = &survey {
+            attached::own_groups(&mut workload, random);
+            attached::fit(survey, &cluster, &workload)?;
+        }
+        let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
+        let kafka = kept.map(|kept| kept.kafka).or(self.kafka);
+        let kafka = attached.is_none().then(|| kafka.unwrap_or_else(of_cluster));
         let mut warnings = set::repeated(&changes);
-        warnings.extend(known_settings(&cluster, &kafka, plan.as_ref())?);
+        warnings.extend(known_settings(&cluster, kafka.as_ref(), plan.as_ref())?);
         warnings.extend(redacted(&cluster.redact(), "servers"));
         warnings.extend(redacted(&workload.redact(), "clients"));
         let (run_id, started) = name_of_run(&workload.name, random);
@@ -166,6 +191,7 @@ impl Request {
             parallel: self.parallel.min(self.trials),
             strict: self.strict,
             kept: self.on,
+            attached,
             mode,
             // What the load makes of that is decided when the run begins.
             storage: Storage::of_mode(mode),
@@ -195,9 +221,11 @@ fn timed(plan: &str, asked: &str) -> Result<(), Failure> {
 /// What brokers of every version that the run starts do not know of the cluster's settings.
 pub(super) fn known_settings(
     cluster: &Topology,
-    kafka: &KafkaSource,
+    kafka: Option<&KafkaSource>,
     plan: Option<&Plan>,
 ) -> Result<Vec<String>, Failure> {
+    // What runs already knows its settings.
+    let Some(kafka) = kafka else { return Ok(vec![]) };
     let mut versions = BTreeSet::from([kafka.version()?]);
     for other in plan.map(Plan::versions).unwrap_or_default() {
         versions.insert(KafkaVersion::of(other)?);
@@ -229,7 +257,7 @@ pub fn cluster(
     trust::cluster(&format!("cluster `{}`", cluster.name), &cluster, trusted)?;
     let kafka = kafka.unwrap_or(KafkaSource::Version(cluster.kafka.version.clone()));
     let mut warnings = set::repeated(&changes);
-    warnings.extend(known_settings(&cluster, &kafka, None)?);
+    warnings.extend(known_settings(&cluster, Some(&kafka), None)?);
     warnings.extend(redacted(&cluster.redact(), "servers"));
     Ok(Resolved { spec: (cluster, kafka), warnings })
 }
@@ -247,6 +275,18 @@ fn redacted(keys: &[String], whose: &str) -> Vec<String> {
 
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
     load(if name == "local" { "guide" } else { name }, changes)
+}
+
+/// Refuses of a cluster that runs already what only a new one can be.
+fn as_it_runs(trials: u32, changes: &[set::Change]) -> Result<(), Failure> {
+    if trials != 1 {
+        return Err(Failure::usage(format!("{trials} trials take {trials} new clusters"))
+            .with_cure("leave out --bootstrap-server, or run one trial after the other"));
+    }
+    match changes.iter().find(|change| change.kind() == Topology::KIND) {
+        Some(change) => Err(change.refused("the cluster runs already")),
+        None => Ok(()),
+    }
 }
 
 /// What the kept cluster is, unless the request wants of it what only a new one can be.
@@ -300,9 +340,12 @@ pub(super) fn permitted(
     plan: &Plan,
     cluster: &Topology,
     mode: Mode,
+    attached: Option<&AttachedSpec>,
     asked: &Asked,
 ) -> Result<(), Failure> {
-    guard::check(plan, &cluster.guarded(), asked.hurt.as_deref())
+    attached.map_or(Ok(()), |attached| attached::permitted(plan, attached))?;
+    let guarded = GuardedCluster { ours: attached.is_none(), ..cluster.guarded() };
+    guard::check(plan, &guarded, asked.hurt.as_deref())
         .map_err(|refusal| Failure::usage(refusal.why).with_cure(refusal.cure))?;
     let (name, nodes) = (&plan.name, cluster.node.len());
     if plan.nodes() > nodes {
@@ -321,7 +364,8 @@ pub(super) fn permitted(
                 ));
         }
     }
-    for need in plan.needs() {
+    // What can be done to a cluster that is only connected to does not depend on this machine.
+    for need in plan.needs().into_iter().filter(|_| attached.is_none()) {
         if let Some(why) = capability::missing(mode, need) {
             let what = format!("plan `{name}` needs the capability `{need}`, which");
             return Err(Failure::usage(format!("{what} is not to be had here: {why}"))

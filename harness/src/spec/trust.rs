@@ -16,10 +16,11 @@ const MOST_LISTED: usize = 10;
 /// What of a recorded spec takes trust. Of a user's own command line, Kafka's jars and the mode do not.
 pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
     let mut found = vec![];
-    if let KafkaSource::Home(home) = &spec.kafka {
+    if let Some(KafkaSource::Home(home)) = &spec.kafka {
         found.push(format!("kafka: the jars in {}", home.display()));
     }
-    if !spec.mode.has_namespaces() {
+    // On a cluster that runs already no server is started; it takes its name to be acted on again.
+    if spec.attached.is_none() && !spec.mode.has_namespaces() {
         found.push("mode: servers without a sandbox (--mode loopback)".to_owned());
     }
     found.extend(spec.cluster.of_trust());

@@ -49,7 +49,7 @@ const READ_BROKER: [&str; 5] = [
 /// Refuses what cannot work.
 pub(super) fn check(topology: &Topology) -> Result<(), String> {
     line::check_name(&topology.name).map_err(|why| format!("name: it {why}"))?;
-    nodes(topology)?;
+    nodes(topology, true)?;
     servers(topology)?;
     limits::check(topology)?;
     numbers("broker.settings", &topology.broker.settings, &READ_BROKER)?;
@@ -60,6 +60,16 @@ pub(super) fn check(topology: &Topology) -> Result<(), String> {
     let version = version.map_err(|failure| format!("kafka.version: {failure}"))?;
     settings::check(topology, version)?;
     replication(topology)?;
+    topics(topology)
+}
+
+/// The same where the servers are somebody else's.
+pub(super) fn check_attached(topology: &Topology) -> Result<(), String> {
+    nodes(topology, false)?;
+    topics(topology)
+}
+
+fn topics(topology: &Topology) -> Result<(), String> {
     let names: BTreeSet<&str> = topology.topic.iter().map(|topic| topic.name.as_str()).collect();
     if names.is_empty() {
         return Err("a cluster needs a [[topic]]: the first takes the main load".to_owned());
@@ -70,7 +80,7 @@ pub(super) fn check(topology: &Topology) -> Result<(), String> {
     topology.topic.iter().try_for_each(|topic| check_topic(topology, topic))
 }
 
-fn nodes(topology: &Topology) -> Result<(), String> {
+fn nodes(topology: &Topology, with_zookeeper: bool) -> Result<(), String> {
     let nodes = &topology.node;
     let names: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     if names.len() != nodes.len() || nodes.len() > MOST_NODES {
@@ -93,11 +103,12 @@ fn nodes(topology: &Topology) -> Result<(), String> {
     }
     let brokers: Vec<_> = nodes.iter().filter_map(|node| node.broker).collect();
     let zookeepers: Vec<_> = nodes.iter().filter_map(|node| node.zookeeper).collect();
-    for (what, ids, allowed) in
-        [("broker", brokers, 0..=i32::MAX), ("zookeeper", zookeepers, 1..=255)]
-    {
+    for (what, ids, allowed, needed) in [
+        ("broker", brokers, 0..=i32::MAX, true),
+        ("zookeeper", zookeepers, 1..=255, with_zookeeper),
+    ] {
         let distinct: BTreeSet<_> = ids.iter().copied().collect();
-        if ids.is_empty() {
+        if ids.is_empty() && needed {
             return Err(format!("a cluster needs at least one {what}"));
         }
         if distinct.len() != ids.len() {

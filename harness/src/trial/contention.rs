@@ -3,11 +3,13 @@
 //! A thread looks once a second. What it finds is recorded as a disturbance: seconds without a break as one, once it
 //! is over or has lasted for a while.
 
+mod listeners;
 mod pressure;
 mod taken;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use results::record::clock::RunTime;
@@ -26,6 +28,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A disturbance that lasts is recorded after this time: the live view shows what is recorded.
 const LATEST: Duration = Duration::from_secs(3);
 
+/// The servers of a cluster that is not kbench's, once they are known: those that run on this host are no others.
+pub(super) type TheirServers = Arc<OnceLock<Vec<i32>>>;
+
+/// Notes the servers that listen at these addresses.
+pub(super) fn note(theirs: &TheirServers, outside: Option<&Outside>, addresses: &[SocketAddr]) {
+    if let Some(outside) = outside {
+        // Noted once.
+        theirs.set(listeners::listening(&outside.path(), addresses)).ok();
+    }
+}
+
 /// Starts the thread, which looks at the processes of the host where it can see them.
 ///
 /// # Errors
@@ -33,11 +46,19 @@ const LATEST: Duration = Duration::from_secs(3);
 pub(super) fn start(
     recorder: Arc<Recorder>,
     outside: Option<Arc<Outside>>,
+    theirs: TheirServers,
 ) -> Result<Periodic, Failure> {
     Periodic::start("host", LOOK, move || {
         let pressure = Pressure::all();
-        let mut looks =
-            HostLooks { recorder, outside, pressure, last: None, span: None, recorded: None };
+        let mut looks = HostLooks {
+            recorder,
+            outside,
+            theirs,
+            pressure,
+            last: None,
+            span: None,
+            recorded: None,
+        };
         looks.look();
         move || looks.look()
     })
@@ -64,6 +85,7 @@ pub(super) fn unmeasured(outside: Option<&Outside>) -> Option<String> {
 struct HostLooks {
     recorder: Arc<Recorder>,
     outside: Option<Arc<Outside>>,
+    theirs: TheirServers,
     pressure: [Pressure; 2],
     last: Option<CpuLook>,
     span: Option<TakenSpan>,
@@ -93,7 +115,9 @@ impl HostLooks {
             return self.record();
         };
         let Some(before) = self.last.replace(now.clone()) else { return };
-        match taken(&before, &now, outside.roots()) {
+        let theirs = self.theirs.get().into_iter().flatten();
+        let roots: Vec<i32> = outside.roots().iter().chain(theirs).copied().collect();
+        match taken(&before, &now, &roots) {
             Some(taken) => {
                 let arguments = |pid| arguments(outside, pid);
                 let span = self.span.get_or_insert_with(|| TakenSpan::new(before.at));
@@ -252,8 +276,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::create(dir.path(), RunClock::start()).unwrap());
         let (pressure, outside) = (Pressure::all(), None);
-        let mut looks =
-            HostLooks { recorder, outside, pressure, last: None, span: None, recorded: None };
+        let mut looks = HostLooks {
+            recorder,
+            outside,
+            theirs: TheirServers::default(),
+            pressure,
+            last: None,
+            span: None,
+            recorded: None,
+        };
         let second = |second: u64| RunTime(second * 1_000_000_000);
         for (from, to) in [(1, 2), (5, 8), (8, 9), (10, 11)] {
             let mut span = TakenSpan::new(second(from));

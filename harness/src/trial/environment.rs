@@ -24,8 +24,12 @@ use crate::spec::RunSpec;
 /// Limit for ZooKeeper's answer to `conf`.
 const CONF_LIMIT: Duration = Duration::from_secs(5);
 
+/// The protocol that brokers speak among themselves, as old as the oldest of them at a rolling upgrade.
+const PROTOCOL: &str = "inter.broker.protocol.version";
+
 /// Broker settings that decide what a claim can be, quoted in the report.
-const QUOTED: [&str; 10] = [
+const QUOTED: [&str; 11] = [
+    PROTOCOL,
     "zookeeper.session.timeout.ms",
     "replica.lag.time.max.ms",
     "controlled.shutdown.enable",
@@ -48,15 +52,26 @@ pub(super) async fn record(
     unmeasured: Option<String>,
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
+    let settings = settings(spec, lab, recorder).await?;
+    let Versions { kafka, zookeeper, java } = match (&lab.kafka, &spec.attached) {
+        (Some(kafka), _) => Versions {
+            kafka: kafka.version.clone(),
+            zookeeper: kafka.zookeeper_version.clone(),
+            java: kafka.java.clone(),
+        },
+        (None, attached) => {
+            told(&settings, attached.as_ref().is_some_and(|attached| attached.kraft))
+        }
+    };
     let mut environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
-        kafka: lab.kafka.version.clone(),
-        zookeeper: lab.kafka.zookeeper_version.clone(),
+        kafka,
+        zookeeper,
         librdkafka: workloads::librdkafka_version(),
         librdkafka_poll_wait_us: Some(workloads::POLL_WAIT.as_micros() as u64),
         observer: lab.observer.imprecision().map(str::to_owned),
         host: unmeasured,
-        java: lab.kafka.java.clone(),
+        java,
         jars: lab.jars.clone(),
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
@@ -64,7 +79,7 @@ pub(super) async fn record(
         mode: isolation,
         storage: storage.to_owned(),
         class_archive,
-        settings: settings(spec, lab, recorder).await?,
+        settings,
         producer: load.producer_settings().clone(),
     };
     environment.redact();
@@ -80,6 +95,24 @@ pub(super) fn save(environment: &Environment, files: &Path) -> Result<(), Failur
     open::write(&path, &text).map_err(|error| {
         Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
     })
+}
+
+/// Versions of what the servers are made of.
+struct Versions {
+    kafka: String,
+    zookeeper: String,
+    java: String,
+}
+
+/// What brokers tell of their versions, which is not much.
+fn told(settings: &Settings, kraft: bool) -> Versions {
+    let protocol = settings.broker.get(PROTOCOL);
+    let kafka = match protocol.filter(|_| !kraft) {
+        Some(protocol) => format!("of a version not told ({PROTOCOL}={protocol})"),
+        None => "of a version not told".to_owned(),
+    };
+    let zookeeper = if kraft { "none (KRaft)" } else { "not seen" }.to_owned();
+    Versions { kafka, zookeeper, java: "not seen".to_owned() }
 }
 
 async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Settings, Failure> {
@@ -102,14 +135,26 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
+    let [session, tick] = match &spec.attached {
+        None => [
+            agreed(recorder, "ZooKeeper session time-out", negotiated(lab).await),
+            agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
+        ],
+        Some(attached) => {
+            let why = match attached.kraft {
+                true => {
+                    "the cluster is KRaft, for whose detection of a lost broker there is no formula so far"
+                }
+                false => "the session time-outs that ZooKeeper granted and its ticks are not seen",
+            };
+            recorder.now(EventKind::Problem { text: format!("nothing is predicted: {why}") });
+            [None, None]
+        }
+    };
     Ok(Settings {
-        zk_session_timeout_ms: agreed(
-            recorder,
-            "ZooKeeper session time-out",
-            negotiated(lab).await,
-        ),
-        zk_tick_ms: agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
-        zk_servers: lab.members.zookeepers().len() as u32,
+        zk_session_timeout_ms: session,
+        zk_tick_ms: tick,
+        zk_servers: spec.attached.is_none().then(|| lab.members.zookeepers().len() as u32),
         brokers: lab.members.brokers().len() as u32,
         topic: topic.name.clone(),
         partitions: lab.members.partitions(&topic.name),
@@ -146,8 +191,9 @@ fn agreed(recorder: &Recorder, what: &str, values: Vec<Option<u64>>) -> Option<u
 /// Session time-outs as granted to each broker, from their logs.
 async fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
     let mut granted = vec![];
+    let Some(servers) = lab.cluster.processes() else { return granted };
     for broker in lab.members.processes().into_iter().filter(|p| p.role == Role::Broker) {
-        let log = lab.cluster.servers().log_path(&broker);
+        let log = servers.log_path(&broker);
         let read = log::aside(move || Ok(logs::negotiated_timeout_ms(&log))).await;
         granted.push(read.ok().flatten());
     }

@@ -14,9 +14,10 @@ use faults::port::{Capability, Process, ProcessState};
 use faults::until;
 use workloads::{Killed, Load};
 
-use super::PROBE_TOPIC;
+use super::{PROBE_TOPIC, own_topics};
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
+use crate::cluster::attached::AttachedCluster;
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
 use crate::cluster::local::leftovers::DATA_DIR;
@@ -27,7 +28,7 @@ use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
 use crate::log::aside;
 use crate::membership::Membership;
-use crate::observe::{Observer, Watched, ZookeeperObserver, logs};
+use crate::observe::{BrokersObserver, Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Checksums, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
@@ -43,7 +44,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Lab {
     pub(super) cluster: Rc<dyn RunningCluster>,
     pub(super) servers: ClusterServers,
-    pub(super) kafka: Kafka,
+    /// The jars of the servers; `None` where kbench starts none.
+    pub(super) kafka: Option<Kafka>,
     /// What the jars are that are not known to be the released ones, by version.
     pub(super) jars: BTreeMap<String, Checksums>,
     pub(super) admin: Admin,
@@ -59,6 +61,8 @@ pub struct Lab {
     /// The servers' logs of a kept cluster, and how many bytes of each were there before this trial.
     former_logs: Vec<(PathBuf, u64)>,
     files: PathBuf,
+    /// Number of the run whose name topics bear that are its own, on a cluster that others use.
+    pub(super) run: Option<u64>,
 }
 
 impl Lab {
@@ -73,9 +77,23 @@ impl Lab {
         let (cluster, kafka, jars) =
             cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer = Rc::new(ZookeeperObserver::start(watched.clone()).await?);
+        let observer: Rc<dyn Observer> = match &spec.attached {
+            Some(attached) => {
+                Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
+            }
+            None => Rc::new(ZookeeperObserver::start(watched.clone()).await?),
+        };
         let lab = Self::new(spec, files, (cluster, kafka, jars), watched, observer);
         let topics = topics(spec);
+        if spec.kept.is_some() {
+            lab.whole().await?;
+        }
+        if spec.attached.is_some() {
+            // From here on, what has the run's names is the run's.
+            lab.admin.may_create(&topics).await.map_err(Failure::from)?;
+        }
+        let names = topics.iter().map(|topic| topic.name.clone()).collect();
+        own_topics::plan(spec, files, number, recorder, names)?;
         let create = async {
             if spec.kept.is_none() {
                 return lab.admin.create_topics(&topics).await;
@@ -83,10 +101,15 @@ impl Lab {
             // Those of before hold records of other runs.
             lab.admin.recreate_topics(&topics).await
         };
-        if spec.kept.is_some() {
-            lab.whole().await?;
+        let created = tokio::try_join!(create, lab.admin.await_producer_ids());
+        if let Err(error) = created {
+            // Some may be there.
+            let failure = Failure::from(error);
+            return Err(match own_topics::delete(&lab, spec, files, number).await {
+                Ok(()) => failure,
+                Err(left) => failure.with_cure(left.text()),
+            });
         }
-        tokio::try_join!(create, lab.admin.await_producer_ids()).map_err(Failure::from)?;
         lab.observer.watch_metadata();
         Ok(lab)
     }
@@ -99,7 +122,12 @@ impl Lab {
     ) -> Result<Self, Failure> {
         let (cluster, kafka, jars) = cluster(spec, files, recorder, 0).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer = Rc::new(ZookeeperObserver::start_blind(watched.clone())?);
+        let observer: Rc<dyn Observer> = match &spec.attached {
+            Some(attached) => {
+                Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
+            }
+            None => Rc::new(ZookeeperObserver::start_blind(watched.clone())?),
+        };
         Ok(Self::new(spec, files, (cluster, kafka, jars), watched, observer))
     }
 
@@ -111,7 +139,8 @@ impl Lab {
         observer: Rc<dyn Observer>,
     ) -> Self {
         let Watched { members, recorder } = watched;
-        let former_logs = if spec.kept.is_some() { log_lengths(cluster.servers()) } else { vec![] };
+        let kept = cluster.processes().filter(|_| spec.kept.is_some());
+        let former_logs = kept.map(log_lengths).unwrap_or_default();
         Self {
             servers: ClusterServers::new(
                 Rc::clone(&cluster),
@@ -130,6 +159,7 @@ impl Lab {
             recorder,
             former_logs,
             files: files.to_owned(),
+            run: spec.attached.as_ref().map(|_| spec.run_number),
         }
     }
 
@@ -139,7 +169,7 @@ impl Lab {
         let without_topics = servers.members();
         until(WHOLE_LIMIT, LOOK, async || {
             let gone = |process: &Process| {
-                let state = servers.state(process);
+                let state = self.cluster.processes().and_then(|all| all.state(process));
                 !matches!(state, Some(ProcessState::Running { .. }))
             };
             let gone = servers.first_members().into_iter().find(gone);
@@ -164,12 +194,10 @@ impl Lab {
         self.load.borrow().clone().ok_or_else(|| Failure::infrastructure("the load does not run"))
     }
 
-    /// A server's log, and how many bytes of it were there before this trial.
-    fn log_of_trial(&self, process: &Process) -> (PathBuf, u64) {
-        let log = self.cluster.servers().log_path(process);
-        let former = self.former_logs.iter().find(|(path, _)| *path == log);
-        let before = former.map_or(0, |(_, before)| *before);
-        (log, before)
+    /// How many bytes of a server's log were there before this trial.
+    fn former(&self, log: &Path) -> u64 {
+        let former = self.former_logs.iter().find(|(path, _)| path == log);
+        former.map_or(0, |(_, before)| *before)
     }
 
     /// Stops observer and servers, then takes the marks from the servers' logs.
@@ -177,8 +205,13 @@ impl Lab {
         self.observer.stop();
         let stopped = self.cluster.stop(dump_archives).await;
         let clock = self.recorder.clock();
-        for process in self.members.processes() {
-            let (log, before) = self.log_of_trial(&process);
+        // Where nobody sees the servers' logs, nothing is marked.
+        let logs = self.cluster.processes().into_iter().flat_map(|servers| {
+            let log = |process: Process| (servers.log_path(&process), process);
+            self.members.processes().into_iter().map(log).collect::<Vec<_>>()
+        });
+        for (log, process) in logs {
+            let before = self.former(&log);
             // That of a kept cluster holds what was before, too: the trial has a copy without.
             let copy = self.files.join("logs").join(log.file_name().unwrap_or_default());
             let copy = (!self.former_logs.is_empty()).then_some(copy);
@@ -203,17 +236,23 @@ fn copied(log: &Path, from: u64, copy: &Path) -> io::Result<()> {
     io::copy(&mut log, &mut File::create(copy)?).map(drop)
 }
 
-/// A cluster with the version that its servers are started from, and what of their jars is not known.
-type ProvidedCluster = (Rc<dyn RunningCluster>, Kafka, BTreeMap<String, Checksums>);
+/// A cluster with the version that its servers are started from, if kbench starts them, and what of their jars is
+/// not known.
+type ProvidedCluster = (Rc<dyn RunningCluster>, Option<Kafka>, BTreeMap<String, Checksums>);
 
-/// The cluster that the spec says: a new one, or a kept one that runs.
+/// The cluster that the spec says: a new one, a kept one that runs, or one that is only connected to.
 async fn cluster(
     spec: &RunSpec,
     files: &Path,
     recorder: &Arc<Recorder>,
     lab: u8,
 ) -> Result<ProvidedCluster, Failure> {
-    let kafka = provision::provide(&spec.kafka)?;
+    if let Some(attached) = &spec.attached {
+        let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
+        return Ok((Rc::new(cluster), None, BTreeMap::new()));
+    }
+    let unknown = || Failure::usage("the spec does not say where Kafka's jars come from");
+    let kafka = provision::provide(spec.kafka.as_ref().ok_or_else(unknown)?)?;
     let others = provision::of_plan(spec.plan.as_ref())?;
     let all = std::iter::once(&kafka).chain(&others);
     let unknown = all.filter(|kafka| !kafka.checksums.is_empty());
@@ -242,7 +281,7 @@ async fn cluster(
             LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
         }
     };
-    Ok((Rc::new(cluster), kafka, jars))
+    Ok((Rc::new(cluster), Some(kafka), jars))
 }
 
 /// The cluster's members and the topics of the load, to be watched.
@@ -257,7 +296,7 @@ fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
 fn topics(spec: &RunSpec) -> Vec<NewTopic> {
     let probe = spec.workload.probe.is_some().then(|| NewTopic {
-        name: PROBE_TOPIC.to_owned(),
+        name: spec.own_name(PROBE_TOPIC),
         assignment: spec.cluster.main_topic().assignment.clone(),
         config: BTreeMap::new(),
     });

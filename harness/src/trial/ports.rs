@@ -1,7 +1,8 @@
 //! The ports of a trial's cluster: what faults act through. Servers, network and machines are there for
 //! every cluster ([`crate::cluster::port`], [`crate::mechanism`]); the others are here, a file each.
 //!
-//! A port is handed out where the cluster has any of its capabilities; so one that is absent has none.
+//! A port is handed out where the cluster has any of its capabilities, so one that is absent has none; but for
+//! the metadata, which are there to be read at least.
 
 mod clients;
 mod metadata;
@@ -19,7 +20,8 @@ impl Lab {
             servers: has(Subject::Servers).then_some(&self.servers as _),
             network: self.cluster.network(),
             machine: self.cluster.machine(),
-            metadata: has(Subject::Metadata).then_some(self as _),
+            // They can be read of every cluster; what may be moved there is asked in each call.
+            metadata: Some(self as _),
             clients: has(Subject::Clients).then_some(self as _),
             outlives_kbench: self.cluster.outlives_kbench(),
         }

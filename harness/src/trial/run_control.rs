@@ -81,7 +81,8 @@ impl TrialRunControl {
             return Some(failure);
         }
         if !self.lab.observer.sees() {
-            return Some("the observer has no session with ZooKeeper".to_owned());
+            let plane = self.lab.observer.view().plane;
+            return Some(format!("the observer does not follow {plane}"));
         }
         self.lab.members.missing(&self.lab.observer.view())
     }
@@ -128,7 +129,8 @@ impl TrialRunControl {
     /// Whether the cluster does without the brokers `without`.
     fn is_whole(&self, without: &[BrokerId]) -> bool {
         let view = self.lab.observer.view();
-        let replaced = view.controller.is_some_and(|controller| !without.contains(&controller));
+        let controls = |controller| !without.contains(&controller);
+        let replaced = !view.plane.tells_controller() || view.controller.is_some_and(controls);
         let forgotten = without.iter().all(|broker| !view.brokers.contains(broker));
         let led = view.partitions.iter().filter(|((topic, _), _)| *topic == view.topic).all(
             |(_, state)| {

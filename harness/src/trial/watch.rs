@@ -78,9 +78,11 @@ fn failed(why: String) -> Failure {
 
 /// Records servers that stood still, once they run again or have ended.
 fn look_at_servers(lab: &Lab, recorder: &Recorder, still: &mut BTreeMap<Process, RunTime>) {
+    // Where nobody sees the processes, what one does is not known.
+    let Some(servers) = lab.cluster.processes() else { return };
     let now = recorder.clock().now();
-    for process in lab.cluster.servers().processes() {
-        let paused = lab.cluster.servers().state(&process);
+    for process in servers.processes() {
+        let paused = servers.state(&process);
         if matches!(paused, Some(ProcessState::Paused { .. })) {
             still.entry(process).or_insert(now);
         } else if let Some(from) = still.remove(&process) {

@@ -70,7 +70,7 @@ fn a_stranger_s_jars_options_and_mode_are_not_taken() {
     let (code, said) = told(kbench().arg("replay").arg(&run).arg("--trust-spec"));
     assert!(code == 2 && said.contains("cannot be repeated"), "{code} {said}");
     let mut forged = spec(1);
-    forged.kafka = kbench::provision::KafkaSource::Home(place.victim(""));
+    forged.kafka = Some(kbench::provision::KafkaSource::Home(place.victim("")));
     forged.cluster.broker.jvm.push("-javaagent:evil.jar".to_owned());
     let run = place.run_of("evil", &forged);
     let (code, said) = on("replay", &run, &place.out());

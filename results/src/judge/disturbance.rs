@@ -56,6 +56,7 @@ impl Disturbance {
                 }
                 Cause::Ended
                 | Cause::Started
+                | Cause::Vanished
                 | Cause::ClockStepped
                 | Cause::Suspended
                 | Cause::OutOfMemory
@@ -158,7 +159,7 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
     };
     let mut faults = timeline.faults.iter().filter(|fault| reaches(fault, *from, event.at));
     let ordered = match (place, cause) {
-        (Place::Server(process), _) => {
+        (Place::Server(process), Cause::StoodStill) => {
             servers::still_is_ordered(timeline, process, *from, event.at)
         }
         // The plan takes what is observed.

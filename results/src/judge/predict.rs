@@ -93,7 +93,7 @@ fn ends_after(fault: &FaultSpan) -> Option<f64> {
 fn session_expiry(settings: &Settings, late: f64) -> Option<Prediction> {
     let session = settings.zk_session_timeout_ms? as f64 / 1e3;
     let tick = settings.zk_tick_ms? as f64 / 1e3;
-    let follower = if settings.zk_servers > 1 { tick / 2.0 } else { 0.0 };
+    let follower = if settings.zk_servers? > 1 { tick / 2.0 } else { 0.0 };
     let on_follower = if follower > 0.0 { " + tick/2 on a follower" } else { "" };
     let ended = if late > 0.0 {
         format!(", + {late:.1} s after which the broker had ended")
@@ -189,7 +189,7 @@ mod tests {
         Settings {
             zk_session_timeout_ms: Some(session_ms),
             zk_tick_ms: Some(tick_ms),
-            zk_servers,
+            zk_servers: Some(zk_servers),
             brokers: 3,
             replication_factor: 3,
             min_insync_replicas: Some(2),

@@ -41,12 +41,14 @@ pub struct Environment {
     pub cores: u32,
     /// Memory of the host, in bytes.
     pub memory_bytes: u64,
-    /// How the cluster ran: "user namespaces", "root namespaces", "loopback processes".
+    /// How the cluster ran: "user namespaces", "root namespaces", "loopback processes", or that it was only
+    /// connected to.
     pub mode: String,
-    /// Where the servers' data lay: "memory" or "disk".
+    /// Where the servers' data lay: "memory", "disk" or, where nobody can look, "not seen".
     pub storage: String,
-    /// Whether the JVMs used a class-data archive.
-    pub class_archive: bool,
+    /// Whether the JVMs used a class-data archive; absent where nobody saw them start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_archive: Option<bool>,
     /// Settings in force that decide what the claims can be.
     pub settings: Settings,
     /// The client's settings, main producer.
@@ -71,8 +73,9 @@ pub struct Settings {
     pub zk_session_timeout_ms: Option<u64>,
     /// ZooKeeper's `tickTime`, in milliseconds.
     pub zk_tick_ms: Option<u64>,
-    /// Number of ZooKeeper servers.
-    pub zk_servers: u32,
+    /// Number of ZooKeeper servers; absent where they are not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zk_servers: Option<u32>,
     /// Number of brokers.
     pub brokers: u32,
     /// Topic of the main load.

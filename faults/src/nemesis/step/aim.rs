@@ -7,7 +7,7 @@ use results::record::event::Role;
 
 use super::{Stepper, Stop};
 use crate::fault::{Context, Victim};
-use crate::port::{ErrorKind, PortError, Process, ProcessState, View};
+use crate::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, View};
 use crate::tag::Tag;
 use crate::target::{Target, resolve_all};
 use crate::undo::{Undo, VIEW_INTERVAL};
@@ -58,7 +58,7 @@ impl Stepper<'_, '_> {
                 view.coordinators.insert(group, coordinator);
             }
         }
-        Ok((self.ports().servers()?.processes(), view))
+        Ok((metadata.members(), view))
     }
 
     /// Who is to be struck: they must run. One that is down on account of another fault that is in
@@ -117,7 +117,7 @@ impl Stepper<'_, '_> {
     /// there on account of either.
     fn in_force_beside(&self, victims: &[Victim]) -> Option<Process> {
         let beside = |one: &Process| victims.iter().any(|victim| victim.process.node == one.node);
-        let mut all = self.ports().servers().ok()?.processes().into_iter();
+        let mut all = self.ports().metadata().ok()?.members().into_iter();
         all.find(|process| beside(process) && self.run.is_in_force_on(process))
     }
 
@@ -126,35 +126,46 @@ impl Stepper<'_, '_> {
         &self,
         named: &'n Named,
     ) -> Result<Result<Vec<Victim>, (&'n Process, String)>, Stop> {
-        let action = "look at the target's processes";
-        let servers = self.ports().servers().map_err(|e| self.failed(action, e))?;
         let mut victims = vec![];
         for process in &named.processes {
+            let identity = match self.running(process, &named.view).await? {
+                Ok(identity) => identity,
+                Err(why) => return Ok(Err((process, why))),
+            };
             let broker = process.role == Role::Broker;
             let session = named.view.sessions.get(&process.id).filter(|_| broker).copied();
-            let state = servers.state(process).await;
-            match state.map_err(|e| self.failed(action, e))? {
-                ProcessState::Running { .. } => {
-                    let identity = match servers.identity(process).await {
-                        Ok(identity) => identity,
-                        // It ended just now.
-                        Err(error) if error.kind == ErrorKind::Gone => {
-                            return Ok(Err((process, error.to_string())));
-                        }
-                        Err(error) => return Err(self.failed(action, error)),
-                    };
-                    let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
-                        broker && *topic == named.view.topic && state.replicas.contains(&process.id)
-                    });
-                    let holds = partitions.map(|(p, state)| (p.clone(), state.clone())).collect();
-                    victims.push(Victim { process: process.clone(), identity, session, holds });
-                }
-                ProcessState::Paused { .. } => {
-                    return Ok(Err((process, "it stands still".to_owned())));
-                }
-                ProcessState::Gone { end, .. } => return Ok(Err((process, end.to_string()))),
-            }
+            let partitions = named.view.partitions.iter().filter(|((topic, _), state)| {
+                broker && *topic == named.view.topic && state.replicas.contains(&process.id)
+            });
+            let holds = partitions.map(|(p, state)| (p.clone(), state.clone())).collect();
+            victims.push(Victim { process: process.clone(), identity, session, holds });
         }
         Ok(Ok(victims))
+    }
+
+    /// Which process runs as a target, none where nobody sees the cluster's processes; or why it does not run.
+    async fn running(
+        &self,
+        process: &Process,
+        view: &View,
+    ) -> Result<Result<Option<ProcessIdentity>, String>, Stop> {
+        let Some(servers) = self.ports().servers else {
+            let there = process.role == Role::Broker && view.brokers.contains(&process.id);
+            return Ok(there
+                .then_some(None)
+                .ok_or_else(|| format!("{} does not name it", view.plane)));
+        };
+        let action = "look at the target's processes";
+        let state = servers.state(process).await;
+        match state.map_err(|e| self.failed(action, e))? {
+            ProcessState::Running { .. } => match servers.identity(process).await {
+                Ok(identity) => Ok(Ok(Some(identity))),
+                // It ended just now.
+                Err(error) if error.kind == ErrorKind::Gone => Ok(Err(error.to_string())),
+                Err(error) => Err(self.failed(action, error)),
+            },
+            ProcessState::Paused { .. } => Ok(Err("it stands still".to_owned())),
+            ProcessState::Gone { end, .. } => Ok(Err(end.to_string())),
+        }
     }
 }

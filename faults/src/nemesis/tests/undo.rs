@@ -13,7 +13,8 @@ use crate::undo::Script;
 async fn undos(spec: &FaultSpec, world: &World) -> Vec<Undo> {
     let process = world.broker(1);
     let identity = world.identity_of(&process);
-    let victims = [Victim { process, identity, session: Some(1), holds: BTreeMap::new() }];
+    let victims =
+        [Victim { process, identity: Some(identity), session: Some(1), holds: BTreeMap::new() }];
     let tag = Tag { run: "20261126T093501Z-default-1a2b/1".into(), entry: 7 };
     let on = Context { victims: &victims, ports: world.ports(), tag: &tag, undos: &[] };
     spec.fault().undo(on).await.unwrap()
@@ -124,8 +125,12 @@ async fn what_another_run_left_is_undone_by_ports_alone() {
         let process = world.broker(id);
         let partitions = world.ports().metadata().unwrap().view().await.unwrap().partitions;
         let identity = world.identity_of(&process);
-        let victims =
-            [Victim { process, identity, session: Some(i64::from(id)), holds: partitions }];
+        let victims = [Victim {
+            process,
+            identity: Some(identity),
+            session: Some(i64::from(id)),
+            holds: partitions,
+        }];
         let tag = ledger.tag();
         let on = Context { victims: &victims, ports: world.ports(), tag: &tag, undos: &[] };
         let undos = fault.undo(on).await.unwrap();

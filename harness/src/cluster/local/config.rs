@@ -13,7 +13,7 @@ use super::process::ServerCommand;
 use super::sandbox::DATA;
 use super::{LocalServers, confine, seen};
 use crate::child::{java, parent_death_guard};
-use crate::cluster::servers::ServerProcesses as _;
+use crate::cluster::servers::ServerAddresses as _;
 use crate::failure::Failure;
 use crate::mechanism::flushes::FlushWatch;
 use crate::provision::{Archives, Kafka};

@@ -29,7 +29,7 @@ use super::kept::KeptSpec;
 use super::leftovers::DATA_DIR;
 use super::{LocalCluster, LocalServers, Setup, Share};
 use crate::admin::Admin;
-use crate::cluster::servers::ServerProcesses as _;
+use crate::cluster::servers::{ServerAddresses as _, ServerProcesses as _};
 use crate::failure::Failure;
 use crate::provision::{self, KafkaSource};
 use crate::recorder::Recorder;

@@ -24,7 +24,7 @@ use super::process::Server;
 use super::sandbox::{Mode, SandboxNetwork, ServerUser};
 use super::{LocalHost, Setup, config, ready, seen};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
-use crate::cluster::servers::ServerProcesses;
+use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
 use crate::mechanism::flushes::Flushed;
@@ -290,7 +290,7 @@ impl LocalServers {
 }
 
 #[async_trait(?Send)]
-impl ServerProcesses for LocalServers {
+impl ServerAddresses for LocalServers {
     fn processes(&self) -> Vec<Process> {
         self.topology.processes()
     }
@@ -307,7 +307,10 @@ impl ServerProcesses for LocalServers {
         };
         SocketAddr::from((self.network.address(index.unwrap_or_default()), port))
     }
+}
 
+#[async_trait(?Send)]
+impl ServerProcesses for LocalServers {
     fn log_path(&self, process: &Process) -> PathBuf {
         self.logs.join(format!("{}-{}.log", process.node, process.role.as_str()))
     }

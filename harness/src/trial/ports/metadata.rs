@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Assignment, ErrorKind, Metadata, PortError, View, ZkMode};
+use faults::port::{Assignment, Capability, ErrorKind, Metadata, PortError, Process, View, ZkMode};
 use faults::until;
 use results::record::event::{BrokerId, Role};
 
+use crate::cluster::attached::AttachedSpec;
 use crate::session;
 use crate::trial::lab::Lab;
 
@@ -22,16 +23,31 @@ const FOLLOWED_LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Lab {
+    /// Refuses where leaders and replicas are not to be moved.
+    fn may_move(&self) -> Result<(), PortError> {
+        let may = self.cluster.capabilities().contains(&Capability::MoveLeaders);
+        let why = "neither leaders nor replicas can be moved on this cluster";
+        may.then_some(()).ok_or_else(|| PortError::new(ErrorKind::Unsupported, why))
+    }
+
     /// The cluster as it is now, if need be after the observer has found another server.
     async fn followed(&self) -> Result<View, PortError> {
         until(FOLLOWED_LIMIT, LOOK, async || self.view().await).await
     }
 }
 
+fn not_ours(topic: &str) -> PortError {
+    PortError::new(ErrorKind::Refused, format!("topic {topic} is not one of the run's own"))
+}
+
 #[async_trait(?Send)]
 impl Metadata for Lab {
     async fn view(&self) -> Result<View, PortError> {
         Ok(View { group: self.group.clone(), ..self.observer.sees_now()? })
+    }
+
+    fn members(&self) -> Vec<Process> {
+        self.members.processes()
     }
 
     async fn zookeeper_modes(&self) -> Result<BTreeMap<BrokerId, ZkMode>, PortError> {
@@ -56,6 +72,7 @@ impl Metadata for Lab {
     }
 
     async fn move_leaders_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        self.may_move()?;
         let view = self.followed().await?;
         let placed = self.members.assignment();
         let led = view.partitions.into_iter().filter(|(partition, state)| {
@@ -76,6 +93,7 @@ impl Metadata for Lab {
     }
 
     async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError> {
+        self.may_move()?;
         let view = self.followed().await?;
         let placed = self.members.assignment();
         let mut moved = Assignment::new();
@@ -102,6 +120,23 @@ impl Metadata for Lab {
     }
 
     async fn assign(&self, assignment: &Assignment) -> Result<(), PortError> {
-        self.admin.lead(assignment).await
+        self.may_move()?;
+        // What a ledger lists may be a stranger's.
+        let ours = self.members.topics();
+        match assignment.keys().find(|(topic, _)| !ours.contains(topic)) {
+            Some((topic, _)) => Err(not_ours(topic)),
+            None => self.admin.lead(assignment).await,
+        }
+    }
+
+    async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError> {
+        let ours = self.members.topics();
+        let own = |topic: &String| {
+            ours.contains(topic) && self.run.is_some_and(|run| AttachedSpec::is_own(topic, run))
+        };
+        match topics.iter().find(|topic| !own(topic)) {
+            Some(topic) => Err(not_ours(topic)),
+            None => self.admin.delete_topics(topics).await,
+        }
     }
 }

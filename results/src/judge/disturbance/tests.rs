@@ -1,5 +1,7 @@
 //! What disturbs, and what it touches.
 
+mod vanished;
+
 use super::*;
 use crate::fixture::{self, Fixture, at, broker, three_faults};
 use crate::judge::claim::Outcome;

@@ -13,6 +13,8 @@ pub enum Cause {
     Ended,
     /// A server was started without an order.
     Started,
+    /// A broker was not in the other brokers' metadata, where nobody sees its process.
+    Vanished,
     /// A process stood still: stopped by a signal, or not scheduled.
     StoodStill,
     /// Records were handed to a client later than they were due.
@@ -44,6 +46,7 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Self::Ended => "ended without an order",
             Self::Started => "was started without an order",
+            Self::Vanished => "was not in the brokers' metadata",
             Self::StoodStill => "stood still",
             Self::SentLate => "handed records over late",
             Self::ClockStepped => "had its clock stepped",

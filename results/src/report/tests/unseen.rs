@@ -87,6 +87,61 @@ fn what_was_not_seen_refutes_nothing() {
     }
 }
 
+/// What a cluster that is only connected to does not show: its metadata plane, its servers' processes and logs.
+fn of_hosts_or_plane(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::BrokerRegistered { .. }
+            | EventKind::BrokerGone { .. }
+            | EventKind::ControllerElected { .. }
+            | EventKind::ControllerGone { .. }
+            | EventKind::ControllerEpoch { .. }
+            | EventKind::PartitionState { .. }
+            | EventKind::ProcessStarted { .. }
+            | EventKind::ProcessEnded { .. }
+            | EventKind::LogMark { .. }
+    )
+}
+
+#[test]
+fn where_brokers_metadata_alone_were_seen_no_figure_has_a_phase_and_no_claim_that_needs_more_is_decided()
+ {
+    let whole = report_of(vec![kept().trial()]);
+    let mut f = kept();
+    f.events.retain(|event| !of_hosts_or_plane(event));
+    let mut trial = f.trial();
+    if let Some(environment) = &mut trial.environment {
+        let settings = &mut environment.settings;
+        (settings.zk_session_timeout_ms, settings.zk_tick_ms, settings.zk_servers) =
+            (None, None, None);
+    }
+    let report = report_of(vec![trial]);
+    let decided = |report: &Report| -> Vec<String> {
+        let claims = report.claims.iter().filter(|it| it.outcome != Outcome::Undecided);
+        claims.map(|claim| claim.id.clone()).collect()
+    };
+    let of_faults =
+        ["controller-failover", "leader-failover", "both-failover", "two-copies-remain"];
+    assert!(of_faults.iter().all(|id| decided(&whole).contains(&(*id).to_owned())));
+    for id in of_faults {
+        assert_eq!(outcome(&report, id), Outcome::Undecided, "{id}");
+    }
+    for row in &report.recovery {
+        assert_eq!((row.led, row.min_isr, row.min_live_isr), (None, None, None), "{row:?}");
+        assert!(row.phases_s.is_empty() || !row.interrupted, "{row:?}");
+    }
+    assert!(report.faults.iter().all(|fault| fault.controller.is_none()));
+    // What the clients saw and the logs hold is known all the same.
+    let named = |report: &Report, name: &str| {
+        let check = report.checks.iter().find(|check| check.name == name);
+        check.map(|check| (check.verdict, check.examined))
+    };
+    for name in ["lost", "lost-tail", "duplicate", "order-producer", "poll-skip"] {
+        assert_eq!(named(&report, name), named(&whole, name), "{name}");
+    }
+    assert!(report.claims.iter().all(|claim| claim.predicted_s.is_none()));
+}
+
 #[test]
 fn a_client_whose_times_cannot_be_decides_nothing() {
     for (stream, claims) in [

@@ -90,6 +90,14 @@ impl Metadata for World {
         self.call(format!("move replicas away from {broker}"), act).await
     }
 
+    fn members(&self) -> Vec<Process> {
+        self.processes()
+    }
+
+    async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError> {
+        self.call(format!("delete {}", topics.join(", ")), async || Ok(())).await
+    }
+
     fn assignment(&self) -> Assignment {
         let replicas = REPLICAS.iter().map(|replicas| replicas.to_vec());
         (0..).zip(replicas).map(|(number, r)| (("user-events".to_owned(), number), r)).collect()

@@ -49,6 +49,7 @@ impl World {
             Undo::RestoreClients
             | Undo::RestoreLeaders { .. }
             | Undo::RestoreAssignment { .. }
+            | Undo::DeleteTopics { .. }
             | Undo::Uncut { .. }
             | Undo::LinkUp { .. }
             | Undo::Restore { .. } => None,

@@ -12,7 +12,7 @@ use super::super::process::Server;
 use super::super::{config, ready, seen};
 use super::{LocalServers, not_started};
 use crate::cluster::answers;
-use crate::cluster::servers::ServerProcesses as _;
+use crate::cluster::servers::{ServerAddresses as _, ServerProcesses as _};
 use crate::failure::Failure;
 
 /// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.

@@ -1,0 +1,61 @@
+//! A cluster that is only connected to: no way to its processes, and topics that are the trial's own.
+
+use super::*;
+use crate::nemesis::{end_trial, heal_all};
+use results::record::clock::RunTime;
+
+const MOVES: &str = r#"
+name = "moves"
+description = "d"
+[[step]]
+id = "topics"
+fault = "move-leaders"
+target = { broker = 1 }
+hold = "2s"
+"#;
+
+fn made(ledger: &mut Ledger) -> Undo {
+    let topics = vec!["user-events-kb1".to_owned(), "kbench-probe-kb1".to_owned()];
+    let undo = Undo::DeleteTopics { topics };
+    let tag = ledger.tag();
+    // By the id of a step, whatever that is called.
+    ledger.plan(&tag, "topics", RunTime(0), std::slice::from_ref(&undo)).unwrap();
+    undo
+}
+
+fn deletions(world: &World) -> usize {
+    world.trace.borrow().iter().filter(|call| call.contains("delete user-events-kb1")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaders_move_where_nobody_sees_a_process_and_the_trial_s_topics_stay_until_it_is_over() {
+    let world = World::new();
+    let mut ledger = world.ledger();
+    let undo = made(&mut ledger);
+    let plan = Plan::parse(MOVES).unwrap();
+    let ports = Ports { servers: None, network: None, machine: None, ..world.ports() };
+    let outcome = run(&plan, ports, &world, &mut ledger, 0).await.unwrap();
+    assert!(matches!(outcome.steps[0].end, StepEnd::CarriedOut(_)), "{outcome:?}");
+    assert_eq!(deletions(&world), 0, "the load reads them still");
+    assert_eq!(world.on_disk(), [undo]);
+    end_trial(ports, &mut ledger, RunTime(9)).await.unwrap();
+    assert_eq!((deletions(&world), world.on_disk().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_heals_a_killed_trial_deletes_its_topics() {
+    let world = World::new();
+    made(&mut world.ledger());
+    heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
+    assert_eq!((deletions(&world), world.on_disk().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_needs_processes_is_refused_there() {
+    let world = World::new();
+    let plan = Plan::parse(&MOVES.replace("move-leaders", "kill")).unwrap();
+    let ports = Ports { servers: None, ..world.ports() };
+    let refused = run(&plan, ports, &world, &mut world.ledger(), 0).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+    assert!(world.events.borrow().is_empty());
+}

@@ -1,0 +1,54 @@
+//! The run's own topics on a cluster that others use: in the ledger before they are there, deleted when the trial
+//! is over. On a cluster of kbench's own they go with it, or stay for the next run.
+
+use std::path::Path;
+
+use faults::ledger::{Ledger, LedgerError};
+use faults::nemesis;
+use faults::undo::Undo;
+use results::record::trial::LEDGER;
+
+use super::lab::Lab;
+use crate::failure::Failure;
+use crate::heal::owner;
+use crate::recorder::Recorder;
+use crate::spec::RunSpec;
+
+/// What the ledger calls their making.
+const MAKING: &str = "own-topics";
+
+/// Writes down that these topics will have to be deleted, unless they are to stay.
+pub(super) fn plan(
+    spec: &RunSpec,
+    files: &Path,
+    number: u32,
+    recorder: &Recorder,
+    topics: Vec<String>,
+) -> Result<(), Failure> {
+    if spec.attached.as_ref().is_none_or(|attached| attached.keep_topics) {
+        return Ok(());
+    }
+    let mut ledger = Ledger::open(&files.join(LEDGER), owner(spec, number)).map_err(broken)?;
+    let tag = ledger.tag();
+    let undos = [Undo::DeleteTopics { topics }];
+    ledger.plan(&tag, MAKING, recorder.clock().now(), &undos).map_err(broken)
+}
+
+/// Deletes what was made. Nobody may use them any more.
+pub(super) async fn delete(
+    lab: &Lab,
+    spec: &RunSpec,
+    files: &Path,
+    number: u32,
+) -> Result<(), Failure> {
+    if spec.attached.is_none() || !files.join(LEDGER).exists() {
+        return Ok(());
+    }
+    let mut ledger = Ledger::open(&files.join(LEDGER), owner(spec, number)).map_err(broken)?;
+    let now = lab.recorder.clock().now();
+    nemesis::end_trial(lab.ports(), &mut ledger, now).await.map_err(Failure::from)
+}
+
+fn broken(error: LedgerError) -> Failure {
+    Failure::infrastructure(error.to_string())
+}
