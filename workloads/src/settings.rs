@@ -36,7 +36,7 @@ pub(crate) fn producer(
     rate: u64,
     bytes: usize,
 ) -> ClientSettings {
-    let records = (rate * QUEUED_S).max(100_000);
+    let records = rate.saturating_mul(QUEUED_S).clamp(100_000, MOST_QUEUED);
     let kbytes = (records * (bytes as u64 + PER_RECORD)).div_ceil(1024).max(65_536);
     let mut settings = ClientSettings::from([
         ("bootstrap.servers".into(), bootstrap.into()),
@@ -45,12 +45,15 @@ pub(crate) fn producer(
         ("compression.type".into(), spec.compression.as_str().into()),
         ("linger.ms".into(), LINGER_MS.into()),
         ("message.timeout.ms".into(), (DELIVERY_TIMEOUT_S * 1000).to_string()),
-        ("queue.buffering.max.messages".into(), records.min(10_000_000).to_string()),
+        ("queue.buffering.max.messages".into(), records.to_string()),
         ("queue.buffering.max.kbytes".into(), kbytes.min(i32::MAX as u64).to_string()),
     ]);
     settings.extend(spec.settings.clone());
     settings
 }
+
+/// Most records that librdkafka can be told to queue.
+const MOST_QUEUED: u64 = 10_000_000;
 
 /// Bytes of key and bookkeeping that librdkafka counts for each queued record, generously.
 const PER_RECORD: u64 = 128;

@@ -137,13 +137,14 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     line(
         out,
         &format!(
-            "Kafka {}, ZooKeeper {}, {}, RF {}, {}, {}, data in {}",
+            "Kafka {}, ZooKeeper {}, {}, RF {}, {}, {}, data {} {}",
             e.kafka,
             e.zookeeper,
             counted(e.settings.brokers.into(), "broker"),
             e.settings.replication_factor,
             e.mode,
             counted(e.cores.into(), "core"),
+            if e.storage == "disk" { "on" } else { "in" },
             e.storage
         ),
     );
