@@ -132,7 +132,8 @@ pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// Every process, with its parent and command line.
+/// Every process, with its parent and its command line, behind which stands the variable that names the data of the
+/// trial or kept cluster that it is of: servers see other folders than we do.
 pub(crate) fn processes() -> Vec<(i32, i32, String)> {
     fs::read_dir("/proc")
         .expect("/proc")
@@ -143,7 +144,10 @@ pub(crate) fn processes() -> Vec<(i32, i32, String)> {
             let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
             let state = fields.next()?;
             let parent = fields.next()?.parse().ok()?;
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let mut line = fs::read(entry.path().join("cmdline")).ok()?;
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let mut variables = environment.split(|byte| *byte == 0);
+            line.extend(variables.find(|it| it.starts_with(b"KBENCH_DATA=")).unwrap_or_default());
             // A zombie holds nothing; its parent reaps it.
             (state != "Z").then(|| (pid, parent, String::from_utf8_lossy(&line).into_owned()))
         })
