@@ -97,9 +97,7 @@ impl Account {
             return Ok(());
         }
         if !self.end_processes(run, &dir, number)? {
-            self.left.extend(outstanding(&dir)?.iter().map(|entry| {
-                format!("{}: nobody knows whether the cluster still needs it", entry.undo)
-            }));
+            self.leave(&outstanding(&dir)?, "nobody knows whether the cluster still needs it");
             return Ok(());
         }
         if remove_data(&dir)? {
@@ -127,8 +125,7 @@ impl Account {
                 }
                 Err(refused) => {
                     let why = format!("{}: {}", refused.text(), refused.cure().unwrap_or_default());
-                    let left = ledger.outstanding().entries;
-                    self.left.extend(left.iter().map(|entry| format!("{}: {why}", entry.undo)));
+                    self.leave(&ledger.outstanding().entries, &why);
                     Ok(())
                 }
             };
@@ -146,12 +143,16 @@ impl Account {
         };
         if let Err(why) = kept.is_own(spec.mode).and_then(|()| had_run()) {
             let cluster = format!("the cluster {} is none that the run can have used", kept.name());
-            let left = ledger.outstanding().entries;
-            self.left.extend(left.iter().map(|entry| format!("{}: {cluster}: {why}", entry.undo)));
+            self.leave(&ledger.outstanding().entries, &format!("{cluster}: {why}"));
             return Ok(());
         }
         drop(ledger);
         self.carry_out(run, spec, Some(kept), number)
+    }
+
+    /// Leaves undos as they are.
+    fn leave(&mut self, entries: &[Entry], why: &str) {
+        self.left.extend(entries.iter().map(|entry| format!("{}: {why}", entry.undo)));
     }
 
     /// Ends what the trial left running; whether nothing of it is left for certain.
@@ -215,18 +216,13 @@ impl Account {
     ) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
         let before = outstanding(&dir)?;
-        let lock = match kept {
-            Some(kept) => match kept.lock(&format!("kbench heal {}", run.name()))? {
-                Some(lock) => Some(lock),
-                None => {
-                    let user = kept.user().unwrap_or_default();
-                    let why = format!("the cluster {} is in use ({user})", kept.name());
-                    self.left.extend(before.iter().map(|entry| format!("{}: {why}", entry.undo)));
-                    return Ok(());
-                }
-            },
-            None => None,
-        };
+        let lock =
+            kept.map(|kept| kept.lock(&format!("kbench heal {}", run.name()))).transpose()?;
+        if let (Some(kept), Some(None)) = (kept, &lock) {
+            let user = kept.user().unwrap_or_default();
+            self.leave(&before, &format!("the cluster {} is in use ({user})", kept.name()));
+            return Ok(());
+        }
         let failed = |error: std::io::Error| {
             let cluster = kept.map_or_else(|| spec.cluster.name.clone(), KeptCluster::name);
             Failure::infrastructure(format!(
@@ -266,7 +262,7 @@ impl Account {
         let is_left = |entry: &&Entry| after.iter().any(|left| left.id == entry.id);
         let undone = before.iter().filter(|entry| !is_left(entry));
         self.undone.extend(undone.map(|entry| format!("{}: done", entry.undo)));
-        self.left.extend(after.iter().map(|entry| format!("{}: not proven", entry.undo)));
+        self.leave(&after, "not proven");
         if !self.left.is_empty() {
             if why.is_empty() {
                 why.push(format!("it ended with {status}{}", tail(&log)));

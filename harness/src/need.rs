@@ -1,6 +1,6 @@
 //! What a run takes of disk and memory, computed from what it is asked to do, before anything starts.
 //!
-//! RunFigures are upper bounds as far as they can be known: no compression, each record in a batch of its own,
+//! The figures are upper bounds as far as they can be known: no compression, each record in a batch of its own,
 //! nothing cleaned. More of anything never needs less. What there is, and where the data go, is in [`place`].
 
 mod figures;

@@ -2,8 +2,9 @@
 //! servers' logs.
 //!
 //! An [`Observer`] is one way to follow a metadata plane; [`ZookeeperObserver`] is the one for
-//! ZooKeeper, by a recursive watch; [`BrokersObserver`] has nothing but what brokers tell clients. Another plane is another file beside it: it keeps the same
-//! [`View`] and records the same events, and says in both where a fact comes from.
+//! ZooKeeper, by a recursive watch; [`BrokersObserver`] has nothing but what brokers tell clients. Another
+//! plane is another file beside it: it keeps the same [`View`] and records the same events, and says in both
+//! where a fact comes from.
 //!
 //! Plane and brokers are watched on a thread of their own, so that time stamps do not wait for the
 //! rest of the trial and the cost can be stated: it is that thread's CPU time. Times are those of
@@ -18,6 +19,7 @@ mod topics;
 mod zookeeper;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use faults::port::{ErrorKind, PortError, View};
 
@@ -25,6 +27,7 @@ use crate::membership::Membership;
 use crate::recorder::Recorder;
 
 pub use brokers::BrokersObserver;
+pub use thread::Watching;
 pub use zookeeper::ZookeeperObserver;
 
 /// What to watch.
@@ -39,11 +42,21 @@ pub struct Watched {
 
 /// Somebody who follows a cluster. Dropping one ends its watching.
 pub trait Observer {
+    /// The thread that it watches on, with the view that it keeps.
+    fn watching(&self) -> &Watching;
+
+    /// What it does not see as precisely as it might, in a sentence; `None` when there is nothing.
+    fn imprecision(&self) -> Option<&'static str>;
+
     /// Whether the view follows the cluster; if not, it is what was seen last.
-    fn sees(&self) -> bool;
+    fn sees(&self) -> bool {
+        self.watching().shared.sees.load(Ordering::Relaxed)
+    }
 
     /// The cluster as it was seen last; milliseconds old while [`Observer::sees`].
-    fn view(&self) -> View;
+    fn view(&self) -> View {
+        self.watching().shared.view().clone()
+    }
 
     /// The cluster as it is now.
     ///
@@ -61,14 +74,18 @@ pub trait Observer {
     }
 
     /// Asks the brokers for their metadata from now on: their topics exist.
-    fn watch_metadata(&self);
+    fn watch_metadata(&self) {
+        self.watching().shared.metadata.store(true, Ordering::Relaxed);
+        self.set_fast(false);
+    }
 
     /// Asks every broker about 50 times a second, or twice.
-    fn set_fast(&self, fast: bool);
-
-    /// What it does not see as precisely as it might, in a sentence; `None` when there is nothing.
-    fn imprecision(&self) -> Option<&'static str>;
+    fn set_fast(&self, fast: bool) {
+        self.watching().shared.fast.send_replace(fast);
+    }
 
     /// Ends the watching and records what it cost.
-    fn stop(&self);
+    fn stop(&self) {
+        self.watching().stop();
+    }
 }

@@ -121,6 +121,20 @@ fn settings_that_no_broker_would_start_with_are_refused_by_run_and_validate() {
 }
 
 #[test]
+fn a_gate_that_is_none_is_refused_in_words_wherever_it_is_written() {
+    let words = "there is no figure `response.p95`";
+    refused(&["--gate", "response.p95<5ms"], 2, &[words]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let smoke = workloads::shipped().iter().find(|(name, _)| *name == "smoke").expect("it ships").1;
+    for (gates, expected) in [("response.p99<5ms", 0), ("response.p95<5ms", 2)] {
+        let file = write(dir.path(), "w.toml", &format!("gates = [\"{gates}\"]\n{smoke}"));
+        let (code, stdout, stderr) = output(kbench().args(["validate", &file]));
+        assert_eq!(code, expected, "{stdout}{stderr}");
+        assert_eq!(stderr.contains(words), code == 2, "{stderr}");
+    }
+}
+
+#[test]
 fn damage_that_a_plan_does_not_mean_is_refused_before_anything_starts() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = "name = 'p'\ndescription = 'd'\n[[step]]\nid = 'a'\nfault = 'kill'\n\

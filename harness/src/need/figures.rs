@@ -103,7 +103,8 @@ impl RunFigures {
     /// Those of a run.
     pub fn of(spec: &RunSpec) -> Self {
         let one = Self::of_trial(&spec.workload, spec.plan.as_ref(), &spec.cluster);
-        let jvms = if spec.kept.is_some() { 0 } else { one.jvms };
+        let run_already = spec.kept.is_some() || spec.attached.is_some();
+        let jvms = if run_already { 0 } else { one.jvms };
         Self { trials: spec.trials, parallel: spec.parallel, jvms, ..one }
     }
 

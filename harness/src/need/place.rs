@@ -108,15 +108,14 @@ pub fn decide(spec: &RunSpec, have: &Have) -> Result<(Storage, String), Failure>
     if spec.attached.is_some() {
         // The servers' data lie where those run.
         need.data = 0;
-        let storage = storage(&need, have, &terms)?;
-        let (files, memory) = (Bytes(need.files), Bytes(need.memory()));
-        return Ok((
-            storage,
-            format!("needs about {files} in the run's directory, {memory} of memory"),
-        ));
     }
     let storage = storage(&need, have, &terms)?;
-    Ok((storage, said(&need, have, storage)))
+    let (files, memory) = (Bytes(need.files), Bytes(need.memory()));
+    let said = match spec.attached {
+        Some(_) => format!("needs about {files} in the run's directory, {memory} of memory"),
+        None => said(&need, have, storage),
+    };
+    Ok((storage, said))
 }
 
 /// One line of what a run takes.

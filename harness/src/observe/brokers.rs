@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use faults::port::{PartitionView, Process, View};
+use faults::port::{PartitionView, Process};
 use kafka_protocol::messages::MetadataResponse;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, Cause, EventKind, MetadataPlane, Place, Role};
@@ -61,21 +61,8 @@ impl BrokersObserver {
 }
 
 impl Observer for BrokersObserver {
-    fn sees(&self) -> bool {
-        self.watching.shared.sees.load(Ordering::Relaxed)
-    }
-
-    fn view(&self) -> View {
-        self.watching.shared.view().clone()
-    }
-
-    fn watch_metadata(&self) {
-        self.watching.shared.metadata.store(true, Ordering::Relaxed);
-        self.watching.shared.fast.send_replace(false);
-    }
-
-    fn set_fast(&self, fast: bool) {
-        self.watching.shared.fast.send_replace(fast);
+    fn watching(&self) -> &Watching {
+        &self.watching
     }
 
     fn imprecision(&self) -> Option<&'static str> {

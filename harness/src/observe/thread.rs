@@ -92,7 +92,7 @@ impl Shared {
 }
 
 /// A thread that watches. Dropping it ends the thread.
-pub(super) struct Watching {
+pub struct Watching {
     pub(super) shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
     started: Instant,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use faults::port::{PartitionView, View};
+use faults::port::PartitionView;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EventKind, MetadataPlane};
 use serde_json::Value;
@@ -92,29 +92,12 @@ impl ZookeeperObserver {
 }
 
 impl Observer for ZookeeperObserver {
-    fn sees(&self) -> bool {
-        self.watching.shared.sees.load(Ordering::Relaxed)
-    }
-
-    fn view(&self) -> View {
-        self.watching.shared.view().clone()
-    }
-
-    fn watch_metadata(&self) {
-        self.watching.shared.metadata.store(true, Ordering::Relaxed);
-        self.watching.shared.fast.send_replace(false);
-    }
-
-    fn set_fast(&self, fast: bool) {
-        self.watching.shared.fast.send_replace(fast);
+    fn watching(&self) -> &Watching {
+        &self.watching
     }
 
     fn imprecision(&self) -> Option<&'static str> {
         self.rearms.load(Ordering::Relaxed).then_some(REARMED)
-    }
-
-    fn stop(&self) {
-        self.watching.stop();
     }
 }
 

@@ -386,7 +386,7 @@ impl MeasuredGroup<'_> {
                 let partition = resumption::PartitionResumption {
                     group: self.group,
                     waiting: &waiting,
-                    assignments: &reads.assignments,
+                    reads,
                     cuts: self.cuts(partition),
                     fault,
                     times,

@@ -9,8 +9,9 @@
 
 use super::ConsumingRecovery;
 use super::cuts::LogCut;
-use super::member::MemberAssignment;
+use super::member::{MemberAssignment, Reads};
 use super::phases::{OFFSETS_TOPIC, WaitingForGroup};
+use super::progress::{Furthest, tick};
 use super::zones::FaultTimes;
 use crate::judge::predict;
 use crate::judge::span::FaultSpan;
@@ -36,8 +37,8 @@ pub(crate) struct Resumed {
 pub(super) struct PartitionResumption<'a> {
     pub(super) group: &'a str,
     pub(super) waiting: &'a WaitingForGroup<'a>,
-    /// All of the partition.
-    pub(super) assignments: &'a [MemberAssignment],
+    /// What the members did with it.
+    pub(super) reads: &'a Reads,
     /// Cuts of its log.
     pub(super) cuts: &'a [LogCut],
     pub(super) fault: &'a FaultSpan,
@@ -53,10 +54,11 @@ impl PartitionResumption<'_> {
         if timeline.is_added_after(topic, partition, injecting) {
             return;
         }
-        let before = self.assignments.iter().any(|assignment| assignment.at < injecting);
+        let before = self.reads.assignments.iter().any(|assignment| assignment.at < injecting);
         let within =
             |assignment: &&MemberAssignment| injecting <= assignment.at && assignment.at < end;
-        let anew: Vec<_> = self.assignments.iter().filter(within).filter(|_| before).collect();
+        let anew: Vec<_> =
+            self.reads.assignments.iter().filter(within).filter(|_| before).collect();
         let lost = self.waiting.held.iter().any(|(_, to)| injecting <= *to && *to < end);
         if anew.is_empty() && !lost && !self.loses_server() {
             return;
@@ -149,11 +151,19 @@ impl PartitionResumption<'_> {
         }
     }
 
-    /// The cut of the log, not after this assignment, that took what lay below the committed offset.
+    /// The cut of the log, not after this assignment, that took what lay below the committed offset: nothing up to
+    /// that had been read since.
     fn cut_below(&self, committed: i64, assignment: &MemberAssignment) -> Option<&LogCut> {
         let revoked = assignment.revoked.unwrap_or(RunTime(u64::MAX));
-        let took = |cut: &&LogCut| cut.from < committed && cut.acked < revoked;
-        self.cuts.iter().rfind(took)
+        let before = tick(assignment.at).saturating_sub(1);
+        let read_since = |cuts: usize| {
+            let since = self.reads.progress.range(cuts..).flat_map(|(_, progress)| progress);
+            i64::try_from(Furthest::of(since).at(before)).is_ok_and(|end| end >= committed)
+        };
+        let took = |(earlier, cut): &(usize, &LogCut)| {
+            cut.from < committed && cut.acked < revoked && !read_since(earlier + 1)
+        };
+        self.cuts.iter().enumerate().rfind(took).map(|(_, cut)| cut)
     }
 
     fn say(&self, what: &str) -> String {

@@ -48,7 +48,9 @@ impl CutCourse {
         (0..SLOTS).map(of).collect()
     }
 
-    fn measured(&self, away: Option<(f64, Committed)>) -> Recovery {
+    /// Measured, where the partition is assigned anew at some time, with what is committed then, and read again from so
+    /// many records before.
+    fn measured(&self, mut moved: Option<(f64, i64, usize)>) -> Recovery {
         let mut main = producer(&[]);
         let mut entries = vec![assigned(0, 10.0, Committed::Nothing)];
         for Written { n, offset, ack, got } in self.records() {
@@ -67,10 +69,12 @@ impl CutCourse {
                 outcome: SendOutcome::Acked { offset },
             }));
             let Some(got) = got else { continue };
-            if let Some((to, committed)) = away.filter(|(to, _)| ms(got) >= at(*to))
-                && entries.len() <= OLD as usize + 1
-            {
-                entries.extend([revoked(0, 21.0), assigned(0, to, committed)]);
+            if let Some((to, committed, again)) = moved.take_if(|(to, ..)| ms(got) >= at(*to)) {
+                let before = entries[entries.len() - again.max(1)].clone();
+                entries.extend([revoked(0, to - 1.0), assigned(0, to, Committed::At(committed))]);
+                if let (Entry::Poll(poll), 1..) = (before, again) {
+                    entries.push(Entry::Poll(Poll { at: ms(got), ..poll }));
+                }
             }
             let record = Observed::Record(id);
             entries.push(Entry::Poll(Poll { partition: 0, offset, at: ms(got), record }));
@@ -109,11 +113,23 @@ fn a_group_that_stands_still_behind_a_cut_waits() {
 
 #[test]
 fn who_had_committed_what_a_cut_took_is_not_accused_of_reading_it_again() {
-    let found = stuck().measured(Some((36.0, Committed::At(500)))).resumed;
+    let found = stuck().measured(Some((36.0, 500, 0))).resumed;
     assert!(found.broken.is_empty() && found.seen() == 0, "{found:?}");
     assert!(found.open[0].contains("its log had been cut back to 400"), "{found:?}");
-    let found = stuck().measured(Some((36.0, Committed::At(400)))).resumed;
+    let found = stuck().measured(Some((36.0, 400, 0))).resumed;
     assert_eq!((found.at_committed, found.open.len()), (1, 0), "{found:?}");
+}
+
+#[test]
+fn what_was_committed_since_a_cut_is_held_against_whoever_reads_it_again() {
+    // The group has read on, to offset 1200, when another member takes over.
+    let going_on = CutCourse { stalled: (20_000, 27_100), ..stuck() };
+    let moved = |again| going_on.measured(Some((36.0, 1190, again))).resumed;
+    let sound = moved(0);
+    assert_eq!((sound.at_committed, sound.open.len(), sound.broken.len()), (1, 0, 0), "{sound:?}");
+    let found = moved(100);
+    assert!(found.broken.len() == 1 && found.open.is_empty(), "{found:?}");
+    assert!(found.broken[0].contains("although 1190 was committed"), "{found:?}");
 }
 
 proptest! {
