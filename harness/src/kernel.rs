@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use procfs::process::{Process, StatFlags, all_processes};
+use procfs::process::{Process, all_processes};
 use procfs::{Current, Meminfo};
 
 /// Memory that programs can still get, in bytes; 0 when the kernel does not say. Where a control group of this
@@ -50,24 +50,9 @@ pub fn has_ended(pid: i32) -> bool {
     stat.map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
 }
 
-/// Whether a program is being put in place of another one in a process: for so long it shows neither arguments nor
-/// environment. A program has one argument at least, its name.
-pub fn is_starting(pid: i32) -> bool {
-    let stat = Process::new(pid).and_then(|process| process.stat());
-    let lives = stat.is_ok_and(|stat| {
-        let of_kernel = stat.flags().is_ok_and(|flags| flags.contains(StatFlags::PF_KTHREAD));
-        !matches!(stat.state, 'Z' | 'X') && !of_kernel
-    });
-    lives && command_line(pid).is_empty()
-}
-
-fn command_line(pid: i32) -> Vec<u8> {
-    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
-}
-
 /// The arguments that a process was started with, its program's name first; none of one that has ended.
 pub fn arguments(pid: i32) -> Vec<OsString> {
-    let line = command_line(pid);
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = line.strip_suffix(b"\0").unwrap_or(&line);
     line.split(|byte| *byte == 0).map(|one| OsString::from_vec(one.to_vec())).collect()
 }

@@ -119,6 +119,8 @@ fn add_operations(
             }
             if counts(client, send) {
                 load.sent(send);
+            } else {
+                load.warm_up(send);
             }
         }
     })?;

@@ -19,6 +19,7 @@ use crate::judge::rates::{LoadCounts, RatesFold};
 use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
+use crate::record::event::Stage;
 use crate::record::history::{
     Client, LoadRole, NO_ACK_ASKED, Observed, Poll, Send, SendOutcome, StreamRef,
 };
@@ -244,7 +245,10 @@ impl LoadFold {
         disturbed.extend(ends.in_faults(timeline).map(|(away, _)| away));
         let told_to_stop = timeline.load_stopping;
         let until = told_to_stop.unwrap_or(timeline.load_end);
-        let rates = RatesFold::new(timeline.steady(), timeline.disturbed(), until);
+        let stages = timeline.stages();
+        let measured = stages.iter().find(|(stage, ..)| *stage == Stage::Baseline);
+        let from = measured.map(|(_, begin, _)| *begin).unwrap_or_default();
+        let rates = RatesFold::new(timeline.steady(), timeline.disturbed(), (from, until));
         Self {
             load: LoadFigures::default(),
             disturbed,
@@ -254,6 +258,11 @@ impl LoadFold {
             told_to_stop,
             rates,
         }
+    }
+
+    /// Adds a send of the warm-up, whose ack may come later.
+    pub(crate) fn warm_up(&mut self, send: &Send) {
+        self.rates.sent(send);
     }
 
     /// Adds a send that [counts].
@@ -283,7 +292,13 @@ impl LoadFold {
         let Observed::Record(record) = poll.record else {
             return;
         };
-        if !self.producers.contains(&record.producer) || record.due < self.first_due {
+        if !self.producers.contains(&record.producer) {
+            return;
+        }
+        if !again {
+            self.rates.got(group, poll.at);
+        }
+        if record.due < self.first_due {
             return;
         }
         if again {
@@ -291,7 +306,6 @@ impl LoadFold {
             return;
         }
         self.load.delivered += 1;
-        self.rates.got(group, poll.at);
         let population = self.population(record.due, poll.at);
         self::record(&mut population.end_to_end, record.due, poll.at);
         self::record(&mut self.load.all.end_to_end, record.due, poll.at);
@@ -314,7 +328,7 @@ impl LoadFold {
             let sent = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
             let told = self.told_to_stop.map(|at| at.secs_since(self.first_due));
             self.load.seconds = told.map_or(sent, |told| told.max(sent - interval));
-            self.load.counts = self.rates.finish(self.first_due);
+            self.load.counts = self.rates.finish();
         }
         self.load
     }

@@ -1,8 +1,8 @@
 //! Rates of the main load: what was asked for, handed to the client, acked and consumed, side by side.
 //!
 //! What is *achieved* is what was acked. A record counts at each of its times by itself: so the acks that
-//! come in a phase may be those of records of the phase before, and a backlog that grows is the difference
-//! between what is asked for and what is acked.
+//! come in a phase may be those of records of the phase before, of the warm-up as well, and a backlog that grows is
+//! the difference between what is asked for and what is acked.
 //!
 //! A load is *saturated* when its steady part left behind half a second's worth of records, and one in a
 //! hundred: its responses grow with the time that it lasts, and are no latency of the cluster. Healthy loads
@@ -42,7 +42,7 @@ pub struct LoadCounts {
     pub steady: PhaseCounts,
     /// The load around faults.
     pub faults: PhaseCounts,
-    /// Until the producers are told to stop.
+    /// From the end of the warm-up until the producers are told to stop.
     pub all: PhaseCounts,
     /// Whether no acks are asked for, so that none can come.
     pub unacked: bool,
@@ -107,17 +107,17 @@ impl LoadCounts {
 pub(crate) struct RatesFold {
     steady: Vec<Interval>,
     disturbed: Vec<Interval>,
-    until: RunTime,
+    all: Interval,
     counts: LoadCounts,
 }
 
 impl RatesFold {
-    /// `until` is when the producers are told to stop.
-    pub(crate) fn new(steady: Vec<Interval>, disturbed: Vec<Interval>, until: RunTime) -> Self {
-        Self { steady, disturbed, until, counts: LoadCounts::default() }
+    /// `all` is from the end of the warm-up until the producers are told to stop.
+    pub(crate) fn new(steady: Vec<Interval>, disturbed: Vec<Interval>, all: Interval) -> Self {
+        Self { steady, disturbed, all, counts: LoadCounts::default() }
     }
 
-    /// Adds a send.
+    /// Adds a send, of the warm-up or later.
     pub(crate) fn sent(&mut self, send: &Send) {
         self.each(send.sent, |counts| counts.sent += 1);
         match send.outcome {
@@ -137,26 +137,29 @@ impl RatesFold {
 
     fn each(&mut self, at: RunTime, mut add: impl FnMut(&mut PhaseCounts)) {
         let within = |all: &[Interval]| all.iter().any(|(from, to)| *from <= at && at < *to);
-        let LoadCounts { steady, faults, all, .. } = &mut self.counts;
-        if at < self.until {
-            add(all);
+        if !within(&[self.all]) {
+            return;
         }
+        let LoadCounts { steady, faults, all, .. } = &mut self.counts;
+        add(all);
         if within(&self.steady) {
             add(steady);
-        } else if within(&self.disturbed) && at < self.until {
+        } else if within(&self.disturbed) {
             add(faults);
         }
     }
 
-    /// The counts of a load that began at `from`.
-    pub(crate) fn finish(mut self, from: RunTime) -> LoadCounts {
+    /// The counts.
+    pub(crate) fn finish(mut self) -> LoadCounts {
+        let (from, until) = self.all;
         let sum = |all: &[Interval]| {
-            let of = |(begin, end): &Interval| end.min(&self.until).secs_since(*begin).max(0.0);
+            let of =
+                |(begin, end): &Interval| (*end).min(until).secs_since((*begin).max(from)).max(0.0);
             all.iter().map(of).fold(0.0, |sum, seconds| sum + seconds)
         };
         self.counts.steady.seconds = sum(&self.steady);
         self.counts.faults.seconds = sum(&self.disturbed);
-        self.counts.all.seconds = self.until.secs_since(from).max(0.0);
+        self.counts.all.seconds = sum(&[self.all]);
         self.counts
     }
 }
@@ -174,7 +177,8 @@ mod tests {
     /// A load of 1000 records/s from 10 s to 40 s of which the cluster takes so many a second, and which is
     /// handed over at its due times or, where a queue holds only so many, when there is room.
     fn counts(taken_per_s: f64, queue: Option<f64>) -> LoadCounts {
-        let mut fold = RatesFold::new(vec![(at(10.0), at(40.0))], vec![], at(40.0));
+        let all = (at(10.0), at(40.0));
+        let mut fold = RatesFold::new(vec![all], vec![], all);
         for n in 0..30_000 {
             let due = 10.0 + f64::from(n) / 1e3;
             let acked = (10.0 + f64::from(n) / taken_per_s).max(due) + 0.005;
@@ -185,7 +189,7 @@ mod tests {
             fold.sent(&Send { partition, sequence, key, warm_up, due, sent, done, outcome });
             fold.got("g", done);
         }
-        fold.finish(at(10.0))
+        fold.finish()
     }
 
     #[test]
@@ -199,6 +203,22 @@ mod tests {
         assert_eq!(counts.steady, counts.all);
         assert_eq!(PhaseCounts::default().rates(false), None);
         assert_eq!(counts.steady.rates(true).unwrap().acked_per_s, None);
+    }
+
+    #[test]
+    fn acks_of_the_warm_up_are_acks() {
+        // What was sent in the warm-up is acked in the steady load, and what was sent in that only afterwards.
+        let all = (at(10.0), at(40.0));
+        let mut fold = RatesFold::new(vec![all], vec![], all);
+        for n in 0..60_000 {
+            let due = at(f64::from(n) / 1e3 - 20.0);
+            let outcome = SendOutcome::Acked { offset: n.into() };
+            let done = due.plus(std::time::Duration::from_secs(30));
+            let (partition, sequence, key, warm_up) = (0, n as u64, 0, due < at(10.0));
+            fold.sent(&Send { partition, sequence, key, warm_up, due, sent: due, done, outcome });
+        }
+        let rates = fold.finish().steady.rates(false).unwrap();
+        assert!((rates.acked_per_s.unwrap() - 1000.0).abs() < 1.0, "{rates:?}");
     }
 
     #[test]

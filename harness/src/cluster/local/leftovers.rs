@@ -25,9 +25,6 @@ use crate::private;
 /// Limit for the kernel to end killed processes: they free some hundred MB each.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// Limit for programs to be put in place; it takes tens of microseconds, and a turn of the scheduler.
-const SHOWN_LIMIT: Duration = Duration::from_secs(1);
-
 /// How often they are looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -83,20 +80,9 @@ pub fn is_of_another_boot(holder: &ProcessIdentity) -> bool {
 }
 
 /// Processes of this user, or of servers that this user started, which were started in the sandbox whose data is
-/// in `data`, as this machine shows them. One shows nothing of itself while a program is put in its place: that is
-/// waited for.
+/// in `data`, as this machine shows them.
 pub fn left_of(data: &Path) -> Vec<i32> {
-    let deadline = Instant::now() + SHOWN_LIMIT;
-    loop {
-        let may_be_ours = |pid: &i32| may_be_ours(*pid);
-        let starting = kernel::processes().into_iter().filter(may_be_ours).any(kernel::is_starting);
-        let all = kernel::processes().into_iter();
-        let left: Vec<_> = all.filter(|pid| was_started_in(*pid, data)).collect();
-        if !starting || !left.is_empty() || Instant::now() >= deadline {
-            return left;
-        }
-        std::thread::yield_now();
-    }
+    kernel::processes().into_iter().filter(|pid| was_started_in(*pid, data)).collect()
 }
 
 fn was_started_in(pid: i32, data: &Path) -> bool {
@@ -104,11 +90,9 @@ fn was_started_in(pid: i32, data: &Path) -> bool {
     named.extend_from_slice(data.as_os_str().as_encoded_bytes());
     // One that has ended, and waits for its parent to take notice, has no environment.
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == named) && may_be_ours(pid)
-}
-
-fn may_be_ours(pid: i32) -> bool {
-    kernel::is_own(pid) || kernel::user(pid).is_some_and(ServerUser::is_server_s)
+    let is_named = environment.split(|byte| *byte == 0).any(|variable| variable == named);
+    let may_be_server = || kernel::user(pid).is_some_and(ServerUser::is_server_s);
+    is_named && (kernel::is_own(pid) || may_be_server())
 }
 
 /// Kills what was started in the sandbox whose data is in `data`, and waits until nothing of it is left;
@@ -277,16 +261,6 @@ pub(super) mod tests {
         assert_eq!(left_of(data.path()), [identity.pid]);
         assert!(end_all_of(data.path()).unwrap().is_empty());
         assert!(!is_alive(&identity), "it waits to be reaped");
-        for _ in 0..20 {
-            let mut just_started =
-                Command::new("sleep").arg("60").env(DATA, data.path()).spawn().unwrap();
-            assert!(end_all_of(data.path()).unwrap().is_empty());
-            assert!(
-                kernel::has_ended(just_started.id() as i32),
-                "it had shown nothing of itself yet"
-            );
-            just_started.wait().unwrap();
-        }
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
