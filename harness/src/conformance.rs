@@ -62,7 +62,7 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
     let spec = spec(mode)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    spec.kafka.as_ref().map(provision::provide).transpose()?;
+    spec.backend.kafka().map(provision::provide).transpose()?;
     let cannot = |error: std::io::Error| {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
     };
@@ -72,7 +72,8 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
     let arguments = [trial::CONFORMANCE.into(), dir.path().as_os_str().to_owned()];
     let log = File::create(&messages).map_err(cannot)?;
     let mut sandbox =
-        sandbox::spawn(spec.mode, &arguments, &files.join(DATA_DIR), log).map_err(cannot)?;
+        sandbox::spawn(spec.backend.sandbox(), &arguments, &files.join(DATA_DIR), log)
+            .map_err(cannot)?;
     leftovers::record(&files, sandbox.pid()).map_err(cannot)?;
     for line in sandbox.take_stdout().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         // Among them are the events of the trial, as JSON.
@@ -97,7 +98,7 @@ fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
     let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
     let request = Request { set, mode, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;
-    let plan = plan(spec.mode)?;
+    let plan = plan(spec.backend.sandbox())?;
     Ok(RunSpec { plan: Some(plan), ..spec })
 }
 

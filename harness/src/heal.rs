@@ -110,14 +110,14 @@ impl Account {
         let mut ledger = Ledger::open(&path, owner(spec, number)).map_err(broken)?;
         // A line that cannot be read may hide an undo; one cut short hides none.
         self.undone.extend(ledger.outstanding().damage);
-        if spec.kept.is_some() || spec.attached.is_some() {
+        if spec.backend.runs_already() {
             let gone = "gone with the clients of the run";
             self.settle(&mut ledger, gone, |undo| *undo == Undo::RestoreClients)?;
         }
         if ledger.outstanding().entries.is_empty() {
             return Ok(());
         }
-        if let Some(attached) = &spec.attached {
+        if let Some(attached) = spec.backend.attached() {
             return match asked_again(attached, hurt) {
                 Ok(()) => {
                     drop(ledger);
@@ -130,7 +130,7 @@ impl Account {
                 }
             };
         }
-        let Some(kept) = &spec.kept else {
+        let Some(kept) = spec.backend.kept() else {
             return self.settle(&mut ledger, "gone with the cluster", |_| true);
         };
         if kept.is_gone() {
@@ -141,7 +141,7 @@ impl Account {
             let never = "no run in this directory was carried out on it";
             kept.had_run(run.path()).then_some(()).ok_or_else(|| never.to_owned())
         };
-        if let Err(why) = kept.is_own(spec.mode).and_then(|()| had_run()) {
+        if let Err(why) = kept.is_own(spec.backend.sandbox()).and_then(|()| had_run()) {
             let cluster = format!("the cluster {} is none that the run can have used", kept.name());
             self.leave(&ledger.outstanding().entries, &format!("{cluster}: {why}"));
             return Ok(());
@@ -239,8 +239,10 @@ impl Account {
         ];
         let data = dir.join(DATA_DIR);
         let child = match kept {
-            Some(kept) => sandbox::enter(spec.mode, &kept.lab, &arguments, &data, messages),
-            None => sandbox::spawn(spec.mode, &arguments, &data, messages),
+            Some(kept) => {
+                sandbox::enter(spec.backend.sandbox(), &kept.lab, &arguments, &data, messages)
+            }
+            None => sandbox::spawn(spec.backend.sandbox(), &arguments, &data, messages),
         };
         let mut child = child.map_err(failed)?;
         let mut why = vec![];

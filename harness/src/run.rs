@@ -18,7 +18,7 @@ use crate::heal::{self, Healed};
 use crate::private;
 use crate::provision;
 use crate::rundir::RunDir;
-use crate::spec::RunSpec;
+use crate::spec::{BackendSpec, RunSpec};
 
 /// Writes the resolved spec into the run's directory.
 ///
@@ -39,8 +39,8 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir);
-    let _lock = spec.kept.as_ref().map(|kept| lock(kept, dir)).transpose()?;
-    let kafka = spec.kafka.as_ref().map(provision::provide).transpose()?;
+    let _lock = spec.backend.kept().map(|kept| lock(kept, dir)).transpose()?;
+    let kafka = spec.backend.kafka().map(provision::provide).transpose()?;
     if let Some(kafka) = &kafka {
         kafka.has_classes_of(&spec.cluster)?;
     }
@@ -52,20 +52,21 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION"),
         spec.workload.name,
         spec.plan.as_ref().map_or("no faults".to_owned(), |plan| format!("plan {}", plan.name)),
-        match (&spec.attached, &kafka) {
-            (Some(attached), _) => {
+        match &spec.backend {
+            BackendSpec::Attached(attached) => {
                 let (at, id) = (&attached.bootstrap, &attached.cluster_id);
                 printable_line(&format!("on the cluster at {at} ({id})")).into_owned()
             }
-            (None, kafka) => {
+            BackendSpec::Local(local) => {
                 let version = kafka.as_ref().map_or("unknown", |kafka| &*kafka.version);
-                format!("Apache Kafka {version} in {}", spec.mode)
+                format!("Apache Kafka {version} in {}", local.mode)
             }
         },
         spec.seed,
     );
-    if let Some(warning) = spec.mode.warning().filter(|_| spec.attached.is_none()) {
-        results::err!("{}: {warning}", spec.mode);
+    let mode = spec.backend.local().map(|local| local.mode);
+    if let Some((mode, warning)) = mode.and_then(|mode| Some((mode, mode.warning()?))) {
+        results::err!("{mode}: {warning}");
     }
     if let Some(replayed) = &spec.replays {
         results::err!("replays {replayed}");

@@ -5,6 +5,7 @@
 //! read that file and nothing else.
 
 mod attached;
+mod backend;
 mod check;
 mod lookup;
 mod plain;
@@ -21,13 +22,10 @@ use serde::{Deserialize, Serialize};
 use workloads::WorkloadSpec;
 
 use crate::cluster::attached::AttachedSpec;
-use crate::cluster::local::kept::KeptCluster;
-use crate::cluster::local::sandbox::Mode;
-use crate::need::place::Storage;
-use crate::provision::KafkaSource;
 use crate::topology::Topology;
 
 pub use attached::asked_again;
+pub use backend::{BackendSpec, LocalSpec};
 pub use lookup::{Mistake, Spec, load, parse, read};
 pub(crate) use plain::plain;
 pub use replay::replay;
@@ -59,19 +57,8 @@ pub struct RunSpec {
     pub parallel: u32,
     /// Whether a refuted claim fails the run.
     pub strict: bool,
-    /// The kept cluster that it runs on; `None` for a new one, in a sandbox of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<KeptCluster>,
-    /// The cluster that runs already, and is only connected to; `None` for one of kbench's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attached: Option<AttachedSpec>,
-    /// How the cluster is isolated.
-    pub mode: Mode,
-    /// Where the servers' data lie.
-    pub storage: Storage,
-    /// Where Kafka's jars come from; `None` where kbench starts no server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kafka: Option<KafkaSource>,
+    /// Whose the cluster is, and how it is reached.
+    pub backend: BackendSpec,
     /// The load.
     pub workload: WorkloadSpec,
     /// The faults; none for load alone.
@@ -85,9 +72,9 @@ pub struct RunSpec {
 impl RunSpec {
     /// What something that the run makes for itself is called on its cluster; `base` where nobody else uses that.
     pub fn own_name(&self, base: &str) -> String {
-        match &self.attached {
-            Some(_) => AttachedSpec::own(base, self.run_number),
-            None => base.to_owned(),
+        match self.backend.is_ours() {
+            true => base.to_owned(),
+            false => AttachedSpec::own(base, self.run_number),
         }
     }
 }

@@ -208,7 +208,7 @@ impl Trial {
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
-        if self.spec.attached.is_some() {
+        if !self.spec.backend.is_ours() {
             let brokers: Vec<_> = lab.members.brokers().into_values().collect();
             contention::note(&theirs, self.outside.as_deref(), &brokers);
         }

@@ -18,7 +18,7 @@ use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::spec::{self, Asked, Request, Resolved, RunSpec};
+use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
@@ -27,8 +27,9 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } = Request { on, attached, ..request(args) }.resolve()?;
     failure::warn(&warnings);
-    if !chosen && spec.mode != Mode::ALL[0] {
-        results::err!("using {}: `kbench doctor` says why nothing better works here", spec.mode);
+    let mode = spec.backend.sandbox();
+    if !chosen && mode != Mode::ALL[0] {
+        results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
     carry_out(spec, &out, format)
 }
@@ -68,11 +69,14 @@ fn carry_out(spec: RunSpec, out: &Path, format: Format) -> Result<ExitCode, Fail
 }
 
 /// Decides where the servers' data go, and tells what the run takes.
-fn placed(spec: RunSpec, out: &Path) -> Result<RunSpec, Failure> {
+fn placed(mut spec: RunSpec, out: &Path) -> Result<RunSpec, Failure> {
     RunDir::prepare(out)?;
     let (storage, said) = decide(&spec, &Have::now(out)?)?;
     results::err!("{said}");
-    Ok(RunSpec { storage, ..spec })
+    if let BackendSpec::Local(local) = &mut spec.backend {
+        local.storage = storage;
+    }
+    Ok(spec)
 }
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.

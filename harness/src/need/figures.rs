@@ -103,8 +103,7 @@ impl RunFigures {
     /// Those of a run.
     pub fn of(spec: &RunSpec) -> Self {
         let one = Self::of_trial(&spec.workload, spec.plan.as_ref(), &spec.cluster);
-        let run_already = spec.kept.is_some() || spec.attached.is_some();
-        let jvms = if run_already { 0 } else { one.jvms };
+        let jvms = if spec.backend.runs_already() { 0 } else { one.jvms };
         Self { trials: spec.trials, parallel: spec.parallel, jvms, ..one }
     }
 

@@ -102,18 +102,18 @@ pub fn decide(spec: &RunSpec, have: &Have) -> Result<(Storage, String), Failure>
         let need = plan.needs().into_iter().find(|need| takes_memory(*need))?;
         Some((plan, need.as_str()))
     });
-    let (is_kept, has_plan) = (spec.kept.is_some(), plan.is_some());
-    let terms = Terms { mode: spec.mode, in_memory, is_kept, has_plan };
+    let (is_kept, has_plan) = (spec.backend.kept().is_some(), plan.is_some());
+    let terms = Terms { mode: spec.backend.sandbox(), in_memory, is_kept, has_plan };
     let mut need = Need::of(&RunFigures::of(spec));
-    if spec.attached.is_some() {
+    if !spec.backend.is_ours() {
         // The servers' data lie where those run.
         need.data = 0;
     }
     let storage = storage(&need, have, &terms)?;
     let (files, memory) = (Bytes(need.files), Bytes(need.memory()));
-    let said = match spec.attached {
-        Some(_) => format!("needs about {files} in the run's directory, {memory} of memory"),
-        None => said(&need, have, storage),
+    let said = match spec.backend.is_ours() {
+        true => said(&need, have, storage),
+        false => format!("needs about {files} in the run's directory, {memory} of memory"),
     };
     Ok((storage, said))
 }

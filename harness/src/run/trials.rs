@@ -107,8 +107,8 @@ impl Trials<'_> {
             self.dir.path().as_os_str().to_owned(),
             number.to_string().into(),
         ];
-        let (mode, data) = (self.spec.mode, trial_dir.join(DATA_DIR));
-        let child = match &self.spec.kept {
+        let (mode, data) = (self.spec.backend.sandbox(), trial_dir.join(DATA_DIR));
+        let child = match self.spec.backend.kept() {
             None => sandbox::spawn(mode, &arguments, &data, messages),
             Some(kept) => sandbox::enter(mode, &kept.lab, &arguments, &data, messages),
         };
@@ -166,7 +166,7 @@ impl Trials<'_> {
             let run = self.dir.path().display().to_string();
             let run = argument(&run);
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
-                .with_cure(match &self.spec.kept {
+                .with_cure(match self.spec.backend.kept() {
                     None => format!(
                         "processes, namespaces and data of the local cluster ended with it; \
                          `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"

@@ -170,7 +170,7 @@ pub(super) fn again(
     number: u64,
     hurt: Option<&str>,
 ) -> Result<(), Failure> {
-    let Some(attached) = recorded.attached.clone() else { return Ok(()) };
+    let Some(attached) = recorded.backend.attached().cloned() else { return Ok(()) };
     asked_again(&attached, hurt)?;
     let survey = ClusterSurvey::blocking(&attached.bootstrap)?;
     survey.is(&attached, &recorded.cluster.brokers())?;
@@ -247,7 +247,8 @@ mod tests {
     #[test]
     fn a_run_s_topics_and_groups_are_its_own_and_its_spec_is_itself_when_it_is_read_again() {
         let spec = asked(survey(&[None; 3], &[]), "none", None).unwrap();
-        assert_eq!((spec.mode, &spec.kafka), (Mode::Loopback, &None));
+        assert_eq!(spec.backend.sandbox(), Mode::Loopback);
+        let attached = spec.backend.attached().cloned();
         let topic = spec.cluster.main_topic();
         let group = spec.workload.consumers.as_ref().unwrap().group.clone();
         for name in [&topic.name, &group, &spec.own_name("kbench-probe")] {
@@ -256,12 +257,8 @@ mod tests {
         assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
         let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
         assert_eq!(again.check(), Ok(()));
-        assert_eq!((again.attached, again.cluster), (spec.attached.clone(), spec.cluster.clone()));
-        for broken in [
-            RunSpec { attached: None, ..spec.clone() },
-            RunSpec { trials: 2, ..spec.clone() },
-            RunSpec { parallel: 0, ..spec },
-        ] {
+        assert_eq!((again.backend.attached().cloned(), &again.cluster), (attached, &spec.cluster));
+        for broken in [RunSpec { trials: 2, ..spec.clone() }, RunSpec { parallel: 0, ..spec }] {
             assert!(broken.check().is_err());
         }
     }
@@ -367,7 +364,7 @@ mod tests {
     #[test]
     fn a_run_s_directory_alone_lets_nobody_act_on_a_cluster() {
         let spec = asked(survey(&[None; 3], &[]), "none", None).unwrap();
-        let attached = spec.attached.clone().unwrap();
+        let attached = spec.backend.attached().cloned().unwrap();
         for wrong in [None, Some("guide")] {
             let refused = asked_again(&attached, wrong).unwrap_err();
             assert!(refused.cure().unwrap().contains("--yes-hurt-this-cluster -theirs_0"));

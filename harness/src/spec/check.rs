@@ -7,7 +7,7 @@ use faults::plan::Plan;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
-use super::RunSpec;
+use super::{BackendSpec, RunSpec};
 use crate::cluster::local::capability::takes_memory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
@@ -38,25 +38,23 @@ impl RunSpec {
         if self.claims.len() > MOST_CLAIMS {
             return Err(format!("it has more than {MOST_CLAIMS} claims"));
         }
-        if let Some(KafkaSource::Version(version)) = &self.kafka {
+        if let Some(KafkaSource::Version(version)) = self.backend.kafka() {
             KafkaVersion::of(version).map_err(|failure| failure.text().to_owned())?;
         }
-        let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
-        if self.storage == Storage::Disk && self.mode.has_namespaces() && in_memory() {
-            return Err("storage = \"disk\": the plan needs the servers' data in memory".to_owned());
-        }
-        let cluster = match &self.attached {
-            Some(_) => self.cluster.check_attached(),
-            None => self.cluster.check(),
+        let cluster = match &self.backend {
+            BackendSpec::Local(local) => {
+                let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
+                if local.storage == Storage::Disk && local.mode.has_namespaces() && in_memory() {
+                    let why = "storage = \"disk\": the plan needs the servers' data in memory";
+                    return Err(why.to_owned());
+                }
+                self.cluster.check()
+            }
+            BackendSpec::Attached(_) => self.cluster.check_attached(),
         };
         cluster.map_err(|error| format!("cluster: {error}"))?;
-        if self.attached.is_some() && (self.kept.is_some() || self.trials != 1) {
-            return Err(
-                "a run on a cluster that runs already is of one trial, and on no other".to_owned()
-            );
-        }
-        if self.attached.is_none() && self.kafka.is_none() {
-            return Err("kafka: where Kafka's jars come from is missing".to_owned());
+        if self.backend.runs_already() && self.trials != 1 {
+            return Err("a run on a cluster that runs already is of one trial".to_owned());
         }
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
@@ -96,7 +94,15 @@ fn is_file_name(name: &str) -> bool {
 pub(super) mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
-    use crate::spec::Request;
+    use crate::spec::{LocalSpec, Request};
+
+    /// What a run on a cluster of kbench's own says of that.
+    pub(in super::super) fn local(spec: &mut RunSpec) -> &mut LocalSpec {
+        match &mut spec.backend {
+            BackendSpec::Local(local) => local,
+            BackendSpec::Attached(_) => panic!("it is not local"),
+        }
+    }
 
     /// What is asked for with this plan.
     pub(in super::super) fn asked(faults: &str) -> RunSpec {
@@ -122,7 +128,7 @@ pub(super) mod tests {
     #[test]
     fn what_no_user_can_ask_for_is_refused_in_a_file_as_well() {
         type Change = fn(&mut RunSpec);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 15] = [
             (|spec| spec.trials = u32::MAX, "trials = 4294967295: a run has from 1 to 1000"),
             (|spec| spec.trials = 0, "trials = 0"),
             (|spec| spec.parallel = 65, "parallel = 65"),
@@ -134,8 +140,10 @@ pub(super) mod tests {
             (|spec| spec.cluster.topic[0].name = "../x".to_owned(), "topic name `../x`"),
             (|spec| spec.cluster.topic.clear(), "a cluster needs a [[topic]]"),
             (|spec| spec.cluster.kafka.version = "../x".to_owned(), "not a version"),
-            (|spec| spec.kafka = Some(KafkaSource::Version("../../x".to_owned())), "not a version"),
-            (|spec| spec.kafka = None, "jars come from is missing"),
+            (
+                |spec| local(spec).kafka = KafkaSource::Version("../../x".to_owned()),
+                "not a version",
+            ),
             (|spec| spec.workload.load.record_bytes = usize::MAX >> 1, "record_bytes"),
             (
                 |spec| {

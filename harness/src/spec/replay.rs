@@ -9,7 +9,7 @@ use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
 use super::request::{Asked, fits, fresh_number, known_settings, name_of_run, permitted};
-use super::{RunSpec, attached, trust};
+use super::{BackendSpec, RunSpec, attached, trust};
 use crate::cluster::local::sandbox;
 use crate::failure::Failure;
 
@@ -46,12 +46,18 @@ pub fn replay(
     let checked = plan.check();
     checked.map_err(|error| cannot(&error))?;
     fits(&plan, &recorded.workload)?;
-    permitted(&plan, &recorded.cluster, recorded.mode, recorded.attached.as_ref(), asked)?;
-    known_settings(&recorded.cluster, recorded.kafka.as_ref(), Some(&plan))?;
-    sandbox::choose(Some(recorded.mode))
+    permitted(&plan, &recorded.cluster, &recorded.backend, asked)?;
+    known_settings(&recorded.cluster, recorded.backend.kafka(), Some(&plan))?;
+    sandbox::choose(Some(recorded.backend.sandbox()))
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
     let random = fresh_number();
-    attached::again(&mut recorded, random, asked.hurt.as_deref())?;
+    match &mut recorded.backend {
+        // Repeated on a new cluster, as other runs are.
+        BackendSpec::Local(local) => local.kept = None,
+        BackendSpec::Attached(_) => {
+            attached::again(&mut recorded, random, asked.hurt.as_deref())?;
+        }
+    }
     let (run_id, started) = name_of_run(&recorded.workload.name, random);
     let spec = RunSpec {
         run_id,
@@ -63,8 +69,6 @@ pub fn replay(
         trials: 1,
         parallel: 1,
         plan: Some(plan),
-        // Repeated on a new cluster, as other runs are.
-        kept: None,
         ..recorded
     };
     trust::run(&spec, trusted)?;
@@ -73,7 +77,7 @@ pub fn replay(
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::tests::asked;
+    use super::super::check::tests::{asked, local};
     use super::super::trust::of_recorded;
     use super::*;
     use crate::cluster::local::sandbox::Mode;
@@ -83,10 +87,10 @@ mod tests {
     fn what_a_stranger_may_not_decide_takes_trust() {
         type Change = fn(&mut RunSpec);
         let changes: [(Change, &str); 5] = [
-            (|spec| spec.kafka = Some(KafkaSource::Home("/x".into())), "the jars in /x"),
+            (|spec| local(spec).kafka = KafkaSource::Home("/x".into()), "the jars in /x"),
             (|spec| spec.cluster.broker.jvm.push("-javaagent:x".to_owned()), "-javaagent:x"),
             (|spec| spec.cluster.zookeeper.jvm.push("-Dx=y".to_owned()), "-Dx=y"),
-            (|spec| spec.mode = Mode::Loopback, "without a sandbox"),
+            (|spec| local(spec).mode = Mode::Loopback, "without a sandbox"),
             (
                 |spec| {
                     let settings = &mut spec.workload.producer.settings;
@@ -95,7 +99,8 @@ mod tests {
                 "plugin.library.paths",
             ),
         ];
-        let harmless = RunSpec { mode: Mode::UserNamespaces, ..asked("failover") };
+        let mut harmless = asked("failover");
+        local(&mut harmless).mode = Mode::UserNamespaces;
         assert!(of_recorded(&harmless).is_empty());
         for (change, words) in changes {
             let mut spec = harmless.clone();

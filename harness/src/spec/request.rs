@@ -13,9 +13,8 @@ use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
-use super::{RunSpec, Spec as _, attached, load, set, trust};
-use crate::cluster::attached::{AttachedSpec, ClusterSurvey};
-use crate::cluster::local::capability;
+use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, load, set, trust};
+use crate::cluster::attached::ClusterSurvey;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -156,26 +155,29 @@ impl Request {
             })?,
         };
         let survey = self.attached;
-        let attached = survey.as_ref().map(|survey| AttachedSpec {
-            bootstrap: survey.bootstrap.clone(),
-            cluster_id: survey.cluster_id.clone(),
-            kraft: survey.kraft,
-            keep_topics: self.keep_topics,
-        });
+        let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
+        let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
+        let backend = match &survey {
+            Some(survey) => BackendSpec::Attached(survey.as_spec(self.keep_topics)),
+            None => BackendSpec::Local(LocalSpec {
+                mode,
+                // What the load makes of that is decided when the run begins.
+                storage: Storage::of_mode(mode),
+                kafka: kafka.unwrap_or_else(of_cluster),
+                kept: self.on,
+            }),
+        };
         if let Some(plan) = &plan {
             fits(plan, &workload)?;
-            permitted(plan, &cluster, mode, attached.as_ref(), &self.asked)?;
+            permitted(plan, &cluster, &backend, &self.asked)?;
             kept.as_ref().map_or(Ok(()), |kept| settable(plan, kept))?;
         }
         if let Some(survey) = &survey {
             attached::own_groups(&mut workload, random);
             attached::fit(survey, &cluster, &workload)?;
         }
-        let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
-        let kafka = kept.map(|kept| kept.kafka).or(self.kafka);
-        let kafka = attached.is_none().then(|| kafka.unwrap_or_else(of_cluster));
         let mut warnings = set::repeated(&changes);
-        warnings.extend(known_settings(&cluster, kafka.as_ref(), plan.as_ref())?);
+        warnings.extend(known_settings(&cluster, backend.kafka(), plan.as_ref())?);
         warnings.extend(redacted(&cluster.redact(), "servers"));
         warnings.extend(redacted(&workload.redact(), "clients"));
         let (run_id, started) = name_of_run(&workload.name, random);
@@ -190,12 +192,7 @@ impl Request {
             trials: self.trials,
             parallel: self.parallel.min(self.trials),
             strict: self.strict,
-            kept: self.on,
-            attached,
-            mode,
-            // What the load makes of that is decided when the run begins.
-            storage: Storage::of_mode(mode),
-            kafka,
+            backend,
             workload,
             plan,
             cluster,
@@ -339,12 +336,11 @@ pub(super) fn fits(plan: &Plan, workload: &WorkloadSpec) -> Result<(), Failure> 
 pub(super) fn permitted(
     plan: &Plan,
     cluster: &Topology,
-    mode: Mode,
-    attached: Option<&AttachedSpec>,
+    backend: &BackendSpec,
     asked: &Asked,
 ) -> Result<(), Failure> {
-    attached.map_or(Ok(()), |attached| attached::permitted(plan, attached))?;
-    let guarded = GuardedCluster { ours: attached.is_none(), ..cluster.guarded() };
+    backend.permits(plan)?;
+    let guarded = GuardedCluster { ours: backend.is_ours(), ..cluster.guarded() };
     guard::check(plan, &guarded, asked.hurt.as_deref())
         .map_err(|refusal| Failure::usage(refusal.why).with_cure(refusal.cure))?;
     let (name, nodes) = (&plan.name, cluster.node.len());
@@ -362,14 +358,6 @@ pub(super) fn permitted(
                 .with_cure(
                     "give the topic replicas on several brokers, or choose another target",
                 ));
-        }
-    }
-    // What can be done to a cluster that is only connected to does not depend on this machine.
-    for need in plan.needs().into_iter().filter(|_| attached.is_none()) {
-        if let Some(why) = capability::missing(mode, need) {
-            let what = format!("plan `{name}` needs the capability `{need}`, which");
-            return Err(Failure::usage(format!("{what} is not to be had here: {why}"))
-                .with_cure(capability::cure(mode, need)));
         }
     }
     Ok(())

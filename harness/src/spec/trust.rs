@@ -4,7 +4,7 @@
 
 use workloads::WorkloadSpec;
 
-use super::RunSpec;
+use super::{BackendSpec, RunSpec};
 use crate::failure::Failure;
 use crate::kernel::memory_bytes;
 use crate::provision::KafkaSource;
@@ -16,12 +16,14 @@ const MOST_LISTED: usize = 10;
 /// What of a recorded spec takes trust. Of a user's own command line, Kafka's jars and the mode do not.
 pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
     let mut found = vec![];
-    if let Some(KafkaSource::Home(home)) = &spec.kafka {
-        found.push(format!("kafka: the jars in {}", home.display()));
-    }
     // On a cluster that runs already no server is started; it takes its name to be acted on again.
-    if spec.attached.is_none() && !spec.mode.has_namespaces() {
-        found.push("mode: servers without a sandbox (--mode loopback)".to_owned());
+    if let BackendSpec::Local(local) = &spec.backend {
+        if let KafkaSource::Home(home) = &local.kafka {
+            found.push(format!("kafka: the jars in {}", home.display()));
+        }
+        if !local.mode.has_namespaces() {
+            found.push("mode: servers without a sandbox (--mode loopback)".to_owned());
+        }
     }
     found.extend(spec.cluster.of_trust());
     found.extend(spec.workload.of_trust());
@@ -80,7 +82,7 @@ pub(crate) fn workload(
 /// A usage failure that says what.
 pub(super) fn run(spec: &RunSpec, trusted: bool) -> Result<(), Failure> {
     let RunSpec { cluster: on, workload: load, .. } = spec;
-    if spec.kept.is_none() {
+    if spec.backend.kept().is_none() {
         cluster(&format!("cluster `{}`", on.name), on, trusted)?;
     }
     let size = (on.brokers().len(), on.main_topic().assignment.len());

@@ -59,7 +59,7 @@ impl Trial {
         let owner = owner(&self.spec, self.number);
         let ledger = Ledger::open(&self.files.join(LEDGER), owner);
         let ledger = ledger.map_err(|error| Failure::infrastructure(error.to_string()))?;
-        let mode = self.spec.mode;
+        let mode = self.spec.backend.sandbox();
         let all = Capability::ALL.into_iter();
         let backend = Backend {
             ports: lab.ports(),

@@ -53,15 +53,13 @@ pub(super) async fn record(
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
     let settings = settings(spec, lab, recorder).await?;
-    let Versions { kafka, zookeeper, java } = match (&lab.kafka, &spec.attached) {
+    let Versions { kafka, zookeeper, java } = match (&lab.kafka, spec.backend.attached()) {
         (Some(kafka), _) => Versions {
             kafka: kafka.version.clone(),
             zookeeper: kafka.zookeeper_version.clone(),
             java: kafka.java.clone(),
         },
-        (None, attached) => {
-            told(&settings, attached.as_ref().is_some_and(|attached| attached.kraft))
-        }
+        (None, attached) => told(&settings, attached.is_some_and(|attached| attached.kraft)),
     };
     let mut environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,7 +133,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
-    let [session, tick] = match &spec.attached {
+    let [session, tick] = match spec.backend.attached() {
         None => [
             agreed(recorder, "ZooKeeper session time-out", negotiated(lab).await),
             agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
@@ -154,7 +152,11 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     Ok(Settings {
         zk_session_timeout_ms: session,
         zk_tick_ms: tick,
-        zk_servers: spec.attached.is_none().then(|| lab.members.zookeepers().len() as u32),
+        zk_servers: spec
+            .backend
+            .attached()
+            .is_none()
+            .then(|| lab.members.zookeepers().len() as u32),
         brokers: lab.members.brokers().len() as u32,
         topic: topic.name.clone(),
         partitions: lab.members.partitions(&topic.name),

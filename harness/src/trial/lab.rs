@@ -31,7 +31,7 @@ use crate::membership::Membership;
 use crate::observe::{BrokersObserver, Observer, Watched, ZookeeperObserver, logs};
 use crate::provision::{self, Checksums, Kafka};
 use crate::recorder::Recorder;
-use crate::spec::RunSpec;
+use crate::spec::{BackendSpec, RunSpec};
 
 /// Limit for a kept cluster to be whole: a run that was healed a moment ago may have moved leaders, and
 /// the kernel tries again to send after as long a time as a cut lasted.
@@ -77,7 +77,7 @@ impl Lab {
         let (cluster, kafka, jars) =
             cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer: Rc<dyn Observer> = match &spec.attached {
+        let observer: Rc<dyn Observer> = match spec.backend.attached() {
             Some(attached) => {
                 Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
             }
@@ -85,17 +85,17 @@ impl Lab {
         };
         let lab = Self::new(spec, files, (cluster, kafka, jars), watched, observer);
         let topics = topics(spec);
-        if spec.kept.is_some() {
+        if spec.backend.kept().is_some() {
             lab.whole().await?;
         }
-        if spec.attached.is_some() {
+        if !spec.backend.is_ours() {
             // From here on, what has the run's names is the run's.
             lab.admin.may_create(&topics).await.map_err(Failure::from)?;
         }
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
         own_topics::plan(spec, files, number, recorder, names)?;
         let create = async {
-            if spec.kept.is_none() {
+            if spec.backend.kept().is_none() {
                 return lab.admin.create_topics(&topics).await;
             }
             // Those of before hold records of other runs.
@@ -122,7 +122,7 @@ impl Lab {
     ) -> Result<Self, Failure> {
         let (cluster, kafka, jars) = cluster(spec, files, recorder, 0).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer: Rc<dyn Observer> = match &spec.attached {
+        let observer: Rc<dyn Observer> = match spec.backend.attached() {
             Some(attached) => {
                 Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
             }
@@ -139,7 +139,7 @@ impl Lab {
         observer: Rc<dyn Observer>,
     ) -> Self {
         let Watched { members, recorder } = watched;
-        let kept = cluster.processes().filter(|_| spec.kept.is_some());
+        let kept = cluster.processes().filter(|_| spec.backend.kept().is_some());
         let former_logs = kept.map(log_lengths).unwrap_or_default();
         Self {
             servers: ClusterServers::new(
@@ -159,7 +159,7 @@ impl Lab {
             recorder,
             former_logs,
             files: files.to_owned(),
-            run: spec.attached.as_ref().map(|_| spec.run_number),
+            run: (!spec.backend.is_ours()).then_some(spec.run_number),
         }
     }
 
@@ -247,12 +247,14 @@ async fn cluster(
     recorder: &Arc<Recorder>,
     lab: u8,
 ) -> Result<ProvidedCluster, Failure> {
-    if let Some(attached) = &spec.attached {
-        let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
-        return Ok((Rc::new(cluster), None, BTreeMap::new()));
-    }
-    let unknown = || Failure::usage("the spec does not say where Kafka's jars come from");
-    let kafka = provision::provide(spec.kafka.as_ref().ok_or_else(unknown)?)?;
+    let local = match &spec.backend {
+        BackendSpec::Local(local) => local,
+        BackendSpec::Attached(attached) => {
+            let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
+            return Ok((Rc::new(cluster), None, BTreeMap::new()));
+        }
+    };
+    let kafka = provision::provide(&local.kafka)?;
     let others = provision::of_plan(spec.plan.as_ref())?;
     let all = std::iter::once(&kafka).chain(&others);
     let unknown = all.filter(|kafka| !kafka.checksums.is_empty());
@@ -261,10 +263,10 @@ async fn cluster(
     let setup = Setup {
         topology: &spec.cluster,
         kafka: &kafka,
-        mode: spec.mode,
+        mode: local.mode,
         lab,
-        data: data_dir(spec.mode, files),
-        share: Share::of(spec),
+        data: data_dir(local.mode, files),
+        share: Share::of(spec, local.storage),
         disk: files.join(DATA_DIR),
         logs: files.join("logs"),
         recorder: Arc::clone(recorder),
@@ -272,11 +274,11 @@ async fn cluster(
         faults,
         others,
     };
-    let cluster = match &spec.kept {
+    let cluster = match &local.kept {
         None => LocalCluster::start(setup).await?,
         Some(kept) => {
             let lab = KeptSpec::load(&kept.dir)?.lab;
-            let (data, logs) = (data_dir(spec.mode, &kept.dir), kept.dir.join("logs"));
+            let (data, logs) = (data_dir(local.mode, &kept.dir), kept.dir.join("logs"));
             let setup = Setup { lab, data, logs, ..setup };
             LocalCluster::attach(setup, Keeper::of(&kept.dir)).await?
         }

@@ -25,7 +25,7 @@ pub(super) fn plan(
     recorder: &Recorder,
     topics: Vec<String>,
 ) -> Result<(), Failure> {
-    if spec.attached.as_ref().is_none_or(|attached| attached.keep_topics) {
+    if spec.backend.attached().is_none_or(|attached| attached.keep_topics) {
         return Ok(());
     }
     let mut ledger = Ledger::open(&files.join(LEDGER), owner(spec, number)).map_err(broken)?;
@@ -41,7 +41,7 @@ pub(super) async fn delete(
     files: &Path,
     number: u32,
 ) -> Result<(), Failure> {
-    if spec.attached.is_none() || !files.join(LEDGER).exists() {
+    if spec.backend.is_ours() || !files.join(LEDGER).exists() {
         return Ok(());
     }
     let mut ledger = Ledger::open(&files.join(LEDGER), owner(spec, number)).map_err(broken)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kbench::cluster::local::host::identify;
+use kbench::spec::BackendSpec;
 
 use crate::place::{Place, Stranger, on, spec, told};
 use crate::support::kbench;
@@ -65,11 +66,11 @@ fn a_forged_kept_cluster_is_neither_entered_nor_ended_nor_written_to() {
     let mut stranger = Stranger::sleep();
     let dir = place.victim("");
     let named: serde_json::Value = serde_json::from_str(&stranger.named()).expect("JSON");
-    let mut kept = toml::Table::try_from(spec(1)).expect("TOML");
+    let mut forged = spec(1);
+    let BackendSpec::Local(local) = &mut forged.backend else { panic!("it is not local") };
     let cluster = serde_json::json!({ "dir": dir, "lab": named });
-    kept.insert("kept".to_owned(), toml::Value::try_from(cluster).expect("TOML"));
-    let run = place.run("run", 1);
-    fs::write(run.join("spec.toml"), kept.to_string()).expect("a file");
+    local.kept = Some(serde_json::from_value(cluster).expect("a kept cluster"));
+    let run = place.run_of("run", &forged);
     let owner = faults::ledger::Owner::new("guide", "x/1");
     let mut ledger =
         faults::ledger::Ledger::open(&run.join("undo.jsonl"), owner).expect("a ledger");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kbench::spec::RunSpec;
+use kbench::spec::{BackendSpec, RunSpec};
 
 use crate::place::{Place, VERBS, on, spec, told};
 use crate::support::{flat, kbench};
@@ -70,7 +70,8 @@ fn a_stranger_s_jars_options_and_mode_are_not_taken() {
     let (code, said) = told(kbench().arg("replay").arg(&run).arg("--trust-spec"));
     assert!(code == 2 && said.contains("cannot be repeated"), "{code} {said}");
     let mut forged = spec(1);
-    forged.kafka = Some(kbench::provision::KafkaSource::Home(place.victim("")));
+    let BackendSpec::Local(local) = &mut forged.backend else { panic!("it is not local") };
+    local.kafka = kbench::provision::KafkaSource::Home(place.victim(""));
     forged.cluster.broker.jvm.push("-javaagent:evil.jar".to_owned());
     let run = place.run_of("evil", &forged);
     let (code, said) = on("replay", &run, &place.out());

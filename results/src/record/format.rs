@@ -10,7 +10,7 @@ use super::budget::MOST_DOCUMENT_BYTES;
 use super::open;
 
 /// The format that is written, and the only one that is read.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 const FILE: &str = "format";
 
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(
             refused(),
             "RUN has no format number: it was recorded before format 1 of run directories, and this \
-             kbench reads format 4; use the kbench that recorded it"
+             kbench reads format 5; use the kbench that recorded it"
         );
         write(run).unwrap();
         require(run).unwrap();

@@ -116,6 +116,16 @@ impl ClusterSurvey {
         runtime.block_on(Self::of(bootstrap))
     }
 
+    /// The cluster as a spec names it.
+    pub fn as_spec(&self, keep_topics: bool) -> AttachedSpec {
+        AttachedSpec {
+            bootstrap: self.bootstrap.clone(),
+            cluster_id: self.cluster_id.clone(),
+            kraft: self.kraft,
+            keep_topics,
+        }
+    }
+
     /// Refuses a cluster that is not well already: it is not kbench that may make it worse.
     ///
     /// # Errors

@@ -34,10 +34,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// That of each trial of a run.
-    pub fn of(spec: &RunSpec) -> Self {
+    /// That of each trial of a run whose data lie there.
+    pub fn of(spec: &RunSpec, storage: Storage) -> Self {
         let need = Need::of(&RunFigures::of(spec));
-        Self { storage: spec.storage, labs: need.labs, needs_mb: need.data >> 20 }
+        Self { storage, labs: need.labs, needs_mb: need.data >> 20 }
     }
 
     /// That of a kept cluster.

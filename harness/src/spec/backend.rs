@@ -1,0 +1,106 @@
+//! Whose the cluster of a run is, and how it is reached: a variant a backend, and what the rest of kbench asks
+//! of it.
+
+use faults::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::attached::AttachedSpec;
+use crate::cluster::local::capability;
+use crate::cluster::local::kept::KeptCluster;
+use crate::cluster::local::sandbox::Mode;
+use crate::failure::Failure;
+use crate::need::place::Storage;
+use crate::provision::KafkaSource;
+
+/// The cluster of a run, by its backend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendSpec {
+    /// One of kbench's own on this machine.
+    Local(LocalSpec),
+    /// One that runs already, and is only connected to.
+    Attached(AttachedSpec),
+}
+
+/// A cluster of kbench's own on this machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalSpec {
+    /// How it is isolated.
+    pub mode: Mode,
+    /// Where the servers' data lie.
+    pub storage: Storage,
+    /// Where Kafka's jars come from.
+    pub kafka: KafkaSource,
+    /// The kept cluster that it is; `None` for a new one, in a sandbox of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptCluster>,
+}
+
+impl BackendSpec {
+    /// What the local backend is told.
+    pub fn local(&self) -> Option<&LocalSpec> {
+        match self {
+            Self::Local(local) => Some(local),
+            Self::Attached(_) => None,
+        }
+    }
+
+    /// What is known of a cluster that is only connected to.
+    pub fn attached(&self) -> Option<&AttachedSpec> {
+        match self {
+            Self::Local(_) => None,
+            Self::Attached(attached) => Some(attached),
+        }
+    }
+
+    /// The kept cluster that it is.
+    pub fn kept(&self) -> Option<&KeptCluster> {
+        self.local()?.kept.as_ref()
+    }
+
+    /// What trials run in: the cluster's own sandbox, or none where it is elsewhere.
+    pub fn sandbox(&self) -> Mode {
+        self.local().map_or(Mode::Loopback, |local| local.mode)
+    }
+
+    /// Where the jars of the servers that the run starts come from.
+    pub fn kafka(&self) -> Option<&KafkaSource> {
+        self.local().map(|local| &local.kafka)
+    }
+
+    /// Whether kbench made it.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// Whether its servers run before the run begins.
+    pub fn runs_already(&self) -> bool {
+        !self.is_ours() || self.kept().is_some()
+    }
+
+    /// Refuses a plan that needs what cannot be done to it here.
+    ///
+    /// # Errors
+    /// A usage failure with the capability and why it is missing.
+    pub(super) fn permits(&self, plan: &Plan) -> Result<(), Failure> {
+        match self {
+            Self::Local(local) => local.permits(plan),
+            Self::Attached(attached) => super::attached::permitted(plan, attached),
+        }
+    }
+}
+
+impl LocalSpec {
+    fn permits(&self, plan: &Plan) -> Result<(), Failure> {
+        let (name, mode) = (&plan.name, self.mode);
+        let missing = |need| Some((need, capability::missing(mode, need)?));
+        match plan.needs().into_iter().find_map(missing) {
+            None => Ok(()),
+            Some((need, why)) => Err(Failure::usage(format!(
+                "plan `{name}` needs the capability `{need}`, which is not to be had here: {why}"
+            ))
+            .with_cure(capability::cure(mode, need))),
+        }
+    }
+}
