@@ -67,7 +67,7 @@ impl Admin {
         let address = brokers
             .get(&broker)
             .ok_or_else(|| io::Error::other(format!("there is no broker {broker}")))?;
-        let mut connection = wire::connect(*address, CALL_LIMIT).await?;
+        let mut connection = wire::connect(self.members.connector(), *address, CALL_LIMIT).await?;
         connection.call(version, request, ANSWER_LIMIT).await
     }
 

@@ -50,7 +50,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum CliCommand {
     /// Start a cluster, load it, hurt it, heal it, check every record, and report
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Hurt a new cluster as a recorded run did: the same times, the same processes
     Replay(ReplayArgs),
     /// Judge a recorded run again, from its files alone
@@ -104,7 +104,7 @@ struct RunArgs {
         conflicts_with_all = ["cluster", "mode", "kafka_version", "kafka_home", "parallel"]
     )]
     on: Option<PathBuf>,
-    /// Run on a cluster that runs already, and is only connected to (PLAINTEXT): some of its brokers. Only what
+    /// Run on a cluster that runs already, and is only connected to: some of its brokers. Only what
     /// Kafka's own protocol does can be done there
     #[arg(
         long,
@@ -112,6 +112,9 @@ struct RunArgs {
         conflicts_with_all = ["cluster", "on", "mode", "kafka_version", "kafka_home", "parallel"]
     )]
     bootstrap_server: Option<String>,
+    /// How brokers that run already are connected to (TLS, SASL): a file of properties as Kafka's own tools take it
+    #[arg(long, value_name = "FILE", requires = "bootstrap_server")]
+    command_config: Option<PathBuf>,
     /// Leave the run's topics on a cluster that runs already
     #[arg(long, requires = "bootstrap_server")]
     keep_topics: bool,
@@ -201,6 +204,9 @@ struct ReplayArgs {
     /// Name of the cluster, to let a plan hurt one that kbench did not make: Kafka's own id of it
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
+    /// How brokers that run already are connected to (TLS, SASL): a file of properties as Kafka's own tools take it
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -230,6 +236,9 @@ struct HealArgs {
     /// Name of the cluster, to undo on one that kbench did not make: Kafka's own id of it
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
+    /// How brokers that run already are connected to (TLS, SASL): a file of properties as Kafka's own tools take it
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
     /// Folder in which runs are looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -275,7 +284,7 @@ struct DoctorArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        CliCommand::Run(args) => run::run(args),
+        CliCommand::Run(args) => run::run(*args),
         CliCommand::Replay(args) => run::replay(args),
         CliCommand::Check(args) => judge::check(&args),
         CliCommand::Report(args) => judge::report(&args),

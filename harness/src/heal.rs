@@ -24,7 +24,7 @@ use crate::cluster::local::sandbox;
 use crate::failure::{Failure, tail};
 use crate::private;
 use crate::rundir::RunDir;
-use crate::spec::{RunSpec, asked_again};
+use crate::spec::{Asked, RunSpec, asked_again};
 
 /// What healing a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +53,12 @@ struct Account {
     left: Vec<String>,
 }
 
-/// Undoes what a run left behind. Doing it twice does no harm. `hurt` is the cluster that the user lets it act on
+/// Undoes what a run left behind. Doing it twice does no harm. `asked` names the cluster that the user lets it act on
 /// although kbench did not make it.
 ///
 /// # Errors
 /// A failure when a process cannot be ended or the ledger cannot be read or written.
-pub fn heal(run: &RunDir, hurt: Option<&str>) -> Result<Healed, Failure> {
+pub fn heal(run: &RunDir, asked: &Asked) -> Result<Healed, Failure> {
     run.readable()?;
     private::folder(run.path()).map_err(|error| {
         Failure::usage(format!("{} is left alone: {error}", run.path().display())).with_cure(
@@ -73,7 +73,7 @@ pub fn heal(run: &RunDir, hurt: Option<&str>) -> Result<Healed, Failure> {
     let spec = run.spec()?;
     let mut account = Account::default();
     for number in run.trials(spec.trials)? {
-        account.trial(run, &spec, number, hurt)?;
+        account.trial(run, &spec, number, asked)?;
     }
     let Account { undone, left } = account;
     Ok(match (undone.is_empty(), left.is_empty()) {
@@ -89,7 +89,7 @@ impl Account {
         run: &RunDir,
         spec: &RunSpec,
         number: u32,
-        hurt: Option<&str>,
+        asked: &Asked,
     ) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
         if let Err(error) = private::folder(&dir) {
@@ -118,7 +118,7 @@ impl Account {
             return Ok(());
         }
         if let Some(attached) = spec.backend.attached() {
-            return match asked_again(attached, hurt) {
+            return match asked_again(attached, asked) {
                 Ok(()) => {
                     drop(ledger);
                     self.carry_out(run, spec, None, number)

@@ -14,6 +14,8 @@ use faults::port::{Assignment, Process, View};
 use results::record::event::{BrokerId, Role};
 use tokio::sync::watch;
 
+use crate::wire::Connector;
+
 /// A server process and the address of its client port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -28,6 +30,7 @@ pub struct Member {
 pub struct Membership {
     state: RwLock<State>,
     changes: watch::Sender<()>,
+    connector: Connector,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,18 @@ impl Membership {
     /// A cluster of `members`, without topics yet.
     pub fn new(members: Vec<Member>) -> Self {
         let state = State { members, topics: vec![], assignment: Assignment::new() };
-        Self { state: RwLock::new(state), changes: watch::channel(()).0 }
+        let (changes, connector) = (watch::channel(()).0, Connector::default());
+        Self { state: RwLock::new(state), changes, connector }
+    }
+
+    /// The same, whose brokers are connected to like this.
+    pub fn reached_by(self, connector: Connector) -> Self {
+        Self { connector, ..self }
+    }
+
+    /// How its brokers are connected to.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Notes a topic and the replicas of its partitions, the preferred leader first.

@@ -18,7 +18,7 @@ use crate::heal::{self, Healed};
 use crate::private;
 use crate::provision;
 use crate::rundir::RunDir;
-use crate::spec::{BackendSpec, RunSpec};
+use crate::spec::{Asked, BackendSpec, RunSpec};
 
 /// Writes the resolved spec into the run's directory.
 ///
@@ -90,7 +90,7 @@ fn sweep(dir: &RunDir) {
         if run == *dir || others {
             continue;
         }
-        let text = match heal::heal(&run, None) {
+        let text = match heal::heal(&run, &Asked::default()) {
             Ok(Healed::Undone(what)) => format!("left by {}: {}", run.name(), what.join(", ")),
             Ok(Healed::Left { left, .. }) => {
                 let name = run.name();

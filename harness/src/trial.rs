@@ -271,6 +271,7 @@ impl Trial {
             &self.spec.workload,
             LoadContext {
                 bootstrap: lab.cluster.servers().bootstrap(),
+                connector: lab.cluster.servers().connector(),
                 run: self.spec.run_number,
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,

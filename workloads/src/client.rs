@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
 use crate::live::Live;
+use crate::wire::Connector;
 
 pub(crate) mod direct;
 pub(crate) mod group;
@@ -134,6 +135,8 @@ impl fmt::Display for ClientKind {
 
 /// What a running client works with besides its setup.
 pub(crate) struct Env {
+    /// How brokers are connected to.
+    pub(crate) connector: Connector,
     pub(crate) clock: RunClock,
     /// Figures of its topic, as far as clients of this process know them.
     pub(crate) live: Arc<Live>,

@@ -21,6 +21,7 @@ use results::record::history::{
 use crate::closing;
 use crate::error::LoadError;
 use crate::record;
+use crate::security::Security;
 use crate::settings;
 use crate::until::until;
 
@@ -61,6 +62,8 @@ pub struct DrainSummary {
 pub struct DrainTask<'a> {
     /// Addresses of brokers.
     pub bootstrap: &'a str,
+    /// How they are connected to.
+    pub security: &'a Security,
     /// The topic.
     pub topic: &'a str,
     /// Number of its partitions.
@@ -87,13 +90,14 @@ pub fn drain(
     on_drained: OnDrained<'_>,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<DrainSummary, LoadError> {
-    let DrainTask { bootstrap, topic, partitions, run, history_dir, clock, patience } = task;
+    let DrainTask { bootstrap, security, topic, partitions, run, history_dir, clock, patience } =
+        task;
     let mut settings = settings::reader(bootstrap, "kbench-drain");
     // The last offsets of a log may hold no record: only this tells then that it was read to its end.
     settings.insert("enable.partition.eof".into(), "true".into());
     // A broker answers a connection's requests in turn: none is to wait behind a fetch at the log's end.
     settings.insert("fetch.wait.max.ms".into(), "5".into());
-    let consumer: BaseConsumer = settings::config(&settings, NAME)
+    let consumer: BaseConsumer = settings::config(&settings, NAME, security)
         .create()
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
     let header = StreamHeader { run, topic: topic.into(), partitions, client: Client::Drain };

@@ -6,6 +6,7 @@
 //!   it all back.
 //! - [`record`] is the layout of what is sent.
 //! - [`worker_main`] is what a client in a process of its own runs.
+//! - [`Security`] is how brokers are connected to: TLS and SASL, for every connection.
 //! - [`wire`] is a connection to a broker, for what librdkafka does not ask or is not to be trusted with.
 //!
 //! Knows Kafka's clients and the history; knows no cluster and no fault.
@@ -19,6 +20,7 @@ mod load;
 mod poll;
 pub mod record;
 mod seat;
+pub mod security;
 mod settings;
 pub mod spec;
 mod until;
@@ -32,6 +34,7 @@ pub use live::Live;
 pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT};
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
+pub use security::{Security, SecurityError};
 pub use spec::{
     Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
     SpecError, WorkloadSpec, shipped,

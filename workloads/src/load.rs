@@ -33,6 +33,7 @@ use crate::seat::{self, ClientStart};
 use crate::spec::WorkloadSpec;
 use crate::until::until;
 use crate::wake::process_cpu_s;
+use crate::wire::Connector;
 pub(crate) use list::List;
 use list::{ClientSpec, SeatKind};
 pub use members::Killed;
@@ -50,6 +51,8 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct LoadContext {
     /// `host:port,...` of the brokers.
     pub bootstrap: String,
+    /// How they are connected to.
+    pub connector: Connector,
     /// Number of the run, written into every record.
     pub run: u64,
     /// Topic of the main load; it exists.
@@ -118,6 +121,7 @@ pub struct Load {
     /// Those that left before the others, and may not have ended yet.
     former: Vec<RunningClient>,
     command: Option<fn() -> Command>,
+    connector: Connector,
     on_event: OnEvent,
     history_dir: PathBuf,
     next_member: u16,
@@ -155,6 +159,7 @@ impl Load {
             clients: vec![],
             former: vec![],
             command: ctx.worker,
+            connector: ctx.connector,
             on_event: ctx.on_event,
             history_dir: ctx.history_dir,
             next_member: 0,
@@ -198,6 +203,7 @@ impl Load {
         let client = ClientStart {
             setup: &setup,
             topic: &spec.topic,
+            connector: &self.connector,
             clock: self.clock,
             live: Arc::clone(live),
             failures: Arc::clone(&self.live),

@@ -177,6 +177,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let context = LoadContext {
             bootstrap: cluster.bootstrap_servers(),
+            connector: crate::wire::Connector::default(),
             run: 1,
             topic: TOPIC.into(),
             partitions: 3,

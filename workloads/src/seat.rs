@@ -17,6 +17,7 @@ use crate::client::producer::seconds::Seconds;
 use crate::client::{ClientSetup, Counts, LoadTopic, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
+use crate::wire::Connector;
 
 pub use worker::main as worker_main;
 
@@ -42,6 +43,7 @@ pub(crate) trait Seat: Send {
 pub(crate) struct ClientStart<'a> {
     pub(crate) setup: &'a ClientSetup,
     pub(crate) topic: &'a LoadTopic,
+    pub(crate) connector: &'a Connector,
     pub(crate) clock: RunClock,
     /// Figures of its topic.
     pub(crate) live: Arc<Live>,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
+use crate::security::Security;
 use crate::spec::{ConsumersSpec, ProducerSpec};
 
 /// Settings of one client, by librdkafka's names.
@@ -83,9 +84,13 @@ fn consumer(bootstrap: &str, group: &str) -> ClientSettings {
     ])
 }
 
-/// librdkafka's form of `settings`, for a client that calls itself `client`.
-pub(crate) fn config(settings: &ClientSettings, client: &str) -> ClientConfig {
+/// librdkafka's form of `settings`, for a client that calls itself `client`. How it connects is put to them here and
+/// nowhere else: `settings` are recorded.
+pub(crate) fn config(settings: &ClientSettings, client: &str, security: &Security) -> ClientConfig {
     let mut config = ClientConfig::new();
+    for (name, value) in security.librdkafka() {
+        config.set(name, value);
+    }
     for (name, value) in settings {
         config.set(name, value);
     }
@@ -108,7 +113,7 @@ mod tests {
             assert!(number("queue.buffering.max.messages") >= rate * 120, "{name}");
             let bytes = rate * 120 * spec.load.record_bytes as u64;
             assert!(number("queue.buffering.max.kbytes") * 1024 >= bytes, "{name}");
-            assert!(config(&settings, "x").create_native_config().is_ok());
+            assert!(config(&settings, "x", &Security::default()).create_native_config().is_ok());
             spec.producer.settings.insert("linger.ms".into(), "0".into());
             assert_eq!(producer(&spec.producer, "b:1", rate, 100)["linger.ms"], "0");
         }

@@ -1,13 +1,18 @@
-//! One connection to one broker, for what the Kafka client library cannot ask.
+//! One connection to one broker, for what the Kafka client library cannot ask, secured as the cluster wants it.
 //!
 //! A request at a time, each with its own limit. Versions are fixed at each call: those used here
 //! are understood by every Kafka from 2.4 to 3.9.
 
+mod access;
 mod bounded;
+mod connector;
+mod sasl;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -16,11 +21,18 @@ use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
+
+pub use access::AccessError;
+use connector::ByteStream;
+pub use connector::Connector;
 
 /// Largest answer that is believed: metadata of a few hundred partitions is some 10 kB.
 const MOST_BYTES: usize = 64 << 20;
+
+/// What an alert of TLS begins with: no answer of a broker is that long.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// Version of Metadata that is asked for: with epochs of leaders, and without ids of topics.
 pub const METADATA_VERSION: i16 = 8;
@@ -40,30 +52,53 @@ pub fn topic_name(topic: &str) -> TopicName {
 }
 
 /// A connection to a broker.
-#[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn ByteStream>,
+    connector: Connector,
+    /// When the client has to say again who it is.
+    session_ends: Option<Instant>,
     correlation: i32,
     received: u64,
 }
 
 impl Connection {
-    /// Connects, from the address `from` if one is given.
+    /// Connects, from the address `from` if one is given; returns when the broker has let the client in.
     ///
     /// # Errors
-    /// When the broker does not accept within `limit`.
+    /// When the broker does not accept within `limit`, or lets nobody in: then with an [`AccessError`].
     pub async fn open(
+        connector: &Connector,
         from: Option<SocketAddr>,
         address: SocketAddr,
         limit: Duration,
+    ) -> io::Result<Self> {
+        timeout(limit, Self::connect(connector, from, address)).await?
+    }
+
+    async fn connect(
+        connector: &Connector,
+        from: Option<SocketAddr>,
+        address: SocketAddr,
     ) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(from) = from {
             socket.bind(from)?;
         }
-        let stream = timeout(limit, socket.connect(address)).await??;
+        let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, correlation: 0, received: 0 })
+        let stream = connector.secured(stream, address).await?;
+        let connector = connector.clone();
+        let mut this = Self { stream, connector, session_ends: None, correlation: 0, received: 0 };
+        this.log_in().await?;
+        Ok(this)
+    }
+
+    async fn log_in(&mut self) -> io::Result<()> {
+        let security = self.connector.security().clone();
+        if let Some(sasl) = &security.known().sasl {
+            self.session_ends = self.authenticate(sasl).await?;
+        }
+        Ok(())
     }
 
     /// Bytes received so far.
@@ -81,7 +116,13 @@ impl Connection {
         request: &R,
         limit: Duration,
     ) -> io::Result<R::Response> {
-        timeout(limit, self.exchange(version, request)).await?
+        let ask = async {
+            if self.session_ends.is_some_and(|ends| ends <= Instant::now()) {
+                self.log_in().await?;
+            }
+            self.exchange(version, request).await
+        };
+        timeout(limit, ask).await?
     }
 
     async fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
@@ -95,13 +136,39 @@ impl Connection {
         encode_request_header_into_buffer(&mut body, &header).map_err(io::Error::other)?;
         request.encode(&mut body, version).map_err(io::Error::other)?;
         let length = i32::try_from(body.len()).map_err(io::Error::other)?;
-        self.stream.write_all(&length.to_be_bytes()).await?;
-        self.stream.write_all(&body).await?;
-        self.answer::<R>(version).await
+        let message = [&length.to_be_bytes()[..], &body].concat();
+        let first = self.received == 0;
+        let sent = async {
+            self.stream.write_all(&message).await?;
+            self.stream.flush().await?;
+            self.answer::<R>(version).await
+        };
+        let answered = sent.await;
+        answered.map_err(|error| self.unheard(error, first))
+    }
+
+    /// What it means that nothing came, where it is the first request that is not answered.
+    fn unheard(&self, error: io::Error, first: bool) -> io::Error {
+        use io::ErrorKind as Io;
+        let security = self.connector.security();
+        let hung_up =
+            matches!(error.kind(), Io::UnexpectedEof | Io::ConnectionReset | Io::BrokenPipe);
+        match &security.known().tls {
+            // Under TLS 1.3 a broker says only now what it makes of the client's certificate.
+            Some(_) if first && AccessError::of(&error).is_none() => {
+                AccessError::of_alert_in(error)
+            }
+            None if first && hung_up => AccessError::PlaintextRefused.into(),
+            _ => error,
+        }
     }
 
     async fn answer<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
-        let length = usize::try_from(self.stream.read_i32().await?).map_err(io::Error::other)?;
+        let length = self.stream.read_i32().await?;
+        if self.received == 0 && length.to_be_bytes().starts_with(&TLS_ALERT) {
+            return Err(AccessError::TlsAsked.into());
+        }
+        let length = usize::try_from(length).map_err(io::Error::other)?;
         if length > MOST_BYTES {
             let what = format!("an answer of {length} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));

@@ -71,7 +71,7 @@ impl Admin {
         let address = led.and_then(|led| self.members.brokers().remove(&led.leader_id.0));
         let none = || PortError::new(ErrorKind::Gone, format!("{}: there is none", what()));
         let address = address.ok_or_else(none)?;
-        let connection = wire::connect(address, CALL_LIMIT).await;
+        let connection = wire::connect(self.members.connector(), address, CALL_LIMIT).await;
         connection.map_err(|error| PortError::io(what(), error))
     }
 }

@@ -8,15 +8,21 @@ use super::HealArgs;
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::rundir::RunDir;
+use crate::spec::Asked;
 
 pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     let runs = match &args.run {
         Some(run) => vec![RunDir::find(run, &args.out)?],
         None => RunDir::all(&args.out),
     };
+    let asked = Asked {
+        hurt: args.yes_hurt_this_cluster.clone(),
+        command_config: args.command_config.clone(),
+        ..Asked::default()
+    };
     let mut code = ExitCode::SUCCESS;
     for run in &runs {
-        let healed = match heal::heal(run, args.yes_hurt_this_cluster.as_deref()) {
+        let healed = match heal::heal(run, &asked) {
             Ok(healed) => healed,
             Err(failure) => {
                 failure.print();

@@ -10,7 +10,7 @@ use results::record::trial::EVENTS;
 use results::terminal::argument;
 
 use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
-use crate::cluster::attached::ClusterSurvey;
+use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::{self, Failure};
@@ -22,10 +22,15 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
-    let attached = args.bootstrap_server.as_deref().map(ClusterSurvey::blocking).transpose()?;
+    let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
+    let (secured, connector) = secured.unzip();
+    let connector = connector.unwrap_or_default();
+    let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
+    let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
-    let Resolved { spec, warnings } = Request { on, attached, ..request(args) }.resolve()?;
+    let Resolved { spec, warnings } =
+        Request { on, attached, secured, ..request(args) }.resolve()?;
     failure::warn(&warnings);
     let mode = spec.backend.sandbox();
     if !chosen && mode != Mode::ALL[0] {
@@ -37,7 +42,11 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 /// `kbench replay`: the faults of a recorded trial once more, at their times and on their processes.
 pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let of = RunDir::find(&args.run, &args.out)?;
-    let asked = Asked { command: command_line(), hurt: args.yes_hurt_this_cluster };
+    let asked = Asked {
+        command: command_line(),
+        hurt: args.yes_hurt_this_cluster,
+        command_config: args.command_config,
+    };
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
     let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
@@ -86,7 +95,7 @@ pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let CliCommand::Run(args) = Cli::parse_from(arguments).command else {
         return Err(Failure::usage("`kbench run` is no run (a defect)"));
     };
-    let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?.spec;
+    let spec = Request { kafka: Some(source.clone()), ..request(*args) }.resolve()?.spec;
     let spec = placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
@@ -105,6 +114,7 @@ fn request(args: RunArgs) -> Request {
         cluster: args.cluster,
         on: None,
         attached: None,
+        secured: None,
         keep_topics: args.keep_topics,
         set: args.set,
         duration: args.duration.map(Into::into),
@@ -116,7 +126,11 @@ fn request(args: RunArgs) -> Request {
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),
         trusted: args.trust_spec,
-        asked: Asked { command: command_line(), hurt: args.yes_hurt_this_cluster },
+        asked: Asked {
+            command: command_line(),
+            hurt: args.yes_hurt_this_cluster,
+            command_config: args.command_config,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::admin::{METADATA_VERSION, metadata_request};
-use crate::wire;
+use crate::wire::{self, Connector};
 
 /// How often a server is asked; readiness is late by at most this.
 const ASK_INTERVAL: Duration = Duration::from_millis(25);
@@ -37,11 +37,11 @@ async fn connects(address: SocketAddr) -> bool {
 }
 
 /// Whether a server answers a request; a ZooKeeper server without a quorum does as well.
-pub(super) async fn answers(role: Role, address: SocketAddr) -> bool {
+pub(super) async fn answers(role: Role, address: SocketAddr, connector: &Connector) -> bool {
     match role {
         Role::Broker => {
             let ask = async {
-                let mut connection = wire::connect(address, ASK_LIMIT).await?;
+                let mut connection = wire::connect(connector, address, ASK_LIMIT).await?;
                 connection.call(METADATA_VERSION, &metadata_request(&[]), ASK_LIMIT).await
             };
             ask.await.is_ok()

@@ -2,8 +2,9 @@
 //!
 //! There is no network, machine or process to act on, and none is stopped at the end. What can be done is what
 //! Kafka's own protocol does: load, moves of leaders and replicas of topics that are kbench's. What is absent:
-//! secured listeners (PLAINTEXT alone is spoken), and starting, seeing or ending a server.
+//! starting, seeing or ending a server.
 
+mod secured;
 mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ use super::host::Host;
 use super::servers::{ServerAddresses, ServerProcesses};
 use super::{Description, RunningCluster};
 use crate::failure::Failure;
+use crate::wire::Connector;
+pub use secured::SecuredBy;
 pub use survey::{ClusterSurvey, SurveyedBroker};
 
 /// A cluster that runs already, as a spec names it.
@@ -31,6 +34,9 @@ pub struct AttachedSpec {
     pub cluster_id: String,
     /// Whether it does without ZooKeeper.
     pub kraft: bool,
+    /// How it is connected to; `None` for plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured: Option<SecuredBy>,
     /// Whether the run's topics stay when it is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_topics: bool,
@@ -55,6 +61,14 @@ impl AttachedSpec {
                 Some("that needs its hosts")
             }
         }
+    }
+
+    /// How its brokers are connected to: by the file that the run was started with.
+    ///
+    /// # Errors
+    /// When the file is not there any more, or says something else.
+    pub fn connector(&self) -> Result<Connector, Failure> {
+        self.secured.as_ref().map_or_else(|| Ok(Connector::default()), SecuredBy::connector)
     }
 
     /// Which metadata plane can be followed.
@@ -82,6 +96,7 @@ fn own_ending(number: u64) -> String {
 pub struct AttachedCluster {
     spec: AttachedSpec,
     brokers: BTreeMap<BrokerId, SocketAddr>,
+    connector: Connector,
 }
 
 impl AttachedCluster {
@@ -93,10 +108,11 @@ impl AttachedCluster {
         spec: &AttachedSpec,
         expected: &BTreeSet<BrokerId>,
     ) -> Result<Self, Failure> {
-        let survey = ClusterSurvey::of(&spec.bootstrap).await?;
+        let connector = spec.connector()?;
+        let survey = ClusterSurvey::of(&spec.bootstrap, &connector).await?;
         survey.is(spec, expected)?;
         let brokers = survey.brokers.into_iter().map(|(id, broker)| (id, broker.address));
-        Ok(Self { spec: spec.clone(), brokers: brokers.collect() })
+        Ok(Self { spec: spec.clone(), brokers: brokers.collect(), connector })
     }
 }
 
@@ -119,6 +135,10 @@ impl ServerAddresses for AttachedCluster {
 
     fn bootstrap(&self) -> String {
         self.spec.bootstrap.clone()
+    }
+
+    fn connector(&self) -> Connector {
+        self.connector.clone()
     }
 }
 
@@ -172,7 +192,7 @@ mod tests {
 
     fn spec(kraft: bool) -> AttachedSpec {
         let (bootstrap, cluster_id) = ("h:9092".to_owned(), "id".to_owned());
-        AttachedSpec { bootstrap, cluster_id, kraft, keep_topics: false }
+        AttachedSpec { bootstrap, cluster_id, kraft, secured: None, keep_topics: false }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::answers;
 use crate::failure::Failure;
 use crate::log::{aside, last};
 use crate::membership::{Member, Membership};
+use crate::wire::Connector;
 
 /// The servers of a cluster, as who only connects to them knows them.
 #[async_trait(?Send)]
@@ -33,9 +34,13 @@ pub trait ServerAddresses {
     /// Every process with its address.
     fn members(&self) -> Membership {
         let processes = self.first_members().into_iter();
-        Membership::new(
-            processes.map(|process| Member { address: self.address(&process), process }).collect(),
-        )
+        let member = |process| Member { address: self.address(&process), process };
+        Membership::new(processes.map(member).collect()).reached_by(self.connector())
+    }
+
+    /// How brokers are connected to.
+    fn connector(&self) -> Connector {
+        Connector::default()
     }
 
     /// `host:port` of every broker, separated by commas.
@@ -47,7 +52,7 @@ pub trait ServerAddresses {
 
     /// Whether a process answers a request on its client port.
     async fn answers(&self, process: &Process) -> bool {
-        answers::answers(process.role, self.address(process)).await
+        answers::answers(process.role, self.address(process), &self.connector()).await
     }
 
     /// The ZooKeeper servers that serve now, with their parts.

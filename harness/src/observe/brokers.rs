@@ -139,7 +139,7 @@ async fn ask_anew(
     shared: &Shared,
     address: SocketAddr,
 ) -> io::Result<(Connection, MetadataResponse)> {
-    let mut connection = wire::connect(address, LIMIT).await?;
+    let mut connection = wire::connect(shared.watched.members.connector(), address, LIMIT).await?;
     let answer = ask(shared, &mut connection).await?;
     Ok((connection, answer))
 }

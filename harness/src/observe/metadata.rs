@@ -74,7 +74,10 @@ async fn ask(
 ) -> io::Result<MetadataResponse> {
     let open = match connection {
         Some(open) => open,
-        None => connection.insert(wire::connect(address, ANSWER_LIMIT).await?),
+        None => {
+            let connector = shared.watched.members.connector();
+            connection.insert(wire::connect(connector, address, ANSWER_LIMIT).await?)
+        }
     };
     let topics = shared.watched.members.topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

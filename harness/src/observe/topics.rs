@@ -87,7 +87,9 @@ async fn starts(
     if let Entry::Vacant(none) = connections.entry(leader) {
         let address = shared.watched.members.brokers().remove(&leader);
         let address = address.ok_or_else(|| io::Error::other("it is no member any more"))?;
-        none.insert(wire::connect(address, ANSWER_LIMIT).await?);
+        none.insert(
+            wire::connect(shared.watched.members.connector(), address, ANSWER_LIMIT).await?,
+        );
     }
     let Some(connection) = connections.get_mut(&leader) else {
         return Err(io::Error::other("no connection"));

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use faults::plan::Plan;
 use results::record::event::BrokerId;
+use results::terminal::argument;
 use workloads::WorkloadSpec;
 
-use super::RunSpec;
+use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
 use crate::failure::Failure;
 use crate::topology::{KafkaSpec, Node, ServerSpec, Topic, Topology};
@@ -165,14 +166,10 @@ pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Fail
 ///
 /// # Errors
 /// When that is not the same cluster, is not well, or its name was not given again.
-pub(super) fn again(
-    recorded: &mut RunSpec,
-    number: u64,
-    hurt: Option<&str>,
-) -> Result<(), Failure> {
+pub(super) fn again(recorded: &mut RunSpec, number: u64, asked: &Asked) -> Result<(), Failure> {
     let Some(attached) = recorded.backend.attached().cloned() else { return Ok(()) };
-    asked_again(&attached, hurt)?;
-    let survey = ClusterSurvey::blocking(&attached.bootstrap)?;
+    asked_again(&attached, asked)?;
+    let survey = ClusterSurvey::blocking(&attached.bootstrap, &attached.connector()?)?;
     survey.is(&attached, &recorded.cluster.brokers())?;
     let base = |name: &str| {
         let own = AttachedSpec::own("", recorded.run_number);
@@ -198,10 +195,10 @@ pub(super) fn again(
 ///
 /// # Errors
 /// A usage failure with the name as its cure.
-pub fn asked_again(attached: &AttachedSpec, hurt: Option<&str>) -> Result<(), Failure> {
+pub fn asked_again(attached: &AttachedSpec, asked: &Asked) -> Result<(), Failure> {
     let id = &attached.cluster_id;
-    if hurt == Some(id.as_str()) {
-        return Ok(());
+    if asked.hurt.as_deref() == Some(id.as_str()) {
+        return config_again(attached, asked);
     }
     Err(Failure::usage(format!(
         "the run's cluster {id} at {} is not kbench's, and is not touched on a file's word",
@@ -210,12 +207,27 @@ pub fn asked_again(attached: &AttachedSpec, hurt: Option<&str>) -> Result<(), Fa
     .with_cure(format!("--yes-hurt-this-cluster {id}, if that is the cluster that you mean")))
 }
 
+/// Refuses to read a file of secrets that a run's directory names, unless the user names it as well.
+fn config_again(attached: &AttachedSpec, asked: &Asked) -> Result<(), Failure> {
+    let Some(secured) = &attached.secured else { return Ok(()) };
+    let named = asked.command_config.as_ref().and_then(|file| std::fs::canonicalize(file).ok());
+    if named.as_ref() == Some(&secured.file) {
+        return Ok(());
+    }
+    let file = secured.file.display().to_string();
+    Err(Failure::usage(format!(
+        "the run's cluster at {} is connected to as {file} says, which is not read on a file's word",
+        attached.bootstrap
+    ))
+    .with_cure(format!("--command-config {}, if that is the file that you mean", argument(&file))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::attached::SurveyedBroker;
+    use crate::cluster::attached::{SecuredBy, SurveyedBroker};
     use crate::cluster::local::sandbox::Mode;
-    use crate::spec::{Asked, Request};
+    use crate::spec::Request;
 
     /// A cluster of brokers in these racks, each with these settings.
     fn survey(racks: &[Option<&str>], settings: &[(&str, &str)]) -> ClusterSurvey {
@@ -366,10 +378,23 @@ mod tests {
         let spec = asked(survey(&[None; 3], &[]), "none", None).unwrap();
         let attached = spec.backend.attached().cloned().unwrap();
         for wrong in [None, Some("guide")] {
-            let refused = asked_again(&attached, wrong).unwrap_err();
+            let wrong = Asked { hurt: wrong.map(str::to_owned), ..Asked::default() };
+            let refused = asked_again(&attached, &wrong).unwrap_err();
             assert!(refused.cure().unwrap().contains("--yes-hurt-this-cluster -theirs_0"));
-            assert!(again(&mut spec.clone(), 8, wrong).is_err());
+            assert!(again(&mut spec.clone(), 8, &wrong).is_err());
         }
-        assert!(asked_again(&attached, Some("-theirs_0")).is_ok());
+        let mut named = Asked { hurt: Some("-theirs_0".to_owned()), ..Asked::default() };
+        assert!(asked_again(&attached, &named).is_ok());
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::canonicalize(dir.path()).unwrap();
+        let secured = SecuredBy { file: file.clone(), view: "SSL".to_owned() };
+        let attached = AttachedSpec { secured: Some(secured), ..attached };
+        for wrong in [None, Some("/".into())] {
+            named.command_config = wrong;
+            let refused = asked_again(&attached, &named).unwrap_err();
+            assert!(refused.cure().unwrap().contains("--command-config"), "{:?}", refused.cure());
+        }
+        named.command_config = Some(file);
+        assert!(asked_again(&attached, &named).is_ok());
     }
 }

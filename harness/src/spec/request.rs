@@ -2,6 +2,7 @@
 //! or must not be done refused, before anything starts.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use faults::guard::{self, GuardedCluster};
@@ -14,7 +15,7 @@ use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, load, set, trust};
-use crate::cluster::attached::ClusterSurvey;
+use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -36,6 +37,8 @@ pub struct Request {
     pub on: Option<KeptCluster>,
     /// The cluster that runs already to run on, as it told of itself; in place of the same.
     pub attached: Option<ClusterSurvey>,
+    /// How that is connected to; `None` for plain text.
+    pub secured: Option<SecuredBy>,
     /// Whether the run's topics stay there.
     pub keep_topics: bool,
     /// Changes of single values, `KEY=VALUE`, in order.
@@ -81,6 +84,8 @@ pub struct Asked {
     pub command: String,
     /// Name of the cluster that may be hurt although kbench did not make it.
     pub hurt: Option<String>,
+    /// The file that says how a cluster that runs already is connected to.
+    pub command_config: Option<PathBuf>,
 }
 
 impl Request {
@@ -92,6 +97,7 @@ impl Request {
             cluster: cluster.to_owned(),
             on: None,
             attached: None,
+            secured: None,
             keep_topics: false,
             set: vec![],
             duration: None,
@@ -158,7 +164,10 @@ impl Request {
         let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
         let backend = match &survey {
-            Some(survey) => BackendSpec::Attached(survey.as_spec(self.keep_topics)),
+            Some(survey) => BackendSpec::Attached(AttachedSpec {
+                secured: self.secured,
+                ..survey.as_spec(self.keep_topics)
+            }),
             None => BackendSpec::Local(LocalSpec {
                 mode,
                 // What the load makes of that is decided when the run begins.

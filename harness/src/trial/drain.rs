@@ -35,12 +35,14 @@ impl Trial {
         let topic = self.spec.cluster.main_topic().name.clone();
         let (topic_name, partitions) = (topic.clone(), lab.members.partitions(&topic));
         let bootstrap = lab.cluster.servers().bootstrap();
+        let connector = lab.cluster.servers().connector();
         let history = self.files.join(HISTORY);
         let run = self.spec.run_number;
         let (recorder, interrupted) = (Arc::clone(&self.recorder), interrupt.flag());
         let drained = blocking(move || {
             let task = DrainTask {
                 bootstrap: &bootstrap,
+                security: connector.security(),
                 topic: &topic,
                 partitions,
                 run,

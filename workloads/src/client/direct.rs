@@ -113,7 +113,7 @@ impl Direct {
     async fn produce(self) -> Result<Counts, LoadError> {
         let Self { setup, mut topic, env, stream } = self;
         let mut counts = Counts::default();
-        let leaders = Rc::new(Leaders::new(&setup.bootstrap, &topic.name));
+        let leaders = Rc::new(Leaders::new(&setup.bootstrap, &topic.name, env.connector.clone()));
         let attempts = Rc::new(Attempts::new(&setup, &topic, &env, stream, Rc::clone(&leaders))?);
         spawn_local(leaders::follow(leaders));
         let period = Duration::from_secs(1) / setup.per_second.max(1) as u32;

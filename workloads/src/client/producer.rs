@@ -121,7 +121,8 @@ impl LoadClient for ProducerSetup {
     }
 
     fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
-        let sender = Sender::new(self, topic, env.clock, Arc::clone(&env.live))?;
+        let security = env.connector.security().clone();
+        let sender = Sender::new(self, topic, env.clock, Arc::clone(&env.live), security)?;
         Ok(Box::new(Producer {
             learning: None,
             clock: env.clock,

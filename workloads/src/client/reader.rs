@@ -72,7 +72,7 @@ impl LoadClient for ReaderSetup {
     fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
         let name = self.name.clone();
         let consumer: BaseConsumer<DefaultConsumerContext> =
-            settings::config(&settings(&self.bootstrap, &name), &name)
+            settings::config(&settings(&self.bootstrap, &name), &name, env.connector.security())
                 .create()
                 .map_err(|source| LoadError::Client { client: name.clone(), source })?;
         let stream = topic.stream(&name, history::Client::ReadProbe)?;

@@ -27,6 +27,7 @@ use super::{ClientStart, Seat};
 use crate::client::{ClientSetup, Counts, FromClient, LoadTopic, ToClient, Watch};
 use crate::error::LoadError;
 use crate::load::STOP_LIMIT;
+use crate::security::Known;
 use crate::until::until;
 
 /// Limit for a worker to end that was told to: its open sends may take [`STOP_LIMIT`], and a consumer
@@ -43,10 +44,13 @@ const READS: usize = 10_000;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The first line that a worker reads.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct WorkerAssignment {
     pub(super) setup: ClientSetup,
     pub(super) topic: LoadTopic,
+    /// How brokers are connected to. This is the only place where secrets leave the process: for the socket that
+    /// nobody else has.
+    pub(super) security: Known,
     /// Zero of the run's clock, in nanoseconds of the kernel's monotonic clock.
     pub(super) zero_ns: i64,
 }
@@ -74,7 +78,7 @@ pub(super) fn start(
     start: ClientStart<'_>,
     mut command: Command,
 ) -> Result<Box<dyn Seat>, LoadError> {
-    let ClientStart { setup, topic, clock, failures, watch, .. } = start;
+    let ClientStart { setup, topic, connector, clock, failures, watch, .. } = start;
     let client = setup.client().name();
     let failed = |source| LoadError::Process { client: client.clone(), source };
     let (mut link, theirs) = UnixStream::pair().map_err(failed)?;
@@ -86,7 +90,12 @@ pub(super) fn start(
     let state = Arc::new(WorkerState { child: Mutex::new(child), killed: AtomicBool::new(false) });
     let (now, at_ns) = together(|| clock.now()).map_err(failed)?;
     let zero_ns = at_ns - now.0 as i64;
-    let assignment = WorkerAssignment { setup: setup.clone(), topic: topic.clone(), zero_ns };
+    let assignment = WorkerAssignment {
+        setup: setup.clone(),
+        topic: topic.clone(),
+        security: connector.security().known().clone(),
+        zero_ns,
+    };
     write(&mut link, &assignment).map_err(failed)?;
     let (own, name) = (Arc::clone(&state), client.clone());
     let attend = move || {

@@ -21,6 +21,7 @@ pub(super) fn start(client: ClientStart<'_>) -> Result<Box<dyn Seat>, LoadError>
     let open = client.setup.client().open(
         client.topic,
         Env {
+            connector: client.connector.clone(),
             clock: client.clock,
             live: client.live,
             inbox: Arc::clone(&inbox),

@@ -11,6 +11,8 @@ use crate::client::{Env, FromClient, Inbox, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::load::STOP_LIMIT;
+use crate::security::Security;
+use crate::wire::Connector;
 
 /// Exit code after a panic, as Rust's own.
 const PANICKED: i32 = 101;
@@ -47,10 +49,12 @@ fn serve(link: UnixStream) -> Result<(), LoadError> {
         return Ok(());
     };
     let assignment = first.and_then(|line| Ok(serde_json::from_str(&line)?));
-    let WorkerAssignment { setup, topic, zero_ns } = assignment.map_err(failed)?;
+    let WorkerAssignment { setup, topic, security, zero_ns } = assignment.map_err(failed)?;
     let inbox = Arc::new(Inbox::new().map_err(failed)?);
     let parent = Arc::new(Parent(Mutex::new(link)));
+    let connector = Connector::new(Security::of(security));
     let env = Env {
+        connector: connector.map_err(io::Error::other).map_err(failed)?,
         clock: clock_of(zero_ns).map_err(failed)?,
         live: Arc::new(Live::new(topic.partitions, &[])),
         inbox: Arc::clone(&inbox),

@@ -95,10 +95,19 @@ const ALLOWED: [&str; 80] = [
 /// Why other settings take trust, by what their names begin with.
 const REASONS: [(&str, &str); 8] = [
     ("plugin.", "loads code into kbench"),
-    ("sasl.", "may run a command and read files, and the brokers speak plain text"),
-    ("ssl", "may load code and read files, and the brokers speak plain text"),
-    ("https.", "reads files, and the brokers speak plain text"),
-    ("security.", "is of no use: the brokers speak plain text"),
+    (
+        "sasl.",
+        "may run a command and read files; a cluster that runs already is secured by --command-config",
+    ),
+    (
+        "ssl",
+        "may load code and read files; a cluster that runs already is secured by --command-config",
+    ),
+    ("https.", "reads files, and no broker is asked by it"),
+    (
+        "security.",
+        "is not the load's to say: a cluster that runs already is secured by --command-config",
+    ),
     ("debug", "has clients print what they do without end"),
     ("offset.store.", "writes files"),
     ("internal.", "sends signals"),

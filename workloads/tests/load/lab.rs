@@ -75,6 +75,7 @@ impl Lab {
         let told = Arc::clone(&self.told);
         LoadContext {
             bootstrap: self.cluster().bootstrap_servers(),
+            connector: workloads::wire::Connector::default(),
             run: RUN,
             topic: TOPIC.into(),
             partitions: 3,
@@ -101,6 +102,7 @@ impl Lab {
         let bootstrap = self.cluster().bootstrap_servers();
         let task = DrainTask {
             bootstrap: &bootstrap,
+            security: &workloads::Security::default(),
             topic: TOPIC,
             partitions,
             run: RUN,

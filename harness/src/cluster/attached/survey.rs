@@ -10,19 +10,22 @@ use std::time::Duration;
 use faults::port::Process;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use results::record::event::{BrokerId, Role};
-use tokio::net::lookup_host;
 
 use super::{AttachedSpec, node_name};
 use crate::admin::{Admin, METADATA_VERSION};
 use crate::failure::Failure;
 use crate::membership::{Member, Membership};
-use crate::wire::{self, Connection};
+use crate::wire::{self, AccessError, Connection, Connector};
 
 /// Limit for a connection and for an answer of a broker, which may be far away.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// How many of the partitions that are not well are named.
 const NAMED: usize = 3;
+
+/// The cure where a broker tells an address that cannot be used.
+const ADVERTISED: &str =
+    "clients connect to the addresses in advertised.listeners: those must be reachable from here";
 
 /// A cluster as it tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +61,8 @@ impl ClusterSurvey {
     /// # Errors
     /// A usage failure for what is no list of addresses; an infrastructure failure that names each address with
     /// why it cannot be used, or the broker that does not answer.
-    pub async fn of(bootstrap: &str) -> Result<Self, Failure> {
-        let metadata = all_metadata(&addresses(bootstrap)?).await?;
+    pub async fn of(bootstrap: &str, connector: &Connector) -> Result<Self, Failure> {
+        let metadata = all_metadata(&addresses(bootstrap)?, connector).await?;
         let cluster_id = metadata.cluster_id.as_ref().map(|id| id.as_str().to_owned());
         let cluster_id = cluster_id.filter(|id| is_id(id)).ok_or_else(|| {
             Failure::infrastructure(format!(
@@ -70,10 +73,13 @@ impl ClusterSurvey {
         for broker in &metadata.brokers {
             let rack = broker.rack.as_ref().map(|rack| rack.as_str().to_owned());
             let (host, port) = (broker.host.as_str(), broker.port);
-            let address = reachable(host, port).await.map_err(|why| {
+            let address = reachable(host, port, connector).await.map_err(|why| {
                 let id = broker.node_id.0;
-                Failure::infrastructure(format!("broker {id}, which is told to be at {host}:{port}: {why}"))
-                    .with_cure("clients connect to the addresses in advertised.listeners: those must be reachable from here")
+                let cure = AccessError::of(&why).map_or(ADVERTISED, AccessError::cure);
+                Failure::infrastructure(format!(
+                    "broker {id}, which is told to be at {host}:{port}: {why}"
+                ))
+                .with_cure(cure)
             })?;
             brokers.insert(broker.node_id.0, SurveyedBroker { address, rack });
         }
@@ -81,7 +87,8 @@ impl ClusterSurvey {
             process: Process { node: node_name(*id), role: Role::Broker, id: *id },
             address: broker.address,
         };
-        let admin = Admin::new(Arc::new(Membership::new(brokers.iter().map(member).collect())));
+        let members = Membership::new(brokers.iter().map(member).collect());
+        let admin = Admin::new(Arc::new(members.reached_by(connector.clone())));
         let mut settings = BTreeMap::new();
         for broker in brokers.keys() {
             settings.insert(*broker, admin.broker_config(*broker).await?);
@@ -108,12 +115,12 @@ impl ClusterSurvey {
     ///
     /// # Errors
     /// As [`Self::of`].
-    pub fn blocking(bootstrap: &str) -> Result<Self, Failure> {
+    pub fn blocking(bootstrap: &str, connector: &Connector) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
             Failure::infrastructure(format!("the runtime cannot be started: {error}"))
         })?;
-        runtime.block_on(Self::of(bootstrap))
+        runtime.block_on(Self::of(bootstrap, connector))
     }
 
     /// The cluster as a spec names it.
@@ -122,6 +129,7 @@ impl ClusterSurvey {
             bootstrap: self.bootstrap.clone(),
             cluster_id: self.cluster_id.clone(),
             kraft: self.kraft,
+            secured: None,
             keep_topics,
         }
     }
@@ -200,13 +208,16 @@ fn addresses(bootstrap: &str) -> Result<Vec<(String, u16)>, Failure> {
 }
 
 /// The metadata of everything, by the first of these addresses that answers.
-async fn all_metadata(addresses: &[(String, u16)]) -> Result<MetadataResponse, Failure> {
+async fn all_metadata(
+    addresses: &[(String, u16)],
+    connector: &Connector,
+) -> Result<MetadataResponse, Failure> {
     let mut failed = vec![];
-    let mut secured = false;
+    let mut cure = None;
     for (host, port) in addresses {
         let asked = async {
-            let address = reachable(host, i32::from(*port)).await?;
-            let mut connection = wire::connect(address, LIMIT).await?;
+            let address = reachable(host, i32::from(*port), connector).await?;
+            let mut connection = wire::connect(connector, address, LIMIT).await?;
             let request =
                 MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
             ask(&mut connection, &request).await
@@ -214,17 +225,14 @@ async fn all_metadata(addresses: &[(String, u16)]) -> Result<MetadataResponse, F
         match asked.await {
             Ok(answer) => return Ok(answer),
             Err(error) => {
-                secured |= is_of_another_protocol(&error);
+                cure = cure.or(AccessError::of(&error).map(AccessError::cure));
                 failed.push(format!("{host}:{port}: {error}"));
             }
         }
     }
     let failure = Failure::infrastructure(format!("no broker can be asked: {}", failed.join("; ")));
-    Err(failure.with_cure(match secured {
-        true => "kbench speaks PLAINTEXT alone so far: name a listener that is not secured (TLS, SASL), \
-                 where this one may be",
-        false => "name the brokers' PLAINTEXT listener as clients reach it from here",
-    }))
+    Err(failure
+        .with_cure(cure.unwrap_or("name a listener of the brokers as clients reach it from here")))
 }
 
 async fn ask(
@@ -234,22 +242,12 @@ async fn ask(
     connection.call(METADATA_VERSION, request, LIMIT).await
 }
 
-/// Whether an error is what a secured listener makes of a request in plain text: it hangs up, or answers in
-/// bytes of TLS.
-fn is_of_another_protocol(error: &io::Error) -> bool {
-    use io::ErrorKind as Io;
-    matches!(
-        error.kind(),
-        Io::UnexpectedEof | Io::ConnectionReset | Io::BrokenPipe | Io::InvalidData
-    )
-}
-
-/// The first address of a host that accepts a connection.
-async fn reachable(host: &str, port: i32) -> io::Result<SocketAddr> {
+/// The first address of a host that lets the client in.
+async fn reachable(host: &str, port: i32, connector: &Connector) -> io::Result<SocketAddr> {
     let port = u16::try_from(port).map_err(|_| io::Error::other(format!("{port} is no port")))?;
     let mut last = io::Error::other("the name has no address");
-    for address in lookup_host((host, port)).await? {
-        match wire::connect(address, LIMIT).await {
+    for address in connector.resolve(host, port).await? {
+        match wire::connect(connector, address, LIMIT).await {
             Ok(_) => return Ok(address),
             Err(error) => last = error,
         }
@@ -306,13 +304,16 @@ mod tests {
         let hangs_up = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let secured = hangs_up.local_addr().unwrap();
         std::thread::spawn(move || hangs_up.incoming().for_each(drop));
-        let refused = ClusterSurvey::of(&format!("{nobody},{secured}")).await.unwrap_err();
+        let refused = ClusterSurvey::of(&format!("{nobody},{secured}"), &Connector::default())
+            .await
+            .unwrap_err();
         for words in [nobody.to_string(), secured.to_string(), "refused".to_owned()] {
             assert!(refused.text().contains(&words), "{}", refused.text());
         }
-        assert!(refused.cure().unwrap().contains("PLAINTEXT alone"), "{:?}", refused.cure());
-        let refused = ClusterSurvey::of(&nobody.to_string()).await.unwrap_err();
-        assert!(!refused.cure().unwrap().contains("alone"), "{:?}", refused.cure());
+        assert!(refused.cure().unwrap().contains("--command-config"), "{:?}", refused.cure());
+        let refused =
+            ClusterSurvey::of(&nobody.to_string(), &Connector::default()).await.unwrap_err();
+        assert!(!refused.cure().unwrap().contains("--command-config"), "{:?}", refused.cure());
     }
 
     #[test]
@@ -349,6 +350,7 @@ mod tests {
             bootstrap: "h:1".to_owned(),
             cluster_id: id.to_owned(),
             kraft: false,
+            secured: None,
             keep_topics: false,
         };
         assert!(survey.is(&spec("one"), &[1].into()).is_ok());

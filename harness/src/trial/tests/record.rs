@@ -169,7 +169,8 @@ fn a_record_that_was_healed_is_as_good_as_before() {
     assert_eq!(before.verdict, Verdict::Valid, "{:?}", before.problems);
     let ledger = || fs::read(dir.path().join(LEDGER)).expect("a ledger");
     let written = ledger();
-    let healed = heal(&dir, None).unwrap_or_else(|failure| panic!("{}", failure.text()));
+    let healed = heal(&dir, &crate::spec::Asked::default())
+        .unwrap_or_else(|failure| panic!("{}", failure.text()));
     assert!(matches!(healed, Healed::Undone(_)), "{healed:?}");
     assert!(ledger().len() > written.len() && ledger().starts_with(&written));
     assert_eq!(judged(&dir).expect("a report"), before);

@@ -24,7 +24,7 @@ use crate::client::{FromClient, Watch, outcome};
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
-use crate::wire::{Connection, topic_name};
+use crate::wire::{Connection, Connector, topic_name};
 
 /// Version of Produce that is used: understood by every Kafka from 1.0 to 3.9.
 const VERSION: i16 = 7;
@@ -48,6 +48,7 @@ pub(super) struct Attempts {
     setup: DirectSetup,
     run: u64,
     topic: String,
+    connector: Connector,
     clock: RunClock,
     live: Arc<Live>,
     watch: Arc<dyn Watch>,
@@ -81,6 +82,7 @@ impl Attempts {
             setup: setup.clone(),
             run: topic.run,
             topic: topic.name.clone(),
+            connector: env.connector.clone(),
             clock: env.clock,
             live: Arc::clone(&env.live),
             watch: Arc::clone(&env.watch),
@@ -213,7 +215,7 @@ impl Attempts {
         let idle = self.idle.borrow_mut().get_mut(&leader).filter(|_| !anew).and_then(Vec::pop);
         let mut connection = match idle {
             Some(connection) => connection,
-            None => match Connection::open(None, leader, CONNECT_LIMIT).await {
+            None => match Connection::open(&self.connector, None, leader, CONNECT_LIMIT).await {
                 Ok(connection) => connection,
                 // It was in no request.
                 Err(_) => return SendOutcome::Failed { code: E::BrokerTransportFailure as i32 },

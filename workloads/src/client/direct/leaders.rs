@@ -8,11 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataResponse;
-use tokio::net::lookup_host;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
 
-use crate::wire::{Connection, METADATA_VERSION, metadata_request};
+use crate::wire::{Connection, Connector, METADATA_VERSION, metadata_request};
 
 /// Time between two questions to a broker while a record was refused or is not answered.
 const SOON: Duration = Duration::from_millis(250);
@@ -29,6 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// What the brokers said.
 pub(super) struct Leaders {
     bootstrap: String,
+    connector: Connector,
     topic: String,
     brokers: RefCell<BTreeSet<SocketAddr>>,
     /// Leader of each partition, and the epoch in which it is that.
@@ -37,9 +37,10 @@ pub(super) struct Leaders {
 }
 
 impl Leaders {
-    pub(super) fn new(bootstrap: &str, topic: &str) -> Self {
+    pub(super) fn new(bootstrap: &str, topic: &str, connector: Connector) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
+            connector,
             topic: topic.to_owned(),
             brokers: RefCell::default(),
             partitions: RefCell::default(),
@@ -77,7 +78,9 @@ impl Leaders {
 pub(super) async fn follow(leaders: Rc<Leaders>) {
     loop {
         for broker in leaders.bootstrap.clone().split(',') {
-            for address in lookup_host(broker).await.into_iter().flatten() {
+            let Some((host, port)) = broker.trim().rsplit_once(':') else { continue };
+            let (host, port) = (host.trim_matches(['[', ']']), port.parse().unwrap_or_default());
+            for address in leaders.connector.resolve(host, port).await.into_iter().flatten() {
                 begin(&leaders, address);
             }
         }
@@ -115,14 +118,15 @@ async fn answer(
 ) -> io::Result<()> {
     let open = match connection {
         Some(open) => open,
-        None => connection.insert(Connection::open(None, broker, ANSWER_LIMIT).await?),
+        None => connection
+            .insert(Connection::open(&leaders.connector, None, broker, ANSWER_LIMIT).await?),
     };
     let request = metadata_request(&[&leaders.topic]);
     let answer = open.call(METADATA_VERSION, &request, ANSWER_LIMIT).await?;
     let mut addresses = BTreeMap::new();
     for broker in &answer.brokers {
-        let found = lookup_host((broker.host.as_str(), broker.port as u16)).await;
-        if let Some(address) = found.ok().and_then(|mut all| all.next()) {
+        let found = leaders.connector.resolve(broker.host.as_str(), broker.port as u16).await;
+        if let Some(address) = found.ok().and_then(|all| all.first().copied()) {
             addresses.insert(broker.node_id.0, address);
             begin(leaders, address);
         }
@@ -144,7 +148,7 @@ mod tests {
     fn a_broker_that_lags_behind_and_one_that_names_nobody_change_nothing() {
         let addresses: BTreeMap<i32, SocketAddr> =
             (1..4).map(|id| (id, SocketAddr::from(([127, 0, 0, 1], id as u16)))).collect();
-        let leaders = Leaders::new("", "t");
+        let leaders = Leaders::new("", "t", Connector::default());
         let say = |leader, epoch| {
             let partition = MetadataResponsePartition::default()
                 .with_leader_id(BrokerId(leader))

@@ -50,9 +50,10 @@ impl Session {
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let answers = Answers::new(env.clock, setup.number, Arc::clone(&env.watch));
-        let consumer: BaseConsumer<Answers> = settings::config(&setup.settings, &name)
-            .create_with_context(answers)
-            .map_err(|source| LoadError::Client { client: name.clone(), source })?;
+        let consumer: BaseConsumer<Answers> =
+            settings::config(&setup.settings, &name, env.connector.security())
+                .create_with_context(answers)
+                .map_err(|source| LoadError::Client { client: name.clone(), source })?;
         let (consumer_number, group) = (setup.number, setup.group.clone());
         let written_by = history::Client::GroupConsumer { consumer: consumer_number, group };
         let stream = topic.stream(&name, written_by)?;

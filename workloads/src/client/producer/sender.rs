@@ -24,6 +24,7 @@ use crate::client::{Counts, LoadClient, LoadTopic};
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
+use crate::security::Security;
 use crate::settings;
 use crate::spec::Acks;
 
@@ -47,6 +48,8 @@ pub(crate) struct Sender {
     name: String,
     topic: LoadTopic,
     clock: RunClock,
+    /// For clients that are made anew.
+    security: Security,
     client: Arc<BaseProducer<DeliveryReports>>,
     stream: StreamWriter,
     live: Arc<Live>,
@@ -77,10 +80,11 @@ impl Sender {
         topic: &LoadTopic,
         clock: RunClock,
         live: Arc<Live>,
+        security: Security,
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = setup.keys_of(topic.partitions)?;
-        let client = client(setup, &name, clock)?;
+        let client = client(setup, &name, clock, &security)?;
         Ok(Self {
             stream: topic.stream(&name, setup.header())?,
             values: values(setup.seed, setup.record_bytes),
@@ -89,6 +93,7 @@ impl Sender {
             name,
             topic: topic.clone(),
             clock,
+            security,
             client,
             live,
             keys,
@@ -327,7 +332,7 @@ impl Sender {
         let stream = self.topic.stream(&self.name, self.setup.header())?;
         let ended = std::mem::replace(&mut self.stream, stream).finish();
         ended.map_err(|source| LoadError::History { client: former, source })?;
-        self.client = client(&self.setup, &self.name, self.clock)?;
+        self.client = client(&self.setup, &self.name, self.clock, &self.security)?;
         self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
         self.purged = false;
         Ok(())
@@ -356,8 +361,9 @@ fn client(
     setup: &ProducerSetup,
     name: &str,
     clock: RunClock,
+    security: &Security,
 ) -> Result<Arc<BaseProducer<DeliveryReports>>, LoadError> {
-    let made = settings::config(&setup.settings, name)
+    let made = settings::config(&setup.settings, name, security)
         .create_with_context(DeliveryReports::new(clock))
         .map_err(|source| LoadError::Client { client: name.to_owned(), source })?;
     Ok(Arc::new(made))
