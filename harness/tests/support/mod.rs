@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+pub(crate) mod attached;
 pub(crate) mod catalogue;
 pub(crate) mod during;
 pub(crate) mod kept;
+pub(crate) mod kraft;
 
 use std::fs;
 use std::io::Write as _;

@@ -1,0 +1,96 @@
+//! A KRaft cluster that kbench did not start.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{folder, within};
+
+/// Limit for a broker to serve.
+const SERVES: Duration = Duration::from_secs(60);
+
+/// A KRaft cluster of one node; it ends with the test.
+pub(crate) struct KraftNode {
+    folder: tempfile::TempDir,
+    server: Option<Child>,
+}
+
+impl KraftNode {
+    /// Starts one at this address, port 9092 in plain text. The first line of `more` are further
+    /// listeners, `,NAME://HOST:PORT`, the others are properties; `format` are more arguments for the formatting of its storage.
+    pub(crate) fn up(jars: &Path, host: &str, more: &str, format: &[&str]) -> Self {
+        let mut node = Self { folder: folder(), server: None };
+        let (clients, controllers) = (format!("{host}:9092"), format!("{host}:9093"));
+        let data = node.folder.path().join("data");
+        let (listeners, properties) = more.split_once('\n').unwrap_or((more, ""));
+        let properties = format!(
+            "process.roles=broker,controller\nnode.id=1\n\
+             controller.quorum.voters=1@{controllers}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://{clients},CONTROLLER://{controllers}{listeners}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL\n\
+             log.dirs={}\noffsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n{properties}\n",
+            data.display()
+        );
+        fs::write(node.properties(), properties).expect("a file");
+        let file = node.properties().display().to_string();
+        let all = [&["format", "-t", "kbenchTestOfKRaft0000A", "-c", &file][..], format].concat();
+        let formatted = node.java(jars, "kafka.tools.StorageTool", &all).status();
+        assert!(formatted.expect("java").success(), "{}", node.log());
+        node.server = Some(node.java(jars, "kafka.Kafka", &[&file]).spawn().expect("java"));
+        let address = clients.parse().expect("an address");
+        let serves =
+            || std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        assert!(within(SERVES, serves), "{}", node.log());
+        node
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.folder.path().join("server.properties")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn java(&self, jars: &Path, class: &str, arguments: &[&str]) -> Command {
+        let path = self.folder.path().join("log");
+        let log = || fs::File::options().create(true).append(true).open(&path).expect("a file");
+        let mut command = Command::new("java");
+        command
+            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(jars.join("*"))
+            .arg(class)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log());
+        command
+    }
+}
+
+impl Drop for KraftNode {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            // It may have ended by itself.
+            drop(server.kill());
+            drop(server.wait());
+        }
+    }
+}
+
+/// Kafka's jars, as kbench has them.
+pub(crate) fn jars() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let jars = cache.join("kbench/kafka/3.9.1");
+    let holds = |folder: &Path| {
+        let mut files = fs::read_dir(folder).into_iter().flatten().flatten();
+        files.any(|file| file.file_name().to_string_lossy().starts_with("kafka_2"))
+    };
+    [jars.join("jars"), jars].into_iter().find(|folder| holds(folder))
+}
