@@ -9,6 +9,7 @@ pub mod host;
 pub mod local;
 pub mod port;
 pub mod servers;
+pub mod ssh;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

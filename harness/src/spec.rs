@@ -26,7 +26,7 @@ use crate::topology::Topology;
 
 pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
-pub use lookup::{Mistake, Spec, load, parse, read};
+pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};

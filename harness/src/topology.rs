@@ -17,6 +17,7 @@ use results::record::secret;
 use serde::{Deserialize, Serialize};
 
 pub use rules::PEER_PORTS;
+pub(crate) use rules::topics as check_topics;
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

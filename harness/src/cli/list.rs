@@ -14,6 +14,7 @@ use workloads::WorkloadSpec;
 
 use super::ListArgs;
 use crate::cluster::local::{capability, sandbox};
+use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
 use crate::spec::Spec;
@@ -40,7 +41,10 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let (header, rows) = match args.what {
         What::Workloads => specs::<WorkloadSpec>(),
         What::Plans => specs::<Plan>(),
-        What::Clusters => specs::<Topology>(),
+        What::Clusters => {
+            let (header, clusters) = specs::<Topology>();
+            (header, [clusters, specs::<Inventory>().1].concat())
+        }
         What::Claims => claims()?,
         What::Faults => fault_rows()?,
         What::Runs => runs(args),

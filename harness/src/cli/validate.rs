@@ -8,6 +8,7 @@ use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
 use super::{ValidateArgs, WORKLOAD};
+use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::{Need, RunFigures, place};
 use crate::spec::{self, Spec, trust};
@@ -81,6 +82,10 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         plan.versions().into_iter().try_for_each(|version| KafkaVersion::of(version).map(drop))?;
         let needs = needs(None, Some(plan), None)?;
         Ok(Valid { kind: Plan::KIND, needs, warnings: vec![] })
+    } else if Inventory::is_meant(&table) {
+        let inventory = parse::<Inventory>(&name, &text)?;
+        trust::inventory(&name, &inventory, trusted)?;
+        Ok(Valid { kind: Inventory::KIND, needs: None, warnings: vec![] })
     } else if table.contains_key("node") {
         let cluster = parse::<Topology>(&name, &text)?;
         trust::cluster(&name, &cluster, trusted)?;

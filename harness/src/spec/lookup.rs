@@ -12,6 +12,7 @@ use workloads::{SpecError, WorkloadSpec};
 
 use super::plain;
 use super::set::{self, Change};
+use crate::cluster::ssh::{Inventory, inventory};
 use crate::failure::Failure;
 use crate::nearest::{did_you_mean, nearest};
 use crate::topology::{self, Topology};
@@ -75,6 +76,33 @@ impl Spec for Topology {
     fn parse(text: &str) -> Result<Self, Mistake> {
         Self::parse(text).map_err(|error| (error.message, error.span))
     }
+}
+
+impl Spec for Inventory {
+    const KIND: &'static str = "inventory";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        inventory::SHIPPED
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        Self::parse(text).map_err(|error| (error.message, error.span))
+    }
+}
+
+/// The inventory of this shipped name or in this file; `None` when it is none.
+///
+/// # Errors
+/// As [`load`].
+pub fn inventory_of(name: &str) -> Result<Option<Inventory>, Failure> {
+    let shipped = inventory::SHIPPED.iter().any(|(shipped, _)| *shipped == name);
+    if !shipped && !Path::new(name).is_file() {
+        return Ok(None);
+    }
+    let (_, text) = text_of::<Inventory>(name)?;
+    // What is no TOML is refused by whoever reads it as something else.
+    let meant = text.parse().is_ok_and(|table| Inventory::is_meant(&table));
+    if meant { load(name, &[]).map(Some) } else { Ok(None) }
 }
 
 /// Loads a specification by shipped name or from a file, with `--set` changes applied.

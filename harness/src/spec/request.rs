@@ -14,7 +14,7 @@ use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
-use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, load, set, trust};
+use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -280,6 +280,14 @@ fn redacted(keys: &[String], whose: &str) -> Vec<String> {
 }
 
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
+    if let Some(inventory) = inventory_of(name)? {
+        let why = format!(
+            "cluster `{}` is reached by ssh: it runs already, and is none to be made",
+            inventory.name
+        );
+        return Err(Failure::usage(why)
+            .with_cure("`kbench run --bootstrap-server` takes it without its hosts"));
+    }
     load(if name == "local" { "guide" } else { name }, changes)
 }
 

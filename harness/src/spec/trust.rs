@@ -5,6 +5,7 @@
 use workloads::WorkloadSpec;
 
 use super::{BackendSpec, RunSpec};
+use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::kernel::memory_bytes;
 use crate::provision::KafkaSource;
@@ -55,6 +56,14 @@ pub(crate) fn cluster(whose: &str, cluster: &Topology, trusted: bool) -> Result<
     granted(whose, &cluster.of_trust(), trusted)?;
     let fits = cluster.fits(memory_bytes());
     fits.map_err(|why| Failure::usage(format!("{whose}: {why}")))
+}
+
+/// Refuses an inventory that takes trust.
+///
+/// # Errors
+/// A usage failure that says what.
+pub(crate) fn inventory(whose: &str, of: &Inventory, trusted: bool) -> Result<(), Failure> {
+    granted(whose, &of.of_trust(), trusted)
 }
 
 /// The same of a workload, on a cluster of so many brokers, for a topic of so many partitions.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ServerSpec, Topic, Topology, jvm, limits, settings};
 use crate::version::KafkaVersion;
+use results::record::event::BrokerId;
 use results::record::line;
 use results::terminal::counted;
 
@@ -60,24 +61,25 @@ pub(super) fn check(topology: &Topology) -> Result<(), String> {
     let version = version.map_err(|failure| format!("kafka.version: {failure}"))?;
     settings::check(topology, version)?;
     replication(topology)?;
-    topics(topology)
+    topics(&topology.topic, &topology.brokers())
 }
 
 /// The same where the servers are somebody else's.
 pub(super) fn check_attached(topology: &Topology) -> Result<(), String> {
     nodes(topology, false)?;
-    topics(topology)
+    topics(&topology.topic, &topology.brokers())
 }
 
-fn topics(topology: &Topology) -> Result<(), String> {
-    let names: BTreeSet<&str> = topology.topic.iter().map(|topic| topic.name.as_str()).collect();
+/// Refuses topics that cannot be on these brokers.
+pub(crate) fn topics(topics: &[Topic], brokers: &BTreeSet<BrokerId>) -> Result<(), String> {
+    let names: BTreeSet<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     if names.is_empty() {
         return Err("a cluster needs a [[topic]]: the first takes the main load".to_owned());
     }
-    if names.len() != topology.topic.len() {
+    if names.len() != topics.len() {
         return Err("topics need names of their own".to_owned());
     }
-    topology.topic.iter().try_for_each(|topic| check_topic(topology, topic))
+    topics.iter().try_for_each(|topic| check_topic(topic, brokers))
 }
 
 fn nodes(topology: &Topology, with_zookeeper: bool) -> Result<(), String> {
@@ -191,7 +193,7 @@ fn replication(topology: &Topology) -> Result<(), String> {
     }
 }
 
-fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
+fn check_topic(topic: &Topic, brokers: &BTreeSet<BrokerId>) -> Result<(), String> {
     let name = &topic.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty()
@@ -204,7 +206,6 @@ fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
             "topic name `{name}`: letters, digits, `.`, `_` and `-`, not `__` first"
         ));
     }
-    let brokers = topology.brokers();
     let factor = topic.assignment.first().map_or(0, Vec::len);
     if factor == 0 {
         return Err(format!("topic {name}: `assignment` lists the replicas of each partition"));
@@ -218,7 +219,7 @@ fn check_topic(topology: &Topology, topic: &Topic) -> Result<(), String> {
                 counted(factor as u64, "broker")
             ));
         }
-        if let Some(unknown) = distinct.difference(&brokers).next() {
+        if let Some(unknown) = distinct.difference(brokers).next() {
             return Err(format!("topic {name}, partition {partition}: no broker {unknown}"));
         }
     }

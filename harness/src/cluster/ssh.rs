@@ -1,0 +1,11 @@
+//! Clusters on machines that kbench reaches by ssh: they ran before, are found as an [`inventory`] says, and are
+//! left as they were.
+//!
+//! A node is a [`host`] behind a connection of its own. Nothing is installed on it: faults use what the
+//! machine has, as the user that logs in, with `sudo` for what takes root. What is absent: making a cluster,
+//! and faults of clocks, disks and memory, which would outlast kbench on a machine that is not kbench's.
+
+pub mod inventory;
+mod rules;
+
+pub use inventory::{Driver, Inventory, InventoryNode, Login, Service};
