@@ -5,7 +5,13 @@
 //! machine has, as the user that logs in, with `sudo` for what takes root. What is absent: making a cluster,
 //! and faults of clocks, disks and memory, which would outlast kbench on a machine that is not kbench's.
 
+mod clock;
+pub mod host;
 pub mod inventory;
+mod link;
+mod resident;
 mod rules;
+mod shell;
 
+pub use host::SshHost;
 pub use inventory::{Driver, Inventory, InventoryNode, Login, Service};

@@ -130,7 +130,7 @@ impl fmt::Display for Command {
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub(in crate::cluster) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -1,0 +1,235 @@
+//! A host is tried on a real sshd, in a network namespace of the test's own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::Instant;
+
+use nix::sched::{CloneFlags, unshare};
+
+use super::*;
+use crate::cluster::ssh::Inventory;
+use crate::mechanism::tests::{block_on, skipped};
+
+/// An sshd that this thread reaches, and nobody else.
+struct TestHost {
+    sshd: Child,
+    dir: tempfile::TempDir,
+}
+
+impl TestHost {
+    /// Starts one; `None` with a word where that cannot be.
+    fn start(test: &str) -> Option<Self> {
+        let sshd = PathBuf::from("/usr/sbin/sshd");
+        if !sshd.exists() || !nix::unistd::geteuid().is_root() {
+            skipped(test, "it takes openssh-server, and root for a network namespace");
+            return None;
+        }
+        // Of this thread alone, and of what it starts.
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            skipped(test, &format!("no network namespace: {error}"));
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let run = |program: &str, arguments: &[&str]| {
+            let status = Process::new(program).args(arguments).stdout(Stdio::null()).status();
+            assert!(status.unwrap().success(), "{program} {arguments:?}");
+        };
+        run("ip", &["link", "set", "lo", "up"]);
+        run("ip", &["address", "add", "198.18.0.11/15", "dev", "lo"]);
+        for name in ["key", "host", "other"] {
+            run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &file(name)]);
+        }
+        let host_key = std::fs::read_to_string(file("host.pub")).unwrap();
+        std::fs::write(file("known"), format!("[198.18.0.11]:2222 {host_key}")).unwrap();
+        std::fs::create_dir_all("/run/sshd").unwrap();
+        let mut command = Process::new(sshd);
+        command.args(["-D", "-e", "-f", "/dev/null", "-p", "2222", "-h", &file("host")]);
+        for option in [
+            "PidFile=none".to_owned(),
+            "StrictModes=no".to_owned(),
+            "PermitRootLogin=yes".to_owned(),
+            format!("AuthorizedKeysFile={}", file("key.pub")),
+        ] {
+            command.args(["-o", &option]);
+        }
+        let sshd = command.stderr(Stdio::null()).spawn().unwrap();
+        let began = Instant::now();
+        while std::net::TcpStream::connect("198.18.0.11:2222").is_err() {
+            assert!(began.elapsed() < Duration::from_secs(10), "sshd does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(Self { sshd, dir })
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn login(&self) -> Login {
+        Login {
+            user: Some("root".to_owned()),
+            port: Some(2222),
+            key: Some(self.file("key")),
+            known_hosts: Some(self.file("known")),
+            ..Login::default()
+        }
+    }
+
+    fn host(&self, login: Login) -> SshHost {
+        let mut inventory = Inventory::parse(super::super::inventory::SHIPPED[0].1).unwrap();
+        let mut node = inventory.node.remove(0);
+        node.address = Ipv4Addr::new(198, 18, 0, 11);
+        SshHost::new(&node, login)
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        self.sshd.kill().unwrap();
+        self.sshd.wait().unwrap();
+    }
+}
+
+fn sleeper() -> Command {
+    Command::script("echo ready; read -r line; echo \"got $line\"; sleep 60", [""; 0])
+}
+
+async fn runs(host: &SshHost, process: &ProcessIdentity) -> bool {
+    host.identify(process.pid).await.is_ok_and(|now| now == *process)
+}
+
+#[test]
+fn what_a_host_is_asked_is_done_there_or_fails_with_its_kind() {
+    let Some(test) = TestHost::start("a host by ssh") else { return };
+    let host = test.host(test.login());
+    block_on(async {
+        let identity = host.identity().await.unwrap();
+        assert_eq!(identity.network, None, "its namespace is this thread's");
+        let script = "cat; echo \"$1 $A\"; echo no >&2; exit 3";
+        let mut command = Command::script(script, ["it's; $x"]).env("A", "a b");
+        command.input = "in\n".to_owned();
+        let output = host.run(&command).await.unwrap();
+        let expected = (Some(3), "in\nit's; $x a b\n", "no\n");
+        assert_eq!((output.code, &*output.stdout, &*output.stderr), expected);
+        let absent = host.run(&Command::new("no-such-tool")).await.unwrap_err();
+        assert_eq!(absent.kind(), ErrorKind::Unsupported, "{absent}");
+        let file = test.dir.path().join("it's");
+        let bytes: Vec<u8> = (0..=255).collect();
+        host.write(&file, &bytes).await.unwrap();
+        assert_eq!(host.read(&file).await.unwrap(), bytes);
+        let gone = host.read(Path::new("/nowhere")).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::Gone, "{gone}");
+        // A command that takes too long is ended with what it started.
+        let mark = test.file("late");
+        let mut slow = Command::script("(sleep 2; echo >\"$1\") & wait", [&mark]);
+        slow.limit = Duration::from_millis(300);
+        assert_eq!(host.run(&slow).await.unwrap_err().kind(), ErrorKind::TimedOut);
+        tokio::time::sleep(Duration::from_millis(2200)).await;
+        assert!(!Path::new(&mark).exists());
+        let limit = Duration::from_millis(500);
+        let sshd = SocketAddr::from(([198, 18, 0, 11], 2222));
+        assert!(matches!(host.connect(sshd, limit).await.unwrap(), Attempt::Accepted(_)));
+        let nobody = SocketAddr::from(([198, 18, 0, 11], 9));
+        assert_eq!(host.connect(nobody, limit).await.unwrap(), Attempt::Refused);
+        let ClockOffset { ahead_ns, error } = host.clock().await.unwrap();
+        assert!(u128::from(ahead_ns.unsigned_abs()) <= error.as_nanos(), "{ahead_ns} {error:?}");
+    });
+}
+
+#[test]
+fn a_resident_answers_is_signalled_by_its_identity_and_never_outlives_its_handle() {
+    let Some(test) = TestHost::start("residents by ssh") else { return };
+    let host = test.host(test.login());
+    block_on(async {
+        let mut one = host.keep(&sleeper()).await.unwrap();
+        assert_eq!(one.line().await.unwrap().as_deref(), Some("ready"));
+        one.send("this\n").await.unwrap();
+        assert_eq!(one.line().await.unwrap().as_deref(), Some("got this"));
+        let process = one.process().clone();
+        for other in [
+            ProcessIdentity { started_ticks: process.started_ticks + 1, ..process.clone() },
+            ProcessIdentity { boot_id: "another".to_owned(), ..process.clone() },
+            ProcessIdentity { pid: -1, ..process.clone() },
+        ] {
+            let gone = host.signal(&other, Signal::Kill).await.unwrap_err();
+            assert_eq!(gone.kind(), ErrorKind::Gone, "{gone}");
+        }
+        assert!(runs(&host, &process).await);
+        one.end(Some(Signal::Term), Duration::from_secs(5)).await.unwrap();
+        assert!(!runs(&host, &process).await);
+        let dropped = host.keep(&sleeper()).await.unwrap();
+        let process = dropped.process().clone();
+        drop(dropped);
+        let gone = until_gone(&host, &process).await;
+        assert!(gone, "a resident outlives its handle");
+        // Those that are there leave none for more, and nothing waits for ever.
+        let mut all = vec![];
+        let refused = loop {
+            match host.keep(&sleeper()).await {
+                Ok(resident) => all.push(resident),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((all.len(), refused.kind()), (7, ErrorKind::Refused), "one is the shell's");
+    });
+}
+
+async fn until_gone(host: &SshHost, process: &ProcessIdentity) -> bool {
+    for _ in 0..50 {
+        if !runs(host, process).await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+#[test]
+fn a_lost_link_is_unreachable_and_nothing_else_and_what_it_left_is_ended() {
+    let Some(test) = TestHost::start("a lost link") else { return };
+    let host = test.host(test.login());
+    block_on(async {
+        let mut resident = host.keep(&sleeper()).await.unwrap();
+        assert_eq!(resident.line().await.unwrap().as_deref(), Some("ready"));
+        let process = resident.process().clone();
+        let link = |to: &str| {
+            let set = Process::new("ip").args(["link", "set", "lo", to]).status();
+            assert!(set.unwrap().success());
+        };
+        link("down");
+        let mut command = Command::new("true");
+        command.limit = Duration::from_secs(30);
+        let (run, signalled, heard) = (
+            host.run(&command).await.unwrap_err(),
+            host.signal(&process, Signal::Stop).await.unwrap_err(),
+            resident.line().await.unwrap_err(),
+        );
+        for error in [run, signalled, heard] {
+            assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        }
+        link("up");
+        assert!(runs(&host, &process).await, "it is still there, over another connection");
+        resident.end(Some(Signal::Kill), Duration::from_secs(5)).await.unwrap();
+        assert!(!runs(&host, &process).await);
+    });
+}
+
+#[test]
+fn a_stranger_s_key_and_a_key_that_is_not_taken_are_refused_with_the_cure() {
+    let Some(test) = TestHost::start("keys") else { return };
+    block_on(async {
+        let unknown = Login { known_hosts: Some(test.file("none")), ..test.login() };
+        let other = Login { key: Some(test.file("other")), ..test.login() };
+        let key = std::fs::read_to_string(test.file("other.pub")).unwrap();
+        std::fs::write(test.file("changed"), format!("[198.18.0.11]:2222 {key}")).unwrap();
+        let changed = Login { known_hosts: Some(test.file("changed")), ..test.login() };
+        for (login, words) in
+            [(unknown, "log in once"), (other, "ssh-copy-id"), (changed, "ssh-keygen -R")]
+        {
+            let refused = test.host(login).identity().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+            assert!(refused.to_string().contains(words), "{refused}");
+        }
+    });
+}
