@@ -52,7 +52,7 @@ struct Remote {
 }
 
 /// How a command ended, with what it wrote as it is.
-struct Ended {
+struct RemoteOutput {
     code: Option<i32>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -162,7 +162,7 @@ impl SshHost {
     }
 
     /// Runs a command to its end, fed with `input`.
-    async fn carry_out(&self, command: &Command, input: &[u8]) -> Result<Ended, HostError> {
+    async fn carry_out(&self, command: &Command, input: &[u8]) -> Result<RemoteOutput, HostError> {
         let what = format!("run `{}`", command.program);
         let link = self.link().await?;
         let pid = RefCell::new(vec![]);
@@ -194,7 +194,7 @@ impl SshHost {
                 Err(openssh::Error::RemoteProcessTerminated) if link.is_up() => None,
                 Err(error) => return Err(lost(&self.0.name, &what, link.why(&error))),
             };
-            Ok(Ended { code, stdout, stderr })
+            Ok(RemoteOutput { code, stdout, stderr })
         };
         match timeout(command.limit, running).await {
             Ok(ended) => ended,
