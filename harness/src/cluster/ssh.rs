@@ -14,4 +14,4 @@ mod rules;
 mod shell;
 
 pub use host::SshHost;
-pub use inventory::{Driver, Inventory, InventoryNode, Login, Service};
+pub use inventory::{Driver, Inventory, InventoryNode, Login, ServiceSpec};

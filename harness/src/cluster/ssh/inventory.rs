@@ -34,9 +34,9 @@ pub struct Inventory {
     #[serde(default)]
     pub ssh: Login,
     /// Every broker.
-    pub broker: Service,
+    pub broker: ServiceSpec,
     /// Every ZooKeeper server.
-    pub zookeeper: Service,
+    pub zookeeper: ServiceSpec,
     /// The machines.
     pub node: Vec<InventoryNode>,
     /// The topics of a run, which bear its number; the first takes the main load.
@@ -92,7 +92,7 @@ pub struct Login {
 /// What all servers of a role have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Service {
+pub struct ServiceSpec {
     /// Port for clients.
     pub port: u16,
     /// How it is started, and its process found.
@@ -202,7 +202,7 @@ impl Inventory {
     /// What of it would run its author's code on the nodes, and where that stands.
     pub fn of_trust(&self) -> Vec<String> {
         let services = [("broker", &self.broker), ("zookeeper", &self.zookeeper)];
-        let of = |(role, service): (&str, &Service)| {
+        let of = |(role, service): (&str, &ServiceSpec)| {
             let lines = match &service.driver {
                 Driver::Unit(_) => vec![],
                 Driver::PidFile(driver) => vec![("pid-file.start", driver.start.clone())],
@@ -242,7 +242,7 @@ impl Inventory {
     }
 
     /// What the servers of a role have in common.
-    pub fn service(&self, role: Role) -> &Service {
+    pub fn service(&self, role: Role) -> &ServiceSpec {
         match role {
             Role::Broker => &self.broker,
             Role::Zookeeper => &self.zookeeper,

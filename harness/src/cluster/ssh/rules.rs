@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 
 use results::record::line;
 
-use super::{Driver, Inventory, InventoryNode, Login, Service};
+use super::{Driver, Inventory, InventoryNode, Login, ServiceSpec};
 use crate::topology::PEER_PORTS;
 
 /// Most nodes of an inventory.
@@ -169,7 +169,7 @@ fn host_and_port(jump: &str) -> Result<(&str, Option<u16>), String> {
     Ok((host, port))
 }
 
-fn service(what: &str, service: &Service) -> Result<(), String> {
+fn service(what: &str, service: &ServiceSpec) -> Result<(), String> {
     if service.port == 0 || PEER_PORTS.contains(&service.port) {
         let port = service.port;
         return Err(format!("{what}.port = {port}: not 0, 2888 or 3888 (ZooKeeper's own)"));
