@@ -8,6 +8,7 @@ mod configs;
 mod groups;
 mod leaders;
 mod producers;
+mod rights;
 mod topics;
 
 use std::io;
@@ -24,6 +25,7 @@ use crate::membership::Membership;
 use crate::wire;
 
 pub use batches::Batches;
+pub use rights::MissingRights;
 pub use topics::NewTopic;
 pub(crate) use workloads::wire::{METADATA_VERSION, metadata_request, topic_name};
 

@@ -60,6 +60,8 @@ fn listeners(folder: &Path) -> String {
          listener.name.ssl.ssl.keystore.type=PEM\n\
          listener.name.ssl.ssl.keystore.location={at}/elsewhere.pem\n\
          listener.name.ssl.ssl.client.auth=required\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\n\
          sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
          listener.name.sasl_ssl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_kbench=\"{PASSWORD}\";\n\
          listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;"
@@ -180,7 +182,34 @@ fn a_secured_cluster_is_loaded_and_who_may_not_is_told_why() {
         assert!(flat(&text).contains(words), "{words}: {text}");
         assert!(!text.contains(PASSWORD), "{text}");
     }
+    assert_eq!(fs::read_dir(&out).expect("a folder").count(), runs, "a run was begun");
     let (code, text) = run(&out, &sasl, &load);
     assert!(code == Some(4) && flat(&text).contains("--command-config FILE"), "{text}");
     assert_eq!(fs::read_dir(&out).expect("a folder").count(), runs, "a run was begun");
+
+    // So is who may come in and may not do what a load does. Whatever has one rule lets nobody else in.
+    for (operation, resource, name) in
+        [("Write", "--topic", "user-events"), ("Read", "--group", "analytics")]
+    {
+        let arguments = ["--bootstrap-server", &plain, "--add", "--deny-principal", "User:kbench"];
+        let which =
+            ["--operation", operation, resource, name, "--resource-pattern-type", "prefixed"];
+        let all = [&arguments[..], &which].concat();
+        let denied = node.java(&jars, "kafka.admin.AclCommand", &all).status().expect("java");
+        assert!(denied.success(), "{}", node.log());
+    }
+    let file = config(&secured("ca.pem", "SCRAM-SHA-512", scram, PASSWORD));
+    let (code, text) = run(&out, &sasl, &[&load[..], &["--command-config", &file]].concat());
+    let told = flat(&text);
+    assert_eq!(code, Some(4), "{text}");
+    for words in [
+        "the user lacks rights: Read, Write, Describe, DescribeConfigs, Delete on topic user-events-kb",
+        "Read, Describe on group analytics-kb",
+        "--operation Write --operation Describe",
+        "--topic user-events-kb --resource-pattern-type prefixed",
+    ] {
+        assert!(told.contains(words), "{words}: {text}");
+    }
+    let (_, text) = run(&out, &plain, &load);
+    assert_valid(&out, &text);
 }

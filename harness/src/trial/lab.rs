@@ -91,6 +91,7 @@ impl Lab {
         if !spec.backend.is_ours() {
             // From here on, what has the run's names is the run's.
             lab.admin.may_create(&topics).await.map_err(Failure::from)?;
+            own_topics::may_be_used(&lab, spec, &topics).await?;
         }
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
         own_topics::plan(spec, files, number, recorder, names)?;

@@ -9,6 +9,8 @@ use faults::undo::Undo;
 use results::record::trial::LEDGER;
 
 use super::lab::Lab;
+use crate::admin::{MissingRights, NewTopic};
+use crate::cluster::attached::AttachedSpec;
 use crate::failure::Failure;
 use crate::heal::owner;
 use crate::recorder::Recorder;
@@ -32,6 +34,30 @@ pub(super) fn plan(
     let tag = ledger.tag();
     let undos = [Undo::DeleteTopics { topics }];
     ledger.plan(&tag, MAKING, recorder.clock().now(), &undos).map_err(broken)
+}
+
+/// Refuses a load whose user lacks rights that it needs on what will be made.
+pub(super) async fn may_be_used(
+    lab: &Lab,
+    spec: &RunSpec,
+    topics: &[NewTopic],
+) -> Result<(), Failure> {
+    let names: Vec<_> = topics.iter().map(|topic| &*topic.name).collect();
+    let deleted = spec.backend.attached().is_some_and(|attached| !attached.keep_topics);
+    let mut missing = lab.admin.missing_on_topics(&names, deleted).await?;
+    let first = spec.workload.consumers.as_ref().map(|consumers| &consumers.group);
+    for group in first.into_iter().chain(spec.workload.groups.keys()) {
+        missing.extend(lab.admin.missing_on_group(group).await?);
+    }
+    let Some(one) = missing.first() else { return Ok(()) };
+    let all: Vec<_> = missing.iter().map(MissingRights::to_string).collect();
+    let number = AttachedSpec::own("", spec.run_number);
+    let base = one.name().strip_suffix(&*number).unwrap_or(one.name());
+    let failure = Failure::infrastructure(format!("the user lacks rights: {}", all.join("; ")));
+    Err(failure.with_cure(format!(
+        "grant them for the names of every run, as in `{}`",
+        one.grant(&format!("{base}-kb"))
+    )))
 }
 
 /// Deletes what was made. Nobody may use them any more.

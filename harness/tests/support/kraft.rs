@@ -56,7 +56,8 @@ impl KraftNode {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn java(&self, jars: &Path, class: &str, arguments: &[&str]) -> Command {
+    /// A program of Kafka's, which writes into the node's log.
+    pub(crate) fn java(&self, jars: &Path, class: &str, arguments: &[&str]) -> Command {
         let path = self.folder.path().join("log");
         let log = || fs::File::options().create(true).append(true).open(&path).expect("a file");
         let mut command = Command::new("java");
