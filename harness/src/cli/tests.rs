@@ -19,6 +19,12 @@ const FOREIGN: &[&str] = &[
     "queue-num",
     "queue-bypass",
     "version",
+    // kafka-acls.
+    "add",
+    "allow-principal",
+    "operation",
+    "topic",
+    "resource-pattern-type",
     // ci/test, ci/setup, cargo.
     "quick",
     "faults",

@@ -8,7 +8,7 @@ const MODULES: [(&str, &str); 2] = [
 
 /// Name and password.
 #[derive(PartialEq, Eq)]
-pub(super) struct Login {
+pub(super) struct JaasLogin {
     /// What the mechanisms begin with that the module is for.
     pub(super) mechanism: &'static str,
     pub(super) username: String,
@@ -16,7 +16,7 @@ pub(super) struct Login {
 }
 
 /// Reads `MODULE required username="..." password="...";`. What is wrong is said without the value.
-pub(super) fn parse(text: &str) -> Result<Login, String> {
+pub(super) fn parse(text: &str) -> Result<JaasLogin, String> {
     let words = words(text)?;
     let mut words = words.iter().map(String::as_str);
     let module = words.next().unwrap_or_default();
@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str) -> Result<Login, String> {
                 return Err("one module is read, and something follows its `;`".to_owned());
             }
             let missing = |option| format!("the option `{option}` is missing");
-            return Ok(Login {
+            return Ok(JaasLogin {
                 mechanism,
                 username: username.ok_or_else(|| missing("username"))?,
                 password: password.ok_or_else(|| missing("password"))?,
