@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
+
 /// Most bytes of a line that are looked at.
 pub const MOST_OF_A_LINE: usize = 64 << 10;
 
@@ -33,6 +35,29 @@ impl Line {
         let bytes = std::mem::take(&mut self.bytes);
         let text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(&bytes));
         text.into_owned()
+    }
+
+    /// The rest of it from a reader; `None` when nothing comes any more. What has come is kept, should nobody
+    /// wait for the rest now.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub async fn next(
+        &mut self,
+        from: &mut (impl AsyncBufRead + Unpin),
+    ) -> io::Result<Option<String>> {
+        loop {
+            let piece = from.fill_buf().await?;
+            let over = piece.is_empty();
+            let (taken, ended) = self.take(piece);
+            from.consume(taken);
+            if ended || (over && !self.is_empty()) {
+                return Ok(Some(self.end()));
+            }
+            if over {
+                return Ok(None);
+            }
+        }
     }
 
     /// Whether there is nothing of it.

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use faults::port::{ErrorKind, PortError};
+use faults::until;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest, GroupId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Admin, METADATA_VERSION, check, metadata_request};
+use super::{Admin, LOOK, METADATA_VERSION, VISIBLE_LIMIT, check, metadata_request};
 
 /// Version of FindCoordinator that is used: the last that asks for one group.
 const COORDINATOR_VERSION: i16 = 2;
@@ -113,35 +114,36 @@ impl Admin {
     /// # Errors
     /// When nobody says who coordinates it, or the coordinator does not answer.
     pub async fn missing_on_group(&self, group: &str) -> Result<Option<MissingRights>, PortError> {
+        // A cluster that had no group so far makes the topic of their offsets only now.
+        let told = until(VISIBLE_LIMIT, LOOK, async || self.told_on_group(group).await).await?;
+        Ok(MissingRights::of("group", group, &OF_GROUP, told))
+    }
+
+    /// The operations that a group's coordinator lets the client carry out, as bits.
+    async fn told_on_group(&self, group: &str) -> Result<i32, PortError> {
         let what = format!("ask for the rights on group {group}");
+        let failed = |error| PortError::io(&what, error);
+        // One that may not even be described.
         let refused = |code: i16| code == ResponseError::GroupAuthorizationFailed.code();
-        let none = MissingRights::of("group", group, &OF_GROUP, 0);
-        let request = FindCoordinatorRequest::default()
-            .with_key(StrBytes::from_string(group.to_owned()))
-            .with_key_type(0);
+        let name = StrBytes::from_string(group.to_owned());
+        let request = FindCoordinatorRequest::default().with_key(name.clone()).with_key_type(0);
         let broker = self.controller().await?;
-        let found = self.ask(broker, COORDINATOR_VERSION, &request).await;
-        let found = found.map_err(|error| PortError::io(&what, error))?;
+        let found = self.ask(broker, COORDINATOR_VERSION, &request).await.map_err(failed)?;
         if refused(found.error_code) {
-            return Ok(none);
+            return Ok(0);
         }
-        if found.error_code != 0 {
-            // A cluster that had no group so far makes the topic of their offsets only now.
-            return Ok(None);
-        }
-        let id = GroupId(StrBytes::from_string(group.to_owned()));
+        check(&what, found.error_code, None)?;
         let request = DescribeGroupsRequest::default()
-            .with_groups(vec![id])
+            .with_groups(vec![GroupId(name)])
             .with_include_authorized_operations(true);
-        let answer = self.ask(found.node_id.0, GROUPS_VERSION, &request).await;
-        let answer = answer.map_err(|error| PortError::io(&what, error))?;
+        let answer = self.ask(found.node_id.0, GROUPS_VERSION, &request).await.map_err(failed)?;
         let empty = || PortError::new(ErrorKind::Other, format!("{what}: an empty answer"));
         let described = answer.groups.into_iter().next().ok_or_else(empty)?;
         if refused(described.error_code) {
-            return Ok(none);
+            return Ok(0);
         }
         check(&what, described.error_code, None)?;
-        Ok(MissingRights::of("group", group, &OF_GROUP, described.authorized_operations))
+        Ok(described.authorized_operations)
     }
 }
 

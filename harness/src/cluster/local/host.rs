@@ -21,7 +21,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use procfs::process::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
@@ -352,22 +352,8 @@ impl Resident for LocalResident {
     }
 
     async fn line(&mut self) -> Result<Option<String>, HostError> {
-        loop {
-            // What has come is kept, should nobody wait for the rest now.
-            let piece = match self.output.fill_buf().await {
-                Ok(piece) => piece,
-                Err(error) => return Err(self.failed("read from", error)),
-            };
-            let over = piece.is_empty();
-            let (taken, ended) = self.next.take(piece);
-            self.output.consume(taken);
-            if ended || (over && !self.next.is_empty()) {
-                return Ok(Some(self.next.end()));
-            }
-            if over {
-                return Ok(None);
-            }
-        }
+        let next = self.next.next(&mut self.output).await;
+        next.map_err(|error| self.failed("read from", error))
     }
 
     async fn end(

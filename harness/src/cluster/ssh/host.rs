@@ -201,12 +201,9 @@ impl SshHost {
             Err(_) => {
                 // A session's first process leads a group of its own.
                 let pid = String::from_utf8_lossy(&pid.borrow()).trim().parse::<u32>();
-                let group = pid.map(|pid| format!("kill -KILL -{pid}")).unwrap_or_default();
-                self.ask(&format!(
-                    "{}{group}",
-                    if group.is_empty() { "" } else { self.root("kill") }
-                ))
-                .await?;
+                if let Ok(pid) = pid {
+                    self.ask(&format!("{}kill -KILL -{pid}", self.root("kill"))).await?;
+                }
                 let limit = command.limit.as_secs();
                 let why = format!("it did not end within {limit} s, and was killed");
                 Err(HostError::new(ErrorKind::TimedOut, &self.0.name, what, why))

@@ -13,7 +13,7 @@ use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::rules;
-use crate::topology::{PEER_PORTS, Topic};
+use crate::topology::Topic;
 
 /// The inventories that come with kbench: name and TOML text.
 pub const SHIPPED: &[(&str, &str)] = &[("homelab", include_str!("../../../clusters/homelab.toml"))];
@@ -268,11 +268,6 @@ impl Inventory {
         let brokers = self.members().filter(|node| node.broker.is_some());
         let port = self.broker.port;
         brokers.map(|node| format!("{}:{port}", node.address)).collect::<Vec<_>>().join(",")
-    }
-
-    /// Ports on which ZooKeeper servers follow their leader, and elect one.
-    pub fn peer_ports() -> [u16; 2] {
-        PEER_PORTS
     }
 
     /// What can be done to it.

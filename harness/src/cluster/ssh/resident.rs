@@ -100,22 +100,11 @@ impl Resident for SshResident {
     }
 
     async fn line(&mut self) -> Result<Option<String>, HostError> {
-        loop {
-            // What has come is kept, should nobody wait for the rest now.
-            let piece = match self.output.fill_buf().await {
-                Ok(piece) => piece,
-                Err(error) => return Err(self.lost("read from", &error)),
-            };
-            let over = piece.is_empty();
-            let (taken, ended) = self.next.take(piece);
-            self.output.consume(taken);
-            if ended || (over && !self.next.is_empty()) {
-                return Ok(Some(self.next.end()));
-            }
-            if over {
-                // The end of its output, or that of the connection: only the host can say.
-                return self.runs().await.map(|_| None);
-            }
+        match self.next.next(&mut self.output).await {
+            Ok(Some(line)) => Ok(Some(line)),
+            // The end of its output, or that of the connection: only the host can say.
+            Ok(None) => self.runs().await.map(|_| None),
+            Err(error) => Err(self.lost("read from", &error)),
         }
     }
 

@@ -4,11 +4,18 @@ use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Instant;
 
+use faults::until;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
 use crate::cluster::ssh::Inventory;
 use crate::mechanism::tests::{block_on, skipped};
+
+/// Limit for what takes a host milliseconds.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// An sshd that this thread reaches, and nobody else.
 struct TestHost {
@@ -57,7 +64,7 @@ impl TestHost {
         let began = Instant::now();
         while std::net::TcpStream::connect("198.18.0.11:2222").is_err() {
             assert!(began.elapsed() < Duration::from_secs(10), "sshd does not listen");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(LOOK);
         }
         Some(Self { sshd, dir })
     }
@@ -121,12 +128,19 @@ fn what_a_host_is_asked_is_done_there_or_fails_with_its_kind() {
         let gone = host.read(Path::new("/nowhere")).await.unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::Gone, "{gone}");
         // A command that takes too long is ended with what it started.
-        let mark = test.file("late");
-        let mut slow = Command::script("(sleep 2; echo >\"$1\") & wait", [&mark]);
-        slow.limit = Duration::from_millis(300);
-        assert_eq!(host.run(&slow).await.unwrap_err().kind(), ErrorKind::TimedOut);
-        tokio::time::sleep(Duration::from_millis(2200)).await;
-        assert!(!Path::new(&mark).exists());
+        let started = test.dir.path().join("started");
+        let script =
+            "sh -c 'echo $$ >\"$1.next\"; mv \"$1.next\" \"$1\"; exec sleep 60' sh \"$1\" & wait";
+        let mut slow = Command::script(script, [&started]);
+        slow.limit = Duration::from_secs(1);
+        let running = async {
+            let there = until(SOON, LOOK, async || host.read(&started).await).await.unwrap();
+            let pid = String::from_utf8(there).unwrap().trim().parse().unwrap();
+            host.identify(pid).await.unwrap()
+        };
+        let (late, child) = tokio::join!(host.run(&slow), running);
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(until_gone(&host, &child).await, "what it started goes on");
         let limit = Duration::from_millis(500);
         let sshd = SocketAddr::from(([198, 18, 0, 11], 2222));
         assert!(matches!(host.connect(sshd, limit).await.unwrap(), Attempt::Accepted(_)));
@@ -176,13 +190,11 @@ fn a_resident_answers_is_signalled_by_its_identity_and_never_outlives_its_handle
 }
 
 async fn until_gone(host: &SshHost, process: &ProcessIdentity) -> bool {
-    for _ in 0..50 {
-        if !runs(host, process).await {
-            return true;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    false
+    let gone = until(SOON, LOOK, async || match runs(host, process).await {
+        false => Ok(()),
+        true => Err(()),
+    });
+    gone.await.is_ok()
 }
 
 #[test]
