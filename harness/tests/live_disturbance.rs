@@ -42,6 +42,26 @@ fn a_broker_that_is_killed_from_outside_makes_a_healthy_run_invalid() {
 
 #[test]
 #[ignore = "starts a real cluster"]
+fn a_broker_that_runs_out_of_memory_is_told_from_one_that_was_killed() {
+    let cgroup = match MemoryCgroup::make() {
+        Ok(cgroup) => cgroup,
+        Err(error) => return skipped("an end for want of memory", &error.to_string()),
+    };
+    let out = folder();
+    let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "15s"];
+    let mut run = start(out.path(), &[&arguments[..], &["--set", SHORT_SESSION]].concat());
+    await_event(&mut run, out.path(), is_stage("baseline"));
+    cgroup.limit(process(out.path(), "kafka.Kafka"), 1 << 20);
+    let code = exit_code(&mut run, RUN, out.path());
+    let check = check(out.path(), "disturbance");
+    assert_eq!((code, &check["verdict"]), (3, &"invalid-run".into()), "{check}");
+    let note = check["note"].as_str().expect("a note");
+    assert!(note.contains("ran out of memory"), "{note}");
+    assert!(note.contains("broker") && note.contains("ended without an order"), "{note}");
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
 fn cpus_that_other_programs_take_make_a_healthy_run_invalid() {
     let out = folder();
     let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "15s"];

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -43,4 +44,47 @@ pub(crate) fn process(out: &Path, what: &str) -> i32 {
 pub(crate) fn signal(name: &str, pid: i32) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
     assert!(sent.expect("kill").success());
+}
+
+/// A memory cgroup of the test's own; what is left in it goes back when it is dropped.
+pub(crate) struct MemoryCgroup {
+    parent: PathBuf,
+    folder: PathBuf,
+    limit: &'static str,
+}
+
+impl MemoryCgroup {
+    /// Without a limit so far.
+    ///
+    /// # Errors
+    /// When this user may make none, or the memory controller is not to be had.
+    pub(crate) fn make() -> io::Result<Self> {
+        let version_1 = Path::new("/sys/fs/cgroup/memory");
+        let (parent, limit) = match version_1.exists() {
+            true => (version_1, "memory.limit_in_bytes"),
+            false => (Path::new("/sys/fs/cgroup"), "memory.max"),
+        };
+        let folder = parent.join(format!("kbench-test-{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        let made = Self { parent: parent.to_owned(), folder, limit };
+        // A folder without this file has no memory controller.
+        fs::metadata(made.folder.join(limit))?;
+        Ok(made)
+    }
+
+    /// Moves a process here, and lets it have this much more memory, in bytes.
+    pub(crate) fn limit(&self, pid: i32, bytes: u64) {
+        fs::write(self.folder.join("cgroup.procs"), pid.to_string()).expect("a process moves");
+        fs::write(self.folder.join(self.limit), bytes.to_string()).expect("a limit");
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        let members = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines() {
+            let _ = fs::write(self.parent.join("cgroup.procs"), pid);
+        }
+        let _ = fs::remove_dir(&self.folder);
+    }
 }
