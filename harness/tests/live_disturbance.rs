@@ -85,6 +85,47 @@ fn cpus_that_other_programs_take_make_a_healthy_run_invalid() {
 
 #[test]
 #[ignore = "starts a real cluster"]
+fn a_clock_of_the_host_that_steps_is_seen_and_changes_no_figure() {
+    let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let folders = ["/usr/lib", &multiarch, "/usr/lib64", "/usr/local/lib"].into_iter();
+    let mut libraries = folders.map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
+    let Some(library) = libraries.find(|library| Path::new(library).exists()) else {
+        return skipped("a clock of the host that steps", "libfaketime is not installed");
+    };
+    let out = folder();
+    let ahead = out.path().join("ahead");
+    fs::write(&ahead, "+0").expect("a file");
+    let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "15s"];
+    // The clock of kbench and of all that it starts, as if it was the host's.
+    let mut run = run(out.path(), &[&arguments[..], &["--set", SHORT_SESSION]].concat());
+    let run = run
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &ahead)
+        .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+    let mut run = run.spawn().expect("kbench starts");
+    await_event(&mut run, out.path(), is_stage("baseline"));
+    std::thread::sleep(Duration::from_secs(3));
+    fs::write(&ahead, "+30").expect("a file");
+    let code = exit_code(&mut run, RUN, out.path());
+    let disturbed = check(out.path(), "disturbance");
+    assert_eq!((code, &disturbed["verdict"]), (3, &"invalid-run".into()), "{disturbed}");
+    let note = disturbed["note"].as_str().expect("a note");
+    assert!(
+        note.contains("the host had its clock stepped") && note.contains("by +30.0 s"),
+        "{note}"
+    );
+    let report = json(&latest(out.path()).join("report.json"));
+    let others = report["checks"].as_array().expect("checks").iter();
+    let wrong: Vec<_> = others.filter(|check| check["verdict"] == "invalid").collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let stdout = fs::read_to_string(out.path().join("stdout")).expect("a file");
+    let all = stdout.lines().find_map(|line| line.strip_prefix("all: response"));
+    let longest = all.and_then(|all| all.split_whitespace().nth(4)?.parse::<f64>().ok());
+    assert!(longest.is_some_and(|ms| ms < 20_000.0), "{longest:?} ms\n{stdout}");
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
 fn what_kbench_measured_of_a_fault_while_it_stood_still_is_not_known() {
     let out = folder();
     let arguments = ["--workload", "smoke", "--faults", "zk-server-killed", "--set", SHORT_SESSION];

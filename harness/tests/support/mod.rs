@@ -42,18 +42,22 @@ pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("live-").tempdir().expect("a folder")
 }
 
-/// `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
+/// Starts `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
 pub(crate) fn start(out: &Path, arguments: &[&str]) -> Child {
-    kbench()
-        .arg("run")
+    run(out, arguments).spawn().expect("kbench starts")
+}
+
+/// `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
+pub(crate) fn run(out: &Path, arguments: &[&str]) -> Command {
+    let mut run = kbench();
+    run.arg("run")
         .args(arguments)
         .arg("--out")
         .arg(out)
         .stdin(Stdio::null())
         .stdout(fs::File::create(out.join("stdout")).expect("a file"))
-        .stderr(fs::File::create(out.join("stderr")).expect("a file"))
-        .spawn()
-        .expect("kbench starts")
+        .stderr(fs::File::create(out.join("stderr")).expect("a file"));
+    run
 }
 
 /// What kbench has written to stderr so far.
