@@ -105,13 +105,14 @@ fn a_clock_of_the_host_that_steps_is_seen_and_changes_no_figure() {
     let mut run = run.spawn().expect("kbench starts");
     await_event(&mut run, out.path(), is_stage("baseline"));
     std::thread::sleep(Duration::from_secs(3));
-    fs::write(&ahead, "+30").expect("a file");
+    // libfaketime lets waits until a time of the wall clock last as much longer: a small step.
+    fs::write(&ahead, "+3").expect("a file");
     let code = exit_code(&mut run, RUN, out.path());
     let disturbed = check(out.path(), "disturbance");
     assert_eq!((code, &disturbed["verdict"]), (3, &"invalid-run".into()), "{disturbed}");
     let note = disturbed["note"].as_str().expect("a note");
     assert!(
-        note.contains("the host had its clock stepped") && note.contains("by +30.0 s"),
+        note.contains("the host had its clock stepped") && note.contains("by +3.0 s"),
         "{note}"
     );
     let report = json(&latest(out.path()).join("report.json"));
@@ -121,7 +122,7 @@ fn a_clock_of_the_host_that_steps_is_seen_and_changes_no_figure() {
     let stdout = fs::read_to_string(out.path().join("stdout")).expect("a file");
     let all = stdout.lines().find_map(|line| line.strip_prefix("all: response"));
     let longest = all.and_then(|all| all.split_whitespace().nth(4)?.parse::<f64>().ok());
-    assert!(longest.is_some_and(|ms| ms < 20_000.0), "{longest:?} ms\n{stdout}");
+    assert!(longest.is_some_and(|ms| ms < 2_900.0), "{longest:?} ms\n{stdout}");
 }
 
 #[test]
