@@ -4,6 +4,7 @@
 //! parses, calls and prints.
 
 mod cluster;
+mod compare;
 mod heal;
 mod judge;
 mod list;
@@ -57,6 +58,8 @@ enum CliCommand {
     Check(JudgeArgs),
     /// Judge a recorded run again and write its report files anew
     Report(JudgeArgs),
+    /// Compare two sets of recorded runs: is B worse than A?
+    Compare(compare::CompareArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
     /// Keep a local cluster running, for several runs or for tools
@@ -80,7 +83,7 @@ enum CliCommand {
 enum Format {
     /// Tables for people
     Text,
-    /// Exactly report.json
+    /// JSON: of a run exactly its report.json
     Json,
 }
 
@@ -288,6 +291,7 @@ pub fn main() -> ExitCode {
         CliCommand::Replay(args) => run::replay(args),
         CliCommand::Check(args) => judge::check(&args),
         CliCommand::Report(args) => judge::report(&args),
+        CliCommand::Compare(args) => compare::compare(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),
         CliCommand::List(args) => list::list(&args),

@@ -9,7 +9,7 @@ mod trials;
 
 use results::record::open;
 use results::record::trial::SPEC;
-use results::report::{Judged, Question, RunMeta};
+use results::report::{self, Judged, Question, Report, RunMeta};
 use results::terminal::{argument, printable_line};
 
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
@@ -122,6 +122,15 @@ fn lock(kept: &KeptCluster, dir: &RunDir) -> Result<ClusterLock, Failure> {
 /// A failure when nothing can be judged because no trial left a readable record.
 pub fn judge(spec: &RunSpec, dir: &RunDir, strict: bool) -> Result<Judged, Failure> {
     Judged::of(dir.path(), &question(spec, strict))
+        .map_err(|error| Failure::unknown(error.to_string()))
+}
+
+/// Judges each trial of a recorded run by itself: what it measured.
+///
+/// # Errors
+/// As [`judge`].
+pub fn each_trial(spec: &RunSpec, dir: &RunDir) -> Result<Vec<(u32, Report)>, Failure> {
+    report::each_trial(dir.path(), &question(spec, false))
         .map_err(|error| Failure::unknown(error.to_string()))
 }
 

@@ -307,6 +307,27 @@ fn a_missing_run_is_a_usage_error() {
 }
 
 #[test]
+fn a_comparison_is_told_what_it_is_of() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    for (arguments, words) in [
+        (vec!["nosuch", folder], "there is no recorded run nosuch"),
+        (vec![folder, folder], "there is no recorded run"),
+        (vec![folder, folder, "--metric", "response.p95"], "there is no figure `response.p95`"),
+        (
+            vec![folder, folder, "--allow-differing", "weather"],
+            "possible values: workload, cluster",
+        ),
+        (vec![folder, folder, "--least-effect=-1"], "not a per cent"),
+        (vec![folder], "<B>"),
+    ] {
+        let (code, _, stderr) = output(kbench().arg("compare").args(&arguments));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
 fn a_run_of_another_format_is_refused_by_its_number_and_left_alone() {
     let out = tempfile::tempdir().expect("a folder");
     let run = out.path().join("old");

@@ -14,6 +14,7 @@ pub(crate) mod figures;
 pub mod gate;
 pub(crate) mod integrity;
 pub mod latency;
+pub mod metric;
 pub mod policy;
 pub mod predict;
 pub mod rates;

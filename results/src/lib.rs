@@ -4,8 +4,9 @@
 //! no network. A run directory judged again tomorrow gives the same verdict.
 //!
 //! [`record`]: what was recorded. [`judge`]: what it means. [`report`]: all of it as one document,
-//! in several forms.
+//! in several forms. [`compare`]: two sets of runs.
 
+pub mod compare;
 #[cfg(test)]
 mod fixture;
 pub mod judge;

@@ -5,7 +5,7 @@
 //! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
 //! forms ([`text`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
 //! them all: a new one is a file beside those, and its line of that list.
-//! Absent: HTML, and comparing runs.
+//! Absent: HTML.
 
 pub mod consuming_csv;
 pub mod csv;
@@ -16,6 +16,7 @@ pub mod judge;
 mod judged;
 pub mod junit;
 mod merge;
+mod metrics;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -36,7 +37,7 @@ use crate::record::event::{Effect, Event, Process, Stage};
 
 pub use gates::{GateOutcome, GateResult};
 pub use judge::judge;
-pub use judged::{Judged, NothingRecorded};
+pub use judged::{Judged, NothingRecorded, each_trial};
 
 /// Version of the document's keys.
 pub const FORMAT: u32 = 4;

@@ -83,8 +83,8 @@ impl Drop for MemoryCgroup {
     fn drop(&mut self) {
         let members = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
         for pid in members.lines() {
-            let _ = fs::write(self.parent.join("cgroup.procs"), pid);
+            drop(fs::write(self.parent.join("cgroup.procs"), pid));
         }
-        let _ = fs::remove_dir(&self.folder);
+        drop(fs::remove_dir(&self.folder));
     }
 }

@@ -1,13 +1,7 @@
 //! Gates: bounds that the figures of a run have to keep, written as `response.p99<50ms`.
 //!
-//! A gate names a phase (`steady`, which is meant where none is named, `faults` or `all`), a metric, a comparison
-//! and a bound with its unit:
-//!
-//! | metric | what | bound |
-//! |---|---|---|
-//! | `response`, `service`, `schedule-lag`, `end-to-end`, each with `.p50`, `.p90`, `.p99`, `.p99.9` or `.max` | latencies | a time: `us`, `ms`, `s` |
-//! | `sent.rate`, `acked.rate`, `consumed.rate` | records a second | a number, or `%` of what is asked for |
-//! | `consume.lag` | the longest wait from an ack to the delivery, of all groups; of the steady load alone | a time |
+//! A gate is a [metric](super::metric), a comparison and a bound with its unit: of latencies and lag a time (`us`,
+//! `ms`, `s`), of rates a number of records a second, or `%` of what is asked for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,92 +9,17 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::metric::{Metric, MetricFigure, words};
+
 /// One gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
-    /// Which part of the load.
-    pub phase: GatePhase,
-    /// Which figure of it.
-    pub metric: GateMetric,
+    /// Which figure.
+    pub metric: Metric,
     /// How the figure is to compare with the bound.
     pub comparison: Comparison,
     /// The bound.
     pub bound: Bound,
-}
-
-/// Words of an enum, as they are written.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$of])* $variant),+
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-    };
-}
-
-words! {
-    /// A part of the load.
-    GatePhase {
-        /// The steady load.
-        Steady = "steady",
-        /// The load around faults.
-        Faults = "faults",
-        /// All of it.
-        All = "all",
-    }
-}
-
-words! {
-    /// A latency.
-    LatencyMetric {
-        /// Ack - due.
-        Response = "response",
-        /// Ack - sent.
-        Service = "service",
-        /// Sent - due.
-        ScheduleLag = "schedule-lag",
-        /// Consumed - due.
-        EndToEnd = "end-to-end",
-    }
-}
-
-words! {
-    /// A statistic of a latency.
-    Statistic {
-        /// Median.
-        P50 = "p50",
-        /// 90th percentile.
-        P90 = "p90",
-        /// 99th percentile.
-        P99 = "p99",
-        /// 99.9th percentile.
-        P999 = "p99.9",
-        /// Longest.
-        Max = "max",
-    }
-}
-
-words! {
-    /// Records of which there is a rate.
-    RateMetric {
-        /// Handed to the client.
-        Sent = "sent",
-        /// Acked.
-        Acked = "acked",
-        /// Got for the first time, by the slowest group.
-        Consumed = "consumed",
-    }
 }
 
 words! {
@@ -115,17 +34,6 @@ words! {
         /// More.
         More = ">",
     }
-}
-
-/// A figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GateMetric {
-    /// A latency.
-    Latency(LatencyMetric, Statistic),
-    /// A rate.
-    Rate(RateMetric),
-    /// The longest wait from an ack to the delivery.
-    ConsumeLag,
 }
 
 /// What a figure is held against.
@@ -173,14 +81,7 @@ impl Bound {
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.phase != GatePhase::Steady {
-            write!(f, "{}.", self.phase.as_str())?;
-        }
-        match self.metric {
-            GateMetric::Latency(latency, of) => write!(f, "{}.{}", latency.as_str(), of.as_str())?,
-            GateMetric::Rate(rate) => write!(f, "{}.rate", rate.as_str())?,
-            GateMetric::ConsumeLag => f.write_str("consume.lag")?,
-        }
+        self.metric.fmt(f)?;
         f.write_str(self.comparison.as_str())?;
         match self.bound {
             Bound::Time(us) => {
@@ -205,49 +106,22 @@ impl FromStr for Gate {
         let (comparison, (figure, bound)) = found
             .min_by_key(|(it, (before, _))| (before.len(), 2 - it.as_str().len()))
             .ok_or("a gate compares a figure with a bound, as `response.p99<50ms` does")?;
-        let phases = GatePhase::ALL.iter().copied();
-        let mut named = phases.filter_map(|phase| {
-            Some((phase, figure.strip_prefix(phase.as_str())?.strip_prefix('.')?))
-        });
-        let (phase, name) = named.next().unwrap_or((GatePhase::Steady, figure));
-        let metric = metric(name)?;
-        if metric == GateMetric::ConsumeLag && phase != GatePhase::Steady {
-            return Err("consume.lag is of the steady load alone".to_owned());
-        }
+        let metric: Metric = figure.parse()?;
         let bound = read_bound(metric, bound)?;
-        Ok(Self { phase, metric, comparison, bound })
+        Ok(Self { metric, comparison, bound })
     }
 }
 
-fn metric(name: &str) -> Result<GateMetric, String> {
-    let latencies = LatencyMetric::ALL.iter().flat_map(|latency| {
-        Statistic::ALL.iter().map(|statistic| GateMetric::Latency(*latency, *statistic))
-    });
-    let rates = RateMetric::ALL.iter().map(|rate| GateMetric::Rate(*rate));
-    let all = latencies.chain(rates).chain([GateMetric::ConsumeLag]);
-    let written = |metric: &GateMetric| match metric {
-        GateMetric::Latency(latency, of) => format!("{}.{}", latency.as_str(), of.as_str()),
-        GateMetric::Rate(rate) => format!("{}.rate", rate.as_str()),
-        GateMetric::ConsumeLag => "consume.lag".to_owned(),
-    };
-    all.into_iter().find(|metric| written(metric) == name).ok_or_else(|| {
-        format!(
-            "there is no figure `{name}`: it is response, service, schedule-lag or end-to-end with .p50, .p90, \
-             .p99, .p99.9 or .max; sent.rate, acked.rate or consumed.rate; or consume.lag"
-        )
-    })
-}
-
-fn read_bound(metric: GateMetric, text: &str) -> Result<Bound, String> {
+fn read_bound(metric: Metric, text: &str) -> Result<Bound, String> {
     let number = |text: &str| text.parse().ok().filter(|it: &f64| it.is_finite() && *it >= 0.0);
     let time = || {
         let units = TIMES.iter();
         let read = units.filter_map(|(name, unit)| Some(number(text.strip_suffix(name)?)? * unit));
         read.map(Bound::Time).next()
     };
-    let (bound, wanted) = match metric {
-        GateMetric::Latency(..) | GateMetric::ConsumeLag => (time(), "a time, as `50ms`"),
-        GateMetric::Rate(_) => {
+    let (bound, wanted) = match metric.figure {
+        MetricFigure::Latency(..) | MetricFigure::ConsumeLag => (time(), "a time, as `50ms`"),
+        MetricFigure::Rate(_) => {
             let share = text.strip_suffix('%').and_then(number).map(Bound::Share);
             (share.or_else(|| number(text).map(Bound::Rate)), "records a second, or `99%`")
         }
@@ -270,19 +144,20 @@ impl Serialize for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::metric::{LatencyMetric, LoadPhase, Statistic};
 
     #[test]
     fn what_is_written_is_read_and_written_again() {
         for (text, phase, bound) in [
-            ("response.p99<50ms", GatePhase::Steady, Bound::Time(50_000.0)),
-            ("faults.end-to-end.p99.9<=1.5s", GatePhase::Faults, Bound::Time(1_500_000.0)),
-            ("all.schedule-lag.max<250us", GatePhase::All, Bound::Time(250.0)),
-            ("acked.rate>=99%", GatePhase::Steady, Bound::Share(99.0)),
-            ("consumed.rate>950.5", GatePhase::Steady, Bound::Rate(950.5)),
-            ("consume.lag<10s", GatePhase::Steady, Bound::Time(10_000_000.0)),
+            ("response.p99<50ms", LoadPhase::Steady, Bound::Time(50_000.0)),
+            ("faults.end-to-end.p99.9<=1.5s", LoadPhase::Faults, Bound::Time(1_500_000.0)),
+            ("all.schedule-lag.max<250us", LoadPhase::All, Bound::Time(250.0)),
+            ("acked.rate>=99%", LoadPhase::Steady, Bound::Share(99.0)),
+            ("consumed.rate>950.5", LoadPhase::Steady, Bound::Rate(950.5)),
+            ("consume.lag<10s", LoadPhase::Steady, Bound::Time(10_000_000.0)),
         ] {
             let gate: Gate = text.parse().unwrap();
-            assert_eq!((gate.phase, gate.bound), (phase, bound), "{text}");
+            assert_eq!((gate.metric.phase, gate.bound), (phase, bound), "{text}");
             assert_eq!(gate.to_string(), text);
             let spaced = text.replace('<', " < ").replace("< =", "<=").replace('%', " %");
             assert_eq!(spaced.parse(), Ok(gate), "{spaced}");
@@ -291,13 +166,14 @@ mod tests {
 
     #[test]
     fn every_figure_has_a_gate_that_is_read_as_it_is_written() {
-        for phase in GatePhase::ALL {
+        for phase in LoadPhase::ALL {
             for latency in LatencyMetric::ALL {
                 for of in Statistic::ALL {
                     for comparison in Comparison::ALL {
-                        let metric = GateMetric::Latency(*latency, *of);
-                        let (phase, comparison, bound) = (*phase, *comparison, Bound::Time(7e3));
-                        let gate = Gate { phase, metric, comparison, bound };
+                        let figure = MetricFigure::Latency(*latency, *of);
+                        let metric = Metric { phase: *phase, figure };
+                        let (comparison, bound) = (*comparison, Bound::Time(7e3));
+                        let gate = Gate { metric, comparison, bound };
                         assert_eq!(gate.to_string().parse(), Ok(gate));
                     }
                 }

@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Population, Report};
-use crate::judge::gate::{
-    Bound, Gate, GateMetric, GatePhase, LatencyMetric, RateMetric, Statistic,
-};
-use crate::judge::latency::Percentiles;
+use super::Report;
+use crate::judge::gate::{Bound, Gate};
 use crate::judge::verdict::Verdict;
 
 /// What became of a gate.
@@ -67,69 +64,10 @@ fn one(gate: &Gate, report: &Report) -> GateResult {
 
 /// The figure that a gate is about, in its bound's unit.
 fn figure(gate: &Gate, report: &Report) -> Result<f64, &'static str> {
-    let load = &report.load;
-    match gate.metric {
-        GateMetric::Latency(latency, statistic) => {
-            let all = Population {
-                latency_us: load.latency_us,
-                service_us: load.service_us,
-                schedule_lag_us: load.schedule_lag_us,
-                end_to_end_us: load.end_to_end_us,
-            };
-            let population = match gate.phase {
-                GatePhase::Steady => &load.baseline,
-                GatePhase::Faults => &load.faults,
-                GatePhase::All => &all,
-            };
-            latency_us(of_population(population, latency), statistic)
-        }
-        GateMetric::Rate(rate) => {
-            let phase = match gate.phase {
-                GatePhase::Steady => "steady",
-                GatePhase::Faults => "around-faults",
-                GatePhase::All => "all",
-            };
-            let rates = load.rates.get(phase).ok_or("there was no such load")?;
-            let per_s = match rate {
-                RateMetric::Sent => Some(rates.sent_per_s),
-                RateMetric::Acked => rates.acked_per_s,
-                RateMetric::Consumed => rates.consumed_per_s,
-            };
-            let per_s = per_s.ok_or("no acks were asked for, or nobody consumed")?;
-            match gate.bound {
-                Bound::Share(_) if load.asked_per_s > 0.0 => Ok(per_s / load.asked_per_s * 100.0),
-                Bound::Share(_) => Err("nothing was asked for"),
-                Bound::Rate(_) | Bound::Time(_) => Ok(per_s),
-            }
-        }
-        GateMetric::ConsumeLag => {
-            // A group that got nothing waited for longer than any figure says.
-            let waits = report.consuming.iter().map(|group| group.steady.longest_wait_s);
-            let longest = waits.reduce(|a, b| Some(a?.max(b?))).flatten();
-            longest
-                .map(|seconds| seconds * 1e6)
-                .ok_or("a group consumed nothing of the steady load")
-        }
+    let (figure, asked) = (gate.metric.of(report)?, report.load.asked_per_s);
+    match gate.bound {
+        Bound::Share(_) if asked > 0.0 => Ok(figure / asked * 100.0),
+        Bound::Share(_) => Err("nothing was asked for"),
+        Bound::Rate(_) | Bound::Time(_) => Ok(figure),
     }
-}
-
-fn of_population(population: &Population, latency: LatencyMetric) -> &Percentiles {
-    match latency {
-        LatencyMetric::Response => &population.latency_us,
-        LatencyMetric::Service => &population.service_us,
-        LatencyMetric::ScheduleLag => &population.schedule_lag_us,
-        LatencyMetric::EndToEnd => &population.end_to_end_us,
-    }
-}
-
-fn latency_us(all: &Percentiles, statistic: Statistic) -> Result<f64, &'static str> {
-    let us = match statistic {
-        Statistic::P50 => all.p50,
-        Statistic::P90 => all.p90,
-        Statistic::P99 => all.p99,
-        Statistic::P999 => all.p999,
-        // Of what was never answered nobody knows how long it took.
-        Statistic::Max => all.max.filter(|_| all.unanswered == 0),
-    };
-    us.map(|us| us as f64).ok_or("too few records for it, or too many of them without an answer")
 }

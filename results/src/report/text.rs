@@ -176,7 +176,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
     }
 }
 
-fn line(out: &mut String, text: &str) {
+pub(crate) fn line(out: &mut String, text: &str) {
     out.push_str(text.trim_end());
     out.push('\n');
 }
@@ -192,7 +192,7 @@ fn bullet(out: &mut String, text: &str) {
 }
 
 /// A paragraph: `first` begins its first line, `rest` the others.
-fn wrapped(out: &mut String, first: &str, rest: &str, text: &str) {
+pub(crate) fn wrapped(out: &mut String, first: &str, rest: &str, text: &str) {
     let mut current = first.to_owned();
     for word in text.split_whitespace() {
         if current.chars().count() + 1 + word.chars().count() > WIDTH as usize {
@@ -205,7 +205,7 @@ fn wrapped(out: &mut String, first: &str, rest: &str, text: &str) {
     line(out, &current);
 }
 
-fn table(header: &[&str], colours: bool) -> Table {
+pub(crate) fn table(header: &[&str], colours: bool) -> Table {
     let mut table = Table::new();
     table
         .load_style(STYLE)

@@ -1,0 +1,74 @@
+//! The figures of a report by their names.
+
+use super::{Population, Report};
+use crate::judge::latency::Percentiles;
+use crate::judge::metric::{LatencyMetric, LoadPhase, Metric, MetricFigure, RateMetric, Statistic};
+
+impl Metric {
+    /// Its figure in a report: latencies in microseconds, rates in records a second.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn of(self, report: &Report) -> Result<f64, &'static str> {
+        let load = &report.load;
+        match self.figure {
+            MetricFigure::Latency(latency, statistic) => {
+                let all = Population {
+                    latency_us: load.latency_us,
+                    service_us: load.service_us,
+                    schedule_lag_us: load.schedule_lag_us,
+                    end_to_end_us: load.end_to_end_us,
+                };
+                let population = match self.phase {
+                    LoadPhase::Steady => &load.baseline,
+                    LoadPhase::Faults => &load.faults,
+                    LoadPhase::All => &all,
+                };
+                latency_us(of_population(population, latency), statistic)
+            }
+            MetricFigure::Rate(rate) => {
+                let phase = match self.phase {
+                    LoadPhase::Steady => "steady",
+                    LoadPhase::Faults => "around-faults",
+                    LoadPhase::All => "all",
+                };
+                let rates = load.rates.get(phase).ok_or("there was no such load")?;
+                let per_s = match rate {
+                    RateMetric::Sent => Some(rates.sent_per_s),
+                    RateMetric::Acked => rates.acked_per_s,
+                    RateMetric::Consumed => rates.consumed_per_s,
+                };
+                per_s.ok_or("no acks were asked for, or nobody consumed")
+            }
+            MetricFigure::ConsumeLag => {
+                // A group that got nothing waited for longer than any figure says.
+                let waits = report.consuming.iter().map(|group| group.steady.longest_wait_s);
+                let longest = waits.reduce(|a, b| Some(a?.max(b?))).flatten();
+                longest
+                    .map(|seconds| seconds * 1e6)
+                    .ok_or("a group consumed nothing of the steady load")
+            }
+        }
+    }
+}
+
+fn of_population(population: &Population, latency: LatencyMetric) -> &Percentiles {
+    match latency {
+        LatencyMetric::Response => &population.latency_us,
+        LatencyMetric::Service => &population.service_us,
+        LatencyMetric::ScheduleLag => &population.schedule_lag_us,
+        LatencyMetric::EndToEnd => &population.end_to_end_us,
+    }
+}
+
+fn latency_us(all: &Percentiles, statistic: Statistic) -> Result<f64, &'static str> {
+    let us = match statistic {
+        Statistic::P50 => all.p50,
+        Statistic::P90 => all.p90,
+        Statistic::P99 => all.p99,
+        Statistic::P999 => all.p999,
+        // Of what was never answered nobody knows how long it took.
+        Statistic::Max => all.max.filter(|_| all.unanswered == 0),
+    };
+    us.map(|us| us as f64).ok_or("too few records for it, or too many of them without an answer")
+}
