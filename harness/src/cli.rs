@@ -8,6 +8,7 @@ mod compare;
 mod heal;
 mod judge;
 mod list;
+mod max_rate;
 mod run;
 mod tools;
 mod validate;
@@ -60,6 +61,8 @@ enum CliCommand {
     Report(JudgeArgs),
     /// Compare two sets of recorded runs: is B worse than A?
     Compare(compare::CompareArgs),
+    /// Find the highest rate at which a cluster keeps an objective, by several runs
+    MaxRate(max_rate::MaxRateArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
     /// Keep a local cluster running, for several runs or for tools
@@ -185,6 +188,14 @@ fn mode() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(values).try_map(move |text| known(text).ok_or("no such mode"))
 }
 
+/// A number of per cent.
+fn per_cent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse().ok();
+    number
+        .filter(|it| (0.0..=1000.0).contains(it))
+        .ok_or_else(|| "not a per cent, as `5`".to_owned())
+}
+
 #[derive(Args)]
 struct ReplayArgs {
     /// Directory of the run to repeat, or `latest`
@@ -292,6 +303,7 @@ pub fn main() -> ExitCode {
         CliCommand::Check(args) => judge::check(&args),
         CliCommand::Report(args) => judge::report(&args),
         CliCommand::Compare(args) => compare::compare(&args),
+        CliCommand::MaxRate(args) => max_rate::max_rate(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),
         CliCommand::List(args) => list::list(&args),

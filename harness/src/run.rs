@@ -20,6 +20,8 @@ use crate::provision;
 use crate::rundir::RunDir;
 use crate::spec::{Asked, BackendSpec, RunSpec};
 
+pub(crate) use signals::StopSignals;
+
 /// Writes the resolved spec into the run's directory.
 ///
 /// # Errors

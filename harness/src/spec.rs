@@ -30,6 +30,7 @@ pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
+pub(crate) use request::{fresh_number, name_of_run};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use results::compare::{self, Aspect, CompareOptions, Conditions, Replicate};
 use results::judge::metric::Metric;
 
-use super::Format;
+use super::{Format, per_cent};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
@@ -53,13 +53,6 @@ fn aspect() -> impl TypedValueParser<Value = Aspect> {
     let known = |text: String| Aspect::ALL.into_iter().find(|aspect| aspect.as_str() == text);
     PossibleValuesParser::new(Aspect::ALL.map(Aspect::as_str))
         .try_map(move |text| known(text).ok_or("no such aspect"))
-}
-
-fn per_cent(text: &str) -> Result<f64, String> {
-    let number = text.trim_end_matches('%').trim().parse().ok();
-    number
-        .filter(|it| (0.0..=1000.0).contains(it))
-        .ok_or_else(|| "not a per cent, as `5`".to_owned())
 }
 
 pub(super) fn compare(args: &CompareArgs) -> Result<ExitCode, Failure> {

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const STOP: [Number; 3] = [Number::SIGINT, Number::SIGTERM, Number::SIGHUP];
 
 /// Signals that are received instead of ending the program, until this is dropped; a program takes them once.
-pub(super) struct StopSignals(Vec<(Number, Signal)>);
+pub(crate) struct StopSignals(Vec<(Number, Signal)>);
 
 impl StopSignals {
     /// Receives them from now on. What whoever started the program ignores (`nohup`, a job in the background)
@@ -21,7 +21,7 @@ impl StopSignals {
     ///
     /// # Errors
     /// The system's, when it allows no handler.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(crate) fn take() -> io::Result<Self> {
         let ignored = Process::myself().and_then(|own| own.status()).map_or(0, |own| own.sigign);
         let wanted = STOP.into_iter().filter(|number| !is_in(ignored, *number));
         let taken = wanted.map(|number| Ok((number, signal(SignalKind::from_raw(number as i32))?)));
@@ -29,7 +29,7 @@ impl StopSignals {
     }
 
     /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         poll_fn(|context| {
             let came = self.0.iter_mut().any(|(_, signal)| signal.poll_recv(context).is_ready());
             if came { Poll::Ready(()) } else { Poll::Pending }

@@ -393,7 +393,7 @@ fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
 }
 
 /// Name of a new run, and when it began (RFC 3339).
-pub(super) fn name_of_run(workload: &str, random: u64) -> (String, String) {
+pub(crate) fn name_of_run(workload: &str, random: u64) -> (String, String) {
     let utc = Timestamp::now().to_zoned(TimeZone::UTC);
     let time = utc.strftime("%Y%m%dT%H%M%SZ");
     let name = format!("{time}-{workload}-{:04x}", random & 0xffff);
@@ -401,7 +401,7 @@ pub(super) fn name_of_run(workload: &str, random: u64) -> (String, String) {
 }
 
 /// A number that no other run has: 63 bits of the random keys that hash maps are given.
-pub(super) fn fresh_number() -> u64 {
+pub(crate) fn fresh_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() >> 1
 }
