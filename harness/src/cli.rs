@@ -10,6 +10,7 @@ mod judge;
 mod list;
 mod max_rate;
 mod run;
+mod sweep;
 mod tools;
 mod validate;
 
@@ -63,6 +64,8 @@ enum CliCommand {
     Compare(compare::CompareArgs),
     /// Find the highest rate at which a cluster keeps an objective, by several runs
     MaxRate(max_rate::MaxRateArgs),
+    /// Run every combination of some settings, and show their figures side by side
+    Sweep(sweep::SweepArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
     /// Keep a local cluster running, for several runs or for tools
@@ -304,6 +307,7 @@ pub fn main() -> ExitCode {
         CliCommand::Report(args) => judge::report(&args),
         CliCommand::Compare(args) => compare::compare(&args),
         CliCommand::MaxRate(args) => max_rate::max_rate(&args),
+        CliCommand::Sweep(args) => sweep::sweep(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),
         CliCommand::List(args) => list::list(&args),

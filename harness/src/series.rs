@@ -2,6 +2,7 @@
 //! one folder. What is asked of them all are arguments of `kbench run`.
 
 pub mod max_rate;
+pub mod sweep;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -68,6 +69,14 @@ impl Series {
     /// # Errors
     /// An unknown-failure when it is interrupted, or left no report; one that says what it said last when it failed.
     pub async fn run(&mut self, more: &[String]) -> Result<Report, Failure> {
+        self.run_in("", more).await
+    }
+
+    /// Carries out a run as [`Self::run`] does, its directory in this folder of the series'.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn run_in(&mut self, folder: &str, more: &[String]) -> Result<Report, Failure> {
         let said = self.folder.join(SAID);
         let cannot =
             |what: &str, error: io::Error| Failure::infrastructure(format!("{what}: {error}"));
@@ -82,7 +91,7 @@ impl Series {
             .args(&self.arguments)
             .args(more)
             .args(["--format", "json", "--out"])
-            .arg(&self.folder)
+            .arg(self.folder.join(folder))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log);

@@ -19,6 +19,7 @@ use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
 pub use alike::{Aspect, Conditions, Unlike};
+pub use ratio::median;
 pub use text::render;
 
 /// Chance of a false alarm that is allowed, over all metrics.

@@ -24,7 +24,7 @@ const LARGEST: f64 = 10.0;
 const SEED: u64 = 0x6b62_656e_6368;
 
 /// The middle one, or the mean of both that are; none of nothing.
-pub(super) fn median(figures: &[f64]) -> Option<f64> {
+pub fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

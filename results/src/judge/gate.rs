@@ -120,7 +120,9 @@ fn read_bound(metric: Metric, text: &str) -> Result<Bound, String> {
         read.map(Bound::Time).next()
     };
     let (bound, wanted) = match metric.figure {
-        MetricFigure::Latency(..) | MetricFigure::ConsumeLag => (time(), "a time, as `50ms`"),
+        MetricFigure::Latency(..) | MetricFigure::ConsumeLag | MetricFigure::Recovery => {
+            (time(), "a time, as `50ms`")
+        }
         MetricFigure::Rate(_) => {
             let share = text.strip_suffix('%').and_then(number).map(Bound::Share);
             (share.or_else(|| number(text).map(Bound::Rate)), "records a second, or `99%`")
@@ -155,6 +157,7 @@ mod tests {
             ("acked.rate>=99%", LoadPhase::Steady, Bound::Share(99.0)),
             ("consumed.rate>950.5", LoadPhase::Steady, Bound::Rate(950.5)),
             ("consume.lag<10s", LoadPhase::Steady, Bound::Time(10_000_000.0)),
+            ("faults.recovery<30s", LoadPhase::Faults, Bound::Time(30_000_000.0)),
         ] {
             let gate: Gate = text.parse().unwrap();
             assert_eq!((gate.metric.phase, gate.bound), (phase, bound), "{text}");
@@ -192,6 +195,7 @@ mod tests {
             ("acked.rate>=-1", "is not records a second"),
             ("acked.rate>=nan%", "is not records a second"),
             ("all.consume.lag<1s", "of the steady load alone"),
+            ("recovery<30s", "faults.recovery"),
             ("<1s", "there is no figure ``"),
             ("", "compares a figure with a bound"),
         ] {

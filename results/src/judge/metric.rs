@@ -8,6 +8,7 @@
 //! | `response`, `service`, `schedule-lag`, `end-to-end`, each with `.p50`, `.p90`, `.p99`, `.p99.9` or `.max` | latencies |
 //! | `sent.rate`, `acked.rate`, `consumed.rate` | records a second |
 //! | `consume.lag` | the longest wait from an ack to the delivery, of all groups; of the steady load alone |
+//! | `recovery` | the longest outage of a partition for the main load; of the load around faults alone |
 
 use std::fmt;
 use std::str::FromStr;
@@ -109,6 +110,8 @@ pub enum MetricFigure {
     Rate(RateMetric),
     /// The longest wait from an ack to the delivery.
     ConsumeLag,
+    /// The longest outage of a partition.
+    Recovery,
 }
 
 impl Metric {
@@ -121,11 +124,13 @@ impl Metric {
     pub fn show(self, figure: f64) -> String {
         match self.figure {
             MetricFigure::Rate(_) => format!("{figure:.1}/s"),
-            MetricFigure::Latency(..) | MetricFigure::ConsumeLag => match figure {
-                us if us >= 1e6 => format!("{:.2} s", us / 1e6),
-                us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
-                us => format!("{us:.0} us"),
-            },
+            MetricFigure::Latency(..) | MetricFigure::ConsumeLag | MetricFigure::Recovery => {
+                match figure {
+                    us if us >= 1e6 => format!("{:.2} s", us / 1e6),
+                    us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
+                    us => format!("{us:.0} us"),
+                }
+            }
         }
     }
 }
@@ -136,6 +141,7 @@ impl fmt::Display for MetricFigure {
             Self::Latency(latency, of) => write!(f, "{}.{}", latency.as_str(), of.as_str()),
             Self::Rate(rate) => write!(f, "{}.rate", rate.as_str()),
             Self::ConsumeLag => f.write_str("consume.lag"),
+            Self::Recovery => f.write_str("recovery"),
         }
     }
 }
@@ -158,10 +164,15 @@ impl FromStr for Metric {
             .find_map(|phase| Some((phase, text.strip_prefix(phase.as_str())?.strip_prefix('.')?)));
         let (phase, name) = named.unwrap_or((LoadPhase::Steady, text));
         let figure = figure(name)?;
-        if figure == MetricFigure::ConsumeLag && phase != LoadPhase::Steady {
-            return Err("consume.lag is of the steady load alone".to_owned());
+        match (figure, phase) {
+            (MetricFigure::ConsumeLag, LoadPhase::Faults | LoadPhase::All) => {
+                Err("consume.lag is of the steady load alone".to_owned())
+            }
+            (MetricFigure::Recovery, LoadPhase::Steady | LoadPhase::All) => {
+                Err("recovery is of the load around faults: faults.recovery".to_owned())
+            }
+            _ => Ok(Self { phase, figure }),
         }
-        Ok(Self { phase, figure })
     }
 }
 
@@ -176,11 +187,11 @@ fn figure(name: &str) -> Result<MetricFigure, String> {
         Statistic::ALL.iter().map(|statistic| MetricFigure::Latency(*latency, *statistic))
     });
     let rates = RateMetric::ALL.iter().map(|rate| MetricFigure::Rate(*rate));
-    let mut all = latencies.chain(rates).chain([MetricFigure::ConsumeLag]);
+    let mut all = latencies.chain(rates).chain([MetricFigure::ConsumeLag, MetricFigure::Recovery]);
     all.find(|figure| figure.to_string() == name).ok_or_else(|| {
         format!(
             "there is no figure `{name}`: it is response, service, schedule-lag or end-to-end with .p50, .p90, \
-             .p99, .p99.9 or .max; sent.rate, acked.rate or consumed.rate; or consume.lag"
+             .p99, .p99.9 or .max; sent.rate, acked.rate or consumed.rate; consume.lag; or faults.recovery"
         )
     })
 }

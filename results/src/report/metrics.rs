@@ -3,6 +3,8 @@
 use super::{Population, Report};
 use crate::judge::latency::Percentiles;
 use crate::judge::metric::{LatencyMetric, LoadPhase, Metric, MetricFigure, RateMetric, Statistic};
+use crate::judge::recovery::{PartitionRecovery, StreamKind};
+use crate::judge::verdict::Verdict;
 
 impl Metric {
     /// Its figure in a report: latencies in microseconds, rates in records a second.
@@ -47,6 +49,19 @@ impl Metric {
                 longest
                     .map(|seconds| seconds * 1e6)
                     .ok_or("a group consumed nothing of the steady load")
+            }
+            MetricFigure::Recovery => {
+                let mut checks = report.checks.iter();
+                if checks.any(|it| it.name == "disturbance" && it.verdict != Verdict::Valid) {
+                    return Err("something disturbed the run");
+                }
+                let rows = report.recovery.iter().filter(|row| row.stream == StreamKind::Main);
+                let of = |row: &PartitionRecovery| match row.censored {
+                    true => Err("an outage had not ended when the run did"),
+                    false => Ok(row.total_s),
+                };
+                let longest = rows.map(of).reduce(|a, b| Ok(a?.max(b?)));
+                longest.ok_or("there was no fault")?.map(|seconds| seconds * 1e6)
             }
         }
     }

@@ -25,6 +25,8 @@ fn each_gate_is_held_against_its_figure() {
         ("acked.rate>151", GateOutcome::Failed, "150.0 records/s"),
         ("all.sent.rate>=149", GateOutcome::Passed, "150.0 records/s"),
         ("response.p99.9<50ms", GateOutcome::Unknown, "too few records"),
+        ("faults.recovery<10s", GateOutcome::Failed, "16."),
+        ("faults.recovery<20s", GateOutcome::Passed, "16."),
     ] {
         let report = gated(&[gate], |_| ());
         let result = &report.gates[0];
@@ -54,6 +56,14 @@ fn what_was_not_measured_passes_no_gate() {
     assert_eq!(outcome("acked.rate>1", |it| it.load.rates.clear()), GateOutcome::Unknown);
     let unanswered = |report: &mut Report| report.load.baseline.latency_us.unanswered = 1;
     assert_eq!(outcome("response.max<50s", unanswered), GateOutcome::Unknown);
+    let recovery = |change| outcome("faults.recovery<50s", change);
+    assert_eq!(recovery(|it| it.recovery.clear()), GateOutcome::Unknown);
+    assert_eq!(recovery(|it| it.recovery[0].censored = true), GateOutcome::Unknown);
+    let disturbed = |report: &mut Report| {
+        let check = report.checks.iter_mut().find(|check| check.name == "disturbance");
+        check.unwrap().verdict = Verdict::Unknown;
+    };
+    assert_eq!(recovery(disturbed), GateOutcome::Unknown);
     let invalid = |report: &mut Report| report.verdict = Verdict::InvalidRun;
     assert_eq!(outcome("response.p99<50s", invalid), GateOutcome::Unknown);
 }
