@@ -90,6 +90,15 @@ enum Format {
     Json,
 }
 
+/// What makes a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackendChoice {
+    /// Processes of this machine, each node in a sandbox's network namespace
+    Local,
+    /// Containers
+    Docker,
+}
+
 #[derive(Args)]
 struct RunArgs {
     /// Workload: a shipped name (`kbench list workloads`) or a TOML file
@@ -102,6 +111,13 @@ struct RunArgs {
     /// TOML file
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
+    /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
+    /// `kbench cluster image` made, on the engine that DOCKER_HOST names or the usual one
+    #[arg(long, value_enum, default_value = "local", conflicts_with_all = ["on", "bootstrap_server"])]
+    backend: BackendChoice,
+    /// The image of the nodes (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Run on a cluster that was started with `kbench cluster up`, which then stays: its name or its
     /// directory
     #[arg(

@@ -62,7 +62,7 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
     let spec = spec(mode)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    spec.backend.kafka().map(provision::provide).transpose()?;
+    spec.backend.jars().map(provision::provide).transpose()?;
     let cannot = |error: std::io::Error| {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
     };
