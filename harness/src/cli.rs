@@ -302,6 +302,12 @@ struct DoctorArgs {
     /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
     #[arg(long)]
     prepare: bool,
+    /// What makes the clusters
+    #[arg(long, value_enum, default_value = "local")]
+    backend: BackendChoice,
+    /// The image of the nodes (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Version of Apache Kafka, from 2.6 to 3.9 (default: the guide's cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,

@@ -102,7 +102,7 @@ impl Account {
             return Ok(());
         }
         if spec.backend.docker().is_some() {
-            match docker::sweep() {
+            match docker::sweep(Some(&spec.run_id)) {
                 Ok(removed) => self.undone.extend(removed),
                 Err(failure) => {
                     let why = format!("containers of trial {number} are not known to be gone");

@@ -52,7 +52,7 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     }
     let engine = spec.backend.docker().map(docker::ready).transpose()?;
     if engine.is_some() {
-        swept(docker::sweep()?);
+        swept(docker::sweep(None)?);
     }
     results::err!(
         "kbench {}: workload {}, {}, {}, seed {}",
@@ -92,7 +92,7 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let outcome = trials::run_all(spec, dir);
     if spec.backend.docker().is_some() {
         // Of trials that ended before they could.
-        swept(docker::sweep()?);
+        swept(docker::sweep(Some(&spec.run_id))?);
     }
     outcome
 }

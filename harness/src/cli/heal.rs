@@ -64,7 +64,7 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     }
     if args.all {
         // Where no engine is to be had, nothing is left with one. Runs of containers say so themselves.
-        let swept = docker::sweep().unwrap_or_default();
+        let swept = docker::sweep(None).unwrap_or_default();
         swept.iter().for_each(|line| results::out!("containers: {}", printable_line(line)));
     }
     Ok(code)

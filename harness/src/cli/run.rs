@@ -27,7 +27,11 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let connector = connector.unwrap_or_default();
     let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
     let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
-    let docker = containers(&args)?;
+    let docker = containers(args.backend, args.image.as_ref())?;
+    if docker.is_some() && args.mode.is_some() {
+        let what = "--mode is how a local cluster is isolated, and containers are isolated";
+        return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
+    }
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
@@ -40,18 +44,17 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     carry_out(spec, &out, format)
 }
 
-/// The image of a cluster of containers, where one is asked for.
-fn containers(args: &RunArgs) -> Result<Option<Option<String>>, Failure> {
-    match (args.backend, args.mode, &args.image) {
-        (BackendChoice::Local, _, Some(_)) => {
+/// The image of a cluster of containers, where one is asked for: one that is named, or the usual one.
+pub(super) fn containers(
+    backend: BackendChoice,
+    image: Option<&String>,
+) -> Result<Option<Option<String>>, Failure> {
+    match (backend, image) {
+        (BackendChoice::Docker, image) => Ok(Some(image.cloned())),
+        (BackendChoice::Local, None) => Ok(None),
+        (BackendChoice::Local, Some(_)) => {
             Err(Failure::usage("--image is of containers").with_cure("--backend docker"))
         }
-        (BackendChoice::Docker, Some(_), _) => {
-            let what = "--mode is how a local cluster is isolated, and containers are isolated";
-            Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"))
-        }
-        (BackendChoice::Local, _, None) => Ok(None),
-        (BackendChoice::Docker, None, image) => Ok(Some(image.clone())),
     }
 }
 

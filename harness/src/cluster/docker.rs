@@ -46,11 +46,11 @@ use crate::topology::Topology;
 use spec::DockerSpec;
 
 #[cfg(not(feature = "docker"))]
-pub use absent::{build, ready, start, sweep};
+pub use absent::{build, engine, ready, start, sweep};
 #[cfg(feature = "docker")]
 pub use backend::start;
 #[cfg(feature = "docker")]
-pub use blocking::{build, ready, sweep};
+pub use blocking::{build, engine, ready, sweep};
 
 /// What a cluster of containers is made of.
 pub struct DockerSetup<'a> {

@@ -131,7 +131,7 @@ impl BackendSpec {
     }
 
     /// What to do about that.
-    fn cure(&self, need: Capability) -> &'static str {
+    pub fn cure(&self, need: Capability) -> &'static str {
         match self {
             Self::Local(local) => capability::cure(local.mode, need),
             Self::Attached(_) => "",

@@ -16,7 +16,7 @@ use workloads::WorkloadSpec;
 
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
-use crate::cluster::docker::spec::{DockerSpec, usual_image};
+use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -171,7 +171,7 @@ impl Request {
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
         let backend = match (&survey, self.docker) {
             (None, Some(image)) => {
-                BackendSpec::Docker(of_containers(image, kafka.unwrap_or_else(of_cluster))?)
+                BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
             }
             (Some(survey), _) => BackendSpec::Attached(AttachedSpec {
                 secured: self.secured,
@@ -218,18 +218,6 @@ impl Request {
         };
         trust::run(&spec, self.trusted)?;
         Ok(Resolved { spec, warnings })
-    }
-}
-
-/// A cluster of containers.
-fn of_containers(image: Option<String>, kafka: KafkaSource) -> Result<DockerSpec, Failure> {
-    match &kafka {
-        KafkaSource::Version(version) => {
-            let image = image.unwrap_or_else(|| usual_image(version));
-            Ok(DockerSpec { image, kafka })
-        }
-        KafkaSource::Home(_) => Err(Failure::usage("containers take Kafka from their image")
-            .with_cure("kbench cluster image --kafka-home DIR --base IMAGE_WITH_JAVA --tag NAME")),
     }
 }
 

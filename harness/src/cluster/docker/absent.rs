@@ -21,6 +21,14 @@ pub async fn start(_: DockerSetup<'_>) -> Result<StartedCluster, Failure> {
 ///
 /// # Errors
 /// Always: there are no containers.
+pub fn engine() -> Result<String, Failure> {
+    absent()
+}
+
+/// Finds no image.
+///
+/// # Errors
+/// Always: there are no containers.
 pub fn ready(_: &DockerSpec) -> Result<String, Failure> {
     absent()
 }
@@ -37,6 +45,6 @@ pub fn build(_: &str, _: &str, _: &Kafka) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Always: there are no containers.
-pub fn sweep() -> Result<Vec<String>, Failure> {
+pub fn sweep(_: Option<&str>) -> Result<Vec<String>, Failure> {
     absent()
 }

@@ -6,6 +6,7 @@ use faults::port::{Capability, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::failure::Failure;
 use crate::mechanism;
 use crate::provision::KafkaSource;
 
@@ -20,6 +21,25 @@ pub struct DockerSpec {
     pub image: String,
     /// The version of Kafka that is in it.
     pub kafka: KafkaSource,
+}
+
+impl DockerSpec {
+    /// A cluster of `kafka`; `image` names an image that is not the usual one.
+    ///
+    /// # Errors
+    /// A usage failure where Kafka is to come from elsewhere than an image.
+    pub fn new(image: Option<String>, kafka: KafkaSource) -> Result<Self, Failure> {
+        match &kafka {
+            KafkaSource::Version(version) => {
+                let image = image.unwrap_or_else(|| usual_image(version));
+                Ok(Self { image, kafka })
+            }
+            KafkaSource::Home(_) => Err(Failure::usage("containers take Kafka from their image")
+                .with_cure(
+                    "kbench cluster image --kafka-home DIR --base IMAGE_WITH_JAVA --tag NAME",
+                )),
+        }
+    }
 }
 
 /// What an image with a version of Kafka is called unless the user says otherwise.

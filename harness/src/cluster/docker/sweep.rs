@@ -53,15 +53,16 @@ fn is_dead(labels: &Labels, own_namespace: &str) -> bool {
     is_of_another_boot(&holder) || here && !is_alive(&holder)
 }
 
-/// Removes what dead runs left; what that was.
+/// Removes what dead runs left, or one of them; what that was.
 ///
 /// # Errors
 /// When something cannot be removed.
-pub(super) async fn sweep(engine: &Engine) -> Result<Vec<String>, Failure> {
+pub(super) async fn sweep(engine: &Engine, of: Option<&str>) -> Result<Vec<String>, Failure> {
     let own = pid_namespace().map_err(|error| {
         Failure::infrastructure(format!("the process namespace is unknown: {error}"))
     })?;
-    remove(engine, |labels| is_dead(labels, &own)).await
+    let wanted = |labels: &Labels| of.is_none_or(|run| labels.get(RUN).is_some_and(|it| it == run));
+    remove(engine, |labels| wanted(labels) && is_dead(labels, &own)).await
 }
 
 /// Removes all that this process has made.
