@@ -46,7 +46,7 @@ const PREPARED: [(Capability, &str); 4] = [
 
 /// What is examined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Examined {
+pub enum ExaminedCluster {
     /// A local cluster in this mode, or the best that this machine allows.
     Local(Option<Mode>),
     /// A cluster of containers of the usual image.
@@ -54,7 +54,7 @@ pub enum Examined {
 }
 
 /// Examines a cluster whose record goes to `out`.
-pub fn main(out: &Path, what: Examined) -> ExitCode {
+pub fn main(out: &Path, what: ExaminedCluster) -> ExitCode {
     match examine(out, what) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -66,7 +66,7 @@ pub fn main(out: &Path, what: Examined) -> ExitCode {
 }
 
 /// Whether no case failed.
-fn examine(out: &Path, what: Examined) -> Result<bool, Failure> {
+fn examine(out: &Path, what: ExaminedCluster) -> Result<bool, Failure> {
     let spec = spec(what)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
@@ -102,11 +102,11 @@ fn examine(out: &Path, what: Examined) -> Result<bool, Failure> {
 }
 
 /// The run that the suite is: no plan is carried out, but the cluster is prepared for one.
-fn spec(what: Examined) -> Result<RunSpec, Failure> {
+fn spec(what: ExaminedCluster) -> Result<RunSpec, Failure> {
     let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
     let (mode, docker) = match what {
-        Examined::Local(mode) => (mode, None),
-        Examined::Docker => (None, Some(None)),
+        ExaminedCluster::Local(mode) => (mode, None),
+        ExaminedCluster::Docker => (None, Some(None)),
     };
     let request = Request { set, mode, docker, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;

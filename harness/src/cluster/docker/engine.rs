@@ -20,8 +20,8 @@ const USUAL: &str = "unix:///var/run/docker.sock";
 /// Limit for an engine to say its version.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Limit for whatever else is asked of it: to build an image takes longest.
-const REQUEST_LIMIT_S: u64 = 600;
+/// Limit for whatever else is asked of it to be answered; a build answers as it goes.
+const REQUEST_LIMIT_S: u64 = 60;
 
 /// The oldest API that is spoken: that of Docker 20.10.
 const OLDEST: (usize, usize) = (1, 41);
@@ -113,17 +113,16 @@ fn unreachable(place: &str, error: &Error) -> Failure {
 }
 
 /// What the operating system said, if it was that.
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        cause = error.source();
+fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    match error {
+        // It passes for what is in it, which its causes therefore lack.
+        Error::IOError { err } => return Some(err.kind()),
+        // A socket that is not there is known before it is connected to.
+        Error::SocketNotFoundError(_) => return Some(io::ErrorKind::NotFound),
+        _ => {}
     }
-    // A socket that is not there is known before it is connected to.
-    let no_socket = matches!(error.downcast_ref(), Some(Error::SocketNotFoundError(_)));
-    no_socket.then_some(io::ErrorKind::NotFound)
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.into_iter().find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()))
 }
 
 /// What the engine did not do, in its words.
