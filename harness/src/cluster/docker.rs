@@ -62,8 +62,8 @@ pub struct DockerSetup<'a> {
     pub run_id: &'a str,
     /// The run's number, by which containers and networks are told apart.
     pub run_number: u64,
-    /// Which of its trials.
-    pub trial: u32,
+    /// Tells its trials apart.
+    pub lab: u8,
     /// The trial's directory.
     pub files: &'a Path,
     /// Where events go.

@@ -261,7 +261,7 @@ async fn cluster(
                 topology: &spec.cluster,
                 run_id: &spec.run_id,
                 run_number: spec.run_number,
-                trial: lab.into(),
+                lab,
                 files,
                 recorder: Arc::clone(recorder),
                 faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),

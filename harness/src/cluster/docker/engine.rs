@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -117,8 +118,11 @@ fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     match error {
         // It passes for what is in it, which its causes therefore lack.
         Error::IOError { err } => return Some(err.kind()),
-        // A socket that is not there is known before it is connected to.
-        Error::SocketNotFoundError(_) => return Some(io::ErrorKind::NotFound),
+        // A socket that is not there, or not to be seen, is known before it is connected to.
+        Error::SocketNotFoundError(path) => {
+            let seen = fs::metadata(path).map_err(|error| error.kind());
+            return Some(seen.err().unwrap_or(io::ErrorKind::NotFound));
+        }
         _ => {}
     }
     let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
