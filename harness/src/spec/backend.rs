@@ -139,3 +139,49 @@ impl BackendSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::trust::of_recorded;
+    use super::super::{Request, RunSpec};
+    use super::*;
+
+    fn of_containers(image: Option<&str>) -> RunSpec {
+        let docker = Some(image.map(str::to_owned));
+        Request { docker, ..Request::of("smoke", "failover", "four-nodes") }.resolve().unwrap().spec
+    }
+
+    #[test]
+    fn containers_are_asked_for_and_read_back_and_a_stranger_s_image_takes_trust() {
+        for (image, named, trusted) in [
+            (None, "kbench-kafka:3.9.1", true),
+            (Some("kbench-kafka:3.9.1"), "kbench-kafka:3.9.1", true),
+            (Some("x/y:1"), "x/y:1", false),
+        ] {
+            let spec = of_containers(image);
+            let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+            assert_eq!(again.check(), Ok(()));
+            let docker = again.backend.docker().unwrap();
+            assert_eq!((docker.image.as_str(), again.backend.sandbox()), (named, Mode::Loopback));
+            assert!(again.backend.is_ours() && again.backend.jars().is_none());
+            assert_eq!(again.backend.kafka(), spec.backend.kafka());
+            assert_eq!(of_recorded(&again).is_empty(), trusted, "{named}");
+        }
+        let mut odd = of_containers(None);
+        odd.backend = BackendSpec::Docker(DockerSpec {
+            image: "a\u{1b}b".to_owned(),
+            kafka: KafkaSource::Version("3.9.1".to_owned()),
+        });
+        assert!(odd.check().unwrap_err().contains("image"));
+    }
+
+    #[test]
+    fn a_plan_that_containers_cannot_carry_out_is_refused_with_the_cure() {
+        for name in ["clock-jumps", "rolling-upgrade", "power-loss"] {
+            let request = Request::of("smoke", name, "local");
+            let refused = Request { docker: Some(None), ..request }.resolve().unwrap_err();
+            assert!(refused.text().contains("not to be had here"), "{}", refused.text());
+            assert!(refused.cure().unwrap().contains("--backend docker"), "{name}");
+        }
+    }
+}
