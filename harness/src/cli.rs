@@ -93,6 +93,15 @@ enum Format {
     Json,
 }
 
+/// What makes a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackendChoice {
+    /// Processes of this machine, each node in a sandbox's network namespace
+    Local,
+    /// Containers
+    Docker,
+}
+
 #[derive(Args)]
 struct RunArgs {
     /// Workload: a shipped name (`kbench list workloads`) or a TOML file
@@ -105,6 +114,13 @@ struct RunArgs {
     /// TOML file
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
+    /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
+    /// `kbench cluster image` made, on the engine that DOCKER_HOST names or the usual one
+    #[arg(long, value_enum, default_value = "local", conflicts_with_all = ["on", "bootstrap_server"])]
+    backend: BackendChoice,
+    /// The image of the nodes (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Run on a cluster that was started with `kbench cluster up`, which then stays: its name or its
     /// directory
     #[arg(
@@ -289,6 +305,12 @@ struct DoctorArgs {
     /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
     #[arg(long)]
     prepare: bool,
+    /// What makes the clusters
+    #[arg(long, value_enum, default_value = "local")]
+    backend: BackendChoice,
+    /// The image of the nodes (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Version of Apache Kafka, from 2.6 to 3.9 (default: the guide's cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,

@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod attached;
+pub mod docker;
 pub mod host;
 pub mod local;
 pub mod port;

@@ -1,5 +1,5 @@
-//! The conformance suite on a local cluster of its own, with the smallest load: `kbench __conformance
-//! OUT [MODE]`, for the tests. The cluster has everything prepared that a fault could need.
+//! The conformance suite on a cluster of its own, with the smallest load: `kbench __conformance
+//! OUT [MODE|docker]`, for the tests. The cluster has everything prepared that a fault could need.
 //!
 //! Each case is a line on stdout as soon as it is known what became of it. What is absent: the cases
 //! (`faults`), and the cluster with its load (`trial`).
@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use faults::plan::Plan;
 use faults::port::Capability;
 
-use crate::cluster::local::capability;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -45,9 +44,18 @@ const PREPARED: [(Capability, &str); 4] = [
     (Capability::Upgrade, "{ upgrade = { to = '3.9.2' } }"),
 ];
 
-/// Examines a local cluster whose record goes to `out`, in `mode` or the best that this machine allows.
-pub fn main(out: &Path, mode: Option<Mode>) -> ExitCode {
-    match examine(out, mode) {
+/// What is examined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExaminedCluster {
+    /// A local cluster in this mode, or the best that this machine allows.
+    Local(Option<Mode>),
+    /// A cluster of containers of the usual image.
+    Docker,
+}
+
+/// Examines a cluster whose record goes to `out`.
+pub fn main(out: &Path, what: ExaminedCluster) -> ExitCode {
+    match examine(out, what) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -58,11 +66,11 @@ pub fn main(out: &Path, mode: Option<Mode>) -> ExitCode {
 }
 
 /// Whether no case failed.
-fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
-    let spec = spec(mode)?;
+fn examine(out: &Path, what: ExaminedCluster) -> Result<bool, Failure> {
+    let spec = spec(what)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    spec.backend.kafka().map(provision::provide).transpose()?;
+    spec.backend.jars().map(provision::provide).transpose()?;
     let cannot = |error: std::io::Error| {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
     };
@@ -94,19 +102,23 @@ fn examine(out: &Path, mode: Option<Mode>) -> Result<bool, Failure> {
 }
 
 /// The run that the suite is: no plan is carried out, but the cluster is prepared for one.
-fn spec(mode: Option<Mode>) -> Result<RunSpec, Failure> {
+fn spec(what: ExaminedCluster) -> Result<RunSpec, Failure> {
     let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
-    let request = Request { set, mode, ..Request::of("smoke", "none", "local") };
+    let (mode, docker) = match what {
+        ExaminedCluster::Local(mode) => (mode, None),
+        ExaminedCluster::Docker => (None, Some(None)),
+    };
+    let request = Request { set, mode, docker, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;
-    let plan = plan(spec.backend.sandbox())?;
+    let plan = plan(|need| spec.backend.missing(need).is_none())?;
     Ok(RunSpec { plan: Some(plan), ..spec })
 }
 
-fn plan(mode: Mode) -> Result<Plan, Failure> {
+fn plan(can: impl Fn(Capability) -> bool) -> Result<Plan, Failure> {
     let mut text = "name = 'conformance'\ndescription = 'What the cases do.'\n".to_owned();
     for (need, fault) in PREPARED {
         let there = need != Capability::Upgrade || provision::is_cached(OTHER_VERSION);
-        if there && capability::missing(mode, need).is_none() {
+        if there && can(need) {
             let target = if need == Capability::Workers { "" } else { "target = 'controller'\n" };
             text += &format!("[[step]]\nid = '{need}'\nfault = {fault}\n{target}hold = '1s'\n");
         }
@@ -117,11 +129,12 @@ fn plan(mode: Mode) -> Result<Plan, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::local::capability;
 
     #[test]
     fn a_cluster_is_prepared_for_what_its_mode_can_do() {
         for mode in Mode::ALL {
-            let needs = plan(mode).unwrap().needs();
+            let needs = plan(|need| capability::missing(mode, need).is_none()).unwrap().needs();
             assert!(needs.contains(&Capability::Workers), "{mode}");
             let clocks = capability::missing(mode, Capability::Clock).is_none();
             assert_eq!(needs.contains(&Capability::Clock), clocks, "{mode}");

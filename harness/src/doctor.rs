@@ -5,13 +5,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use faults::fault::FaultSpec;
+use faults::port::Capability;
 use nix::sys::statvfs::statvfs;
 
 use crate::child::{RunLimit, find, run};
+use crate::cluster::docker::{self, spec::DockerSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::local::{archives as archives_of, capability};
+use crate::failure::Failure;
 use crate::kernel::{available_memory_mb, is_filtered};
 use crate::provision::{self, Kafka, KafkaSource};
+use crate::spec::BackendSpec;
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;
@@ -58,6 +62,30 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     checks.push(faults());
     checks.extend([memory(), disk(), cores(), archives(source)]);
     checks
+}
+
+/// Looks at everything that a run on containers needs.
+pub fn docker_checks(spec: &DockerSpec) -> Vec<DoctorCheck> {
+    let engine = docker::engine();
+    let is_there = engine.is_ok();
+    let mut checks = vec![of_docker("Docker", engine)];
+    if is_there {
+        let ready = docker::ready(spec).map(|_| format!("image `{}` is there", spec.image));
+        checks.push(of_docker("containers", ready));
+    }
+    checks.push(tool("iproute2", "ip", Health::Bad));
+    checks.push(tool("nftables", "nft", Health::Poor));
+    let backend = BackendSpec::Docker(spec.clone());
+    checks.push(faults_of(|need| Some((backend.missing(need)?, backend.cure(need)))));
+    checks.extend([memory(), disk(), cores()]);
+    checks
+}
+
+fn of_docker(name: &'static str, found: Result<String, Failure>) -> DoctorCheck {
+    match found {
+        Ok(detail) => check(name, Health::Good, detail, None),
+        Err(failure) => check(name, Health::Bad, failure.text(), failure.cure().map(str::to_owned)),
+    }
 }
 
 fn check(
@@ -151,13 +179,19 @@ fn faults() -> DoctorCheck {
     let Ok(mode) = sandbox::choose(None) else {
         return check(name, Health::Poor, "there is no mode to do them in", None);
     };
+    faults_of(|need| Some((capability::missing(mode, need)?, capability::cure(mode, need))))
+}
+
+/// Which faults can be done, where `missing` says why one cannot, and the cure.
+fn faults_of(missing: impl Fn(Capability) -> Option<(String, &'static str)>) -> DoctorCheck {
+    let name = "faults";
     let all = FaultSpec::ALL.iter().flat_map(|spec| spec.fault().needs());
     let missing: Vec<_> = all
         .collect::<BTreeSet<_>>()
         .into_iter()
-        .filter_map(|need| Some((*need, capability::missing(mode, *need)?)))
+        .filter_map(|need| Some((*need, missing(*need)?)))
         .collect();
-    let Some((first, why)) = missing.first() else {
+    let Some((_, (why, cure))) = missing.first() else {
         return check(name, Health::Good, "all can be done", None);
     };
     let lacks = |spec: &&FaultSpec| {
@@ -167,7 +201,7 @@ fn faults() -> DoctorCheck {
         FaultSpec::ALL.iter().filter(lacks).map(|spec| spec.fault().name()).collect();
     let names: Vec<_> = names.into_iter().collect();
     let detail = format!("cannot be done: {} ({why})", names.join(", "));
-    check(name, Health::Poor, detail, Some(capability::cure(mode, *first).to_owned()))
+    check(name, Health::Poor, detail, Some((*cure).to_owned()))
 }
 
 fn memory() -> DoctorCheck {

@@ -18,6 +18,7 @@ use results::record::event::{Event, EventKind};
 use results::record::open;
 use results::record::trial::LEDGER;
 
+use crate::cluster::docker;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
 use crate::cluster::local::sandbox;
@@ -99,6 +100,16 @@ impl Account {
         if !self.end_processes(run, &dir, number)? {
             self.leave(&outstanding(&dir)?, "nobody knows whether the cluster still needs it");
             return Ok(());
+        }
+        if spec.backend.docker().is_some() {
+            match docker::sweep(Some(&spec.run_id)) {
+                Ok(removed) => self.undone.extend(removed),
+                Err(failure) => {
+                    let why = format!("containers of trial {number} are not known to be gone");
+                    self.left.push(format!("{why}: {}", failure.text()));
+                    return Ok(());
+                }
+            }
         }
         if remove_data(&dir)? {
             self.undone.push(format!("removed the servers' data of trial {number}"));

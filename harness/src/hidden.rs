@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use crate::cluster::host::ProcessIdentity;
 use crate::cluster::local::keeper;
 use crate::cluster::local::sandbox::{self, Mode};
-use crate::conformance;
+use crate::conformance::{self, ExaminedCluster};
 use crate::failure::Failure;
 use crate::mechanism::nfqueue::helper;
 use crate::trial;
@@ -127,11 +127,13 @@ fn examine(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
 }
 
 fn conformance_of(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
-    const WANTED: Wanted = "OUT [MODE]";
+    const WANTED: Wanted = "OUT [MODE|docker]";
     let mode = |name: &OsStr| Mode::ALL.into_iter().find(|known| name == known.as_str());
-    match arguments {
-        [out] => Ok(conformance::main(Path::new(out), None)),
-        [out, name] => Ok(conformance::main(Path::new(out), Some(mode(name).ok_or(WANTED)?))),
-        _ => Err(WANTED),
-    }
+    let (out, what) = match arguments {
+        [out] => (out, ExaminedCluster::Local(None)),
+        [out, name] if name == "docker" => (out, ExaminedCluster::Docker),
+        [out, name] => (out, ExaminedCluster::Local(Some(mode(name).ok_or(WANTED)?))),
+        _ => return Err(WANTED),
+    };
+    Ok(conformance::main(Path::new(out), what))
 }

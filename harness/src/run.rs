@@ -12,6 +12,7 @@ use results::record::trial::SPEC;
 use results::report::{self, Judged, Question, Report, RunMeta};
 use results::terminal::{argument, printable_line};
 
+use crate::cluster::docker;
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
@@ -42,12 +43,16 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir);
     let _lock = spec.backend.kept().map(|kept| lock(kept, dir)).transpose()?;
-    let kafka = spec.backend.kafka().map(provision::provide).transpose()?;
+    let kafka = spec.backend.jars().map(provision::provide).transpose()?;
     if let Some(kafka) = &kafka {
         kafka.has_classes_of(&spec.cluster)?;
     }
     for other in provision::of_plan(spec.plan.as_ref())? {
         other.has_classes_of(&spec.cluster)?;
+    }
+    let engine = spec.backend.docker().map(docker::ready).transpose()?;
+    if engine.is_some() {
+        swept(docker::sweep(None)?);
     }
     results::err!(
         "kbench {}: workload {}, {}, {}, seed {}",
@@ -58,6 +63,10 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
             BackendSpec::Attached(attached) => {
                 let (at, id) = (&attached.bootstrap, &attached.cluster_id);
                 printable_line(&format!("on the cluster at {at} ({id})")).into_owned()
+            }
+            BackendSpec::Docker(docker) => {
+                let (image, engine) = (&docker.image, engine.unwrap_or_default());
+                printable_line(&format!("containers of `{image}` (Docker {engine})")).into_owned()
             }
             BackendSpec::Local(local) => {
                 let version = kafka.as_ref().map_or("unknown", |kafka| &*kafka.version);
@@ -80,7 +89,16 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let rounds = spec.trials.div_ceil(spec.parallel.max(1));
     let expected = spec.expected_trial().saturating_mul(rounds);
     results::err!("expected to take about {} s", expected.as_secs());
-    trials::run_all(spec, dir)
+    let outcome = trials::run_all(spec, dir);
+    if spec.backend.docker().is_some() {
+        // Of trials that ended before they could.
+        swept(docker::sweep(Some(&spec.run_id))?);
+    }
+    outcome
+}
+
+fn swept(what: Vec<String>) {
+    what.iter().for_each(|line| results::err!("containers: {}", printable_line(line)));
 }
 
 /// Heals what killed runs in the same folder left; runs that still go on are left alone, and so are those

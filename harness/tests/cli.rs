@@ -221,8 +221,8 @@ fn hidden_commands_refuse_what_is_malformed() {
         (&["__try"], "CAPABILITY"),
         (&["__try", "moon"], "CAPABILITY"),
         (&["__try", "link", "link"], "CAPABILITY"),
-        (&["__conformance"], "OUT [MODE]"),
-        (&["__conformance", "out", "no-mode"], "OUT [MODE]"),
+        (&["__conformance"], "OUT [MODE|docker]"),
+        (&["__conformance", "out", "no-mode"], "OUT [MODE|docker]"),
         (&["__examine"], "RUN"),
         (&["__worker", "1"], "without arguments"),
         (&["__nothing"], "unrecognized"),
@@ -370,6 +370,43 @@ fn doctor_names_what_is_missing_and_the_cure() {
     for text in ["Java", "openjdk-17-jre-headless", "nftables", "iproute2"] {
         assert!(stdout.contains(text), "no {text} in:\n{stdout}");
     }
+}
+
+#[test]
+fn what_is_tried_out_removes_no_data_of_the_trial_that_asks() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (_, stdout, _) = output(kbench().arg("doctor").env("KBENCH_DATA", data.path()));
+    assert!(data.path().is_dir(), "{stdout}");
+}
+
+#[test]
+fn containers_are_refused_where_they_make_no_sense_or_there_is_no_engine() {
+    let out = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let mut command = kbench();
+        command.env("DOCKER_HOST", "unix:///no/such/docker.sock").args(arguments);
+        let (code, stdout, stderr) = output(command.arg("--out").arg(out.path()));
+        (code, flat(&(stdout + &stderr)))
+    };
+    let containers = ["run", "--workload", "smoke", "--faults", "none", "--backend", "docker"];
+    for (further, code, words) in [
+        (&["--mode", "loopback"][..], 2, "containers are isolated"),
+        (&["--kafka-home", "/x"], 2, "containers take Kafka from their image"),
+        (&["--faults", "clock-jumps"], 2, "not acted on"),
+        (&["--bootstrap-server", "h:1"], 2, "cannot be used with"),
+        (&["--image", "a\nb"], 2, "image"),
+    ] {
+        let (seen, said) = run(&[&containers[..3], &containers[5..], further].concat());
+        assert!(seen == code && said.contains(words), "{further:?}: {seen} {said}");
+    }
+    let (code, said) = run(&["run", "--image", "x"]);
+    assert!(code == 2 && said.contains("--backend docker"), "{said}");
+    let (code, said) = run(&containers);
+    assert_eq!(code, 4, "{said}");
+    let mut doctor = kbench();
+    doctor.env("DOCKER_HOST", "unix:///no/such/docker.sock");
+    let (code, stdout, _) = output(doctor.args(["doctor", "--backend", "docker"]));
+    assert!(code == 4 && stdout.contains("apt-get install docker.io"), "{stdout}");
 }
 
 #[test]

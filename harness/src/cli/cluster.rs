@@ -9,6 +9,7 @@ use comfy_table::{Table, presets};
 use results::terminal::{argument, printable_line};
 
 use super::{CLUSTERS, mode};
+use crate::cluster::docker::{self, spec::usual_image};
 use crate::cluster::local::keeper::{Keeper, ServerState};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -24,6 +25,8 @@ pub(super) enum ClusterCommand {
     Status(StatusArgs),
     /// End a kept cluster, and make sure that nothing of it is left
     Down(DownArgs),
+    /// Make the image of a cluster of containers, for `kbench run --backend docker`
+    Image(ImageArgs),
     /// Run a command where the cluster's addresses are reached, e.g. Kafka's own tools
     Exec(ExecArgs),
 }
@@ -90,6 +93,22 @@ pub(super) struct DownArgs {
 }
 
 #[derive(Args)]
+pub(super) struct ImageArgs {
+    /// Image that has Java, and that Docker has
+    #[arg(long, value_name = "IMAGE")]
+    base: String,
+    /// Name of the image that is made (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "NAME[:TAG]")]
+    tag: Option<String>,
+    /// Version of Apache Kafka, from 2.6 to 3.9 (default: that of the guide)
+    #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
+    kafka_version: Option<String>,
+    /// Use this installation of Apache Kafka (its `libs` folder) instead
+    #[arg(long, value_name = "DIR")]
+    kafka_home: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(super) struct ExecArgs {
     /// Name or directory of the cluster
     #[arg(value_name = "NAME|DIR")]
@@ -110,7 +129,18 @@ pub(super) fn carry_out(command: ClusterCommand) -> Result<ExitCode, Failure> {
         ClusterCommand::Status(args) => status(&args),
         ClusterCommand::Down(args) => down(&args),
         ClusterCommand::Exec(args) => exec(&args),
+        ClusterCommand::Image(args) => image(args),
     }
+}
+
+fn image(args: ImageArgs) -> Result<ExitCode, Failure> {
+    let asked = super::run::kafka_source(args.kafka_version, args.kafka_home);
+    let Resolved { spec: (_, source), .. } = spec::cluster("local", &[], asked, false)?;
+    let kafka = provision::provide(&source)?;
+    let name = args.tag.unwrap_or_else(|| usual_image(&kafka.version));
+    docker::build(&args.base, &name, &kafka)?;
+    results::out!("{}", printable_line(&name));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn up(args: UpArgs) -> Result<ExitCode, Failure> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use results::terminal::printable_line;
 
 use super::HealArgs;
+use crate::cluster::docker;
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::rundir::RunDir;
@@ -60,6 +61,11 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
                 code = failure.exit_code();
             }
         }
+    }
+    if args.all {
+        // Where no engine is to be had, nothing is left with one. Runs of containers say so themselves.
+        let swept = docker::sweep(None).unwrap_or_default();
+        swept.iter().for_each(|line| results::out!("containers: {}", printable_line(line)));
     }
     Ok(code)
 }

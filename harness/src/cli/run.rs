@@ -9,7 +9,7 @@ use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
 use results::terminal::argument;
 
-use super::{Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
+use super::{BackendChoice, Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
@@ -27,16 +27,35 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let connector = connector.unwrap_or_default();
     let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
     let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
-    let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some();
+    let docker = containers(args.backend, args.image.as_ref())?;
+    if docker.is_some() && args.mode.is_some() {
+        let what = "--mode is how a local cluster is isolated, and containers are isolated";
+        return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
+    }
+    let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
-        Request { on, attached, secured, ..request(args) }.resolve()?;
+        Request { on, attached, secured, docker, ..request(args) }.resolve()?;
     failure::warn(&warnings);
     let mode = spec.backend.sandbox();
     if !chosen && mode != Mode::ALL[0] {
         results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
     carry_out(spec, &out, format)
+}
+
+/// The image of a cluster of containers, where one is asked for: one that is named, or the usual one.
+pub(super) fn containers(
+    backend: BackendChoice,
+    image: Option<&String>,
+) -> Result<Option<Option<String>>, Failure> {
+    match (backend, image) {
+        (BackendChoice::Docker, image) => Ok(Some(image.cloned())),
+        (BackendChoice::Local, None) => Ok(None),
+        (BackendChoice::Local, Some(_)) => {
+            Err(Failure::usage("--image is of containers").with_cure("--backend docker"))
+        }
+    }
 }
 
 /// `kbench replay`: the faults of a recorded trial once more, at their times and on their processes.
@@ -115,6 +134,7 @@ fn request(args: RunArgs) -> Request {
         on: None,
         attached: None,
         secured: None,
+        docker: None,
         keep_topics: args.keep_topics,
         set: args.set,
         duration: args.duration.map(Into::into),

@@ -11,7 +11,9 @@ use super::Cli;
 
 /// Options of other programs that our texts and arguments name.
 const FOREIGN: &[&str] = &[
-    // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, any tool.
+    // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, tar, any tool.
+    "owner",
+    "group",
     "json",
     "security-opt",
     "interactive",

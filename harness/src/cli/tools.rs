@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use results::terminal::printable_line;
 
+use super::run::containers;
 use super::{Cli, DoctorArgs};
+use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::archives;
 use crate::cluster::local::sandbox;
 use crate::doctor::{self, Health};
@@ -23,8 +25,13 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
             KafkaSource::Version(guide.kafka.version)
         }
     };
+    let docker = containers(args.backend, args.image.as_ref())?;
+    let checks = match docker {
+        Some(image) => doctor::docker_checks(&DockerSpec::new(image, source.clone())?),
+        None => doctor::checks(&source),
+    };
     let mut worst = Health::Good;
-    for check in doctor::checks(&source) {
+    for check in checks {
         let word = match check.health {
             Health::Good => "ok",
             Health::Poor => "note",

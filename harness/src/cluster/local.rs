@@ -6,17 +6,17 @@
 
 pub mod capability;
 mod capacity;
-mod config;
-mod confine;
+pub(in crate::cluster) mod config;
+pub(in crate::cluster) mod confine;
 pub mod host;
 pub mod keeper;
 pub mod kept;
 pub mod leftovers;
-mod process;
-mod ready;
+pub(in crate::cluster) mod process;
+pub(in crate::cluster) mod ready;
 pub mod sandbox;
 mod seen;
-mod servers;
+pub(in crate::cluster) mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

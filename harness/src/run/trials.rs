@@ -167,6 +167,10 @@ impl Trials<'_> {
             let run = argument(&run);
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
                 .with_cure(match self.spec.backend.kept() {
+                    None if self.spec.backend.docker().is_some() => format!(
+                        "containers and data ended with it; `kbench heal {run}` removes their network and \
+                         verifies that, `kbench report {run}` judges what there is"
+                    ),
                     None => format!(
                         "processes, namespaces and data of the local cluster ended with it; \
                          `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"

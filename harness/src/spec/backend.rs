@@ -2,9 +2,11 @@
 //! of it.
 
 use faults::plan::Plan;
+use faults::port::Capability;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::attached::AttachedSpec;
+use crate::cluster::docker::spec::{self as docker, DockerSpec};
 use crate::cluster::local::capability;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
@@ -20,6 +22,8 @@ pub enum BackendSpec {
     Local(LocalSpec),
     /// One that runs already, and is only connected to.
     Attached(AttachedSpec),
+    /// One of kbench's own of containers.
+    Docker(DockerSpec),
 }
 
 /// A cluster of kbench's own on this machine.
@@ -42,14 +46,14 @@ impl BackendSpec {
     pub fn local(&self) -> Option<&LocalSpec> {
         match self {
             Self::Local(local) => Some(local),
-            Self::Attached(_) => None,
+            Self::Attached(_) | Self::Docker(_) => None,
         }
     }
 
     /// What is known of a cluster that is only connected to.
     pub fn attached(&self) -> Option<&AttachedSpec> {
         match self {
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Docker(_) => None,
             Self::Attached(attached) => Some(attached),
         }
     }
@@ -64,14 +68,31 @@ impl BackendSpec {
         self.local().map_or(Mode::Loopback, |local| local.mode)
     }
 
-    /// Where the jars of the servers that the run starts come from.
+    /// The cluster of containers that it is.
+    pub fn docker(&self) -> Option<&DockerSpec> {
+        match self {
+            Self::Docker(docker) => Some(docker),
+            Self::Local(_) | Self::Attached(_) => None,
+        }
+    }
+
+    /// The Kafka of the servers that the run starts.
     pub fn kafka(&self) -> Option<&KafkaSource> {
+        match self {
+            Self::Local(local) => Some(&local.kafka),
+            Self::Docker(docker) => Some(&docker.kafka),
+            Self::Attached(_) => None,
+        }
+    }
+
+    /// Where jars come from that the run takes from this machine; an image has its own.
+    pub fn jars(&self) -> Option<&KafkaSource> {
         self.local().map(|local| &local.kafka)
     }
 
     /// Whether kbench made it.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Local(_))
+        matches!(self, Self::Local(_) | Self::Docker(_))
     }
 
     /// Whether its servers run before the run begins.
@@ -85,22 +106,82 @@ impl BackendSpec {
     /// A usage failure with the capability and why it is missing.
     pub(super) fn permits(&self, plan: &Plan) -> Result<(), Failure> {
         match self {
-            Self::Local(local) => local.permits(plan),
             Self::Attached(attached) => super::attached::permitted(plan, attached),
+            Self::Local(_) | Self::Docker(_) => {
+                let missing = |need| Some((need, self.missing(need)?));
+                let Some((need, why)) = plan.needs().into_iter().find_map(missing) else {
+                    return Ok(());
+                };
+                let name = &plan.name;
+                Err(Failure::usage(format!(
+                    "plan `{name}` needs the capability `{need}`, which is not to be had here: {why}"
+                ))
+                .with_cure(self.cure(need)))
+            }
+        }
+    }
+
+    /// Why something cannot be done to its cluster on this machine; `None` when it can.
+    pub fn missing(&self, need: Capability) -> Option<String> {
+        match self {
+            Self::Local(local) => capability::missing(local.mode, need),
+            Self::Attached(attached) => attached.missing(need).map(str::to_owned),
+            Self::Docker(_) => docker::missing(need),
+        }
+    }
+
+    /// What to do about that.
+    pub fn cure(&self, need: Capability) -> &'static str {
+        match self {
+            Self::Local(local) => capability::cure(local.mode, need),
+            Self::Attached(_) => "",
+            Self::Docker(_) => docker::cure(need),
         }
     }
 }
 
-impl LocalSpec {
-    fn permits(&self, plan: &Plan) -> Result<(), Failure> {
-        let (name, mode) = (&plan.name, self.mode);
-        let missing = |need| Some((need, capability::missing(mode, need)?));
-        match plan.needs().into_iter().find_map(missing) {
-            None => Ok(()),
-            Some((need, why)) => Err(Failure::usage(format!(
-                "plan `{name}` needs the capability `{need}`, which is not to be had here: {why}"
-            ))
-            .with_cure(capability::cure(mode, need))),
+#[cfg(test)]
+mod tests {
+    use super::super::trust::of_recorded;
+    use super::super::{Request, RunSpec};
+    use super::*;
+
+    fn of_containers(image: Option<&str>) -> RunSpec {
+        let docker = Some(image.map(str::to_owned));
+        Request { docker, ..Request::of("smoke", "failover", "four-nodes") }.resolve().unwrap().spec
+    }
+
+    #[test]
+    fn containers_are_asked_for_and_read_back_and_a_stranger_s_image_takes_trust() {
+        for (image, named, trusted) in [
+            (None, "kbench-kafka:3.9.1", true),
+            (Some("kbench-kafka:3.9.1"), "kbench-kafka:3.9.1", true),
+            (Some("x/y:1"), "x/y:1", false),
+        ] {
+            let spec = of_containers(image);
+            let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+            assert_eq!(again.check(), Ok(()));
+            let docker = again.backend.docker().unwrap();
+            assert_eq!((docker.image.as_str(), again.backend.sandbox()), (named, Mode::Loopback));
+            assert!(again.backend.is_ours() && again.backend.jars().is_none());
+            assert_eq!(again.backend.kafka(), spec.backend.kafka());
+            assert_eq!(of_recorded(&again).is_empty(), trusted, "{named}");
+        }
+        let mut odd = of_containers(None);
+        odd.backend = BackendSpec::Docker(DockerSpec {
+            image: "a\u{1b}b".to_owned(),
+            kafka: KafkaSource::Version("3.9.1".to_owned()),
+        });
+        assert!(odd.check().unwrap_err().contains("image"));
+    }
+
+    #[test]
+    fn a_plan_that_containers_cannot_carry_out_is_refused_with_the_cure() {
+        for name in ["clock-jumps", "rolling-upgrade", "power-loss"] {
+            let request = Request::of("smoke", name, "local");
+            let refused = Request { docker: Some(None), ..request }.resolve().unwrap_err();
+            assert!(refused.text().contains("not to be had here"), "{}", refused.text());
+            assert!(refused.cure().unwrap().contains("--backend docker"), "{name}");
         }
     }
 }

@@ -51,6 +51,10 @@ impl RunSpec {
                 self.cluster.check()
             }
             BackendSpec::Attached(_) => self.cluster.check_attached(),
+            BackendSpec::Docker(docker) => {
+                line::check(&docker.image).map_err(|why| format!("image: {why}"))?;
+                self.cluster.check()
+            }
         };
         cluster.map_err(|error| format!("cluster: {error}"))?;
         if self.backend.runs_already() && self.trials != 1 {
@@ -100,7 +104,7 @@ pub(super) mod tests {
     pub(in super::super) fn local(spec: &mut RunSpec) -> &mut LocalSpec {
         match &mut spec.backend {
             BackendSpec::Local(local) => local,
-            BackendSpec::Attached(_) => panic!("it is not local"),
+            _ => panic!("it is not local"),
         }
     }
 

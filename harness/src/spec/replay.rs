@@ -54,6 +54,7 @@ pub fn replay(
     match &mut recorded.backend {
         // Repeated on a new cluster, as other runs are.
         BackendSpec::Local(local) => local.kept = None,
+        BackendSpec::Docker(_) => {}
         BackendSpec::Attached(_) => attached::again(&mut recorded, random, asked)?,
     }
     let (run_id, started) = name_of_run(&recorded.workload.name, random);

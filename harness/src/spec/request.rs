@@ -16,6 +16,7 @@ use workloads::WorkloadSpec;
 
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
+use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -39,6 +40,8 @@ pub struct Request {
     pub attached: Option<ClusterSurvey>,
     /// How that is connected to; `None` for plain text.
     pub secured: Option<SecuredBy>,
+    /// The image of a cluster of containers to run on, or the usual one; in place of a local cluster.
+    pub docker: Option<Option<String>>,
     /// Whether the run's topics stay there.
     pub keep_topics: bool,
     /// Changes of single values, `KEY=VALUE`, in order.
@@ -98,6 +101,7 @@ impl Request {
             on: None,
             attached: None,
             secured: None,
+            docker: None,
             keep_topics: false,
             set: vec![],
             duration: None,
@@ -153,6 +157,8 @@ impl Request {
         let claims = claims_for(plan.as_ref())?;
         let plan = plan.map(|plan| plan.drawn(seed));
         let mode = match (&kept, &self.attached) {
+            // Containers isolate, and what kbench starts of its own is in the host's network.
+            _ if self.docker.is_some() => Mode::Loopback,
             (Some(kept), _) => kept.mode,
             // Nothing is started that would need isolation, and the cluster is in the host's network.
             (None, Some(_)) => Mode::Loopback,
@@ -163,12 +169,15 @@ impl Request {
         let survey = self.attached;
         let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
-        let backend = match &survey {
-            Some(survey) => BackendSpec::Attached(AttachedSpec {
+        let backend = match (&survey, self.docker) {
+            (None, Some(image)) => {
+                BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
+            }
+            (Some(survey), _) => BackendSpec::Attached(AttachedSpec {
                 secured: self.secured,
                 ..survey.as_spec(self.keep_topics)
             }),
-            None => BackendSpec::Local(LocalSpec {
+            (None, None) => BackendSpec::Local(LocalSpec {
                 mode,
                 // What the load makes of that is decided when the run begins.
                 storage: Storage::of_mode(mode),

@@ -5,6 +5,7 @@
 use workloads::WorkloadSpec;
 
 use super::{BackendSpec, RunSpec};
+use crate::cluster::docker::spec::usual_image;
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::kernel::memory_bytes;
@@ -24,6 +25,15 @@ pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
         }
         if !local.mode.has_namespaces() {
             found.push("mode: servers without a sandbox (--mode loopback)".to_owned());
+        }
+    }
+    if let Some(docker) = spec.backend.docker() {
+        let named = match &docker.kafka {
+            KafkaSource::Version(version) => docker.image == usual_image(version),
+            KafkaSource::Home(_) => false,
+        };
+        if !named {
+            found.push(format!("image: the programs in `{}`", docker.image));
         }
     }
     found.extend(spec.cluster.of_trust());

@@ -15,7 +15,6 @@ use results::record::trial::LEDGER;
 
 use super::lab::Lab;
 use super::{Trial, WARM_LIMIT, blocking, client_failure, owner};
-use crate::cluster::local::capability;
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
@@ -59,11 +58,11 @@ impl Trial {
         let owner = owner(&self.spec, self.number);
         let ledger = Ledger::open(&self.files.join(LEDGER), owner);
         let ledger = ledger.map_err(|error| Failure::infrastructure(error.to_string()))?;
-        let mode = self.spec.backend.sandbox();
+        let backend = &self.spec.backend;
         let all = Capability::ALL.into_iter();
         let backend = Backend {
             ports: lab.ports(),
-            capabilities: all.filter(|one| capability::missing(mode, *one).is_none()).collect(),
+            capabilities: all.filter(|one| backend.missing(*one).is_none()).collect(),
             other_version: self
                 .spec
                 .plan

@@ -18,6 +18,7 @@ use super::{PROBE_TOPIC, own_topics};
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
 use crate::cluster::attached::AttachedCluster;
+use crate::cluster::docker::{self, DockerSetup};
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
 use crate::cluster::local::leftovers::DATA_DIR;
@@ -254,12 +255,25 @@ async fn cluster(
             let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
             return Ok((Rc::new(cluster), None, BTreeMap::new()));
         }
+        BackendSpec::Docker(docker) => {
+            let setup = DockerSetup {
+                spec: docker,
+                topology: &spec.cluster,
+                run_id: &spec.run_id,
+                run_number: spec.run_number,
+                lab,
+                files,
+                recorder: Arc::clone(recorder),
+                faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
+            };
+            let (cluster, kafka) = docker::start(setup).await?;
+            let jars = unknown_jars([&kafka]);
+            return Ok((cluster, Some(kafka), jars));
+        }
     };
     let kafka = provision::provide(&local.kafka)?;
     let others = provision::of_plan(spec.plan.as_ref())?;
-    let all = std::iter::once(&kafka).chain(&others);
-    let unknown = all.filter(|kafka| !kafka.checksums.is_empty());
-    let jars = unknown.map(|kafka| (kafka.version.clone(), kafka.checksums.clone())).collect();
+    let jars = unknown_jars(std::iter::once(&kafka).chain(&others));
     let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
     let setup = Setup {
         topology: &spec.cluster,
@@ -285,6 +299,12 @@ async fn cluster(
         }
     };
     Ok((Rc::new(cluster), Some(kafka), jars))
+}
+
+/// What the jars are that are not known to be the released ones, by version.
+fn unknown_jars<'a>(all: impl IntoIterator<Item = &'a Kafka>) -> BTreeMap<String, Checksums> {
+    let unknown = all.into_iter().filter(|kafka| !kafka.checksums.is_empty());
+    unknown.map(|kafka| (kafka.version.clone(), kafka.checksums.clone())).collect()
 }
 
 /// The cluster's members and the topics of the load, to be watched.

@@ -13,13 +13,14 @@ use super::process::ServerCommand;
 use super::sandbox::DATA;
 use super::{LocalServers, confine, seen};
 use crate::child::{java, parent_death_guard};
-use crate::cluster::servers::ServerAddresses as _;
+use crate::cluster::servers::ServerAddresses;
 use crate::failure::Failure;
 use crate::mechanism::flushes::FlushWatch;
 use crate::provision::{Archives, Kafka};
+use crate::topology::Topology;
 
 /// Time stamps in UTC, with milliseconds: what the log reader of `observe` expects.
-const LOG4J: &str = "\
+pub(in crate::cluster) const LOG4J: &str = "\
 log4j.rootLogger=INFO, stdout
 log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
@@ -27,15 +28,13 @@ log4j.appender.stdout.layout.ConversionPattern=[%d{ISO8601}] %p %m (%c)%n
 log4j.logger.org.apache.zookeeper.server.DataTree=DEBUG
 ";
 
-const LOG4J_FILE: &str = "log4j.properties";
+/// The file of that.
+pub(in crate::cluster) const LOG4J_FILE: &str = "log4j.properties";
 
 /// Writes everything that a process reads when it starts.
 pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Failure> {
     let data = servers.data_dir(process);
-    let text: String = settings(servers, process)
-        .into_iter()
-        .map(|(key, value)| format!("{key}={}\n", escaped(&value)))
-        .collect();
+    let text = settings(&servers.topology, servers, process, &data);
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
         fs::create_dir_all(servers.temporary())?;
@@ -56,23 +55,29 @@ pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Fai
 }
 
 /// The name of a process's file of settings.
-fn file_name(process: &Process) -> String {
+pub(in crate::cluster) fn file_name(process: &Process) -> String {
     format!("{}-{}.properties", process.node, process.role.as_str())
 }
 
-/// What kbench decides, then what the topology says.
-fn settings(servers: &LocalServers, process: &Process) -> BTreeMap<String, String> {
+/// The text of that file: what kbench decides, then what the topology says. `data` is where the process sees its
+/// data.
+pub(in crate::cluster) fn settings(
+    topology: &Topology,
+    servers: &dyn ServerAddresses,
+    process: &Process,
+    data: &Path,
+) -> String {
     let address = servers.address(process);
-    let data = servers.data_dir(process).display().to_string();
+    let data = data.display().to_string();
     let mut settings = BTreeMap::new();
     let mut set = |key: &str, value: String| settings.insert(key.to_owned(), value);
     match process.role {
         Role::Broker => {
             set("broker.id", process.id.to_string());
             set("listeners", format!("PLAINTEXT://{address}"));
-            set("zookeeper.connect", servers.zookeeper_connect());
+            set("zookeeper.connect", zookeeper_connect(servers));
             set("log.dirs", data);
-            settings.extend(servers.topology.broker.settings.clone());
+            settings.extend(topology.broker.settings.clone());
         }
         Role::Zookeeper => {
             set("dataDir", data);
@@ -85,10 +90,18 @@ fn settings(servers: &LocalServers, process: &Process) -> BTreeMap<String, Strin
                 let ip = servers.address(peer).ip();
                 set(&format!("server.{}", peer.id), format!("{ip}:2888:3888"));
             }
-            settings.extend(servers.topology.zookeeper.settings.clone());
+            settings.extend(topology.zookeeper.settings.clone());
         }
     }
-    settings
+    let line = |(key, value): (String, String)| format!("{key}={}\n", escaped(&value));
+    settings.into_iter().map(line).collect()
+}
+
+/// `host:port` of every ZooKeeper server, separated by commas.
+fn zookeeper_connect(servers: &dyn ServerAddresses) -> String {
+    let all = servers.processes().into_iter().filter(|process| process.role == Role::Zookeeper);
+    let addresses: Vec<_> = all.map(|server| servers.address(&server).to_string()).collect();
+    addresses.join(",")
 }
 
 /// A value as it is written into a file of properties, which both servers read: a backslash begins an
@@ -117,54 +130,79 @@ pub(super) fn command(servers: &LocalServers, process: &Process) -> Result<Serve
     assemble(servers, process, &kafka, &archives).map_err(cannot)
 }
 
+/// Where a JVM sees what it reads and writes.
+pub(in crate::cluster) struct JvmFiles<'a> {
+    /// Kafka's jars.
+    pub(in crate::cluster) jars: &'a Path,
+    /// Temporary files, and what one that crashes has to say.
+    pub(in crate::cluster) temporary: &'a Path,
+    /// Settings of servers and of their logs.
+    pub(in crate::cluster) settings: &'a Path,
+}
+
+/// What the JVM of a process is told; `classes` names its class archives.
+pub(in crate::cluster) fn arguments(
+    topology: &Topology,
+    process: &Process,
+    files: &JvmFiles<'_>,
+    classes: Vec<String>,
+) -> Vec<String> {
+    let JvmFiles { jars, temporary, settings } = files;
+    let (server, main) = match process.role {
+        Role::Broker => (&topology.broker, "kafka.Kafka"),
+        Role::Zookeeper => {
+            (&topology.zookeeper, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
+        }
+    };
+    let mut all = vec![format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)];
+    all.extend(server.jvm.iter().cloned());
+    all.extend(classes);
+    // An archive that does not fit is ignored, without a word in the log.
+    all.extend(
+        ["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Duser.timezone=UTC"]
+            .map(str::to_owned),
+    );
+    // A killed JVM leaves its performance counters and unpacked libraries in the host's
+    // temporary folder: none of the former, the latter beside the data.
+    all.push("-XX:-UsePerfData".to_owned());
+    all.push(format!("-Djava.io.tmpdir={}", temporary.display()));
+    let [error, replay] = crash_files(process).map(|name| temporary.join(name));
+    all.push(format!("-XX:ErrorFile={}", error.display()));
+    all.push(format!("-XX:ReplayDataFile={}", replay.display()));
+    let log4j = settings.join(LOG4J_FILE);
+    all.push(format!("-Dlog4j.configuration=file:{}", log4j.display()));
+    all.extend(["-cp".to_owned(), format!("{}/*", jars.display()), main.to_owned()]);
+    all.push(settings.join(file_name(process)).display().to_string());
+    all
+}
+
+/// What a JVM that crashes writes.
+pub(in crate::cluster) fn crash_files(process: &Process) -> [String; 2] {
+    ["hs_err", "replay"].map(|what| format!("{what}_{}.log", process.node))
+}
+
 fn assemble(
     servers: &LocalServers,
     process: &Process,
     kafka: &Kafka,
     archives: &Archives,
 ) -> io::Result<ServerCommand> {
-    let (server, main) = match process.role {
-        Role::Broker => (&servers.topology.broker, "kafka.Kafka"),
-        Role::Zookeeper => {
-            (&servers.topology.zookeeper, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
-        }
-    };
     let mut command = tokio::process::Command::new(java()?);
-    command.args([format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)]);
-    command.args(&server.jvm);
     let existing = archives.existing(process.role);
     let temporary = servers.temporary();
     let dumps = existing.is_none() && *kafka == servers.kafka;
     let dump_path =
         dumps.then(|| temporary.join(format!("{}-{}.jsa", process.node, process.role.as_str())));
+    let mut classes = vec![];
     if let Some(archive) = &existing {
-        command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+        classes.push(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
     if let Some(path) = &dump_path {
-        command.arg(format!("-XX:ArchiveClassesAtExit={}", path.display()));
+        classes.push(format!("-XX:ArchiveClassesAtExit={}", path.display()));
     }
-    // An archive that does not fit is ignored, without a word in the log.
-    command
-        .args(["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Duser.timezone=UTC"])
-        // A killed JVM leaves its performance counters and unpacked libraries in the host's
-        // temporary folder: none of the former, the latter beside the data.
-        .arg("-XX:-UsePerfData")
-        .arg(format!("-Djava.io.tmpdir={}", temporary.display()));
-    // What one that crashes has to say goes into the run's directory when it has ended.
-    let crash = ["hs_err", "replay"].map(|what| format!("{what}_{}.log", process.node));
-    let [error, replay] = crash.each_ref().map(|name| temporary.join(name));
-    command
-        .arg(format!("-XX:ErrorFile={}", error.display()))
-        .arg(format!("-XX:ReplayDataFile={}", replay.display()))
-        .arg(format!(
-            "-Dlog4j.configuration=file:{}",
-            servers.settings_dir().join(LOG4J_FILE).display()
-        ))
-        .arg("-cp")
-        .arg(format!("{}/*", seen::jars(servers.mode, kafka).display()))
-        .arg(main)
-        .arg(servers.settings_dir().join(file_name(process)))
-        .current_dir(&temporary);
+    let (jars, settings) = (seen::jars(servers.mode, kafka), servers.settings_dir());
+    let files = JvmFiles { jars: &jars, temporary: &temporary, settings: &settings };
+    command.args(arguments(&servers.topology, process, &files, classes)).current_dir(&temporary);
     let data = std::env::var_os(DATA).map(|data| (DATA, PathBuf::from(data)));
     let beside = servers.clock_environment(process).into_iter().chain(data);
     confine::set_environment(&mut command, &temporary, beside);
@@ -185,7 +223,9 @@ fn assemble(
         // SAFETY: between fork and exec only system calls are made: prctl, seccomp, sendmsg, close.
         unsafe { command.pre_exec(watch.filter()) };
     }
-    let crash = crash.map(|name| (temporary.join(&name), servers.logs().join(&name)));
+    // What one that crashes has to say goes into the run's directory when it has ended.
+    let crash =
+        crash_files(process).map(|name| (temporary.join(&name), servers.logs().join(&name)));
     Ok(ServerCommand { command, dump_path, watch, crash: crash.into() })
 }
 

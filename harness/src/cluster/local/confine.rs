@@ -42,7 +42,7 @@ const SHARED_MEMORY: &CStr = c"/dev/shm";
 
 /// What a server does between fork and exec, after which it is confined; `writable` are mounts. A kernel that
 /// knows no such mounts (before 5.12) leaves them as they are.
-pub(super) fn confine(
+pub(in crate::cluster) fn confine(
     mode: Mode,
     user: Option<ServerUser>,
     writable: &[&Path],
@@ -128,7 +128,7 @@ fn done(outcome: libc::c_long) -> io::Result<()> {
 }
 
 /// Gives a server's command an environment that holds nothing of the caller's, but for what is in `beside`.
-pub(super) fn set_environment<'a, V: AsRef<std::ffi::OsStr>>(
+pub(in crate::cluster) fn set_environment<'a, V: AsRef<std::ffi::OsStr>>(
     command: &mut tokio::process::Command,
     home: &Path,
     beside: impl IntoIterator<Item = (&'a str, V)>,

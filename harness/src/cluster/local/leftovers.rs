@@ -85,7 +85,8 @@ pub fn left_of(data: &Path) -> Vec<i32> {
     kernel::processes().into_iter().filter(|pid| was_started_in(*pid, data)).collect()
 }
 
-fn was_started_in(pid: i32, data: &Path) -> bool {
+/// Whether a process is one of those.
+pub(in crate::cluster) fn was_started_in(pid: i32, data: &Path) -> bool {
     let mut named = format!("{DATA}=").into_bytes();
     named.extend_from_slice(data.as_os_str().as_encoded_bytes());
     // One that has ended, and waits for its parent to take notice, has no environment.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use faults::port::{Process, ProcessState, Signal};
 use results::record::event::{EventKind, ProcessEnd};
 use results::record::open;
+use tokio::process::Child;
 use tokio::sync::watch;
 
 use super::host::{identify, send};
@@ -19,15 +20,15 @@ use crate::mechanism::flushes::FlushWatch;
 use crate::recorder::Recorder;
 
 /// How a process is started.
-pub(super) struct ServerCommand {
+pub(in crate::cluster) struct ServerCommand {
     /// The program, its arguments, and what happens between fork and exec.
-    pub(super) command: tokio::process::Command,
+    pub(in crate::cluster) command: tokio::process::Command,
     /// Where the JVM dumps a class archive when it ends by itself.
-    pub(super) dump_path: Option<PathBuf>,
+    pub(in crate::cluster) dump_path: Option<PathBuf>,
     /// Who watches what it flushes.
-    pub(super) watch: Option<FlushWatch>,
+    pub(in crate::cluster) watch: Option<FlushWatch>,
     /// What it writes when it crashes, and where that is to stay.
-    pub(super) crash: Vec<(PathBuf, PathBuf)>,
+    pub(in crate::cluster) crash: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Most of what a JVM that crashed has to say.
@@ -35,33 +36,30 @@ const MOST_OF_CRASH: u64 = 64 << 20;
 
 /// A server process that was started, running or not; a handle on it.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(in crate::cluster) struct Server {
     identity: ProcessIdentity,
     end: watch::Receiver<Option<ProcessEnd>>,
     dump_path: Option<PathBuf>,
 }
 
 /// Waits for the end of a process without borrowing it.
-pub(super) struct Waiter(watch::Receiver<Option<ProcessEnd>>);
+pub(in crate::cluster) struct Waiter(watch::Receiver<Option<ProcessEnd>>);
 
 impl Server {
     /// Starts a process whose output is appended to `log`; its end is recorded the moment that the
-    /// kernel tells it.
-    pub(super) fn start(
+    /// kernel tells it. `spawn` starts the command as it is.
+    pub(in crate::cluster) fn start(
         process: &Process,
         command: ServerCommand,
         log: &Path,
         recorder: Arc<Recorder>,
+        spawn: impl FnOnce(&mut tokio::process::Command) -> io::Result<Child>,
     ) -> io::Result<Self> {
         let mut output = OpenOptions::new().create(true).read(true).append(true).open(log)?;
         end_line(&mut output)?;
         let ServerCommand { mut command, dump_path, watch, crash } = command;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            .spawn()?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let mut child = spawn(command.kill_on_drop(true))?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
         watch.map_or(Ok(()), |watch| watch.follow(pid))?;
         let ended = async move {
@@ -76,7 +74,7 @@ impl Server {
     }
 
     /// A process that runs, whoever's child it is; `ended` returns when it has ended.
-    pub(super) fn watched(
+    pub(in crate::cluster) fn watched(
         process: &Process,
         identity: ProcessIdentity,
         ended: impl Future<Output = ProcessEnd> + 'static,
@@ -94,24 +92,24 @@ impl Server {
     }
 
     /// A process that ended before anybody here watched it.
-    pub(super) fn gone(identity: ProcessIdentity, end: ProcessEnd) -> Self {
+    pub(in crate::cluster) fn gone(identity: ProcessIdentity, end: ProcessEnd) -> Self {
         Self { identity, end: watch::channel(Some(end)).1, dump_path: None }
     }
 
-    pub(super) fn identity(&self) -> &ProcessIdentity {
+    pub(in crate::cluster) fn identity(&self) -> &ProcessIdentity {
         &self.identity
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::cluster) fn is_running(&self) -> bool {
         self.end.borrow().is_none()
     }
 
-    pub(super) fn dump_path(&self) -> Option<&Path> {
+    pub(in crate::cluster) fn dump_path(&self) -> Option<&Path> {
         self.dump_path.as_deref()
     }
 
     /// Removes what the JVM dumped, if it did and nobody took it.
-    pub(super) fn discard_dump(&self) {
+    pub(in crate::cluster) fn discard_dump(&self) {
         let Some(path) = &self.dump_path else { return };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -121,7 +119,7 @@ impl Server {
         }
     }
 
-    pub(super) fn state(&self) -> ProcessState {
+    pub(in crate::cluster) fn state(&self) -> ProcessState {
         let pid = self.identity.pid;
         match self.end.borrow().as_ref() {
             None if kernel::is_stopped(pid) => ProcessState::Paused { pid },
@@ -130,11 +128,11 @@ impl Server {
         }
     }
 
-    pub(super) fn waiter(&self) -> Waiter {
+    pub(in crate::cluster) fn waiter(&self) -> Waiter {
         Waiter(self.end.clone())
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub(in crate::cluster) fn signal(&self, signal: Signal) -> io::Result<()> {
         if let Some(end) = self.end.borrow().as_ref() {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("it has ended: {end}")));
         }
@@ -144,7 +142,7 @@ impl Server {
 
 impl Waiter {
     /// Waits until the process has ended; how.
-    pub(super) async fn ended(mut self) -> ProcessEnd {
+    pub(in crate::cluster) async fn ended(mut self) -> ProcessEnd {
         let end = self.0.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
         end.unwrap_or_else(|| ProcessEnd::Unknown("nobody watches it any more".to_owned()))
     }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, last_part};
 use crate::topology::PEER_PORTS;
 
 /// Limit for all JVMs to be up: 7 s were measured on two idle cores, without archives.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(90);
+pub(in crate::cluster) const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Lines of a log shown when a server does not come up.
 const TAIL_LINES: usize = 15;
@@ -37,12 +37,12 @@ fn port_is_free(address: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn died(process: &Process, how: &ProcessEnd, log: &Path) -> Failure {
+pub(in crate::cluster) fn died(process: &Process, how: &ProcessEnd, log: &Path) -> Failure {
     Failure::infrastructure(format!("{process} ended while starting ({how}){}", tail(log)))
         .with_cure(format!("its whole log: {}", log.display()))
 }
 
-pub(super) fn too_slow(process: &Process, log: &Path) -> Failure {
+pub(in crate::cluster) fn too_slow(process: &Process, log: &Path) -> Failure {
     Failure::infrastructure(format!(
         "{process} was not up within {} s{}",
         START_LIMIT.as_secs(),

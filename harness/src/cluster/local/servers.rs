@@ -4,7 +4,7 @@
 //! cluster that is kept, which is asked to start one and to say how one ended. Settings are written out in full
 //! to the servers' own files, which stay in the trial's `logs/`.
 
-mod lifecycle;
+pub(in crate::cluster) mod lifecycle;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -217,14 +217,6 @@ impl LocalServers {
             clock::set(&*host, &self.clock_file(&process), 0).await?;
         }
         Ok(())
-    }
-
-    /// `host:port` of every ZooKeeper server, separated by commas.
-    pub(super) fn zookeeper_connect(&self) -> String {
-        let servers =
-            self.processes().into_iter().filter(|process| process.role == Role::Zookeeper);
-        let addresses: Vec<_> = servers.map(|server| self.address(&server).to_string()).collect();
-        addresses.join(",")
     }
 
     /// Whether a keeper owns the servers, so that they go on when this kbench ends.

@@ -5,7 +5,7 @@
 //! reserved for benchmarks (RFC 2544); in loopback mode each node has a loopback address instead.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use super::Mode;
 use crate::cluster::host::{Command, Host as _, HostError};
@@ -86,13 +86,16 @@ impl SandboxNetwork {
 }
 
 /// The end that a connection to `server` is to have when it watches or steers the cluster; any
-/// will do when none.
+/// will do when none. Networks of containers are as those of sandboxes, each with another third number.
 pub fn observers_end(server: SocketAddr) -> Option<SocketAddr> {
-    let network = |ip: Ipv4Addr| ip.octets()[..3] == OBSERVER.octets()[..3];
-    match server {
-        SocketAddr::V4(v4) if network(*v4.ip()) => Some(SocketAddr::from((OBSERVER, 0))),
-        _ => None,
-    }
+    let (SocketAddr::V4(server), [one, two, _, host]) = (server, OBSERVER.octets()) else {
+        return None;
+    };
+    let [.., number, _] = server.ip().octets();
+    let end = SocketAddr::from(([one, two, number, host], 0));
+    let is_of_cluster = server.ip().octets()[..2] == [one, two];
+    // Somebody else may have such a network as well, and this machine another address there.
+    (is_of_cluster && UdpSocket::bind(end).is_ok()).then_some(end)
 }
 
 fn host_side(nodes: &[String]) -> String {

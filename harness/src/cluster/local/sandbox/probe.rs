@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use faults::port::Capability;
 
-use super::init::SUBCOMMAND;
+use super::init::{DATA, SUBCOMMAND};
 use super::{Mode, SandboxNetwork};
 use crate::child::{RunLimit, own, run};
 use crate::cluster::host::{Host as _, HostError};
@@ -93,6 +93,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn attempt(mode: Mode, what: &str) -> Result<(), String> {
     let mut attempt = Command::new(own());
     attempt.args([SUBCOMMAND, mode.as_str(), TRY, what]);
+    // A trial's data are not the attempt's to remove.
+    attempt.env_remove(DATA);
     let said = run(&mut attempt, RunLimit::InAll(LIMIT));
     let said = said.map_err(|error| format!("to try it out took too long: {error}"))?;
     if said.status.success() {

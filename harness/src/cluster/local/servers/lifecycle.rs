@@ -1,6 +1,7 @@
 //! Start and stop of all servers of the local cluster.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use faults::port::{Process, ProcessState, Signal};
 use futures::future::{try_join, try_join_all};
 use results::record::event::{EventKind, Role};
 
-use super::super::process::Server;
+use super::super::process::{Server, Waiter};
 use super::super::{config, ready, seen};
 use super::{LocalServers, not_started};
 use crate::cluster::answers;
-use crate::cluster::servers::{ServerAddresses as _, ServerProcesses as _};
+use crate::cluster::servers::{ServerAddresses as _, ServerProcesses};
 use crate::failure::Failure;
 
 /// Limit for a JVM to dump its class archive on SIGTERM: 3-6 s were measured on two busy cores.
@@ -23,25 +24,12 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 impl LocalServers {
     /// Starts every process but those on standby; returns when all serve, fails as soon as one ends.
-    ///
-    /// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
-    /// the majority serves. Were all to start at once, a majority without the highest id may settle
-    /// on a leader of its own just before the highest id is heard; whoever is left behind then
-    /// waits out `initLimit` (20 s) before it joins.
     pub(in super::super) async fn start_all(&self) -> Result<(), Failure> {
-        let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
-            self.topology.first_members().into_iter().partition(|p| p.role == Role::Broker);
-        servers.sort_by_key(|server| std::cmp::Reverse(server.id));
-        let (majority, others) = servers.split_at(servers.len() / 2 + 1);
-        let up = async |processes: &[Process]| {
+        let up = async |processes: Vec<Process>| {
             processes.iter().try_for_each(|process| self.spawn(process))?;
-            try_join_all(processes.iter().map(|process| self.accepts(process))).await
+            try_join_all(processes.iter().map(|process| self.accepts(process))).await.map(drop)
         };
-        let zookeeper = async {
-            up(majority).await?;
-            up(others).await
-        };
-        try_join(zookeeper, up(&brokers)).await.map(drop)
+        in_order(self.topology.first_members(), up).await
     }
 
     pub(super) fn spawn(&self, process: &Process) -> Result<(), Failure> {
@@ -57,9 +45,9 @@ impl LocalServers {
                 _ => failure,
             }
         };
-        let command = config::command(self, process)?;
+        let (command, log) = (config::command(self, process)?, self.log_path(process));
         let server =
-            Server::start(process, command, &self.log_path(process), Arc::clone(&self.recorder))
+            Server::start(process, command, &log, Arc::clone(&self.recorder), |all| all.spawn())
                 .map_err(cannot)?;
         let (process, pid) = (process.clone(), server.identity().pid);
         self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
@@ -73,13 +61,7 @@ impl LocalServers {
     pub(super) async fn accepts(&self, process: &Process) -> Result<(), Failure> {
         let waiter = self.servers.borrow().get(process).map(Server::waiter);
         let waiter = waiter.ok_or_else(|| not_started(process))?;
-        let log = self.log_path(process);
-        tokio::select! {
-            ready = answers::serves(process.role, self.address(process), ready::START_LIMIT) => {
-                if ready { Ok(()) } else { Err(ready::too_slow(process, &log)) }
-            }
-            how = waiter.ended() => Err(ready::died(process, &how, &log)),
-        }
+        serves(process, self.address(process), waiter, &self.log_path(process)).await
     }
 
     /// Ends every process. Where a class archive is still missing and `dump` is set, one JVM of
@@ -106,7 +88,7 @@ impl LocalServers {
                 tracing::warn!(%process, %error, "no class archive");
             }
         }
-        self.end(KILL_LIMIT).await?;
+        end(self).await?;
         // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
         self.servers.borrow().values().for_each(Server::discard_dump);
         Ok(())
@@ -121,23 +103,63 @@ impl LocalServers {
                 .then(|| (process.clone(), path.to_owned()))
         })
     }
+}
 
-    async fn end(&self, limit: Duration) -> Result<(), Failure> {
-        let running: Vec<Process> = self
-            .processes()
-            .into_iter()
-            .filter(|p| !matches!(self.state(p), None | Some(ProcessState::Gone { .. })))
-            .collect();
-        for process in &running {
-            self.signal(process, Signal::Kill).await?;
+/// Starts the first members of a cluster by `up`, which returns when those it is given serve.
+///
+/// Brokers and a bare majority of the ZooKeeper servers start at once, the other servers when
+/// the majority serves. Were all to start at once, a majority without the highest id may settle
+/// on a leader of its own just before the highest id is heard; whoever is left behind then
+/// waits out `initLimit` (20 s) before it joins.
+pub(in crate::cluster) async fn in_order(
+    members: Vec<Process>,
+    up: impl AsyncFn(Vec<Process>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (brokers, mut servers): (Vec<Process>, Vec<Process>) =
+        members.into_iter().partition(|process| process.role == Role::Broker);
+    servers.sort_by_key(|server| std::cmp::Reverse(server.id));
+    let others = servers.split_off(servers.len() / 2 + 1);
+    let zookeeper = async {
+        up(servers).await?;
+        up(others).await
+    };
+    try_join(zookeeper, up(brokers)).await.map(drop)
+}
+
+/// Waits until a process accepts connections at its address; fails at once when it ends.
+pub(in crate::cluster) async fn serves(
+    process: &Process,
+    address: SocketAddr,
+    waiter: Waiter,
+    log: &Path,
+) -> Result<(), Failure> {
+    tokio::select! {
+        ready = answers::serves(process.role, address, ready::START_LIMIT) => {
+            if ready { Ok(()) } else { Err(ready::too_slow(process, log)) }
         }
-        for process in &running {
-            if let Some(ProcessState::Running { pid } | ProcessState::Paused { pid }) =
-                self.ended(process, limit).await
-            {
-                return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
-            }
-        }
-        Ok(())
+        how = waiter.ended() => Err(ready::died(process, &how, log)),
     }
+}
+
+/// Ends every server process that runs.
+///
+/// # Errors
+/// An infrastructure failure that names the first process which does not end.
+pub(in crate::cluster) async fn end(servers: &dyn ServerProcesses) -> Result<(), Failure> {
+    let running: Vec<Process> = servers
+        .processes()
+        .into_iter()
+        .filter(|p| !matches!(servers.state(p), None | Some(ProcessState::Gone { .. })))
+        .collect();
+    for process in &running {
+        servers.signal(process, Signal::Kill).await?;
+    }
+    for process in &running {
+        if let Some(ProcessState::Running { pid } | ProcessState::Paused { pid }) =
+            servers.ended(process, KILL_LIMIT).await
+        {
+            return Err(Failure::infrastructure(format!("{process} (pid {pid}) does not end")));
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,192 @@
+//! The backend: containers, their servers and network, from the start to the end.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use faults::port::{Capability, Machine, Network};
+use futures::future::{try_join, try_join_all};
+
+use super::container::{Container, ContainerPlan};
+use super::engine::Engine;
+use super::network::DockerNetwork;
+use super::servers::DockerServers;
+use super::{DockerSetup, StartedCluster, image, spec, sweep};
+use crate::child::own;
+use crate::cluster::host::Host;
+use crate::cluster::local::LocalHost;
+use crate::cluster::local::leftovers::DATA_DIR;
+use crate::cluster::servers::{ServerAddresses, ServerProcesses};
+use crate::cluster::{Description, RunningCluster};
+use crate::failure::Failure;
+use crate::mechanism::cut::TcpPorts;
+use crate::mechanism::layout::{NetworkLayout, NetworkNode};
+use crate::mechanism::machine::ClusterMachine;
+use crate::mechanism::network::ClusterNetwork;
+use crate::need::place::Storage;
+use crate::topology::PEER_PORTS;
+
+/// What kbench's own side of the network is called.
+const HERE: &str = "kbench";
+
+/// A cluster of containers that runs.
+struct DockerCluster {
+    engine: Engine,
+    image: String,
+    servers: Rc<DockerServers>,
+    network: ClusterNetwork,
+    machine: ClusterMachine,
+}
+
+/// Starts a cluster of containers; returns when every server accepts connections.
+///
+/// # Errors
+/// An infrastructure failure: no engine, no right to it, no network, or a server that does not come up.
+pub async fn start(setup: DockerSetup<'_>) -> Result<StartedCluster, Failure> {
+    let engine = Engine::connect().await?;
+    let name = format!("kbench-{:x}-{}", setup.run_number, setup.lab);
+    match started(&setup, engine.clone(), &name).await {
+        Ok(started) => Ok(started),
+        Err(failure) => {
+            if let Err(left) = sweep::remove_own(&engine).await {
+                tracing::warn!(error = left.text(), "something is left with Docker");
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn started(
+    setup: &DockerSetup<'_>,
+    engine: Engine,
+    name: &str,
+) -> Result<StartedCluster, Failure> {
+    let image = image::checked(&engine, setup.spec).await?;
+    let unknown = |error: io::Error| {
+        Failure::infrastructure(format!("the trial's process cannot be named: {error}"))
+    };
+    let labels = sweep::labels(setup.run_id).map_err(unknown)?;
+    let here = Rc::new(LocalHost::here(HERE));
+    let network = DockerNetwork::make(&engine, &here, name, labels.clone()).await?;
+    let files = std::path::absolute(setup.files).map_err(unknown)?;
+    let (data, logs) = (files.join(DATA_DIR), files.join("logs"));
+    let names = setup.topology.node_names();
+    let containers = names.iter().enumerate().map(async |(index, node)| {
+        let plan = ContainerPlan {
+            name: format!("{name}-{node}"),
+            node,
+            index,
+            image: &image.id,
+            labels: labels.clone(),
+            data: &data,
+        };
+        Ok::<_, Failure>((node.clone(), Container::start(&engine, &network, plan).await?))
+    });
+    let containers: BTreeMap<_, _> = try_join_all(containers).await?.into_iter().collect();
+    let layout = layout(setup, &network, &containers, &here).await?;
+    let mut servers = DockerServers {
+        topology: setup.topology.clone(),
+        network,
+        containers,
+        image,
+        data,
+        logs,
+        recorder: Arc::clone(&setup.recorder),
+        servers: RefCell::default(),
+    };
+    servers.image.kafka.java = servers.java().await?;
+    let kafka = servers.image.kafka.clone();
+    let servers = Rc::new(servers);
+    let network = ClusterNetwork::new(layout);
+    let faults = async {
+        network
+            .prepare(&setup.faults)
+            .await
+            .map_err(|error| Failure::infrastructure(format!("faults cannot be prepared: {error}")))
+    };
+    try_join(servers.start_all(), faults).await?;
+    let machine = ClusterMachine::new(servers.clone(), spec::capabilities());
+    let image = setup.spec.image.clone();
+    Ok((Rc::new(DockerCluster { engine, image, servers, network, machine }), kafka))
+}
+
+async fn layout(
+    setup: &DockerSetup<'_>,
+    network: &DockerNetwork,
+    containers: &BTreeMap<String, Container>,
+    here: &Rc<LocalHost>,
+) -> Result<NetworkLayout, Failure> {
+    let [quorum, elections] = PEER_PORTS;
+    let topology = setup.topology;
+    let mut nodes = BTreeMap::new();
+    for (index, name) in topology.node_names().into_iter().enumerate() {
+        let Some(container) = containers.get(&name) else { continue };
+        let (host, link) = (Rc::new(container.host.clone()), container.link(here).await?);
+        let address = network.address(index);
+        nodes.insert(name, NetworkNode { host, address, link: Some(link) });
+    }
+    Ok(NetworkLayout {
+        nodes,
+        here: here.clone(),
+        clients: network.clients(),
+        observer: network.observer(),
+        ports: TcpPorts {
+            broker: topology.broker.port,
+            zookeeper: topology.zookeeper.port,
+            quorum,
+            elections,
+        },
+        kbench: own().to_owned(),
+    })
+}
+
+#[async_trait(?Send)]
+impl RunningCluster for DockerCluster {
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        spec::capabilities()
+    }
+
+    fn hosts(&self) -> Vec<Rc<dyn Host>> {
+        self.servers.hosts()
+    }
+
+    fn servers(&self) -> &dyn ServerAddresses {
+        &*self.servers
+    }
+
+    fn processes(&self) -> Option<&dyn ServerProcesses> {
+        Some(&*self.servers)
+    }
+
+    fn network(&self) -> Option<&dyn Network> {
+        Some(&self.network)
+    }
+
+    fn machine(&self) -> Option<&dyn Machine> {
+        Some(&self.machine)
+    }
+
+    fn outlives_kbench(&self) -> bool {
+        // A container ends with the connection that holds it.
+        false
+    }
+
+    fn description(&self) -> Description {
+        Description {
+            isolation: format!("containers of {} (Docker {})", self.image, self.engine.version),
+            storage: Storage::Disk.as_str(),
+            class_archive: Some(false),
+        }
+    }
+
+    async fn stop(&self, _: bool) -> Result<(), Failure> {
+        let ended = self.servers.end().await;
+        let containers = self.servers.containers.values();
+        let removed = try_join_all(containers.map(|one| one.remove(&self.engine))).await;
+        let network = sweep::remove_network(&self.engine, &self.servers.network.name).await;
+        ended.and(removed.map(drop)).and(network)
+    }
+}
