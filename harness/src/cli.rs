@@ -111,7 +111,7 @@ struct RunArgs {
     #[arg(long, value_name = "PLAN|FILE|none", default_value = "failover")]
     faults: String,
     /// Cluster: `local` (the guide's three machines), a shipped name (`kbench list clusters`), or a
-    /// TOML file
+    /// TOML file: of a cluster to be made, or the inventory of one that runs on machines reached by ssh
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
     /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
@@ -138,10 +138,10 @@ struct RunArgs {
     )]
     bootstrap_server: Option<String>,
     /// How brokers that run already are connected to (TLS, SASL): a file of properties as Kafka's own tools take it
-    #[arg(long, value_name = "FILE", requires = "bootstrap_server")]
+    #[arg(long, value_name = "FILE")]
     command_config: Option<PathBuf>,
     /// Leave the run's topics on a cluster that runs already
-    #[arg(long, requires = "bootstrap_server")]
+    #[arg(long)]
     keep_topics: bool,
     /// Folder in which --on is looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]

@@ -80,6 +80,8 @@ pub enum Starter {
     Unit(String),
     /// As the container with this id.
     Container(String),
+    /// By this line for `sh` on its host.
+    Command(String),
     /// By the process that keeps the cluster and goes on without kbench: any kbench may ask it.
     Keeper,
     /// Only by the kbench that started it, whose child it is.

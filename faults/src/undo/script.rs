@@ -120,6 +120,7 @@ fn start(starter: &Starter) -> Result<String, Script> {
         Starter::Script(file) => Ok(format!("sh {}\n", quoted_path(file))),
         Starter::Unit(unit) => Ok(format!("systemctl start {}\n", quoted(unit))),
         Starter::Container(id) => Ok(format!("docker start {}\n", quoted(id))),
+        Starter::Command(line) => Ok(format!("{line}\n")),
         Starter::Keeper => {
             Err(Script::Kbench("a process that has ended is started by its cluster's keeper"))
         }

@@ -13,6 +13,7 @@ use super::{BackendChoice, Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
+use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
@@ -25,8 +26,19 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
     let (secured, connector) = secured.unzip();
     let connector = connector.unwrap_or_default();
-    let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
-    let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
+    let is_named = args.on.is_some() || args.bootstrap_server.is_some();
+    let inventory = if is_named { None } else { spec::inventory_of(&args.cluster)? };
+    let bootstrap = args.bootstrap_server.clone().or(inventory.as_ref().map(Inventory::bootstrap));
+    let for_those = [("--command-config", secured.is_some()), ("--keep-topics", args.keep_topics)];
+    if let Some((option, _)) = for_those.iter().find(|(_, given)| *given && bootstrap.is_none()) {
+        let why = format!("{option} is for a cluster that runs already");
+        return Err(Failure::usage(why).with_cure("--bootstrap-server HOST:PORT names one"));
+    }
+    let survey = |at: &String| ClusterSurvey::blocking(at, &connector);
+    let attached = bootstrap.as_ref().map(survey).transpose()?;
+    if let (Some(inventory), Some(survey)) = (&inventory, &attached) {
+        survey.is_at(inventory)?;
+    }
     let docker = containers(args.backend, args.image.as_ref())?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
@@ -35,7 +47,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
-        Request { on, attached, secured, docker, ..request(args) }.resolve()?;
+        Request { on, attached, secured, inventory, docker, ..request(args) }.resolve()?;
     failure::warn(&warnings);
     let mode = spec.backend.sandbox();
     if !chosen && mode != Mode::ALL[0] {
@@ -134,6 +146,7 @@ fn request(args: RunArgs) -> Request {
         on: None,
         attached: None,
         secured: None,
+        inventory: None,
         docker: None,
         keep_topics: args.keep_topics,
         set: args.set,

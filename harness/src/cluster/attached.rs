@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Host;
 use super::servers::{ServerAddresses, ServerProcesses};
+use super::ssh::Inventory;
 use super::{Description, RunningCluster};
 use crate::failure::Failure;
 use crate::wire::Connector;
@@ -40,6 +41,9 @@ pub struct AttachedSpec {
     /// Whether the run's topics stay when it is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_topics: bool,
+    /// Its machines, where they are reached; none of one that is only connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
 }
 
 impl AttachedSpec {
@@ -50,6 +54,9 @@ impl AttachedSpec {
 
     /// Why something cannot be done to it; `None` when it can.
     pub fn missing(&self, need: Capability) -> Option<&'static str> {
+        if let Some(inventory) = self.inventory.as_ref().filter(|_| !self.kraft) {
+            return inventory.missing(need);
+        }
         match (need, need.subject()) {
             (_, Subject::Clients) => None,
             (Capability::MoveLeaders, _) if !self.kraft => None,
@@ -71,7 +78,12 @@ impl AttachedSpec {
         self.secured.as_ref().map_or_else(|| Ok(Connector::default()), SecuredBy::connector)
     }
 
-    /// Which metadata plane can be followed.
+    /// Whether its ZooKeeper can be followed.
+    pub fn sees_zookeeper(&self) -> bool {
+        self.inventory.is_some() && !self.kraft
+    }
+
+    /// Which metadata plane can be followed where ZooKeeper cannot.
     pub fn plane(&self) -> MetadataPlane {
         if self.kraft { MetadataPlane::KraftBrokers } else { MetadataPlane::Brokers }
     }
@@ -192,7 +204,7 @@ mod tests {
 
     fn spec(kraft: bool) -> AttachedSpec {
         let (bootstrap, cluster_id) = ("h:9092".to_owned(), "id".to_owned());
-        AttachedSpec { bootstrap, cluster_id, kraft, secured: None, keep_topics: false }
+        AttachedSpec { bootstrap, cluster_id, kraft, secured: None, keep_topics: false, inventory: None }
     }
 
     #[test]

@@ -63,10 +63,12 @@ impl Servers for ClusterServers {
     }
 
     async fn state(&self, process: &Process) -> Result<ProcessState, PortError> {
+        self.all()?.look(process).await?;
         self.all()?.state(process).ok_or_else(|| never_started(process))
     }
 
     async fn identity(&self, process: &Process) -> Result<ProcessIdentity, PortError> {
+        self.all()?.look(process).await?;
         let identity = self.all()?.identity(process);
         identity.ok_or_else(|| gone(format!("{process} does not run")))
     }
@@ -93,6 +95,7 @@ impl Servers for ClusterServers {
             return Ok(());
         }
         let registered = until(REGISTER_LIMIT, LOOK, async || {
+            self.all()?.look(process).await?;
             if let Some(ProcessState::Gone { end, .. }) = self.all()?.state(process) {
                 return Ok(Err(gone(format!("{process} ended before it registered ({end})"))));
             }

@@ -74,6 +74,15 @@ pub trait ServerProcesses: ServerAddresses {
     /// What the operating system says about a process; `None` when it was never started.
     fn state(&self, process: &Process) -> Option<ProcessState>;
 
+    /// Makes sure that what [`state`](Self::state) says is of now.
+    ///
+    /// # Errors
+    /// When the process's host is not reached: nothing is known of it then.
+    async fn look(&self, _: &Process) -> Result<(), Failure> {
+        // The kernel tells kbench of its children by itself.
+        Ok(())
+    }
+
     /// Which process it is that runs; `None` when it does not.
     fn identity(&self, process: &Process) -> Option<ProcessIdentity>;
 
@@ -120,11 +129,16 @@ pub trait ServerProcesses: ServerAddresses {
     /// # Errors
     /// When its log cannot be read.
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
-        let owned = format!("owner '{session:#x}' does not match current session");
+        let owned = owned_by(session);
         let log = self.log_path(process);
         let said = aside(move || last(&log, |line| line.contains(&owned).then_some(()))).await;
         Ok(said.map_err(|error| no_log(process, &error))?.is_some())
     }
+}
+
+/// What a broker says of an id that another session holds.
+pub(super) fn owned_by(session: i64) -> String {
+    format!("owner '{session:#x}' does not match current session")
 }
 
 fn no_log(process: &Process, error: &std::io::Error) -> Failure {
@@ -132,7 +146,7 @@ fn no_log(process: &Process, error: &std::io::Error) -> Failure {
 }
 
 /// What a line of a server's log says of its version.
-fn version_in(line: &str) -> Option<String> {
+pub(super) fn version_in(line: &str) -> Option<String> {
     let (_, version) = line.split_once("Kafka version: ")?;
     version.split_whitespace().next().map(str::to_owned)
 }

@@ -2,16 +2,22 @@
 //! left as they were.
 //!
 //! A node is a [`host`] behind a connection of its own. Nothing is installed on it: faults use what the
-//! machine has, as the user that logs in, with `sudo` for what takes root. What is absent: making a cluster,
-//! and faults of clocks, disks and memory, which would outlast kbench on a machine that is not kbench's.
+//! machine has, as the user that logs in, with `sudo` for what takes root. Before a server is hurt, its node is told
+//! how to undo that by itself (the [`guardian`], a dead-man's switch). What is absent: making a cluster, faults of
+//! networks so far, and of clocks, disks and memory, which would outlast kbench on a machine that is not kbench's.
 
 mod clock;
+pub mod cluster;
+mod driver;
+pub mod guardian;
 pub mod host;
 pub mod inventory;
 mod link;
 mod resident;
 mod rules;
+mod servers;
 mod shell;
 
+pub use cluster::{SshCluster, SshSetup};
 pub use host::SshHost;
 pub use inventory::{Driver, Inventory, InventoryNode, Login, ServiceSpec};

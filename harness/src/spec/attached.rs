@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 
 use faults::plan::Plan;
-use results::record::event::BrokerId;
+use results::record::event::{BrokerId, Role};
 use results::terminal::argument;
 use workloads::WorkloadSpec;
 
 use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
+use crate::cluster::ssh::{Inventory, InventoryNode};
 use crate::failure::Failure;
 use crate::topology::{KafkaSpec, Node, ServerSpec, Topic, Topology};
 
@@ -32,6 +33,32 @@ const GONE_BY: [&str; 7] = [
 
 /// Topic in which groups keep their offsets.
 const OFFSETS: &str = "__consumer_offsets";
+
+/// The machines of an inventory as the cluster that was asked, for run `number`.
+pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number: u64) -> Topology {
+    let server = |role| ServerSpec {
+        port: inventory.service(role).port,
+        heap_mb: 0,
+        jvm: vec![],
+        settings: BTreeMap::new(),
+    };
+    let node = |node: &InventoryNode| Node {
+        name: node.name.clone(),
+        broker: node.broker,
+        zookeeper: node.zookeeper,
+        standby: false,
+    };
+    let own = |topic: &Topic| Topic { name: AttachedSpec::own(&topic.name, number), ..topic.clone() };
+    Topology {
+        name: inventory.name.clone(),
+        description: inventory.description.clone(),
+        kafka: KafkaSpec { version: UNKNOWN.to_owned() },
+        broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
+        zookeeper: server(Role::Zookeeper),
+        node: inventory.members().map(node).collect(),
+        topic: inventory.topic.iter().map(own).collect(),
+    }
+}
 
 /// The cluster that was asked, with topics like those of `like` for run `number`.
 pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> Topology {
@@ -154,6 +181,11 @@ pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Fail
     let refused = plan.needs().into_iter().find_map(|need| Some((need, attached.missing(need)?)));
     match refused {
         None => Ok(()),
+        Some((need, why)) if attached.sees_zookeeper() => Err(Failure::usage(format!(
+            "plan `{}` needs the capability `{need}`, which is not to be had on these machines: {why}",
+            plan.name
+        ))
+        .with_cure("another plan, or a cluster of kbench's own (without --cluster)")),
         Some((need, why)) => Err(Failure::usage(format!(
             "the cluster at {} is only connected to: plan `{}` needs the capability `{need}`, and {why}",
             attached.bootstrap, plan.name

@@ -58,6 +58,11 @@ impl BackendSpec {
         }
     }
 
+    /// A cluster of which nothing but its brokers' own word is known.
+    pub fn only_connected(&self) -> Option<&AttachedSpec> {
+        self.attached().filter(|attached| !attached.sees_zookeeper())
+    }
+
     /// The kept cluster that it is.
     pub fn kept(&self) -> Option<&KeptCluster> {
         self.local()?.kept.as_ref()

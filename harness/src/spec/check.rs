@@ -8,6 +8,7 @@ use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
 use super::{BackendSpec, RunSpec};
+use crate::cluster::ssh::Inventory;
 use crate::cluster::local::capability::takes_memory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
@@ -50,7 +51,12 @@ impl RunSpec {
                 }
                 self.cluster.check()
             }
-            BackendSpec::Attached(_) => self.cluster.check_attached(),
+            BackendSpec::Attached(attached) => {
+                let inventory = attached.inventory.as_ref();
+                let checked = inventory.map_or(Ok(()), Inventory::check);
+                checked.map_err(|why| format!("inventory: {why}"))?;
+                self.cluster.check_attached()
+            }
             BackendSpec::Docker(docker) => {
                 line::check(&docker.image).map_err(|why| format!("image: {why}"))?;
                 self.cluster.check()

@@ -16,6 +16,7 @@ use workloads::WorkloadSpec;
 
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
+use crate::cluster::ssh::Inventory;
 use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -40,6 +41,8 @@ pub struct Request {
     pub attached: Option<ClusterSurvey>,
     /// How that is connected to; `None` for plain text.
     pub secured: Option<SecuredBy>,
+    /// The machines of that, where they are reached.
+    pub inventory: Option<Inventory>,
     /// The image of a cluster of containers to run on, or the usual one; in place of a local cluster.
     pub docker: Option<Option<String>>,
     /// Whether the run's topics stay there.
@@ -101,6 +104,7 @@ impl Request {
             on: None,
             attached: None,
             secured: None,
+            inventory: None,
             docker: None,
             keep_topics: false,
             set: vec![],
@@ -143,7 +147,10 @@ impl Request {
             (Some(kept), _) => kept.topology.clone(),
             (None, Some(survey)) => {
                 as_it_runs(self.trials, &changes)?;
-                attached::topology(survey, &cluster_of(&self.cluster, &[])?, random)
+                match &self.inventory {
+                    Some(inventory) => attached::topology_of(survey, inventory, random),
+                    None => attached::topology(survey, &cluster_of(&self.cluster, &[])?, random),
+                }
             }
             (None, None) => cluster_of(&self.cluster, &changes)?,
         };
@@ -169,12 +176,14 @@ impl Request {
         let survey = self.attached;
         let of_cluster = || KafkaSource::Version(cluster.kafka.version.clone());
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
+        let of_machines = self.inventory.as_ref().map(Inventory::of_trust).unwrap_or_default();
         let backend = match (&survey, self.docker) {
             (None, Some(image)) => {
                 BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
             }
             (Some(survey), _) => BackendSpec::Attached(AttachedSpec {
                 secured: self.secured,
+                inventory: self.inventory,
                 ..survey.as_spec(self.keep_topics)
             }),
             (None, None) => BackendSpec::Local(LocalSpec {
@@ -205,7 +214,7 @@ impl Request {
             command: self.asked.command,
             started,
             replays: None,
-            trusted: [cluster.of_trust(), workload.of_trust()].concat(),
+            trusted: [of_machines, cluster.of_trust(), workload.of_trust()].concat(),
             seed,
             trials: self.trials,
             parallel: self.parallel.min(self.trials),
@@ -294,8 +303,7 @@ fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> 
             "cluster `{}` is reached by ssh: it runs already, and is none to be made",
             inventory.name
         );
-        return Err(Failure::usage(why)
-            .with_cure("`kbench run --bootstrap-server` takes it without its hosts"));
+        return Err(Failure::usage(why).with_cure("`kbench run --cluster` runs on it"));
     }
     load(if name == "local" { "guide" } else { name }, changes)
 }

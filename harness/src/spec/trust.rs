@@ -36,6 +36,9 @@ pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
             found.push(format!("image: the programs in `{}`", docker.image));
         }
     }
+    if let Some(inventory) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) {
+        found.extend(inventory.of_trust());
+    }
     found.extend(spec.cluster.of_trust());
     found.extend(spec.workload.of_trust());
     found
@@ -101,6 +104,9 @@ pub(crate) fn workload(
 /// A usage failure that says what.
 pub(super) fn run(spec: &RunSpec, trusted: bool) -> Result<(), Failure> {
     let RunSpec { cluster: on, workload: load, .. } = spec;
+    if let Some(of) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) {
+        inventory(&format!("inventory `{}`", of.name), of, trusted)?;
+    }
     if spec.backend.kept().is_none() {
         cluster(&format!("cluster `{}`", on.name), on, trusted)?;
     }

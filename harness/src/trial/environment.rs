@@ -133,7 +133,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
-    let [session, tick] = match spec.backend.attached() {
+    let [session, tick] = match spec.backend.only_connected() {
         None => [
             agreed(recorder, "ZooKeeper session time-out", negotiated(lab).await),
             agreed(recorder, "ZooKeeper tickTime", ticks(lab).await),
@@ -154,7 +154,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
         zk_tick_ms: tick,
         zk_servers: spec
             .backend
-            .attached()
+            .only_connected()
             .is_none()
             .then(|| lab.members.zookeepers().len() as u32),
         brokers: lab.members.brokers().len() as u32,

@@ -17,7 +17,7 @@ use workloads::{Killed, Load};
 use super::{PROBE_TOPIC, own_topics};
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
-use crate::cluster::attached::AttachedCluster;
+use crate::cluster::attached::{AttachedCluster, AttachedSpec};
 use crate::cluster::docker::{self, DockerSetup};
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
@@ -25,6 +25,7 @@ use crate::cluster::local::leftovers::DATA_DIR;
 use crate::cluster::local::{LocalCluster, Setup, Share, data_dir};
 use crate::cluster::port::ClusterServers;
 use crate::cluster::servers::ServerProcesses;
+use crate::cluster::ssh::{SshCluster, SshSetup};
 use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
 use crate::log::aside;
@@ -78,7 +79,7 @@ impl Lab {
         let (cluster, kafka, jars) =
             cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer: Rc<dyn Observer> = match spec.backend.attached() {
+        let observer: Rc<dyn Observer> = match spec.backend.only_connected() {
             Some(attached) => {
                 Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
             }
@@ -124,7 +125,7 @@ impl Lab {
     ) -> Result<Self, Failure> {
         let (cluster, kafka, jars) = cluster(spec, files, recorder, 0).await?;
         let watched = watched(spec, &*cluster, recorder);
-        let observer: Rc<dyn Observer> = match spec.backend.attached() {
+        let observer: Rc<dyn Observer> = match spec.backend.only_connected() {
             Some(attached) => {
                 Rc::new(BrokersObserver::start(watched.clone(), attached.plane()).await?)
             }
@@ -247,10 +248,28 @@ async fn cluster(
     spec: &RunSpec,
     files: &Path,
     recorder: &Arc<Recorder>,
+    // 0 for a cluster that a killed run left.
     lab: u8,
 ) -> Result<ProvidedCluster, Failure> {
     let local = match &spec.backend {
         BackendSpec::Local(local) => local,
+        BackendSpec::Attached(AttachedSpec { inventory: Some(inventory), .. }) => {
+            let Some(attached) = spec.backend.attached().filter(|it| it.sees_zookeeper()) else {
+                return Err(Failure::usage("clusters without ZooKeeper are only connected to so far")
+                    .with_cure("--bootstrap-server instead of --cluster"));
+            };
+            let setup = SshSetup {
+                spec: attached,
+                inventory,
+                run: spec.run_number,
+                healing: lab == 0,
+                faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
+                files,
+                recorder,
+            };
+            let cluster = SshCluster::connect(setup).await?;
+            return Ok((Rc::new(cluster), None, BTreeMap::new()));
+        }
         BackendSpec::Attached(attached) => {
             let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
             return Ok((Rc::new(cluster), None, BTreeMap::new()));

@@ -13,6 +13,7 @@ use results::record::event::{BrokerId, Role};
 
 use super::{AttachedSpec, node_name};
 use crate::admin::{Admin, METADATA_VERSION};
+use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::membership::{Member, Membership};
 use crate::wire::{self, AccessError, Connection, Connector};
@@ -123,6 +124,30 @@ impl ClusterSurvey {
         runtime.block_on(Self::of(bootstrap, connector))
     }
 
+    /// Refuses brokers that are told to be elsewhere than the inventory has them: faults would hit others than the
+    /// load goes to.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names the broker and both addresses.
+    pub fn is_at(&self, inventory: &Inventory) -> Result<(), Failure> {
+        for process in inventory.processes().into_iter().filter(|it| it.role == Role::Broker) {
+            let (there, told) = (inventory.address(&process), self.brokers.get(&process.id));
+            let told = told.map(|broker| broker.address);
+            if there != told {
+                let name = |address: Option<SocketAddr>| {
+                    address.map_or("nowhere".to_owned(), |address| address.to_string())
+                };
+                return Err(Failure::infrastructure(format!(
+                    "{process} is at {} in the inventory and at {} by its own word",
+                    name(there),
+                    name(told)
+                ))
+                .with_cure("let advertised.listeners and the inventory name the same address"));
+            }
+        }
+        Ok(())
+    }
+
     /// The cluster as a spec names it.
     pub fn as_spec(&self, keep_topics: bool) -> AttachedSpec {
         AttachedSpec {
@@ -131,6 +156,7 @@ impl ClusterSurvey {
             kraft: self.kraft,
             secured: None,
             keep_topics,
+            inventory: None,
         }
     }
 

@@ -129,7 +129,7 @@ impl SshHost {
     }
 
     /// Sends a signal if the process is the one that is meant, in a subshell.
-    fn kill_script(&self, process: &ProcessIdentity, signal: &str) -> String {
+    pub(super) fn kill_script(&self, process: &ProcessIdentity, signal: &str) -> String {
         let ProcessIdentity { boot_id, pid, started_ticks, .. } = process;
         let (boot_id, sudo) = (quoted(boot_id), self.root("kill"));
         // Builtins of the shell: nothing is started between the look and the signal.

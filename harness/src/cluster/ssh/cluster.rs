@@ -1,0 +1,137 @@
+//! A cluster on real machines, as the backend of a run.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use faults::port::{Capability, Machine, Network};
+
+use super::Inventory;
+use super::servers::SshServers;
+use crate::cluster::attached::{AttachedSpec, ClusterSurvey};
+use crate::cluster::host::Host;
+use crate::cluster::servers::{ServerAddresses, ServerProcesses};
+use crate::cluster::{Description, RunningCluster};
+use crate::failure::Failure;
+use crate::recorder::Recorder;
+
+/// A cluster on machines that are reached by ssh.
+pub struct SshCluster {
+    servers: Rc<SshServers>,
+}
+
+/// What a cluster on real machines is connected to for.
+pub struct SshSetup<'a> {
+    /// The cluster as it was when the run was asked for.
+    pub spec: &'a AttachedSpec,
+    /// Its machines.
+    pub inventory: &'a Inventory,
+    /// The run's number.
+    pub run: u64,
+    /// Whether a killed run is undone: servers may be away.
+    pub healing: bool,
+    /// What faults are to come.
+    pub faults: BTreeSet<Capability>,
+    /// The trial's directory.
+    pub files: &'a Path,
+    /// Where events go.
+    pub recorder: &'a Arc<Recorder>,
+}
+
+impl SshCluster {
+    /// Connects to every machine and finds every server.
+    ///
+    /// # Errors
+    /// An infrastructure failure: a machine is not reached, the cluster is another one, or a server is told to be
+    /// elsewhere; a usage failure where systemd would start again what the plan kills.
+    pub async fn connect(setup: SshSetup<'_>) -> Result<Self, Failure> {
+        let SshSetup { spec, inventory, run, healing, faults, files, recorder } = setup;
+        let connector = spec.connector()?;
+        let survey = ClusterSurvey::of(&spec.bootstrap, &connector).await?;
+        let all = inventory.members().filter_map(|node| node.broker).collect();
+        let brokers = if healing { survey.brokers.keys().copied().collect() } else { all };
+        survey.is(spec, &brokers)?;
+        if !healing {
+            survey.is_at(inventory)?;
+        }
+        let hurts = faults.iter().any(|need| [Capability::Signal, Capability::Start].contains(need));
+        let guarded = hurts.then_some(run);
+        let logs = files.join("logs");
+        let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;
+        let cluster = Self { servers };
+        if !healing {
+            cluster.is_whole()?;
+        }
+        if faults.contains(&Capability::Signal)
+            && let Some(why) = cluster.servers.restarted_by_systemd().await?
+        {
+            cluster.servers.leave().await?;
+            return Err(Failure::usage(format!(
+                "a server that is killed would be started again by systemd: {why}"
+            ))
+            .with_cure("a drop-in with `Restart=no` for as long as the run lasts (`systemctl edit --runtime UNIT`)"));
+        }
+        Ok(cluster)
+    }
+
+    /// Refuses a cluster of which a server does not run.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names it.
+    fn is_whole(&self) -> Result<(), Failure> {
+        match self.servers.missing() {
+            None => Ok(()),
+            Some(process) => Err(Failure::infrastructure(format!(
+                "{process} does not run, says its driver: it is not kbench that may make it worse"
+            ))),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl RunningCluster for SshCluster {
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        self.servers.inventory.capabilities()
+    }
+
+    fn hosts(&self) -> Vec<Rc<dyn Host>> {
+        let members = self.servers.inventory.members();
+        let nodes = members.filter_map(|member| self.servers.nodes.get(&member.name));
+        nodes.map(|node| Rc::new(node.host.clone()) as _).collect()
+    }
+
+    fn servers(&self) -> &dyn ServerAddresses {
+        &*self.servers
+    }
+
+    fn processes(&self) -> Option<&dyn ServerProcesses> {
+        Some(&*self.servers)
+    }
+
+    fn network(&self) -> Option<&dyn Network> {
+        None
+    }
+
+    fn machine(&self) -> Option<&dyn Machine> {
+        None
+    }
+
+    fn outlives_kbench(&self) -> bool {
+        true
+    }
+
+    fn description(&self) -> Description {
+        Description {
+            isolation: format!("machines of {}, by ssh", self.servers.inventory.name),
+            storage: "places not seen",
+            class_archive: None,
+        }
+    }
+
+    async fn stop(&self, _: bool) -> Result<(), Failure> {
+        // The servers are not kbench's to stop.
+        self.servers.leave().await
+    }
+}

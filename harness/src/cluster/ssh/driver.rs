@@ -1,0 +1,100 @@
+//! How a server of an inventory is found and started: what its driver is asked.
+
+use std::time::Duration;
+
+use results::record::event::Role;
+
+use super::{Driver, InventoryNode, Login, ServiceSpec, SshHost};
+use crate::cluster::host::command::quoted;
+use crate::cluster::host::{Command, ErrorKind, Host as _, HostError, ProcessIdentity};
+
+/// Limit for a command that starts a server and comes back.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// One server of a node.
+pub(super) struct Service {
+    driver: Driver,
+    sudo: &'static str,
+    what: String,
+}
+
+impl Service {
+    /// The server of this role on this node.
+    pub(super) fn new(node: &InventoryNode, login: &Login, role: Role, spec: &ServiceSpec) -> Self {
+        let sudo = if login.sudo == Some(true) { "sudo -n " } else { "" };
+        let what = format!("find {} of {}", role.as_str(), node.name);
+        Self { driver: spec.driver.clone(), sudo, what }
+    }
+
+    /// The line that writes its pid; nothing, or 0, when it does not run.
+    fn pid_line(&self) -> String {
+        match &self.driver {
+            Driver::Unit(unit) => format!("systemctl show -p MainPID --value {}", quoted(unit)),
+            Driver::PidFile(driver) => {
+                format!("cat {} 2>/dev/null", quoted(&driver.file.display().to_string()))
+            }
+            Driver::Commands(driver) => driver.status.clone(),
+        }
+    }
+
+    /// The line that starts it, and comes back.
+    pub(super) fn start_line(&self) -> String {
+        match &self.driver {
+            Driver::Unit(unit) => format!("{}systemctl start {}", self.sudo, quoted(unit)),
+            Driver::PidFile(driver) => driver.start.clone(),
+            Driver::Commands(driver) => driver.start.clone(),
+        }
+    }
+
+    /// A script that starts it unless it runs.
+    pub(super) fn start_script(&self) -> String {
+        let (pid, start) = (self.pid_line(), self.start_line());
+        format!("pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && kill -0 \"$pid\" 2>/dev/null || {{ {start}\n}}")
+    }
+
+    /// Its process; none when it does not run.
+    ///
+    /// # Errors
+    /// When the driver does not say.
+    pub(super) async fn find(&self, host: &SshHost) -> Result<Option<ProcessIdentity>, HostError> {
+        let answer = host.ask(&self.pid_line()).await?;
+        let pid = match answer.text.trim() {
+            "" => 0,
+            text => text.parse::<i32>().map_err(|_| {
+                let why = format!("its driver says `{text}`, which is no pid");
+                HostError::new(ErrorKind::Other, &host.name_of(), &self.what, why)
+            })?,
+        };
+        if pid <= 1 {
+            return Ok(None);
+        }
+        match host.identify(pid).await {
+            // What a file says may be of a process that has ended.
+            Err(error) if error.kind() == ErrorKind::Gone => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Starts it; returns when its driver has come back.
+    ///
+    /// # Errors
+    /// When the driver fails.
+    pub(super) async fn start(&self, host: &SshHost) -> Result<(), HostError> {
+        let mut command = Command::script(&self.start_line(), [""; 0]);
+        command.limit = START_LIMIT;
+        host.output(&command).await.map(drop)
+    }
+
+    /// Why systemd would start it again by itself when it is killed; none where it would not.
+    ///
+    /// # Errors
+    /// When systemd does not say.
+    pub(super) async fn restarts(&self, host: &SshHost) -> Result<Option<String>, HostError> {
+        let Driver::Unit(unit) = &self.driver else { return Ok(None) };
+        let line = format!("systemctl show -p Restart --value {}", quoted(unit));
+        let answer = host.ask(&line).await?;
+        let restart = answer.text.trim();
+        let never = restart.is_empty() || restart == "no";
+        Ok((!never).then(|| format!("{unit} on {} has Restart={restart}", host.name_of())))
+    }
+}
