@@ -22,16 +22,16 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
-    let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
-    let (secured, connector) = secured.unzip();
-    let connector = connector.unwrap_or_default();
-    let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
-    let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
     let docker = containers(args.backend, args.image.as_ref())?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
         return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
     }
+    let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
+    let (secured, connector) = secured.unzip();
+    let connector = connector.unwrap_or_default();
+    let survey = |at: &str| ClusterSurvey::blocking(at, &connector);
+    let attached = args.bootstrap_server.as_deref().map(survey).transpose()?;
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
