@@ -403,6 +403,8 @@ fn containers_are_refused_where_they_make_no_sense_or_there_is_no_engine() {
     assert!(code == 2 && said.contains("--backend docker"), "{said}");
     let (code, said) = run(&containers);
     assert_eq!(code, 4, "{said}");
+    let (code, _, said) = output(kbench().args(["doctor", "--prepare", "--backend", "docker"]));
+    assert!(code == 2 && said.contains("class archives"), "{said}");
     let mut doctor = kbench();
     doctor.env("DOCKER_HOST", "unix:///no/such/docker.sock");
     let (code, stdout, _) = output(doctor.args(["doctor", "--backend", "docker"]));

@@ -53,7 +53,7 @@ pub struct CompareOptions {
 /// What became of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub enum MetricChange {
     /// B is worse.
     Regression,
     /// B is better.
@@ -66,7 +66,7 @@ pub enum Change {
     Unknown,
 }
 
-impl Change {
+impl MetricChange {
     /// The words for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ pub struct ComparedMetric {
     /// The smallest change, as a part of A's figure, that such trials show in four of five comparisons.
     pub smallest_detectable: Option<f64>,
     /// What became of it.
-    pub change: Change,
+    pub change: MetricChange,
 }
 
 /// Two sets, compared.
@@ -230,7 +230,7 @@ impl ComparedMetric {
             interval: None,
             p: (some && differ).then(|| rank::p_value(&a, &b)),
             smallest_detectable: None,
-            change: Change::Unknown,
+            change: MetricChange::Unknown,
             a,
             b,
         }
@@ -247,14 +247,16 @@ impl ComparedMetric {
         let effect = self.ratio.map(|ratio| ratio.max(1.0 / ratio) - 1.0);
         self.change = match (self.p, effect) {
             // Figures that are all the same need no test, but some.
-            (None, _) if enough && !self.a.is_empty() && !self.b.is_empty() => Change::NoneSeen,
+            (None, _) if enough && !self.a.is_empty() && !self.b.is_empty() => {
+                MetricChange::NoneSeen
+            }
             (Some(p), Some(effect)) if enough && p <= ALPHA => match effect >= least_effect {
-                false => Change::Negligible,
-                true if better => Change::Improvement,
-                true => Change::Regression,
+                false => MetricChange::Negligible,
+                true if better => MetricChange::Improvement,
+                true => MetricChange::Regression,
             },
-            (Some(_), Some(_)) if enough => Change::NoneSeen,
-            _ => Change::Unknown,
+            (Some(_), Some(_)) if enough => MetricChange::NoneSeen,
+            _ => MetricChange::Unknown,
         };
         if self.ratio.is_some() {
             self.interval = ratio::interval(&self.a, &self.b);
@@ -283,8 +285,8 @@ impl ComparedSets {
     pub fn exit_code(&self) -> u8 {
         let any = |change| self.metrics.iter().any(|metric| metric.change == change);
         match () {
-            () if any(Change::Regression) => 1,
-            () if any(Change::Unknown) => 3,
+            () if any(MetricChange::Regression) => 1,
+            () if any(MetricChange::Unknown) => 3,
             () => 0,
         }
     }

@@ -13,7 +13,7 @@ use results::report::Report;
 use super::per_cent;
 use crate::failure::Failure;
 use crate::series::Series;
-use crate::series::max_rate::{ACHIEVED, Attempt, Limit, NextStep, RateSearch, attempt};
+use crate::series::max_rate::{ACHIEVED, RateAttempt, Limit, NextStep, RateSearch, attempt};
 
 /// Figures that are shown of each run.
 const SHOWN: [&str; 3] = ["acked.rate", "response.p50", "response.p99"];
@@ -73,9 +73,9 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         };
         let (report, came_to) = measured(&mut series, args, rate, time).await?;
         let said = match &came_to {
-            Attempt::Kept => "kept".to_owned(),
-            Attempt::Missed(why) => format!("missed: {why}"),
-            Attempt::Spoilt(why) => {
+            RateAttempt::Kept => "kept".to_owned(),
+            RateAttempt::Missed(why) => format!("missed: {why}"),
+            RateAttempt::Spoilt(why) => {
                 let text = format!("{rate} records/s could not be measured: {why}");
                 results::out!("{}", table.trim_fmt());
                 return Err(Failure::unknown(text).with_cure(
@@ -92,10 +92,10 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         table.add_row(
             [vec![rate.to_string(), time.to_string()], figures.to_vec(), vec![said]].concat(),
         );
-        if let Attempt::Missed(why) = &came_to {
+        if let RateAttempt::Missed(why) = &came_to {
             last_missed = Some((rate, why.clone()));
         }
-        search.told(came_to == Attempt::Kept);
+        search.told(came_to == RateAttempt::Kept);
     }
     results::out!("{}\n", table.trim_fmt());
     let why = last_missed.map_or_else(String::new, |(rate, why)| format!(" (at {rate}: {why})"));
@@ -129,7 +129,7 @@ async fn measured(
     args: &MaxRateArgs,
     rate: u64,
     time: humantime::Duration,
-) -> Result<(Report, Attempt), Failure> {
+) -> Result<(Report, RateAttempt), Failure> {
     let gates = args.objectives.iter().map(ToString::to_string);
     let gates =
         gates.chain(ACHIEVED.map(str::to_owned)).flat_map(|gate| ["--gate".to_owned(), gate]);
@@ -141,7 +141,7 @@ async fn measured(
         let report = series.run(&arguments).await?;
         left -= 1;
         match attempt(&report) {
-            Attempt::Spoilt(why) if left > 0 => results::err!("measured again: {why}"),
+            RateAttempt::Spoilt(why) if left > 0 => results::err!("measured again: {why}"),
             came_to => return Ok((report, came_to)),
         }
     }

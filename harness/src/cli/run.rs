@@ -23,10 +23,15 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
+    let docker = containers(args.backend, args.image.as_ref())?;
+    if docker.is_some() && args.mode.is_some() {
+        let what = "--mode is how a local cluster is isolated, and containers are isolated";
+        return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
+    }
     let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
     let (secured, connector) = secured.unzip();
     let connector = connector.unwrap_or_default();
-    let is_named = args.on.is_some() || args.bootstrap_server.is_some();
+    let is_named = args.on.is_some() || args.bootstrap_server.is_some() || docker.is_some();
     let inventory = if is_named { None } else { spec::inventory_of(&args.cluster)? };
     let bootstrap = args.bootstrap_server.clone().or(inventory.as_ref().map(Inventory::bootstrap));
     let for_those = [("--command-config", secured.is_some()), ("--keep-topics", args.keep_topics)];
@@ -38,11 +43,6 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let attached = bootstrap.as_ref().map(survey).transpose()?;
     if let (Some(inventory), Some(survey)) = (&inventory, &attached) {
         survey.is_at(inventory)?;
-    }
-    let docker = containers(args.backend, args.image.as_ref())?;
-    if docker.is_some() && args.mode.is_some() {
-        let what = "--mode is how a local cluster is isolated, and containers are isolated";
-        return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
     }
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;

@@ -18,7 +18,7 @@ const OF_THE_GENERATOR: [&str; 4] =
 
 /// What a run at some rate came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attempt {
+pub enum RateAttempt {
     /// The objective was kept.
     Kept,
     /// It was not, for this reason.
@@ -28,7 +28,7 @@ pub enum Attempt {
 }
 
 /// What a report says of the rate that its run asked for.
-pub fn attempt(report: &Report) -> Attempt {
+pub fn attempt(report: &Report) -> RateAttempt {
     let notes = |names: &[&str]| {
         let of = report.checks.iter().filter(|check| names.contains(&check.name.as_str()));
         let bad = of.filter(|check| check.verdict != Verdict::Valid);
@@ -41,13 +41,13 @@ pub fn attempt(report: &Report) -> Attempt {
     match report.verdict {
         Verdict::Valid | Verdict::Violated => {}
         Verdict::InvalidRun if disturbed.is_empty() && !generator.is_empty() => {
-            return Attempt::Missed(format!("the generator can do no more ({generator})"));
+            return RateAttempt::Missed(format!("the generator can do no more ({generator})"));
         }
         Verdict::InvalidRun | Verdict::Unknown => {
             let why = [disturbed, generator, report.problems.join("; ")];
             let why = why.into_iter().find(|why| !why.is_empty());
             let verdict = report.verdict.as_str();
-            return Attempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));
+            return RateAttempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));
         }
     }
     let nobody_consumes = report.consuming.is_empty();
@@ -57,9 +57,9 @@ pub fn attempt(report: &Report) -> Attempt {
         gates.map(|gate| format!("{}: {}", gate.gate, gate.seen)).collect::<Vec<_>>().join("; ")
     };
     match (of(GateOutcome::Failed), of(GateOutcome::Unknown)) {
-        (failed, _) if !failed.is_empty() => Attempt::Missed(failed),
-        (_, unknown) if !unknown.is_empty() => Attempt::Spoilt(unknown),
-        _ => Attempt::Kept,
+        (failed, _) if !failed.is_empty() => RateAttempt::Missed(failed),
+        (_, unknown) if !unknown.is_empty() => RateAttempt::Spoilt(unknown),
+        _ => RateAttempt::Kept,
     }
 }
 

@@ -303,7 +303,7 @@ fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> 
             "cluster `{}` is reached by ssh: it runs already, and is none to be made",
             inventory.name
         );
-        return Err(Failure::usage(why).with_cure("`kbench run --cluster` runs on it"));
+        return Err(Failure::usage(why).with_cure("`kbench run --cluster` runs on it, without --backend"));
     }
     load(if name == "local" { "guide" } else { name }, changes)
 }

@@ -46,13 +46,13 @@ fn normal(random: &mut StdRng, deviation: f64) -> f64 {
     (sum - 6.0) * deviation
 }
 
-fn changes(sets: &ComparedSets) -> Vec<Change> {
+fn changes(sets: &ComparedSets) -> Vec<MetricChange> {
     sets.metrics.iter().map(|metric| metric.change).collect()
 }
 
 #[test]
 fn a_planted_regression_is_found_and_an_improvement_is_none() {
-    use Change::{Improvement, NoneSeen, Regression};
+    use MetricChange::{Improvement, NoneSeen, Regression};
     let slower = compare(&set(6, 1.0, 1), &set(6, 1.1, 2), &options()).unwrap();
     assert_eq!(changes(&slower), [NoneSeen, Regression, Regression, Regression], "{slower:?}");
     assert_eq!(slower.exit_code(), 1);
@@ -73,18 +73,18 @@ fn a_planted_regression_is_found_and_an_improvement_is_none() {
 fn an_effect_below_the_least_that_counts_is_negligible() {
     let options = CompareOptions { least_effect: 0.2, ..options() };
     let sets = compare(&set(6, 1.0, 1), &set(6, 1.1, 2), &options).unwrap();
-    assert_eq!((sets.metrics[1].change, sets.exit_code()), (Change::Negligible, 0));
+    assert_eq!((sets.metrics[1].change, sets.exit_code()), (MetricChange::Negligible, 0));
 }
 
 #[test]
 fn too_few_trials_are_unknown_and_how_many_are_needed_is_said() {
     let sets = compare(&set(3, 1.0, 1), &set(3, 2.0, 2), &options()).unwrap();
-    assert_eq!((sets.metrics[1].change, sets.exit_code()), (Change::Unknown, 3));
+    assert_eq!((sets.metrics[1].change, sets.exit_code()), (MetricChange::Unknown, 3));
     // Three metrics differ at all: 2 / C(2n, n) <= 0.05 / 3 from n = 5 on.
     assert_eq!(sets.trials_needed, 5);
     assert!(render(&sets).contains("needs 5 trials a side"), "{}", render(&sets));
     let enough = compare(&set(5, 1.0, 1), &set(5, 2.0, 2), &options()).unwrap();
-    assert_eq!(enough.metrics[1].change, Change::Regression);
+    assert_eq!(enough.metrics[1].change, MetricChange::Regression);
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn a_figure_that_a_trial_does_not_have_is_not_made_up() {
     b[0].report.load.baseline.latency_us.p99 = None;
     let sets = compare(&a, &b, &options()).unwrap();
     let p99 = &sets.metrics[2];
-    assert_eq!((p99.a.len(), p99.b.len(), p99.change), (5, 4, Change::NoneSeen));
+    assert_eq!((p99.a.len(), p99.b.len(), p99.change), (5, 4, MetricChange::NoneSeen));
     assert!(render(&sets).contains("(n=4)"));
     b.iter_mut().for_each(|it| it.report.load.baseline.latency_us.p99 = None);
     let sets = compare(&a, &b, &options()).unwrap();
-    assert_eq!((sets.metrics[2].change, sets.exit_code()), (Change::Unknown, 3));
+    assert_eq!((sets.metrics[2].change, sets.exit_code()), (MetricChange::Unknown, 3));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::report::text::{line, table, wrapped};
 use crate::terminal::{counted, printable_line};
 
 use super::ratio::median;
-use super::{ALPHA, Change, ComparedMetric, ComparedSets};
+use super::{ALPHA, ComparedMetric, ComparedSets, MetricChange};
 
 /// Trials of a set that are named one by one.
 const NAMED: usize = 6;
@@ -42,7 +42,7 @@ pub fn render(sets: &ComparedSets) -> String {
     note(
         "detectable: the smallest change that such trials would show in four of five comparisons.",
     );
-    if sets.metrics.iter().any(|it| it.change == Change::Unknown) {
+    if sets.metrics.iter().any(|it| it.change == MetricChange::Unknown) {
         let needed = counted(sets.trials_needed as u64, "trial");
         note(&format!("unknown: a comparison needs {needed} a side with the figure, at least."));
     }
