@@ -22,7 +22,7 @@ mod watch;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use workloads::{Load, LoadContext, LoadError};
 
 use crate::child::{die_with_parent, own};
+use crate::cluster::local::host::boot_id;
 use crate::cluster::local::sandbox::Outside;
+use crate::cluster::servers::ServerProcesses;
 use crate::failure::Failure;
 use crate::heal::owner;
 use crate::recorder::Recorder;
@@ -49,6 +51,7 @@ use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
+use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
@@ -203,20 +206,27 @@ impl Trial {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
         let theirs = contention::TheirServers::default();
-        let (events, outside) = (Arc::clone(&self.recorder), self.outside.clone());
-        let _contention = contention::start(events, outside, Arc::clone(&theirs))?;
+        let watch_host = || {
+            let (events, outside) = (Arc::clone(&self.recorder), self.outside.clone());
+            contention::start(events, outside, Arc::clone(&theirs))
+        };
+        let mut contention = self.spec.backend.is_ours().then(watch_host).transpose()?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
         if !self.spec.backend.is_ours() {
-            let brokers: Vec<_> = lab.members.brokers().into_values().collect();
-            contention::note(&theirs, self.outside.as_deref(), &brokers);
+            let (lab, outside) = (Rc::downgrade(&lab), self.outside.clone());
+            tokio::task::spawn_local(note_servers(lab, outside, Arc::clone(&theirs)));
+            // Before its servers were known, they would have been strangers.
+            tokio::task::yield_now().await;
+            contention = Some(watch_host()?);
         }
         let act = async |load: &Rc<RefCell<Load>>| self.hurt(&lab, load, &interrupt).await;
         let outcome = self.with_cluster(&lab, &interrupt, started, act).await;
         // What failed first tells more than what could not go on without it.
         let outcome = interrupt.failure().map_or(outcome, Err);
         self.stage(Stage::Stopping);
+        drop(contention);
         let stopped = lab.stop(outcome.is_ok()).await;
         let deleted = own_topics::delete(&lab, &self.spec, &self.files, self.number).await;
         outcome.and(stopped).and(deleted)
@@ -368,6 +378,26 @@ async fn blocking<T: Send + 'static>(
 
 fn client_failure(error: LoadError) -> Failure {
     Failure::infrastructure(error.to_string())
+}
+
+/// Time between two notes of the servers that run on this host.
+const NOTE_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps a note of the servers of a cluster that is not kbench's which run on this host: they come and go.
+async fn note_servers(lab: Weak<Lab>, outside: Option<Arc<Outside>>, theirs: TheirServers) {
+    let here = boot_id().ok();
+    while let Some(lab) = lab.upgrade() {
+        let brokers: Vec<_> = lab.members.brokers().into_values().collect();
+        let of = |servers: &dyn ServerProcesses| -> Vec<i32> {
+            let all = servers.processes().into_iter();
+            let known = all.filter_map(|process| servers.identity(&process));
+            known.filter(|it| Some(&it.boot_id) == here.as_ref()).map(|it| it.pid).collect()
+        };
+        let known = lab.cluster.processes().map(of).unwrap_or_default();
+        contention::note(&theirs, outside.as_deref(), &brokers, known);
+        drop(lab);
+        tokio::time::sleep(NOTE_EVERY).await;
+    }
 }
 
 #[cfg(test)]

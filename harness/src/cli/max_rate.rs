@@ -13,7 +13,7 @@ use results::report::Report;
 use super::per_cent;
 use crate::failure::Failure;
 use crate::series::Series;
-use crate::series::max_rate::{ACHIEVED, RateAttempt, Limit, NextStep, RateSearch, attempt};
+use crate::series::max_rate::{ACHIEVED, Limit, NextStep, RateAttempt, RateSearch, attempt};
 
 /// Figures that are shown of each run.
 const SHOWN: [&str; 3] = ["acked.rate", "response.p50", "response.p99"];

@@ -204,7 +204,14 @@ mod tests {
 
     fn spec(kraft: bool) -> AttachedSpec {
         let (bootstrap, cluster_id) = ("h:9092".to_owned(), "id".to_owned());
-        AttachedSpec { bootstrap, cluster_id, kraft, secured: None, keep_topics: false, inventory: None }
+        AttachedSpec {
+            bootstrap,
+            cluster_id,
+            kraft,
+            secured: None,
+            keep_topics: false,
+            inventory: None,
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::answers;
 use crate::failure::Failure;
 use crate::log::{aside, last};
 use crate::membership::{Member, Membership};
+use crate::observe::logs;
 use crate::wire::Connector;
 
 /// The servers of a cluster, as who only connects to them knows them.
@@ -121,6 +122,13 @@ pub trait ServerProcesses: ServerAddresses {
         said.map_err(|error| no_log(process, &error))?.ok_or_else(|| {
             Failure::infrastructure(format!("the log of {process} does not name a version"))
         })
+    }
+
+    /// The session time-out that ZooKeeper granted a broker last, in milliseconds, by the broker's log; `None` when
+    /// that does not say.
+    async fn session_timeout_ms(&self, broker: &Process) -> Option<u64> {
+        let log = self.log_path(broker);
+        aside(move || Ok(logs::negotiated_timeout_ms(&log))).await.ok().flatten()
     }
 
     /// Whether a broker said that it cannot register because `session` holds its id: what

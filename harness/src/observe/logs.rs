@@ -65,11 +65,16 @@ pub fn marks(
 /// The brokers' ZooKeeper session time-out as the server granted it, in milliseconds, from a
 /// broker's log; the newest when there are several.
 pub fn negotiated_timeout_ms(log: &Path) -> Option<u64> {
-    let negotiated = last(log, |line| {
-        let (_, rest) = line.split_once("negotiated timeout = ")?;
-        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    });
-    negotiated.ok().flatten()
+    last(log, negotiated_in).ok().flatten()
+}
+
+/// What a broker says when ZooKeeper has granted it a session.
+pub const NEGOTIATED: &str = "negotiated timeout = ";
+
+/// The time-out that a line of a broker's log tells of, in milliseconds.
+pub fn negotiated_in(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(NEGOTIATED)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Unix milliseconds of a line `[2026-11-23 07:30:00,123] ...`, in UTC.

@@ -48,10 +48,11 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
         zookeeper: node.zookeeper,
         standby: false,
     };
-    let own = |topic: &Topic| Topic { name: AttachedSpec::own(&topic.name, number), ..topic.clone() };
+    let own =
+        |topic: &Topic| Topic { name: AttachedSpec::own(&topic.name, number), ..topic.clone() };
     Topology {
-        name: inventory.name.clone(),
-        description: inventory.description.clone(),
+        name: survey.cluster_id.clone(),
+        description: format!("{}: {}", inventory.name, inventory.description),
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),

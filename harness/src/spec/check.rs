@@ -8,8 +8,8 @@ use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
 use super::{BackendSpec, RunSpec};
-use crate::cluster::ssh::Inventory;
 use crate::cluster::local::capability::takes_memory;
+use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::version::KafkaVersion;

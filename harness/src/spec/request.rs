@@ -16,10 +16,10 @@ use workloads::WorkloadSpec;
 
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
-use crate::cluster::ssh::Inventory;
 use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
@@ -303,7 +303,9 @@ fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> 
             "cluster `{}` is reached by ssh: it runs already, and is none to be made",
             inventory.name
         );
-        return Err(Failure::usage(why).with_cure("`kbench run --cluster` runs on it, without --backend"));
+        return Err(
+            Failure::usage(why).with_cure("`kbench run --cluster` runs on it, without --backend")
+        );
     }
     load(if name == "local" { "guide" } else { name }, changes)
 }

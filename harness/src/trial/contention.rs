@@ -9,7 +9,7 @@ mod taken;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use results::record::clock::RunTime;
@@ -29,14 +29,19 @@ const LOOK: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(3);
 
 /// The servers of a cluster that is not kbench's, once they are known: those that run on this host are no others.
-pub(super) type TheirServers = Arc<OnceLock<Vec<i32>>>;
+pub(super) type TheirServers = Arc<Mutex<Vec<i32>>>;
 
-/// Notes the servers that listen at these addresses.
-pub(super) fn note(theirs: &TheirServers, outside: Option<&Outside>, addresses: &[SocketAddr]) {
-    if let Some(outside) = outside {
-        // Noted once.
-        theirs.set(listeners::listening(&outside.path(), addresses)).ok();
-    }
+/// Notes the servers that listen at these addresses, and those that are known by their processes.
+pub(super) fn note(
+    theirs: &TheirServers,
+    outside: Option<&Outside>,
+    addresses: &[SocketAddr],
+    known: Vec<i32>,
+) {
+    let listening = |outside: &Outside| listeners::listening(&outside.path(), addresses);
+    let mut all = outside.map(listening).unwrap_or_default();
+    all.extend(known);
+    *theirs.lock().unwrap_or_else(PoisonError::into_inner) = all;
 }
 
 /// Starts the thread, which looks at the processes of the host where it can see them.
@@ -115,8 +120,8 @@ impl HostLooks {
             return self.record();
         };
         let Some(before) = self.last.replace(now.clone()) else { return };
-        let theirs = self.theirs.get().into_iter().flatten();
-        let roots: Vec<i32> = outside.roots().iter().chain(theirs).copied().collect();
+        let theirs = self.theirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let roots: Vec<i32> = outside.roots().iter().copied().chain(theirs).collect();
         match taken(&before, &now, &roots) {
             Some(taken) => {
                 let arguments = |pid| arguments(outside, pid);

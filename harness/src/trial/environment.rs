@@ -16,8 +16,6 @@ use super::lab::Lab;
 use crate::cluster::Description;
 use crate::failure::Failure;
 use crate::kernel::memory_bytes;
-use crate::log;
-use crate::observe::logs;
 use crate::recorder::Recorder;
 use crate::spec::RunSpec;
 
@@ -195,9 +193,7 @@ async fn negotiated(lab: &Lab) -> Vec<Option<u64>> {
     let mut granted = vec![];
     let Some(servers) = lab.cluster.processes() else { return granted };
     for broker in lab.members.processes().into_iter().filter(|p| p.role == Role::Broker) {
-        let log = servers.log_path(&broker);
-        let read = log::aside(move || Ok(logs::negotiated_timeout_ms(&log))).await;
-        granted.push(read.ok().flatten());
+        granted.push(servers.session_timeout_ms(&broker).await);
     }
     granted
 }

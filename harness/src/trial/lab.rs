@@ -255,8 +255,10 @@ async fn cluster(
         BackendSpec::Local(local) => local,
         BackendSpec::Attached(AttachedSpec { inventory: Some(inventory), .. }) => {
             let Some(attached) = spec.backend.attached().filter(|it| it.sees_zookeeper()) else {
-                return Err(Failure::usage("clusters without ZooKeeper are only connected to so far")
-                    .with_cure("--bootstrap-server instead of --cluster"));
+                return Err(Failure::usage(
+                    "clusters without ZooKeeper are only connected to so far",
+                )
+                .with_cure("--bootstrap-server instead of --cluster"));
             };
             let setup = SshSetup {
                 spec: attached,

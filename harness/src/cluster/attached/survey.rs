@@ -131,14 +131,19 @@ impl ClusterSurvey {
     /// An infrastructure failure that names the broker and both addresses.
     pub fn is_at(&self, inventory: &Inventory) -> Result<(), Failure> {
         for process in inventory.processes().into_iter().filter(|it| it.role == Role::Broker) {
-            let (there, told) = (inventory.address(&process), self.brokers.get(&process.id));
-            let told = told.map(|broker| broker.address);
+            let there = inventory.address(&process);
+            let told = self.brokers.get(&process.id).map(|broker| broker.address);
+            if told.is_none() {
+                let why = format!("{process} of the inventory is not in the cluster's metadata");
+                return Err(Failure::infrastructure(why)
+                    .with_cure("start it, or take it out of the inventory (`standby = true`)"));
+            }
             if there != told {
                 let name = |address: Option<SocketAddr>| {
-                    address.map_or("nowhere".to_owned(), |address| address.to_string())
+                    address.map_or_else(String::new, |address| address.to_string())
                 };
                 return Err(Failure::infrastructure(format!(
-                    "{process} is at {} in the inventory and at {} by its own word",
+                    "{process} is at {} in the inventory, and at {} by its own word",
                     name(there),
                     name(told)
                 ))

@@ -56,7 +56,8 @@ impl SshCluster {
         if !healing {
             survey.is_at(inventory)?;
         }
-        let hurts = faults.iter().any(|need| [Capability::Signal, Capability::Start].contains(need));
+        let hurts =
+            faults.iter().any(|need| [Capability::Signal, Capability::Start].contains(need));
         let guarded = hurts.then_some(run);
         let logs = files.join("logs");
         let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;

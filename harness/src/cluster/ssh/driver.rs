@@ -49,7 +49,9 @@ impl Service {
     /// A script that starts it unless it runs.
     pub(super) fn start_script(&self) -> String {
         let (pid, start) = (self.pid_line(), self.start_line());
-        format!("pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && kill -0 \"$pid\" 2>/dev/null || {{ {start}\n}}")
+        format!(
+            "pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && kill -0 \"$pid\" 2>/dev/null || {{ {start}\n}}"
+        )
     }
 
     /// Its process; none when it does not run.

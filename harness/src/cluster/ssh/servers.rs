@@ -23,6 +23,7 @@ use crate::cluster::host::command::quoted;
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
+use crate::observe::logs;
 use crate::recorder::Recorder;
 use crate::wire::Connector;
 
@@ -254,6 +255,9 @@ impl SshNode {
 
 /// Follows a machine's servers for as long as somebody has it.
 async fn follow(node: std::rc::Weak<SshNode>) {
+    if let Some(node) = node.upgrade() {
+        node.seen.set(node.recorder.clock().now());
+    }
     while let Some(node) = node.upgrade() {
         // A machine that is not reached is asked again; how long it was not is recorded when it is.
         if let Err(error) = node.look().await {
@@ -347,9 +351,9 @@ impl ServerProcesses for SshServers {
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure> {
         let (node, server) = self.named(process)?;
-        let identity = self.identity(process).ok_or_else(|| {
-            PortError::new(ErrorKind::Gone, format!("{process} does not run"))
-        })?;
+        let identity = self
+            .identity(process)
+            .ok_or_else(|| PortError::new(ErrorKind::Gone, format!("{process} does not run")))?;
         let undo = match signal {
             Signal::Kill | Signal::Term => Some(server.service.start_script()),
             Signal::Stop => Some(node.host.kill_script(&identity, "CONT")),
@@ -415,6 +419,13 @@ impl ServerProcesses for SshServers {
         })
     }
 
+    async fn session_timeout_ms(&self, broker: &Process) -> Option<u64> {
+        let (node, server) = self.of(broker)?;
+        let (granted, log) = (quoted(logs::NEGOTIATED), quoted(&server.log));
+        let line = format!("grep -a -F {granted} {log} | tail -n 1");
+        logs::negotiated_in(&node.host.ask(&line).await.ok()?.text)
+    }
+
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
         let (node, server) = self.named(process)?;
         let owned = quoted(&crate::cluster::servers::owned_by(session));
@@ -444,7 +455,9 @@ mod tests {
             within: None,
         };
         let line = |pid: i32, state: char, started: u64| {
-            format!("{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n")
+            format!(
+                "{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n"
+            )
         };
         let stats = line(7, 'S', 100) + &line(71, 'T', 200) + &line(8, 'Z', 300);
         assert_eq!(state_of(&stats, &identity(7, 100)), Some('S'));
