@@ -226,9 +226,9 @@ impl Trial {
         // What failed first tells more than what could not go on without it.
         let outcome = interrupt.failure().map_or(outcome, Err);
         self.stage(Stage::Stopping);
-        drop(contention);
         let stopped = lab.stop(outcome.is_ok()).await;
         let deleted = own_topics::delete(&lab, &self.spec, &self.files, self.number).await;
+        drop(contention);
         outcome.and(stopped).and(deleted)
     }
 

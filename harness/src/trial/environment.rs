@@ -57,7 +57,10 @@ pub(super) async fn record(
             zookeeper: kafka.zookeeper_version.clone(),
             java: kafka.java.clone(),
         },
-        (None, attached) => told(&settings, attached.is_some_and(|attached| attached.kraft)),
+        (None, attached) => {
+            let told = told(&settings, attached.is_some_and(|attached| attached.kraft));
+            Versions { kafka: logged(lab).await.unwrap_or(told.kafka), ..told }
+        }
     };
     let mut environment = Environment {
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,6 +104,14 @@ struct Versions {
 }
 
 /// What brokers tell of their versions, which is not much.
+/// What the first broker's log says of its version, where somebody has a way to that.
+async fn logged(lab: &Lab) -> Option<String> {
+    let servers = lab.cluster.processes()?;
+    let mut all = lab.members.processes().into_iter();
+    let broker = all.find(|process| process.role == Role::Broker)?;
+    servers.version(&broker).await.ok()
+}
+
 fn told(settings: &Settings, kraft: bool) -> Versions {
     let protocol = settings.broker.get(PROTOCOL);
     let kafka = match protocol.filter(|_| !kraft) {

@@ -57,6 +57,10 @@ async fn undo(run_dir: &Path, number: u32) -> Result<(), Failure> {
         healed = nemesis::heal_all(lab.ports(), Some(&run_control), &mut ledger).await;
     }
     lab.observer.stop();
+    if !spec.backend.is_ours() {
+        // Nothing of it is stopped: what undoes a fault without kbench is taken away.
+        lab.cluster.stop(false).await?;
+    }
     healed.map_err(|error| {
         recorder.now(EventKind::Problem { text: error.to_string() });
         Failure::unknown(error.to_string())

@@ -383,6 +383,7 @@ mod tests {
             kraft: false,
             secured: None,
             keep_topics: false,
+            inventory: None,
         };
         assert!(survey.is(&spec("one"), &[1].into()).is_ok());
         let other = survey.is(&spec("two"), &[1].into()).unwrap_err();

@@ -19,6 +19,8 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 pub(super) struct Guardian {
     host: SshHost,
     folder: String,
+    /// What folders of this run are called on every node.
+    prefix: String,
     beat: Cell<u64>,
 }
 
@@ -28,7 +30,7 @@ impl Guardian {
     /// # Errors
     /// When the node is not reached, or has no place for it.
     pub(super) async fn start(host: &SshHost, run: u64) -> Result<Self, HostError> {
-        let seconds = SILENCE.as_secs();
+        let (seconds, prefix) = (SILENCE.as_secs(), format!("/tmp/kbench-{run:x}-"));
         // The guardian's words are all in this text: it reads nothing that a stranger may have written.
         let loop_text = format!(
             "last=; silent=0\n\
@@ -44,17 +46,17 @@ impl Guardian {
              done"
         );
         let script = format!(
-            "folder=$(mktemp -d /tmp/kbench-{run:08x}-XXXXXX) && cd \"$folder\" && echo 0 >alive && \
+            "folder=$(mktemp -d {prefix}XXXXXX) && cd \"$folder\" && echo 0 >alive && \
              {{ setsid sh -c {} </dev/null >log 2>&1 & }} && echo \"$folder\"",
             quoted(&loop_text)
         );
         let answer = host.ask(&script).await?;
         let folder = answer.text.trim().to_owned();
-        if answer.code != 0 || !folder.starts_with("/tmp/kbench-") {
+        if answer.code != 0 || !folder.starts_with(&prefix) {
             let what = "start the dead-man's switch";
             return Err(HostError::new(ErrorKind::Other, &host.name_of(), what, folder));
         }
-        Ok(Self { host: host.clone(), folder, beat: Cell::new(0) })
+        Ok(Self { host: host.clone(), folder, prefix, beat: Cell::new(0) })
     }
 
     /// The line of a script that says that kbench is there.
@@ -98,11 +100,11 @@ impl Guardian {
         Ok(self.host.ask(&format!("[ ! -f {}/alive ]", self.folder)).await?.code == 0)
     }
 
-    /// Ends it, and removes its folder.
+    /// Ends it, and removes its folder; and what another kbench of this run left that was killed.
     ///
     /// # Errors
     /// When the node is not reached.
     pub(super) async fn end(&self) -> Result<(), HostError> {
-        self.host.ask(&format!("rm -rf {}", self.folder)).await.map(drop)
+        self.host.ask(&format!("rm -rf {}*", self.prefix)).await.map(drop)
     }
 }

@@ -1,0 +1,224 @@
+//! A cluster on real machines, by ssh: three sshd in network namespaces, with ZooKeeper and Kafka that kbench did not
+//! start. The default scenario, a link that is lost in the middle of a fault, and a kbench that is killed.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::during::await_event;
+use support::*;
+
+/// Limit for a run of the default scenario: 105 s were measured.
+const RUN: Duration = Duration::from_secs(300);
+
+/// Limit for the machines to serve: 15 s were measured.
+const UP: Duration = Duration::from_secs(120);
+
+/// The test starts itself again where the machines are.
+const AMONG_MACHINES: &str = "KBENCH_TEST_MACHINES";
+
+/// Limit for a machine to heal itself: 30 s of silence, and what it takes a broker to start.
+const HEALED: Duration = Duration::from_secs(90);
+
+/// Without namespaces of its own: they are entered by being started in them.
+#[test]
+#[ignore = "starts a real cluster on machines of its own"]
+fn machines_behind_ssh_are_a_backend() {
+    if let Some(folder) = std::env::var_os(AMONG_MACHINES) {
+        let folder = PathBuf::from(folder);
+        let name = hurt_name(&folder);
+        what_is_not_allowed_is_refused(&folder, &name);
+        the_default_scenario_is_valid(&folder, &name);
+        a_machine_whose_link_is_lost_heals_itself(&folder, &name);
+        what_a_killed_kbench_leaves_is_healed(&folder, &name);
+        return;
+    }
+    if !Path::new("/usr/sbin/sshd").exists() || !nix::unistd::geteuid().is_root() {
+        return skipped("machines behind ssh", "openssh-server and root are needed for them");
+    }
+    let folder = folder();
+    let own = std::env::current_exe().expect("this test");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/machines.sh");
+    let mut machines = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(script)
+        .arg(folder.path())
+        .arg(jars())
+        .arg(own)
+        .args(["machines_behind_ssh_are_a_backend", "--exact", "--ignored", "--nocapture"])
+        .env(AMONG_MACHINES, folder.path())
+        .spawn()
+        .expect("unshare starts");
+    assert!(machines.wait().expect("a child").success(), "see above");
+}
+
+/// Folder of Kafka's jars, where kbench puts them.
+fn jars() -> PathBuf {
+    let prepared = kbench().args(["doctor", "--prepare"]).output().expect("kbench starts");
+    assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+    let all = cache.unwrap_or_else(home).join("kbench/kafka/3.9.1/jars");
+    assert!(all.is_dir(), "{}", all.display());
+    all
+}
+
+fn inventory(folder: &Path) -> String {
+    folder.join("inventory.toml").display().to_string()
+}
+
+/// The name by which the cluster may be hurt, as kbench tells it to whoever forgot.
+fn hurt_name(folder: &Path) -> String {
+    let out = support::folder();
+    let began = Instant::now();
+    loop {
+        let mut run = kbench();
+        run.args(["run", "--cluster", &inventory(folder), "--workload", "smoke", "--trust-spec"]);
+        let refused = run.arg("--out").arg(out.path()).output().expect("kbench starts");
+        let said = flat(&String::from_utf8_lossy(&refused.stderr));
+        if let Some((_, after)) = said.split_once("--yes-hurt-this-cluster ") {
+            assert_eq!(refused.status.code(), Some(2), "{said}");
+            return after.split(',').next().unwrap_or_default().to_owned();
+        }
+        // Brokers are told of each other a moment after they are there.
+        assert!(said.contains("metadata") && began.elapsed() < UP, "{said}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn what_is_not_allowed_is_refused(folder: &Path, name: &str) {
+    for (arguments, words) in [
+        (&["--faults", "none"][..], "asks for what takes trust"),
+        (&["--trust-spec", "--faults", "isolate-broker"], "left alone so far"),
+        (&["--trust-spec", "--faults", "clock-jumps"], "left alone"),
+        (&["--trust-spec", "--trials", "2"], "take 2 new clusters"),
+    ] {
+        let out = support::folder();
+        let mut run = kbench();
+        run.args(["run", "--cluster", &inventory(folder), "--workload", "smoke"]);
+        run.args(["--yes-hurt-this-cluster", name]).args(arguments).arg("--out").arg(out.path());
+        let refused = run.output().expect("kbench starts");
+        let said = flat(&String::from_utf8_lossy(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+fn run_on(folder: &Path, name: &str, out: &Path, faults: &str) -> Child {
+    let inventory = inventory(folder);
+    let arguments = ["--cluster", &inventory, "--trust-spec", "--yes-hurt-this-cluster", name];
+    start(out, &[&arguments[..], &["--workload", "smoke", "--faults", faults]].concat())
+}
+
+/// What of kbench's is left on the machines, which share a folder of temporary files here.
+fn left() -> Vec<String> {
+    let all = std::fs::read_dir("/tmp").expect("a folder").flatten();
+    let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("kbench-") && !name.starts_with("kbench-ssh-")).collect()
+}
+
+fn the_default_scenario_is_valid(folder: &Path, name: &str) {
+    let out = support::folder();
+    let code = exit_code(&mut run_on(folder, name, out.path(), "failover"), RUN, out.path());
+    let run = latest(out.path());
+    assert_eq!(left(), [""; 0]);
+    whole(folder);
+    let report = json(&run.join("report.json"));
+    let checks = report["checks"].as_array().expect("checks").iter();
+    let bad: Vec<&Value> = checks.filter(|check| check["verdict"] != "valid").collect();
+    if code == 3 && !bad.is_empty() && bad.iter().all(|check| of_the_machine(check)) {
+        let why = bad[0]["note"].as_str().unwrap_or_default();
+        return skipped("the default scenario by ssh", why);
+    }
+    assert_eq!(code, 0, "{}\n{}", stdout(out.path()), stderr(out.path()));
+    assert_eq!(report["verdict"], "valid");
+    let environment = json(&run.join("environment.json"));
+    assert_eq!(environment["mode"], "machines of machines, by ssh");
+    assert_eq!(environment["kafka"], "3.9.1");
+    assert_eq!(environment["settings"]["zk_session_timeout_ms"], 6000);
+    for id in ["leader-failover", "both-failover", "no-acked-loss", "consumers-resume"] {
+        let claims = report["claims"].as_array().expect("claims");
+        let claim = claims.iter().find(|claim| claim["id"] == id).expect("the claim");
+        let reason = claim["reason"].as_str().unwrap_or_default();
+        if claim["outcome"] == "undecided" && stood_still(reason) {
+            skipped(id, reason);
+        } else {
+            assert_eq!(claim["outcome"], "holds", "{id}: {reason}");
+        }
+    }
+    let spec = std::fs::read_to_string(run.join("spec.toml")).expect("a file");
+    let key = std::fs::read_to_string(folder.join("key")).expect("a file");
+    let secret = key.lines().nth(1).expect("a key");
+    assert!(spec.contains("inventory.toml") && !spec.contains(secret));
+}
+
+/// Waits until every broker runs, as its machine sees it.
+fn whole(folder: &Path) {
+    let runs = |number: u8| {
+        let pid = std::fs::read_to_string(folder.join(format!("m{number}/kafka.pid")));
+        let pid = pid.unwrap_or_default();
+        Path::new("/proc").join(pid.trim()).join("stat").exists() && !pid.trim().is_empty()
+    };
+    assert!(within(HEALED, || (1..=3).all(runs)), "a broker does not run");
+    // It registers a moment later.
+    let listens =
+        |number: u8| std::net::TcpStream::connect(format!("198.18.9.1{number}:9092")).is_ok();
+    assert!(within(HEALED, || (1..=3).all(listens)), "a broker does not listen");
+}
+
+fn link(state: &str) {
+    // The connections of ssh alone: the cluster goes on.
+    let script = match state {
+        "down" => {
+            "nft 'add table ip away { chain out { type filter hook output priority 0; tcp dport 22 drop; }; }'"
+        }
+        _ => "nft delete table ip away",
+    };
+    assert!(Command::new("sh").args(["-c", script]).status().expect("sh").success());
+}
+
+/// While a broker is killed, the connections of ssh are cut: the machine starts it again by itself, and the run says
+/// that nothing is known.
+fn a_machine_whose_link_is_lost_heals_itself(folder: &Path, name: &str) {
+    let out = support::folder();
+    let mut run = run_on(folder, name, out.path(), "failover");
+    await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
+    link("down");
+    let began = Instant::now();
+    whole(folder);
+    eprintln!("healed itself after {:.0} s", began.elapsed().as_secs_f64());
+    let code = exit_code(&mut run, RUN, out.path());
+    link("up");
+    assert_eq!(code, 4, "{}\n{}", stdout(out.path()), stderr(out.path()));
+    let report = json(&latest(out.path()).join("report.json"));
+    assert_ne!(report["verdict"], "violated", "{report}");
+    healed(out.path(), name);
+}
+
+/// Heals what a run left: nothing is left on the machines, nor of its topics.
+fn healed(out: &Path, name: &str) {
+    let mut heal = kbench();
+    heal.args(["heal", "latest", "--yes-hurt-this-cluster", name, "--out"]).arg(out);
+    let healed = heal.output().expect("kbench starts");
+    let said = String::from_utf8_lossy(&healed.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&healed.stderr).into_owned();
+    assert!(healed.status.success(), "{said}\n{errors}");
+    eprintln!("{said}");
+    let gone = within(Duration::from_secs(60), || left().is_empty());
+    assert!(gone, "{:?}", left());
+}
+
+fn what_a_killed_kbench_leaves_is_healed(folder: &Path, name: &str) {
+    let out = support::folder();
+    let mut run = run_on(folder, name, out.path(), "failover");
+    await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
+    run.kill().expect("it runs");
+    run.wait().expect("a child");
+    healed(out.path(), name);
+    whole(folder);
+}

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Three machines with sshd, ZooKeeper and Kafka, in network namespaces: machines.sh FOLDER JARS
+# Prints `ready`; ends with its standard input, or when it is killed (run it in `unshare -mnpf --mount-proc`).
+set -euo pipefail
+folder="$1" jars="$2"
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mkdir -p /run/sshd /run/netns /run/machine
+ip link set lo up
+ip link add machines type bridge
+ip addr add 198.18.9.1/24 dev machines
+ip link set machines up
+for name in key host; do ssh-keygen -q -t ed25519 -N '' -f "$folder/$name"; done
+cp "$folder/key.pub" /run/authorized; chmod 600 /run/authorized
+# in_machine NUMBER COMMAND...: in its network, with its files in /run/machine.
+in_machine() {
+    local number="$1"
+    shift
+    ip netns exec "m$number" sh -c 'mount --bind "$1" /run/machine; shift; exec "$@"' sh "$folder/m$number" "$@"
+}
+for i in 1 2 3; do
+    ip netns add "m$i"
+    ip link add "v$i" type veth peer name eth0 netns "m$i"
+    ip link set "v$i" master machines up
+    ip -n "m$i" addr add "198.18.9.1$i/24" dev eth0
+    ip -n "m$i" link set eth0 up
+    ip -n "m$i" link set lo up
+    mkdir -p "$folder/m$i/zookeeper" "$folder/m$i/kafka"
+    files="$folder/m$i" home=/run/machine
+    echo "$i" > "$files/zookeeper/myid"
+    {
+        printf 'tickTime=2000\ninitLimit=10\nsyncLimit=5\nadmin.enableServer=false\n4lw.commands.whitelist=*\n'
+        printf 'dataDir=%s/zookeeper\nclientPort=2181\n' "$home"
+        for n in 1 2 3; do printf 'server.%s=198.18.9.1%s:2888:3888\n' "$n" "$n"; done
+    } > "$files/zookeeper.properties"
+    {
+        printf 'broker.id=%s\nlog.dirs=%s/kafka\n' "$i" "$home"
+        printf 'listeners=PLAINTEXT://198.18.9.1%s:9092\nadvertised.listeners=PLAINTEXT://198.18.9.1%s:9092\n' "$i" "$i"
+        printf 'zookeeper.connect=198.18.9.11:2181,198.18.9.12:2181,198.18.9.13:2181\n'
+        printf 'zookeeper.session.timeout.ms=6000\noffsets.topic.replication.factor=3\ndefault.replication.factor=3\n'
+        printf 'min.insync.replicas=2\ngroup.initial.rebalance.delay.ms=0\noffsets.topic.num.partitions=10\n'
+    } > "$files/server.properties"
+    cat > "$files/log4j.properties" <<'L'
+log4j.rootLogger=INFO, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
+L
+    # service SERVICE start|status: what stands for systemd.
+    cat > "$files/service" <<S
+#!/bin/sh
+pid=\$(cat "$home/\$1.pid" 2>/dev/null)
+[ -n "\$pid" ] && kill -0 "\$pid" 2>/dev/null || pid=
+case "\$2" in
+status) echo "\$pid" ;;
+start)
+    [ -z "\$pid" ] || exit 0
+    case "\$1" in
+    kafka) main=kafka.Kafka config="$home/server.properties" heap=512m ;;
+    *) main=org.apache.zookeeper.server.quorum.QuorumPeerMain config="$home/zookeeper.properties" heap=128m ;;
+    esac
+    setsid java -Xmx\$heap -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$home/log4j.properties" -cp "$jars/*" \
+        \$main "\$config" </dev/null >>"$home/\$1.log" 2>&1 &
+    echo \$! > "$home/\$1.pid"
+    ;;
+esac
+S
+    chmod +x "$files/service"
+    in_machine "$i" /usr/sbin/sshd -f /dev/null -p 22 -h "$folder/host" -o PidFile=none -o StrictModes=no \
+        -o PermitRootLogin=yes -o AuthorizedKeysFile=/run/authorized -o MaxSessions=10
+    printf '198.18.9.1%s %s\n' "$i" "$(cut -d' ' -f1,2 "$folder/host.pub")" >> "$folder/known"
+    in_machine "$i" /run/machine/service zookeeper start
+done
+for i in 1 2 3; do in_machine "$i" /run/machine/service kafka start; done
+for i in 1 2 3; do
+    for _ in $(seq 600); do (exec 3<>"/dev/tcp/198.18.9.1$i/9092") 2>/dev/null && break; sleep 0.1; done
+done
+for _ in $(seq 300); do
+    registered=$( (exec 3<>/dev/tcp/198.18.9.11/2181; echo dump >&3; cat <&3) 2>/dev/null | grep -c /brokers/ids/) || true
+    [ "$registered" = 3 ] && sleep 4 && break
+    sleep 0.2
+done
+{
+    cat <<T
+backend = "ssh"
+name = "machines"
+description = "three machines of a test"
+allow = ["signal", "restart", "metadata"]
+[ssh]
+user = "root"
+key = "$folder/key"
+known-hosts = "$folder/known"
+T
+    for role in broker:9092:kafka:server zookeeper:2181:zookeeper:zookeeper; do
+        IFS=: read -r section port service config <<< "$role"
+        cat <<T
+[$section]
+port = $port
+driver = { commands = { start = "/run/machine/service $service start", status = "/run/machine/service $service status" } }
+data = "/run/machine/$service"
+config = "/run/machine/$config.properties"
+log = "/run/machine/$service.log"
+T
+    done
+    for i in 1 2 3; do
+        printf '[[node]]\nname = "m%s"\naddress = "198.18.9.1%s"\ninterface = "eth0"\nbroker = %s\nzookeeper = %s\n' "$i" "$i" "$i" "$i"
+    done
+    printf '[[topic]]\nname = "user-events"\nassignment = [[1, 2, 3], [2, 3, 1], [3, 1, 2]]\n[topic.config]\n"min.insync.replicas" = "2"\n'
+} > "$folder/inventory.toml"
+echo ready
+shift 2
+"$@"
