@@ -1,5 +1,7 @@
 //! What this machine lacks for a run, and the cure.
 
+mod honesty;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
@@ -60,7 +62,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     checks.extend(Mode::ALL.map(mode));
     checks.extend(seccomp());
     checks.push(faults());
-    checks.extend([memory(), disk(), cores(), archives(source)]);
+    checks.extend([memory(), disk(), cores(), archives(source), honesty::load_generator()]);
     checks
 }
 

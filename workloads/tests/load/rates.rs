@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use results::record::burst;
 use results::record::history::Send;
-use workloads::LoadSummary;
+use workloads::{Load, LoadContext, LoadSummary};
 
 use crate::lab::{LIMIT, Lab, producer_only, run_for, sends};
 
@@ -96,4 +96,40 @@ fn what_sending_costs() {
             lags[lags.len() - 1],
         );
     }
+}
+
+#[test]
+#[ignore = "a measurement of a release build; run it alone, with --nocapture"]
+fn what_draining_costs() {
+    // The mock keeps 5 MB a partition.
+    const PARTITIONS: i32 = 48;
+    let lab = Lab::with_partitions(PARTITIONS);
+    let spec = producer_only(&[("per_second = 200", "per_second = 200000")]);
+    let context = LoadContext { partitions: PARTITIONS as u32, ..lab.context() };
+    let load = Load::start(&spec, context).unwrap();
+    load.wait_warm(LIMIT).unwrap();
+    run_for(6000);
+    load.stop(LIMIT).unwrap();
+    for _ in 0..3 {
+        std::fs::remove_file(lab.dir.path().join("drain.kbh")).ok();
+        let began = std::time::Instant::now();
+        let cpu = process_cpu();
+        let drained = lab.drain(PARTITIONS as u32, LIMIT);
+        let took = began.elapsed();
+        assert!(drained.complete);
+        println!(
+            "{} records in {took:.2?}: {:.0} a second, {:.2} us of CPU a record",
+            drained.records,
+            drained.records as f64 / took.as_secs_f64(),
+            (process_cpu() - cpu) * 1e6 / drained.records as f64,
+        );
+    }
+}
+
+/// CPU time of this process so far, in seconds; the mock cluster is in it.
+fn process_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
 }
