@@ -79,7 +79,7 @@ pub fn docker_checks(spec: &DockerSpec) -> Vec<DoctorCheck> {
     checks.push(tool("nftables", "nft", Health::Poor));
     let backend = BackendSpec::Docker(spec.clone());
     checks.push(faults_of(|need| Some((backend.missing(need)?, backend.cure(need)))));
-    checks.extend([memory(), disk(), cores()]);
+    checks.extend([memory(), disk(), cores(), honesty::load_generator()]);
     checks
 }
 
