@@ -4,7 +4,7 @@
 //! moves where a topic deletes old records. A partition that is not read to its end when the drain is given
 //! up ([`pace`]) says so in the history: absence of a record there proves nothing.
 
-mod batches;
+mod fetched;
 mod pace;
 
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::security::Security;
 use crate::settings;
 use crate::until::until;
 
-use batches::{Batches, Fetched};
+use fetched::{FetchQueue, Fetched};
 use pace::Pace;
 pub use pace::{DrainProgress, Patience};
 
@@ -207,7 +207,7 @@ impl Drain {
         }
         self.asker.consumer.assign(&unread).map_err(request("assign"))?;
         let mut left = unread.count();
-        let mut fetched = Batches::of(&self.asker.consumer);
+        let mut fetched = FetchQueue::of(&self.asker.consumer);
         while left > 0 {
             if self.pace.look(self.clock.now(), interrupted()) {
                 on_drained(self.clock.now(), self.pace.progress());
@@ -292,7 +292,7 @@ impl Drain {
     }
 
     /// Reads on for a moment where the logs have grown since their ends were asked for.
-    fn look_beyond(&mut self, fetched: &mut Batches) {
+    fn look_beyond(&mut self, fetched: &mut FetchQueue) {
         let until = Instant::now() + BEYOND_LIMIT;
         while self.given_up.is_none() && self.read_beyond < self.grown && Instant::now() < until {
             fetched.take(POLL);

@@ -13,7 +13,7 @@ use super::Partition;
 
 mod decode;
 mod encode;
-mod mix;
+mod hasher;
 
 pub(super) use decode::{Malformed, decode};
 pub(super) use encode::Encoder;

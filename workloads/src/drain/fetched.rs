@@ -21,14 +21,14 @@ pub(super) enum Fetched<'a> {
 
 /// The queue of a consumer's records. It must end before the consumer does.
 #[derive(Debug)]
-pub(super) struct Batches {
+pub(super) struct FetchQueue {
     queue: *mut RDKafkaQueue,
     /// Those that were taken from the queue and belong to us, of which the first ones have been seen.
     taken: Vec<*mut RDKafkaMessage>,
     seen: usize,
 }
 
-impl Batches {
+impl FetchQueue {
     /// Of `consumer`, which nobody polls otherwise.
     pub(super) fn of(consumer: &BaseConsumer) -> Self {
         let client: *mut RDKafka = consumer.client().native_ptr();
@@ -79,7 +79,7 @@ impl Batches {
     }
 }
 
-impl Drop for Batches {
+impl Drop for FetchQueue {
     fn drop(&mut self) {
         self.clear();
         // SAFETY: the queue is ours, and not used after this.

@@ -8,9 +8,9 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Mixes numbers by multiplication.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Mix(u64);
+pub(super) struct NumberHasher(u64);
 
-impl Hasher for Mix {
+impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
     }
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn partitions_of_a_large_topic_fall_to_different_places() {
-        let hash = BuildHasherDefault::<Mix>::default();
+        let hash = BuildHasherDefault::<NumberHasher>::default();
         for producer in [0_u16, 1, 7] {
             let places = |mask: u64| {
                 let hashes = (0..4096_i32).map(|p| hash.hash_one((producer, p)) & mask);
