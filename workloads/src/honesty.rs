@@ -186,7 +186,7 @@ mod tests {
         assert!(judged(honest.clone()).honest());
         // One record waits, those after it become due later.
         let waits = (0..3000).map(|due| acked(due, due, if due == 1000 { 2000 } else { due + 5 }));
-        assert_eq!(judged(waits.collect()).hidden, 979, "those of the last 20 ms could be so");
+        assert_eq!(judged(waits.collect()).hidden, 974, "those of the last 25 ms may be so fast");
         let skips =
             honest.into_iter().filter(|send| !(1001..1999).contains(&(send.due.0 / 1_000_000)));
         assert!(!judged(skips.collect()).honest());
