@@ -2,6 +2,7 @@
 //!
 //! `BaseConsumer::poll` makes an event for each record, which costs more than all that the drain does with it.
 
+use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,6 +20,19 @@ pub(super) enum Fetched<'a> {
     Failed(RDKafkaErrorCode),
 }
 
+/// Passes a line of librdkafka's log on, as rdkafka does.
+unsafe extern "C" fn log(
+    _: *const RDKafka,
+    _: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: librdkafka gives strings that live over the call.
+    let [facility, text] =
+        [facility, text].map(|words| unsafe { CStr::from_ptr(words) }.to_string_lossy());
+    tracing::warn!(target: "librdkafka", "librdkafka: {facility} {text}");
+}
+
 /// The queue of a consumer's records. It must end before the consumer does.
 #[derive(Debug)]
 pub(super) struct FetchQueue {
@@ -33,7 +47,11 @@ impl FetchQueue {
     pub(super) fn of(consumer: &BaseConsumer) -> Self {
         let client: *mut RDKafka = consumer.client().native_ptr();
         // SAFETY: `client` is alive; the queue is ours until `drop`.
-        let queue = unsafe { sys::rd_kafka_queue_get_consumer(client) };
+        let queue = unsafe {
+            // Its log comes by the same queue; what is taken in batches is not told to rdkafka.
+            sys::rd_kafka_set_logger(client, Some(log));
+            sys::rd_kafka_queue_get_consumer(client)
+        };
         Self { queue, taken: Vec::with_capacity(MOST), seen: 0 }
     }
 
