@@ -1,5 +1,7 @@
 //! What this machine lacks for a run, and the cure.
 
+mod honesty;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
@@ -60,7 +62,7 @@ pub fn checks(source: &KafkaSource) -> Vec<DoctorCheck> {
     checks.extend(Mode::ALL.map(mode));
     checks.extend(seccomp());
     checks.push(faults());
-    checks.extend([memory(), disk(), cores(), archives(source)]);
+    checks.extend([memory(), disk(), cores(), archives(source), honesty::load_generator()]);
     checks
 }
 
@@ -77,7 +79,7 @@ pub fn docker_checks(spec: &DockerSpec) -> Vec<DoctorCheck> {
     checks.push(tool("nftables", "nft", Health::Poor));
     let backend = BackendSpec::Docker(spec.clone());
     checks.push(faults_of(|need| Some((backend.missing(need)?, backend.cure(need)))));
-    checks.extend([memory(), disk(), cores()]);
+    checks.extend([memory(), disk(), cores(), honesty::load_generator()]);
     checks
 }
 

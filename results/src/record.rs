@@ -4,9 +4,10 @@
 //! clients saw. [`environment`]: where and with which settings. [`trial`]: all of these of one trial.
 //! [`manifest`]: what belongs to it; [`seal`] and [`integrity`]: whether it still is what was recorded.
 //! [`format`]: which run directories are read; [`open`] and [`budget`]: how their files are opened, and how much
-//! of them is read. [`secret`]: what is never written down; [`line`]: what is handed on to other programs.
+//! of them is read. [`burst`]: how a producer keeps its schedule. [`secret`]: what is never written down; [`line`]: what is handed on to other programs.
 
 pub mod budget;
+pub mod burst;
 pub mod clock;
 pub mod environment;
 pub mod event;

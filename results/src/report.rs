@@ -219,6 +219,9 @@ pub struct LoadReport {
     pub service_us: Percentiles,
     /// Sent - due, all of the load.
     pub schedule_lag_us: Percentiles,
+    /// How much of the schedule lag is the plan: records are sent in bursts of so many microseconds; 0 where each
+    /// is sent alone.
+    pub burst_us: u64,
     /// Consumed - due, all of the load.
     pub end_to_end_us: Percentiles,
     /// The steady load, outside of fault windows.

@@ -4,6 +4,7 @@
 //! moves where a topic deletes old records. A partition that is not read to its end when the drain is given
 //! up ([`pace`]) says so in the history: absence of a record there proves nothing.
 
+mod fetched;
 mod pace;
 
 use std::path::Path;
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use results::record::clock::{RunClock, RunTime};
 use results::record::history::{
@@ -25,6 +25,7 @@ use crate::security::Security;
 use crate::settings;
 use crate::until::until;
 
+use fetched::{FetchQueue, Fetched};
 use pace::Pace;
 pub use pace::{DrainProgress, Patience};
 
@@ -33,9 +34,16 @@ const NAME: &str = "drain";
 /// One question for start and end of a log; asked again for as long as a drain may be stuck.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longest poll: how late the drain may notice that it is to be given up. Also the time between two questions
-/// that nobody answers.
-const POLL: Duration = Duration::from_millis(50);
+/// The time between two questions that nobody answers.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Longest wait for a full batch: the end of a log comes so late.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Longest time for which the client fetches no more of a partition, where enough of all is fetched. librdkafka's
+/// default is a second, in which a drain has read several times what is fetched ahead: most of the time it
+/// would have nothing to do.
+const FETCH_AGAIN_MS: &str = "5";
 
 /// For how long the drain looks whose records were written meanwhile.
 const BEYOND_LIMIT: Duration = Duration::from_millis(500);
@@ -97,6 +105,7 @@ pub fn drain(
     settings.insert("enable.partition.eof".into(), "true".into());
     // A broker answers a connection's requests in turn: none is to wait behind a fetch at the log's end.
     settings.insert("fetch.wait.max.ms".into(), "5".into());
+    settings.insert("fetch.queue.backoff.ms".into(), FETCH_AGAIN_MS.into());
     let consumer: BaseConsumer = settings::config(&settings, NAME, security)
         .create()
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
@@ -147,7 +156,7 @@ impl Asker {
         let mut found = None;
         let began = Instant::now();
         let deadline = began + self.left;
-        until(self.left, POLL, || {
+        until(self.left, ASK_AGAIN, || {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.fetch_watermarks(&self.topic, partition, left.min(BOUNDS_LIMIT)) {
                 Ok((start, end)) => found = Some(LogBounds { start, end }),
@@ -198,6 +207,7 @@ impl Drain {
         }
         self.asker.consumer.assign(&unread).map_err(request("assign"))?;
         let mut left = unread.count();
+        let mut fetched = FetchQueue::of(&self.asker.consumer);
         while left > 0 {
             if self.pace.look(self.clock.now(), interrupted()) {
                 on_drained(self.clock.now(), self.pace.progress());
@@ -207,39 +217,48 @@ impl Drain {
                 self.asker.left = Duration::ZERO;
                 break;
             }
-            let (partition, at) = match self.asker.consumer.poll(POLL) {
-                Some(Ok(message)) => {
-                    let (poll, partition) = (self.poll(&message), message.partition() as usize);
-                    // Beyond the end, or of a partition that has been read to it: not part of the drain.
-                    if self.is_read(partition) {
-                        self.read_beyond(&poll);
-                        continue;
-                    }
-                    self.records += 1;
-                    self.reach(partition, poll.offset + 1);
-                    self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
-                    (partition, poll.at)
+            fetched.take(POLL);
+            let at = self.clock.now();
+            while let Some(next) = fetched.next() {
+                if let Some(partition) = self.take(next, at)? {
+                    left -= 1;
+                    self.ended(partition, at)?;
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let partition = partition as usize;
-                    if self.is_read(partition) || !self.came_to_end(partition) {
-                        continue;
-                    }
-                    (partition, self.clock.now())
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "drain");
-                    continue;
-                }
-                None => continue,
-            };
-            if self.is_read(partition) {
-                left -= 1;
-                self.ended(partition, at)?;
             }
         }
-        self.look_beyond();
+        self.look_beyond(&mut fetched);
         Ok(())
+    }
+
+    /// Takes what was fetched by `at`. The partition, if it was read to its end with that.
+    fn take(&mut self, fetched: Fetched<'_>, at: RunTime) -> Result<Option<usize>, LoadError> {
+        let partition = match fetched {
+            Fetched::Record { partition, offset, value } => {
+                let poll = self.poll(partition, offset, value, at);
+                let partition = partition as usize;
+                // Beyond the end, or of a partition that has been read to it: not part of the drain.
+                if self.is_read(partition) {
+                    self.read_beyond(&poll);
+                    return Ok(None);
+                }
+                self.records += 1;
+                self.reach(partition, offset + 1);
+                self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
+                partition
+            }
+            Fetched::End { partition } => {
+                let partition = partition as usize;
+                if self.is_read(partition) || !self.came_to_end(partition) {
+                    return Ok(None);
+                }
+                partition
+            }
+            Fetched::Failed(error) => {
+                tracing::debug!(%error, "drain");
+                return Ok(None);
+            }
+        };
+        Ok(self.is_read(partition).then_some(partition))
     }
 
     /// The client has read all that there is: no record is left before the end, unless the log was
@@ -260,13 +279,8 @@ impl Drain {
         self.pace.pass(offset.saturating_sub(before).max(0) as u64);
     }
 
-    fn poll(&self, message: &BorrowedMessage<'_>) -> Poll {
-        Poll {
-            at: self.clock.now(),
-            partition: message.partition(),
-            offset: message.offset(),
-            record: record::decode(message.payload(), self.run),
-        }
+    fn poll(&self, partition: i32, offset: i64, value: Option<&[u8]>, at: RunTime) -> Poll {
+        Poll { at, partition, offset, record: record::decode(value, self.run) }
     }
 
     /// A record beyond the end: whose it is. One of this run was on its way when its client ended.
@@ -278,12 +292,15 @@ impl Drain {
     }
 
     /// Reads on for a moment where the logs have grown since their ends were asked for.
-    fn look_beyond(&mut self) {
+    fn look_beyond(&mut self, fetched: &mut FetchQueue) {
         let until = Instant::now() + BEYOND_LIMIT;
         while self.given_up.is_none() && self.read_beyond < self.grown && Instant::now() < until {
-            if let Some(Ok(message)) = self.asker.consumer.poll(POLL) {
-                let poll = self.poll(&message);
-                self.read_beyond(&poll);
+            fetched.take(POLL);
+            while let Some(next) = fetched.next() {
+                if let Fetched::Record { partition, offset, value } = next {
+                    let poll = self.poll(partition, offset, value, self.clock.now());
+                    self.read_beyond(&poll);
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::judge::latency::{LoadFigures, Percentiles, percentiles};
 use crate::judge::verdict::{Check, Verdict};
+use crate::record::burst;
 use crate::record::event::{Event, EventKind};
 use crate::record::history::Ending;
 use crate::terminal::counted;
@@ -52,7 +53,8 @@ pub(crate) struct Conduct<'a> {
 pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
     let Conduct { load, asked_per_s, cores, producers, events, streams } = *conduct;
     let cpu = cpu(events, cores, producers);
-    let mut of_generator = [rate(load, asked_per_s), queue(events), schedule_lag(load)];
+    let lag = schedule_lag(load, asked_per_s / producers.max(1) as f64);
+    let mut of_generator = [rate(load, asked_per_s), queue(events), lag];
     // Where the clients had time to spare, it is the cluster that did not keep up: then the run measures its
     // limit, and that records waited in kbench follows from it.
     let steady = &load.counts.steady;
@@ -110,8 +112,9 @@ fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
 }
 
 /// Judges the schedule lag of one trial's steady load, by the highest percentile that its samples
-/// support: one stall of 0.1 s is already more than 1 % of a short baseline.
-fn schedule_lag(load: &LoadFigures) -> Check {
+/// support: one stall of 0.1 s is already more than 1 % of a short baseline. What records wait for their
+/// burst, at a producer of `per_s` records a second, is the plan: it comes on top of what is allowed.
+fn schedule_lag(load: &LoadFigures, per_s: f64) -> Check {
     const NAME: &str = "schedule-lag";
     let lag = percentiles(&load.baseline.schedule_lag, 0);
     let response = percentiles(&load.baseline.response, load.baseline.unacked);
@@ -132,7 +135,8 @@ fn schedule_lag(load: &LoadFigures) -> Check {
     };
     let with_faults = !load.faults.schedule_lag.is_empty();
     let floor = if with_faults { LAG_FLOOR_WITH_FAULTS_US } else { LAG_FLOOR_US };
-    let allowed = ((response_us as f64 * LAG_SHARE) as u64).max(floor);
+    let burst_us = burst::planned(per_s).as_micros() as u64;
+    let allowed = ((response_us as f64 * LAG_SHARE) as u64).max(floor) + burst_us;
     let ms = |us: u64| us as f64 / 1e3;
     let response = match load.no_ack_asked {
         0 => format!("response {name} {:.2} ms", ms(response_us)),
@@ -143,6 +147,10 @@ fn schedule_lag(load: &LoadFigures) -> Check {
         ms(lag_us),
         ms(allowed)
     );
+    let note = match burst_us {
+        0 => note,
+        us => format!("{note}, of which {:.2} ms are the bursts in which records are sent", ms(us)),
+    };
     let verdict = if lag_us <= allowed { Verdict::Valid } else { Verdict::InvalidRun };
     check(NAME, verdict, lag.n, note)
 }
@@ -250,14 +258,20 @@ mod tests {
 
     #[test]
     fn lag_is_judged_against_the_response_with_a_floor() {
-        assert_eq!(schedule_lag(&load(250, 2_000)).verdict, Verdict::Valid);
-        assert_eq!(schedule_lag(&load(1_500, 2_000)).verdict, Verdict::InvalidRun);
-        assert_eq!(schedule_lag(&load(1_500, 20_000)).verdict, Verdict::Valid);
+        assert_eq!(schedule_lag(&load(250, 2_000), 1000.0).verdict, Verdict::Valid);
+        assert_eq!(schedule_lag(&load(1_500, 2_000), 1000.0).verdict, Verdict::InvalidRun);
+        assert_eq!(schedule_lag(&load(1_500, 20_000), 1000.0).verdict, Verdict::Valid);
+
+        // In bursts of 1 ms.
+        let fast = |lag_us| schedule_lag(&load(lag_us, 2_000), 20_000.0);
+        assert_eq!(fast(1_900).verdict, Verdict::Valid);
+        assert_eq!(fast(2_100).verdict, Verdict::InvalidRun);
+        assert!(fast(1_900).note.unwrap().contains("1.00 ms are the bursts"));
 
         let with_faults = |lag_us| {
             let mut load = load(lag_us, 20_000);
             load.faults.schedule_lag.record(1).unwrap();
-            schedule_lag(&load).verdict
+            schedule_lag(&load, 1000.0).verdict
         };
         let few = |records| {
             let mut few = LoadFigures::default();
@@ -265,7 +279,7 @@ mod tests {
                 few.baseline.schedule_lag.record(50_000).unwrap();
                 few.baseline.response.record(60_000).unwrap();
             }
-            schedule_lag(&few).verdict
+            schedule_lag(&few, 1000.0).verdict
         };
         assert_eq!([few(19), few(20)], [Verdict::Unknown, Verdict::InvalidRun]);
 

@@ -15,6 +15,7 @@ use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
+use crate::record::burst;
 use crate::record::event::EventKind;
 use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
@@ -64,7 +65,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         client_ends: parts.client_ends,
         checks,
         gates: vec![],
-        load: load_report(run, &whole, saturated),
+        load: load_report(run, &whole, saturated, parts.burst_us),
         time: parts.time,
         observer: parts.observer,
         environments: parts.environments,
@@ -129,6 +130,7 @@ struct Parts {
     recovery: Vec<recovery::PartitionRecovery>,
     consuming: Vec<GroupConsuming>,
     client_ends: Vec<ClientEnd>,
+    burst_us: u64,
     checks: Vec<(u32, Check)>,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
@@ -146,6 +148,7 @@ impl Default for Parts {
             recovery: vec![],
             consuming: vec![],
             client_ends: vec![],
+            burst_us: 0,
             checks: vec![],
             time: vec![],
             observer: vec![],
@@ -166,6 +169,8 @@ impl Parts {
         let recovery =
             recovery::measure(number, &environment, &timeline, &figures.service, figures.acks_all);
         let disturbances = disturbance::of(&timeline, &figures.late);
+        let per_producer = run.asked_per_s / figures.producers.max(1) as f64;
+        self.burst_us = self.burst_us.max(burst::planned(per_producer).as_micros() as u64);
         let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
@@ -376,7 +381,7 @@ fn errors(load: &LoadFigures) -> Vec<SendErrors> {
     load.errors.iter().map(of_error).collect()
 }
 
-fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool) -> LoadReport {
+fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64) -> LoadReport {
     let counts = &load.counts;
     let phases =
         [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
@@ -410,6 +415,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool) -> LoadReport
         latency_us: all.latency_us,
         service_us: all.service_us,
         schedule_lag_us: all.schedule_lag_us,
+        burst_us,
         end_to_end_us: all.end_to_end_us,
         baseline: population(&load.baseline),
         faults: population(&load.faults),

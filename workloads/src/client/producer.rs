@@ -3,7 +3,8 @@
 //! The schedule never waits. A late record is sent at once, none is skipped or re-spaced; a record
 //! that finds the client's queue full keeps its due time and is tried again as soon as the client
 //! has told something, so that the wait shows as schedule lag. The thread that sends also polls,
-//! so that outcomes are seen in order.
+//! so that outcomes are seen in order. How it waits for the schedule, exactly or from burst to burst, is
+//! in [`tempo`].
 //!
 //! A client that ends with a fatal error is made anew, as an application would do it: what is open gets
 //! its outcome, its stream ends, and after [`RENEW_AFTER`] its next life (an *incarnation*) begins with a
@@ -17,6 +18,7 @@ mod reports;
 mod schedule;
 pub(crate) mod seconds;
 mod sender;
+mod tempo;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -37,14 +39,14 @@ use keys::Keys;
 use schedule::Schedule;
 use seconds::Seconds;
 use sender::{Given, Sender};
+use tempo::Tempo;
 
 /// From the last first ack to the first scheduled record: time to get the thread to sleep, so
 /// that the schedule does not begin late.
 const LEAD: Duration = Duration::from_millis(10);
 
-/// The thread wakes this much early and spins for the rest: a wake-up takes about 50 us on a
-/// virtual machine. At 1000 records per second it costs at most 5 % of a core.
-const SPIN: Duration = Duration::from_micros(50);
+/// Most records that are sent before it is looked again what there is to hear: a few milliseconds' worth.
+const SENT_AT_ONCE: u64 = 1000;
 
 /// Longest sleep of a thread that waits for its client: events and messages wake it, this is for
 /// purges only.
@@ -134,6 +136,7 @@ impl LoadClient for ProducerSetup {
             seconds: env.seconds,
             warm_up: true,
             rate: self.rate,
+            tempo: Tempo::of(self.rate),
             schedule: None,
             next: 0,
             deadline: None,
@@ -155,6 +158,7 @@ struct Producer {
     /// Whether records are tagged as warm-up.
     warm_up: bool,
     rate: u64,
+    tempo: Tempo,
     /// Since the first records are acked.
     schedule: Option<Schedule>,
     /// Number of the next record on it.
@@ -248,6 +252,7 @@ impl Producer {
                 ToClient::EndWarmUp => self.warm_up = false,
                 ToClient::Rate { per_second } => {
                     self.rate = per_second;
+                    self.tempo = Tempo::of(per_second);
                     if let Some(schedule) = &mut self.schedule {
                         schedule.change(self.clock.now(), per_second);
                     }
@@ -318,25 +323,34 @@ impl Producer {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
             }
-            let due = schedule.due(self.next);
-            if now < due {
-                let until = self.seconds.as_ref().map_or(due, |seconds| due.min(seconds.end()));
-                self.wait(now, until.min(flush));
-                continue;
-            }
-            let to = self.ready[(self.next % self.ready.len() as u64) as usize];
-            match self.sender.send(to, due, self.warm_up, self.seconds.as_mut())? {
-                Given::Taken => self.next += 1,
-                Given::Failed => {}
-                Given::QueueFull => {
-                    if held_up.replace(self.next) != Some(self.next) {
-                        self.sender.count_queue_full();
-                    }
-                    self.inbox.wake().wait(IDLE);
+            let at = self.tempo.sent_at(schedule.due(self.next));
+            if now < at {
+                let until = self.seconds.as_ref().map_or(at, |seconds| at.min(seconds.end()));
+                self.tempo.wait(self.clock, now, until.min(flush), self.inbox.wake());
+            } else if self.send_due(now)? == Given::QueueFull {
+                if held_up.replace(self.next) != Some(self.next) {
+                    self.sender.count_queue_full();
                 }
+                self.inbox.wake().wait(IDLE);
             }
         }
         Ok(())
+    }
+
+    /// Sends what is due by `now`, up to [`SENT_AT_ONCE`] records. What the client did with the last.
+    fn send_due(&mut self, now: RunTime) -> Result<Given, LoadError> {
+        let Some(schedule) = &self.schedule else { return Ok(Given::Taken) };
+        let end = schedule.due_by(now).min(self.next + SENT_AT_ONCE);
+        while self.next < end {
+            let to = self.ready[(self.next % self.ready.len() as u64) as usize];
+            let due = schedule.due(self.next);
+            let given = self.sender.send(to, due, self.warm_up, self.seconds.as_mut())?;
+            if given != Given::Taken {
+                return Ok(given);
+            }
+            self.next += 1;
+        }
+        Ok(Given::Taken)
     }
 
     /// Gives partitions that the client has come to know their first record, and their turns once that
@@ -359,18 +373,6 @@ impl Producer {
         if let (Some(seconds), Some(schedule)) = (&mut self.seconds, &self.schedule) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
             seconds.turn(now, schedule.due_by(now), open, consumed);
-        }
-    }
-
-    /// Sleeps until `until`, less when the client has something to tell.
-    fn wait(&self, now: RunTime, until: RunTime) {
-        let left = until.since(now);
-        if left > SPIN {
-            self.inbox.wake().wait(left - SPIN);
-            return;
-        }
-        while self.clock.now() < until {
-            std::hint::spin_loop();
         }
     }
 

@@ -7,11 +7,13 @@
 //! not depend on each other.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 
 use super::Partition;
 
 mod decode;
 mod encode;
+mod hasher;
 
 pub(super) use decode::{Malformed, decode};
 pub(super) use encode::Encoder;
@@ -58,12 +60,12 @@ const COMMIT: u8 = 19;
 const COMMIT_ERROR: u8 = 20;
 const POLL_FOREIGN: u8 = 21;
 
-/// What the entries before in the block make likely.
+/// What the entries before in the block make likely. How its maps hash is the reader's or the writer's choice.
 #[derive(Debug, Default)]
-struct Likely {
+struct Likely<S = RandomState> {
     time: u64,
-    offsets: HashMap<Partition, u64>,
-    runs: HashMap<(u16, Partition), RunLength>,
+    offsets: HashMap<Partition, u64, S>,
+    runs: HashMap<(u16, Partition), RunLength, S>,
 }
 
 /// The records of one producer in one partition.

@@ -135,6 +135,16 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
         }
     }
     show(out, &rows);
+    if load.burst_us > 0 {
+        bullet(
+            out,
+            &format!(
+                "records were sent in bursts: each waited up to {:.1} ms for its own, by plan; schedule lag and \
+                 response times contain it",
+                load.burst_us as f64 / 1e3
+            ),
+        );
+    }
     let unacked = all.latency_us.unanswered;
     if unacked > 0 {
         bullet(

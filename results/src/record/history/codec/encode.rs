@@ -1,6 +1,9 @@
 //! Entries to blocks.
 
+use std::hash::BuildHasherDefault;
+
 use super::super::{Committed, Entry, Observed, Partition, Poll, Send, SendOutcome};
+use super::hasher::NumberHasher;
 use super::{
     ACKED, ASSIGNED_COMMITTED, ASSIGNED_NOTHING, ASSIGNED_UNKNOWN, BATCHES, COLUMNS, COMMIT,
     COMMIT_ERROR, Column, DRAINED, FAILED, INDETERMINATE, Likely, POLL, POLL_CORRUPT, POLL_FOREIGN,
@@ -15,7 +18,7 @@ const LEVEL: i32 = 3;
 #[derive(Debug, Default)]
 pub(in super::super) struct Encoder {
     columns: [Vec<u8>; COLUMNS],
-    likely: Likely,
+    likely: Likely<BuildHasherDefault<NumberHasher>>,
 }
 
 impl Encoder {
