@@ -36,7 +36,7 @@ const OWN: [&str; 8] = [
 ];
 
 /// What is set, by key.
-type Settings = BTreeMap<String, String>;
+type NodeSettings = BTreeMap<String, String>;
 
 /// Looks at every node of a cluster, and at what its load would connect to.
 ///
@@ -81,7 +81,7 @@ pub fn inventory_checks(inventory: &Inventory, trusted: bool) -> Result<Vec<Doct
 fn files<'a>(
     seen: &'a [(&InventoryNode, NodeFacts)],
     role: Role,
-) -> BTreeMap<&'a str, &'a Settings> {
+) -> BTreeMap<&'a str, &'a NodeSettings> {
     let of = |(node, facts): &'a (&InventoryNode, NodeFacts)| {
         let service = facts.services.iter().find(|service| service.role == role)?;
         Some((node.name.as_str(), service.settings.as_ref().ok()?))
@@ -161,10 +161,10 @@ fn of_service(inventory: &Inventory, name: &str, service: &ServiceFacts) -> Vec<
     }];
     if let Some(restart) = service.restart.as_deref().filter(|restart| *restart != "no") {
         let detail = format!(
-            "{name}: {role}: Restart={restart}: systemd starts it when a fault has ended it"
+            "{name}: {role} has Restart={restart}: faults that signal servers are refused, since systemd would \
+             start them again"
         );
-        let cure =
-            "Restart=no by a drop-in while faults are tried; otherwise the outage is shorter";
+        let cure = "a drop-in with `Restart=no` for as long as runs last (`systemctl edit --runtime UNIT`)";
         checks.push(check("Restart=", Health::Poor, detail, Some(cure.to_owned())));
     }
     let data = spec.data.display();
@@ -188,7 +188,7 @@ fn of_service(inventory: &Inventory, name: &str, service: &ServiceFacts) -> Vec<
 }
 
 /// Whether the configurations of a role are the same but for what is each server's own.
-fn same(what: &str, files: &BTreeMap<&str, &Settings>) -> DoctorCheck {
+fn same(what: &str, files: &BTreeMap<&str, &NodeSettings>) -> DoctorCheck {
     let keys: BTreeSet<&str> =
         files.values().flat_map(|settings| settings.keys().map(String::as_str)).collect();
     // An ensemble names its own server by another address.
@@ -212,7 +212,7 @@ fn same(what: &str, files: &BTreeMap<&str, &Settings>) -> DoctorCheck {
 
 /// Brokers whose id is not the inventory's: a fault would hit another one than it names.
 fn ids(
-    files: &BTreeMap<&str, &Settings>,
+    files: &BTreeMap<&str, &NodeSettings>,
     seen: &[(&InventoryNode, NodeFacts)],
 ) -> Vec<DoctorCheck> {
     let of = |(node, _): &(&InventoryNode, NodeFacts)| {
@@ -228,10 +228,10 @@ fn ids(
     seen.iter().filter_map(of).collect()
 }
 
-/// Settings that cannot both be as they say.
+/// NodeSettings that cannot both be as they say.
 fn contradictions(
-    brokers: &BTreeMap<&str, &Settings>,
-    zookeepers: &BTreeMap<&str, &Settings>,
+    brokers: &BTreeMap<&str, &NodeSettings>,
+    zookeepers: &BTreeMap<&str, &NodeSettings>,
 ) -> Vec<DoctorCheck> {
     let mut found = BTreeSet::new();
     for settings in brokers.values() {
@@ -279,7 +279,7 @@ fn contradictions(
 }
 
 /// A number that is set; what does not read as one is Kafka's to refuse.
-fn number(settings: &Settings, key: &str, default: i64) -> i64 {
+fn number(settings: &NodeSettings, key: &str, default: i64) -> i64 {
     settings.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(default)
 }
 
@@ -309,33 +309,20 @@ fn load(inventory: &Inventory) -> Vec<DoctorCheck> {
     checks
 }
 
-/// Whether brokers tell clients the addresses of the inventory.
+/// Whether brokers tell clients the addresses of the inventory, and are well.
 fn as_told(inventory: &Inventory, survey: &ClusterSurvey) -> DoctorCheck {
-    let expected: BTreeMap<_, _> = inventory
-        .processes()
-        .into_iter()
-        .filter(|process| process.role == Role::Broker)
-        .filter_map(|process| Some((process.id, inventory.address(&process)?)))
-        .collect();
-    let told: BTreeMap<_, _> =
-        survey.brokers.iter().map(|(id, broker)| (*id, broker.address)).collect();
-    let list = |of: &BTreeMap<BrokerId, std::net::SocketAddr>| {
-        of.iter().map(|(id, address)| format!("{id} at {address}")).collect::<Vec<_>>().join(", ")
-    };
-    if told != expected {
-        let detail = format!(
-            "brokers say that they are {}, and the inventory {}",
-            list(&told),
-            list(&expected)
-        );
-        let cure = "correct the inventory or `advertised.listeners`: faults and load would part";
-        return check("load", Health::Bad, detail, Some(cure.to_owned()));
-    }
-    if let Err(failure) = survey.is_whole() {
+    if let Err(failure) = survey.is_at(inventory).and_then(|()| survey.is_whole()) {
         let cure = failure.cure().map(str::to_owned);
         return check("load", Health::Bad, failure.text(), cure);
     }
-    let detail = format!("cluster {}: brokers {}", survey.cluster_id, list(&told));
+    let members: BTreeSet<_> = inventory.members().filter_map(|node| node.broker).collect();
+    let others: Vec<_> = survey.brokers.keys().filter(|id| !members.contains(id)).collect();
+    if let Some(other) = others.first() {
+        let detail = format!("broker {other} belongs to the cluster and not to the inventory");
+        let cure = "name its node in the inventory, without `standby`";
+        return check("load", Health::Bad, detail, Some(cure.to_owned()));
+    }
+    let detail = format!("cluster {} takes connections from here", survey.cluster_id);
     check("load", Health::Good, detail, None)
 }
 

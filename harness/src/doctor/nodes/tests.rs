@@ -5,7 +5,7 @@ use crate::cluster::host::ClockOffset;
 use crate::cluster::ssh::inventory::SHIPPED;
 use crate::cluster::ssh::look::ProgramFacts;
 
-fn set(text: &str) -> Settings {
+fn set(text: &str) -> NodeSettings {
     text.split_whitespace()
         .map(|entry| entry.split_once('=').unwrap())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -18,7 +18,7 @@ fn service(role: Role) -> ServiceFacts {
         runs: Ok(true),
         restart: Some("no".to_owned()),
         free_mb: Ok(ENOUGH_DISK_MB),
-        settings: Ok(Settings::new()),
+        settings: Ok(NodeSettings::new()),
     }
 }
 
@@ -69,7 +69,7 @@ fn each_thing_that_a_node_lacks_is_told_with_its_cure_and_nothing_else_is() {
         (Health::Poor, "not known: no unit", |facts| {
             facts.services[0].runs = Err("no unit".to_owned());
         }),
-        (Health::Poor, "Restart=on-failure: systemd starts it", |facts| {
+        (Health::Poor, "has Restart=on-failure: faults that signal", |facts| {
             facts.services[0].restart = Some("on-failure".to_owned());
         }),
         (Health::Poor, "3 MB free in /var/lib/kafka", |facts| facts.services[0].free_mb = Ok(3)),
@@ -179,7 +179,13 @@ fn brokers_that_say_other_addresses_than_the_inventory_are_told() {
     survey.brokers.insert(3, broker(190, 9093));
     let wrong = as_told(&inventory, &survey);
     assert_eq!(wrong.health, Health::Bad, "{}", wrong.detail);
-    assert!(wrong.detail.contains("3 at 192.168.1.190:9093"), "{}", wrong.detail);
+    assert!(wrong.detail.contains("192.168.1.190:9093"), "{}", wrong.detail);
     survey.brokers.remove(&3);
     assert_eq!(as_told(&inventory, &survey).health, Health::Bad, "one broker is not there");
+    survey.brokers.extend([(3, broker(190, 9092)), (4, broker(191, 9092))]);
+    let more = as_told(&inventory, &survey);
+    assert!(more.detail.contains("broker 4 belongs to the cluster"), "{}", more.detail);
+    survey.brokers.remove(&4);
+    survey.unwell.push("user-events-0 has no leader".to_owned());
+    assert_eq!(as_told(&inventory, &survey).health, Health::Bad, "it is not well");
 }
