@@ -305,6 +305,12 @@ struct DoctorArgs {
     /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
     #[arg(long)]
     prepare: bool,
+    /// Look at the machines of this inventory instead; nothing on them is changed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prepare", "backend", "image", "kafka_version", "kafka_home"])]
+    cluster: Option<String>,
+    /// Run the commands by which an inventory tells whether a server runs
+    #[arg(long, requires = "cluster")]
+    trust_spec: bool,
     /// What makes the clusters
     #[arg(long, value_enum, default_value = "local")]
     backend: BackendChoice,

@@ -1,6 +1,7 @@
 //! What this machine lacks for a run, and the cure.
 
 mod honesty;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 use crate::kernel::{available_memory_mb, is_filtered};
 use crate::provision::{self, Kafka, KafkaSource};
 use crate::spec::BackendSpec;
+
+pub use nodes::inventory_checks;
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.
 const ENOUGH_MEMORY_MB: u64 = 3000;

@@ -9,7 +9,7 @@ mod error;
 mod jaas;
 mod keys;
 mod pem;
-mod properties;
+pub mod properties;
 mod read;
 mod scram;
 #[cfg(test)]

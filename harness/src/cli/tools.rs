@@ -10,13 +10,26 @@ use super::{Cli, DoctorArgs};
 use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::archives;
 use crate::cluster::local::sandbox;
-use crate::doctor::{self, Health};
+use crate::doctor::{self, DoctorCheck, Health};
 use crate::failure::Failure;
 use crate::provision::{self, KafkaSource};
 use crate::spec;
 use crate::topology::Topology;
 
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    if let Some(cluster) = &args.cluster {
+        let Some(inventory) = spec::inventory_of(cluster)? else {
+            let what = format!("cluster `{cluster}` is no inventory of machines");
+            return Err(Failure::usage(what).with_cure(
+                "the name or file of one that says `backend = \"ssh\"`, as `homelab` does; for other clusters \
+                 `kbench doctor` looks at this machine",
+            ));
+        };
+        return Ok(match told(&doctor::inventory_checks(&inventory, args.trust_spec)?) {
+            Health::Bad => ExitCode::from(4),
+            Health::Good | Health::Poor => ExitCode::SUCCESS,
+        });
+    }
     let source = match super::run::kafka_source(args.kafka_version.clone(), args.kafka_home.clone())
     {
         Some(source) => source,
@@ -35,6 +48,17 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         Some(image) => doctor::docker_checks(&DockerSpec::new(image, source.clone())?),
         None => doctor::checks(&source),
     };
+    if told(&checks) == Health::Bad {
+        return Ok(ExitCode::from(4));
+    }
+    if args.prepare {
+        prepare(&source)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what was found; how the worst of it is.
+fn told(checks: &[DoctorCheck]) -> Health {
     let mut worst = Health::Good;
     for check in checks {
         let word = match check.health {
@@ -48,13 +72,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         }
         worst = worst.max(check.health);
     }
-    if worst == Health::Bad {
-        return Ok(ExitCode::from(4));
-    }
-    if args.prepare {
-        prepare(&source)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    worst
 }
 
 /// Fetches Kafka, and lets the JVMs of a short healthy run make their class archives.

@@ -13,6 +13,7 @@ pub mod guardian;
 pub mod host;
 pub mod inventory;
 mod link;
+pub mod look;
 mod resident;
 mod rules;
 mod servers;

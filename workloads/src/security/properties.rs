@@ -3,13 +3,16 @@
 /// What cannot be read, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
-pub(super) struct BadLine {
+pub struct BadLine {
     line: usize,
     what: &'static str,
 }
 
 /// Keys and values in their order, each with the line on which it begins.
-pub(super) fn parse(text: &str) -> Result<Vec<(usize, String, String)>, BadLine> {
+///
+/// # Errors
+/// What cannot be read, and where.
+pub fn parse(text: &str) -> Result<Vec<(usize, String, String)>, BadLine> {
     let mut found = vec![];
     let mut lines = text.lines().enumerate();
     while let Some((at, first)) = lines.next() {

@@ -8,7 +8,9 @@ use faults::until;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
-use crate::cluster::ssh::Inventory;
+use crate::cluster::ssh::inventory::{Allowed, Commands, PidFile};
+use crate::cluster::ssh::look::look;
+use crate::cluster::ssh::{Driver, Inventory};
 use crate::mechanism::tests::{block_on, skipped};
 
 /// Limit for what takes a host milliseconds.
@@ -244,4 +246,53 @@ fn a_stranger_s_key_and_a_key_that_is_not_taken_are_refused_with_the_cure() {
             assert!(refused.to_string().contains(words), "{refused}");
         }
     });
+}
+
+#[test]
+fn a_node_is_looked_at_without_running_its_author_s_code_and_without_leaving_anything() {
+    let Some(test) = TestHost::start("a look at a node") else { return };
+    let mut inventory = Inventory::parse(super::super::inventory::SHIPPED[0].1).unwrap();
+    inventory.allow = [Allowed::Signal].into();
+    let ran = test.file("ran");
+    let status = format!("echo >{ran}; echo 7");
+    inventory.broker.driver = Driver::Commands(Commands { start: format!("echo >{ran}"), status });
+    inventory.broker.config = PathBuf::from(test.file("server.properties"));
+    inventory.broker.data = test.dir.path().to_owned();
+    let (file, start) = (PathBuf::from(test.file("pid")), format!("echo >{ran}"));
+    inventory.zookeeper.driver = Driver::PidFile(PidFile { file: file.clone(), start });
+    inventory.zookeeper.config = PathBuf::from("/nowhere/zookeeper.properties");
+    inventory.zookeeper.data = PathBuf::from("/nowhere");
+    std::fs::write(&inventory.broker.config, "# a comment\nbroker.id = 1\n").unwrap();
+    std::fs::write(&file, format!("{}\n", std::process::id())).unwrap();
+    let names = || {
+        let names = std::fs::read_dir(test.dir.path()).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let host = test.host(test.login());
+    let node = inventory.node[0].clone();
+    let found = block_on(look(&host, &inventory, &node, false)).unwrap();
+    assert_eq!(names(), before, "it left something, or ran the inventory's code");
+    assert_eq!((found.user.as_str(), found.is_root), ("root", true));
+    let programs: Vec<_> =
+        found.programs.iter().map(|program| (program.name, program.refused.clone())).collect();
+    assert_eq!(programs, [("kill", None)]);
+    assert!(found.programs[0].path.as_ref().unwrap().ends_with("/kill"), "{found:?}");
+    let [zookeeper, broker] = &found.services[..] else { panic!("{found:?}") };
+    assert_eq!(zookeeper.runs, Ok(true));
+    assert!(zookeeper.free_mb.is_err() && zookeeper.settings.is_err(), "{zookeeper:?}");
+    assert!(broker.runs.as_ref().unwrap_err().contains("--trust-spec"), "{broker:?}");
+    assert_eq!(broker.settings.as_ref().unwrap()["broker.id"], "1");
+    assert!(broker.free_mb.is_ok(), "{broker:?}");
+    // A pid that nobody has is no server; what is trusted is asked.
+    std::fs::write(&file, "999999999\n").unwrap();
+    let found = block_on(look(&test.host(test.login()), &inventory, &node, true)).unwrap();
+    let runs: Vec<_> = found.services.iter().map(|service| service.runs.clone()).collect();
+    assert_eq!(runs, [Ok(false), Ok(true)]);
+    assert!(Path::new(&ran).exists());
+    let stranger = Login { key: Some(test.file("other")), ..test.login() };
+    let refused = block_on(look(&test.host(stranger), &inventory, &node, false)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
 }

@@ -1,0 +1,212 @@
+//! What a node of an inventory is like, found without changing anything on it: nothing is started but programs
+//! that say something, and nothing is written.
+
+use std::collections::BTreeMap;
+
+use faults::port::ErrorKind;
+use results::record::event::Role;
+use workloads::security::properties;
+
+use super::inventory::Allowed;
+use super::{Driver, Inventory, InventoryNode, ServiceSpec};
+use crate::cluster::host::{ClockOffset, Command, Host, HostError};
+
+/// Where programs of root are: sudoers names them by their paths.
+const FIND: &str = "for name in \"$@\"; do for dir in /usr/bin /usr/sbin /bin /sbin; do \
+                    if [ -x \"$dir/$name\" ]; then echo \"$dir/$name\"; break; fi; done; done";
+
+/// Says the pid that a file holds, if a process has it.
+const BY_PID_FILE: &str =
+    "read -r pid <\"$1\" || exit 0; [ -d \"/proc/${pid:-0}\" ] && echo \"$pid\"; exit 0";
+
+/// What a node is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Who logs in there.
+    pub user: String,
+    /// Whether that is root.
+    pub is_root: bool,
+    /// What kbench needs root for, as it would run it.
+    pub programs: Vec<ProgramFacts>,
+    /// How far its clock is from ours.
+    pub clock: ClockOffset,
+    /// Its servers.
+    pub services: Vec<ServiceFacts>,
+}
+
+/// A program that takes root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFacts {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it is; `None` when it is not installed.
+    pub path: Option<String>,
+    /// Why it cannot be run as kbench would run it; `None` when it can.
+    pub refused: Option<String>,
+}
+
+/// A server of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// What it is.
+    pub role: Role,
+    /// Whether it runs, or why that is not known.
+    pub runs: Result<bool, String>,
+    /// What systemd does when it ends (`Restart=`), where that drives it.
+    pub restart: Option<String>,
+    /// Megabytes free where its data are, or why that is not known.
+    pub free_mb: Result<u64, String>,
+    /// Its configuration, or why that is not known. It may hold secrets.
+    pub settings: Result<BTreeMap<String, String>, String>,
+}
+
+/// Programs that take root for what an inventory allows, each with what makes it say something.
+pub fn programs(inventory: &Inventory) -> Vec<(&'static str, &'static str)> {
+    let allows = |what| inventory.allow.contains(&what);
+    let by_systemd = [&inventory.broker, &inventory.zookeeper]
+        .iter()
+        .any(|service| matches!(service.driver, Driver::Unit(_)));
+    [
+        (allows(Allowed::Signal), ("kill", "-l")),
+        (allows(Allowed::Network), ("nft", "--version")),
+        (allows(Allowed::Restart) && by_systemd, ("systemctl", "--version")),
+    ]
+    .into_iter()
+    .filter_map(|(needed, program)| needed.then_some(program))
+    .collect()
+}
+
+/// Looks at a node. Commands of the inventory are run only if `trusted`.
+///
+/// # Errors
+/// When it is not reached or does not let us in.
+pub async fn look(
+    host: &dyn Host,
+    inventory: &Inventory,
+    node: &InventoryNode,
+    trusted: bool,
+) -> Result<NodeFacts, HostError> {
+    let who = host.output(&Command::script("id -un && id -u", [""; 0])).await?;
+    let mut who = who.lines().map(str::trim);
+    let user = who.next().unwrap_or_default().to_owned();
+    let is_root = who.next() == Some("0");
+    let needed = programs(inventory);
+    let names = needed.iter().map(|(name, _)| *name);
+    let paths = host.output(&Command::script(FIND, names)).await?;
+    let mut programs = vec![];
+    for (name, says) in needed {
+        let path = paths.lines().find(|path| path.rsplit('/').next() == Some(name));
+        let tried = said(host, &Command::new(name).arg(says)).await?;
+        programs.push(ProgramFacts { name, path: path.map(str::to_owned), refused: tried.err() });
+    }
+    let clock = host.clock().await?;
+    let mut services = vec![];
+    for (role, id) in [(Role::Zookeeper, node.zookeeper), (Role::Broker, node.broker)] {
+        if id.is_some() {
+            services.push(service(host, role, inventory.service(role), trusted).await?);
+        }
+    }
+    Ok(NodeFacts { user, is_root, programs, clock, services })
+}
+
+async fn service(
+    host: &dyn Host,
+    role: Role,
+    spec: &ServiceSpec,
+    trusted: bool,
+) -> Result<ServiceFacts, HostError> {
+    let (runs, restart) = match &spec.driver {
+        Driver::Unit(unit) => by_unit(host, unit).await?,
+        Driver::PidFile(driver) => {
+            let pid = said(host, &Command::script(BY_PID_FILE, [&driver.file])).await?;
+            (pid.map(|pid| !pid.trim().is_empty()), None)
+        }
+        Driver::Commands(driver) if trusted => {
+            let pid = said(host, &Command::script(&driver.status, [""; 0])).await?;
+            (pid.map(|pid| !pid.trim().is_empty()), None)
+        }
+        Driver::Commands(_) => {
+            let why = "its `commands.status` would run the inventory's code; --trust-spec lets it";
+            (Err(why.to_owned()), None)
+        }
+    };
+    let df = Command::new("df").args(["-P", "-k", "--"]).arg(&spec.data);
+    let free_mb = said(host, &df).await?.and_then(|text| free_mb(&text));
+    let settings = match host.read(&spec.config).await {
+        Ok(bytes) => settings(&String::from_utf8_lossy(&bytes)),
+        Err(error) if is_lost(&error) => return Err(error),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(ServiceFacts { role, runs, restart, free_mb, settings })
+}
+
+async fn by_unit(
+    host: &dyn Host,
+    unit: &str,
+) -> Result<(Result<bool, String>, Option<String>), HostError> {
+    // In a script: to ask takes no root.
+    let show = "systemctl show -p LoadState -p ActiveState -p Restart -- \"$1\"";
+    let shown = match said(host, &Command::script(show, [unit])).await? {
+        Ok(shown) => shown,
+        Err(why) => return Ok((Err(why), None)),
+    };
+    let value = |key: &str| {
+        shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim)
+    };
+    let runs = match (value("LoadState"), value("ActiveState")) {
+        (Some("loaded"), Some(active)) => Ok(active == "active"),
+        _ => Err(format!("systemd has no unit `{unit}` there")),
+    };
+    Ok((runs, value("Restart").map(str::to_owned)))
+}
+
+/// What a command says, or why it says nothing.
+async fn said(host: &dyn Host, command: &Command) -> Result<Result<String, String>, HostError> {
+    match host.output(command).await {
+        Err(error) if is_lost(&error) => Err(error),
+        said => Ok(said.map_err(|error| error.why())),
+    }
+}
+
+/// Whether the node is no longer reached, so that nothing more can be found.
+fn is_lost(error: &HostError) -> bool {
+    error.kind() == ErrorKind::Unreachable
+}
+
+fn settings(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let entries = properties::parse(text).map_err(|error| error.to_string())?;
+    Ok(entries.into_iter().map(|(_, key, value)| (key, value.trim().to_owned())).collect())
+}
+
+/// The free megabytes of the last line of `df -P -k`.
+fn free_mb(text: &str) -> Result<u64, String> {
+    let available = text.lines().last().and_then(|line| line.split_whitespace().nth(3));
+    let kb = available.and_then(|kb| kb.parse::<u64>().ok());
+    kb.map(|kb| kb / 1024).ok_or_else(|| "`df` says nothing of it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ssh::inventory::SHIPPED;
+
+    #[test]
+    fn root_is_asked_for_what_the_inventory_allows_and_no_more() {
+        let mut homelab = Inventory::parse(SHIPPED[0].1).unwrap();
+        let names = |of: &Inventory| programs(of).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(names(&homelab), ["kill", "nft", "systemctl"]);
+        homelab.allow = [Allowed::Network].into();
+        assert_eq!(names(&homelab), ["nft"]);
+        homelab.allow.clear();
+        assert_eq!(names(&homelab), [""; 0]);
+    }
+
+    #[test]
+    fn free_space_is_the_fourth_field_of_the_last_line_and_nothing_else_is_taken_for_it() {
+        let header = "Filesystem 1024-blocks Used Available Capacity Mounted on\n";
+        assert_eq!(free_mb(&format!("{header}/dev/sda1 100 50 2048 50% /\n")), Ok(2));
+        for text in ["", header, "/dev/sda1 100 50\n"] {
+            assert!(free_mb(text).is_err(), "{text}");
+        }
+    }
+}
