@@ -40,6 +40,7 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
         port: inventory.service(role).port,
         heap_mb: 0,
         jvm: vec![],
+        quick_start: vec![],
         settings: BTreeMap::new(),
     };
     let node = |node: &InventoryNode| Node {
@@ -53,6 +54,7 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
     Topology {
         name: survey.cluster_id.clone(),
         description: format!("{}: {}", inventory.name, inventory.description),
+        profile: Profile::default(),
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
