@@ -2,6 +2,7 @@
 
 mod jvm;
 mod limits;
+mod profile;
 mod rules;
 pub mod settings;
 mod trust;
@@ -16,6 +17,7 @@ use results::record::event::{BrokerId, Role};
 use results::record::secret;
 use serde::{Deserialize, Serialize};
 
+pub use profile::Profile;
 pub use rules::PEER_PORTS;
 pub(crate) use rules::topics as check_topics;
 
@@ -27,6 +29,9 @@ pub struct Topology {
     pub name: String,
     /// What it is, in a sentence.
     pub description: String,
+    /// What it is run for.
+    #[serde(default)]
+    pub profile: Profile,
     /// Apache Kafka.
     pub kafka: KafkaSpec,
     /// Every broker.
@@ -58,6 +63,9 @@ pub struct ServerSpec {
     /// Further options of the JVM.
     #[serde(default)]
     pub jvm: Vec<String>,
+    /// Options of the JVM that make it start quickly and run slower later, which a benchmark leaves out.
+    #[serde(default)]
+    pub quick_start: Vec<String>,
     /// Lines of its configuration file.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -153,10 +161,13 @@ impl Topology {
 
     /// Takes the secrets out of the servers' settings; the keys of those that were there.
     pub fn redact(&mut self) -> Vec<String> {
-        let servers = [&mut self.broker.settings, &mut self.zookeeper.settings];
+        let [brokers, others] = [&mut self.broker, &mut self.zookeeper];
+        let servers = [&mut brokers.settings, &mut others.settings];
         let topics = self.topic.iter_mut().map(|topic| &mut topic.config);
         let settings = servers.into_iter().chain(topics).flat_map(secret::redact);
-        let options = self.broker.jvm.iter_mut().chain(&mut self.zookeeper.jvm);
+        let options =
+            [&mut brokers.jvm, &mut brokers.quick_start, &mut others.jvm, &mut others.quick_start];
+        let options = options.into_iter().flatten();
         settings.chain(options.filter_map(jvm::redact)).collect()
     }
 
@@ -285,7 +296,7 @@ mod tests {
         let mut topology = Topology::parse(guide()).unwrap();
         assert_eq!(topology.redact(), [""; 0]);
         let option = "-Djavax.net.ssl.keyStorePassword=hunter2".to_owned();
-        topology.zookeeper.jvm.push(option);
+        topology.zookeeper.quick_start.push(option);
         let key = "password.encoder.secret".to_owned();
         topology.broker.settings.insert(key.clone(), "hunter2".to_owned());
         assert_eq!(topology.redact(), [&*key, "-Djavax.net.ssl.keyStorePassword"]);

@@ -398,6 +398,7 @@ pub(crate) fn environment() -> Environment {
         cores: 2,
         mode: "user namespaces".to_owned(),
         storage: "memory".to_owned(),
+        profile: Some("failover".to_owned()),
         settings: Settings {
             zk_session_timeout_ms: Some(18_000),
             zk_tick_ms: Some(2_000),

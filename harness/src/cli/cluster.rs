@@ -16,6 +16,7 @@ use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::{self, Failure};
 use crate::provision;
 use crate::spec::{self, Resolved};
+use crate::topology::Profile;
 
 #[derive(Subcommand)]
 pub(super) enum ClusterCommand {
@@ -148,6 +149,14 @@ fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let Resolved { spec: (topology, kafka), warnings } =
         spec::cluster(&args.cluster, &args.set, asked, args.trust_spec)?;
     failure::warn(&warnings);
+    if topology.profile == Profile::Benchmark {
+        return Err(Failure::usage(
+            "profile = \"benchmark\": a kept cluster has the topics of the runs before, so that no benchmark \
+             runs on one",
+        )
+        .with_cure("--set cluster.profile=failover; or a benchmark on a new cluster: kbench run --set \
+                    cluster.profile=benchmark"));
+    }
     let mode = sandbox::choose(args.mode)
         .map_err(|error| Failure::infrastructure(error.to_string()).with_cure(error.cure()))?;
     let provided = provision::provide(&kafka)?;

@@ -15,6 +15,7 @@ use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::kernel::available_memory;
 use crate::spec::RunSpec;
+use crate::topology::Profile;
 
 /// Memory and disk left to the rest of the machine.
 const SPARE: u64 = 256 << 20;
@@ -90,6 +91,7 @@ struct Terms<'a> {
     is_kept: bool,
     /// Seconds of the load follow from a plan.
     has_plan: bool,
+    profile: Profile,
 }
 
 /// Where the data of a run go, and what to tell its user of that.
@@ -103,7 +105,8 @@ pub fn decide(spec: &RunSpec, have: &Have) -> Result<(Storage, String), Failure>
         Some((plan, need.as_str()))
     });
     let (is_kept, has_plan) = (spec.backend.kept().is_some(), plan.is_some());
-    let terms = Terms { mode: spec.backend.sandbox(), in_memory, is_kept, has_plan };
+    let (mode, profile) = (spec.backend.sandbox(), spec.cluster.profile);
+    let terms = Terms { mode, in_memory, is_kept, has_plan, profile };
     let mut need = Need::of(&RunFigures::of(spec));
     if !spec.backend.is_ours() {
         // The servers' data lie where those run.
@@ -175,7 +178,8 @@ fn storage(need: &Need, have: &Have, terms: &Terms<'_>) -> Result<Storage, Failu
         .with_cure("free some, or put the runs on another disk: --out DIR"));
     }
     let data = need.all_data();
-    let has_tmpfs = terms.mode.has_namespaces();
+    // Where a disk is measured, memory is no place.
+    let has_tmpfs = terms.profile.storage(terms.mode) == Storage::Memory;
     if has_tmpfs && have.memory - beside >= data {
         return Ok(Storage::Memory);
     }
@@ -188,6 +192,10 @@ fn storage(need: &Need, have: &Have, terms: &Terms<'_>) -> Result<Storage, Failu
     }
     let (memory, disk) = (Bytes(have.memory - beside), Bytes(have.disk - files));
     let left = match terms.in_memory {
+        _ if terms.profile == Profile::Benchmark && have.disk_is_memory => {
+            "profile `benchmark` keeps them on disk, and the run's directory is in memory"
+                .to_owned()
+        }
         _ if kept_in_memory => {
             format!("a kept cluster has them in memory, where {memory} are left")
         }
@@ -201,7 +209,8 @@ fn storage(need: &Need, have: &Have, terms: &Terms<'_>) -> Result<Storage, Failu
         None if has_tmpfs => format!("{memory} of memory or {disk} of disk are left for them"),
         None => format!("{disk} of disk are left for them"),
     };
-    let most = if may_be { have.disk - files } else { 0 }.max(have.memory - beside);
+    let most_memory = if terms.profile == Profile::Benchmark { 0 } else { have.memory - beside };
+    let most = if may_be { have.disk - files } else { 0 }.max(most_memory);
     Err(Failure::infrastructure(format!(
         "the servers' data need {} in {} s of load: {left}",
         Bytes(data),

@@ -15,7 +15,7 @@ use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
 use crate::cluster::ssh::{Inventory, InventoryNode};
 use crate::failure::Failure;
-use crate::topology::{KafkaSpec, Node, ServerSpec, Topic, Topology};
+use crate::topology::{KafkaSpec, Node, Profile, ServerSpec, Topic, Topology};
 
 /// What is not known of it.
 const UNKNOWN: &str = "unknown";
@@ -40,6 +40,7 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
         port: inventory.service(role).port,
         heap_mb: 0,
         jvm: vec![],
+        quick_start: vec![],
         settings: BTreeMap::new(),
     };
     let node = |node: &InventoryNode| Node {
@@ -53,6 +54,7 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
     Topology {
         name: survey.cluster_id.clone(),
         description: format!("{}: {}", inventory.name, inventory.description),
+        profile: Profile::default(),
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
@@ -63,7 +65,13 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
 
 /// The cluster that was asked, with topics like those of `like` for run `number`.
 pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> Topology {
-    let servers = ServerSpec { port: 0, heap_mb: 0, jvm: vec![], settings: BTreeMap::new() };
+    let servers = ServerSpec {
+        port: 0,
+        heap_mb: 0,
+        jvm: vec![],
+        quick_start: vec![],
+        settings: BTreeMap::new(),
+    };
     let node = |id: &BrokerId| Node {
         name: node_name(*id),
         broker: Some(*id),
@@ -74,6 +82,8 @@ pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> 
     Topology {
         name: survey.cluster_id.clone(),
         description: format!("the cluster that runs at {}", survey.bootstrap),
+        // Of no effect: nobody starts its servers.
+        profile: Profile::default(),
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..servers.clone() },
         zookeeper: servers,

@@ -7,11 +7,12 @@ use faults::plan::Plan;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
-use super::{BackendSpec, RunSpec};
+use super::{BackendSpec, LocalSpec, RunSpec};
 use crate::cluster::local::capability::takes_memory;
 use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
+use crate::topology::Profile;
 use crate::version::KafkaVersion;
 
 /// Most bytes of the name of a file.
@@ -45,6 +46,9 @@ impl RunSpec {
         let cluster = match &self.backend {
             BackendSpec::Local(local) => {
                 let in_memory = || self.plan.iter().flat_map(Plan::needs).any(takes_memory);
+                if self.cluster.profile == Profile::Benchmark {
+                    benchmark(local, in_memory())?;
+                }
                 if local.storage == Storage::Disk && local.mode.has_namespaces() && in_memory() {
                     let why = "storage = \"disk\": the plan needs the servers' data in memory";
                     return Err(why.to_owned());
@@ -95,6 +99,21 @@ impl RunSpec {
     }
 }
 
+/// Refuses what is no benchmark: `in_memory` says that a plan takes data in memory.
+fn benchmark(local: &LocalSpec, in_memory: bool) -> Result<(), String> {
+    let why = if local.kept.is_some() {
+        "a kept cluster has the topics of the runs before; a benchmark starts a new one (without --on)"
+    } else if in_memory {
+        "the plan needs the servers' data in memory, and a benchmark has them on disk \
+         (--set cluster.profile=failover has them in memory)"
+    } else if local.storage == Storage::Memory {
+        "storage = \"memory\", and a benchmark has the servers' data on disk"
+    } else {
+        return Ok(());
+    };
+    Err(format!("cluster: profile = \"benchmark\": {why}"))
+}
+
 fn is_file_name(name: &str) -> bool {
     let plain = line::check(name).is_ok() && !name.contains('/') && !name.starts_with('.');
     plain && !name.is_empty() && name.len() <= MOST_NAME_BYTES
@@ -105,6 +124,7 @@ pub(super) mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
     use crate::spec::{LocalSpec, Request};
+    use results::compare::{Aspect, Conditions};
 
     /// What a run on a cluster of kbench's own says of that.
     pub(in super::super) fn local(spec: &mut RunSpec) -> &mut LocalSpec {
@@ -171,5 +191,47 @@ pub(super) mod tests {
             let refused = spec.check().expect_err(words);
             assert!(refused.contains(words), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_benchmark_is_on_disk_and_on_a_new_cluster() {
+        let benchmark = |faults| {
+            let mut spec = asked(faults);
+            spec.cluster.profile = Profile::Benchmark;
+            let isolated = local(&mut spec);
+            (isolated.mode, isolated.storage) = (Mode::UserNamespaces, Storage::Disk);
+            spec
+        };
+        assert_eq!(benchmark("none").check(), Ok(()));
+        assert_eq!(benchmark("failover").check(), Ok(()));
+        let mut filled = benchmark("failover");
+        let (_, text) =
+            faults::plan::SHIPPED.iter().find(|(name, _)| *name == "full-disk").unwrap();
+        filled.plan = Some(Plan::parse(text).unwrap());
+        let refused = filled.check().unwrap_err();
+        assert!(refused.contains("the plan needs the servers' data in memory"), "{refused}");
+        let mut spec = benchmark("none");
+        local(&mut spec).storage = Storage::Memory;
+        let refused = spec.check().unwrap_err();
+        assert!(refused.contains("storage = \"memory\", and a benchmark"), "{refused}");
+    }
+
+    #[test]
+    fn profiles_are_asked_for_on_the_command_line_and_make_runs_unlike() {
+        let of = |profile: &str| {
+            let set = vec![format!("cluster.profile={profile}")];
+            let (seed, mode) = (Some(7), Some(Mode::Loopback));
+            let request = Request { seed, mode, set, ..Request::of("smoke", "none", "guide") };
+            let spec = request.resolve().unwrap().spec;
+            assert_eq!(spec.cluster.profile.as_str(), profile);
+            let mut conditions = Conditions::default();
+            let cluster = serde_json::to_value(&spec.cluster).unwrap();
+            conditions.add(Aspect::Cluster, "cluster", &cluster);
+            conditions
+        };
+        let unlike = of("failover").unlike(&of("benchmark"));
+        let unlike: Vec<_> = unlike.iter().map(ToString::to_string).collect();
+        let words = "cluster: cluster.profile is failover in A and benchmark in B";
+        assert_eq!(unlike, [words]);
     }
 }

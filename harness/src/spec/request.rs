@@ -21,7 +21,6 @@ use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
-use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
@@ -189,7 +188,7 @@ impl Request {
             (None, None) => BackendSpec::Local(LocalSpec {
                 mode,
                 // What the load makes of that is decided when the run begins.
-                storage: Storage::of_mode(mode),
+                storage: cluster.profile.storage(mode),
                 kafka: kafka.unwrap_or_else(of_cluster),
                 kept: self.on,
             }),

@@ -14,7 +14,7 @@ const BAD: [&str; 6] = ["a\nb", "a\u{1b}[2Jb", "a\0b", " a", "a ", "a\u{a0}"];
 type Change = fn(&mut RunSpec, String);
 
 /// Every kind of place from which a text goes to a server, to librdkafka or into a path, as key and as value.
-const PLACES: [(Change, &str); 19] = [
+const PLACES: [(Change, &str); 20] = [
     (|s, bad| s.run_id = bad, "run_id"),
     (|s, bad| s.cluster.name = bad, "cluster: name"),
     (|s, bad| s.cluster.node[0].name = bad, "node name"),
@@ -28,6 +28,7 @@ const PLACES: [(Change, &str); 19] = [
     (|s, bad| drop(s.cluster.zookeeper.settings.insert("forceSync".into(), bad)), "zookeeper"),
     (|s, bad| s.cluster.broker.jvm.push(bad), "broker.jvm"),
     (|s, bad| s.cluster.zookeeper.jvm.push(bad), "zookeeper.jvm"),
+    (|s, bad| s.cluster.broker.quick_start.push(bad), "broker.quick_start"),
     (|s, bad| s.workload.name = bad, "workload: name"),
     (|s, bad| s.workload.consumers.as_mut().unwrap().group = bad, "consumers.group"),
     (|s, bad| drop(s.workload.producer.settings.insert(bad, "1".into())), "producer.settings"),

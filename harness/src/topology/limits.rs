@@ -70,10 +70,11 @@ pub(super) fn memory(topology: &Topology, has_bytes: u64) -> Result<(), String> 
     ];
     for (table, server, count) in servers {
         heaps_mb = heaps_mb.saturating_add(u64::from(server.heap_mb).saturating_mul(count as u64));
-        let is_more =
-            |option: &&String| jvm::size_of(option).is_some_and(|bytes| bytes > has_bytes);
-        if let Some(option) = server.jvm.iter().find(is_more) {
-            return Err(format!("{table}.jvm: `{option}` is more than there is: {has}"));
+        let is_more = |(_, option): &(_, &String)| {
+            jvm::size_of(option).is_some_and(|bytes| bytes > has_bytes)
+        };
+        if let Some((key, option)) = server.all_options().find(is_more) {
+            return Err(format!("{table}.{key}: `{option}` is more than there is: {has}"));
         }
     }
     if heaps_mb > mb(has_bytes) {
@@ -147,9 +148,12 @@ mod tests {
         topology.broker.heap_mb = u32::MAX;
         assert!(memory(&topology, 64 * gib).unwrap_err().contains("broker.heap_mb = 4294967295"));
         let mut topology = guide();
-        topology.zookeeper.jvm.push("-XX:MaxDirectMemorySize=3g".to_owned());
+        topology.zookeeper.quick_start.push("-XX:MaxDirectMemorySize=3g".to_owned());
         let why = memory(&topology, 2 * gib).unwrap_err();
-        assert!(why.contains("zookeeper.jvm: `-XX:MaxDirectMemorySize=3g` is more"), "{why}");
+        assert!(
+            why.contains("zookeeper.quick_start: `-XX:MaxDirectMemorySize=3g` is more"),
+            "{why}"
+        );
         assert_eq!(memory(&topology, 4 * gib), Ok(()));
     }
 }

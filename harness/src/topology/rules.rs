@@ -134,9 +134,9 @@ fn servers(topology: &Topology) -> Result<(), String> {
             let port = server.port;
             return Err(format!("{name}.port = {port}: not 0, 2888 or 3888 (ZooKeeper's own)"));
         }
-        for option in &server.jvm {
+        for (key, option) in server.all_options() {
             line::check(option)
-                .map_err(|why| format!("{name}.jvm: `{}` {why}", jvm::shown(option)))?;
+                .map_err(|why| format!("{name}.{key}: `{}` {why}", jvm::shown(option)))?;
         }
         Ok(())
     };

@@ -135,10 +135,10 @@ pub(super) fn of_trust(topology: &Topology) -> Vec<String> {
     });
     let options = [("broker", broker), ("zookeeper", zookeeper)].into_iter();
     let options = options.flat_map(|(table, server)| {
-        let why = |option: &String| {
-            Some(format!("{table}.jvm: `{}` {}", jvm::shown(option), jvm::why_not(option)?))
+        let why = |(key, option): (_, &String)| {
+            Some(format!("{table}.{key}: `{}` {}", jvm::shown(option), jvm::why_not(option)?))
         };
-        server.jvm.iter().filter_map(why).collect::<Vec<_>>()
+        server.all_options().filter_map(why).collect::<Vec<_>>()
     });
     of_brokers.chain(of_servers).chain(options).collect()
 }
@@ -255,9 +255,9 @@ mod tests {
     fn options_of_both_servers_are_looked_at() {
         let found = with(|topology| {
             topology.broker.jvm.push("-javaagent:x.jar".to_owned());
-            topology.zookeeper.jvm.push("@file".to_owned());
+            topology.zookeeper.quick_start.push("@file".to_owned());
         });
         assert!(found[0].starts_with("broker.jvm: `-javaagent:x.jar`"), "{found:?}");
-        assert!(found[1].starts_with("zookeeper.jvm: `@file`"), "{found:?}");
+        assert!(found[1].starts_with("zookeeper.quick_start: `@file`"), "{found:?}");
     }
 }

@@ -77,6 +77,7 @@ pub(super) async fn record(
         memory_bytes: memory_bytes(),
         mode: isolation,
         storage: storage.to_owned(),
+        profile: spec.backend.is_ours().then(|| spec.cluster.profile.to_string()),
         class_archive,
         settings,
         producer: load.producer_settings().clone(),

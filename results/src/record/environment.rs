@@ -46,6 +46,10 @@ pub struct Environment {
     pub mode: String,
     /// Where the servers' data lay: "memory", "disk" or, where nobody can look, "not seen".
     pub storage: String,
+    /// What the cluster was run for, which decided how its servers started: "failover" or "benchmark"; absent
+    /// where nobody saw them start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// Whether the JVMs used a class-data archive; absent where nobody saw them start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_archive: Option<bool>,

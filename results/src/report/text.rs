@@ -148,6 +148,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
             e.storage
         ),
     );
+    e.profile.iter().for_each(|profile| line(out, &format!("profile of the cluster: {profile}")));
     let ms = |value: Option<u64>| value.map_or("unknown".to_owned(), |v| format!("{v} ms"));
     line(
         out,

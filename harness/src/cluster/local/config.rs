@@ -155,7 +155,7 @@ pub(in crate::cluster) fn arguments(
         }
     };
     let mut all = vec![format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)];
-    all.extend(server.jvm.iter().cloned());
+    all.extend(server.options(topology.profile).cloned());
     all.extend(classes);
     // An archive that does not fit is ignored, without a word in the log.
     all.extend(
@@ -188,9 +188,10 @@ fn assemble(
     archives: &Archives,
 ) -> io::Result<ServerCommand> {
     let mut command = tokio::process::Command::new(java()?);
-    let existing = archives.existing(process.role);
+    let quick = servers.topology.profile.starts_quickly();
+    let existing = archives.existing(process.role).filter(|_| quick);
     let temporary = servers.temporary();
-    let dumps = existing.is_none() && *kafka == servers.kafka;
+    let dumps = quick && existing.is_none() && *kafka == servers.kafka;
     let dump_path =
         dumps.then(|| temporary.join(format!("{}-{}.jsa", process.node, process.role.as_str())));
     let mut classes = vec![];

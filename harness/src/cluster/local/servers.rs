@@ -226,7 +226,7 @@ impl LocalServers {
 
     /// Whether the JVMs use class-data archives.
     pub(super) fn uses_archives(&self) -> bool {
-        seen::archives(self.mode, &self.kafka).complete()
+        self.topology.profile.starts_quickly() && seen::archives(self.mode, &self.kafka).complete()
     }
 
     /// The jars that a process is started from.

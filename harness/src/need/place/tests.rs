@@ -22,8 +22,13 @@ fn have(memory_gib: u64, disk_gib: u64) -> Have {
     Have { memory: memory_gib * GIB, limit: None, disk: disk_gib * GIB, disk_is_memory: false }
 }
 
-const PLAIN: Terms<'static> =
-    Terms { mode: Mode::UserNamespaces, in_memory: None, is_kept: false, has_plan: false };
+const PLAIN: Terms<'static> = Terms {
+    mode: Mode::UserNamespaces,
+    in_memory: None,
+    is_kept: false,
+    has_plan: false,
+    profile: Profile::Failover,
+};
 
 fn plan(name: &str) -> Plan {
     Plan::parse(faults::plan::SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap().1)
@@ -143,4 +148,19 @@ fn what_could_not_be_read_afterwards_is_refused() {
 fn this_machine_has_something() {
     let here = Have::now(Path::new("results/runs/none")).unwrap();
     assert!(here.memory > 0 && here.disk > 0, "{here:?}");
+}
+
+#[test]
+fn data_of_a_benchmark_go_to_disk_or_nowhere_however_much_memory_there_is() {
+    let terms = Terms { profile: Profile::Benchmark, ..PLAIN };
+    let on = |data, have: &Have| storage(&need(data, 1), have, &terms);
+    assert_eq!(on(1.0, &have(23, 100)).unwrap(), Storage::Disk);
+    let failure = on(20.0, &have(23, 10)).unwrap_err();
+    assert!(failure.text().ends_with("of load: 9.5 GiB of disk are left for them"), "{failure:?}");
+    // What fits is counted by the disk alone.
+    assert!(failure.cure().unwrap().contains("about 25 min fit"), "{failure:?}");
+    let in_memory = Have { disk_is_memory: true, ..have(23, 100) };
+    let failure = on(1.0, &in_memory).unwrap_err();
+    let words = "profile `benchmark` keeps them on disk, and the run's directory is in memory";
+    assert!(failure.text().ends_with(words), "{failure:?}");
 }
