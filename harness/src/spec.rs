@@ -8,6 +8,7 @@ mod attached;
 mod backend;
 mod check;
 mod lookup;
+mod name;
 mod plain;
 mod replay;
 mod request;
@@ -27,10 +28,10 @@ use crate::topology::Topology;
 pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
 pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
+pub(crate) use name::{fresh_number, name_of_run};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
-pub(crate) use request::{fresh_number, name_of_run};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use crate::judge::metric::Metric;
+use crate::judge::metric::LoadMetric;
 use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
@@ -43,7 +43,7 @@ pub struct Replicate {
 #[derive(Debug, Clone)]
 pub struct CompareOptions {
     /// Metrics to judge.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<LoadMetric>,
     /// The smallest effect that counts, as a part of A's figure.
     pub least_effect: f64,
     /// Aspects in which the sets may differ.
@@ -83,7 +83,7 @@ impl MetricChange {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedMetric {
     /// The metric.
-    pub metric: Metric,
+    pub metric: LoadMetric,
     /// Its figures in A.
     pub a: Vec<f64>,
     /// In B.
@@ -164,7 +164,7 @@ pub fn compare(
     if !forbidden.is_empty() {
         return Err(NotComparable::Unlike(forbidden));
     }
-    let figures = |set: &[&Replicate], metric: Metric| -> Vec<f64> {
+    let figures = |set: &[&Replicate], metric: LoadMetric| -> Vec<f64> {
         set.iter().filter_map(|it| metric.of(&it.report).ok()).collect()
     };
     let mut metrics: Vec<_> = options
@@ -219,7 +219,7 @@ fn measurements<'a>(
 
 impl ComparedMetric {
     /// With the p-value as it is by itself.
-    fn new(metric: Metric, a: Vec<f64>, b: Vec<f64>) -> Self {
+    fn new(metric: LoadMetric, a: Vec<f64>, b: Vec<f64>) -> Self {
         let mut all = a.iter().chain(&b);
         let first = all.next();
         let differ = all.any(|figure| Some(figure) != first);

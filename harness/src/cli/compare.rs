@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use results::compare::{self, Aspect, CompareOptions, Conditions, Replicate};
-use results::judge::metric::Metric;
+use results::judge::metric::LoadMetric;
 
 use super::{Format, per_cent};
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub(super) struct CompareArgs {
     /// Judge this figure, named as in a gate, e.g. `response.p99`, `faults.response.max`, `consume.lag` (may be
     /// repeated; default: acked.rate, response.p50, response.p99 and end-to-end.p99)
     #[arg(long = "metric", value_name = "NAME")]
-    metrics: Vec<Metric>,
+    metrics: Vec<LoadMetric>,
     /// Smallest change that counts, in per cent of A's figure
     #[arg(long, value_name = "%", default_value_t = 5.0, value_parser = per_cent)]
     least_effect: f64,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use comfy_table::{Table, presets};
 use results::judge::gate::Gate;
-use results::judge::metric::Metric;
+use results::judge::metric::LoadMetric;
 use results::report::Report;
 
 use super::per_cent;
@@ -85,7 +85,7 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         };
         results::err!("{rate} records/s for {time}: {said}");
         let figures = SHOWN.map(|name| {
-            let metric: Option<Metric> = name.parse().ok();
+            let metric: Option<LoadMetric> = name.parse().ok();
             let shown = metric.and_then(|it| Some(it.show(it.of(&report).ok()?)));
             shown.unwrap_or_else(|| "n/a".to_owned())
         });

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use comfy_table::{Table, presets};
 use results::compare::median;
-use results::judge::metric::Metric;
+use results::judge::metric::LoadMetric;
 use results::judge::verdict::Verdict;
 
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ pub(super) struct SweepArgs {
     runs: u16,
     /// Show this figure, named as in a gate, e.g. `faults.recovery` (may be repeated)
     #[arg(long = "metric", value_name = "NAME")]
-    metrics: Vec<Metric>,
+    metrics: Vec<LoadMetric>,
     /// Folder in which the folder of the runs is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -89,7 +89,7 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
             .iter()
             .filter(|it| matches!(it.verdict, Verdict::Valid | Verdict::Violated))
             .collect();
-        let figure = |metric: &Metric| {
+        let figure = |metric: &LoadMetric| {
             let mut figures: Vec<_> = measured.iter().filter_map(|it| metric.of(it).ok()).collect();
             figures.sort_by(f64::total_cmp);
             match (median(&figures), figures.first(), figures.last()) {

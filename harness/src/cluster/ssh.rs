@@ -14,6 +14,7 @@ pub mod host;
 pub mod inventory;
 mod link;
 pub mod look;
+mod node;
 mod resident;
 mod rules;
 mod servers;

@@ -21,7 +21,7 @@ pub enum BackendSpec {
     /// One of kbench's own on this machine.
     Local(LocalSpec),
     /// One that runs already, and is only connected to.
-    Attached(AttachedSpec),
+    Attached(Box<AttachedSpec>),
     /// One of kbench's own of containers.
     Docker(DockerSpec),
 }

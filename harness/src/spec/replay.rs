@@ -8,7 +8,8 @@ use std::path::Path;
 use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
-use super::request::{Asked, fits, fresh_number, known_settings, name_of_run, permitted};
+use super::name::{fresh_number, name_of_run};
+use super::request::{Asked, fits, known_settings, permitted};
 use super::{BackendSpec, RunSpec, attached, trust};
 use crate::cluster::local::sandbox;
 use crate::failure::Failure;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use faults::guard::{self, GuardedCluster};
 use faults::plan::Plan;
 use faults::port::Capability;
-use jiff::{Timestamp, tz::TimeZone};
 use results::judge::claim::Claim;
 use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
+use super::name::{fresh_number, name_of_run};
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
 use crate::cluster::docker::spec::DockerSpec;
@@ -180,11 +180,11 @@ impl Request {
             (None, Some(image)) => {
                 BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
             }
-            (Some(survey), _) => BackendSpec::Attached(AttachedSpec {
+            (Some(survey), _) => BackendSpec::Attached(Box::new(AttachedSpec {
                 secured: self.secured,
                 inventory: self.inventory,
                 ..survey.as_spec(self.keep_topics)
-            }),
+            })),
             (None, None) => BackendSpec::Local(LocalSpec {
                 mode,
                 // What the load makes of that is decided when the run begins.
@@ -408,20 +408,6 @@ fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
                 .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
     });
     Ok(claims)
-}
-
-/// Name of a new run, and when it began (RFC 3339).
-pub(crate) fn name_of_run(workload: &str, random: u64) -> (String, String) {
-    let utc = Timestamp::now().to_zoned(TimeZone::UTC);
-    let time = utc.strftime("%Y%m%dT%H%M%SZ");
-    let name = format!("{time}-{workload}-{:04x}", random & 0xffff);
-    (name, utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
-/// A number that no other run has: 63 bits of the random keys that hash maps are given.
-pub(crate) fn fresh_number() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish() >> 1
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use workloads::{Killed, Load};
 use super::{PROBE_TOPIC, own_topics};
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
-use crate::cluster::attached::{AttachedCluster, AttachedSpec};
+use crate::cluster::attached::AttachedCluster;
 use crate::cluster::docker::{self, DockerSetup};
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
@@ -253,28 +253,23 @@ async fn cluster(
 ) -> Result<ProvidedCluster, Failure> {
     let local = match &spec.backend {
         BackendSpec::Local(local) => local,
-        BackendSpec::Attached(AttachedSpec { inventory: Some(inventory), .. }) => {
-            let Some(attached) = spec.backend.attached().filter(|it| it.sees_zookeeper()) else {
-                return Err(Failure::usage(
-                    "clusters without ZooKeeper are only connected to so far",
-                )
-                .with_cure("--bootstrap-server instead of --cluster"));
-            };
-            let setup = SshSetup {
-                spec: attached,
-                inventory,
-                run: spec.run_number,
-                healing: lab == 0,
-                faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
-                files,
-                recorder,
-            };
-            let cluster = SshCluster::connect(setup).await?;
-            return Ok((Rc::new(cluster), None, BTreeMap::new()));
-        }
         BackendSpec::Attached(attached) => {
-            let cluster = AttachedCluster::connect(attached, &spec.cluster.brokers()).await?;
-            return Ok((Rc::new(cluster), None, BTreeMap::new()));
+            let cluster: Rc<dyn RunningCluster> = match &attached.inventory {
+                Some(inventory) => {
+                    let setup = SshSetup {
+                        spec: attached,
+                        inventory,
+                        run: spec.run_number,
+                        healing: lab == 0,
+                        faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
+                        files,
+                        recorder,
+                    };
+                    Rc::new(SshCluster::connect(setup).await?)
+                }
+                None => Rc::new(AttachedCluster::connect(attached, &spec.cluster.brokers()).await?),
+            };
+            return Ok((cluster, None, BTreeMap::new()));
         }
         BackendSpec::Docker(docker) => {
             let setup = DockerSetup {

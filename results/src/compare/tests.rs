@@ -9,7 +9,7 @@ use super::*;
 use crate::fixture::{self, Fixture};
 use crate::report::judge;
 
-fn metrics() -> Vec<Metric> {
+fn metrics() -> Vec<LoadMetric> {
     METRICS.map(|metric| metric.parse().unwrap()).to_vec()
 }
 

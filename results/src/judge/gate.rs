@@ -9,13 +9,13 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::metric::{Metric, MetricFigure, words};
+use super::metric::{LoadMetric, MetricFigure, words};
 
 /// One gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
     /// Which figure.
-    pub metric: Metric,
+    pub metric: LoadMetric,
     /// How the figure is to compare with the bound.
     pub comparison: Comparison,
     /// The bound.
@@ -106,13 +106,13 @@ impl FromStr for Gate {
         let (comparison, (figure, bound)) = found
             .min_by_key(|(it, (before, _))| (before.len(), 2 - it.as_str().len()))
             .ok_or("a gate compares a figure with a bound, as `response.p99<50ms` does")?;
-        let metric: Metric = figure.parse()?;
+        let metric: LoadMetric = figure.parse()?;
         let bound = read_bound(metric, bound)?;
         Ok(Self { metric, comparison, bound })
     }
 }
 
-fn read_bound(metric: Metric, text: &str) -> Result<Bound, String> {
+fn read_bound(metric: LoadMetric, text: &str) -> Result<Bound, String> {
     let number = |text: &str| text.parse().ok().filter(|it: &f64| it.is_finite() && *it >= 0.0);
     let time = || {
         let units = TIMES.iter();
@@ -174,7 +174,7 @@ mod tests {
                 for of in Statistic::ALL {
                     for comparison in Comparison::ALL {
                         let figure = MetricFigure::Latency(*latency, *of);
-                        let metric = Metric { phase: *phase, figure };
+                        let metric = LoadMetric { phase: *phase, figure };
                         let (comparison, bound) = (*comparison, Bound::Time(7e3));
                         let gate = Gate { metric, comparison, bound };
                         assert_eq!(gate.to_string().parse(), Ok(gate));

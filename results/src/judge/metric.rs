@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 
 /// A figure of a part of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metric {
+pub struct LoadMetric {
     /// Which part.
     pub phase: LoadPhase,
     /// Which figure of it.
@@ -114,7 +114,7 @@ pub enum MetricFigure {
     Recovery,
 }
 
-impl Metric {
+impl LoadMetric {
     /// Whether a higher figure is the better one.
     pub fn higher_is_better(self) -> bool {
         matches!(self.figure, MetricFigure::Rate(_))
@@ -146,7 +146,7 @@ impl fmt::Display for MetricFigure {
     }
 }
 
-impl fmt::Display for Metric {
+impl fmt::Display for LoadMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.phase != LoadPhase::Steady {
             write!(f, "{}.", self.phase.as_str())?;
@@ -155,7 +155,7 @@ impl fmt::Display for Metric {
     }
 }
 
-impl FromStr for Metric {
+impl FromStr for LoadMetric {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -176,7 +176,7 @@ impl FromStr for Metric {
     }
 }
 
-impl Serialize for Metric {
+impl Serialize for LoadMetric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

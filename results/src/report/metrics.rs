@@ -2,11 +2,13 @@
 
 use super::{Population, Report};
 use crate::judge::latency::Percentiles;
-use crate::judge::metric::{LatencyMetric, LoadPhase, Metric, MetricFigure, RateMetric, Statistic};
+use crate::judge::metric::{
+    LatencyMetric, LoadMetric, LoadPhase, MetricFigure, RateMetric, Statistic,
+};
 use crate::judge::recovery::{PartitionRecovery, StreamKind};
 use crate::judge::verdict::Verdict;
 
-impl Metric {
+impl LoadMetric {
     /// Its figure in a report: latencies in microseconds, rates in records a second.
     ///
     /// # Errors

@@ -48,6 +48,10 @@ impl SshCluster {
     /// elsewhere; a usage failure where systemd would start again what the plan kills.
     pub async fn connect(setup: SshSetup<'_>) -> Result<Self, Failure> {
         let SshSetup { spec, inventory, run, healing, faults, files, recorder } = setup;
+        if !spec.sees_zookeeper() {
+            return Err(Failure::usage("clusters without ZooKeeper are only connected to so far")
+                .with_cure("--bootstrap-server in place of --cluster"));
+        }
         let connector = spec.connector()?;
         let survey = ClusterSurvey::of(&spec.bootstrap, &connector).await?;
         let all = inventory.members().filter_map(|node| node.broker).collect();

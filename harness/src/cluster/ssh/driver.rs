@@ -12,13 +12,13 @@ use crate::cluster::host::{Command, ErrorKind, Host as _, HostError, ProcessIden
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// One server of a node.
-pub(super) struct Service {
+pub(super) struct DrivenService {
     driver: Driver,
     sudo: &'static str,
     what: String,
 }
 
-impl Service {
+impl DrivenService {
     /// The server of this role on this node.
     pub(super) fn new(node: &InventoryNode, login: &Login, role: Role, spec: &ServiceSpec) -> Self {
         let sudo = if login.sudo == Some(true) { "sudo -n " } else { "" };

@@ -12,12 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
 use faults::until;
-use results::record::clock::RunTime;
-use results::record::event::{Cause, EventKind, Place, ProcessEnd};
-use tokio::time::sleep;
 
-use super::driver::Service;
+use super::driver::DrivenService;
 use super::guardian::Guardian;
+use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
 use super::{Inventory, SshHost};
 use crate::cluster::host::command::quoted;
 use crate::cluster::host::{Host as _, HostError};
@@ -27,17 +25,11 @@ use crate::observe::logs;
 use crate::recorder::Recorder;
 use crate::wire::Connector;
 
-/// How often every node is asked for its servers.
-const LOOK: Duration = Duration::from_millis(200);
-
 /// How often a server is looked for whose end is awaited.
 const LOOK_CLOSELY: Duration = Duration::from_millis(20);
 
 /// Limit for a server that was started to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(120);
-
-/// A node that was not reached for so long was not followed.
-const UNSEEN: Duration = Duration::from_secs(1);
 
 /// The servers of a cluster on real machines.
 pub(super) struct SshServers {
@@ -45,35 +37,6 @@ pub(super) struct SshServers {
     pub(super) connector: Connector,
     pub(super) nodes: BTreeMap<String, Rc<SshNode>>,
     logs: PathBuf,
-}
-
-/// A machine with its servers.
-pub(super) struct SshNode {
-    pub(super) host: SshHost,
-    pub(super) guardian: Option<Guardian>,
-    servers: Vec<SshServer>,
-    boot_id: String,
-    /// When it was last reached.
-    seen: Cell<RunTime>,
-    recorder: Arc<Recorder>,
-}
-
-/// One server.
-struct SshServer {
-    process: Process,
-    service: Service,
-    log: String,
-    state: RefCell<Option<Seen>>,
-    /// The signal that kbench sent last to end it.
-    ordered: Cell<Option<Signal>>,
-}
-
-/// What was last seen of a server.
-#[derive(Clone)]
-struct Seen {
-    identity: ProcessIdentity,
-    paused: bool,
-    end: Option<ProcessEnd>,
 }
 
 impl SshServers {
@@ -96,10 +59,11 @@ impl SshServers {
             let mut servers = vec![];
             for process in inventory.processes().into_iter().filter(|it| it.node == member.name) {
                 let spec = inventory.service(process.role);
-                let service = Service::new(member, &login, process.role, spec);
+                let service = DrivenService::new(member, &login, process.role, spec);
                 let log = spec.log.display().to_string();
                 let identity = service.find(&host).await.map_err(unreached)?;
-                let seen = identity.map(|identity| Seen { identity, paused: false, end: None });
+                let seen =
+                    identity.map(|identity| SeenServer { identity, paused: false, end: None });
                 let (state, ordered) = (RefCell::new(seen), Cell::new(None));
                 servers.push(SshServer { process, service, log, state, ordered });
             }
@@ -157,126 +121,6 @@ impl SshServers {
         let none = || PortError::new(ErrorKind::Gone, format!("the inventory has no {process}"));
         Ok(self.of(process).ok_or_else(none)?)
     }
-}
-
-impl SshServer {
-    fn runs(&self) -> bool {
-        self.state.borrow().as_ref().is_some_and(|seen| seen.end.is_none())
-    }
-
-    /// The name of its part of the dead-man's switch.
-    fn part(&self) -> &'static str {
-        self.process.role.as_str()
-    }
-}
-
-impl SshNode {
-    /// Asks the machine which of its servers run, and takes it down.
-    async fn look(&self) -> Result<(), HostError> {
-        let beat = self.guardian.as_ref().map(Guardian::beat_line).unwrap_or_default();
-        let running = self.servers.iter().filter_map(|server| {
-            let state = server.state.borrow();
-            let seen = state.as_ref().filter(|seen| seen.end.is_none())?;
-            Some(format!("/proc/{}/stat", seen.identity.pid))
-        });
-        let files = running.collect::<Vec<_>>().join(" ");
-        let script = format!("{beat}\ncat /proc/sys/kernel/random/boot_id {files} 2>/dev/null");
-        let answer = self.host.ask(&script).await?;
-        let (boot_id, stats) = answer.text.split_once('\n').unwrap_or((&answer.text, ""));
-        self.reached();
-        for server in &self.servers {
-            let Some(mut seen) = server.state.borrow().clone() else { continue };
-            if seen.end.is_none() {
-                let state = (boot_id == self.boot_id).then(|| state_of(stats, &seen.identity));
-                match state.flatten() {
-                    Some(state) => seen.paused = matches!(state, 'T' | 't'),
-                    None => self.ended(server, &mut seen, boot_id == self.boot_id),
-                }
-                *server.state.borrow_mut() = Some(seen);
-            } else if let Some(identity) = server.service.find(&self.host).await?
-                && identity != seen.identity
-            {
-                self.started(server, identity);
-            }
-        }
-        Ok(())
-    }
-
-    fn reached(&self) {
-        let now = self.recorder.clock().now();
-        let silent = now.since(self.seen.replace(now));
-        if silent >= UNSEEN {
-            self.unseen(RunTime(now.0.saturating_sub(silent.as_nanos() as u64)));
-        }
-    }
-
-    /// Records that nobody saw the machine from then until now.
-    fn unseen(&self, from: RunTime) {
-        let detail = format!("{} was not reached by ssh", self.host.name_of());
-        self.recorder.now(EventKind::Disturbed {
-            cause: Cause::ObserverLost,
-            place: Place::Kbench,
-            from,
-            detail: Some(detail),
-        });
-    }
-
-    fn ended(&self, server: &SshServer, seen: &mut Seen, same_boot: bool) {
-        let end = match (server.ordered.take(), same_boot) {
-            (_, false) => ProcessEnd::Unknown("its machine was started again".to_owned()),
-            (Some(Signal::Kill), _) => ProcessEnd::Signal(9),
-            (Some(Signal::Term), _) => ProcessEnd::Signal(15),
-            _ => ProcessEnd::Unknown("it is no child of kbench, which did not end it".to_owned()),
-        };
-        let (process, pid) = (server.process.clone(), seen.identity.pid);
-        self.recorder.now(EventKind::ProcessEnded { process, pid, end: end.clone() });
-        (seen.end, seen.paused) = (Some(end), false);
-    }
-
-    fn started(&self, server: &SshServer, identity: ProcessIdentity) {
-        let (process, pid) = (server.process.clone(), identity.pid);
-        self.recorder.now(EventKind::ProcessStarted { process, pid });
-        *server.state.borrow_mut() = Some(Seen { identity, paused: false, end: None });
-    }
-
-    async fn let_go(&self) -> Result<(), HostError> {
-        let Some(guardian) = &self.guardian else { return Ok(()) };
-        if guardian.has_healed().await? {
-            let text = format!(
-                "{} had healed itself: it had not heard from kbench for {} s",
-                self.host.name_of(),
-                super::guardian::SILENCE.as_secs()
-            );
-            self.recorder.now(EventKind::Problem { text });
-        }
-        guardian.end().await
-    }
-}
-
-/// Follows a machine's servers for as long as somebody has it.
-async fn follow(node: std::rc::Weak<SshNode>) {
-    if let Some(node) = node.upgrade() {
-        node.seen.set(node.recorder.clock().now());
-    }
-    while let Some(node) = node.upgrade() {
-        // A machine that is not reached is asked again; how long it was not is recorded when it is.
-        if let Err(error) = node.look().await {
-            tracing::debug!(%error, "a node is not reached");
-        }
-        drop(node);
-        sleep(LOOK).await;
-    }
-}
-
-/// The state letter of a process in what `cat /proc/PID/stat ...` wrote; none where it is gone.
-fn state_of(stats: &str, identity: &ProcessIdentity) -> Option<char> {
-    let own = format!("{} (", identity.pid);
-    let line = stats.lines().find(|line| line.starts_with(&own))?;
-    let (_, fields) = line.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let started = fields.nth(18)?.parse::<u64>().ok()?;
-    (started == identity.started_ticks && state != 'Z').then_some(state)
 }
 
 /// What a node did not do, as an infrastructure failure.
@@ -439,32 +283,5 @@ impl ServerProcesses for SshServers {
                 Err(Failure::infrastructure(what))
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_known_by_its_pid_and_its_start() {
-        let identity = |pid, started_ticks| ProcessIdentity {
-            boot_id: "b".to_owned(),
-            pid,
-            started_ticks,
-            within: None,
-        };
-        let line = |pid: i32, state: char, started: u64| {
-            format!(
-                "{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n"
-            )
-        };
-        let stats = line(7, 'S', 100) + &line(71, 'T', 200) + &line(8, 'Z', 300);
-        assert_eq!(state_of(&stats, &identity(7, 100)), Some('S'));
-        assert_eq!(state_of(&stats, &identity(71, 200)), Some('T'));
-        assert_eq!(state_of(&stats, &identity(7, 101)), None, "its pid was used again");
-        assert_eq!(state_of(&stats, &identity(8, 300)), None, "it has ended");
-        assert_eq!(state_of(&stats, &identity(9, 1)), None);
-        assert_eq!(state_of("", &identity(7, 100)), None);
     }
 }
