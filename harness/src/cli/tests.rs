@@ -21,6 +21,8 @@ const FOREIGN: &[&str] = &[
     "queue-num",
     "queue-bypass",
     "version",
+    // systemctl.
+    "runtime",
     // kafka-acls.
     "add",
     "allow-principal",
