@@ -115,11 +115,11 @@ fn run_on(folder: &Path, name: &str, out: &Path, faults: &str) -> Child {
     start(out, &[&arguments[..], &["--workload", "smoke", "--faults", faults]].concat())
 }
 
-/// What of kbench's is left on the machines, which share a folder of temporary files here.
+/// What of kbench's is left among the temporary files of the machines.
 fn left() -> Vec<String> {
-    let all = std::fs::read_dir("/tmp").expect("a folder").flatten();
+    let all = std::fs::read_dir("/run/temporary").expect("a folder").flatten();
     let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("kbench-") && !name.starts_with("kbench-ssh-")).collect()
+    names.filter(|name| name.starts_with("kbench-")).collect()
 }
 
 fn the_default_scenario_is_valid(folder: &Path, name: &str) {

@@ -23,6 +23,7 @@ const FOREIGN: &[&str] = &[
     "version",
     // systemctl.
     "runtime",
+    "value",
     // kafka-acls.
     "add",
     "allow-principal",
