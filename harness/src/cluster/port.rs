@@ -78,7 +78,10 @@ impl Servers for ClusterServers {
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Result<ProcessState, PortError> {
-        self.all()?.ended(process, limit).await.ok_or_else(|| never_started(process))
+        let ended = self.all()?.ended(process, limit).await;
+        // One whose host is not reached has not gone on for that.
+        self.all()?.look(process).await?;
+        ended.ok_or_else(|| never_started(process))
     }
 
     async fn answers(&self, process: &Process) -> Result<bool, PortError> {

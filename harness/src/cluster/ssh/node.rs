@@ -53,7 +53,24 @@ pub(super) struct SeenServer {
 
 impl SshServer {
     pub(super) fn runs(&self) -> bool {
-        self.state.borrow().as_ref().is_some_and(|seen| seen.end.is_none())
+        self.running().is_some()
+    }
+
+    /// Its process, if it runs.
+    pub(super) fn running(&self) -> Option<ProcessIdentity> {
+        let state = self.state.borrow();
+        state.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
+    }
+
+    /// Whether a process of it has not been seen so far.
+    fn is_new(&self, identity: &ProcessIdentity) -> bool {
+        self.state.borrow().as_ref().is_none_or(|seen| seen.identity != *identity)
+    }
+
+    fn pause(&self, paused: bool) {
+        if let Some(seen) = self.state.borrow_mut().as_mut() {
+            seen.paused = paused;
+        }
     }
 
     /// The name of its part of the dead-man's switch.
@@ -66,29 +83,32 @@ impl SshNode {
     /// Asks the machine which of its servers run, and takes it down.
     pub(super) async fn look(&self) -> Result<(), HostError> {
         let beat = self.guardian.as_ref().map(Guardian::beat_line).unwrap_or_default();
-        let running = self.servers.iter().filter_map(|server| {
-            let state = server.state.borrow();
-            let seen = state.as_ref().filter(|seen| seen.end.is_none())?;
-            Some(format!("/proc/{}/stat", seen.identity.pid))
-        });
-        let files = running.collect::<Vec<_>>().join(" ");
+        // Several may look at the same time: each goes by what it has asked for.
+        let asked: Vec<_> = self.servers.iter().map(SshServer::running).collect();
+        let file = |identity: &ProcessIdentity| format!("/proc/{}/stat", identity.pid);
+        let files = asked.iter().flatten().map(file).collect::<Vec<_>>().join(" ");
         let script = format!("{beat}\ncat /proc/sys/kernel/random/boot_id {files} 2>/dev/null");
         let answer = self.host.ask(&script).await?;
         let (boot_id, stats) = answer.text.split_once('\n').unwrap_or((&answer.text, ""));
         self.reached();
-        for server in &self.servers {
-            let Some(mut seen) = server.state.borrow().clone() else { continue };
-            if seen.end.is_none() {
-                let state = (boot_id == self.boot_id).then(|| state_of(stats, &seen.identity));
-                match state.flatten() {
-                    Some(state) => seen.paused = matches!(state, 'T' | 't'),
-                    None => self.ended(server, &mut seen, boot_id == self.boot_id),
+        for (server, asked) in self.servers.iter().zip(&asked) {
+            let now = server.running();
+            match asked {
+                Some(identity) if now.as_ref() == asked.as_ref() => {
+                    let state = (boot_id == self.boot_id).then(|| state_of(stats, identity));
+                    match state.flatten() {
+                        Some(state) => server.pause(matches!(state, 'T' | 't')),
+                        None => self.ended(server, boot_id == self.boot_id),
+                    }
                 }
-                *server.state.borrow_mut() = Some(seen);
-            } else if let Some(identity) = server.service.find(&self.host).await?
-                && identity != seen.identity
-            {
-                self.started(server, identity);
+                None if now.is_none() => {
+                    let found = server.service.find(&self.host).await?;
+                    let is_new = |it: &ProcessIdentity| server.is_new(it);
+                    if let Some(identity) = found.filter(is_new) {
+                        self.started(server, identity);
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -113,16 +133,18 @@ impl SshNode {
         });
     }
 
-    fn ended(&self, server: &SshServer, seen: &mut SeenServer, same_boot: bool) {
+    fn ended(&self, server: &SshServer, same_boot: bool) {
         let end = match (server.ordered.take(), same_boot) {
             (_, false) => ProcessEnd::Unknown("its machine was started again".to_owned()),
             (Some(Signal::Kill), _) => ProcessEnd::Signal(9),
             (Some(Signal::Term), _) => ProcessEnd::Signal(15),
             _ => ProcessEnd::Unknown("it is no child of kbench, which did not end it".to_owned()),
         };
-        let (process, pid) = (server.process.clone(), seen.identity.pid);
-        self.recorder.now(EventKind::ProcessEnded { process, pid, end: end.clone() });
-        (seen.end, seen.paused) = (Some(end), false);
+        if let Some(seen) = server.state.borrow_mut().as_mut() {
+            let (process, pid) = (server.process.clone(), seen.identity.pid);
+            self.recorder.now(EventKind::ProcessEnded { process, pid, end: end.clone() });
+            (seen.end, seen.paused) = (Some(end), false);
+        }
     }
 
     fn started(&self, server: &SshServer, identity: ProcessIdentity) {
@@ -132,6 +154,9 @@ impl SshNode {
     }
 
     pub(super) async fn let_go(&self) -> Result<(), HostError> {
+        if self.look().await.is_err() {
+            self.unseen(self.seen.get());
+        }
         let Some(guardian) = &self.guardian else { return Ok(()) };
         if guardian.has_healed().await? {
             let text = format!(

@@ -171,9 +171,7 @@ impl ServerProcesses for SshServers {
     }
 
     fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
-        let (_, server) = self.of(process)?;
-        let seen = server.state.borrow();
-        seen.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
+        self.of(process)?.1.running()
     }
 
     fn starter(&self, process: &Process) -> Starter {
