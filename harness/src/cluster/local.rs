@@ -17,6 +17,7 @@ pub(in crate::cluster) mod ready;
 pub mod sandbox;
 mod seen;
 pub(in crate::cluster) mod servers;
+pub(in crate::cluster) mod started;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

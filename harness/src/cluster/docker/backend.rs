@@ -1,6 +1,5 @@
 //! The backend: containers, their servers and network, from the start to the end.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
@@ -19,6 +18,7 @@ use crate::child::own;
 use crate::cluster::host::Host;
 use crate::cluster::local::LocalHost;
 use crate::cluster::local::leftovers::DATA_DIR;
+use crate::cluster::local::started::StartedServers;
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::cluster::{Description, RunningCluster};
 use crate::failure::Failure;
@@ -95,7 +95,7 @@ async fn started(
         data,
         logs,
         recorder: Arc::clone(&setup.recorder),
-        servers: RefCell::default(),
+        servers: StartedServers::default(),
     };
     servers.image.kafka.java = servers.java().await?;
     let kafka = servers.image.kafka.clone();

@@ -1,6 +1,5 @@
 //! The servers of a cluster of containers: children of kbench, in the namespaces of their nodes' containers.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -27,6 +26,7 @@ use crate::cluster::local::confine::confine;
 use crate::cluster::local::process::{Server, ServerCommand};
 use crate::cluster::local::sandbox::{DATA, Mode};
 use crate::cluster::local::servers::lifecycle::{self, in_order, serves};
+use crate::cluster::local::started::{StartedServers, never_started};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
 use crate::mechanism::machine::{HostedProcess, HostedProcesses};
@@ -47,7 +47,7 @@ pub(super) struct DockerServers {
     pub(super) data: PathBuf,
     pub(super) logs: PathBuf,
     pub(super) recorder: Arc<Recorder>,
-    pub(super) servers: RefCell<BTreeMap<Process, Server>>,
+    pub(super) servers: StartedServers,
 }
 
 impl DockerServers {
@@ -141,13 +141,12 @@ impl DockerServers {
         })?;
         let (process, pid) = (process.clone(), server.identity().pid);
         self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
-        self.servers.borrow_mut().insert(process, server);
+        self.servers.insert(process, server);
         Ok(())
     }
 
     async fn accepts(&self, process: &Process) -> Result<(), Failure> {
-        let waiter = self.servers.borrow().get(process).map(Server::waiter);
-        let waiter = waiter.ok_or_else(|| never_started(process))?;
+        let waiter = self.servers.waiter(process).ok_or_else(|| never_started(process))?;
         serves(process, self.address(process), waiter, &self.log_path(process)).await
     }
 
@@ -213,13 +212,11 @@ impl ServerProcesses for DockerServers {
     }
 
     fn state(&self, process: &Process) -> Option<ProcessState> {
-        self.servers.borrow().get(process).map(Server::state)
+        self.servers.state(process)
     }
 
     fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
-        let servers = self.servers.borrow();
-        let server = servers.get(process).filter(|server| server.is_running())?;
-        Some(server.identity().clone())
+        self.servers.identity(process)
     }
 
     fn starter(&self, _: &Process) -> Starter {
@@ -227,17 +224,11 @@ impl ServerProcesses for DockerServers {
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState> {
-        let waiter = self.servers.borrow().get(process).map(Server::waiter)?;
-        // When the limit passes, the state says that it still runs.
-        drop(tokio::time::timeout(limit, waiter.ended()).await);
-        self.state(process)
+        self.servers.ended(process, limit).await
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure> {
-        let servers = self.servers.borrow();
-        let server = servers.get(process).ok_or_else(|| never_started(process))?;
-        let sent = server.signal(signal);
-        Ok(sent.map_err(|error| PortError::io(format!("{process} cannot be signalled"), error))?)
+        self.servers.signal(process, signal)
     }
 
     async fn start(&self, process: &Process) -> Result<(), Failure> {
@@ -279,8 +270,4 @@ impl DockerServers {
     pub(super) async fn end(&self) -> Result<(), Failure> {
         lifecycle::end(self).await
     }
-}
-
-fn never_started(process: &Process) -> Failure {
-    PortError::new(ErrorKind::Gone, format!("{process} was never started")).into()
 }

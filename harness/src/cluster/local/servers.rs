@@ -22,6 +22,7 @@ use super::capacity::DataPlace;
 use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::{Mode, SandboxNetwork, ServerUser};
+use super::started::{StartedServers, never_started};
 use super::{LocalHost, Setup, config, ready, seen};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
@@ -52,7 +53,7 @@ pub struct LocalServers {
     data: PathBuf,
     logs: PathBuf,
     recorder: Arc<Recorder>,
-    servers: RefCell<BTreeMap<Process, Server>>,
+    servers: StartedServers,
     /// Size in bytes of the disk of each process, where it has one of its own.
     disk: Option<u64>,
     faketime: Option<Faketime>,
@@ -141,7 +142,7 @@ impl LocalServers {
             data: setup.data,
             logs: setup.logs,
             recorder: setup.recorder,
-            servers: RefCell::default(),
+            servers: StartedServers::default(),
             disk: None,
             faketime: None,
             flushed: BTreeMap::new(),
@@ -161,7 +162,7 @@ impl LocalServers {
                 Server::watched(&process, identity, ended, Arc::clone(&self.recorder))
             }
         };
-        self.servers.borrow_mut().insert(process, server);
+        self.servers.insert(process, server);
     }
 
     /// Starts a process that has ended and does not wait for it; which it is. Nothing happens when it
@@ -174,7 +175,7 @@ impl LocalServers {
         if known && matches!(self.state(process), None | Some(ProcessState::Gone { .. })) {
             self.spawn(process)?;
         }
-        self.last_identity(process).ok_or_else(|| not_started(process))
+        self.last_identity(process).ok_or_else(|| never_started(process))
     }
 
     /// Waits until the process of this pid has ended; how.
@@ -186,8 +187,7 @@ impl LocalServers {
         process: &Process,
         pid: i32,
     ) -> Result<ProcessEnd, Failure> {
-        let server = self.servers.borrow().get(process).cloned();
-        match server.filter(|server| server.identity().pid == pid) {
+        match self.servers.get(process).filter(|server| server.identity().pid == pid) {
             Some(server) => Ok(server.waiter().ended().await),
             None => Err(Failure::infrastructure(format!("{process} has another pid than {pid}"))),
         }
@@ -195,7 +195,7 @@ impl LocalServers {
 
     /// Which process a server is, or was.
     pub(super) fn last_identity(&self, process: &Process) -> Option<ProcessIdentity> {
-        self.servers.borrow().get(process).map(|server| server.identity().clone())
+        self.servers.get(process).map(|server| server.identity().clone())
     }
 
     /// Size in bytes of the disk of each process, where it has one of its own.
@@ -308,13 +308,11 @@ impl ServerProcesses for LocalServers {
     }
 
     fn state(&self, process: &Process) -> Option<ProcessState> {
-        self.servers.borrow().get(process).map(Server::state)
+        self.servers.state(process)
     }
 
     fn identity(&self, process: &Process) -> Option<ProcessIdentity> {
-        let servers = self.servers.borrow();
-        let server = servers.get(process).filter(|server| server.is_running())?;
-        Some(server.identity().clone())
+        self.servers.identity(process)
     }
 
     fn starter(&self, _: &Process) -> Starter {
@@ -322,17 +320,11 @@ impl ServerProcesses for LocalServers {
     }
 
     async fn ended(&self, process: &Process, limit: Duration) -> Option<ProcessState> {
-        let waiter = self.servers.borrow().get(process).map(Server::waiter)?;
-        // When the limit passes, the state says that it still runs.
-        drop(tokio::time::timeout(limit, waiter.ended()).await);
-        self.state(process)
+        self.servers.ended(process, limit).await
     }
 
     async fn signal(&self, process: &Process, signal: Signal) -> Result<(), Failure> {
-        let servers = self.servers.borrow();
-        let server = servers.get(process).ok_or_else(|| not_started(process))?;
-        let sent = server.signal(signal);
-        Ok(sent.map_err(|error| PortError::io(format!("{process} cannot be signalled"), error))?)
+        self.servers.signal(process, signal)
     }
 
     async fn start(&self, process: &Process) -> Result<(), Failure> {
@@ -381,8 +373,4 @@ impl HostedProcesses for LocalServers {
 
 fn no_clocks(error: HostError) -> Failure {
     Failure::infrastructure(format!("the nodes' clocks cannot be made settable: {error}"))
-}
-
-fn not_started(process: &Process) -> Failure {
-    PortError::new(ErrorKind::Gone, format!("{process} was never started")).into()
 }

@@ -11,8 +11,9 @@ use results::record::event::{EventKind, Role};
 
 use super::super::process::{Server, Waiter};
 use super::super::{config, ready, seen};
-use super::{LocalServers, not_started};
+use super::LocalServers;
 use crate::cluster::answers;
+use crate::cluster::local::started::never_started;
 use crate::cluster::servers::{ServerAddresses as _, ServerProcesses};
 use crate::failure::Failure;
 
@@ -51,7 +52,7 @@ impl LocalServers {
                 .map_err(cannot)?;
         let (process, pid) = (process.clone(), server.identity().pid);
         self.recorder.now(EventKind::ProcessStarted { process: process.clone(), pid });
-        if let Some(former) = self.servers.borrow_mut().insert(process, server) {
+        if let Some(former) = self.servers.insert(process, server) {
             former.discard_dump();
         }
         Ok(())
@@ -59,8 +60,7 @@ impl LocalServers {
 
     /// Waits until a process accepts connections; fails at once when it ends.
     pub(super) async fn accepts(&self, process: &Process) -> Result<(), Failure> {
-        let waiter = self.servers.borrow().get(process).map(Server::waiter);
-        let waiter = waiter.ok_or_else(|| not_started(process))?;
+        let waiter = self.servers.waiter(process).ok_or_else(|| never_started(process))?;
         serves(process, self.address(process), waiter, &self.log_path(process)).await
     }
 
@@ -90,13 +90,13 @@ impl LocalServers {
         }
         end(self).await?;
         // Dumps nobody needs: a plan may have ended several brokers by SIGTERM.
-        self.servers.borrow().values().for_each(Server::discard_dump);
+        self.servers.all().values().for_each(Server::discard_dump);
         Ok(())
     }
 
     /// The process that is to dump the archive of its role, and where; `None` when there is one.
     fn dumping(&self, role: Role) -> Option<(Process, PathBuf)> {
-        let servers = self.servers.borrow();
+        let servers = self.servers.all();
         servers.iter().find_map(|(process, server)| {
             let path = server.dump_path().filter(|_| process.role == role)?;
             matches!(server.state(), ProcessState::Running { .. })
