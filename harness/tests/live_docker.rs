@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::Value;
+use support::scenario::{outcomes, valid_report};
 use support::*;
 
 /// Says that the engine is there: the test starts itself again where it is.
@@ -142,39 +142,19 @@ fn the_default_scenario_is_valid() {
     let out = folder();
     let arguments = ["--backend", "docker", "--workload", "smoke", "--faults", "failover"];
     let code = exit_code(&mut start(out.path(), &arguments), DEFAULT_RUN, out.path());
-    let run = latest(out.path());
     assert_eq!(left(), "");
-    let report = json(&run.join("report.json"));
-    let bad: Vec<&Value> = report["checks"]
-        .as_array()
-        .expect("checks")
-        .iter()
-        .filter(|check| check["verdict"] != "valid")
-        .collect();
-    if code == 3 && !bad.is_empty() && bad.iter().all(|check| of_the_machine(check)) {
-        let why = bad[0]["note"].as_str().unwrap_or_default();
-        return skipped("the default scenario on containers", why);
-    }
-    assert_eq!(code, 0, "{}\n{}", stdout(out.path()), stderr(out.path()));
-    assert_eq!(report["verdict"], "valid");
-    let environment = json(&run.join("environment.json"));
+    let what = "the default scenario on containers";
+    let Some(report) = valid_report(what, out.path(), code) else { return };
+    let environment = json(&latest(out.path()).join("environment.json"));
     let mode = environment["mode"].as_str().unwrap_or_default();
     assert!(mode.starts_with("containers of kbench-kafka:"), "{mode}");
     // As on a local cluster: see `live_failover`.
-    for (id, outcome) in [
+    let expected = [
         ("controller-failover", "refuted"),
         ("leader-failover", "holds"),
         ("both-failover", "holds"),
         ("no-acked-loss", "holds"),
         ("consumers-resume", "holds"),
-    ] {
-        let claims = report["claims"].as_array().expect("claims");
-        let claim = claims.iter().find(|claim| claim["id"] == id).expect("the claim");
-        let reason = claim["reason"].as_str().unwrap_or_default();
-        if claim["outcome"] == "undecided" && stood_still(reason) {
-            skipped(id, reason);
-        } else {
-            assert_eq!(claim["outcome"], outcome, "{id}: {reason}");
-        }
-    }
+    ];
+    outcomes(&report, &expected);
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use support::during::await_event;
+use support::scenario::{outcomes, valid_report};
 use support::*;
 
 /// Limit for a run of the default scenario: 105 s were measured.
@@ -125,32 +125,17 @@ fn left() -> Vec<String> {
 fn the_default_scenario_is_valid(folder: &Path, name: &str) {
     let out = support::folder();
     let code = exit_code(&mut run_on(folder, name, out.path(), "failover"), RUN, out.path());
-    let run = latest(out.path());
     assert_eq!(left(), [""; 0]);
     whole(folder);
-    let report = json(&run.join("report.json"));
-    let checks = report["checks"].as_array().expect("checks").iter();
-    let bad: Vec<&Value> = checks.filter(|check| check["verdict"] != "valid").collect();
-    if code == 3 && !bad.is_empty() && bad.iter().all(|check| of_the_machine(check)) {
-        let why = bad[0]["note"].as_str().unwrap_or_default();
-        return skipped("the default scenario by ssh", why);
-    }
-    assert_eq!(code, 0, "{}\n{}", stdout(out.path()), stderr(out.path()));
-    assert_eq!(report["verdict"], "valid");
+    let what = "the default scenario by ssh";
+    let Some(report) = valid_report(what, out.path(), code) else { return };
+    let run = latest(out.path());
     let environment = json(&run.join("environment.json"));
     assert_eq!(environment["mode"], "machines of machines, by ssh");
     assert_eq!(environment["kafka"], "3.9.1");
     assert_eq!(environment["settings"]["zk_session_timeout_ms"], 6000);
-    for id in ["leader-failover", "both-failover", "no-acked-loss", "consumers-resume"] {
-        let claims = report["claims"].as_array().expect("claims");
-        let claim = claims.iter().find(|claim| claim["id"] == id).expect("the claim");
-        let reason = claim["reason"].as_str().unwrap_or_default();
-        if claim["outcome"] == "undecided" && stood_still(reason) {
-            skipped(id, reason);
-        } else {
-            assert_eq!(claim["outcome"], "holds", "{id}: {reason}");
-        }
-    }
+    let hold = ["leader-failover", "both-failover", "no-acked-loss", "consumers-resume"];
+    outcomes(&report, &hold.map(|id| (id, "holds")));
     let spec = std::fs::read_to_string(run.join("spec.toml")).expect("a file");
     let key = std::fs::read_to_string(folder.join("key")).expect("a file");
     let secret = key.lines().nth(1).expect("a key");

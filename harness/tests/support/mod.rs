@@ -8,6 +8,7 @@ pub(crate) mod catalogue;
 pub(crate) mod during;
 pub(crate) mod kept;
 pub(crate) mod kraft;
+pub(crate) mod scenario;
 
 use std::fs;
 use std::io::Write as _;
