@@ -15,6 +15,27 @@ use crate::cluster::host::{ErrorKind, HostError};
 /// After so long without a word the node heals itself.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
+/// What it runs, in its folder, to the folder's end or until it has healed the node: an undo that fails is tried again.
+fn watch_script(silence: Duration) -> String {
+    let seconds = silence.as_secs();
+    format!(
+        "echo $$ >pid; last=; silent=0\n\
+         while [ -f alive ]; do\n\
+         sleep 1\n\
+         now=$(cat alive 2>/dev/null)\n\
+         if [ \"$now\" = \"$last\" ]; then silent=$((silent + 1)); else silent=0; last=$now; fi\n\
+         [ $silent -ge {seconds} ] || continue\n\
+         : >healed\n\
+         left=0\n\
+         for script in ./*.heal; do\n\
+         [ -f \"$script\" ] || continue\n\
+         sh \"$script\" && mv \"$script\" \"$script.done\" || left=1\n\
+         done\n\
+         [ $left = 1 ] || break\n\
+         done"
+    )
+}
+
 /// The switch of one node.
 pub(super) struct Guardian {
     host: SshHost,
@@ -30,25 +51,11 @@ impl Guardian {
     /// # Errors
     /// When the node is not reached, or has no place for it.
     pub(super) async fn start(host: &SshHost, run: u64) -> Result<Self, HostError> {
-        let (seconds, prefix) = (SILENCE.as_secs(), format!("/tmp/kbench-{run:x}-"));
-        // The guardian's words are all in this text: it reads nothing that a stranger may have written.
-        let loop_text = format!(
-            "last=; silent=0\n\
-             while [ -f alive ]; do\n\
-             sleep 1\n\
-             now=$(cat alive 2>/dev/null)\n\
-             if [ \"$now\" = \"$last\" ]; then silent=$((silent + 1)); else silent=0; last=$now; fi\n\
-             [ $silent -ge {seconds} ] || continue\n\
-             for script in ./*.heal; do\n\
-             [ -f \"$script\" ] && sh \"$script\" && mv \"$script\" \"$script.done\"\n\
-             done\n\
-             rm -f alive\n\
-             done"
-        );
+        let prefix = format!("/tmp/kbench-{run:x}-");
         let script = format!(
             "folder=$(mktemp -d {prefix}XXXXXX) && cd \"$folder\" && echo 0 >alive && \
              {{ setsid sh -c {} </dev/null >log 2>&1 & }} && echo \"$folder\"",
-            quoted(&loop_text)
+            quoted(&watch_script(SILENCE))
         );
         let answer = host.ask(&script).await?;
         let folder = answer.text.trim().to_owned();
@@ -62,7 +69,6 @@ impl Guardian {
     /// The line of a script that says that kbench is there.
     pub(super) fn beat_line(&self) -> String {
         self.beat.set(self.beat.get() + 1);
-        // Not made anew when it is gone: then the node has healed itself.
         format!("[ -f {0}/alive ] && echo {1} >{0}/alive", self.folder, self.beat.get())
     }
 
@@ -73,13 +79,14 @@ impl Guardian {
     pub(super) async fn arm(&self, name: &str, script: &str) -> Result<(), HostError> {
         let (folder, script) = (&self.folder, quoted(script));
         let line = format!(
-            "cd {folder} && [ -f alive ] && printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal"
+            "cd {folder} && [ ! -f healed ] && kill -0 \"$(cat pid)\" && \
+             printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal"
         );
         let answer = self.host.ask(&line).await?;
         if answer.code == 0 {
             return Ok(());
         }
-        let why = "it has healed itself before, or its folder is gone";
+        let why = "it has healed itself before, or was ended";
         let what = "arm the dead-man's switch";
         Err(HostError::new(ErrorKind::Gone, &self.host.name_of(), what, why))
     }
@@ -92,12 +99,12 @@ impl Guardian {
         self.host.ask(&format!("rm -f {}/{name}.heal", self.folder)).await.map(drop)
     }
 
-    /// Whether it has healed the node.
+    /// Whether it has begun to heal the node.
     ///
     /// # Errors
     /// When the node is not reached.
     pub(super) async fn has_healed(&self) -> Result<bool, HostError> {
-        Ok(self.host.ask(&format!("[ ! -f {}/alive ]", self.folder)).await?.code == 0)
+        Ok(self.host.ask(&format!("[ -f {}/healed ]", self.folder)).await?.code == 0)
     }
 
     /// Ends it, and removes its folder; and what another kbench of this run left that was killed.
@@ -106,5 +113,59 @@ impl Guardian {
     /// When the node is not reached.
     pub(super) async fn end(&self) -> Result<(), HostError> {
         self.host.ask(&format!("rm -rf {}*", self.prefix)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Child, Command};
+    use std::time::Instant;
+
+    use super::*;
+
+    fn started(folder: &Path, silence: u64) -> Child {
+        fs::write(folder.join("alive"), "0\n").unwrap();
+        let script = watch_script(Duration::from_secs(silence));
+        Command::new("sh").args(["-c", &script]).current_dir(folder).spawn().unwrap()
+    }
+
+    fn within(limit: u64, condition: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
+        while !condition() && began.elapsed() < Duration::from_secs(limit) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        condition()
+    }
+
+    #[test]
+    fn what_falls_silent_is_healed_until_every_undo_has_succeeded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let mut watch = started(folder.path(), 2);
+        fs::write(file("broker.heal"), "[ -f ready ] && echo done >>healed-broker").unwrap();
+        fs::write(file("zookeeper.heal"), "echo done >>healed-zookeeper").unwrap();
+        assert!(within(20, || file("zookeeper.heal.done").exists()));
+        assert!(file("healed").exists() && file("broker.heal").exists());
+        fs::write(file("ready"), "").unwrap();
+        assert!(watch.wait().unwrap().success());
+        assert_eq!(fs::read_to_string(file("healed-broker")).unwrap(), "done\n");
+        assert_eq!(fs::read_to_string(file("healed-zookeeper")).unwrap(), "done\n", "once");
+    }
+
+    #[test]
+    fn what_is_heard_of_is_left_alone_and_a_folder_that_is_gone_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let mut watch = started(folder.path(), 3);
+        fs::write(file("broker.heal"), "echo no >undone").unwrap();
+        for beat in 1..30 {
+            fs::write(file("alive"), format!("{beat}\n")).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert!(!file("healed").exists() && !file("undone").exists());
+        drop(folder);
+        assert!(watch.wait().unwrap().success());
     }
 }
