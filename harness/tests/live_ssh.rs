@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use support::during::await_event;
@@ -31,6 +33,7 @@ const HEALED: Duration = Duration::from_secs(90);
 fn machines_behind_ssh_are_a_backend() {
     if let Some(folder) = std::env::var_os(AMONG_MACHINES) {
         let folder = PathBuf::from(folder);
+        LazyLock::force(&BEFORE);
         let name = hurt_name(&folder);
         what_is_not_allowed_is_refused(&folder, &name);
         the_default_scenario_is_valid(&folder, &name);
@@ -115,11 +118,19 @@ fn run_on(folder: &Path, name: &str, out: &Path, faults: &str) -> Child {
     start(out, &[&arguments[..], &["--workload", "smoke", "--faults", faults]].concat())
 }
 
-/// What of kbench's is left among the temporary files of the machines.
-fn left() -> Vec<String> {
-    let all = std::fs::read_dir("/run/temporary").expect("a folder").flatten();
+/// What kbench has in the folder of temporary files, which the machines share here.
+fn folders() -> BTreeSet<String> {
+    let all = std::fs::read_dir("/tmp").expect("a folder").flatten();
     let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("kbench-")).collect()
+    names.filter(|name| name.starts_with("kbench-") && !name.starts_with("kbench-ssh-")).collect()
+}
+
+/// What was there before the first run.
+static BEFORE: LazyLock<BTreeSet<String>> = LazyLock::new(folders);
+
+/// What of kbench's is left on the machines.
+fn left() -> Vec<String> {
+    folders().difference(&BEFORE).cloned().collect()
 }
 
 fn the_default_scenario_is_valid(folder: &Path, name: &str) {

@@ -5,18 +5,18 @@ set -euo pipefail
 folder="$1" jars="$2"
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
-mkdir -p /run/sshd /run/netns /run/machine /run/temporary
+mkdir -p /run/sshd /run/netns /run/machine
 ip link set lo up
 ip link add machines type bridge
 ip addr add 198.18.9.1/24 dev machines
 ip link set machines up
 for name in key host; do ssh-keygen -q -t ed25519 -N '' -f "$folder/$name"; done
 cp "$folder/key.pub" /run/authorized; chmod 600 /run/authorized
-# in_machine NUMBER COMMAND...: in its network, with its files in /run/machine and temporary files of the machines'.
+# in_machine NUMBER COMMAND...: in its network, with its files in /run/machine.
 in_machine() {
     local number="$1"
     shift
-    ip netns exec "m$number" sh -c 'mount --bind "$1" /run/machine; mount --bind /run/temporary /tmp; shift; exec "$@"' sh "$folder/m$number" "$@"
+    ip netns exec "m$number" sh -c 'mount --bind "$1" /run/machine; shift; exec "$@"' sh "$folder/m$number" "$@"
 }
 for i in 1 2 3; do
     ip netns add "m$i"
