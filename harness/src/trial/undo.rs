@@ -44,7 +44,13 @@ async fn undo(run_dir: &Path, number: u32) -> Result<(), Failure> {
     let spec = dir.spec()?;
     let files = dir.trial(number, spec.trials);
     let clock = RunClock::start();
-    let recorder = Arc::new(Recorder::open(&files.join("heal.jsonl"), clock)?);
+    // Each attempt has a log of its own.
+    let mut logs = (1..).map(|attempt| match attempt {
+        1 => files.join("heal.jsonl"),
+        more => files.join(format!("heal-{more}.jsonl")),
+    });
+    let free = logs.find(|log| !log.exists()).unwrap_or_default();
+    let recorder = Arc::new(Recorder::open(&free, clock)?);
     let lab = Rc::new(Lab::of_killed(&spec, &files, &recorder).await?);
     let mut ledger = Ledger::open(&files.join(LEDGER), owner(&spec, number))
         .map_err(|error| Failure::unknown(error.to_string()))?;

@@ -193,12 +193,7 @@ impl ClusterSurvey {
     /// An infrastructure failure that says what it is instead.
     pub fn is(&self, spec: &AttachedSpec, expected: &BTreeSet<BrokerId>) -> Result<(), Failure> {
         let at = &spec.bootstrap;
-        if self.cluster_id != spec.cluster_id {
-            return Err(Failure::infrastructure(format!(
-                "the cluster at {at} is {}, and the run is for {}",
-                self.cluster_id, spec.cluster_id
-            )));
-        }
+        spec.is_cluster(&self.cluster_id)?;
         let now: BTreeSet<BrokerId> = self.brokers.keys().copied().collect();
         if now != *expected {
             let list = |ids: &BTreeSet<BrokerId>| {
@@ -211,6 +206,27 @@ impl ClusterSurvey {
             )));
         }
         Ok(())
+    }
+}
+
+impl AttachedSpec {
+    /// Refuses another cluster than this one, whose brokers may be away: it is to be healed.
+    ///
+    /// # Errors
+    /// An infrastructure failure when no broker answers, or it is another cluster.
+    pub async fn is_still_there(&self, connector: &Connector) -> Result<(), Failure> {
+        let metadata = all_metadata(&addresses(&self.bootstrap)?, connector).await?;
+        let id = metadata.cluster_id.as_ref().map(|id| id.as_str().to_owned());
+        self.is_cluster(&id.filter(|id| is_id(id)).unwrap_or_default())
+    }
+
+    fn is_cluster(&self, id: &str) -> Result<(), Failure> {
+        if id == self.cluster_id {
+            return Ok(());
+        }
+        let (at, own) = (&self.bootstrap, &self.cluster_id);
+        let why = format!("the cluster at {at} is {id}, and the run is for {own}");
+        Err(Failure::infrastructure(why))
     }
 }
 

@@ -53,11 +53,12 @@ impl SshCluster {
                 .with_cure("--bootstrap-server in place of --cluster"));
         }
         let connector = spec.connector()?;
-        let survey = ClusterSurvey::of(&spec.bootstrap, &connector).await?;
-        let all = inventory.members().filter_map(|node| node.broker).collect();
-        let brokers = if healing { survey.brokers.keys().copied().collect() } else { all };
-        survey.is(spec, &brokers)?;
-        if !healing {
+        if healing {
+            spec.is_still_there(&connector).await?;
+        } else {
+            let survey = ClusterSurvey::of(&spec.bootstrap, &connector).await?;
+            let brokers = inventory.members().filter_map(|node| node.broker).collect();
+            survey.is(spec, &brokers)?;
             survey.is_at(inventory)?;
         }
         let hurts =

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
 use faults::until;
+use results::record::event::ProcessEnd;
 
 use super::driver::DrivenService;
 use super::guardian::Guardian;
@@ -156,7 +157,11 @@ impl ServerProcesses for SshServers {
 
     fn state(&self, process: &Process) -> Option<ProcessState> {
         let (_, server) = self.of(process)?;
-        let seen = server.state.borrow().clone()?;
+        let Some(seen) = server.state.borrow().clone() else {
+            // It did not run when it was looked for, and no process of it has been seen.
+            let end = ProcessEnd::Unknown("its driver says that it does not run".to_owned());
+            return Some(ProcessState::Gone { pid: 0, end });
+        };
         let pid = seen.identity.pid;
         Some(match seen.end {
             Some(end) => ProcessState::Gone { pid, end },
