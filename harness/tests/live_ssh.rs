@@ -1,5 +1,5 @@
 //! A cluster on real machines, by ssh: three sshd in network namespaces, with ZooKeeper and Kafka that kbench did not
-//! start. The default scenario, and a link that is lost in the middle of a fault.
+//! start. The default scenario, a link that is lost in the middle of a fault, and a kbench that is killed.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
@@ -38,6 +38,7 @@ fn machines_behind_ssh_are_a_backend() {
         what_is_not_allowed_is_refused(&folder, &name);
         the_default_scenario_is_valid(&folder, &name);
         a_machine_whose_link_is_lost_heals_itself(&folder, &name);
+        what_a_killed_kbench_leaves_is_healed(&folder, &name);
         return;
     }
     if !Path::new("/usr/sbin/sshd").exists() || !nix::unistd::geteuid().is_root() {
@@ -206,4 +207,14 @@ fn healed(out: &Path, name: &str) {
     eprintln!("{said}");
     let gone = within(Duration::from_secs(60), || left().is_empty());
     assert!(gone, "{:?}", left());
+}
+
+fn what_a_killed_kbench_leaves_is_healed(folder: &Path, name: &str) {
+    let out = support::folder();
+    let mut run = run_on(folder, name, out.path(), "failover");
+    await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
+    run.kill().expect("it runs");
+    run.wait().expect("a child");
+    healed(out.path(), name);
+    whole(folder);
 }

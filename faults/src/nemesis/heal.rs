@@ -70,23 +70,33 @@ pub(super) fn verdict(failures: Vec<Failure>, nemesis: Nemesis<'_>) -> Result<()
     Err(NemesisError { failures, left })
 }
 
-/// Undoes everything that the ledger lists, the newest fault first. What fails because of a fault
-/// that was still in force is tried again, as long as that heals something.
+/// Undoes everything that the ledger lists, the newest fault first; what the trial itself made goes last, for what
+/// was done to that is undone on it. What fails because of a fault that was still in force is tried again, as long
+/// as that heals something.
 pub(super) async fn heal_outstanding(nemesis: Nemesis<'_>) -> Vec<Failure> {
     loop {
         let before = nemesis.outstanding();
-        let mut failures = vec![];
-        let mut faults: Vec<_> = before.iter().rev().map(|entry| &entry.fault_id).collect();
-        faults.dedup();
-        for fault_id in faults {
-            failures.extend(heal_fault(fault_id, nemesis, async || false).await);
-        }
+        let (made, done_to_it): (Vec<_>, Vec<_>) =
+            before.iter().rev().partition(|entry| entry.undo.is_of_trial());
+        let mut failures = heal_each(&done_to_it, nemesis).await;
         failures.extend(heal_layout(nemesis).await);
+        failures.extend(heal_each(&made, nemesis).await);
         let left = nemesis.outstanding().len();
         if left == 0 || left == before.len() {
             return failures;
         }
     }
+}
+
+/// Undoes the faults of these entries, one after the other.
+async fn heal_each(entries: &[&Entry], nemesis: Nemesis<'_>) -> Vec<Failure> {
+    let mut faults: Vec<_> = entries.iter().map(|entry| &entry.fault_id).collect();
+    faults.dedup();
+    let mut failures = vec![];
+    for fault_id in faults {
+        failures.extend(heal_fault(fault_id, nemesis, async || false).await);
+    }
+    failures
 }
 
 /// Undoes a fault, ZooKeeper's part of it foremost; what was done to the layout to prepare it is

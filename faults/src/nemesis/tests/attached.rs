@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nemesis::{end_trial, heal_all};
+use crate::port::Metadata as _;
 use results::record::clock::RunTime;
 
 const MOVES: &str = r#"
@@ -48,6 +49,27 @@ async fn who_heals_a_killed_trial_deletes_its_topics() {
     made(&mut world.ledger());
     heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
     assert_eq!((deletions(&world), world.on_disk().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_to_the_trial_s_topics_is_undone_while_they_are_there() {
+    let world = World::new();
+    let mut ledger = world.ledger();
+    made(&mut ledger);
+    let leaders = Undo::RestoreLeaders { assignment: world.assignment() };
+    let replicas = Undo::RestoreAssignment { assignment: world.assignment() };
+    for (step, undo) in [("leader", leaders), ("replicas", replicas)] {
+        let tag = ledger.tag();
+        ledger.plan(&tag, step, RunTime(1), &[undo]).unwrap();
+    }
+    heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
+    let trace = world.trace.borrow();
+    let at = |wanted: &str| -> Vec<usize> {
+        (0..trace.len()).filter(|call| trace[*call].contains(wanted)).collect()
+    };
+    let (restored, deleted) = (at("restore leaders"), at("delete user-events-kb1"));
+    assert_eq!((restored.len(), deleted.len()), (2, 1), "{trace:?}");
+    assert!(restored[1] < deleted[0], "{trace:?}");
 }
 
 #[tokio::test(start_paused = true)]
