@@ -7,6 +7,7 @@
 mod attached;
 mod backend;
 mod check;
+mod conditions;
 mod lookup;
 mod name;
 mod plain;

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use results::compare::{self, Aspect, CompareOptions, Conditions, Replicate};
 use results::judge::metric::LoadMetric;
+use results::report::Report;
 
 use super::{Format, per_cent};
 use crate::failure::Failure;
@@ -105,17 +106,10 @@ fn replicates(runs: &[PathBuf], out: &Path) -> Result<Vec<Replicate>, Failure> {
 
 fn trials(dir: &RunDir) -> Result<Vec<Replicate>, Failure> {
     let spec = dir.spec()?;
-    let conditions = |report: &results::report::Report| {
+    let conditions = |report: &Report| {
+        let mut all = spec.conditions();
         let recorded = report.environments.first().map(|it| Conditions::of(&it.environment));
-        let mut all = recorded.unwrap_or_default();
-        let asked = [
-            (Aspect::Workload, "workload", serde_json::to_value(&spec.workload)),
-            (Aspect::Workload, "plan", serde_json::to_value(&spec.plan)),
-            (Aspect::Cluster, "cluster", serde_json::to_value(&spec.cluster)),
-        ];
-        for (aspect, key, value) in asked {
-            all.add(aspect, key, &value.unwrap_or_default());
-        }
+        all.merge(recorded.unwrap_or_default());
         all
     };
     let each = run::each_trial(&spec, dir)?;

@@ -319,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn two_runs_on_one_cluster_are_comparable_although_their_names_differ() {
+        let spec = |faults| asked(survey(&[None; 3], &[]), faults, None).unwrap();
+        let (one, other) = (spec("consumers"), spec("consumers"));
+        assert_ne!(one.cluster.main_topic().name, other.cluster.main_topic().name);
+        assert_eq!(one.conditions().unlike(&other.conditions()), []);
+        let keys: Vec<_> = one
+            .conditions()
+            .unlike(&spec("none").conditions())
+            .into_iter()
+            .map(|it| it.key)
+            .collect();
+        assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("plan")), "{keys:?}");
+    }
+
+    #[test]
     fn replicas_are_as_many_as_there_are_brokers_at_most_and_of_several_racks() {
         let like = cluster_like();
         let of = |racks: &[Option<&str>]| topology(&survey(racks, &[]), &like, 7).topic[0].clone();

@@ -20,7 +20,7 @@ use crate::provision::KafkaSource;
 pub enum BackendSpec {
     /// One of kbench's own on this machine.
     Local(LocalSpec),
-    /// One that runs already, and is only connected to.
+    /// One that runs already: connected to, and where there is an inventory reached on its machines by ssh.
     Attached(Box<AttachedSpec>),
     /// One of kbench's own of containers.
     Docker(DockerSpec),

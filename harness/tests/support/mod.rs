@@ -31,6 +31,12 @@ pub(crate) fn kbench() -> Command {
     command
 }
 
+/// As [`output`], of a command that nothing killed.
+pub(crate) fn exited(command: &mut Command) -> (i32, String, String) {
+    let (code, stdout, stderr) = output(command);
+    (code.expect("not killed"), stdout, stderr)
+}
+
 /// Says that a part of a test cannot be done here. Past the test harness, which would hide it when the
 /// test passes: `ci/test` counts these lines.
 pub(crate) fn skipped(what: &str, why: &str) {

@@ -102,6 +102,11 @@ impl Conditions {
         }
     }
 
+    /// Adds what is known of the same run from elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     fn set(&mut self, aspect: Aspect, key: &str, value: &str) {
         self.0.insert((aspect, key.to_owned()), value.to_owned());
     }

@@ -51,6 +51,7 @@ impl Guardian {
     /// # Errors
     /// When the node is not reached, or has no place for it.
     pub(super) async fn start(host: &SshHost, run: u64) -> Result<Self, HostError> {
+        // On the node, whose temporary folder is there without asking; the folder is its user's alone.
         let prefix = format!("/tmp/kbench-{run:x}-");
         let script = format!(
             "folder=$(mktemp -d {prefix}XXXXXX) && cd \"$folder\" && echo 0 >alive && \

@@ -18,8 +18,7 @@ use super::driver::DrivenService;
 use super::guardian::Guardian;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
 use super::{Inventory, SshHost};
-use crate::cluster::host::command::quoted;
-use crate::cluster::host::{Host as _, HostError};
+use crate::cluster::host::{Command, Host as _, HostError};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
 use crate::observe::logs;
@@ -31,6 +30,9 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(20);
 
 /// Limit for a server that was started to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// Writes the last line of a log that has a text in it.
+const LAST_SAID: &str = "[ -r \"$2\" ] || exit 2; grep -a -F -- \"$1\" \"$2\" | tail -n 1";
 
 /// The servers of a cluster on real machines.
 pub(super) struct SshServers {
@@ -216,10 +218,12 @@ impl ServerProcesses for SshServers {
             }
             (_, None) => {}
         }
-        if matches!(signal, Signal::Kill | Signal::Term) {
-            server.ordered.set(Some(signal));
+        let ends = matches!(signal, Signal::Kill | Signal::Term);
+        server.ordered.set(ends.then_some(signal));
+        if let Err(error) = node.host.signal(&identity, signal).await {
+            server.ordered.set(None);
+            return Err(unreached(error));
         }
-        node.host.signal(&identity, signal).await.map_err(unreached)?;
         if signal == Signal::Continue
             && let Some(guardian) = &node.guardian
         {
@@ -256,35 +260,29 @@ impl ServerProcesses for SshServers {
     }
 
     async fn version(&self, process: &Process) -> Result<String, Failure> {
-        let (node, server) = self.named(process)?;
-        let log = quoted(&server.log);
-        let line = format!("grep -a 'Kafka version: ' {log} | tail -n 1");
-        let answer = node.host.ask(&line).await.map_err(unreached)?;
-        crate::cluster::servers::version_in(&answer.text).ok_or_else(|| {
-            let what = format!("the log of {process} ({}) does not name a version", server.log);
-            Failure::infrastructure(what)
+        let said = self.last_said(process, "Kafka version: ").await?;
+        said.as_deref().and_then(crate::cluster::servers::version_in).ok_or_else(|| {
+            Failure::infrastructure(format!("the log of {process} does not name a version"))
         })
     }
 
     async fn session_timeout_ms(&self, broker: &Process) -> Option<u64> {
-        let (node, server) = self.of(broker)?;
-        let (granted, log) = (quoted(logs::NEGOTIATED), quoted(&server.log));
-        let line = format!("grep -a -F {granted} {log} | tail -n 1");
-        logs::negotiated_in(&node.host.ask(&line).await.ok()?.text)
+        let said = self.last_said(broker, logs::NEGOTIATED).await.ok()??;
+        logs::negotiated_in(&said)
     }
 
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, Failure> {
+        let owned = crate::cluster::servers::owned_by(session);
+        Ok(self.last_said(process, &owned).await?.is_some())
+    }
+}
+
+impl SshServers {
+    /// The last line of a server's log that has this in it. Logs may be long: not by the shell that others wait for.
+    async fn last_said(&self, process: &Process, what: &str) -> Result<Option<String>, Failure> {
         let (node, server) = self.named(process)?;
-        let owned = quoted(&crate::cluster::servers::owned_by(session));
-        let line = format!("grep -a -q -F {owned} {}", quoted(&server.log));
-        let answer = node.host.ask(&line).await.map_err(unreached)?;
-        match answer.code {
-            0 => Ok(true),
-            1 => Ok(false),
-            _ => {
-                let what = format!("the log of {process} cannot be read: {}", answer.text.trim());
-                Err(Failure::infrastructure(what))
-            }
-        }
+        let script = Command::script(LAST_SAID, [what, server.log.as_str()]);
+        let said = node.host.output(&script).await.map_err(unreached)?;
+        Ok(Some(said).filter(|said| !said.trim().is_empty()))
     }
 }
