@@ -1,0 +1,181 @@
+//! Clusters that run already, as they tell of themselves.
+
+use super::*;
+use crate::cluster::attached::{SecuredBy, SurveyedBroker};
+use crate::cluster::local::sandbox::Mode;
+use crate::spec::Request;
+
+/// A cluster of brokers in these racks, each with these settings.
+fn survey(racks: &[Option<&str>], settings: &[(&str, &str)]) -> ClusterSurvey {
+    let address = ([127, 0, 0, 1], 9092).into();
+    let settings: BTreeMap<String, String> =
+        settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    let brokers = (1..)
+        .zip(racks)
+        .map(|(id, rack)| (id, SurveyedBroker { address, rack: rack.map(str::to_owned) }));
+    let brokers: BTreeMap<BrokerId, _> = brokers.collect();
+    ClusterSurvey {
+        bootstrap: "h:9092".to_owned(),
+        cluster_id: "-theirs_0".to_owned(),
+        kraft: false,
+        settings: brokers.keys().map(|id| (*id, settings.clone())).collect(),
+        brokers,
+        topics: [OFFSETS.to_owned()].into(),
+        unwell: vec![],
+    }
+}
+
+fn asked(survey: ClusterSurvey, faults: &str, hurt: Option<&str>) -> Result<RunSpec, Failure> {
+    let asked = Asked { hurt: hurt.map(str::to_owned), ..Asked::default() };
+    let request =
+        Request { attached: Some(survey), asked, ..Request::of("smoke", faults, "local") };
+    Ok(request.resolve()?.spec)
+}
+
+#[test]
+fn a_run_s_topics_and_groups_are_its_own_and_its_spec_is_itself_when_it_is_read_again() {
+    let spec = asked(survey(&[None; 3], &[]), "none", None).unwrap();
+    assert_eq!(spec.backend.sandbox(), Mode::Loopback);
+    let attached = spec.backend.attached().cloned();
+    let topic = spec.cluster.main_topic();
+    let group = spec.workload.consumers.as_ref().unwrap().group.clone();
+    for name in [&topic.name, &group, &spec.own_name("kbench-probe")] {
+        assert!(AttachedSpec::is_own(name, spec.run_number), "{name}");
+    }
+    assert_eq!(topic.assignment, [[1, 2, 3], [2, 3, 1], [3, 1, 2]]);
+    let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+    assert_eq!(again.check(), Ok(()));
+    assert_eq!((again.backend.attached().cloned(), &again.cluster), (attached, &spec.cluster));
+    for broken in [RunSpec { trials: 2, ..spec.clone() }, RunSpec { parallel: 0, ..spec }] {
+        assert!(broken.check().is_err());
+    }
+}
+
+#[test]
+fn two_runs_on_one_cluster_are_comparable_although_their_names_differ() {
+    let spec = |faults| asked(survey(&[None; 3], &[]), faults, None).unwrap();
+    let (one, other) = (spec("consumers"), spec("consumers"));
+    assert_ne!(one.cluster.main_topic().name, other.cluster.main_topic().name);
+    assert_eq!(one.conditions().unlike(&other.conditions()), []);
+    let keys: Vec<_> =
+        one.conditions().unlike(&spec("none").conditions()).into_iter().map(|it| it.key).collect();
+    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("plan")), "{keys:?}");
+}
+
+#[test]
+fn replicas_are_as_many_as_there_are_brokers_at_most_and_of_several_racks() {
+    let like = cluster_like();
+    let of = |racks: &[Option<&str>]| topology(&survey(racks, &[]), &like, 7).topic[0].clone();
+    let one = of(&[None]);
+    assert_eq!(one.assignment, [[1], [1], [1]]);
+    assert_eq!(one.config["min.insync.replicas"], "1");
+    let two = of(&[None, None]);
+    assert_eq!(
+        (two.assignment[1].as_slice(), &*two.config["min.insync.replicas"]),
+        (&[2, 1][..], "2")
+    );
+    // Brokers 1 and 2 are in one rack, 3 and 4 in another.
+    let racks = of(&[Some("a"), Some("a"), Some("b"), Some("b")]);
+    for replicas in &racks.assignment {
+        assert!(
+            replicas.iter().any(|id| *id < 3) && replicas.iter().any(|id| *id > 2),
+            "{replicas:?}"
+        );
+        assert!((replicas[0] < 3) != (replicas[1] < 3), "{replicas:?}");
+    }
+}
+
+fn cluster_like() -> Topology {
+    Topology::parse(crate::topology::SHIPPED[0].1).unwrap()
+}
+
+#[test]
+fn the_guard_goes_by_the_weakest_broker() {
+    let mut differ = survey(&[None; 2], &[("min.insync.replicas", "2")]);
+    differ.settings.get_mut(&2).unwrap().extend(
+        [("min.insync.replicas", "1"), ("unclean.leader.election.enable", "true")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let mut like = cluster_like();
+    like.topic[0].config.clear();
+    let guarded = topology(&differ, &like, 7).guarded();
+    assert_eq!((guarded.min_insync_replicas, guarded.unclean_election), (1, true));
+}
+
+#[test]
+fn what_needs_hosts_is_refused_and_what_moves_leaders_takes_the_cluster_s_own_name() {
+    let id = survey(&[None; 3], &[]).cluster_id;
+    for (name, text) in faults::plan::SHIPPED {
+        let plan = Plan::parse(text).unwrap();
+        let of = |hurt| asked(survey(&[None; 3], &[]), name, hurt);
+        let (unnamed, named) = (of(None), of(Some(id.as_str())));
+        let reason = |failure: &Failure| failure.text().to_owned();
+        let needs: Vec<&str> = plan.needs().iter().map(|need| need.as_str()).collect();
+        if needs.iter().all(|need| ["clients", "workers"].contains(need)) {
+            assert!(unnamed.is_ok(), "{name}: {}", unnamed.err().map(|it| reason(&it)).unwrap());
+        } else if needs.iter().all(|need| ["clients", "workers", "move-leaders"].contains(need)) {
+            let refused = unnamed.unwrap_err();
+            assert!(refused.cure().unwrap().contains(&id), "{name}: {}", reason(&refused));
+            assert!(of(Some("other")).is_err(), "{name}");
+            let few = |refused: &Failure| refused.text().contains("nodes or more");
+            assert!(named.as_ref().err().is_none_or(few), "{name}");
+        } else {
+            let refused = named.unwrap_err();
+            assert!(
+                reason(&refused).contains("is only connected to"),
+                "{name}: {}",
+                reason(&refused)
+            );
+        }
+    }
+    let kraft = ClusterSurvey { kraft: true, ..survey(&[None; 3], &[]) };
+    let refused = asked(kraft.clone(), "leaders-moved", Some(&id)).unwrap_err();
+    assert!(refused.text().contains("KRaft clusters so far"), "{}", refused.text());
+    assert!(asked(kraft, "consumers", None).is_ok());
+}
+
+#[test]
+fn a_cluster_that_is_not_well_or_cannot_take_the_load_is_left_alone() {
+    let unwell =
+        ClusterSurvey { unwell: vec!["t-0 has no leader".into()], ..survey(&[None; 3], &[]) };
+    let refused = |survey| asked(survey, "none", None).unwrap_err().text().to_owned();
+    assert!(refused(unwell).contains("t-0 has no leader"));
+    let new = |factor| {
+        let settings = [("offsets.topic.replication.factor", factor)];
+        ClusterSurvey { topics: [].into(), ..survey(&[None], &settings) }
+    };
+    assert!(refused(new("3")).contains("no group could commit"));
+    assert!(asked(new("1"), "none", None).is_ok());
+    let there = survey(&[None], &[("offsets.topic.replication.factor", "3")]);
+    assert!(asked(there, "none", None).is_ok(), "the topic is there already");
+    let topic = topology(&survey(&[None], &[]), &cluster_like(), 7);
+    let taken =
+        ClusterSurvey { topics: [topic.topic[0].name.clone()].into(), ..survey(&[None], &[]) };
+    let smoke = asked(survey(&[None], &[]), "none", None).unwrap().workload;
+    assert!(fit(&taken, &topic, &smoke).unwrap_err().text().contains("already, which is not"));
+}
+
+#[test]
+fn a_run_s_directory_alone_lets_nobody_act_on_a_cluster() {
+    let spec = asked(survey(&[None; 3], &[]), "none", None).unwrap();
+    let attached = spec.backend.attached().cloned().unwrap();
+    for wrong in [None, Some("guide")] {
+        let wrong = Asked { hurt: wrong.map(str::to_owned), ..Asked::default() };
+        let refused = asked_again(&attached, &wrong).unwrap_err();
+        assert!(refused.cure().unwrap().contains("--yes-hurt-this-cluster -theirs_0"));
+        assert!(again(&mut spec.clone(), 8, &wrong).is_err());
+    }
+    let mut named = Asked { hurt: Some("-theirs_0".to_owned()), ..Asked::default() };
+    assert!(asked_again(&attached, &named).is_ok());
+    let dir = tempfile::tempdir().unwrap();
+    let file = std::fs::canonicalize(dir.path()).unwrap();
+    let secured = SecuredBy { file: file.clone(), view: "SSL".to_owned() };
+    let attached = AttachedSpec { secured: Some(secured), ..attached };
+    for wrong in [None, Some("/".into())] {
+        named.command_config = wrong;
+        let refused = asked_again(&attached, &named).unwrap_err();
+        assert!(refused.cure().unwrap().contains("--command-config"), "{:?}", refused.cure());
+    }
+    named.command_config = Some(file);
+    assert!(asked_again(&attached, &named).is_ok());
+}
