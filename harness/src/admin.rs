@@ -7,6 +7,7 @@ mod batches;
 mod configs;
 mod groups;
 mod leaders;
+mod others;
 mod producers;
 mod rights;
 mod topics;

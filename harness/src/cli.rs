@@ -193,6 +193,9 @@ struct RunArgs {
     /// Name of the cluster, to let a plan hurt one that kbench did not make: Kafka's own id of it
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
+    /// Print every command that the machines of an inventory would be given, by machine, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn mode() -> impl TypedValueParser<Value = Mode> {

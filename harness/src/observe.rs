@@ -38,6 +38,8 @@ pub struct Watched {
     pub members: Arc<Membership>,
     /// Where events go.
     pub recorder: Arc<Recorder>,
+    /// Whether the servers' wall clock is that of this machine, so that the times that they tell can be believed.
+    pub clock_is_ours: bool,
 }
 
 /// Somebody who follows a cluster. Dropping one ends its watching.
@@ -46,7 +48,7 @@ pub trait Observer {
     fn watching(&self) -> &Watching;
 
     /// What it does not see as precisely as it might, in a sentence; `None` when there is nothing.
-    fn imprecision(&self) -> Option<&'static str>;
+    fn imprecision(&self) -> Option<String>;
 
     /// Whether the view follows the cluster; if not, it is what was seen last.
     fn sees(&self) -> bool {

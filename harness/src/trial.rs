@@ -4,6 +4,7 @@
 //! Runs on one thread (see the sandbox: processes end with the thread that spawned them); clients
 //! and observers have threads of their own.
 
+mod bystanders;
 mod change;
 mod conformance;
 mod contention;
@@ -17,6 +18,7 @@ mod periodic;
 mod ports;
 mod run_control;
 mod undo;
+mod usage;
 mod watch;
 
 use std::cell::RefCell;
@@ -55,6 +57,8 @@ use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
+use bystanders::BystanderWatch;
+use usage::UsageWatch;
 use watch::TrialWatch;
 
 pub use conformance::{CONFORMANCE, main as conformance_main};
@@ -241,6 +245,9 @@ impl Trial {
     ) -> Result<(), Failure> {
         let mut load = self.start_load(lab)?;
         let _watch = TrialWatch::start(lab, load.live(), interrupt, &self.recorder);
+        let _usage = UsageWatch::start(lab);
+        let _bystanders = (!self.spec.backend.is_ours())
+            .then(|| BystanderWatch::start(lab, self.spec.run_number));
         load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
         let took_s = self.recorder.clock().now().secs_since(started);
         self.recorder.now(EventKind::ClusterReady { took_s });

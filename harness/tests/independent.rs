@@ -6,16 +6,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
 use support::during::{await_event, is_stage, signal};
-use support::kept::Kept;
+use support::kept::{Kept, jars};
 use support::*;
 
 /// Limit for one run.
@@ -31,13 +30,6 @@ const POLLING_S: f64 = 1.0;
 /// How much sooner than brokers could serve it may have had its ack, in seconds: its times are of the wall clock, in
 /// whole milliseconds, and the last ack before the fault is that of another record than kbench's.
 const APART_S: f64 = 0.1;
-
-/// Folder of Kafka's jars, where kbench has put them.
-fn jars() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(env::var_os("HOME").expect("a home")).join(".cache");
-    cache.unwrap_or_else(home).join("kbench/kafka").join(KAFKA).join("jars")
-}
 
 /// Times of the acks that Kafka's VerifiableProducer told, in seconds of the wall clock, by partition.
 fn acks(said: &Path) -> BTreeMap<i64, Vec<f64>> {
@@ -73,15 +65,7 @@ fn verifiable_producer() -> i32 {
 #[ignore = "starts a real cluster, for three runs"]
 fn an_independent_client_has_the_same_outages() {
     let kept = Kept::up(&["--set", SHORT_SESSION, "--kafka-version", KAFKA]);
-    let (_, status) = kept.kbench(&["cluster", "status", "guide"]);
-    let address = |line: &str| {
-        let mut words = line.split_whitespace();
-        line.contains("broker")
-            .then(|| words.find(|word| word.ends_with(":9092")))?
-            .map(str::to_owned)
-    };
-    let bootstrap: Vec<String> = status.lines().filter_map(address).collect();
-    assert_eq!(bootstrap.len(), 3, "{status}");
+    let bootstrap = kept.bootstrap();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
@@ -109,10 +93,10 @@ fn an_independent_client_has_the_same_outages() {
         // On the topic of the acks=1 probe, whose records no check looks at.
         let mut client = kbench()
             .args(["cluster", "exec", "guide", "--", "java", "-cp"])
-            .arg(jars().join("*"))
+            .arg(jars(KAFKA).join("*"))
             .args(["org.apache.kafka.tools.VerifiableProducer", "--topic", "kbench-probe"])
             .args(["--throughput", "100", "--acks", "1", "--repeating-keys", "50"])
-            .args(["--bootstrap-server", &bootstrap.join(",")])
+            .args(["--bootstrap-server", &bootstrap])
             .env("KBENCH_CLUSTERS", kept.clusters())
             .stdin(Stdio::null())
             .stdout(File::create(&said).expect("a file"))

@@ -54,6 +54,15 @@ fn of_run(out: &Path) -> Vec<(i32, i32, String)> {
     processes().into_iter().filter(|(.., line)| line.contains(&folder)).collect()
 }
 
+/// Whether nothing of a process is left. The first thread of one that was killed may have ended, and its name be gone,
+/// while others still wait for a disk and hold its files and ports.
+fn is_gone(pid: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().count();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+    tasks == 0 || (tasks == 1 && state == Some("Z"))
+}
+
 /// Names in the temporary folder that a JVM, a sandbox or kbench may leave there.
 fn temporary() -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
@@ -186,11 +195,14 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
             let when =
                 format!("{mode}, {name} killed after {:.2} s", began.elapsed().as_secs_f64());
             assert!(found, "{when}: no such process\n{}", stderr(out.path()));
+            let lab: Vec<i32> = of_run(out.path()).into_iter().map(|(pid, ..)| pid).collect();
             let killed =
                 Command::new("kill").args(["-KILL", &pid.expect("found").to_string()]).status();
             assert!(killed.expect("kill").success(), "{when}");
             run.wait().expect("a child");
             before.assert_nothing_left(out.path(), &when);
+            let gone = within(GONE_LIMIT, || lab.iter().all(|pid| is_gone(*pid)));
+            assert!(gone, "{when}: processes have not ended: {lab:?}");
             // The entry removes data in loopback mode; when it is the one killed, the next run does.
             if mode != "loopback" || !["entry", "init"].contains(&name) {
                 let removed = within(GONE_LIMIT, || data_left(out.path()).is_empty());

@@ -22,5 +22,6 @@ pub mod recovery;
 pub mod span;
 pub mod timeline;
 pub(crate) mod times;
+pub mod usage;
 pub mod validity;
 pub mod verdict;

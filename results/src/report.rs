@@ -7,7 +7,9 @@
 //! them all: a new one is a file beside those, and its line of that list.
 //! Absent: HTML.
 
-pub mod consuming_csv;
+pub mod bystanders;
+mod clocks;
+mod consuming_csv;
 pub mod csv;
 pub mod exit;
 pub mod files;
@@ -31,10 +33,13 @@ use crate::judge::latency::Percentiles;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
+use crate::judge::usage::ServerUse;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
 use crate::record::event::{Effect, Event, Process, Stage};
 
+pub use bystanders::Bystander;
+pub use clocks::ClockReport;
 pub use gates::{GateOutcome, GateResult};
 pub use judge::judge;
 pub use judged::{Judged, NothingRecorded, each_trial};
@@ -125,6 +130,15 @@ pub struct Report {
     pub time: Vec<TimeReport>,
     /// What watching cost, per trial.
     pub observer: Vec<ObserverReport>,
+    /// Clocks of machines that are not kbench's own, per trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<ClockReport>,
+    /// Others' consumer groups on the cluster, per trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bystanders: Vec<Bystander>,
+    /// What each server took of its host, per trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerUse>,
     /// Where each trial ran.
     pub environments: Vec<TrialEnvironment>,
     /// Everything that makes the run worth less.

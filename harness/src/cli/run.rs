@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use faults::plan::Plan;
 use results::judge::verdict::Verdict;
 use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
-use results::terminal::argument;
+use results::terminal::{argument, printable_line};
 
 use super::{BackendChoice, Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
-use crate::cluster::ssh::Inventory;
+use crate::cluster::ssh::{self, Inventory};
 use crate::failure::{self, Failure};
 use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
@@ -44,6 +45,16 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if let (Some(inventory), Some(survey)) = (&inventory, &attached) {
         survey.is_at(inventory)?;
     }
+    if args.dry_run {
+        let (Some(inventory), Some(survey)) = (inventory, attached) else {
+            let what = "--dry-run is for machines that are not kbench's, which nothing else is run on";
+            return Err(Failure::usage(what).with_cure("--cluster INVENTORY"));
+        };
+        return dry_run(inventory, survey, secured, args);
+    }
+    if let Some(survey) = &attached {
+        results::err!("{}", printable_line(&survey.others()));
+    }
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
@@ -54,6 +65,39 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
     carry_out(spec, &out, format)
+}
+
+/// Says what a run would do to machines, and does nothing.
+fn dry_run(
+    inventory: Inventory,
+    survey: ClusterSurvey,
+    secured: Option<SecuredBy>,
+    args: RunArgs,
+) -> Result<ExitCode, Failure> {
+    // Nothing is hurt, so no name has to be given for it.
+    let hurt = Some(survey.cluster_id.clone());
+    let request = request(args);
+    let asked = Asked { hurt, ..request.asked };
+    let (attached, inventory) = (Some(survey), Some(inventory));
+    let Resolved { spec, warnings } =
+        Request { attached, secured, inventory, asked, ..request }.resolve()?;
+    failure::warn(&warnings);
+    let Some(inventory) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) else {
+        return Err(Failure::usage("no inventory of machines (a defect)"));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
+    })?;
+    let needs = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
+    let commands = ssh::dry_run(inventory, &needs, spec.run_number);
+    let commands = tokio::task::LocalSet::new().block_on(&runtime, commands)?;
+    results::out!("{}", commands.trim_end());
+    let topics: Vec<_> = spec.cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
+    results::out!("topics that would be made, and deleted at the end: {}", topics.join(", "));
+    let id = &spec.cluster.name;
+    results::err!("nothing was done; a run with faults takes --yes-hurt-this-cluster {id}");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The image of a cluster of containers, where one is asked for: one that is named, or the usual one.

@@ -9,10 +9,13 @@
 mod clock;
 pub mod cluster;
 mod driver;
+pub mod drop_in;
+mod dry_run;
 pub mod guardian;
 pub mod host;
 pub mod inventory;
 mod link;
+mod logs;
 pub mod look;
 mod node;
 mod resident;
@@ -21,5 +24,6 @@ mod servers;
 mod shell;
 
 pub use cluster::{SshCluster, SshSetup};
+pub use dry_run::dry_run;
 pub use host::SshHost;
 pub use inventory::{Driver, Inventory, InventoryNode, Login, ServiceSpec};

@@ -13,8 +13,9 @@ use workloads::wire::Connector;
 
 use super::{DoctorCheck, ENOUGH_DISK_MB, Health, check};
 use crate::cluster::attached::ClusterSurvey;
+use crate::cluster::ssh::drop_in::DropIn;
 use crate::cluster::ssh::look::{NodeFacts, ServiceFacts, look};
-use crate::cluster::ssh::{Inventory, InventoryNode, SshHost};
+use crate::cluster::ssh::{Driver, Inventory, InventoryNode, ServiceSpec, SshHost};
 use crate::failure::Failure;
 
 /// Limit for a server to accept a connection from here.
@@ -160,12 +161,7 @@ fn of_service(inventory: &Inventory, name: &str, service: &ServiceFacts) -> Vec<
         }
     }];
     if let Some(restart) = service.restart.as_deref().filter(|restart| *restart != "no") {
-        let detail = format!(
-            "{name}: {role} has Restart={restart}: faults that signal servers are refused, since systemd would \
-             start them again"
-        );
-        let cure = "a drop-in with `Restart=no` for as long as runs last (`systemctl edit --runtime UNIT`)";
-        checks.push(check("Restart=", Health::Poor, detail, Some(cure.to_owned())));
+        checks.push(restarted(name, spec, service, restart));
     }
     let data = spec.data.display();
     checks.push(match &service.free_mb {
@@ -185,6 +181,24 @@ fn of_service(inventory: &Inventory, name: &str, service: &ServiceFacts) -> Vec<
         checks.push(check("configuration", Health::Poor, why.clone(), Some(cure)));
     }
     checks
+}
+
+/// Whether systemd can be kept from starting a server again that a fault has killed.
+fn restarted(name: &str, spec: &ServiceSpec, service: &ServiceFacts, restart: &str) -> DoctorCheck {
+    let role = service.role.as_str();
+    let held = "by a drop-in below /run for as long as a run lasts";
+    let (Some(why), Driver::Unit(unit)) = (&service.hold_refused, &spec.driver) else {
+        let detail = format!("{name}: {role} has Restart={restart}, which a run with faults holds off {held}");
+        return check("Restart=", Health::Good, detail, None);
+    };
+    let detail = format!(
+        "{name}: {role} has Restart={restart}: faults that signal servers are refused, since systemd would start \
+         them again, and kbench may not hold that off: {why}"
+    );
+    let drop_in = DropIn::of(unit);
+    let commands = drop_in.commands().map(|words| format!("/usr/bin/{}", words.join(" ")));
+    let cure = format!("`{}` as further commands of the line in /etc/sudoers.d/kbench", commands.join(", "));
+    check("Restart=", Health::Poor, detail, Some(cure))
 }
 
 /// Whether the configurations of a role are the same but for what is each server's own.

@@ -65,8 +65,8 @@ impl Observer for BrokersObserver {
         &self.watching
     }
 
-    fn imprecision(&self) -> Option<&'static str> {
-        Some(UNSEEN)
+    fn imprecision(&self) -> Option<String> {
+        Some(UNSEEN.to_owned())
     }
 
     fn stop(&self) {
@@ -308,7 +308,11 @@ mod tests {
         };
         let members = Arc::new(Membership::new([1, 2].map(member).into()));
         members.add_topic("ours", &[vec![1, 2]]);
-        let watched = Watched { members: Arc::clone(&members), recorder: Arc::clone(&recorder) };
+        let watched = Watched {
+            members: Arc::clone(&members),
+            recorder: Arc::clone(&recorder),
+            clock_is_ours: true,
+        };
         let plane = MetadataPlane::KraftBrokers;
         let observer = BrokersObserver::start(watched, plane).await.unwrap();
         observer.watch_metadata();

@@ -30,6 +30,16 @@ const MARKS: [(&str, LogMark); 14] = [
     ("Truncating to offset", LogMark::LogTruncated),
 ];
 
+/// What the times of a log's lines are.
+#[derive(Clone, Copy)]
+pub struct LogStamps {
+    /// The run's clock.
+    pub clock: RunClock,
+    /// How much they are ahead of our wall clock when they are read as UTC, in milliseconds: the time zone of the
+    /// server's machine, and how far its clock is from ours.
+    pub ahead_ms: i64,
+}
+
 /// Reads the marks of one server's log, from byte `from` on.
 ///
 /// # Errors
@@ -38,7 +48,7 @@ pub fn marks(
     log: &Path,
     from: u64,
     process: &Process,
-    clock: RunClock,
+    LogStamps { clock, ahead_ms }: LogStamps,
 ) -> std::io::Result<Vec<(RunTime, EventKind)>> {
     let now = clock.now();
     let mut marks: Vec<(RunTime, EventKind)> = Vec::new();
@@ -46,7 +56,7 @@ pub fn marks(
     let mut ahead = vec![];
     lines(log, from, |line| {
         let Some(wall_ms) = time_of(line) else { return };
-        let said = clock.from_wall_ms(wall_ms);
+        let said = clock.from_wall_ms(wall_ms.saturating_sub(ahead_ms));
         if let Some((_, mark)) = MARKS.iter().find(|(text, _)| line.contains(text)) {
             let (process, mark, line) = (process.clone(), *mark, line.to_owned());
             let at = said.min(now);
@@ -90,6 +100,10 @@ mod tests {
 
     use super::*;
 
+    fn ours(clock: RunClock) -> LogStamps {
+        LogStamps { clock, ahead_ms: 0 }
+    }
+
     const LINE: &str = "[1970-01-01 00:01:00,250] INFO [Controller id=2] 2 successfully elected as \
                         the controller. Epoch incremented to 2 (kafka.controller.KafkaController)";
 
@@ -105,7 +119,7 @@ mod tests {
         let log = dir.path().join("broker.log");
         std::fs::write(&log, format!("[x] nothing\n{LINE}\nat some.Class\n")).unwrap();
         let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
-        let marks = marks(&log, 0, &broker, RunClock::start()).unwrap();
+        let marks = marks(&log, 0, &broker, ours(RunClock::start())).unwrap();
         assert_eq!(marks.len(), 1);
         let elected = EventKind::LogMark {
             process: broker,
@@ -124,7 +138,7 @@ mod tests {
         std::fs::write(&log, format!("{ahead}\n{LINE}\n{ahead}\n")).unwrap();
         let broker = Process { node: "n".into(), role: Role::Broker, id: 2 };
         let clock = RunClock::start();
-        let marks = marks(&log, 0, &broker, clock).unwrap();
+        let marks = marks(&log, 0, &broker, ours(clock)).unwrap();
         let times: Vec<RunTime> = marks.iter().map(|(at, _)| *at).collect();
         assert!(
             times[0] == times[1] && times[2] > times[1] && times[2] <= clock.now(),

@@ -76,6 +76,9 @@ impl Shared {
     pub(super) fn when(&self, unix_ms: i64) -> RunTime {
         let clock = self.watched.recorder.clock();
         let now = clock.now();
+        if !self.watched.clock_is_ours {
+            return now;
+        }
         let earliest = match self.sees.load(Ordering::Relaxed) {
             true => now.0.saturating_sub(LATEST_NEWS.as_nanos() as u64),
             false => self.blind_since.load(Ordering::Relaxed),

@@ -2,9 +2,9 @@
 //! states, in the order in which they change. Servers before 3.6 have no such watch: see [`rearm`].
 //!
 //! A deletion is stamped when its notification arrives. A znode that was created or changed is
-//! read, and stamped with its own modification time: the ZooKeeper leader's clock, which is this
-//! machine's. (The arrivals of a burst came up to 138 ms later on two busy cores.) Where that clock
-//! cannot be right, since it was stepped, it is stamped when it is read. One that was seen to vanish
+//! read, and stamped with its own modification time, by the ZooKeeper leader's clock, where that is this
+//! machine's. (The arrivals of a burst came up to 138 ms later on two busy cores.) Where that clock is
+//! another machine's, or cannot be right, since it was stepped, it is stamped when it is read. One that was seen to vanish
 //! before is never stamped before that. A znode that changes twice before it is read is read as it is then.
 
 mod persistent;
@@ -47,6 +47,10 @@ const SESSION: Duration = Duration::from_secs(10);
 const REARMED: &str = "this ZooKeeper has no persistent watches (they came with 3.6): a watch is set anew \
     each time it has fired, and of several changes of a znode in between only the last is seen; the \
     fewest in-sync copies may have been fewer than is shown";
+
+/// What it costs that ZooKeeper is on other machines.
+const ARRIVED: &str = "what changes in ZooKeeper is stamped when it is learnt, not when it happened: its \
+    clock is another machine's";
 
 /// Follows a cluster whose metadata are in ZooKeeper.
 pub struct ZookeeperObserver {
@@ -96,8 +100,11 @@ impl Observer for ZookeeperObserver {
         &self.watching
     }
 
-    fn imprecision(&self) -> Option<&'static str> {
-        self.rearms.load(Ordering::Relaxed).then_some(REARMED)
+    fn imprecision(&self) -> Option<String> {
+        let arrived = !self.watching.shared.watched.clock_is_ours;
+        let all = [arrived.then_some(ARRIVED), self.rearms.load(Ordering::Relaxed).then_some(REARMED)];
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 

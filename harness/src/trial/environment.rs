@@ -68,7 +68,7 @@ pub(super) async fn record(
         zookeeper,
         librdkafka: workloads::librdkafka_version(),
         librdkafka_poll_wait_us: Some(workloads::POLL_WAIT.as_micros() as u64),
-        observer: lab.observer.imprecision().map(str::to_owned),
+        observer: lab.observer.imprecision(),
         host: unmeasured,
         java,
         jars: lab.jars.clone(),
@@ -104,7 +104,6 @@ struct Versions {
     java: String,
 }
 
-/// What brokers tell of their versions, which is not much.
 /// What the first broker's log says of its version, where somebody has a way to that.
 async fn logged(lab: &Lab) -> Option<String> {
     let servers = lab.cluster.processes()?;
@@ -113,6 +112,7 @@ async fn logged(lab: &Lab) -> Option<String> {
     servers.version(&broker).await.ok()
 }
 
+/// What brokers tell of their versions, which is not much.
 fn told(settings: &Settings, kraft: bool) -> Versions {
     let protocol = settings.broker.get(PROTOCOL);
     let kafka = match protocol.filter(|_| !kraft) {

@@ -30,7 +30,8 @@ use crate::failure::Failure;
 use crate::kernel::sends_for_the_dead;
 use crate::log::aside;
 use crate::membership::Membership;
-use crate::observe::{BrokersObserver, Observer, Watched, ZookeeperObserver, logs};
+use crate::observe::logs::{self, LogStamps};
+use crate::observe::{BrokersObserver, Observer, Watched, ZookeeperObserver};
 use crate::provision::{self, Checksums, Kafka};
 use crate::recorder::Recorder;
 use crate::spec::{BackendSpec, RunSpec};
@@ -141,7 +142,7 @@ impl Lab {
         watched: Watched,
         observer: Rc<dyn Observer>,
     ) -> Self {
-        let Watched { members, recorder } = watched;
+        let Watched { members, recorder, .. } = watched;
         let kept = cluster.processes().filter(|_| spec.backend.kept().is_some());
         let former_logs = kept.map(log_lengths).unwrap_or_default();
         Self {
@@ -210,10 +211,13 @@ impl Lab {
         let clock = self.recorder.clock();
         // Where nobody sees the servers' logs, nothing is marked.
         let logs = self.cluster.processes().into_iter().flat_map(|servers| {
-            let log = |process: Process| (servers.log_path(&process), process);
+            let log = |process: Process| {
+                let stamps = LogStamps { clock, ahead_ms: servers.log_ahead_ms(&process) };
+                (servers.log_path(&process), process, stamps)
+            };
             self.members.processes().into_iter().map(log).collect::<Vec<_>>()
         });
-        for (log, process) in logs {
+        for (log, process, stamps) in logs {
             let before = self.former(&log);
             // That of a kept cluster holds what was before, too: the trial has a copy without.
             let copy = self.files.join("logs").join(log.file_name().unwrap_or_default());
@@ -221,7 +225,7 @@ impl Lab {
             let name = log.display().to_string();
             let read = move || {
                 copy.map_or(Ok(()), |copy| copied(&log, before, &copy))?;
-                logs::marks(&log, before, &process, clock)
+                logs::marks(&log, before, &process, stamps)
             };
             match aside(read).await {
                 Ok(marks) => marks.into_iter().for_each(|(at, mark)| self.recorder.at(at, mark)),
@@ -329,7 +333,8 @@ fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder
     for topic in topics(spec) {
         members.add_topic(&topic.name, &topic.assignment);
     }
-    Watched { members, recorder: Arc::clone(recorder) }
+    let clock_is_ours = spec.backend.is_ours();
+    Watched { members, recorder: Arc::clone(recorder), clock_is_ours }
 }
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.

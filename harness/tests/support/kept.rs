@@ -2,10 +2,18 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{folder, kbench, output};
+
+/// Folder of the jars of a version of Kafka, where kbench has put them.
+pub(crate) fn jars(version: &str) -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(env::var_os("HOME").expect("a home")).join(".cache");
+    cache.unwrap_or_else(home).join("kbench/kafka").join(version).join("jars")
+}
 
 /// A kept cluster of one test; it ends with the test, however that ends.
 pub(crate) struct Kept {
@@ -34,6 +42,19 @@ impl Kept {
 
     pub(crate) fn clusters(&self) -> PathBuf {
         self.folder.path().join("clusters")
+    }
+
+    /// `host:port` of every broker, separated by commas.
+    pub(crate) fn bootstrap(&self) -> String {
+        let (_, status) = self.kbench(&["cluster", "status", "guide"]);
+        let address = |line: &str| {
+            let mut words = line.split_whitespace();
+            let broker = line.contains("broker");
+            broker.then(|| words.find(|word| word.ends_with(":9092")))?.map(str::to_owned)
+        };
+        let all: Vec<String> = status.lines().filter_map(address).collect();
+        assert_eq!(all.len(), 3, "{status}");
+        all.join(",")
     }
 
     /// Exit code and text of a `kbench` command that knows the cluster and its runs.

@@ -5,6 +5,7 @@
 //! invalid. What a fault of the plan takes of its victims is ordered: from its injection until it
 //! is undone. What was proven meanwhile stands: a lost record is lost.
 
+mod clocks;
 mod servers;
 
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     let mut found: Vec<Disturbance> =
         timeline.events().filter_map(|event| recorded(timeline, event)).collect();
     found.extend(timeline.events().filter_map(setting_changed));
+    found.extend(clocks::stepped(timeline));
     let ended = timeline.events().filter(|event| event.at < stopping);
     found.extend(ended.filter_map(|event| servers::ended(timeline, event)));
     found.extend(timeline.events().filter_map(|event| servers::started(timeline, event)));

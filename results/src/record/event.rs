@@ -10,6 +10,7 @@ mod expectation;
 pub mod log;
 mod plane;
 mod process;
+mod second;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
 pub use expectation::Expectation;
 pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};
+pub use second::Second;
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;
@@ -329,6 +331,39 @@ pub enum EventKind {
         /// Name of the new one.
         client: String,
     },
+    /// How far a consumer group is behind that is not the run's, on a cluster that others use.
+    BystanderLag {
+        /// Its id.
+        group: String,
+        /// Records between its commits and the ends of their logs.
+        lag: u64,
+    },
+    /// What a server's process has taken of its host so far.
+    ServerUsage {
+        /// Which.
+        process: Process,
+        /// Its pid: counters begin anew with each.
+        pid: i32,
+        /// CPU time, in seconds.
+        cpu_s: f64,
+        /// Memory that is resident, in bytes.
+        memory_bytes: u64,
+        /// Bytes read from disks and written to them; none where that is not told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        disk_bytes: Option<[u64; 2]>,
+        /// Bytes that its node received and sent; none where the network is not the node's alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network_bytes: Option<[u64; 2]>,
+    },
+    /// The wall clock of a machine of the cluster was compared with that of kbench's host.
+    ClockCompared {
+        /// The machine's node.
+        node: String,
+        /// How much it is ahead, in nanoseconds; behind when negative.
+        ahead_ns: i64,
+        /// How wrong that may be either way, in nanoseconds.
+        error_ns: u64,
+    },
     /// Figures of one second of load, for the live view and the per-second log.
     Second(Second),
     /// Cost of watching, over the whole trial.
@@ -392,29 +427,4 @@ pub enum EventKind {
     Interrupted,
     /// Last event of a trial that came to its end.
     TrialEnded,
-}
-
-/// Figures of one second of load.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Second {
-    /// Sends that were due in this second.
-    pub due: u64,
-    /// Sends handed to the client.
-    pub sent: u64,
-    /// Sends acked.
-    pub acked: u64,
-    /// Sends failed or indeterminate.
-    pub failed: u64,
-    /// Records consumed by the group.
-    pub consumed: u64,
-    /// Sends neither acked nor failed yet.
-    pub outstanding: u64,
-    /// Median response time of this second's acks, microseconds; `None` without acks.
-    pub response_p50_us: Option<u64>,
-    /// 99th percentile of response time of this second's acks, microseconds; `None` without acks.
-    pub response_p99_us: Option<u64>,
-    /// Highest response time of this second's acks, microseconds; `None` without acks.
-    pub response_max_us: Option<u64>,
-    /// 99th percentile of schedule lag of this second's sends, microseconds.
-    pub schedule_lag_p99_us: Option<u64>,
 }

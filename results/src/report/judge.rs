@@ -13,6 +13,7 @@ use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
+use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
@@ -68,6 +69,9 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         load: load_report(run, &whole, saturated, parts.burst_us),
         time: parts.time,
         observer: parts.observer,
+        clocks: parts.clocks,
+        bystanders: parts.bystanders,
+        servers: parts.servers,
         environments: parts.environments,
         problems: parts.problems,
     };
@@ -134,6 +138,9 @@ struct Parts {
     checks: Vec<(u32, Check)>,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
+    clocks: Vec<ClockReport>,
+    bystanders: Vec<Bystander>,
+    servers: Vec<ServerUse>,
     environments: Vec<TrialEnvironment>,
     problems: Vec<String>,
 }
@@ -152,6 +159,9 @@ impl Default for Parts {
             checks: vec![],
             time: vec![],
             observer: vec![],
+            clocks: vec![],
+            bystanders: vec![],
+            servers: vec![],
             environments: vec![],
             problems: vec![],
         }
@@ -208,6 +218,9 @@ impl Parts {
         }
         self.note_doubts(number, &timeline);
         self.note_events(number, &trial.events);
+        self.clocks.extend(clocks::of(number, &trial.events));
+        self.bystanders.extend(bystanders::of(number, &trial.events));
+        self.servers.extend(usage::of(number, &trial.events));
         self.add_faults(number, &timeline, &recovery);
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.time.push(time(number, &timeline));

@@ -5,6 +5,7 @@ mod claims;
 mod consuming;
 mod faults;
 mod load;
+mod usage;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -57,6 +58,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     load::gates(&mut out, report, colours);
     load::checks(&mut out, report, colours);
     load::load(&mut out, report, colours);
+    usage::servers(&mut out, report, colours);
     load::time(&mut out, report);
     if !report.problems.is_empty() {
         section(&mut out, "Problems");

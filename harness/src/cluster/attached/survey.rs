@@ -10,6 +10,7 @@ use std::time::Duration;
 use faults::port::Process;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use results::record::event::{BrokerId, Role};
+use results::terminal::counted;
 
 use super::{AttachedSpec, node_name};
 use crate::admin::{Admin, METADATA_VERSION};
@@ -43,6 +44,8 @@ pub struct ClusterSurvey {
     pub settings: BTreeMap<BrokerId, BTreeMap<String, String>>,
     /// Names of all topics, internal ones included.
     pub topics: BTreeSet<String>,
+    /// Its consumer groups, as far as the user may know of them.
+    pub groups: BTreeSet<String>,
     /// Partitions without leader, or with fewer in-sync replicas than they are to have, in words.
     pub unwell: Vec<String>,
 }
@@ -108,11 +111,24 @@ impl ClusterSurvey {
             brokers,
             settings,
             topics: metadata.topics.iter().filter_map(named).collect(),
+            groups: admin.groups().await,
             unwell: unwell(&metadata),
         })
     }
 
-    /// The same, for who is in no runtime.
+    /// What others have on it, in a sentence; it is left alone.
+    pub fn others(&self) -> String {
+        let topics = counted(self.topics.len() as u64, "topic");
+        let groups = counted(self.groups.len() as u64, "consumer group");
+        let mut named: Vec<&str> = self.groups.iter().map(String::as_str).take(NAMED).collect();
+        if self.groups.len() > NAMED {
+            named.push("...");
+        }
+        let named = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+        format!("there already, and left alone: {topics}, {groups}{named}")
+    }
+
+    /// [`Self::of`], for who is in no runtime.
     ///
     /// # Errors
     /// As [`Self::of`].
@@ -391,6 +407,7 @@ mod tests {
             brokers: [(1, broker)].into(),
             settings: BTreeMap::new(),
             topics: BTreeSet::new(),
+            groups: BTreeSet::new(),
             unwell: vec!["t-0 has no leader".to_owned(); 5],
         };
         let spec = |id: &str| AttachedSpec {

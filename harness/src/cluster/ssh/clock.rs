@@ -1,5 +1,5 @@
 //! How far a host's clock is from ours: asked several times, the quickest answer counts, and what it took is how
-//! wrong it may be.
+//! wrong it may be. And in which time zone it writes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,21 @@ pub(super) async fn offset(host: &SshHost) -> Result<ClockOffset, HostError> {
     Ok(best.unwrap_or_default())
 }
 
+/// How much its local time is ahead of UTC, in seconds.
+pub(super) async fn zone_s(host: &SshHost) -> Result<i64, HostError> {
+    let answer = host.ask("date +%z").await?;
+    let said = answer.text.trim();
+    zone(said).ok_or_else(|| HostError::other(&host.name_of(), "say its time zone", said))
+}
+
+/// What `date +%z` says, in seconds: `+0130`.
+fn zone(said: &str) -> Option<i64> {
+    let digits = said.strip_prefix(['+', '-'])?;
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+    Some(if said.starts_with('-') { -seconds } else { seconds })
+}
+
 /// The offset of a clock that showed `theirs` at a moment between `before` and `after` of ours.
 fn of(before: i128, theirs: i128, after: i128) -> ClockOffset {
     let ahead = theirs - (before + after) / 2;
@@ -44,6 +59,16 @@ fn now() -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_zone_is_read() {
+        assert_eq!(zone("+0000"), Some(0));
+        assert_eq!(zone("+0530"), Some(19_800));
+        assert_eq!(zone("-0330"), Some(-12_600));
+        for wrong in ["", "0100", "+", "+1", "+01:00", "UTC"] {
+            assert_eq!(zone(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn an_offset_is_wrong_by_half_the_way_at_most_wherever_the_clock_was_read() {

@@ -20,6 +20,10 @@ use crate::recorder::Recorder;
 /// A cluster on machines that are reached by ssh.
 pub struct SshCluster {
     servers: Rc<SshServers>,
+    /// Whether a killed run is undone, whose record is not this one's to add to.
+    healing: bool,
+    /// What systemd would have done with servers that are killed, and is kept from.
+    held: Vec<String>,
 }
 
 /// What a cluster on real machines is connected to for.
@@ -45,7 +49,7 @@ impl SshCluster {
     ///
     /// # Errors
     /// An infrastructure failure: a machine is not reached, the cluster is another one, or a server is told to be
-    /// elsewhere; a usage failure where systemd would start again what the plan kills.
+    /// elsewhere; a usage failure where systemd would start again what the plan kills, and may not be kept from it.
     pub async fn connect(setup: SshSetup<'_>) -> Result<Self, Failure> {
         let SshSetup { spec, inventory, run, healing, faults, files, recorder } = setup;
         if !spec.sees_zookeeper() {
@@ -66,18 +70,18 @@ impl SshCluster {
         let guarded = hurts.then_some(run);
         let logs = files.join("logs");
         let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;
-        let cluster = Self { servers };
+        let mut cluster = Self { servers, healing, held: vec![] };
         if !healing {
             cluster.is_whole()?;
         }
-        if faults.contains(&Capability::Signal)
-            && let Some(why) = cluster.servers.restarted_by_systemd().await?
-        {
-            cluster.servers.leave().await?;
-            return Err(Failure::usage(format!(
-                "a server that is killed would be started again by systemd: {why}"
-            ))
-            .with_cure("a drop-in with `Restart=no` for as long as the run lasts (`systemctl edit --runtime UNIT`)"));
+        if faults.contains(&Capability::Signal) && !healing {
+            match cluster.servers.hold_restarts().await {
+                Ok(held) => cluster.held = held,
+                Err(failure) => {
+                    cluster.servers.leave().await?;
+                    return Err(failure);
+                }
+            }
         }
         Ok(cluster)
     }
@@ -129,8 +133,12 @@ impl RunningCluster for SshCluster {
     }
 
     fn description(&self) -> Description {
+        let mut isolation = format!("machines of {}, by ssh", self.servers.inventory.name);
+        if !self.held.is_empty() {
+            isolation += &format!(" (held off: {})", self.held.join(", "));
+        }
         Description {
-            isolation: format!("machines of {}, by ssh", self.servers.inventory.name),
+            isolation,
             storage: "places not seen",
             class_archive: None,
         }
@@ -138,6 +146,9 @@ impl RunningCluster for SshCluster {
 
     async fn stop(&self, _: bool) -> Result<(), Failure> {
         // The servers are not kbench's to stop.
+        if !self.healing {
+            self.servers.fetch_logs().await;
+        }
         self.servers.leave().await
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use results::record::event::Role;
 
+use super::drop_in::DropIn;
 use super::{Driver, InventoryNode, Login, ServiceSpec, SshHost};
 use crate::cluster::host::command::quoted;
 use crate::cluster::host::{Command, ErrorKind, Host as _, HostError, ProcessIdentity};
@@ -85,6 +86,38 @@ impl DrivenService {
         let mut command = Command::script(&self.start_line(), [""; 0]);
         command.limit = START_LIMIT;
         host.output(&command).await.map(drop)
+    }
+
+    /// Keeps systemd from starting it again by itself, until [`Self::release_script`] is run.
+    ///
+    /// # Errors
+    /// When systemd is not told, or would start it all the same.
+    pub(super) async fn hold(&self, host: &SshHost) -> Result<(), HostError> {
+        let Driver::Unit(unit) = &self.driver else { return Ok(()) };
+        let answer = host.ask(&DropIn::of(unit).put_script(self.sudo)).await?;
+        let failed = |why: String| {
+            let what = format!("keep systemd from starting {unit} again");
+            HostError::new(ErrorKind::Refused, &host.name_of(), what, why)
+        };
+        if answer.code != 0 {
+            return Err(failed(answer.text.trim().to_owned()));
+        }
+        match self.restarts(host).await? {
+            None => Ok(()),
+            Some(why) => Err(failed(format!("it goes by another drop-in: {why}"))),
+        }
+    }
+
+    /// What [`Self::hold`] runs, and what undoes it; none where nothing would start it by itself.
+    pub(super) fn hold_scripts(&self) -> Option<(String, String)> {
+        let Driver::Unit(unit) = &self.driver else { return None };
+        Some((DropIn::of(unit).put_script(self.sudo), self.release_script()?))
+    }
+
+    /// A script after which systemd goes by the unit's own `Restart=` again; none where nothing was held off.
+    pub(super) fn release_script(&self) -> Option<String> {
+        let Driver::Unit(unit) = &self.driver else { return None };
+        Some(DropIn::of(unit).remove_script(self.sudo))
     }
 
     /// Why systemd would start it again by itself when it is killed; none where it would not.

@@ -36,6 +36,35 @@ fn watch_script(silence: Duration) -> String {
     )
 }
 
+/// What the folders of a run are called on every node.
+pub(super) fn prefix(run: u64) -> String {
+    // On the node, whose temporary folder is there without asking.
+    format!("/tmp/kbench-{run:x}-")
+}
+
+/// Makes the folder, which is its user's alone, starts the switch in it, and says where it is.
+pub(super) fn start_script(prefix: &str) -> String {
+    let watch = quoted(&watch_script(SILENCE));
+    format!(
+        "folder=$(mktemp -d {prefix}XXXXXX) && cd \"$folder\" && echo 0 >alive && \
+         {{ setsid sh -c {watch} </dev/null >log 2>&1 & }} && echo \"$folder\""
+    )
+}
+
+/// Has `script` run when kbench falls silent.
+pub(super) fn arm_script(folder: &str, name: &str, script: &str) -> String {
+    let script = quoted(script);
+    format!(
+        "cd {folder} && [ ! -f healed ] && kill -0 \"$(cat pid)\" && \
+         printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal"
+    )
+}
+
+/// Ends it, and removes what it had.
+pub(super) fn end_script(prefix: &str) -> String {
+    format!("rm -rf {prefix}*")
+}
+
 /// The switch of one node.
 pub(super) struct Guardian {
     host: SshHost,
@@ -51,14 +80,8 @@ impl Guardian {
     /// # Errors
     /// When the node is not reached, or has no place for it.
     pub(super) async fn start(host: &SshHost, run: u64) -> Result<Self, HostError> {
-        // On the node, whose temporary folder is there without asking; the folder is its user's alone.
-        let prefix = format!("/tmp/kbench-{run:x}-");
-        let script = format!(
-            "folder=$(mktemp -d {prefix}XXXXXX) && cd \"$folder\" && echo 0 >alive && \
-             {{ setsid sh -c {} </dev/null >log 2>&1 & }} && echo \"$folder\"",
-            quoted(&watch_script(SILENCE))
-        );
-        let answer = host.ask(&script).await?;
+        let prefix = prefix(run);
+        let answer = host.ask(&start_script(&prefix)).await?;
         let folder = answer.text.trim().to_owned();
         if answer.code != 0 || !folder.starts_with(&prefix) {
             let what = "start the dead-man's switch";
@@ -78,12 +101,7 @@ impl Guardian {
     /// # Errors
     /// When it cannot be armed: nothing may be done to the node then.
     pub(super) async fn arm(&self, name: &str, script: &str) -> Result<(), HostError> {
-        let (folder, script) = (&self.folder, quoted(script));
-        let line = format!(
-            "cd {folder} && [ ! -f healed ] && kill -0 \"$(cat pid)\" && \
-             printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal"
-        );
-        let answer = self.host.ask(&line).await?;
+        let answer = self.host.ask(&arm_script(&self.folder, name, script)).await?;
         if answer.code == 0 {
             return Ok(());
         }
@@ -113,7 +131,7 @@ impl Guardian {
     /// # Errors
     /// When the node is not reached.
     pub(super) async fn end(&self) -> Result<(), HostError> {
-        self.host.ask(&format!("rm -rf {}*", self.prefix)).await.map(drop)
+        self.host.ask(&end_script(&self.prefix)).await.map(drop)
     }
 }
 

@@ -7,6 +7,7 @@ use faults::port::ErrorKind;
 use results::record::event::Role;
 use workloads::security::properties;
 
+use super::drop_in::DropIn;
 use super::inventory::Allowed;
 use super::{Driver, Inventory, InventoryNode, ServiceSpec};
 use crate::cluster::host::{ClockOffset, Command, Host, HostError};
@@ -54,6 +55,8 @@ pub struct ServiceFacts {
     pub runs: Result<bool, String>,
     /// What systemd does when it ends (`Restart=`), where that drives it.
     pub restart: Option<String>,
+    /// Why kbench may not keep systemd from that; `None` when it may.
+    pub hold_refused: Option<String>,
     /// Megabytes free where its data are, or why that is not known.
     pub free_mb: Result<u64, String>,
     /// Its configuration, or why that is not known. It may hold secrets.
@@ -103,7 +106,12 @@ pub async fn look(
     let mut services = vec![];
     for (role, id) in [(Role::Zookeeper, node.zookeeper), (Role::Broker, node.broker)] {
         if id.is_some() {
-            services.push(service(host, role, inventory.service(role), trusted).await?);
+            let mut found = service(host, role, inventory.service(role), trusted).await?;
+            if !is_root && found.restart.as_deref().is_some_and(|restart| restart != "no") {
+                let sudo = inventory.login(node).sudo == Some(true);
+                found.hold_refused = hold_refused(host, inventory.service(role), sudo).await?;
+            }
+            services.push(found);
         }
     }
     Ok(NodeFacts { user, is_root, programs, clock, services })
@@ -137,7 +145,26 @@ async fn service(
         Err(error) if is_lost(&error) => return Err(error),
         Err(error) => Err(error.to_string()),
     };
-    Ok(ServiceFacts { role, runs, restart, free_mb, settings })
+    Ok(ServiceFacts { role, runs, restart, hold_refused: None, free_mb, settings })
+}
+
+/// Why a user who is not root may not hold off `Restart=`; `None` when sudo lets him. It is only asked.
+async fn hold_refused(
+    host: &dyn Host,
+    spec: &ServiceSpec,
+    sudo: bool,
+) -> Result<Option<String>, HostError> {
+    let Driver::Unit(unit) = &spec.driver else { return Ok(None) };
+    if !sudo {
+        return Ok(Some("it takes root".to_owned()));
+    }
+    for command in DropIn::of(unit).commands() {
+        let asked = Command::script("sudo -n -l -- \"$@\" >/dev/null", command);
+        if let Err(why) = said(host, &asked).await? {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
 }
 
 async fn by_unit(

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Weak;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faults::port::{Process, ProcessIdentity, Signal};
 use results::record::clock::RunTime;
@@ -13,11 +13,15 @@ use tokio::time::sleep;
 use super::SshHost;
 use super::driver::DrivenService;
 use super::guardian::{Guardian, SILENCE};
-use crate::cluster::host::HostError;
+use super::logs::LogBegin;
+use crate::cluster::host::{ClockOffset, Host as _, HostError};
 use crate::recorder::Recorder;
 
 /// How often a machine is asked for its servers.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// How often its clock is compared with ours.
+const COMPARE: Duration = Duration::from_secs(10);
 
 /// A machine that was not reached for so long was not followed.
 const UNSEEN: Duration = Duration::from_secs(1);
@@ -30,6 +34,10 @@ pub(super) struct SshNode {
     pub(super) boot_id: String,
     /// When it was last reached.
     pub(super) seen: Cell<RunTime>,
+    /// How much its clock was ahead of ours when they were last compared, in nanoseconds.
+    pub(super) ahead_ns: Cell<i64>,
+    /// How much its local time is ahead of UTC, in seconds.
+    pub(super) zone_s: i64,
     pub(super) recorder: Arc<Recorder>,
 }
 
@@ -38,6 +46,8 @@ pub(super) struct SshServer {
     pub(super) process: Process,
     pub(super) service: DrivenService,
     pub(super) log: String,
+    /// Where its log was when the run began, if the user may read it.
+    pub(super) log_begin: Option<LogBegin>,
     pub(super) state: RefCell<Option<SeenServer>>,
     /// The signal that kbench sent last to end it.
     pub(super) ordered: Cell<Option<Signal>>,
@@ -153,9 +163,30 @@ impl SshNode {
         *server.state.borrow_mut() = Some(SeenServer { identity, paused: false, end: None });
     }
 
+    /// Compares the machine's clock with ours, and records it.
+    ///
+    /// # Errors
+    /// When the machine is not reached.
+    pub(super) async fn compare_clock(&self) -> Result<(), HostError> {
+        let ClockOffset { ahead_ns, error } = self.host.clock().await?;
+        self.ahead_ns.set(ahead_ns);
+        let (node, error_ns) = (self.host.name_of(), error.as_nanos() as u64);
+        self.recorder.now(EventKind::ClockCompared { node, ahead_ns, error_ns });
+        Ok(())
+    }
+
     pub(super) async fn let_go(&self) -> Result<(), HostError> {
+        // One that is not reached is told of below.
+        self.compare_clock().await.ok();
         if self.look().await.is_err() {
             self.unseen(self.seen.get());
+        }
+        for release in self.servers.iter().filter_map(|server| server.service.release_script()) {
+            let answer = self.host.ask(&release).await?;
+            if answer.code != 0 {
+                let what = "let systemd start its servers again";
+                return Err(HostError::other(&self.host.name_of(), what, answer.text.trim()));
+            }
         }
         let Some(guardian) = &self.guardian else { return Ok(()) };
         if guardian.has_healed().await? {
@@ -175,7 +206,14 @@ pub(super) async fn follow(node: Weak<SshNode>) {
     if let Some(node) = node.upgrade() {
         node.seen.set(node.recorder.clock().now());
     }
+    let mut compared = Instant::now();
     while let Some(node) = node.upgrade() {
+        if compared.elapsed() >= COMPARE {
+            compared = Instant::now();
+            if let Err(error) = node.compare_clock().await {
+                tracing::debug!(%error, "the clock of a node is not compared");
+            }
+        }
         // A machine that is not reached is asked again; how long it was not is recorded when it is.
         if let Err(error) = node.look().await {
             tracing::debug!(%error, "a node is not reached");

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
+use faults::port::{Capability, ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
 use faults::until;
-use results::record::event::ProcessEnd;
+use results::record::event::{EventKind, ProcessEnd};
 
 use super::driver::DrivenService;
 use super::guardian::Guardian;
+use super::logs::LogBegin;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
-use super::{Inventory, SshHost};
+use super::{Inventory, SshHost, clock};
 use crate::cluster::host::{Command, Host as _, HostError};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
@@ -67,15 +68,20 @@ impl SshServers {
                 let identity = service.find(&host).await.map_err(unreached)?;
                 let seen =
                     identity.map(|identity| SeenServer { identity, paused: false, end: None });
+                let log_begin = LogBegin::of(&host, &log).await.map_err(unreached)?;
                 let (state, ordered) = (RefCell::new(seen), Cell::new(None));
-                servers.push(SshServer { process, service, log, state, ordered });
+                servers.push(SshServer { process, service, log, log_begin, state, ordered });
             }
             let guardian = match guarded {
                 Some(run) => Some(Guardian::start(&host, run).await.map_err(unreached)?),
                 None => None,
             };
+            let zone_s = clock::zone_s(&host).await.map_err(unreached)?;
             let (seen, recorder) = (Cell::new(recorder.clock().now()), Arc::clone(recorder));
-            let node = SshNode { host, guardian, servers, boot_id, seen, recorder };
+            let ahead_ns = Cell::new(0);
+            let node =
+                SshNode { host, guardian, servers, boot_id, seen, ahead_ns, zone_s, recorder };
+            node.compare_clock().await.map_err(unreached)?;
             nodes.insert(member.name.clone(), Rc::new(node));
         }
         for node in nodes.values() {
@@ -92,19 +98,49 @@ impl SshServers {
         all.filter(gone).map(|server| server.process.clone()).next()
     }
 
-    /// Why a server that is killed would be started again by systemd; none where none would.
-    pub(super) async fn restarted_by_systemd(&self) -> Result<Option<String>, Failure> {
+    /// Keeps systemd from starting servers again that are killed, until they are [left](Self::leave). Which it was.
+    ///
+    /// # Errors
+    /// A usage failure where the inventory does not allow that; an infrastructure failure where it cannot be done.
+    pub(super) async fn hold_restarts(&self) -> Result<Vec<String>, Failure> {
+        let mut held = vec![];
         for node in self.nodes.values() {
             for server in &node.servers {
-                if let Some(why) = server.service.restarts(&node.host).await.map_err(unreached)? {
-                    return Ok(Some(why));
+                let service = &server.service;
+                let Some(why) = service.restarts(&node.host).await.map_err(unreached)? else { continue };
+                let (Some(guardian), Some(undo)) = (&node.guardian, service.release_script()) else { continue };
+                if let Some(refused) = self.inventory.missing(Capability::Start) {
+                    let what = "a server that is killed would be started again by systemd";
+                    return Err(Failure::usage(format!("{what} ({why}), and {refused}")).with_cure(
+                        "`restart` in `allow`: then it is held off by a drop-in for as long as the run lasts",
+                    ));
+                }
+                guardian.arm(&format!("restart-{}", server.part()), &undo).await.map_err(unreached)?;
+                service.hold(&node.host).await.map_err(unreached)?;
+                held.push(why);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Fetches what each server wrote into its log since the run began. What is not to be had is told.
+    pub(super) async fn fetch_logs(&self) {
+        for node in self.nodes.values() {
+            for server in &node.servers {
+                let Some(begin) = &server.log_begin else {
+                    let text = format!("no log of {} at {}: its marks are not known", server.process, server.log);
+                    node.recorder.now(EventKind::Problem { text });
+                    continue;
+                };
+                let file = self.log_path(&server.process);
+                if let Err(error) = begin.fetch(&node.host, &file).await {
+                    node.recorder.now(EventKind::Problem { text: error.to_string() });
                 }
             }
         }
-        Ok(None)
     }
 
-    /// Lets go of every node: its switch is ended, the log of each server is fetched.
+    /// Lets go of every node: its switch is ended.
     pub(super) async fn leave(&self) -> Result<(), Failure> {
         let mut left = Ok(());
         for node in self.nodes.values() {
@@ -155,6 +191,11 @@ impl ServerAddresses for SshServers {
 impl ServerProcesses for SshServers {
     fn log_path(&self, process: &Process) -> PathBuf {
         self.logs.join(format!("{}-{}.log", process.node, process.role.as_str()))
+    }
+
+    fn log_ahead_ms(&self, process: &Process) -> i64 {
+        let node = self.of(process).map(|(node, _)| node);
+        node.map_or(0, |node| node.zone_s * 1000 + node.ahead_ns.get() / 1_000_000)
     }
 
     fn state(&self, process: &Process) -> Option<ProcessState> {

@@ -17,6 +17,7 @@ fn service(role: Role) -> ServiceFacts {
         role,
         runs: Ok(true),
         restart: Some("no".to_owned()),
+        hold_refused: None,
         free_mb: Ok(ENOUGH_DISK_MB),
         settings: Ok(NodeSettings::new()),
     }
@@ -69,14 +70,20 @@ fn each_thing_that_a_node_lacks_is_told_with_its_cure_and_nothing_else_is() {
         (Health::Poor, "not known: no unit", |facts| {
             facts.services[0].runs = Err("no unit".to_owned());
         }),
-        (Health::Poor, "has Restart=on-failure: faults that signal", |facts| {
+        (Health::Poor, "`/usr/bin/install -D -m 644 /dev/stdin /run/systemd/system/kafka.service.d/", |facts| {
             facts.services[0].restart = Some("on-failure".to_owned());
+            facts.services[0].hold_refused = Some("it takes root".to_owned());
         }),
         (Health::Poor, "3 MB free in /var/lib/kafka", |facts| facts.services[0].free_mb = Ok(3)),
         (Health::Poor, "let the user read it", |facts| {
             facts.services[0].settings = Err("permission denied".to_owned());
         }),
     ];
+    let mut held = well();
+    held.services[0].restart = Some("always".to_owned());
+    let told = of_node(&inventory, node, &held);
+    assert_eq!(worst(&told), Health::Good, "{}", text_of(&told));
+    assert!(text_of(&told).contains("Restart=always, which a run with faults holds off"));
     for (health, words, change) in cases {
         let mut facts = well();
         change(&mut facts);
@@ -172,6 +179,7 @@ fn brokers_that_say_other_addresses_than_the_inventory_are_told() {
         brokers: [(1, broker(184, 9092)), (2, broker(187, 9092)), (3, broker(190, 9092))].into(),
         settings: BTreeMap::new(),
         topics: BTreeSet::new(),
+        groups: BTreeSet::new(),
         unwell: vec![],
     };
     let good = as_told(&inventory, &survey);

@@ -21,8 +21,20 @@ fn survey(racks: &[Option<&str>], settings: &[(&str, &str)]) -> ClusterSurvey {
         settings: brokers.keys().map(|id| (*id, settings.clone())).collect(),
         brokers,
         topics: [OFFSETS.to_owned()].into(),
+        groups: ["billing".to_owned()].into(),
         unwell: vec![],
     }
+}
+
+#[test]
+fn what_others_have_is_told_in_a_sentence() {
+    let mut one = survey(&[None], &[]);
+    let said = "there already, and left alone: 1 topic, 1 consumer group (billing)";
+    assert_eq!(one.others(), said);
+    one.groups = (1..=5).map(|n| format!("g{n}")).collect();
+    assert!(one.others().ends_with("5 consumer groups (g1, g2, g3, ...)"), "{}", one.others());
+    one.groups.clear();
+    assert!(one.others().ends_with("0 consumer groups"), "{}", one.others());
 }
 
 fn asked(survey: ClusterSurvey, faults: &str, hurt: Option<&str>) -> Result<RunSpec, Failure> {

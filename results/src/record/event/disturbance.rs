@@ -76,6 +76,8 @@ pub enum Place {
     Client(String),
     /// The host that kbench runs on.
     Host,
+    /// A machine of the cluster, by its node.
+    Node(String),
     /// A topic of the load.
     Topic(String),
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Place {
             Self::Kbench => f.write_str("kbench"),
             Self::Client(name) => f.write_str(name),
             Self::Host => f.write_str("the host"),
+            Self::Node(name) => write!(f, "node {name}"),
             Self::Topic(name) => write!(f, "topic {name}"),
         }
     }

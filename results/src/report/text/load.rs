@@ -7,7 +7,7 @@ use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
-use super::super::{GateOutcome, ObserverReport, Population, Report, SendErrors};
+use super::super::{Bystander, ClockReport, GateOutcome, ObserverReport, Population, Report, SendErrors};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -246,4 +246,26 @@ pub(super) fn time(out: &mut String, report: &Report) {
             ),
         );
     }
+    for one in &report.bystanders {
+        let trial = if report.trials > 1 { format!("trial {}: ", one.trial) } else { String::new() };
+        let Bystander { group, first, most, last, .. } = one;
+        bullet(
+            out,
+            &format!(
+                "{trial}group {group}, which is not the run's, was {first} records behind, {most} at the \
+                 most, {last} at the end"
+            ),
+        );
+    }
+    if !report.clocks.is_empty() {
+        let clocks: Vec<_> = report.clocks.iter().map(|one| clock(report, one)).collect();
+        bullet(out, &format!("clocks of the machines against kbench's: {}", clocks.join(", ")));
+    }
+}
+
+/// How far a machine's clock was from kbench's.
+fn clock(report: &Report, one: &ClockReport) -> String {
+    let ClockReport { trial, node, least_ms, most_ms, error_ms } = one;
+    let of = if report.trials > 1 { format!(" (trial {trial})") } else { String::new() };
+    format!("{node}{of} {least_ms:+.1} to {most_ms:+.1} ms (right to {error_ms:.1} ms)")
 }

@@ -1,0 +1,224 @@
+//! kbench's clients beside those of others on the same cluster, in turns: what they get through, and at what cost of
+//! CPU. Carried out by `ci/peers`, which builds the other client.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
+mod support;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use comfy_table::{Table, presets};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use support::kept::{Kept, jars};
+use support::*;
+
+/// A version of Kafka whose jars hold its own tools.
+const KAFKA: &str = "3.9.1";
+
+/// How long each produces.
+const SECONDS: u64 = 8;
+
+/// What a client is to do.
+#[derive(Clone, Copy)]
+struct Case {
+    bytes: u64,
+    acks: &'static str,
+    linger_ms: u64,
+}
+
+/// What a client did.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    records_per_s: f64,
+    /// CPU time for a record, in microseconds.
+    cpu_us: f64,
+}
+
+/// Median.
+fn middle(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
+    let mut all: Vec<f64> = turns.iter().map(of).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// CPU seconds of all children that were waited for.
+fn children_cpu_s() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a usage");
+    (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
+}
+
+/// The number before a word of a text: `12345 msgs/s`.
+fn number_before(text: &str, word: &str) -> Option<f64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let at = words.iter().rposition(|one| one.trim_end_matches([',', ';']) == word)?;
+    words.get(at.checked_sub(1)?)?.parse().ok()
+}
+
+struct Peers {
+    kept: Kept,
+    bootstrap: String,
+    performance: PathBuf,
+    /// How many records the others send, by case: as many as kbench got through in its time.
+    count: u64,
+}
+
+impl Peers {
+    fn up() -> Self {
+        let kept = Kept::up(&["--set", "cluster.profile=benchmark", "--kafka-version", KAFKA]);
+        let bootstrap = kept.bootstrap();
+        let performance = env::var_os("KBENCH_PEER").expect("ci/peers builds the other client");
+        Self { kept, bootstrap, performance: performance.into(), count: 0 }
+    }
+
+    /// What kbench got through; the rate that it asks for is beyond any cluster on such a machine.
+    fn kbench(&mut self, case: Case) -> (Turn, f64) {
+        let workload = self.kept.folder().join("peers.toml");
+        let Case { bytes, acks, linger_ms } = case;
+        let text = format!(
+            "name = \"peers\"\ndescription = \"a producer alone, at more than it can do\"\n\
+             [load]\nrate = {{ per_second = 1000000 }}\nrecord_bytes = {bytes}\nkeys = 1000\n\
+             [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
+             settings = {{ \"linger.ms\" = \"{linger_ms}\", \"queue.buffering.max.messages\" = \"500000\" }}\n\
+             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
+        );
+        std::fs::write(&workload, text).expect("a file");
+        let workload = workload.display().to_string();
+        let arguments = ["run", "--on", "guide", "--faults", "none", "--workload", &workload];
+        let (_, said) = self.kept.kbench(&arguments);
+        let trial = latest(self.kept.folder());
+        let events = events(&trial);
+        let ended = events.iter().find(|event| event["event"] == "load-ended");
+        let ended = ended.unwrap_or_else(|| panic!("{said}"));
+        let report = json(&trial.join("report.json"));
+        let acked = report["load"]["acked"].as_f64().expect("a number");
+        let cpu_s = ended["clients_cpu_s"].as_f64().expect("a figure");
+        let records_per_s = report["load"]["achieved_per_s"].as_f64().expect("a figure");
+        self.count = (records_per_s * SECONDS as f64) as u64;
+        let stages = report["time"][0]["stages"].as_array().expect("stages");
+        let draining = stages.iter().find(|stage| stage["stage"] == "draining");
+        let seconds = draining.expect("a stage")["seconds"].as_f64().expect("a figure");
+        // The drain reads all that was acked, the warm-up's records as well.
+        (Turn { records_per_s, cpu_us: cpu_s * 1e6 / acked }, acked / seconds)
+    }
+
+    /// What somebody else's client says on the cluster, and its CPU seconds.
+    fn others(&self, command: &[&str]) -> (String, f64) {
+        let before = children_cpu_s();
+        let mut exec = kbench();
+        exec.args(["cluster", "exec", "guide", "--"]).args(command).stdin(Stdio::null());
+        let (code, stdout, stderr) = output(exec.env("KBENCH_CLUSTERS", self.kept.clusters()));
+        assert_eq!(code, Some(0), "{command:?}: {stdout}{stderr}");
+        (stdout + &stderr, children_cpu_s() - before)
+    }
+
+    fn turn(&self, said: &str, unit: &str, cpu_s: f64) -> Turn {
+        let records_per_s = number_before(said, unit).unwrap_or_else(|| panic!("{unit}: {said}"));
+        Turn { records_per_s, cpu_us: cpu_s * 1e6 / self.count as f64 }
+    }
+
+    fn rdkafka_performance(&self, case: Case) -> Turn {
+        let Case { bytes, acks, linger_ms } = case;
+        let performance = self.performance.display().to_string();
+        let acks = if acks == "all" { "-1" } else { acks };
+        let (bytes, count) = (bytes.to_string(), self.count.to_string());
+        let linger = format!("linger.ms={linger_ms}");
+        let (said, cpu_s) = self.others(&[
+            &performance, "-P", "-t", "user-events", "-b", &self.bootstrap, "-s", &bytes, "-c", &count,
+            "-a", acks, "-X", &linger, "-X", "queue.buffering.max.messages=500000",
+        ]);
+        self.turn(&said, "msgs/s", cpu_s)
+    }
+
+    fn producer_performance(&self, case: Case) -> Turn {
+        let Case { bytes, acks, linger_ms } = case;
+        let (bytes, count) = (bytes.to_string(), self.count.to_string());
+        let servers = format!("bootstrap.servers={}", self.bootstrap);
+        let (acks, linger) = (format!("acks={acks}"), format!("linger.ms={linger_ms}"));
+        let jars = jars(KAFKA).join("*").display().to_string();
+        let (said, cpu_s) = self.others(&[
+            "java", "-Xmx512m", "-cp", &jars, "org.apache.kafka.tools.ProducerPerformance", "--topic",
+            "user-events", "--num-records", &count, "--record-size", &bytes, "--throughput", "-1",
+            "--producer-props", &servers, &acks, &linger, "enable.idempotence=false",
+        ]);
+        self.turn(&said, "records/sec", cpu_s)
+    }
+
+    /// Records a second that the other clients read of what lies there.
+    fn consumers(&self) -> (f64, f64) {
+        let count = self.count.to_string();
+        let performance = self.performance.display().to_string();
+        let mut all = vec![performance.as_str(), "-G", "peers", "-t", "user-events", "-b"];
+        all.extend([self.bootstrap.as_str(), "-o", "beginning", "-c", &count]);
+        let (said, _) = self.others(&all);
+        let theirs = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
+        let jars = jars(KAFKA).join("*").display().to_string();
+        let (said, _) = self.others(&[
+            "java", "-Xmx512m", "-cp", &jars, "org.apache.kafka.tools.ConsumerPerformance", "--topic",
+            "user-events", "--messages", &count, "--bootstrap-server", &self.bootstrap, "--timeout", "30000",
+        ]);
+        // start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, ...
+        let line = said.lines().rev().find(|line| line.matches(", ").count() >= 5);
+        let figure = line.and_then(|line| line.split(", ").nth(5)?.parse().ok());
+        (theirs, figure.unwrap_or_else(|| panic!("{said}")))
+    }
+}
+
+/// The clients take turns; the ratios are of medians, kbench's to the other's.
+#[test]
+#[ignore = "starts a real cluster, for about 25 minutes"]
+fn kbench_beside_other_clients() {
+    let rounds = env::var("KBENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let mut peers = Peers::up();
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "BYTES", "ACKS", "LINGER", "KBENCH", "us CPU", "RDKAFKA_PERFORMANCE", "us CPU", "PRODUCERPERFORMANCE",
+        "us CPU", "RATE", "RECORDS A CPU SECOND", "DRAIN", "-G", "CONSUMERPERFORMANCE",
+    ]);
+    for bytes in [100, 1024] {
+        for acks in ["1", "all"] {
+            for linger_ms in [5, 50] {
+                let case = Case { bytes, acks, linger_ms };
+                let (mut ours, mut theirs, mut javas) = (vec![], vec![], vec![]);
+                let mut drained = vec![];
+                let mut read = (0.0, 0.0);
+                for round in 0..rounds {
+                    let (turn, drain) = peers.kbench(case);
+                    ours.push(turn);
+                    drained.push(drain);
+                    if round + 1 == rounds {
+                        read = peers.consumers();
+                    }
+                    theirs.push(peers.rdkafka_performance(case));
+                    javas.push(peers.producer_performance(case));
+                }
+                drained.sort_by(f64::total_cmp);
+                let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
+                let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
+                table.add_row([
+                    bytes.to_string(),
+                    acks.to_owned(),
+                    format!("{linger_ms} ms"),
+                    format!("{:.0}/s", rate(&ours)),
+                    format!("{:.2}", cpu(&ours)),
+                    format!("{:.0}/s", rate(&theirs)),
+                    format!("{:.2}", cpu(&theirs)),
+                    format!("{:.0}/s", rate(&javas)),
+                    format!("{:.2}", cpu(&javas)),
+                    format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)),
+                    format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)),
+                    format!("{:.0}/s", drained[drained.len() / 2]),
+                    format!("{:.0}/s", read.0),
+                    format!("{:.0}/s", read.1),
+                ]);
+                eprintln!("{case:?}", case = (bytes, acks, linger_ms));
+                eprintln!("  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}");
+            }
+        }
+    }
+    eprintln!("\n{}", table.trim_fmt());
+    assert_eq!(table.row_count(), 8);
+}
