@@ -183,6 +183,9 @@ struct RunArgs {
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Judge the claims of this file (a runbook's, say) in place of the guide's; `kbench list claims` shows those
+    #[arg(long, value_name = "FILE")]
+    claims: Option<PathBuf>,
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,

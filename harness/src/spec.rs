@@ -7,6 +7,7 @@
 mod attached;
 mod backend;
 mod check;
+mod claims;
 mod conditions;
 mod lookup;
 mod name;
@@ -28,6 +29,7 @@ use crate::topology::Topology;
 
 pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
+pub use claims::{claims_of, guide};
 pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
 pub(crate) use name::{fresh_number, name_of_run};
 pub(crate) use plain::plain;

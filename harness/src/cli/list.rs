@@ -17,7 +17,7 @@ use crate::cluster::local::{capability, sandbox};
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
-use crate::spec::Spec;
+use crate::spec::{self, Spec};
 use crate::topology::Topology;
 
 /// What can be listed.
@@ -73,16 +73,16 @@ fn specs<T: Spec>() -> Rows {
 }
 
 fn claims() -> Result<Rows, Failure> {
-    let claims = results::judge::claim::guide()
-        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
-    let rows = claims
+    let rows = spec::guide()?
         .into_iter()
         .map(|claim| {
             let steps = claim.scenario.join(", ");
-            vec![claim.id, if steps.is_empty() { "any".into() } else { steps }, claim.text]
+            let steps = if steps.is_empty() { "any".into() } else { steps };
+            let reading = claim.reading.unwrap_or_default();
+            vec![claim.id, steps, format!("\"{}\"", claim.text), reading]
         })
         .collect();
-    Ok((vec!["CLAIM", "TESTED BY STEP", "SENTENCE"], rows))
+    Ok((vec!["CLAIM", "TESTED BY STEP", "SENTENCE", "READING"], rows))
 }
 
 /// Each fault, and whether the best mode of this machine can do it.

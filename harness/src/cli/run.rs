@@ -199,6 +199,7 @@ fn request(args: RunArgs) -> Request {
         parallel: args.parallel,
         seed: args.seed,
         strict: args.strict,
+        claims: args.claims,
         gates: args.gates,
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),

@@ -96,9 +96,7 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         let needs = needs(None, None, Some(cluster))?;
         Ok(Valid { kind: Topology::KIND, needs, warnings })
     } else if table.contains_key("claim") {
-        results::judge::claim::parse(&name, &text).map_err(|error| {
-            Failure::spec(&name, &text, &spec::plain(&error.message), Some(error.span))
-        })?;
+        spec::claims_of(file)?;
         Ok(Valid { kind: "set of claims", needs: None, warnings: vec![] })
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(

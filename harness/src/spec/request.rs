@@ -8,13 +8,14 @@ use std::time::Duration;
 use faults::guard::{self, GuardedCluster};
 use faults::plan::Plan;
 use faults::port::Capability;
-use results::judge::claim::Claim;
 use results::judge::gate::Gate;
 use results::record::secret::REDACTED;
 use workloads::WorkloadSpec;
 
 use super::name::{fresh_number, name_of_run};
-use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
+use super::{
+    BackendSpec, LocalSpec, RunSpec, Spec as _, attached, claims, inventory_of, load, set, trust,
+};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
 use crate::cluster::docker::spec::DockerSpec;
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
@@ -56,6 +57,8 @@ pub struct Request {
     pub parallel: u32,
     /// Seed of everything drawn at random; drawn itself when absent.
     pub seed: Option<u64>,
+    /// File of claims in place of the guide's.
+    pub claims: Option<PathBuf>,
     /// Whether a refuted claim fails the run.
     pub strict: bool,
     /// Bounds that the figures have to keep, beside the workload's.
@@ -112,6 +115,7 @@ impl Request {
             parallel: 1,
             seed: None,
             strict: false,
+            claims: None,
             gates: vec![],
             mode: None,
             kafka: None,
@@ -160,7 +164,7 @@ impl Request {
         set::all_used(&changes, plan.is_some())?;
         // Fits TOML's signed integers.
         let seed = self.seed.unwrap_or(random >> 1);
-        let claims = claims_for(plan.as_ref())?;
+        let claims = claims::for_run(self.claims.as_deref(), plan.as_ref())?;
         let plan = plan.map(|plan| plan.drawn(seed));
         let mode = match (&kept, &self.attached) {
             // Containers isolate, and what kbench starts of its own is in the host's network.
@@ -396,18 +400,6 @@ pub(super) fn permitted(
         }
     }
     Ok(())
-}
-
-/// The guide's claims, less those whose scenario is not in the plan.
-fn claims_for(plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
-    let mut claims = results::judge::claim::guide()
-        .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))?;
-    claims.retain(|claim| {
-        claim.scenario.is_empty()
-            || plan
-                .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
-    });
-    Ok(claims)
 }
 
 #[cfg(test)]

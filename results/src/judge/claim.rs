@@ -32,6 +32,9 @@ pub struct Claim {
     pub text: String,
     /// Where it is written.
     pub source: String,
+    /// The sentence made exact: what it is judged by, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<String>,
     /// Ids of the plan's steps that test it; empty when everything in a run does.
     #[serde(default)]
     pub scenario: Vec<String>,
@@ -69,10 +72,14 @@ impl Claim {
 pub enum Metric {
     /// Time from the fault to another controller.
     ControllerFailover,
+    /// The part of it after the dead controller's registration is gone.
+    ControllerElection,
     /// Longest unavailability of the main topic's partitions that the dead broker led.
     UnavailabilityLed,
     /// Longest unavailability of partitions that it did not lead, for one kind of client.
     UnavailabilityNotLed(LeaderService),
+    /// The part of an unavailability of partitions that the dead broker led from their new leader and copies on.
+    NewLeaderServes,
     /// Named checks find nothing.
     Checks(Vec<String>),
     /// The same, and the sentence speaks of acks=all only.
@@ -100,9 +107,11 @@ impl Metric {
     /// Whether it is a time, to be compared with a bound.
     pub fn is_time(&self) -> bool {
         match self {
-            Self::ControllerFailover | Self::UnavailabilityLed | Self::UnavailabilityNotLed(_) => {
-                true
-            }
+            Self::ControllerFailover
+            | Self::ControllerElection
+            | Self::UnavailabilityLed
+            | Self::NewLeaderServes
+            | Self::UnavailabilityNotLed(_) => true,
             Self::Checks(_)
             | Self::ChecksAcksAll(_)
             | Self::MinIsrCopies(_)
@@ -221,7 +230,10 @@ mod tests {
             ids,
             [
                 "controller-failover",
+                "controller-election",
                 "leader-failover",
+                "takes-over-immediately",
+                "new-leader-serves",
                 "both-failover",
                 "leaders-serve-uninterrupted-acks-all",
                 "leaders-serve-uninterrupted-acks-1",

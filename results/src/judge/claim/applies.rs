@@ -11,7 +11,10 @@ pub(super) fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<Str
     );
     let why = "not applicable: the main load does not use acks=all";
     let unasked = !trials.is_empty() && trials.iter().all(|trial| trial.no_acks);
-    let of_main = matches!(claim.metric, Metric::UnavailabilityLed | Metric::MinIsrCopies(_));
+    let of_main = matches!(
+        claim.metric,
+        Metric::UnavailabilityLed | Metric::NewLeaderServes | Metric::MinIsrCopies(_)
+    );
     match (without && of_acks_all, unasked && of_main) {
         (true, _) => Some(why.to_owned()),
         (false, true) => Some(

@@ -33,7 +33,9 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
         Metric::ResumeAtCommitted(names) => resume(names, trial),
         Metric::ControllerFailover
+        | Metric::ControllerElection
         | Metric::UnavailabilityLed
+        | Metric::NewLeaderServes
         | Metric::UnavailabilityNotLed(_) => Examination::Open("no bound is stated".to_owned()),
     }
 }

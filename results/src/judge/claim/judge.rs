@@ -111,6 +111,9 @@ pub struct ClaimResult {
     pub text: String,
     /// Where it is written.
     pub source: String,
+    /// The sentence made exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<String>,
     /// Shortest and longest time stated; none for guarantees.
     pub stated_s: Option<[f64; 2]>,
     /// Interval predicted from the settings in force, over all trials; none without a formula.
@@ -142,6 +145,7 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         id: claim.id.clone(),
         text: claim.text.clone(),
         source: claim.source.clone(),
+        reading: claim.reading.clone(),
         stated_s: claim.stated_s,
         predicted_s: None,
         formula: None,

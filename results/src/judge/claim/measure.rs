@@ -70,17 +70,23 @@ pub(super) fn undisturbed(
 /// The clients by whom a metric is measured; `None` where it is by ZooKeeper and the brokers.
 fn clients(metric: &Metric) -> Option<StreamKind> {
     match metric {
-        Metric::UnavailabilityLed | Metric::UnavailabilityNotLed(LeaderService::AcksAll) => {
-            Some(StreamKind::Main)
-        }
+        Metric::UnavailabilityLed
+        | Metric::NewLeaderServes
+        | Metric::UnavailabilityNotLed(LeaderService::AcksAll) => Some(StreamKind::Main),
         Metric::UnavailabilityNotLed(LeaderService::Acks1) => Some(StreamKind::Probe),
         Metric::UnavailabilityNotLed(LeaderService::Reads) => Some(StreamKind::Reads),
         Metric::ControllerFailover
+        | Metric::ControllerElection
         | Metric::Checks(_)
         | Metric::ChecksAcksAll(_)
         | Metric::MinIsrCopies(_)
         | Metric::ResumeAtCommitted(_) => None,
     }
+}
+
+/// Whether a metric is of the partitions that the dead broker led.
+fn of_led(metric: &Metric) -> bool {
+    matches!(metric, Metric::UnavailabilityLed | Metric::NewLeaderServes)
 }
 
 /// The figure of a time metric for one step of a trial.
@@ -111,7 +117,7 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
 /// Refuses a figure beyond the bound that is so only for librdkafka's client: the same partitions answered the
 /// direct producer within it.
 fn clusters_own(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> Result<(), String> {
-    let (all, led) = (&trial.recovery.partitions, claim.metric == Metric::UnavailabilityLed);
+    let (all, led) = (&trial.recovery.partitions, of_led(&claim.metric));
     let of_step = all.iter().filter(|row| row.fault == step && row.stream == StreamKind::Main);
     let beyond = of_step.filter(|row| row.led == Some(led) && row.unavailable_s > bound);
     let within = beyond.map(|row| {
@@ -130,7 +136,7 @@ fn clusters_own(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> Re
 
 /// Refuses a figure within the bound where, for longer than that, nobody asked for what it is about.
 fn asked_in_time(trial: &TrialFacts, claim: &Claim, step: &str, bound: f64) -> Result<(), String> {
-    let (by, led) = (clients(&claim.metric), claim.metric == Metric::UnavailabilityLed);
+    let (by, led) = (clients(&claim.metric), of_led(&claim.metric));
     let unasked = trial.recovery.unasked.iter().find(|it| {
         it.fault == step && Some(it.stream) == by && it.led == Some(led) && it.seconds > bound
     });
@@ -185,7 +191,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
     let fault = proven_step(trial, claim, step)?;
     let settings = &trial.environment.settings;
     match &claim.metric {
-        Metric::ControllerFailover => {
+        Metric::ControllerFailover | Metric::ControllerElection => {
             let position = trial.faults.iter().position(|f| f.id == step);
             let failover = position
                 .and_then(|n| trial.recovery.controllers.get(n))
@@ -196,7 +202,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
             if let Some(why) = &failover.unseen {
                 return Err(format!("step \"{step}\": {why}"));
             }
-            Ok(Figure {
+            let whole = Figure {
                 seconds: failover.failover_s,
                 censored: failover.censored,
                 phases: failover.phases,
@@ -204,7 +210,19 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
                 in_sum: None,
                 longest_response: None,
                 prediction: predict::detection(settings, fault),
-            })
+            };
+            if claim.metric == Metric::ControllerFailover {
+                return Ok(whole);
+            }
+            let elect = failover.phases.elect.ok_or_else(|| {
+                format!("when the controller's registration was gone was not seen in step \"{step}\"")
+            })?;
+            let phases = Phases { elect: Some(elect), ..Phases::default() };
+            Ok(Figure { seconds: elect, phases, rest: 0.0, prediction: None, ..whole })
+        }
+        Metric::NewLeaderServes => {
+            let rows = rows(trial, step, StreamKind::Main, true)?;
+            serving(&rows, step)
         }
         Metric::UnavailabilityLed => {
             let rows = rows(trial, step, StreamKind::Main, true)?;
@@ -263,6 +281,35 @@ fn rows<'a>(
         return Err(format!("the dead broker of step \"{step}\" led {which}"));
     }
     Ok(wanted)
+}
+
+/// What the last phases of a recovery took together, of the partition of which that was most.
+fn serving(rows: &[&PartitionRecovery], step: &str) -> Result<Figure, String> {
+    let mut worst: Option<Figure> = None;
+    for row in rows.iter().filter(|row| row.interrupted) {
+        // What only librdkafka's client waited for is not the cluster's; without a direct producer nobody tells.
+        let Phases { metadata, answer, client, .. } = row.phases_s;
+        let client = client.filter(|_| answer.is_none());
+        let (Some(metadata_s), Some(answer_s)) = (metadata, answer.or(client)) else {
+            return Err(format!(
+                "the phases of {} partition {} were not seen in step \"{step}\"",
+                row.topic, row.partition
+            ));
+        };
+        let seconds = metadata_s + answer_s;
+        if worst.as_ref().is_none_or(|worst| worst.seconds < seconds) {
+            worst = Some(Figure {
+                seconds,
+                censored: row.censored,
+                phases: Phases { metadata, answer, client, ..Phases::default() },
+                rest: 0.0,
+                in_sum: None,
+                longest_response: None,
+                prediction: None,
+            });
+        }
+    }
+    worst.ok_or_else(|| format!("no partition was interrupted in step \"{step}\""))
 }
 
 /// The partition that was away longest stands for the trial.
