@@ -53,11 +53,11 @@ use crate::rundir::RunDir;
 use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
+use bystanders::BystanderWatch;
 use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
 use run_control::TrialRunControl;
-use bystanders::BystanderWatch;
 use usage::UsageWatch;
 use watch::TrialWatch;
 
@@ -208,7 +208,6 @@ impl Trial {
 
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
-        let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
         let theirs = contention::TheirServers::default();
         let watch_host = || {
             let (events, outside) = (Arc::clone(&self.recorder), self.outside.clone());
@@ -243,6 +242,8 @@ impl Trial {
         started: RunTime,
         act: impl AsyncFnOnce(&Rc<RefCell<Load>>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        // From here on something is measured. Before, six JVMs that start at once take every core for a moment.
+        let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
         let mut load = self.start_load(lab)?;
         let _watch = TrialWatch::start(lab, load.live(), interrupt, &self.recorder);
         let _usage = UsageWatch::start(lab);

@@ -126,8 +126,22 @@ impl Peers {
         let (bytes, count) = (bytes.to_string(), self.count.to_string());
         let linger = format!("linger.ms={linger_ms}");
         let (said, cpu_s) = self.others(&[
-            &performance, "-P", "-t", "user-events", "-b", &self.bootstrap, "-s", &bytes, "-c", &count,
-            "-a", acks, "-X", &linger, "-X", "queue.buffering.max.messages=500000",
+            &performance,
+            "-P",
+            "-t",
+            "user-events",
+            "-b",
+            &self.bootstrap,
+            "-s",
+            &bytes,
+            "-c",
+            &count,
+            "-a",
+            acks,
+            "-X",
+            &linger,
+            "-X",
+            "queue.buffering.max.messages=500000",
         ]);
         self.turn(&said, "msgs/s", cpu_s)
     }
@@ -139,9 +153,24 @@ impl Peers {
         let (acks, linger) = (format!("acks={acks}"), format!("linger.ms={linger_ms}"));
         let jars = jars(KAFKA).join("*").display().to_string();
         let (said, cpu_s) = self.others(&[
-            "java", "-Xmx512m", "-cp", &jars, "org.apache.kafka.tools.ProducerPerformance", "--topic",
-            "user-events", "--num-records", &count, "--record-size", &bytes, "--throughput", "-1",
-            "--producer-props", &servers, &acks, &linger, "enable.idempotence=false",
+            "java",
+            "-Xmx512m",
+            "-cp",
+            &jars,
+            "org.apache.kafka.tools.ProducerPerformance",
+            "--topic",
+            "user-events",
+            "--num-records",
+            &count,
+            "--record-size",
+            &bytes,
+            "--throughput",
+            "-1",
+            "--producer-props",
+            &servers,
+            &acks,
+            &linger,
+            "enable.idempotence=false",
         ]);
         self.turn(&said, "records/sec", cpu_s)
     }
@@ -156,8 +185,19 @@ impl Peers {
         let theirs = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
         let jars = jars(KAFKA).join("*").display().to_string();
         let (said, _) = self.others(&[
-            "java", "-Xmx512m", "-cp", &jars, "org.apache.kafka.tools.ConsumerPerformance", "--topic",
-            "user-events", "--messages", &count, "--bootstrap-server", &self.bootstrap, "--timeout", "30000",
+            "java",
+            "-Xmx512m",
+            "-cp",
+            &jars,
+            "org.apache.kafka.tools.ConsumerPerformance",
+            "--topic",
+            "user-events",
+            "--messages",
+            &count,
+            "--bootstrap-server",
+            &self.bootstrap,
+            "--timeout",
+            "30000",
         ]);
         // start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, ...
         let line = said.lines().rev().find(|line| line.matches(", ").count() >= 5);
@@ -175,8 +215,20 @@ fn kbench_beside_other_clients() {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
-        "BYTES", "ACKS", "LINGER", "KBENCH", "us CPU", "RDKAFKA_PERFORMANCE", "us CPU", "PRODUCERPERFORMANCE",
-        "us CPU", "RATE", "RECORDS A CPU SECOND", "DRAIN", "-G", "CONSUMERPERFORMANCE",
+        "BYTES",
+        "ACKS",
+        "LINGER",
+        "KBENCH",
+        "us CPU",
+        "RDKAFKA_PERFORMANCE",
+        "us CPU",
+        "PRODUCERPERFORMANCE",
+        "us CPU",
+        "RATE",
+        "RECORDS A CPU SECOND",
+        "DRAIN",
+        "-G",
+        "CONSUMERPERFORMANCE",
     ]);
     for bytes in [100, 1024] {
         for acks in ["1", "all"] {
@@ -215,7 +267,9 @@ fn kbench_beside_other_clients() {
                     format!("{:.0}/s", read.1),
                 ]);
                 eprintln!("{case:?}", case = (bytes, acks, linger_ms));
-                eprintln!("  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}");
+                eprintln!(
+                    "  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}"
+                );
             }
         }
     }

@@ -7,9 +7,9 @@
 //! them all: a new one is a file beside those, and its line of that list.
 //! Absent: HTML.
 
-pub mod bystanders;
+mod bystanders;
 mod clocks;
-mod consuming_csv;
+pub mod consuming_csv;
 pub mod csv;
 pub mod exit;
 pub mod files;

@@ -37,9 +37,10 @@ type Offsets = BTreeMap<(String, i32), i64>;
 impl Admin {
     /// The consumer groups of the cluster, by the brokers that answer, as far as the user may know of them.
     pub async fn groups(&self) -> BTreeSet<String> {
+        let request = ListGroupsRequest::default();
         let mut groups = BTreeSet::new();
         for broker in self.brokers() {
-            let asked = self.ask(broker, LIST_VERSION, &ListGroupsRequest::default());
+            let asked = self.ask(broker, LIST_VERSION, &request);
             let Ok(Ok(answer)) = timeout(LIMIT, asked).await else { continue };
             let consumers = answer.groups.iter().filter(|it| it.protocol_type.as_str() == CONSUMER);
             groups.extend(consumers.map(|group| group.group_id.as_str().to_owned()));
@@ -91,7 +92,9 @@ impl Admin {
                     asked.with_timestamp(LATEST)
                 };
                 let partitions = partitions.into_iter().map(partition).collect();
-                ListOffsetsTopic::default().with_name(topic_name(&topic)).with_partitions(partitions)
+                ListOffsetsTopic::default()
+                    .with_name(topic_name(&topic))
+                    .with_partitions(partitions)
             });
             let request = ListOffsetsRequest::default()
                 // A consumer, and no replica.

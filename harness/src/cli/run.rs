@@ -47,7 +47,8 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     if args.dry_run {
         let (Some(inventory), Some(survey)) = (inventory, attached) else {
-            let what = "--dry-run is for machines that are not kbench's, which nothing else is run on";
+            let what =
+                "--dry-run is for machines that are not kbench's, which nothing else is run on";
             return Err(Failure::usage(what).with_cure("--cluster INVENTORY"));
         };
         return dry_run(inventory, survey, secured, args);

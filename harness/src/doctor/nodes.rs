@@ -188,7 +188,9 @@ fn restarted(name: &str, spec: &ServiceSpec, service: &ServiceFacts, restart: &s
     let role = service.role.as_str();
     let held = "by a drop-in below /run for as long as a run lasts";
     let (Some(why), Driver::Unit(unit)) = (&service.hold_refused, &spec.driver) else {
-        let detail = format!("{name}: {role} has Restart={restart}, which a run with faults holds off {held}");
+        let detail = format!(
+            "{name}: {role} has Restart={restart}, which a run with faults holds off {held}"
+        );
         return check("Restart=", Health::Good, detail, None);
     };
     let detail = format!(
@@ -197,7 +199,10 @@ fn restarted(name: &str, spec: &ServiceSpec, service: &ServiceFacts, restart: &s
     );
     let drop_in = DropIn::of(unit);
     let commands = drop_in.commands().map(|words| format!("/usr/bin/{}", words.join(" ")));
-    let cure = format!("`{}` as further commands of the line in /etc/sudoers.d/kbench", commands.join(", "));
+    let cure = format!(
+        "`{}` as further commands of the line in /etc/sudoers.d/kbench",
+        commands.join(", ")
+    );
     check("Restart=", Health::Poor, detail, Some(cure))
 }
 

@@ -102,7 +102,8 @@ impl Observer for ZookeeperObserver {
 
     fn imprecision(&self) -> Option<String> {
         let arrived = !self.watching.shared.watched.clock_is_ours;
-        let all = [arrived.then_some(ARRIVED), self.rearms.load(Ordering::Relaxed).then_some(REARMED)];
+        let all =
+            [arrived.then_some(ARRIVED), self.rearms.load(Ordering::Relaxed).then_some(REARMED)];
         let all: Vec<_> = all.into_iter().flatten().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

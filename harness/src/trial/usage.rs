@@ -42,7 +42,9 @@ async fn watch(lab: Weak<Lab>) {
         let Some(servers) = lab.cluster.processes() else { return };
         for process in servers.processes() {
             let identity = servers.identity(&process);
-            let Some(of) = identity.filter(|it| Some(&it.boot_id) == here.as_ref()) else { continue };
+            let Some(of) = identity.filter(|it| Some(&it.boot_id) == here.as_ref()) else {
+                continue;
+            };
             // One that has just ended has no counters any more.
             let Some(taken) = Taken::of(of.pid, own) else { continue };
             lab.recorder.now(EventKind::ServerUsage {

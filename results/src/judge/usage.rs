@@ -138,7 +138,14 @@ mod tests {
             let network_bytes = None;
             at(
                 seconds,
-                EventKind::ServerUsage { process, pid, cpu_s, memory_bytes, disk_bytes, network_bytes },
+                EventKind::ServerUsage {
+                    process,
+                    pid,
+                    cpu_s,
+                    memory_bytes,
+                    disk_bytes,
+                    network_bytes,
+                },
             )
         };
         let events = [

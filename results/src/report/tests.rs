@@ -58,7 +58,10 @@ fn a_clean_run_is_valid_and_its_claims_are_judged() {
         outcomes,
         [
             ("controller-failover", Refuted),
+            ("controller-election", Holds),
             ("leader-failover", Holds),
+            ("takes-over-immediately", Refuted),
+            ("new-leader-serves", Holds),
             ("both-failover", Holds),
             ("leaders-serve-uninterrupted-acks-all", Refuted),
             ("leaders-serve-uninterrupted-acks-1", Holds),

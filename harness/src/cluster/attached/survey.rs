@@ -124,7 +124,8 @@ impl ClusterSurvey {
         if self.groups.len() > NAMED {
             named.push("...");
         }
-        let named = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+        let named =
+            if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
         format!("there already, and left alone: {topics}, {groups}{named}")
     }
 

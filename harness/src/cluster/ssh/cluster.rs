@@ -137,11 +137,7 @@ impl RunningCluster for SshCluster {
         if !self.held.is_empty() {
             isolation += &format!(" (held off: {})", self.held.join(", "));
         }
-        Description {
-            isolation,
-            storage: "places not seen",
-            class_archive: None,
-        }
+        Description { isolation, storage: "places not seen", class_archive: None }
     }
 
     async fn stop(&self, _: bool) -> Result<(), Failure> {

@@ -31,17 +31,17 @@ impl DropIn {
     /// A script that makes it; `sudo` comes before what takes root.
     pub(super) fn put_script(&self, sudo: &str) -> String {
         let [put, _] = self.commands();
-        format!(
-            "printf '{SETTING}' | {sudo}{} && {sudo}systemctl daemon-reload",
-            words(&put)
-        )
+        format!("printf '{SETTING}' | {sudo}{} && {sudo}systemctl daemon-reload", words(&put))
     }
 
     /// A script that takes it away if it is there.
     pub(super) fn remove_script(&self, sudo: &str) -> String {
         let [_, remove] = self.commands();
         let file = quoted(&self.file);
-        format!("[ ! -e {file} ] || {{ {sudo}{} && {sudo}systemctl daemon-reload\n}}", words(&remove))
+        format!(
+            "[ ! -e {file} ] || {{ {sudo}{} && {sudo}systemctl daemon-reload\n}}",
+            words(&remove)
+        )
     }
 }
 
@@ -61,7 +61,10 @@ mod tests {
     fn a_unit_without_a_type_is_a_service() {
         let file = |unit: &str| DropIn::of(unit).file;
         assert_eq!(file("kafka"), "/run/systemd/system/kafka.service.d/zzz-kbench.conf");
-        assert_eq!(file("kafka@1.service"), "/run/systemd/system/kafka@1.service.d/zzz-kbench.conf");
+        assert_eq!(
+            file("kafka@1.service"),
+            "/run/systemd/system/kafka@1.service.d/zzz-kbench.conf"
+        );
     }
 
     #[test]

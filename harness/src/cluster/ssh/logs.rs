@@ -74,7 +74,10 @@ impl LogBegin {
         }
         open::write(file, text.as_bytes()).map_err(failed)?;
         if is_cut {
-            let why = format!("more than {} MiB were written; what came after them is not fetched", MOST >> 20);
+            let why = format!(
+                "more than {} MiB were written; what came after them is not fetched",
+                MOST >> 20
+            );
             return Err(HostError::new(ErrorKind::Other, &host.name_of(), what, why));
         }
         Ok(())
@@ -102,8 +105,9 @@ mod tests {
         let begin = fs::metadata(&log).unwrap();
         let since = || -> String {
             let numbers = [begin.ino(), begin.len() + 1, begin.mtime() as u64 - 1, 100];
-            let said = Command::new("sh").args(["-c", SINCE, "sh"]).arg(&log);
-            let said = said.args(numbers.map(|number| number.to_string())).output().unwrap();
+            let mut script = Command::new("sh");
+            script.args(["-c", SINCE, "sh"]).arg(&log);
+            let said = script.args(numbers.map(|number| number.to_string())).output().unwrap();
             String::from_utf8(said.stdout).unwrap()
         };
         assert_eq!(since(), "");

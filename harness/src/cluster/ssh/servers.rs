@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Capability, ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
+use faults::port::{
+    Capability, ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter,
+};
 use faults::until;
 use results::record::event::{EventKind, ProcessEnd};
 
@@ -107,15 +109,23 @@ impl SshServers {
         for node in self.nodes.values() {
             for server in &node.servers {
                 let service = &server.service;
-                let Some(why) = service.restarts(&node.host).await.map_err(unreached)? else { continue };
-                let (Some(guardian), Some(undo)) = (&node.guardian, service.release_script()) else { continue };
+                let Some(why) = service.restarts(&node.host).await.map_err(unreached)? else {
+                    continue;
+                };
+                let (Some(guardian), Some(undo)) = (&node.guardian, service.release_script())
+                else {
+                    continue;
+                };
                 if let Some(refused) = self.inventory.missing(Capability::Start) {
                     let what = "a server that is killed would be started again by systemd";
                     return Err(Failure::usage(format!("{what} ({why}), and {refused}")).with_cure(
                         "`restart` in `allow`: then it is held off by a drop-in for as long as the run lasts",
                     ));
                 }
-                guardian.arm(&format!("restart-{}", server.part()), &undo).await.map_err(unreached)?;
+                guardian
+                    .arm(&format!("restart-{}", server.part()), &undo)
+                    .await
+                    .map_err(unreached)?;
                 service.hold(&node.host).await.map_err(unreached)?;
                 held.push(why);
             }
@@ -128,7 +138,10 @@ impl SshServers {
         for node in self.nodes.values() {
             for server in &node.servers {
                 let Some(begin) = &server.log_begin else {
-                    let text = format!("no log of {} at {}: its marks are not known", server.process, server.log);
+                    let text = format!(
+                        "no log of {} at {}: its marks are not known",
+                        server.process, server.log
+                    );
                     node.recorder.now(EventKind::Problem { text });
                     continue;
                 };

@@ -70,10 +70,14 @@ fn each_thing_that_a_node_lacks_is_told_with_its_cure_and_nothing_else_is() {
         (Health::Poor, "not known: no unit", |facts| {
             facts.services[0].runs = Err("no unit".to_owned());
         }),
-        (Health::Poor, "`/usr/bin/install -D -m 644 /dev/stdin /run/systemd/system/kafka.service.d/", |facts| {
-            facts.services[0].restart = Some("on-failure".to_owned());
-            facts.services[0].hold_refused = Some("it takes root".to_owned());
-        }),
+        (
+            Health::Poor,
+            "`/usr/bin/install -D -m 644 /dev/stdin /run/systemd/system/kafka.service.d/",
+            |facts| {
+                facts.services[0].restart = Some("on-failure".to_owned());
+                facts.services[0].hold_refused = Some("it takes root".to_owned());
+            },
+        ),
         (Health::Poor, "3 MB free in /var/lib/kafka", |facts| facts.services[0].free_mb = Ok(3)),
         (Health::Poor, "let the user read it", |facts| {
             facts.services[0].settings = Err("permission denied".to_owned());

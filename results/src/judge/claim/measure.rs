@@ -215,7 +215,9 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
                 return Ok(whole);
             }
             let elect = failover.phases.elect.ok_or_else(|| {
-                format!("when the controller's registration was gone was not seen in step \"{step}\"")
+                format!(
+                    "when the controller's registration was gone was not seen in step \"{step}\""
+                )
             })?;
             let phases = Phases { elect: Some(elect), ..Phases::default() };
             Ok(Figure { seconds: elect, phases, rest: 0.0, prediction: None, ..whole })

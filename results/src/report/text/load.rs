@@ -7,7 +7,9 @@ use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
 use super::super::judge::total;
-use super::super::{Bystander, ClockReport, GateOutcome, ObserverReport, Population, Report, SendErrors};
+use super::super::{
+    Bystander, ClockReport, GateOutcome, ObserverReport, Population, Report, SendErrors,
+};
 use super::{Tone, bullet, cell, number, section, show, table};
 
 pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
@@ -247,7 +249,8 @@ pub(super) fn time(out: &mut String, report: &Report) {
         );
     }
     for one in &report.bystanders {
-        let trial = if report.trials > 1 { format!("trial {}: ", one.trial) } else { String::new() };
+        let trial =
+            if report.trials > 1 { format!("trial {}: ", one.trial) } else { String::new() };
         let Bystander { group, first, most, last, .. } = one;
         bullet(
             out,
