@@ -59,6 +59,6 @@ mod tests {
         assert!(ids(for_run(None, None).unwrap()).contains(&"no-acked-loss".to_owned()));
         std::fs::write(&file, claim.replace("unavailability-led", "unavailability")).unwrap();
         let failure = for_run(Some(&file), None).unwrap_err();
-        assert!(failure.text().contains("runbook.toml:6:10"), "{}", failure.text());
+        assert!(failure.text().contains("runbook.toml"), "{}", failure.text());
     }
 }

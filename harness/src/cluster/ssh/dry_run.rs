@@ -25,10 +25,10 @@ pub async fn dry_run(
         let host = SshHost::new(node, login.clone());
         let user = login.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         text += &format!("{} ({user}{})\n", node.name, node.address);
-        let mut told = Told { text: &mut text, prefix: prefix(run) };
+        let mut commands = NodeCommands { text: &mut text, prefix: prefix(run) };
         let signals = faults.contains(&Capability::Signal);
         if signals {
-            told.script("start the dead-man's switch", &start_script(&told.prefix));
+            commands.script("start the dead-man's switch", &start_script(&commands.prefix));
         }
         let mine = |process: &Process| process.node == node.name;
         let mut releases = vec![];
@@ -39,23 +39,23 @@ pub async fn dry_run(
             if signals {
                 let held = service.restarts(&host).await.map_err(unreached)?;
                 if let (Some(why), Some((put, release))) = (held, service.hold_scripts()) {
-                    told.armed(&format!("restart-{part}"), &release);
-                    told.script(&format!("hold off what systemd would do: {why}"), &put);
+                    commands.armed(&format!("restart-{part}"), &release);
+                    commands.script(&format!("hold off what systemd would do: {why}"), &put);
                     releases.push(release);
                 }
-                told.signals(&host, &service, &process).await?;
+                commands.signals(&host, &service, &process).await?;
             }
             if faults.contains(&Capability::Start) {
-                told.script(&format!("start {process}"), &service.start_line());
+                commands.script(&format!("start {process}"), &service.start_line());
             }
         }
         for release in &releases {
-            told.script("at the end: let systemd start it again", release);
+            commands.script("at the end: let systemd start it again", release);
         }
         if signals {
-            told.script("at the end: end the dead-man's switch", &end_script(&told.prefix));
+            commands.script("at the end: end the dead-man's switch", &end_script(&commands.prefix));
         } else {
-            told.line("nothing is done there but to see which servers run");
+            commands.line("nothing is done there but to see which servers run");
         }
     }
     if faults.contains(&Capability::MoveLeaders) {
@@ -67,13 +67,13 @@ pub async fn dry_run(
     Ok(text)
 }
 
-/// What is told of one machine.
-struct Told<'a> {
+/// The commands of one machine, as they are shown.
+struct NodeCommands<'a> {
     text: &'a mut String,
     prefix: String,
 }
 
-impl Told<'_> {
+impl NodeCommands<'_> {
     fn line(&mut self, what: &str) {
         *self.text += &format!("  {what}\n");
     }

@@ -14,11 +14,11 @@ const SLEW: f64 = 0.001;
 const LEAST_STEP_S: f64 = 0.05;
 
 /// A comparison: when, how much ahead the clock was, and how wrong that may be, in nanoseconds.
-type Comparison = (RunTime, i64, u64);
+type ComparedClock = (RunTime, i64, u64);
 
 /// The steps between two comparisons each.
 pub(super) fn stepped(timeline: &Timeline) -> Vec<Disturbance> {
-    let mut last: BTreeMap<&str, Comparison> = BTreeMap::new();
+    let mut last: BTreeMap<&str, ComparedClock> = BTreeMap::new();
     let mut found = vec![];
     for event in timeline.events() {
         let EventKind::ClockCompared { node, ahead_ns, error_ns } = &event.kind else { continue };
@@ -37,7 +37,7 @@ pub(super) fn stepped(timeline: &Timeline) -> Vec<Disturbance> {
 }
 
 /// By how many seconds a clock was stepped between two comparisons; none where it may only have been slewed.
-fn step(before: Comparison, now: Comparison) -> Option<f64> {
+fn step(before: ComparedClock, now: ComparedClock) -> Option<f64> {
     let seconds = |ns: i128| ns as f64 / 1e9;
     let parted = seconds(i128::from(now.1) - i128::from(before.1));
     let errors = seconds(i128::from(now.2) + i128::from(before.2));
