@@ -15,7 +15,7 @@ use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
 use crate::cluster::ssh::{Inventory, InventoryNode};
 use crate::failure::Failure;
-use crate::topology::{KafkaSpec, Node, Profile, ServerSpec, Topic, Topology};
+use crate::topology::{KafkaSpec, ListenerSecurity, Node, Profile, ServerSpec, Topic, Topology};
 
 /// What is not known of it.
 const UNKNOWN: &str = "unknown";
@@ -55,6 +55,8 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
         name: survey.cluster_id.clone(),
         description: format!("{}: {}", inventory.name, inventory.description),
         profile: Profile::default(),
+        // What secures brokers that run already says `--command-config`.
+        security: ListenerSecurity::None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
@@ -84,6 +86,7 @@ pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> 
         description: format!("the cluster that runs at {}", survey.bootstrap),
         // Of no effect: nobody starts its servers.
         profile: Profile::default(),
+        security: ListenerSecurity::None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..servers.clone() },
         zookeeper: servers,

@@ -289,7 +289,7 @@ pub fn cluster(
 fn redacted(keys: &[String], whose: &str) -> Vec<String> {
     let told = |key: &String| {
         format!(
-            "`{key}` holds a secret, which is neither written down nor used: the {whose} speak plain text, \
+            "`{key}` holds a secret, which is neither written down nor used: the {whose} are given none, \
              and get `{REDACTED}`"
         )
     };
