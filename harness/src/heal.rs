@@ -17,6 +17,7 @@ use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
 use results::record::open;
 use results::record::trial::LEDGER;
+use results::terminal::printable_line;
 
 use crate::cluster::attached::{CoordinatorLock, LockHolder};
 use crate::cluster::docker;
@@ -239,12 +240,13 @@ impl Account {
         let attached = spec.backend.attached();
         let coordinator = attached.map(|attached| CoordinatorLock::take(attached, holder()));
         if let Some(Err(refused)) = &coordinator {
-            if refused.is_usage() {
+            if !refused.is_infrastructure() {
                 self.leave(&before, refused.text());
                 return Ok(());
             }
             // What was done may be why nobody answers.
-            tracing::warn!(why = refused.text(), "the cluster is healed without its lock");
+            let why = printable_line(refused.text());
+            results::err!("healing all the same: {why}");
         }
         let failed = |error: std::io::Error| {
             let cluster = kept.map_or_else(|| spec.cluster.name.clone(), KeptCluster::name);

@@ -85,6 +85,13 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     let mut child = start(&killed, &[&arguments[..], &["--bootstrap-server", &bootstrap]].concat());
     let loads = || topics_of(&kept).len() > stay.len() && killed.join("latest/history").exists();
     assert!(within(BEGUN, loads), "{}", stderr(&killed));
+    // It is told to whoever comes meanwhile.
+    let short = ["--faults", "none", "--duration", "6s"];
+    let (code, text) = run(out, &bootstrap, &short);
+    let holder = latest(&killed).file_name().expect("a name").to_string_lossy().into_owned();
+    assert_eq!(code, Some(2), "{text}");
+    let words = format!("another kbench works on the cluster {id} at {bootstrap}: run {holder} on ");
+    assert!(flat(&text).contains(&words), "{words}: {text}");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).expect("a signal");
     child.wait().expect("a child");
     let name = latest(&killed).display().to_string();
@@ -97,6 +104,8 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     left(&kept, &stay, &text);
     let (code, text) = kept.kbench(&["heal", &name]);
     assert!(code == Some(0) && text.contains("nothing to heal"), "{text}");
+    let (_, text) = run(out, &bootstrap, &short);
+    assert_valid(out, &text);
 }
 
 #[test]

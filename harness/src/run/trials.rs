@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use results::record::event::{Event, EventKind};
-use results::terminal::{argument, printable_line};
+use results::terminal::argument;
 use tokio::sync::mpsc;
 
 use super::signals::StopSignals;
@@ -212,8 +212,7 @@ impl Trials<'_> {
 
     /// Another kbench works on the cluster: the trials heal and end.
     fn intruded(&mut self, who: &str) -> Result<(), Failure> {
-        let why = format!("another kbench works on the cluster: {}", printable_line(who));
-        self.live.say(&why);
+        self.live.say(&format!("another kbench works on the cluster: {who}"));
         if self.interrupted { Ok(()) } else { self.interrupt() }
     }
 

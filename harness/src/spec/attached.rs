@@ -160,11 +160,7 @@ pub(super) fn own_groups(workload: &mut WorkloadSpec, number: u64) {
 }
 
 /// Refuses a cluster on which the run cannot be carried out, or that is not well already.
-pub(super) fn fit(
-    survey: &ClusterSurvey,
-    topology: &Topology,
-    workload: &WorkloadSpec,
-) -> Result<(), Failure> {
+pub(super) fn fit(survey: &ClusterSurvey, topology: &Topology) -> Result<(), Failure> {
     survey.is_whole()?;
     topology.check_attached().map_err(|error| Failure::usage(error.to_string()))?;
     let taken = topology.topic.iter().find(|topic| survey.topics.contains(&topic.name));
@@ -174,18 +170,18 @@ pub(super) fn fit(
             topic.name
         )));
     }
-    let reads = workload.consumers.is_some() || !workload.groups.is_empty();
     let factors = survey.settings.values().filter_map(|settings| {
         settings.get("offsets.topic.replication.factor")?.trim().parse::<usize>().ok()
     });
     let factor = factors.max().unwrap_or_default();
     let brokers = survey.brokers.len();
-    if reads && !survey.topics.contains(OFFSETS) && factor > brokers {
+    // The lock of the cluster is a group as well.
+    if !survey.topics.contains(OFFSETS) && factor > brokers {
         return Err(Failure::infrastructure(format!(
-            "no group could commit: {OFFSETS} is not there yet, offsets.topic.replication.factor is \
+            "there can be no group: {OFFSETS} is not there yet, offsets.topic.replication.factor is \
              {factor}, and the brokers are {brokers}"
         ))
-        .with_cure("a workload without groups, or a lower offsets.topic.replication.factor"));
+        .with_cure("a lower offsets.topic.replication.factor, or more brokers"));
     }
     Ok(())
 }
@@ -231,7 +227,7 @@ pub(super) fn again(recorded: &mut RunSpec, number: u64, asked: &Asked) -> Resul
     for topic in &mut recorded.cluster.topic {
         topic.name = AttachedSpec::own(&base(&topic.name), number);
     }
-    fit(&survey, &recorded.cluster, &workload)?;
+    fit(&survey, &recorded.cluster)?;
     recorded.workload = workload;
     Ok(())
 }

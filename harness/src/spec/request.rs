@@ -201,7 +201,7 @@ impl Request {
         }
         if let Some(survey) = &survey {
             attached::own_groups(&mut workload, random);
-            attached::fit(survey, &cluster, &workload)?;
+            attached::fit(survey, &cluster)?;
         }
         let mut warnings = set::repeated(&changes);
         warnings.extend(known_settings(&cluster, backend.kafka(), plan.as_ref())?);

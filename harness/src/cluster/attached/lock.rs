@@ -41,6 +41,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Limit for taking the lock: a cluster that had no group so far makes the topic of their offsets only now.
 const TAKE_LIMIT: Duration = Duration::from_secs(60);
 
+/// The same for who heals: the brokers may be what has to be healed, and whoever was killed is forgotten by then.
+const HEAL_LIMIT: Duration = Duration::from_secs(20);
+
 /// Limit for saying at the end that the member leaves; it is forgotten anyway.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -51,17 +54,20 @@ pub struct LockHolder {
     told: String,
     /// Whose lock may be left over, and is waited for.
     former: Option<String>,
+    limit: Duration,
 }
 
 impl LockHolder {
     /// The run of this id.
     pub fn run(id: &str) -> Self {
-        Self { told: format!("{}{}", run_in_words(id), here()), former: None }
+        let told = format!("{}{}", run_in_words(id), here());
+        Self { told, former: None, limit: TAKE_LIMIT }
     }
 
     /// Who heals the run of this id, which may have been killed just now.
     pub fn heal(id: &str) -> Self {
-        Self { told: format!("kbench heal {id} {}", here()), former: Some(run_in_words(id)) }
+        let told = format!("kbench heal {id} {}", here());
+        Self { told, former: Some(run_in_words(id)), limit: HEAL_LIMIT }
     }
 }
 
@@ -102,14 +108,13 @@ impl CoordinatorLock {
     pub fn take(cluster: &AttachedSpec, holder: LockHolder) -> Result<Self, Failure> {
         let (connector, at) = (cluster.connector()?, addresses(&cluster.bootstrap)?);
         let group = LockGroup::new(at, connector);
-        let taken = Self::start(group, holder, TAKE_LIMIT)?;
+        let taken = Self::start(group, holder)?;
         taken.map_err(|why| why.failure(cluster))
     }
 
     fn start(
         group: LockGroup,
         holder: LockHolder,
-        limit: Duration,
     ) -> Result<Result<Self, NotTaken>, Failure> {
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("nothing keeps the lock of the cluster: {error}"))
@@ -119,7 +124,7 @@ impl CoordinatorLock {
         let (end, ended) = oneshot::channel();
         let (lose, lost) = oneshot::channel();
         let (tell, told) = mpsc::channel();
-        let work = move || runtime.block_on(keep(group, holder, limit, tell, ended, lose));
+        let work = move || runtime.block_on(keep(group, holder, tell, ended, lose));
         let thread = std::thread::Builder::new().name("cluster-lock".to_owned()).spawn(work);
         let lock = Self { end: Some(end), lost: Some(lost), thread: Some(thread.map_err(failed)?) };
         let taken = told.recv().unwrap_or_else(|_| Err(NotTaken::Away("it ended".to_owned())));
@@ -187,12 +192,11 @@ impl NotTaken {
 async fn keep(
     mut group: LockGroup,
     holder: LockHolder,
-    limit: Duration,
     tell: mpsc::Sender<Result<(), NotTaken>>,
     mut ended: oneshot::Receiver<()>,
     lose: oneshot::Sender<String>,
 ) {
-    let taken = take(&mut group, &holder, limit).await;
+    let taken = take(&mut group, &holder).await;
     let told = taken.as_ref().map(drop).map_err(NotTaken::clone);
     let (Ok(mut member), Ok(())) = (taken, tell.send(told)) else { return };
     loop {
@@ -215,12 +219,8 @@ async fn keep(
 }
 
 /// Takes the lock, unless somebody has it.
-async fn take(
-    group: &mut LockGroup,
-    holder: &LockHolder,
-    limit: Duration,
-) -> Result<LockMember, NotTaken> {
-    let deadline = Instant::now() + limit;
+async fn take(group: &mut LockGroup, holder: &LockHolder) -> Result<LockMember, NotTaken> {
+    let deadline = Instant::now() + holder.limit;
     loop {
         let why = match once(group, &holder.told).await {
             Err(NotTaken::Held(who)) => {

@@ -91,7 +91,7 @@ impl Coordinator {
     fn take(&self, holder: LockHolder) -> Result<CoordinatorLock, NotTaken> {
         let at = vec![(self.address.ip().to_string(), self.address.port())];
         let group = LockGroup::new(at, Connector::default());
-        CoordinatorLock::start(group, holder, Duration::from_secs(10)).unwrap()
+        CoordinatorLock::start(group, holder).unwrap()
     }
 
     async fn serve(self, mut stream: TcpStream) -> io::Result<()> {
@@ -303,7 +303,8 @@ fn what_is_not_known_is_no_lock_and_says_what_to_do() {
     assert!(failure.cure().unwrap().contains("--group kbench-lock"));
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let group = LockGroup::new(vec![("127.0.0.1".to_owned(), nobody.port())], Connector::default());
-    let away = CoordinatorLock::start(group, LockHolder::run("A-1"), Duration::ZERO).unwrap();
+    let at_once = LockHolder { limit: Duration::ZERO, ..LockHolder::run("A-1") };
+    let away = CoordinatorLock::start(group, at_once).unwrap();
     let failure = away.unwrap_err().failure(&cluster());
     assert!(failure.text().contains("is not known: nobody coordinates"), "{}", failure.text());
 }
