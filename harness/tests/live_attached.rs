@@ -114,7 +114,7 @@ fn a_kraft_cluster_is_loaded_and_checked() {
     let Some(jars) = jars() else {
         return skipped("KRaft", "Kafka 3.9.1 is not in kbench's cache: kbench doctor --prepare");
     };
-    let node = KraftNode::up(&jars, "127.0.77.1", "", &[]);
+    let nodes = KraftNode::cluster(&jars, &["127.0.77.1", "127.0.77.2", "127.0.77.3"]);
     let out = folder();
     let bootstrap = "127.0.77.1:9092";
     let (_, text) = run(out.path(), bootstrap, &["--faults", "none", "--duration", "8s"]);
@@ -135,5 +135,5 @@ fn a_kraft_cluster_is_loaded_and_checked() {
     let plan = plan.display().to_string();
     let (_, text) = run(out.path(), bootstrap, &["--faults", &plan]);
     let report = assert_valid(out.path(), &text);
-    assert_eq!(report["faults"][0]["proven"], true, "{text}\n{}", node.log());
+    assert_eq!(report["faults"][0]["proven"], true, "{text}\n{}", nodes[0].log());
 }
