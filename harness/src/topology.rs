@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
-pub use security::ListenerSecurity;
 pub(crate) use rules::topics as check_topics;
+pub use security::ListenerSecurity;
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -90,7 +90,8 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     let (code, text) = run(out, &bootstrap, &short);
     let holder = latest(&killed).file_name().expect("a name").to_string_lossy().into_owned();
     assert_eq!(code, Some(2), "{text}");
-    let words = format!("another kbench works on the cluster {id} at {bootstrap}: run {holder} on ");
+    let words =
+        format!("another kbench works on the cluster {id} at {bootstrap}: run {holder} on ");
     assert!(flat(&text).contains(&words), "{words}: {text}");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).expect("a signal");
     child.wait().expect("a child");

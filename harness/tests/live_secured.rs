@@ -126,9 +126,8 @@ fn a_lab_with_tls_is_hurt_as_one_in_plain_text_is() {
 #[ignore = "starts a real cluster"]
 fn a_kept_lab_with_sasl_tells_its_password_to_nobody_but_those_inside() {
     let kept = Kept::up(&["--set", "cluster.security=sasl-scram", "--set", SHORT_SESSION]);
-    let exec = |command: &[&str]| {
-        kept.kbench(&[&["cluster", "exec", "guide", "--"], command].concat())
-    };
+    let exec =
+        |command: &[&str]| kept.kbench(&[&["cluster", "exec", "guide", "--"], command].concat());
     let (_, properties) = exec(&["cat", CLIENT]);
     let password = properties.split("password=\"").nth(1).expect("a password");
     let password = password.split('"').next().expect("its end").to_owned();
@@ -146,7 +145,10 @@ fn a_kept_lab_with_sasl_tells_its_password_to_nobody_but_those_inside() {
         let (code, topics) = exec(&tool);
         assert!(code != Some(0) && !topics.contains("user-events"), "{topics}");
     } else {
-        skipped("Kafka's own tools", "Kafka 3.9.1 is not in kbench's cache: kbench doctor --prepare");
+        skipped(
+            "Kafka's own tools",
+            "Kafka 3.9.1 is not in kbench's cache: kbench doctor --prepare",
+        );
     }
 
     let mut told = false;

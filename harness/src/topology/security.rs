@@ -78,8 +78,7 @@ mod tests {
             ("sasl-scram", "2.6", true),
             ("none", "2.6", true),
         ] {
-            let checked =
-                settings::check(&guide(security), KafkaVersion::named(version).unwrap());
+            let checked = settings::check(&guide(security), KafkaVersion::named(version).unwrap());
             assert_eq!(checked.is_ok(), taken, "{security} {version}: {checked:?}");
         }
     }

@@ -109,10 +109,10 @@ mod tests {
     use std::io;
     use std::sync::Arc;
 
+    use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::crypto::ring as provider;
     use tokio_rustls::rustls::pki_types::pem::PemObject as _;
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-    use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::super::{Security, client_config};

@@ -112,10 +112,7 @@ impl CoordinatorLock {
         taken.map_err(|why| why.failure(cluster))
     }
 
-    fn start(
-        group: LockGroup,
-        holder: LockHolder,
-    ) -> Result<Result<Self, NotTaken>, Failure> {
+    fn start(group: LockGroup, holder: LockHolder) -> Result<Result<Self, NotTaken>, Failure> {
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("nothing keeps the lock of the cluster: {error}"))
         };
@@ -183,7 +180,9 @@ impl NotTaken {
             Self::Away(why) => unknown(&format!("nobody coordinates the group {GROUP}: {why}"))
                 .with_cure("see that the partitions of __consumer_offsets have leaders"),
             Self::Refused(why) => unknown(&format!("the group {GROUP} cannot be joined: {why}"))
-                .with_cure(format!("see whose group {GROUP} is (kafka-consumer-groups --describe)")),
+                .with_cure(format!(
+                    "see whose group {GROUP} is (kafka-consumer-groups --describe)"
+                )),
         }
     }
 }

@@ -290,7 +290,11 @@ async fn ask(
 }
 
 /// The first address of a host that lets the client in.
-pub(super) async fn reachable(host: &str, port: i32, connector: &Connector) -> io::Result<SocketAddr> {
+pub(super) async fn reachable(
+    host: &str,
+    port: i32,
+    connector: &Connector,
+) -> io::Result<SocketAddr> {
     let port = u16::try_from(port).map_err(|_| io::Error::other(format!("{port} is no port")))?;
     let mut last = io::Error::other("the name has no address");
     for address in connector.resolve(host, port).await? {

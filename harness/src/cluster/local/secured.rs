@@ -257,9 +257,8 @@ mod tests {
         ] {
             let data = tempfile::tempdir().unwrap();
             let (process, address) = broker();
-            let made =
-                SecuredLab::make(security, data.path(), &[(process.clone(), address)], None)
-                    .unwrap();
+            let made = SecuredLab::make(security, data.path(), &[(process.clone(), address)], None)
+                .unwrap();
             assert_eq!(made.view().unwrap(), words);
             let settings = made.settings(&process, address);
             let protocol = security.protocol();

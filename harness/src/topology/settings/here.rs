@@ -7,7 +7,8 @@ use super::super::Topology;
 use super::GivenSettings;
 
 const FROM_THE_NODES: &str = "it follows from the nodes";
-const ONE_LISTENER: &str = "kbench's brokers have one listener, which is secured as `cluster.security` says";
+const ONE_LISTENER: &str =
+    "kbench's brokers have one listener, which is secured as `cluster.security` says";
 const WITH_ZOOKEEPER: &str = "kbench's brokers keep their metadata in ZooKeeper";
 const OPEN: &str = "kbench's ZooKeeper servers speak plain text to everybody";
 

@@ -30,6 +30,9 @@ const LEAVE: i16 = 2;
 /// What kind of group it is: none of consumers.
 const KIND: &str = "kbench";
 
+/// How much of what a member says of itself is told: it may be anybody.
+const MOST_CHARS: usize = 200;
+
 /// Limit for a connection and an answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -83,7 +86,8 @@ impl LockGroup {
             described.ok_or_else(|| GroupError::Refused("an empty answer".to_owned()))?;
         self.check(described.error_code)?;
         let told = described.members.into_iter().map(|member| {
-            let said = String::from_utf8_lossy(&member.member_metadata).into_owned();
+            let said = String::from_utf8_lossy(&member.member_metadata);
+            let said: String = said.chars().take(MOST_CHARS).collect();
             // While others join, nobody's words are told.
             if said.is_empty() { format!("a client at {}", member.client_host) } else { said }
         });
@@ -152,7 +156,8 @@ impl LockGroup {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let answer = connection.call(version, request, limit).await.map_err(|error| away(&error))?;
+        let answer =
+            connection.call(version, request, limit).await.map_err(|error| away(&error))?;
         self.coordinator = Some(connection);
         Ok(answer)
     }
