@@ -23,7 +23,6 @@ use tokio::time::{sleep, timeout};
 use super::AttachedSpec;
 use super::survey::addresses;
 use crate::failure::Failure;
-use crate::wire::Connector;
 use member::{GroupError, LockGroup, LockMember};
 
 /// Name of the group.
