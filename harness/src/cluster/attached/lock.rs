@@ -180,7 +180,7 @@ impl NotTaken {
                 .with_cure("see that the partitions of __consumer_offsets have leaders"),
             Self::Refused(why) => unknown(&format!("the group {GROUP} cannot be joined: {why}"))
                 .with_cure(format!(
-                    "see whose group {GROUP} is (kafka-consumer-groups --describe)"
+                    "see whose group {GROUP} is"
                 )),
         }
     }

@@ -178,7 +178,7 @@ impl SecuredLab {
         self.credential.is_some()
     }
 
-    /// Makes the user known to the ZooKeeper servers at these addresses, as `kafka-configs --zookeeper` did.
+    /// Makes the user known to the ZooKeeper servers at these addresses, as Kafka's ConfigCommand did.
     ///
     /// # Errors
     /// An infrastructure failure when they do not take it in time.
