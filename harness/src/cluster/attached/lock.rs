@@ -179,9 +179,7 @@ impl NotTaken {
             Self::Away(why) => unknown(&format!("nobody coordinates the group {GROUP}: {why}"))
                 .with_cure("see that the partitions of __consumer_offsets have leaders"),
             Self::Refused(why) => unknown(&format!("the group {GROUP} cannot be joined: {why}"))
-                .with_cure(format!(
-                    "see whose group {GROUP} is"
-                )),
+                .with_cure(format!("see whose group {GROUP} is")),
         }
     }
 }
