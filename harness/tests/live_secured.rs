@@ -138,7 +138,15 @@ fn a_kept_lab_with_sasl_tells_its_password_to_nobody_but_those_inside() {
         let (_, status) = kept.kbench(&["cluster", "status", "guide"]);
         let broker = status.split_whitespace().find(|word| word.ends_with(":9092"));
         let jars = jars.join("*").display().to_string();
-        let tool = ["timeout", "20", "java", "-cp", &jars, "kafka.admin.TopicCommand", "--list"];
+        let tool = [
+            "timeout",
+            "20",
+            "java",
+            "-cp",
+            &jars,
+            "org.apache.kafka.tools.TopicCommand",
+            "--list",
+        ];
         let tool = [&tool[..], &["--bootstrap-server", broker.expect("a broker")]].concat();
         let (code, topics) = exec(&[&tool[..], &["--command-config", CLIENT]].concat());
         assert!(code == Some(0) && topics.contains("user-events"), "{topics}");

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use kbench::cluster::attached::ClusterSurvey;
+use kbench::wire::Connector;
+
 use super::{folder, within};
 
 /// Limit for a broker to serve.
@@ -32,7 +35,12 @@ impl KraftNode {
     pub(crate) fn cluster(jars: &Path, hosts: &[&str]) -> Vec<Self> {
         let nodes = (1..=hosts.len()).map(|id| Self::start(jars, hosts, id, "", &[]));
         let nodes: Vec<_> = nodes.collect();
-        nodes.iter().for_each(Self::await_serving);
+        // They take connections before they know of each other.
+        let known = || {
+            let survey = ClusterSurvey::blocking(&nodes[0].clients, &Connector::default());
+            survey.is_ok_and(|survey| survey.brokers.len() == hosts.len())
+        };
+        assert!(within(SERVES, known), "{}", nodes[0].log());
         nodes
     }
 
