@@ -40,7 +40,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Limit for taking the lock: a cluster that had no group so far makes the topic of their offsets only now.
 const TAKE_LIMIT: Duration = Duration::from_secs(60);
 
-/// The same for who heals: the brokers may be what has to be healed, and whoever was killed is forgotten by then.
+/// Limit for who heals to be told anything: the brokers may be what has to be healed.
 const HEAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Limit for saying at the end that the member leaves; it is forgotten anyway.
@@ -53,6 +53,7 @@ pub struct LockHolder {
     told: String,
     /// Whose lock may be left over, and is waited for.
     former: Option<String>,
+    /// How long it is waited for somebody to coordinate the group.
     limit: Duration,
 }
 
@@ -67,6 +68,10 @@ impl LockHolder {
     pub fn heal(id: &str) -> Self {
         let told = format!("kbench heal {id} {}", here());
         Self { told, former: Some(run_in_words(id)), limit: HEAL_LIMIT }
+    }
+
+    fn waits_for(&self, who: &str) -> bool {
+        self.former.as_ref().is_some_and(|former| who.starts_with(former))
     }
 }
 
@@ -216,19 +221,19 @@ async fn keep(
 
 /// Takes the lock, unless somebody has it.
 async fn take(group: &mut LockGroup, holder: &LockHolder) -> Result<LockMember, NotTaken> {
-    let deadline = Instant::now() + holder.limit;
+    let began = Instant::now();
     loop {
         let why = match once(group, &holder.told).await {
-            Err(NotTaken::Held(who)) => {
-                if !holder.former.as_ref().is_some_and(|former| who.starts_with(former)) {
-                    return Err(NotTaken::Held(who));
-                }
-                NotTaken::Held(who)
-            }
-            Err(NotTaken::Away(why)) => NotTaken::Away(why),
+            Err(why) => why,
             taken => return taken,
         };
-        if Instant::now() >= deadline {
+        let limit = match &why {
+            // A session begins anew with each broker that comes to coordinate the group.
+            NotTaken::Held(who) if holder.waits_for(who) => TAKE_LIMIT,
+            NotTaken::Away(_) => holder.limit,
+            _ => Duration::ZERO,
+        };
+        if began.elapsed() >= limit {
             return Err(why);
         }
         sleep(AGAIN).await;
