@@ -17,7 +17,9 @@ use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
 use results::record::open;
 use results::record::trial::LEDGER;
+use results::terminal::printable_line;
 
+use crate::cluster::attached::{CoordinatorLock, LockHolder};
 use crate::cluster::docker;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::leftovers::{self, DATA_DIR, end_all_of, left_of, remove_data};
@@ -234,6 +236,18 @@ impl Account {
             self.leave(&before, &format!("the cluster {} is in use ({user})", kept.name()));
             return Ok(());
         }
+        let holder = || LockHolder::heal(&spec.run_id);
+        let attached = spec.backend.attached();
+        let coordinator = attached.map(|attached| CoordinatorLock::take(attached, holder()));
+        if let Some(Err(refused)) = &coordinator {
+            if !refused.is_infrastructure() {
+                self.leave(&before, refused.text());
+                return Ok(());
+            }
+            // What was done may be why nobody answers.
+            let why = printable_line(refused.text());
+            results::err!("healing all the same: {why}");
+        }
         let failed = |error: std::io::Error| {
             let cluster = kept.map_or_else(|| spec.cluster.name.clone(), KeptCluster::name);
             Failure::infrastructure(format!(
@@ -270,7 +284,7 @@ impl Account {
             }
         }
         let status = child.wait().map_err(failed)?;
-        drop(lock);
+        drop((lock, coordinator));
         let after = outstanding(&dir)?;
         let is_left = |entry: &&Entry| after.iter().any(|left| left.id == entry.id);
         let undone = before.iter().filter(|entry| !is_left(entry));

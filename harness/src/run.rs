@@ -12,6 +12,7 @@ use results::record::trial::SPEC;
 use results::report::{self, Judged, Question, Report, RunMeta};
 use results::terminal::{argument, printable_line};
 
+use crate::cluster::attached::{CoordinatorLock, LockHolder};
 use crate::cluster::docker;
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
@@ -43,6 +44,10 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     sweep(dir);
     let _lock = spec.backend.kept().map(|kept| lock(kept, dir)).transpose()?;
+    let attached = spec.backend.attached();
+    let holder = || LockHolder::run(&spec.run_id);
+    let mut coordinator =
+        attached.map(|attached| CoordinatorLock::take(attached, holder())).transpose()?;
     let kafka = spec.backend.jars().map(provision::provide).transpose()?;
     if let Some(kafka) = &kafka {
         kafka.has_classes_of(&spec.cluster)?;
@@ -89,7 +94,7 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let rounds = spec.trials.div_ceil(spec.parallel.max(1));
     let expected = spec.expected_trial().saturating_mul(rounds);
     results::err!("expected to take about {} s", expected.as_secs());
-    let outcome = trials::run_all(spec, dir);
+    let outcome = trials::run_all(spec, dir, coordinator.as_mut());
     if spec.backend.docker().is_some() {
         // Of trials that ended before they could.
         swept(docker::sweep(Some(&spec.run_id))?);

@@ -4,6 +4,7 @@ mod jvm;
 mod limits;
 mod profile;
 mod rules;
+mod security;
 pub mod settings;
 mod trust;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
 pub(crate) use rules::topics as check_topics;
+pub use security::ListenerSecurity;
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ pub struct Topology {
     /// What it is run for.
     #[serde(default)]
     pub profile: Profile,
+    /// How its brokers are connected to.
+    #[serde(default, skip_serializing_if = "ListenerSecurity::is_none")]
+    pub security: ListenerSecurity,
     /// Apache Kafka.
     pub kafka: KafkaSpec,
     /// Every broker.

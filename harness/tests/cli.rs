@@ -93,8 +93,8 @@ fn settings_that_no_broker_would_start_with_are_refused_by_run_and_validate() {
     let guide = kbench::topology::SHIPPED[0].1;
     for (setting, words) in [
         ("process.roles=broker", "`process.roles` cannot be set"),
-        ("security.inter.broker.protocol=SSL", "speaks plain text"),
-        ("inter.broker.listener.name=X", "speaks plain text"),
+        ("security.inter.broker.protocol=SSL", "secured as `cluster.security` says"),
+        ("inter.broker.listener.name=X", "secured as `cluster.security` says"),
         ("listeners=PLAINTEXT://:9092", "follows from the nodes"),
         ("num.io.threads=many", "a whole number from 1 on"),
         ("log.retention.ms=0", "-1 for no limit"),

@@ -85,6 +85,14 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     let mut child = start(&killed, &[&arguments[..], &["--bootstrap-server", &bootstrap]].concat());
     let loads = || topics_of(&kept).len() > stay.len() && killed.join("latest/history").exists();
     assert!(within(BEGUN, loads), "{}", stderr(&killed));
+    // It is told to whoever comes meanwhile.
+    let short = ["--faults", "none", "--duration", "6s"];
+    let (code, text) = run(out, &bootstrap, &short);
+    let holder = latest(&killed).file_name().expect("a name").to_string_lossy().into_owned();
+    assert_eq!(code, Some(2), "{text}");
+    let words =
+        format!("another kbench works on the cluster {id} at {bootstrap}: run {holder} on ");
+    assert!(flat(&text).contains(&words), "{words}: {text}");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).expect("a signal");
     child.wait().expect("a child");
     let name = latest(&killed).display().to_string();
@@ -97,6 +105,8 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     left(&kept, &stay, &text);
     let (code, text) = kept.kbench(&["heal", &name]);
     assert!(code == Some(0) && text.contains("nothing to heal"), "{text}");
+    let (_, text) = run(out, &bootstrap, &short);
+    assert_valid(out, &text);
 }
 
 #[test]
@@ -105,7 +115,7 @@ fn a_kraft_cluster_is_loaded_and_checked() {
     let Some(jars) = jars() else {
         return skipped("KRaft", "Kafka 3.9.1 is not in kbench's cache: kbench doctor --prepare");
     };
-    let node = KraftNode::up(&jars, "127.0.77.1", "", &[]);
+    let nodes = KraftNode::cluster(&jars, &["127.0.77.1", "127.0.77.2", "127.0.77.3"]);
     let out = folder();
     let bootstrap = "127.0.77.1:9092";
     let (_, text) = run(out.path(), bootstrap, &["--faults", "none", "--duration", "8s"]);
@@ -126,5 +136,5 @@ fn a_kraft_cluster_is_loaded_and_checked() {
     let plan = plan.display().to_string();
     let (_, text) = run(out.path(), bootstrap, &["--faults", &plan]);
     let report = assert_valid(out.path(), &text);
-    assert_eq!(report["faults"][0]["proven"], true, "{text}\n{}", node.log());
+    assert_eq!(report["faults"][0]["proven"], true, "{text}\n{}", nodes[0].log());
 }

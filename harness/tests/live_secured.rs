@@ -1,4 +1,4 @@
-//! Clusters that run already and are secured: TLS and SASL by `--command-config`, on a real broker.
+//! Secured clusters: of kbench's own, and those that run already, by `--command-config`, on a real broker.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
@@ -7,9 +7,12 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use support::attached::{assert_valid, run};
+use support::kept::Kept;
 use support::kraft::{KraftNode, jars};
+use support::scenario::valid_report;
 use support::*;
 
 /// Where the broker is.
@@ -83,6 +86,94 @@ fn files_with(folder: &Path, text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// A leader is killed, and started again when somebody else leads.
+const ONE_KILL: &str = "name = 'one-kill'\ndescription = 'A leader is killed'\n[[step]]\nid = 'killed'\n\
+    fault = 'kill'\ntarget = { leader = { not_controller = true } }\nprepare = 'restore-leaders'\n\
+    until = 'recovered'\nrecover_within = '90s'\n";
+
+/// Limit for a run of that.
+const RUN: Duration = Duration::from_secs(180);
+
+/// Where clients of a lab in namespaces find how to connect.
+const CLIENT: &str = "/run/kbench/security/client.properties";
+
+/// A run of [`ONE_KILL`] that found the guarantees kept, on brokers that are connected to so.
+fn hurt(out: &Path, arguments: &[&str], view: &str) {
+    let plan = out.join("one-kill.toml");
+    fs::write(&plan, ONE_KILL).expect("a plan");
+    let plan = plan.display().to_string();
+    let all = [&["--workload", "smoke", "--faults", &plan], arguments].concat();
+    let code = exit_code(&mut start(out, &all), RUN, out);
+    let environment = json(&latest(out).join("environment.json"));
+    let mode = environment["mode"].as_str().unwrap_or_default();
+    assert!(mode.ends_with(&format!(", brokers by {view}")), "{environment}");
+    let Some(report) = valid_report(view, out, code) else { return };
+    assert_eq!(report["faults"][0]["proven"], true, "{}", report["faults"]);
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_lab_with_tls_is_hurt_as_one_in_plain_text_is() {
+    let out = folder();
+    let arguments = ["--set", "cluster.security=tls", "--set", SHORT_SESSION];
+    hurt(out.path(), &arguments, "SSL, CAs from a file");
+    assert_eq!(files_with(&latest(out.path()), "PRIVATE KEY"), [""; 0]);
+}
+
+#[test]
+#[ignore = "starts a real cluster"]
+fn a_kept_lab_with_sasl_tells_its_password_to_nobody_but_those_inside() {
+    let kept = Kept::up(&["--set", "cluster.security=sasl-scram", "--set", SHORT_SESSION]);
+    let exec =
+        |command: &[&str]| kept.kbench(&[&["cluster", "exec", "guide", "--"], command].concat());
+    let (_, properties) = exec(&["cat", CLIENT]);
+    let password = properties.split("password=\"").nth(1).expect("a password");
+    let password = password.split('"').next().expect("its end").to_owned();
+    assert!(password.len() >= 32, "{properties}");
+
+    // Kafka's own tools come in with it, and without it nobody does.
+    if let Some(jars) = jars() {
+        let (_, status) = kept.kbench(&["cluster", "status", "guide"]);
+        let broker = status.split_whitespace().find(|word| word.ends_with(":9092"));
+        let jars = jars.join("*").display().to_string();
+        let tool = [
+            "timeout",
+            "20",
+            "java",
+            "-cp",
+            &jars,
+            "org.apache.kafka.tools.TopicCommand",
+            "--list",
+        ];
+        let tool = [&tool[..], &["--bootstrap-server", broker.expect("a broker")]].concat();
+        let (code, topics) = exec(&[&tool[..], &["--command-config", CLIENT]].concat());
+        assert!(code == Some(0) && topics.contains("user-events"), "{topics}");
+        let (code, topics) = exec(&tool);
+        assert!(code != Some(0) && !topics.contains("user-events"), "{topics}");
+    } else {
+        skipped(
+            "Kafka's own tools",
+            "Kafka 3.9.1 is not in kbench's cache: kbench doctor --prepare",
+        );
+    }
+
+    let mut told = false;
+    let plan = std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            let on = kept.clusters().join("guide").display().to_string();
+            hurt(kept.folder(), &["--on", &on], "SASL_PLAINTEXT, SCRAM-SHA-512");
+        });
+        while !run.is_finished() {
+            told |= processes().iter().any(|(_, _, line)| line.contains(&password));
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        run.join()
+    });
+    plan.expect("the run");
+    assert!(!told, "an argument of a process");
+    assert_eq!(files_with(kept.folder(), &password), [""; 0]);
 }
 
 #[test]

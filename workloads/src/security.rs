@@ -8,6 +8,7 @@
 mod error;
 mod jaas;
 mod keys;
+mod made;
 mod pem;
 pub mod properties;
 mod read;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use error::SecurityError;
+pub use made::{MadeCa, MadeUser};
 pub use scram::stored;
 pub(crate) use scram::{Hash, Scram};
 pub(crate) use tls::client_config;

@@ -13,6 +13,7 @@ use crate::cluster::docker::{self, spec::usual_image};
 use crate::cluster::local::keeper::{Keeper, ServerState};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
+use crate::cluster::local::{client_file, data_dir};
 use crate::failure::{self, Failure};
 use crate::provision;
 use crate::spec::{self, Resolved};
@@ -177,6 +178,12 @@ fn up(args: UpArgs) -> Result<ExitCode, Failure> {
     let path = kept.dir.display().to_string();
     let known = if args.folder.clusters == Path::new(CLUSTERS) { &name } else { &path };
     let known = argument(known);
+    if !spec.topology.security.is_none() {
+        // Its tools see what the servers see.
+        let file = client_file(&data_dir(mode, &kept.dir));
+        let protocol = spec.topology.security.protocol();
+        results::err!("clients connect by {protocol}: --command-config {}", file.display());
+    }
     results::err!("run on it: kbench run --on {known}");
     results::err!("other programs: kbench cluster exec {known} -- COMMAND");
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 //! Kafka's own protocol does: load, moves of leaders and replicas of topics that are kbench's. What is absent:
 //! starting, seeing or ending a server.
 
+mod lock;
 mod secured;
 mod survey;
 
@@ -22,6 +23,7 @@ use super::ssh::Inventory;
 use super::{Description, RunningCluster};
 use crate::failure::Failure;
 use crate::wire::Connector;
+pub use lock::{CoordinatorLock, LockHolder};
 pub use secured::SecuredBy;
 pub use survey::{ClusterSurvey, SurveyedBroker};
 

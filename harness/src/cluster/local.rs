@@ -15,6 +15,7 @@ pub mod leftovers;
 pub(in crate::cluster) mod process;
 pub(in crate::cluster) mod ready;
 pub mod sandbox;
+mod secured;
 mod seen;
 pub(in crate::cluster) mod servers;
 pub(in crate::cluster) mod started;
@@ -45,6 +46,7 @@ use crate::topology::{PEER_PORTS, Topology};
 pub use capacity::Share;
 pub use host::LocalHost;
 use keeper::Keeper;
+pub use secured::client_file;
 pub use seen::archives;
 pub use servers::LocalServers;
 
@@ -181,7 +183,10 @@ impl RunningCluster for LocalCluster {
 
     fn description(&self) -> Description {
         Description {
-            isolation: self.mode.to_string(),
+            isolation: match self.servers.secured.view() {
+                None => self.mode.to_string(),
+                Some(view) => format!("{}, brokers by {view}", self.mode),
+            },
             storage: self.storage.as_str(),
             class_archive: Some(self.servers.uses_archives()),
         }

@@ -11,6 +11,7 @@ use results::terminal::argument;
 use tokio::sync::mpsc;
 
 use super::signals::StopSignals;
+use crate::cluster::attached::CoordinatorLock;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::{Failure, tail};
@@ -42,15 +43,23 @@ struct Trials<'a> {
 ///
 /// # Errors
 /// An infrastructure failure when a trial could not be carried out; the others are still run.
-pub(super) fn run_all(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
+pub(super) fn run_all(
+    spec: &RunSpec,
+    dir: &RunDir,
+    lock: Option<&mut CoordinatorLock>,
+) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Failure::infrastructure(format!("the runtime cannot be started: {error}"))
         })?;
-    runtime.block_on(coordinate(spec, dir))
+    runtime.block_on(coordinate(spec, dir, lock))
 }
 
-async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
+async fn coordinate(
+    spec: &RunSpec,
+    dir: &RunDir,
+    mut lock: Option<&mut CoordinatorLock>,
+) -> Result<(), Failure> {
     let (sender, mut messages) = mpsc::unbounded_channel();
     let mut coordinator = Trials {
         spec,
@@ -73,9 +82,18 @@ async fn coordinate(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         tokio::select! {
             Some(message) = messages.recv() => coordinator.message(message)?,
             () = signals.next() => coordinator.interrupt()?,
+            who = lost(&mut lock) => coordinator.intruded(&who)?,
         }
     }
     coordinator.end()
+}
+
+/// Waits until somebody else has the lock of the cluster; who.
+async fn lost(lock: &mut Option<&mut CoordinatorLock>) -> String {
+    match lock {
+        Some(lock) => lock.lost().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Trials<'_> {
@@ -190,6 +208,12 @@ impl Trials<'_> {
         }
         self.live.say("interrupted: healing, then reporting; once more kills at once");
         Ok(())
+    }
+
+    /// Another kbench works on the cluster: the trials heal and end.
+    fn intruded(&mut self, who: &str) -> Result<(), Failure> {
+        self.live.say(&format!("another kbench works on the cluster: {who}"));
+        if self.interrupted { Ok(()) } else { self.interrupt() }
     }
 
     fn end(self) -> Result<(), Failure> {

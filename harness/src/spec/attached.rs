@@ -15,7 +15,7 @@ use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
 use crate::cluster::ssh::{Inventory, InventoryNode};
 use crate::failure::Failure;
-use crate::topology::{KafkaSpec, Node, Profile, ServerSpec, Topic, Topology};
+use crate::topology::{KafkaSpec, ListenerSecurity, Node, Profile, ServerSpec, Topic, Topology};
 
 /// What is not known of it.
 const UNKNOWN: &str = "unknown";
@@ -55,6 +55,8 @@ pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number:
         name: survey.cluster_id.clone(),
         description: format!("{}: {}", inventory.name, inventory.description),
         profile: Profile::default(),
+        // What secures brokers that run already says `--command-config`.
+        security: ListenerSecurity::None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
@@ -84,6 +86,7 @@ pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> 
         description: format!("the cluster that runs at {}", survey.bootstrap),
         // Of no effect: nobody starts its servers.
         profile: Profile::default(),
+        security: ListenerSecurity::None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..servers.clone() },
         zookeeper: servers,
@@ -157,11 +160,7 @@ pub(super) fn own_groups(workload: &mut WorkloadSpec, number: u64) {
 }
 
 /// Refuses a cluster on which the run cannot be carried out, or that is not well already.
-pub(super) fn fit(
-    survey: &ClusterSurvey,
-    topology: &Topology,
-    workload: &WorkloadSpec,
-) -> Result<(), Failure> {
+pub(super) fn fit(survey: &ClusterSurvey, topology: &Topology) -> Result<(), Failure> {
     survey.is_whole()?;
     topology.check_attached().map_err(|error| Failure::usage(error.to_string()))?;
     let taken = topology.topic.iter().find(|topic| survey.topics.contains(&topic.name));
@@ -171,18 +170,18 @@ pub(super) fn fit(
             topic.name
         )));
     }
-    let reads = workload.consumers.is_some() || !workload.groups.is_empty();
     let factors = survey.settings.values().filter_map(|settings| {
         settings.get("offsets.topic.replication.factor")?.trim().parse::<usize>().ok()
     });
     let factor = factors.max().unwrap_or_default();
     let brokers = survey.brokers.len();
-    if reads && !survey.topics.contains(OFFSETS) && factor > brokers {
+    // The lock of the cluster is a group as well.
+    if !survey.topics.contains(OFFSETS) && factor > brokers {
         return Err(Failure::infrastructure(format!(
-            "no group could commit: {OFFSETS} is not there yet, offsets.topic.replication.factor is \
+            "there can be no group: {OFFSETS} is not there yet, offsets.topic.replication.factor is \
              {factor}, and the brokers are {brokers}"
         ))
-        .with_cure("a workload without groups, or a lower offsets.topic.replication.factor"));
+        .with_cure("a lower offsets.topic.replication.factor, or more brokers"));
     }
     Ok(())
 }
@@ -228,7 +227,7 @@ pub(super) fn again(recorded: &mut RunSpec, number: u64, asked: &Asked) -> Resul
     for topic in &mut recorded.cluster.topic {
         topic.name = AttachedSpec::own(&base(&topic.name), number);
     }
-    fit(&survey, &recorded.cluster, &workload)?;
+    fit(&survey, &recorded.cluster)?;
     recorded.workload = workload;
     Ok(())
 }

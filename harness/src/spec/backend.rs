@@ -150,6 +150,7 @@ mod tests {
     use super::super::trust::of_recorded;
     use super::super::{Request, RunSpec};
     use super::*;
+    use crate::topology::ListenerSecurity;
 
     fn of_containers(image: Option<&str>) -> RunSpec {
         let docker = Some(image.map(str::to_owned));
@@ -178,6 +179,17 @@ mod tests {
             kafka: KafkaSource::Version("3.9.1".to_owned()),
         });
         assert!(odd.check().unwrap_err().contains("image"));
+    }
+
+    #[test]
+    fn containers_are_not_secured_and_that_is_said() {
+        let request = Request::of("smoke", "none", "guide");
+        let set = vec!["cluster.security=tls".to_owned()];
+        let refused = Request { docker: Some(None), set, ..request }.resolve().unwrap_err();
+        assert!(refused.text().contains("not secured so far"), "{}", refused.text());
+        let mut recorded = of_containers(None);
+        recorded.cluster.security = ListenerSecurity::SaslScram;
+        assert!(recorded.check().unwrap_err().contains("not secured so far"));
     }
 
     #[test]

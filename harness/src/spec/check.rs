@@ -8,6 +8,7 @@ use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
 use super::{BackendSpec, LocalSpec, RunSpec};
+use crate::cluster::docker;
 use crate::cluster::local::capability::takes_memory;
 use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
@@ -63,6 +64,7 @@ impl RunSpec {
             }
             BackendSpec::Docker(docker) => {
                 line::check(&docker.image).map_err(|why| format!("image: {why}"))?;
+                docker::spec::check(&self.cluster)?;
                 self.cluster.check()
             }
         };

@@ -17,7 +17,7 @@ use super::{
     BackendSpec, LocalSpec, RunSpec, Spec as _, attached, claims, inventory_of, load, set, trust,
 };
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
-use crate::cluster::docker::spec::DockerSpec;
+use crate::cluster::docker::spec::{self as docker, DockerSpec};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::ssh::Inventory;
@@ -182,6 +182,7 @@ impl Request {
         let of_machines = self.inventory.as_ref().map(Inventory::of_trust).unwrap_or_default();
         let backend = match (&survey, self.docker) {
             (None, Some(image)) => {
+                docker::check(&cluster).map_err(Failure::usage)?;
                 BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
             }
             (Some(survey), _) => BackendSpec::Attached(Box::new(AttachedSpec {
@@ -204,7 +205,7 @@ impl Request {
         }
         if let Some(survey) = &survey {
             attached::own_groups(&mut workload, random);
-            attached::fit(survey, &cluster, &workload)?;
+            attached::fit(survey, &cluster)?;
         }
         let mut warnings = set::repeated(&changes);
         warnings.extend(known_settings(&cluster, backend.kafka(), plan.as_ref())?);
@@ -293,8 +294,8 @@ pub fn cluster(
 fn redacted(keys: &[String], whose: &str) -> Vec<String> {
     let told = |key: &String| {
         format!(
-            "`{key}` holds a secret, which is neither written down nor used: the {whose} speak plain text, \
-             and get `{REDACTED}`"
+            "`{key}` holds a secret, which is neither written down nor used: the {whose} \
+             get `{REDACTED}`"
         )
     };
     keys.iter().map(told).collect()

@@ -38,6 +38,7 @@ struct GivenSettings<'a> {
 /// # Errors
 /// What is wrong, and what is allowed.
 pub fn check(topology: &Topology, version: KafkaVersion) -> Result<Vec<String>, String> {
+    topology.security.check(version)?;
     let brokers = GivenSettings { settings: &topology.broker.settings, version };
     let mut warnings = here::check(topology, &brokers)
         .and_then(|()| brokers.check(SettingOf::Broker))

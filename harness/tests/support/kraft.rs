@@ -1,4 +1,4 @@
-//! A KRaft cluster that kbench did not start.
+//! KRaft clusters that kbench did not start.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
@@ -7,32 +7,59 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use kbench::cluster::attached::ClusterSurvey;
+use kbench::wire::Connector;
+
 use super::{folder, within};
 
 /// Limit for a broker to serve.
 const SERVES: Duration = Duration::from_secs(60);
 
-/// A KRaft cluster of one node; it ends with the test.
+/// A node of a KRaft cluster, broker and controller; it ends with the test.
 pub(crate) struct KraftNode {
     folder: tempfile::TempDir,
     server: Option<Child>,
+    clients: String,
 }
 
 impl KraftNode {
-    /// Starts one at this address, port 9092 in plain text. The first line of `more` are further
+    /// Starts a cluster of one at this address, port 9092 in plain text. The first line of `more` are further
     /// listeners, `,NAME://HOST:PORT`, the others are properties; `format` are more arguments for the formatting of its storage.
     pub(crate) fn up(jars: &Path, host: &str, more: &str, format: &[&str]) -> Self {
-        let mut node = Self { folder: folder(), server: None };
-        let (clients, controllers) = (format!("{host}:9092"), format!("{host}:9093"));
+        let node = Self::start(jars, &[host], 1, more, format);
+        node.await_serving();
+        node
+    }
+
+    /// Starts a cluster of as many as there are addresses.
+    pub(crate) fn cluster(jars: &Path, hosts: &[&str]) -> Vec<Self> {
+        let nodes = (1..=hosts.len()).map(|id| Self::start(jars, hosts, id, "", &[]));
+        let nodes: Vec<_> = nodes.collect();
+        // They take connections before they know of each other.
+        let known = || {
+            let survey = ClusterSurvey::blocking(&nodes[0].clients, &Connector::default());
+            survey.is_ok_and(|survey| survey.brokers.len() == hosts.len())
+        };
+        assert!(within(SERVES, known), "{}", nodes[0].log());
+        nodes
+    }
+
+    fn start(jars: &Path, hosts: &[&str], id: usize, more: &str, format: &[&str]) -> Self {
+        let voters = hosts.iter().enumerate().map(|(n, host)| format!("{}@{host}:9093", n + 1));
+        let voters = voters.collect::<Vec<_>>().join(",");
+        let (host, copies) = (hosts[id - 1], hosts.len().min(3));
+        let clients = format!("{host}:9092");
+        let mut node = Self { folder: folder(), server: None, clients };
         let data = node.folder.path().join("data");
         let (listeners, properties) = more.split_once('\n').unwrap_or((more, ""));
         let properties = format!(
-            "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.voters=1@{controllers}\ncontroller.listener.names=CONTROLLER\n\
-             listeners=PLAINTEXT://{clients},CONTROLLER://{controllers}{listeners}\n\
+            "process.roles=broker,controller\nnode.id={id}\n\
+             controller.quorum.voters={voters}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://{},CONTROLLER://{host}:9093{listeners}\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL\n\
-             log.dirs={}\noffsets.topic.replication.factor=1\n\
-             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n{properties}\n",
+             log.dirs={}\noffsets.topic.replication.factor={copies}\n\
+             transaction.state.log.replication.factor={copies}\ntransaction.state.log.min.isr=1\n{properties}\n",
+            node.clients,
             data.display()
         );
         fs::write(node.properties(), properties).expect("a file");
@@ -41,11 +68,14 @@ impl KraftNode {
         let formatted = node.java(jars, "kafka.tools.StorageTool", &all).status();
         assert!(formatted.expect("java").success(), "{}", node.log());
         node.server = Some(node.java(jars, "kafka.Kafka", &[&file]).spawn().expect("java"));
-        let address = clients.parse().expect("an address");
+        node
+    }
+
+    fn await_serving(&self) {
+        let address = self.clients.parse().expect("an address");
         let serves =
             || std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
-        assert!(within(SERVES, serves), "{}", node.log());
-        node
+        assert!(within(SERVES, serves), "{}", self.log());
     }
 
     fn properties(&self) -> PathBuf {

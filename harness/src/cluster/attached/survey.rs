@@ -254,7 +254,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// The addresses in a list, as they are written.
-fn addresses(bootstrap: &str) -> Result<Vec<(String, u16)>, Failure> {
+pub(super) fn addresses(bootstrap: &str) -> Result<Vec<(String, u16)>, Failure> {
     let one = |address: &str| {
         let (host, port) = address.rsplit_once(':')?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -307,7 +307,11 @@ async fn ask(
 }
 
 /// The first address of a host that lets the client in.
-async fn reachable(host: &str, port: i32, connector: &Connector) -> io::Result<SocketAddr> {
+pub(super) async fn reachable(
+    host: &str,
+    port: i32,
+    connector: &Connector,
+) -> io::Result<SocketAddr> {
     let port = u16::try_from(port).map_err(|_| io::Error::other(format!("{port} is no port")))?;
     let mut last = io::Error::other("the name has no address");
     for address in connector.resolve(host, port).await? {

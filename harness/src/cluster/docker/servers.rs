@@ -85,7 +85,7 @@ impl DockerServers {
         fs::create_dir_all(&data)?;
         fs::create_dir_all(files.join(TEMPORARY))?;
         let seen = Path::new(FILES).join(Self::own(process));
-        let text = config::settings(&self.topology, self, process, &seen);
+        let text = config::settings(&self.topology, self, process, &seen, BTreeMap::new());
         // What they read, and the same beside their logs, where it stays.
         for folder in [files, &self.logs] {
             fs::write(folder.join(LOG4J_FILE), LOG4J)?;

@@ -9,6 +9,7 @@ use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
 use crate::mechanism;
 use crate::provision::KafkaSource;
+use crate::topology::Topology;
 
 /// What images of ours are called unless the user says otherwise.
 const NAME: &str = "kbench-kafka";
@@ -40,6 +41,18 @@ impl DockerSpec {
                 )),
         }
     }
+}
+
+/// Refuses a cluster that containers cannot be.
+///
+/// # Errors
+/// What of it, and where it can be had.
+pub fn check(topology: &Topology) -> Result<(), String> {
+    if topology.security.is_none() {
+        return Ok(());
+    }
+    Err("brokers in containers are not secured so far: leave out --backend docker, or cluster.security"
+        .to_owned())
 }
 
 /// What an image with a version of Kafka is called unless the user says otherwise.

@@ -34,7 +34,8 @@ pub(in crate::cluster) const LOG4J_FILE: &str = "log4j.properties";
 /// Writes everything that a process reads when it starts.
 pub(super) fn write(servers: &LocalServers, process: &Process) -> Result<(), Failure> {
     let data = servers.data_dir(process);
-    let text = settings(&servers.topology, servers, process, &data);
+    let secured = servers.secured.settings(process, servers.address(process));
+    let text = settings(&servers.topology, servers, process, &data, secured);
     let files = || -> io::Result<()> {
         fs::create_dir_all(&data)?;
         fs::create_dir_all(servers.temporary())?;
@@ -60,12 +61,13 @@ pub(in crate::cluster) fn file_name(process: &Process) -> String {
 }
 
 /// The text of that file: what kbench decides, then what the topology says. `data` is where the process sees its
-/// data.
+/// data, `secured` what takes the place of a listener in plain text.
 pub(in crate::cluster) fn settings(
     topology: &Topology,
     servers: &dyn ServerAddresses,
     process: &Process,
     data: &Path,
+    secured: BTreeMap<String, String>,
 ) -> String {
     let address = servers.address(process);
     let data = data.display().to_string();
@@ -77,6 +79,7 @@ pub(in crate::cluster) fn settings(
             set("listeners", format!("PLAINTEXT://{address}"));
             set("zookeeper.connect", zookeeper_connect(servers));
             set("log.dirs", data);
+            settings.extend(secured);
             settings.extend(topology.broker.settings.clone());
         }
         Role::Zookeeper => {
@@ -98,7 +101,7 @@ pub(in crate::cluster) fn settings(
 }
 
 /// `host:port` of every ZooKeeper server, separated by commas.
-fn zookeeper_connect(servers: &dyn ServerAddresses) -> String {
+pub(super) fn zookeeper_connect(servers: &dyn ServerAddresses) -> String {
     let all = servers.processes().into_iter().filter(|process| process.role == Role::Zookeeper);
     let addresses: Vec<_> = all.map(|server| servers.address(&server).to_string()).collect();
     addresses.join(",")
@@ -140,12 +143,12 @@ pub(in crate::cluster) struct JvmFiles<'a> {
     pub(in crate::cluster) settings: &'a Path,
 }
 
-/// What the JVM of a process is told; `classes` names its class archives.
+/// What the JVM of a process is told; `options` are further ones, such as name its class archives.
 pub(in crate::cluster) fn arguments(
     topology: &Topology,
     process: &Process,
     files: &JvmFiles<'_>,
-    classes: Vec<String>,
+    options: Vec<String>,
 ) -> Vec<String> {
     let JvmFiles { jars, temporary, settings } = files;
     let (server, main) = match process.role {
@@ -156,7 +159,7 @@ pub(in crate::cluster) fn arguments(
     };
     let mut all = vec![format!("-Xms{}m", server.heap_mb), format!("-Xmx{}m", server.heap_mb)];
     all.extend(server.options(topology.profile).cloned());
-    all.extend(classes);
+    all.extend(options);
     // An archive that does not fit is ignored, without a word in the log.
     all.extend(
         ["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Duser.timezone=UTC"]
@@ -194,16 +197,16 @@ fn assemble(
     let dumps = quick && existing.is_none() && *kafka == servers.kafka;
     let dump_path =
         dumps.then(|| temporary.join(format!("{}-{}.jsa", process.node, process.role.as_str())));
-    let mut classes = vec![];
+    let mut options = servers.secured.options(process);
     if let Some(archive) = &existing {
-        classes.push(format!("-XX:SharedArchiveFile={}", archive.display()));
+        options.push(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
     if let Some(path) = &dump_path {
-        classes.push(format!("-XX:ArchiveClassesAtExit={}", path.display()));
+        options.push(format!("-XX:ArchiveClassesAtExit={}", path.display()));
     }
     let (jars, settings) = (seen::jars(servers.mode, kafka), servers.settings_dir());
     let files = JvmFiles { jars: &jars, temporary: &temporary, settings: &settings };
-    command.args(arguments(&servers.topology, process, &files, classes)).current_dir(&temporary);
+    command.args(arguments(&servers.topology, process, &files, options)).current_dir(&temporary);
     let data = std::env::var_os(DATA).map(|data| (DATA, PathBuf::from(data)));
     let beside = servers.clock_environment(process).into_iter().chain(data);
     confine::set_environment(&mut command, &temporary, beside);

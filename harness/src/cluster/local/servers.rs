@@ -22,6 +22,7 @@ use super::capacity::DataPlace;
 use super::keeper::Keeper;
 use super::process::Server;
 use super::sandbox::{Mode, SandboxNetwork, ServerUser};
+use super::secured::SecuredLab;
 use super::started::{StartedServers, never_started};
 use super::{LocalHost, Setup, config, ready, seen};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
@@ -34,6 +35,7 @@ use crate::need::place::Storage;
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
 use crate::topology::Topology;
+use crate::wire::Connector;
 
 /// The servers of a local cluster.
 pub struct LocalServers {
@@ -59,6 +61,7 @@ pub struct LocalServers {
     faketime: Option<Faketime>,
     /// What each broker has flushed, where that is watched: by whoever starts it, and from its start on.
     flushed: BTreeMap<Process, Flushed>,
+    pub(super) secured: SecuredLab,
 }
 
 impl LocalServers {
@@ -89,6 +92,7 @@ impl LocalServers {
         for folder in [&this.data, &this.logs, &this.kafka.jars] {
             seen::plain(mode, folder)?;
         }
+        this.secured = this.make_secured(&processes)?;
         seen::archives(mode, &this.kafka).sweep();
         if settable_clocks {
             this.make_clocks_settable().await.map_err(no_clocks)?;
@@ -114,6 +118,7 @@ impl LocalServers {
         let settable_clocks = setup.settable_clocks;
         let mut this = Self::new(setup, network, hosts, Some(keeper));
         this.disk = states.disk_bytes;
+        this.secured = SecuredLab::of(this.topology.security, &this.data)?;
         for server in states.servers {
             this.adopt(server.process, server.identity, server.ended);
         }
@@ -146,7 +151,15 @@ impl LocalServers {
             disk: None,
             faketime: None,
             flushed: BTreeMap::new(),
+            secured: SecuredLab::default(),
         }
+    }
+
+    /// Makes what secures the brokers among these.
+    fn make_secured(&self, processes: &[Process]) -> Result<SecuredLab, Failure> {
+        let brokers = processes.iter().filter(|process| process.role == Role::Broker);
+        let brokers: Vec<_> = brokers.map(|it| (it.clone(), self.address(it))).collect();
+        SecuredLab::make(self.topology.security, &self.data, &brokers, self.user)
     }
 
     /// Takes up a server that is its keeper's child.
@@ -298,6 +311,10 @@ impl ServerAddresses for LocalServers {
             Role::Zookeeper => self.topology.zookeeper.port,
         };
         SocketAddr::from((self.network.address(index.unwrap_or_default()), port))
+    }
+
+    fn connector(&self) -> Connector {
+        self.secured.connector().clone()
     }
 }
 

@@ -1,5 +1,5 @@
-//! What cannot be set in a cluster that kbench makes, whatever Kafka knows: its brokers speak plain text
-//! on one listener and keep their metadata in ZooKeeper.
+//! What cannot be set in a cluster that kbench makes, whatever Kafka knows: its brokers have one listener, which
+//! is secured as the cluster says, and keep their metadata in ZooKeeper.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use super::super::Topology;
 use super::GivenSettings;
 
 const FROM_THE_NODES: &str = "it follows from the nodes";
-const PLAIN_TEXT: &str = "kbench's brokers have one listener, which speaks plain text";
+const ONE_LISTENER: &str =
+    "kbench's brokers have one listener, which is secured as `cluster.security` says";
 const WITH_ZOOKEEPER: &str = "kbench's brokers keep their metadata in ZooKeeper";
 const OPEN: &str = "kbench's ZooKeeper servers speak plain text to everybody";
 
@@ -22,13 +23,13 @@ const REFUSED: [(&str, &str); 24] = [
     ("zookeeper.connect", FROM_THE_NODES),
     ("log.dirs", FROM_THE_NODES),
     ("log.dir", FROM_THE_NODES),
-    ("security.", PLAIN_TEXT),
-    ("sasl.", PLAIN_TEXT),
-    ("ssl.", PLAIN_TEXT),
-    ("listener.", PLAIN_TEXT),
-    ("inter.broker.listener.name", PLAIN_TEXT),
-    ("control.plane.listener.name", PLAIN_TEXT),
-    ("early.start.listeners", PLAIN_TEXT),
+    ("security.", ONE_LISTENER),
+    ("sasl.", ONE_LISTENER),
+    ("ssl.", ONE_LISTENER),
+    ("listener.", ONE_LISTENER),
+    ("inter.broker.listener.name", ONE_LISTENER),
+    ("control.plane.listener.name", ONE_LISTENER),
+    ("early.start.listeners", ONE_LISTENER),
     ("zookeeper.ssl.", OPEN),
     ("zookeeper.clientCnxnSocket", OPEN),
     ("process.roles", WITH_ZOOKEEPER),

@@ -30,7 +30,15 @@ impl LocalServers {
             processes.iter().try_for_each(|process| self.spawn(process))?;
             try_join_all(processes.iter().map(|process| self.accepts(process))).await.map(drop)
         };
-        in_order(self.topology.first_members(), up).await
+        let members = self.topology.first_members();
+        if !self.secured.has_user() {
+            return in_order(members, up).await;
+        }
+        let (brokers, zookeepers): (Vec<Process>, Vec<Process>) =
+            members.into_iter().partition(|process| process.role == Role::Broker);
+        in_order(zookeepers, &up).await?;
+        self.secured.add_user(&config::zookeeper_connect(self)).await?;
+        up(brokers).await
     }
 
     pub(super) fn spawn(&self, process: &Process) -> Result<(), Failure> {

@@ -1,0 +1,323 @@
+//! The lock, with a broker's part played here: one that coordinates groups as Kafka does, and is asked by its protocol.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::{
+    DescribeGroupsResponse, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest,
+    SyncGroupResponse,
+};
+use kafka_protocol::protocol::{Decodable as _, Encodable, StrBytes};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::wire::Connector;
+
+/// What the broker knows of the group.
+#[derive(Default)]
+struct Known {
+    generation: i32,
+    /// Ids with what each says of itself.
+    members: BTreeMap<String, Bytes>,
+    /// Who has joined the generation that is to come.
+    joined: BTreeSet<String>,
+    leader: Option<String>,
+    rebalances: bool,
+    ids: u32,
+    /// How often the group is shown without members: those who look at the same time see none.
+    blind: u32,
+    denied: bool,
+}
+
+impl Known {
+    fn forget(&mut self, id: &str) {
+        self.members.remove(id);
+        self.joined.remove(id);
+        self.leader.take_if(|leader| *leader == id);
+    }
+
+    /// Completes a generation when everybody has joined it.
+    fn complete(&mut self) {
+        if self.rebalances && self.members.keys().all(|id| self.joined.contains(id)) {
+            self.generation += 1;
+            self.rebalances = false;
+            let first = self.joined.first().cloned();
+            self.leader = self.leader.take().or(first);
+            self.joined.clear();
+        }
+    }
+}
+
+/// A broker that coordinates one group.
+#[derive(Clone)]
+struct Coordinator {
+    known: Arc<Mutex<Known>>,
+    address: SocketAddr,
+}
+
+impl Coordinator {
+    fn start(known: Known) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let this =
+            Self { known: Arc::new(Mutex::new(known)), address: listener.local_addr().unwrap() };
+        let serving = this.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serving.clone().serve(stream));
+                }
+            });
+        });
+        this
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap()
+    }
+
+    fn members(&self) -> Vec<String> {
+        self.known().members.keys().cloned().collect()
+    }
+
+    fn take(&self, holder: LockHolder) -> Result<CoordinatorLock, NotTaken> {
+        let at = vec![(self.address.ip().to_string(), self.address.port())];
+        let group = LockGroup::new(at, Connector::default());
+        CoordinatorLock::start(group, holder).unwrap()
+    }
+
+    async fn serve(self, mut stream: TcpStream) -> io::Result<()> {
+        loop {
+            let length = stream.read_i32().await?;
+            let mut request = BytesMut::zeroed(length as usize);
+            stream.read_exact(&mut request).await?;
+            let mut request = request.freeze();
+            let (key, version) = (request.get_i16(), request.get_i16());
+            let correlation = request.get_i32();
+            let name = request.get_i16() as usize;
+            request.advance(name);
+            let mut answer = BytesMut::from(&correlation.to_be_bytes()[..]);
+            self.answer(key, version, request, &mut answer).await;
+            let length = answer.len() as i32;
+            stream.write_all(&[&length.to_be_bytes()[..], &answer].concat()).await?;
+        }
+    }
+
+    async fn answer(&self, key: i16, version: i16, mut request: Bytes, answer: &mut BytesMut) {
+        let unknown = ResponseError::UnknownMemberId.code();
+        let into = answer;
+        match key {
+            10 => {
+                let host = StrBytes::from_string(self.address.ip().to_string());
+                let found = FindCoordinatorResponse::default().with_host(host);
+                put(&found.with_port(i32::from(self.address.port())), version, into);
+            }
+            15 => put(&self.described(), version, into),
+            11 => {
+                let request = JoinGroupRequest::decode(&mut request, version).unwrap();
+                put(&self.join(&request).await, version, into);
+            }
+            14 => {
+                let request = SyncGroupRequest::decode(&mut request, version).unwrap();
+                let known = self.known();
+                let code = match known.generation == request.generation_id && !known.rebalances {
+                    true => 0,
+                    false => ResponseError::RebalanceInProgress.code(),
+                };
+                put(&SyncGroupResponse::default().with_error_code(code), version, into);
+            }
+            12 => {
+                let request = HeartbeatRequest::decode(&mut request, version).unwrap();
+                let known = self.known();
+                let code = match known.members.contains_key(request.member_id.as_str()) {
+                    false => unknown,
+                    true if known.rebalances => ResponseError::RebalanceInProgress.code(),
+                    true => 0,
+                };
+                put(&HeartbeatResponse::default().with_error_code(code), version, into);
+            }
+            13 => {
+                let request = LeaveGroupRequest::decode(&mut request, version).unwrap();
+                let mut known = self.known();
+                known.forget(request.member_id.as_str());
+                known.rebalances = !known.members.is_empty();
+                put(&LeaveGroupResponse::default(), version, into);
+            }
+            other => panic!("request {other}"),
+        }
+    }
+
+    fn described(&self) -> DescribeGroupsResponse {
+        let mut known = self.known();
+        let of = |(id, said): (&String, &Bytes)| {
+            DescribedGroupMember::default()
+                .with_member_id(StrBytes::from_string(id.clone()))
+                .with_member_metadata(said.clone())
+        };
+        let mut members: Vec<_> = known.members.iter().map(of).collect();
+        if known.blind > 0 {
+            known.blind -= 1;
+            members.clear();
+        }
+        let refused = ResponseError::GroupAuthorizationFailed.code();
+        let code = if known.denied { refused } else { 0 };
+        let group = DescribedGroup::default().with_members(members).with_error_code(code);
+        DescribeGroupsResponse::default().with_groups(vec![group])
+    }
+
+    async fn join(&self, request: &JoinGroupRequest) -> JoinGroupResponse {
+        let mut id = request.member_id.as_str().to_owned();
+        {
+            let mut known = self.known();
+            if id.is_empty() {
+                known.ids += 1;
+                id = format!("member-{}", known.ids);
+            } else if !known.members.contains_key(&id) {
+                let unknown = ResponseError::UnknownMemberId.code();
+                return JoinGroupResponse::default().with_error_code(unknown);
+            }
+            known.members.insert(id.clone(), request.protocols[0].metadata.clone());
+            known.joined.insert(id.clone());
+            known.rebalances = true;
+        }
+        loop {
+            {
+                let mut known = self.known();
+                known.complete();
+                if !known.joined.contains(&id) {
+                    let leader = known.leader.clone().unwrap_or_default();
+                    return JoinGroupResponse::default()
+                        .with_generation_id(known.generation)
+                        .with_protocol_name(Some(request.protocols[0].name.clone()))
+                        .with_leader(StrBytes::from_string(leader))
+                        .with_member_id(StrBytes::from_string(id));
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn put(answer: &impl Encodable, version: i16, into: &mut BytesMut) {
+    answer.encode(into, version).unwrap();
+}
+
+fn blocking<T>(of: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(of)
+}
+
+fn cluster() -> AttachedSpec {
+    AttachedSpec {
+        bootstrap: "h:9092".to_owned(),
+        cluster_id: "id".to_owned(),
+        kraft: false,
+        secured: None,
+        keep_topics: false,
+        inventory: None,
+    }
+}
+
+#[test]
+fn a_second_coordinator_is_told_who_is_there_and_comes_in_after_it() {
+    let broker = Coordinator::start(Known::default());
+    let first = broker.take(LockHolder::run("A-1")).unwrap();
+    let refused = broker.take(LockHolder::run("B-2")).unwrap_err();
+    let failure = refused.failure(&cluster());
+    assert!(failure.text().contains("another kbench works on the cluster id"));
+    assert!(failure.text().contains("run A-1 on "), "{}", failure.text());
+    assert!(failure.cure().unwrap().contains("forgotten after 10 s"));
+    assert_eq!(broker.members().len(), 1, "who was refused is no member");
+    drop(first);
+    assert!(broker.members().is_empty(), "given back");
+    broker.take(LockHolder::run("B-2")).unwrap();
+}
+
+#[test]
+fn of_two_who_come_at_the_same_time_one_has_it() {
+    let broker = Coordinator::start(Known { blind: 2, ..Known::default() });
+    let all: Vec<_> = ["A-1", "B-2"]
+        .map(|run| {
+            let broker = broker.clone();
+            std::thread::spawn(move || broker.take(LockHolder::run(run)))
+        })
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(all.iter().filter(|taken| taken.is_ok()).count(), 1, "{all:?}");
+    let refused = all.iter().find_map(|taken| taken.as_ref().err()).unwrap();
+    assert!(matches!(refused, NotTaken::Held(who) if who.starts_with("run ")), "{refused:?}");
+}
+
+#[test]
+fn who_heals_a_run_waits_until_that_is_forgotten_and_waits_for_nobody_else() {
+    let broker = Coordinator::start(Known::default());
+    let killed = broker.take(LockHolder::run("A-1")).unwrap();
+    let other = broker.take(LockHolder::heal("A")).unwrap_err();
+    assert!(matches!(&other, NotTaken::Held(who) if who.starts_with("run A-1 ")), "{other:?}");
+    let healing = {
+        let broker = broker.clone();
+        std::thread::spawn(move || broker.take(LockHolder::heal("A-1")))
+    };
+    std::thread::sleep(AGAIN / 2);
+    assert!(!healing.is_finished(), "it did not wait");
+    // Its session ends.
+    broker.known().forget("member-1");
+    healing.join().unwrap().unwrap();
+    drop(killed);
+}
+
+async fn joined(broker: &Coordinator) {
+    while broker.members().is_empty() {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn who_was_forgotten_has_the_lock_again_or_is_told_who_has_it() {
+    let broker = Coordinator::start(Known::default());
+    let mut first = broker.take(LockHolder::run("A-1")).unwrap();
+    let lost = |lock: &mut CoordinatorLock, limit| {
+        blocking(async { timeout(limit, lock.lost()).await.ok() })
+    };
+    let forget_all = || broker.members().iter().for_each(|id| broker.known().forget(id));
+    forget_all();
+    blocking(async { timeout(BEAT * 10, joined(&broker)).await.unwrap() });
+    assert_eq!(lost(&mut first, AGAIN), None, "it joined again");
+    // The second comes before the first says again that it lives.
+    let second = loop {
+        forget_all();
+        if let Ok(second) = broker.take(LockHolder::run("B-2")) {
+            break second;
+        }
+    };
+    let who = lost(&mut first, BEAT * 10).unwrap();
+    assert!(who.starts_with("run B-2 on "), "{who}");
+    assert_eq!(broker.members().len(), 1, "the second has it");
+    drop(second);
+}
+
+#[test]
+fn what_is_not_known_is_no_lock_and_says_what_to_do() {
+    let broker = Coordinator::start(Known { denied: true, ..Known::default() });
+    let refused = broker.take(LockHolder::run("A-1")).unwrap_err();
+    assert_eq!(refused, NotTaken::NotAllowed);
+    let failure = refused.failure(&cluster());
+    assert!(failure.text().contains("Read, Describe on group kbench-lock"));
+    assert!(failure.cure().unwrap().contains("--group kbench-lock"));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let group = LockGroup::new(vec![("127.0.0.1".to_owned(), nobody.port())], Connector::default());
+    let at_once = LockHolder { limit: Duration::ZERO, ..LockHolder::run("A-1") };
+    let away = CoordinatorLock::start(group, at_once).unwrap();
+    let failure = away.unwrap_err().failure(&cluster());
+    assert!(failure.text().contains("is not known: nobody coordinates"), "{}", failure.text());
+}
