@@ -141,6 +141,40 @@ impl SshHost {
         )
     }
 
+    /// An undo, which is a script for root, for whoever logs in there.
+    pub(super) fn undo_script(&self, script: &str) -> String {
+        match self.root("nft") {
+            "" => script.to_owned(),
+            sudo => format!("nft() {{ {sudo}nft \"$@\"; }}\n{script}"),
+        }
+    }
+
+    /// The port on which the host took kbench's connection, as its sshd tells every session.
+    ///
+    /// # Errors
+    /// When it is not told, or the host is not reached.
+    pub(super) async fn control_port(&self) -> Result<u16, HostError> {
+        let answer = self.ask("echo \"$SSH_CONNECTION\"").await?;
+        let port = answer.text.split_whitespace().nth(3).and_then(|port| port.parse().ok());
+        port.ok_or_else(|| {
+            let said = answer.text.trim();
+            let why = format!("its sshd says `{said}` in SSH_CONNECTION: rules could not spare the connection");
+            HostError::new(ErrorKind::Other, &self.0.name, "say on which port kbench reached it", why)
+        })
+    }
+
+    /// A tool that is fed line by line, for who may use it by `sudo` alone: one run a line. One that root kept
+    /// running could not be ended by who logs in, and `nft` would leave a history in root's home.
+    fn kept(&self, command: &Command) -> Command {
+        let sudo = self.root(&command.program);
+        if sudo.is_empty() {
+            return command.clone();
+        }
+        let lines = format!("while IFS= read -r line; do {sudo}\"$@\" \"$line\" </dev/null; done");
+        let arguments = command.arguments.iter().filter(|argument| *argument != "--interactive");
+        Command::script(&lines, [&command.program]).args(arguments)
+    }
+
     /// The line of the user's shell that writes its pid and becomes the command.
     fn line(&self, command: &Command, streams: &str) -> String {
         let mut words = vec![];
@@ -280,7 +314,8 @@ impl Host for SshHost {
     async fn keep(&self, command: &Command) -> Result<Box<dyn Resident>, HostError> {
         let what = format!("keep `{}`", command.program);
         let link = self.link().await?;
-        let session = link.session(&self.line(command, "2>&1"), &what, true).await?;
+        let line = self.line(&self.kept(command), "2>&1");
+        let session = link.session(&line, &what, true).await?;
         Ok(Box::new(SshResident::of(self, &command.program, session).await?))
     }
 

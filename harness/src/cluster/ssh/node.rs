@@ -62,6 +62,11 @@ impl SshServer {
         state.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
     }
 
+    /// Whether it runs and does not stand still.
+    fn goes_on(&self) -> bool {
+        self.state.borrow().as_ref().is_some_and(|seen| seen.end.is_none() && !seen.paused)
+    }
+
     /// Whether a process of it has not been seen so far.
     fn is_new(&self, identity: &ProcessIdentity) -> bool {
         self.state.borrow().as_ref().is_none_or(|seen| seen.identity != *identity)
@@ -166,7 +171,18 @@ impl SshNode {
             );
             self.recorder.now(EventKind::Problem { text });
         }
-        guardian.end().await
+        for server in self.servers.iter().filter(|server| server.goes_on()) {
+            // Whoever brought it back.
+            guardian.disarm(server.part()).await?;
+        }
+        if guardian.end().await? {
+            let text = format!(
+                "{} is left to its dead-man's switch: what was done there is not undone",
+                self.host.name_of()
+            );
+            self.recorder.now(EventKind::Problem { text });
+        }
+        Ok(())
     }
 }
 
