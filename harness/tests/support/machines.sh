@@ -85,7 +85,7 @@ done
 backend = "ssh"
 name = "machines"
 description = "three machines of a test"
-allow = ["signal", "restart", "metadata"]
+allow = ["signal", "restart", "network", "metadata"]
 [ssh]
 user = "root"
 key = "$folder/key"

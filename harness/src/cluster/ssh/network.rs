@@ -262,3 +262,28 @@ impl Network for SshNetwork {
         self.network.reaches(from, to, service).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: [(&str, Ipv4Addr); 2] =
+        [("a", Ipv4Addr::new(198, 18, 0, 11)), ("b", Ipv4Addr::new(198, 18, 0, 12))];
+
+    #[test]
+    fn the_clients_have_one_address_and_no_node_s() {
+        let here = Ipv4Addr::new(198, 18, 0, 1);
+        let address = |own: fn(Ipv4Addr) -> Ipv4Addr| {
+            clients_address(&NODES, |to| Ok(own(to))).map_err(|failure| failure.text().to_owned())
+        };
+        assert_eq!(address(|_| Ipv4Addr::new(198, 18, 0, 1)), Ok(here));
+        let on_a_node = address(|_| Ipv4Addr::new(198, 18, 0, 12)).unwrap_err();
+        assert!(on_a_node.contains("kbench runs on b (198.18.0.12)"), "{on_a_node}");
+        let two_ways = address(|to| Ipv4Addr::from(u32::from(to) + 100)).unwrap_err();
+        let words = "a is reached from 198.18.0.111 and b from 198.18.0.112";
+        assert!(two_ways.contains(words), "{two_ways}");
+        let no_way = clients_address(&NODES, |_| Err(std::io::ErrorKind::NetworkUnreachable.into()));
+        assert!(no_way.unwrap_err().text().contains("there is no way to a"));
+        assert!(own_address(Ipv4Addr::LOCALHOST).unwrap().is_loopback());
+    }
+}
