@@ -70,7 +70,7 @@ impl SshCluster {
         let logs = files.join("logs");
         let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;
         let network = match acts_on(Subject::Network) {
-            true => Some(SshNetwork::of(&servers).await),
+            true => Some(SshNetwork::of(&servers, healing).await),
             false => None,
         };
         let network = match network.transpose() {

@@ -18,7 +18,7 @@ use faults::undo::{Script, Undo};
 use futures::future::try_join_all;
 
 use super::node::SshNode;
-use super::servers::SshServers;
+use super::servers::{SshServers, unreached};
 use crate::child::own;
 use crate::cluster::host::{Host as _, HostError};
 use crate::cluster::local::LocalHost;
@@ -39,23 +39,30 @@ pub(super) struct SshNetwork {
 }
 
 impl SshNetwork {
-    /// The network of these servers' machines.
+    /// The network of these servers' machines; with `healing` one in which nothing is cut any more, and rules are
+    /// only removed: from wherever kbench is then.
     ///
     /// # Errors
     /// A usage failure where rules between nodes would take packets of the load; an infrastructure failure when
     /// a node does not say on which port it took kbench's connection.
-    pub(super) async fn of(servers: &SshServers) -> Result<Self, Failure> {
+    pub(super) async fn of(servers: &SshServers, healing: bool) -> Result<Self, Failure> {
         let inventory = &servers.inventory;
         let with_server: BTreeSet<_> =
             inventory.processes().into_iter().map(|process| process.node).collect();
         let members: Vec<_> =
             inventory.members().filter(|node| with_server.contains(&node.name)).collect();
         let addresses = members.iter().map(|node| (node.name.as_str(), node.address));
-        let clients = clients_address(&addresses.collect::<Vec<_>>(), own_address)?;
+        let clients = match healing {
+            true => Ipv4Addr::UNSPECIFIED,
+            false => clients_address(&addresses.collect::<Vec<_>>(), own_address)?,
+        };
         let (mut nodes, mut interfaces) = (BTreeMap::new(), BTreeMap::new());
         for member in members {
             let Some(node) = servers.nodes.get(&member.name) else { continue };
-            let control = node.host.control_port().await.map_err(super::servers::unreached)?;
+            let control = match healing {
+                true => None,
+                false => Some(node.host.control_port().await.map_err(unreached)?),
+            };
             let host = Rc::new(node.host.clone());
             // What a machine is plugged into is nothing that kbench has a say in.
             let link = Link {
@@ -63,7 +70,7 @@ impl SshNetwork {
                 far: host.clone(),
                 far_interface: member.interface.clone(),
             };
-            let (address, link, control) = (member.address, Some(link), Some(control));
+            let (address, link) = (member.address, Some(link));
             nodes.insert(member.name.clone(), NetworkNode { host, address, link, control });
             interfaces.insert(member.name.clone(), member.interface.clone());
         }
