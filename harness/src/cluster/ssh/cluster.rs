@@ -141,7 +141,7 @@ impl RunningCluster for SshCluster {
     }
 
     fn network(&self) -> Option<&dyn Network> {
-        self.network.as_ref().map(|network| network as _)
+        self.network.as_ref().map(|network| network as &dyn Network)
     }
 
     fn machine(&self) -> Option<&dyn Machine> {

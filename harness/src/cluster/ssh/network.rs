@@ -20,7 +20,7 @@ use futures::future::try_join_all;
 use super::node::SshNode;
 use super::servers::{SshServers, unreached};
 use crate::child::own;
-use crate::cluster::host::{Host as _, HostError};
+use crate::cluster::host::Host as _;
 use crate::cluster::local::LocalHost;
 use crate::failure::Failure;
 use crate::mechanism::cut::TcpPorts;

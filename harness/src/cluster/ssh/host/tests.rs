@@ -316,7 +316,7 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&file, mode).unwrap();
     };
-    tool("sudo", "[ \"$1\" = -n ] || exit 1; shift; BY_SUDO=yes exec \"$@\"");
+    tool("sudo", "[ \"$1\" = -n ] || exit 1; shift; exec env BY_SUDO=yes \"$@\"");
     tool("nft", "cat; echo \"[$BY_SUDO $# $*]\"");
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
     let run = |program: &str, arguments: &[std::ffi::OsString], input: &str| {
