@@ -213,7 +213,11 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     let names: Vec<_> = faults.iter().map(|fault| fault["id"].as_str()).collect();
     assert_eq!(names, [Some("leader"), Some("isolated"), Some("loss")]);
     for fault in faults {
-        assert_eq!((&fault["proven"], &fault["heal_proven"]), (&true.into(), &true.into()), "{fault}");
+        assert_eq!(
+            (&fault["proven"], &fault["heal_proven"]),
+            (&true.into(), &true.into()),
+            "{fault}"
+        );
         eprintln!("{} took {} s: {}", fault["id"], fault["took_s"], fault["evidence"]);
     }
     let spec = std::fs::read_to_string(run.join("spec.toml")).expect("a file");

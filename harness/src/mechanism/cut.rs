@@ -136,12 +136,14 @@ mod tests {
 
     #[test]
     fn kbench_s_own_connection_passes_before_anything_is_taken() {
-        let from = [Side::OtherNodes, Side::Zookeeper, Side::Ensemble, Side::Brokers, Side::Clients];
+        let from =
+            [Side::OtherNodes, Side::Zookeeper, Side::Ensemble, Side::Brokers, Side::Clients];
         for (from, by) in from.into_iter().zip([By::Drop, By::Reset].into_iter().cycle()) {
             let text = text_sparing(from, Way::Both, by, Some(2222));
             let chains: Vec<_> = text.split(" chain ").skip(1).collect();
             assert_eq!(chains.len(), 2, "{text}");
-            for (chain, (hook, end)) in chains.iter().zip([("output", "sport"), ("input", "dport")]) {
+            for (chain, (hook, end)) in chains.iter().zip([("output", "sport"), ("input", "dport")])
+            {
                 let rules: Vec<_> = chain.lines().skip(2).collect();
                 assert!(chain.starts_with(hook), "{text}");
                 assert_eq!(rules[0], format!("  tcp {end} 2222 accept"), "{text}");

@@ -192,7 +192,8 @@ pub(super) fn fit(
 /// Refuses a plan that needs what nobody can do to a cluster that is only connected to.
 pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Failure> {
     let refused = plan.needs().into_iter().find_map(|need| Some((need, attached.missing(need)?)));
-    let of_clients = |fault: &FaultSpec| matches!(fault, FaultSpec::Cut(cut) if cut.from == Side::Clients);
+    let of_clients =
+        |fault: &FaultSpec| matches!(fault, FaultSpec::Cut(cut) if cut.from == Side::Clients);
     match refused {
         None if plan.faults().any(of_clients) => Err(Failure::usage(format!(
             "plan `{}` cuts nodes from the clients, which on real machines have the address of kbench's observer: \

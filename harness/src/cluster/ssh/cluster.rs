@@ -78,9 +78,7 @@ impl SshCluster {
             Err(failure) => return Err(Self::left(&servers, failure).await),
         };
         let cluster = Self { servers, network };
-        if !healing
-            && let Err(failure) = cluster.is_ready(&faults).await
-        {
+        if !healing && let Err(failure) = cluster.is_ready(&faults).await {
             return Err(Self::left(&cluster.servers, failure).await);
         }
         if faults.contains(&Capability::Signal)

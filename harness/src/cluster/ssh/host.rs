@@ -158,8 +158,15 @@ impl SshHost {
         let port = answer.text.split_whitespace().nth(3).and_then(|port| port.parse().ok());
         port.ok_or_else(|| {
             let said = answer.text.trim();
-            let why = format!("its sshd says `{said}` in SSH_CONNECTION: rules could not spare the connection");
-            HostError::new(ErrorKind::Other, &self.0.name, "say on which port kbench reached it", why)
+            let why = format!(
+                "its sshd says `{said}` in SSH_CONNECTION: rules could not spare the connection"
+            );
+            HostError::new(
+                ErrorKind::Other,
+                &self.0.name,
+                "say on which port kbench reached it",
+                why,
+            )
         })
     }
 

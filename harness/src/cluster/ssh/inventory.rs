@@ -334,8 +334,16 @@ mod tests {
         let names = |of: &Inventory| {
             of.capabilities().into_iter().map(Capability::as_str).collect::<Vec<_>>()
         };
-        let all =
-            ["signal", "start", "move-leaders", "expire-session", "cut", "loss", "clients", "workers"];
+        let all = [
+            "signal",
+            "start",
+            "move-leaders",
+            "expire-session",
+            "cut",
+            "loss",
+            "clients",
+            "workers",
+        ];
         assert_eq!(names(&homelab), all);
         homelab.allow = [Allowed::Signal].into();
         assert_eq!(names(&homelab), ["signal", "clients", "workers"]);

@@ -289,7 +289,8 @@ mod tests {
         let two_ways = address(|to| Ipv4Addr::from(u32::from(to) + 100)).unwrap_err();
         let words = "a is reached from 198.18.0.111 and b from 198.18.0.112";
         assert!(two_ways.contains(words), "{two_ways}");
-        let no_way = clients_address(&NODES, |_| Err(std::io::ErrorKind::NetworkUnreachable.into()));
+        let no_way =
+            clients_address(&NODES, |_| Err(std::io::ErrorKind::NetworkUnreachable.into()));
         assert!(no_way.unwrap_err().text().contains("there is no way to a"));
         assert!(own_address(Ipv4Addr::LOCALHOST).unwrap().is_loopback());
     }

@@ -170,7 +170,9 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
     }
     assert_eq!(done, [""; 0]);
     let forbidden = Inventory { allow: BTreeSet::new(), ..homelab };
-    for (name, what) in [("isolate-broker", "network"), ("packet-loss", "network"), ("failover", "signal")] {
+    for (name, what) in
+        [("isolate-broker", "network"), ("packet-loss", "network"), ("failover", "signal")]
+    {
         let why = refused_on_machines(name, &forbidden).unwrap();
         assert!(why.contains(&format!("does not allow `{what}`")), "{name}: {why}");
     }

@@ -327,8 +327,10 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     };
     let kept = user.kept(&command);
-    let said = run(&kept.program, &kept.arguments, "table inet T;delete table inet T\nlist counters\n");
-    let expected = "[yes 2 --json table inet T;delete table inet T]\n[yes 2 --json list counters]\n";
+    let said =
+        run(&kept.program, &kept.arguments, "table inet T;delete table inet T\nlist counters\n");
+    let expected =
+        "[yes 2 --json table inet T;delete table inet T]\n[yes 2 --json list counters]\n";
     assert_eq!(said, expected);
     let script = user.undo_script("nft -f - <<'END'\ndelete table inet T\nEND\n");
     let said = run("sh", &["-c".into(), script.into()], "");
