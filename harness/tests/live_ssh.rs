@@ -207,7 +207,7 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     assert_eq!(environment["mode"], "machines of machines, by ssh");
     assert_eq!(environment["kafka"], "3.9.1");
     assert_eq!(environment["settings"]["zk_session_timeout_ms"], 6000);
-    let hold = ["leader-failover", "no-acked-loss", "consumers-resume"];
+    let hold = ["leader-failover", "no-acked-loss"];
     outcomes(&report, &hold.map(|id| (id, "holds")));
     let faults = report["faults"].as_array().expect("faults");
     let names: Vec<_> = faults.iter().map(|fault| fault["id"].as_str()).collect();

@@ -37,6 +37,15 @@ const GONE: i32 = 93;
 /// Exit status of what is not installed.
 const NOT_INSTALLED: i32 = 127;
 
+/// Connects to a port of an address, and writes the microseconds that it took; exits with 124 when there is no answer
+/// within seconds. They are counted from when bash runs, which may take it long on a busy machine.
+const CONNECT: &str = "\
+exec 4< <(s=$EPOCHREALTIME; exec 3<>\"/dev/tcp/$1/$2\" || exit 1; echo $((${EPOCHREALTIME/[.,]/} - ${s/[.,]/})))
+read -t \"$3\" -r took <&4 && echo \"$took\" && exit
+[ $? -gt 128 ] || exit 1
+kill $! 2>/dev/null
+exit 124";
+
 /// A machine that is reached by ssh.
 #[derive(Clone)]
 pub struct SshHost(Rc<Remote>);
@@ -367,12 +376,12 @@ impl Host for SshHost {
     }
 
     async fn connect(&self, to: SocketAddr, limit: Duration) -> Result<Attempt, HostError> {
-        let script = "s=$EPOCHREALTIME; exec 3<>\"/dev/tcp/$1/$2\" || exit 1; \
-                      echo $(( ${EPOCHREALTIME/[.,]/} - ${s/[.,]/} ))";
-        let seconds = format!("{:.3}", limit.as_secs_f64());
-        let command = Command::new("timeout")
-            .args([seconds.as_str(), "bash", "-c", script, "bash"])
-            .args([to.ip().to_string(), to.port().to_string()]);
+        // Without what its user has in `.bashrc`, which bash reads where it believes that sshd started it.
+        let command = Command::new("bash").args(["--norc", "-c", CONNECT, "bash"]).args([
+            to.ip().to_string(),
+            to.port().to_string(),
+            format!("{:.3}", limit.as_secs_f64()),
+        ]);
         let Output { code, stdout, stderr } = self.run(&command).await?;
         match (code, stdout.trim().parse::<u64>()) {
             (Some(0), Ok(us)) => Ok(Attempt::Accepted(Duration::from_micros(us))),
