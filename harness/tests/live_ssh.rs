@@ -16,7 +16,8 @@ use support::during::await_event;
 use support::scenario::{outcomes, valid_report};
 use support::*;
 
-/// A broker is killed, one is cut off, and one loses packets.
+/// A broker is killed, one is cut off, and one loses packets. The cut lasts longer than a session (6 s), and not so long
+/// that its ZooKeeper server gives up on the ensemble (10 s) and lets go of an observer that is connected to it.
 const FAULTS: &str = r#"
 name = "kill-cut-loss"
 description = "A leader is killed, one is cut off beyond its session, one loses packets"
@@ -32,7 +33,7 @@ id = "isolated"
 fault = { cut = { from = "other-nodes" } }
 target = { leader = { not_controller = true } }
 prepare = "restore-leaders"
-hold = "10s"
+hold = "8s"
 [[step]]
 id = "loss"
 fault = { degrade = { loss = 10 } }

@@ -192,7 +192,11 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
     ];
     let homelab = Inventory::parse(crate::cluster::ssh::inventory::SHIPPED[0].1).unwrap();
     let mut done = vec![];
-    for (name, _) in faults::plan::SHIPPED {
+    for (name, text) in faults::plan::SHIPPED {
+        if Plan::parse(text).unwrap().mix.is_some() {
+            // What is drawn decides.
+            continue;
+        }
         match refused_on_machines(name, &homelab) {
             None => done.push(*name),
             Some(why) => {
