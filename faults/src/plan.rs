@@ -270,11 +270,15 @@ impl Plan {
         self.steps.iter().flat_map(Step::needs).chain(drawn).collect()
     }
 
+    /// Its faults, those among which it draws included.
+    pub fn faults(&self) -> impl Iterator<Item = &FaultSpec> {
+        let drawn = self.mix.iter().flat_map(|mix| &mix.candidates).map(|one| &one.fault);
+        self.steps.iter().map(|step| &step.fault).chain(drawn)
+    }
+
     /// The versions of Kafka that it starts brokers from.
     pub fn versions(&self) -> BTreeSet<&str> {
-        let drawn = self.mix.iter().flat_map(|mix| &mix.candidates).map(|one| &one.fault);
-        let faults = self.steps.iter().map(|step| &step.fault).chain(drawn);
-        let versions = faults.filter_map(|fault| match fault {
+        let versions = self.faults().filter_map(|fault| match fault {
             FaultSpec::Upgrade(upgrade) => Some(&*upgrade.to),
             _ => None,
         });

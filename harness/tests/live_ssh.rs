@@ -1,5 +1,5 @@
 //! A cluster on real machines, by ssh: three sshd in network namespaces, with ZooKeeper and Kafka that kbench did not
-//! start. The default scenario, a link that is lost in the middle of a fault, and a kbench that is killed.
+//! start. A kill, a cut and a loss; a link that is lost in the middle of a cut, and a kbench that is killed.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
@@ -11,11 +11,50 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::during::await_event;
 use support::scenario::{outcomes, valid_report};
 use support::*;
 
-/// Limit for a run of the default scenario: 105 s were measured.
+/// A broker is killed, one is cut off, and one loses packets. The cut lasts longer than a session (6 s), and not so long
+/// that its ZooKeeper server gives up on the ensemble (10 s) and lets go of an observer that is connected to it.
+const FAULTS: &str = r#"
+name = "kill-cut-loss"
+description = "A leader is killed, one is cut off beyond its session, one loses packets"
+[[step]]
+id = "leader"
+fault = "kill"
+target = { leader = { not_controller = true } }
+prepare = "restore-leaders"
+until = "recovered"
+recover_within = "60s"
+[[step]]
+id = "isolated"
+fault = { cut = { from = "other-nodes" } }
+target = { leader = { not_controller = true } }
+prepare = "restore-leaders"
+hold = "8s"
+[[step]]
+id = "loss"
+fault = { degrade = { loss = 10 } }
+target = { leader = { not_controller = true } }
+prepare = "restore-leaders"
+hold = "5s"
+"#;
+
+/// A broker is cut off.
+const CUT: &str = r#"
+name = "cut"
+description = "A leader is cut off"
+[[step]]
+id = "isolated"
+fault = { cut = { from = "other-nodes" } }
+target = { leader = { not_controller = true } }
+prepare = "restore-leaders"
+hold = "20s"
+"#;
+
+/// Limit for a run: 105 s were measured.
 const RUN: Duration = Duration::from_secs(300);
 
 /// Limit for the machines to serve: 15 s were measured.
@@ -36,9 +75,10 @@ fn machines_behind_ssh_are_a_backend() {
         LazyLock::force(&BEFORE);
         let name = hurt_name(&folder);
         what_is_not_allowed_is_refused(&folder, &name);
-        the_default_scenario_is_valid(&folder, &name);
+        faults_are_proven_and_undone(&folder, &name);
         a_machine_whose_link_is_lost_heals_itself(&folder, &name);
         what_a_killed_kbench_leaves_is_healed(&folder, &name);
+        machines_whose_kbench_is_killed_heal_themselves(&folder, &name);
         return;
     }
     if !Path::new("/usr/sbin/sshd").exists() || !nix::unistd::geteuid().is_root() {
@@ -97,7 +137,9 @@ fn hurt_name(folder: &Path) -> String {
 fn what_is_not_allowed_is_refused(folder: &Path, name: &str) {
     for (arguments, words) in [
         (&["--faults", "none"][..], "asks for what takes trust"),
-        (&["--trust-spec", "--faults", "isolate-broker"], "left alone so far"),
+        (&["--trust-spec", "--faults", "clients-without-leader"], "address of kbench's observer"),
+        (&["--trust-spec", "--faults", "slow-network"], "would be degraded as well"),
+        (&["--trust-spec", "--faults", "link-down"], "goes over its link"),
         (&["--trust-spec", "--faults", "clock-jumps"], "left alone"),
         (&["--trust-spec", "--trials", "2"], "take 2 new clusters"),
     ] {
@@ -133,19 +175,55 @@ fn left() -> Vec<String> {
     folders().difference(&BEFORE).cloned().collect()
 }
 
-fn the_default_scenario_is_valid(folder: &Path, name: &str) {
+/// A plan of the test's own, in a file.
+fn plan(folder: &Path, text: &str) -> String {
+    let name = text.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name");
+    let file = folder.join(format!("{}.toml", name.trim_matches('"')));
+    std::fs::write(&file, text).expect("a file");
+    file.display().to_string()
+}
+
+/// Tables of rules that machines have.
+fn tables() -> Vec<String> {
+    let of = |number: u8| {
+        let mut list = Command::new("ip");
+        list.args(["netns", "exec", &format!("m{number}"), "nft", "list", "tables"]);
+        let (code, all, wrong) = output(&mut list);
+        assert_eq!(code, Some(0), "{wrong}");
+        all.lines().map(|table| format!("m{number}: {table}")).collect::<Vec<_>>()
+    };
+    (1..=3).flat_map(of).collect()
+}
+
+/// That these faults were in effect and undone, whatever the machine did meanwhile.
+fn all_proven(report: &Value, ids: &[&str]) {
+    let faults = report["faults"].as_array().expect("faults");
+    let found: Vec<_> = faults.iter().map(|fault| fault["id"].as_str().unwrap_or("")).collect();
+    assert_eq!(found, ids, "{report}");
+    for fault in faults {
+        let proven = fault["proven"] == true && fault["heal_proven"] == true;
+        assert!(proven, "{fault}");
+        let (id, took, shown) = (&fault["id"], &fault["took_s"], &fault["shown_s"]);
+        eprintln!("{id} took {took} s, shown after {shown} s: {}", fault["evidence"]);
+    }
+}
+
+fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     let out = support::folder();
-    let code = exit_code(&mut run_on(folder, name, out.path(), "failover"), RUN, out.path());
+    let plan = plan(folder, FAULTS);
+    let code = exit_code(&mut run_on(folder, name, out.path(), &plan), RUN, out.path());
     assert_eq!(left(), [""; 0]);
+    assert_eq!(tables(), [""; 0]);
     whole(folder);
-    let what = "the default scenario by ssh";
+    all_proven(&json(&latest(out.path()).join("report.json")), &["leader", "isolated", "loss"]);
+    let what = "a kill, a cut and a loss by ssh";
     let Some(report) = valid_report(what, out.path(), code) else { return };
     let run = latest(out.path());
     let environment = json(&run.join("environment.json"));
     assert_eq!(environment["mode"], "machines of machines, by ssh");
     assert_eq!(environment["kafka"], "3.9.1");
     assert_eq!(environment["settings"]["zk_session_timeout_ms"], 6000);
-    let hold = ["leader-failover", "both-failover", "no-acked-loss", "consumers-resume"];
+    let hold = ["leader-failover", "no-acked-loss"];
     outcomes(&report, &hold.map(|id| (id, "holds")));
     let spec = std::fs::read_to_string(run.join("spec.toml")).expect("a file");
     let key = std::fs::read_to_string(folder.join("key")).expect("a file");
@@ -178,15 +256,16 @@ fn link(state: &str) {
     assert!(Command::new("sh").args(["-c", script]).status().expect("sh").success());
 }
 
-/// While a broker is killed, the connections of ssh are cut: the machine starts it again by itself, and the run says
+/// While a machine is cut off, the connections of ssh are lost: it takes the rules away by itself, and the run says
 /// that nothing is known.
 fn a_machine_whose_link_is_lost_heals_itself(folder: &Path, name: &str) {
     let out = support::folder();
-    let mut run = run_on(folder, name, out.path(), "failover");
+    let mut run = run_on(folder, name, out.path(), &plan(folder, CUT));
     await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
     link("down");
     let began = Instant::now();
-    whole(folder);
+    assert_eq!(tables().len(), 1, "{:?}", tables());
+    assert!(within(HEALED, || tables().is_empty()), "{:?}", tables());
     eprintln!("healed itself after {:.0} s", began.elapsed().as_secs_f64());
     let code = exit_code(&mut run, RUN, out.path());
     link("up");
@@ -209,12 +288,27 @@ fn healed(out: &Path, name: &str) {
     assert!(gone, "{:?}", left());
 }
 
-fn what_a_killed_kbench_leaves_is_healed(folder: &Path, name: &str) {
-    let out = support::folder();
-    let mut run = run_on(folder, name, out.path(), "failover");
-    await_event(&mut run, out.path(), |event| event["event"] == "fault-injected");
+/// A run of a plan whose kbench is killed when its first fault is there.
+fn killed(folder: &Path, name: &str, out: &Path, faults: &str) {
+    let mut run = run_on(folder, name, out, faults);
+    await_event(&mut run, out, |event| event["event"] == "fault-injected");
     run.kill().expect("it runs");
     run.wait().expect("a child");
+}
+
+fn what_a_killed_kbench_leaves_is_healed(folder: &Path, name: &str) {
+    let out = support::folder();
+    killed(folder, name, out.path(), &plan(folder, CUT));
+    assert_eq!(tables().len(), 1, "{:?}", tables());
+    healed(out.path(), name);
+    assert_eq!(tables(), [""; 0]);
+}
+
+/// A broker that was killed runs again before anybody heals; then there is nothing left to do.
+fn machines_whose_kbench_is_killed_heal_themselves(folder: &Path, name: &str) {
+    let out = support::folder();
+    killed(folder, name, out.path(), "failover");
+    whole(folder);
     healed(out.path(), name);
     whole(folder);
 }

@@ -92,7 +92,7 @@ async fn network() -> ClusterNetwork {
         far: Rc::clone(&here),
         far_interface: "kb1".to_owned(),
     };
-    let node = NetworkNode { host: Rc::new(host), address: NODE, link: Some(link) };
+    let node = NetworkNode { host: Rc::new(host), address: NODE, link: Some(link), control: None };
     ClusterNetwork::new(NetworkLayout {
         nodes: [("node1".to_owned(), node)].into(),
         here,

@@ -108,9 +108,10 @@ fn restore(degradation: &Degradation, link: &LinkEnds) -> String {
 }
 
 fn delete_discipline(interface: &str, handle: u16) -> String {
+    // Where there is none, nothing is left to do: that is no failure.
     format!(
-        "tc qdisc show dev {interface} | grep -q ' {handle:x}: root ' &&\n\
-         tc qdisc del dev {interface} root handle {handle:x}:\n"
+        "if tc qdisc show dev {interface} | grep -q ' {handle:x}: root '; then\n\
+         tc qdisc del dev {interface} root handle {handle:x}:\nfi\n"
     )
 }
 

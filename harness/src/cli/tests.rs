@@ -11,7 +11,8 @@ use super::Cli;
 
 /// Options of other programs that our texts and arguments name.
 const FOREIGN: &[&str] = &[
-    // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, tar, any tool.
+    // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, tar, bash, any tool.
+    "norc",
     "owner",
     "group",
     "json",

@@ -216,7 +216,7 @@ fn layout(
             far_interface: SandboxNetwork::link(index),
         });
         let host: Rc<dyn Host> = hosts.get(&name)?.clone();
-        Some((name, NetworkNode { host, address: network.address(index), link }))
+        Some((name, NetworkNode { host, address: network.address(index), link, control: None }))
     });
     NetworkLayout {
         nodes: nodes.collect(),

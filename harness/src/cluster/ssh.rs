@@ -2,9 +2,10 @@
 //! left as they were.
 //!
 //! A node is a [`host`] behind a connection of its own. Nothing is installed on it: faults use what the
-//! machine has, as the user that logs in, with `sudo` for what takes root. Before a server is hurt, its node is told
-//! how to undo that by itself (the [`guardian`], a dead-man's switch). What is absent: making a cluster, faults of
-//! networks so far, and of clocks, disks and memory, which would outlast kbench on a machine that is not kbench's.
+//! machine has, as the user that logs in, with `sudo` for what takes root. Before a server is hurt or packets are taken,
+//! the node is told how to undo that by itself (the [`guardian`], a dead-man's switch). What is absent: making a
+//! cluster, faults of networks that would hit kbench's own connection, and those of clocks, disks and memory, which
+//! would outlast kbench on a machine that is not kbench's.
 
 mod clock;
 pub mod cluster;
@@ -17,6 +18,7 @@ pub mod inventory;
 mod link;
 mod logs;
 pub mod look;
+mod network;
 mod node;
 mod resident;
 mod rules;

@@ -20,8 +20,15 @@ pub struct TcpPorts {
     pub elections: u16,
 }
 
-/// One transaction that puts the cut in force on one of its nodes, unless it is in force there.
-pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &TcpPorts) -> String {
+/// One transaction that puts the cut in force on one of its nodes, unless it is in force there. What goes to and
+/// from `control` is let alone.
+pub(super) fn rules(
+    cut: &Cut,
+    others: &[Ipv4Addr],
+    clients: Ipv4Addr,
+    ports: &TcpPorts,
+    control: Option<u16>,
+) -> String {
     let sent = sent(&cut.spec.from, others, clients, ports);
     let verdict = match cut.spec.by {
         By::Drop => "counter name taken drop",
@@ -30,8 +37,9 @@ pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &T
     };
     let chain = |hook: &str, matches: &mut dyn Iterator<Item = String>| {
         let rules: String = matches.map(|packets| format!("  {packets} {verdict}\n")).collect();
+        let spared = spared(hook, control);
         format!(
-            " chain {hook} {{\n  type filter hook {hook} priority filter; policy accept;\n{rules} }}\n"
+            " chain {hook} {{\n  type filter hook {hook} priority filter; policy accept;\n{spared}{rules} }}\n"
         )
     };
     let mut chains = String::new();
@@ -43,6 +51,13 @@ pub(super) fn rules(cut: &Cut, others: &[Ipv4Addr], clients: Ipv4Addr, ports: &T
     }
     let table = cut.tag.name();
     format!("create table inet {table}\ntable inet {table} {{\n counter taken {{ }}\n{chains}}}\n")
+}
+
+/// The rule that lets the connection pass by which kbench reaches the node, before any that takes packets: whatever
+/// its other end is, a jump host or an address that changes.
+pub(super) fn spared(hook: &str, control: Option<u16>) -> String {
+    let own_end = if hook == "input" { "dport" } else { "sport" };
+    control.map(|port| format!("  tcp {own_end} {port} accept\n")).unwrap_or_default()
 }
 
 /// One transaction that ends a cut; nothing happens where it is not in force.
@@ -96,10 +111,14 @@ mod tests {
         TcpPorts { broker: 9092, zookeeper: 2181, quorum: 2888, elections: 3888 };
 
     fn text(from: Side, way: Way, by: By) -> String {
+        text_sparing(from, way, by, None)
+    }
+
+    fn text_sparing(from: Side, way: Way, by: By, control: Option<u16>) -> String {
         let tag = Tag { run: "run/1".into(), entry: 7 };
         let cut = Cut { tag, nodes: vec!["a".into()], spec: CutSpec { from, way, by } };
         let others = [Ipv4Addr::new(198, 18, 0, 12), Ipv4Addr::new(198, 18, 0, 13)];
-        let rules = rules(&cut, &others, Ipv4Addr::new(198, 18, 0, 1), &PORTS);
+        let rules = rules(&cut, &others, Ipv4Addr::new(198, 18, 0, 1), &PORTS, control);
         rules.replace("kbench-run-1-7", "T")
     }
 
@@ -113,6 +132,24 @@ mod tests {
              chain input {\n  type filter hook input priority filter; policy accept;\n  \
              tcp sport 2181 counter name taken drop\n }\n}\n"
         );
+    }
+
+    #[test]
+    fn kbench_s_own_connection_passes_before_anything_is_taken() {
+        let from =
+            [Side::OtherNodes, Side::Zookeeper, Side::Ensemble, Side::Brokers, Side::Clients];
+        for (from, by) in from.into_iter().zip([By::Drop, By::Reset].into_iter().cycle()) {
+            let text = text_sparing(from, Way::Both, by, Some(2222));
+            let chains: Vec<_> = text.split(" chain ").skip(1).collect();
+            assert_eq!(chains.len(), 2, "{text}");
+            for (chain, (hook, end)) in chains.iter().zip([("output", "sport"), ("input", "dport")])
+            {
+                let rules: Vec<_> = chain.lines().skip(2).collect();
+                assert!(chain.starts_with(hook), "{text}");
+                assert_eq!(rules[0], format!("  tcp {end} 2222 accept"), "{text}");
+                assert!(rules[1].contains("counter name taken"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct NetworkNode {
     /// Its interface with that address, and the far end of its link; `None` where the node shares the
     /// network of others, and nothing can be done to it.
     pub link: Option<Link>,
+    /// The port of the node on which kbench itself reaches it, over the same network: its packets are let
+    /// alone whatever a rule takes. `None` where kbench has another way.
+    pub control: Option<u16>,
 }
 
 /// A node's link.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use faults::degrade::{Condition, Degradation, Percent};
 
+use super::cut;
 use super::nft::Counters;
 
 /// What a copy is known by.
@@ -27,20 +28,22 @@ fn table(degradation: &Degradation) -> Option<(&'static str, String)> {
 }
 
 /// One transaction that puts a degradation in force on an interface, unless it is; `None` where rules do
-/// not make it. Traffic of `spared` is let alone.
+/// not make it. Traffic of `spared` is let alone, and what comes to the port `control`.
 pub(super) fn rules(
     degradation: &Degradation,
     interface: &str,
     spared: Ipv4Addr,
+    control: Option<u16>,
 ) -> Option<String> {
     let (family, table) = table(degradation)?;
     let (hook, chosen) = match degradation.condition {
         Condition::Loss(percent) => {
             let lost = share(percent);
             let all = format!("iifname {interface} ip saddr != {spared} counter name {SEEN}");
+            let control = cut::spared("input", control);
             (
                 "input priority filter".to_owned(),
-                format!("{all} {lost} counter name {TOUCHED} drop"),
+                format!("{control}  {all} {lost} counter name {TOUCHED} drop"),
             )
         }
         // The second of a pair is marked as the first is, and let alone.
@@ -49,13 +52,13 @@ pub(super) fn rules(
             let twice = format!("meta mark set {MARK} counter name {TOUCHED} dup to {interface}");
             let all = format!("meta mark != {MARK} ip daddr != {spared} counter name {SEEN}");
             let hook = format!("egress device {interface} priority filter");
-            (hook, format!("{all} {chosen} {twice}"))
+            (hook, format!("  {all} {chosen} {twice}"))
         }
         Condition::Rate(_) | Condition::Delay(_) | Condition::Reorder(_) => return None,
     };
     Some(format!(
         "create table {family} {table}\ntable {family} {table} {{\n counter {SEEN} {{ }}\n \
-         counter {TOUCHED} {{ }}\n chain packets {{\n  type filter hook {hook}; policy accept;\n  \
+         counter {TOUCHED} {{ }}\n chain packets {{\n  type filter hook {hook}; policy accept;\n\
          {chosen}\n }}\n}}\n"
     ))
 }
@@ -90,8 +93,13 @@ mod tests {
     const OBSERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
     fn text(condition: Condition) -> Option<String> {
+        text_sparing(condition, None)
+    }
+
+    fn text_sparing(condition: Condition, control: Option<u16>) -> Option<String> {
         let tag = Tag { run: "run/1".into(), entry: 7 };
-        rules(&Degradation { tag, nodes: vec!["node1".into()], condition }, "eth0", OBSERVER)
+        let degradation = Degradation { tag, nodes: vec!["node1".into()], condition };
+        rules(&degradation, "eth0", OBSERVER, control)
     }
 
     #[test]
@@ -107,5 +115,8 @@ mod tests {
         assert!(twice.contains(sent) && twice.contains("hook egress device eth0"), "{twice}");
         assert!(twice.starts_with("create table netdev kbench-run-1-7\n"), "{twice}");
         assert_eq!(text(Condition::Rate(1)), None);
+        let loss = text_sparing(Condition::Loss(percent(100)), Some(22)).unwrap();
+        let control = "policy accept;\n  tcp dport 22 accept\n  iifname eth0 ";
+        assert!(loss.contains(control), "{loss}");
     }
 }

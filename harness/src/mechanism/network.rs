@@ -202,7 +202,8 @@ impl ClusterNetwork {
 
     async fn degrade_one(&self, node: &str, degradation: &Degradation) -> Result<(), HostError> {
         let (interface, spared) = (&self.link_of(node)?.interface, self.layout.observer);
-        if let Some(rules) = loss::rules(degradation, interface, spared) {
+        let control = self.node(node)?.control;
+        if let Some(rules) = loss::rules(degradation, interface, spared, control) {
             return self.tools.nft(node).await?.transact(&rules).await.map(drop);
         }
         let Some(hold) = self.hold(node, degradation).await? else {
@@ -302,7 +303,8 @@ impl ClusterNetwork {
             if others.is_empty() && !matches!(cut.spec.from, Side::Zookeeper | Side::Clients) {
                 return Err(nobody(&node));
             }
-            let text = cut::rules(cut, &others, self.layout.clients, &self.layout.ports);
+            let control = self.node(&node)?.control;
+            let text = cut::rules(cut, &others, self.layout.clients, &self.layout.ports, control);
             rules.insert(node, text);
         }
         if rules.is_empty() {

@@ -87,7 +87,8 @@ fn recorded() -> (NetworkLayout, Recording) {
         };
         let name = format!("node{index}");
         let address = Ipv4Addr::new(198, 18, 0, 10 + index);
-        (name.clone(), NetworkNode { host: host(&name, &[]), address, link: Some(link) })
+        let host = host(&name, &[]);
+        (name, NetworkNode { host, address, link: Some(link), control: None })
     };
     let layout = NetworkLayout {
         nodes: [node(1), node(2)].into(),
@@ -191,7 +192,8 @@ async fn one_node() -> ClusterNetwork {
         far: Rc::clone(&host),
         far_interface: "kb1".to_owned(),
     };
-    let node = NetworkNode { host, address: Ipv4Addr::new(198, 18, 0, 11), link: Some(link) };
+    let address = Ipv4Addr::new(198, 18, 0, 11);
+    let node = NetworkNode { host, address, link: Some(link), control: None };
     let (mut layout, _) = recorded();
     layout.nodes = [("node1".to_owned(), node.clone())].into();
     layout.here = node.host;

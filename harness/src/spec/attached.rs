@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use faults::cut::Side;
+use faults::fault::FaultSpec;
 use faults::plan::Plan;
 use results::record::event::{BrokerId, Role};
 use results::terminal::argument;
@@ -189,7 +191,15 @@ pub(super) fn fit(survey: &ClusterSurvey, topology: &Topology) -> Result<(), Fai
 /// Refuses a plan that needs what nobody can do to a cluster that is only connected to.
 pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Failure> {
     let refused = plan.needs().into_iter().find_map(|need| Some((need, attached.missing(need)?)));
+    let of_clients =
+        |fault: &FaultSpec| matches!(fault, FaultSpec::Cut(cut) if cut.from == Side::Clients);
     match refused {
+        None if plan.faults().any(of_clients) => Err(Failure::usage(format!(
+            "plan `{}` cuts nodes from the clients, which on real machines have the address of kbench's observer: \
+             nobody would see the brokers meanwhile",
+            plan.name
+        ))
+        .with_cure("another plan, or a cluster of kbench's own (without --cluster)")),
         None => Ok(()),
         Some((need, why)) if attached.sees_zookeeper() => Err(Failure::usage(format!(
             "plan `{}` needs the capability `{need}`, which is not to be had on these machines: {why}",

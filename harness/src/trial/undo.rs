@@ -63,8 +63,8 @@ async fn undo(run_dir: &Path, number: u32) -> Result<(), Failure> {
         healed = nemesis::heal_all(lab.ports(), Some(&run_control), &mut ledger).await;
     }
     lab.observer.stop();
-    if !spec.backend.is_ours() {
-        // Nothing of it is stopped: what undoes a fault without kbench is taken away.
+    if !spec.backend.is_ours() && healed.is_ok() {
+        // Nothing of it is stopped: what undoes a fault without kbench is taken away, when nothing is left to do.
         lab.cluster.stop(false).await?;
     }
     healed.map_err(|error| {

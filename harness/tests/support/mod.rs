@@ -120,7 +120,9 @@ pub(crate) fn json(path: &Path) -> Value {
 /// Whether what a check says may be the doing of a machine that is busy with other work.
 pub(crate) fn of_the_machine(check: &Value) -> bool {
     let note = check["note"].as_str().unwrap_or_default();
-    check["name"] == "schedule-lag" || (check["name"] == "disturbance" && stood_still(note))
+    let not_judged = check["name"] == "plan-expectation" && check["verdict"] == "unknown";
+    let told = check["name"] == "disturbance" || not_judged;
+    check["name"] == "schedule-lag" || (told && stood_still(note))
 }
 
 /// Whether a text says that kbench or a client of it stood still, or what the host lacked.

@@ -126,7 +126,7 @@ async fn layout(
         let Some(container) = containers.get(&name) else { continue };
         let (host, link) = (Rc::new(container.host.clone()), container.link(here).await?);
         let address = network.address(index);
-        nodes.insert(name, NetworkNode { host, address, link: Some(link) });
+        nodes.insert(name, NetworkNode { host, address, link: Some(link), control: None });
     }
     Ok(NetworkLayout {
         nodes,

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use faults::port::{Capability, Machine, Network};
+use faults::port::{Capability, Machine, Network, Subject};
 
 use super::Inventory;
+use super::network::SshNetwork;
 use super::servers::SshServers;
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey};
 use crate::cluster::host::Host;
@@ -24,6 +25,8 @@ pub struct SshCluster {
     healing: bool,
     /// What systemd would have done with servers that are killed, and is kept from.
     held: Vec<String>,
+    /// Where the plan has faults of networks.
+    network: Option<SshNetwork>,
 }
 
 /// What a cluster on real machines is connected to for.
@@ -49,7 +52,8 @@ impl SshCluster {
     ///
     /// # Errors
     /// An infrastructure failure: a machine is not reached, the cluster is another one, or a server is told to be
-    /// elsewhere; a usage failure where systemd would start again what the plan kills, and may not be kept from it.
+    /// elsewhere; a usage failure where systemd would start again what the plan kills, and may not be kept from it,
+    /// or where rules between nodes would take the load's own packets.
     pub async fn connect(setup: SshSetup<'_>) -> Result<Self, Failure> {
         let SshSetup { spec, inventory, run, healing, faults, files, recorder } = setup;
         if !spec.sees_zookeeper() {
@@ -65,38 +69,53 @@ impl SshCluster {
             survey.is(spec, &brokers)?;
             survey.is_at(inventory)?;
         }
-        let hurts =
-            faults.iter().any(|need| [Capability::Signal, Capability::Start].contains(need));
-        let guarded = hurts.then_some(run);
+        let acts_on = |subject| faults.iter().any(|need| need.subject() == subject);
+        let guarded = (acts_on(Subject::Servers) || acts_on(Subject::Network)).then_some(run);
         let logs = files.join("logs");
         let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;
-        let mut cluster = Self { servers, healing, held: vec![] };
-        if !healing {
-            cluster.is_whole()?;
+        let network = match acts_on(Subject::Network) {
+            true => Some(SshNetwork::of(&servers, healing).await),
+            false => None,
+        };
+        let network = match network.transpose() {
+            Ok(network) => network,
+            Err(failure) => return Err(Self::left(&servers, failure).await),
+        };
+        let mut cluster = Self { servers, network, healing, held: vec![] };
+        if !healing && let Err(failure) = cluster.is_ready(&faults).await {
+            return Err(Self::left(&cluster.servers, failure).await);
         }
         if faults.contains(&Capability::Signal) && !healing {
             match cluster.servers.hold_restarts().await {
                 Ok(held) => cluster.held = held,
-                Err(failure) => {
-                    cluster.servers.leave().await?;
-                    return Err(failure);
-                }
+                Err(failure) => return Err(Self::left(&cluster.servers, failure).await),
             }
         }
         Ok(cluster)
     }
 
-    /// Refuses a cluster of which a server does not run.
+    /// Refuses a cluster of which a server does not run, and starts what faults need.
     ///
     /// # Errors
     /// An infrastructure failure that names it.
-    fn is_whole(&self) -> Result<(), Failure> {
-        match self.servers.missing() {
-            None => Ok(()),
-            Some(process) => Err(Failure::infrastructure(format!(
+    async fn is_ready(&self, faults: &BTreeSet<Capability>) -> Result<(), Failure> {
+        if let Some(process) = self.servers.missing() {
+            return Err(Failure::infrastructure(format!(
                 "{process} does not run, says its driver: it is not kbench that may make it worse"
-            ))),
+            )));
         }
+        match &self.network {
+            Some(network) => network.prepare(faults).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Why nothing is begun, when the nodes are let go of.
+    async fn left(servers: &SshServers, failure: Failure) -> Failure {
+        if let Err(left) = servers.leave().await {
+            tracing::warn!(error = left.text(), "something is left on a node");
+        }
+        failure
     }
 }
 
@@ -121,7 +140,7 @@ impl RunningCluster for SshCluster {
     }
 
     fn network(&self) -> Option<&dyn Network> {
-        None
+        self.network.as_ref().map(|network| network as &dyn Network)
     }
 
     fn machine(&self) -> Option<&dyn Machine> {

@@ -1,14 +1,27 @@
 //! What a run would do to the machines of an inventory, command by command. They are only looked at.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
-use faults::port::{Capability, Process};
+use faults::cut::{By, Cut, CutSpec, Side, Way};
+use faults::port::{Capability, Network as _, Process, Subject};
+use faults::tag::Tag;
 
 use super::driver::DrivenService;
+use super::network::{clients_address, own_address, ports};
+use super::node::hold_part;
 use super::guardian::{arm_script, end_script, prefix, start_script};
 use super::servers::unreached;
-use super::{Inventory, SshHost};
+use super::{Inventory, InventoryNode, SshHost};
+use crate::child::own;
+use crate::cluster::host::Host;
+use crate::cluster::host::recording::{Recording, RecordingHost};
 use crate::failure::Failure;
+use crate::mechanism::layout::{Link, NetworkLayout, NetworkNode};
+use crate::mechanism::network::ClusterNetwork;
+
+/// Where sshd listens unless an inventory says otherwise.
+const SSH_PORT: u16 = 22;
 
 /// The commands that faults with these needs take on each machine, in the order in which they would be run.
 ///
@@ -27,7 +40,8 @@ pub async fn dry_run(
         text += &format!("{} ({user}{})\n", node.name, node.address);
         let mut commands = NodeCommands { text: &mut text, prefix: prefix(run) };
         let signals = faults.contains(&Capability::Signal);
-        if signals {
+        let network = faults.iter().any(|need| need.subject() == Subject::Network);
+        if signals || network {
             commands.script("start the dead-man's switch", &start_script(&commands.prefix));
         }
         let mine = |process: &Process| process.node == node.name;
@@ -39,7 +53,7 @@ pub async fn dry_run(
             if signals {
                 let held = service.restarts(&host).await.map_err(unreached)?;
                 if let (Some(why), Some((put, release))) = (held, service.hold_scripts()) {
-                    commands.armed(&format!("restart-{part}"), &release);
+                    commands.armed(&hold_part(part), &release);
                     commands.script(&format!("hold off what systemd would do: {why}"), &put);
                     releases.push(release);
                 }
@@ -49,11 +63,16 @@ pub async fn dry_run(
                 commands.script(&format!("start {process}"), &service.start_line());
             }
         }
+        if network {
+            commands.cut(inventory, &node.name, run).await?;
+        }
         for release in &releases {
             commands.script("at the end: let systemd start it again", release);
         }
-        if signals {
-            commands.script("at the end: end the dead-man's switch", &end_script(&commands.prefix));
+        if signals || network {
+            let (folder, prefix) = (commands.folder(), &commands.prefix);
+            let end = end_script(&folder, prefix);
+            commands.script("at the end, where nothing is armed any more: end the dead-man's switch", &end);
         } else {
             commands.line("nothing is done there but to see which servers run");
         }
@@ -86,9 +105,49 @@ impl NodeCommands<'_> {
     }
 
     fn armed(&mut self, name: &str, undo: &str) {
-        let folder = format!("{}XXXXXX", self.prefix);
+        let folder = self.folder();
         let what = format!("arm the dead-man's switch (`{name}`)");
         self.script(&what, &arm_script(&folder, name, undo));
+    }
+
+    /// The switch's folder; its last letters are drawn.
+    fn folder(&self) -> String {
+        format!("{}XXXXXX", self.prefix)
+    }
+
+    /// What takes packets, shown as a cut of the node from all others: other cuts and losses have other rules.
+    async fn cut(&mut self, inventory: &Inventory, name: &str, run: u64) -> Result<(), Failure> {
+        let recording = Recording::default();
+        let members: Vec<_> = inventory.members().collect();
+        let addresses: Vec<_> = members.iter().map(|it| (it.name.as_str(), it.address)).collect();
+        let node = |member: &&InventoryNode| {
+            let host: Rc<dyn Host> = Rc::new(RecordingHost::new(&member.name, &recording, []));
+            let interface = member.interface.clone();
+            let far = Rc::clone(&host);
+            let link = Link { interface: interface.clone(), far, far_interface: interface };
+            let control = Some(inventory.login(member).port.unwrap_or(SSH_PORT));
+            let (address, link) = (member.address, Some(link));
+            (member.name.clone(), NetworkNode { host, address, link, control })
+        };
+        let clients = clients_address(&addresses, own_address)?;
+        let network = ClusterNetwork::new(NetworkLayout {
+            nodes: members.iter().map(node).collect(),
+            here: Rc::new(RecordingHost::new("kbench", &recording, [])),
+            clients,
+            observer: clients,
+            ports: ports(inventory),
+            kbench: own().to_owned(),
+        });
+        let tag = Tag { run: format!("{run:x}"), entry: 1 };
+        let spec = CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Drop };
+        let cut = Cut { tag, nodes: vec![name.to_owned()], spec };
+        network.prepare(&[Capability::Cut].into()).await?;
+        network.cut(&cut).await?;
+        network.uncut(&cut).await?;
+        let sudo = if inventory.ssh.sudo == Some(true) { " (nft by sudo)" } else { "" };
+        let what = format!("cut {name} from all others by rules, and undo that{sudo}");
+        self.script(&what, &recording.text());
+        Ok(())
     }
 
     async fn signals(

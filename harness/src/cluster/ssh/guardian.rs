@@ -60,9 +60,14 @@ pub(super) fn arm_script(folder: &str, name: &str, script: &str) -> String {
     )
 }
 
-/// Ends it, and removes what it had.
-pub(super) fn end_script(prefix: &str) -> String {
-    format!("rm -rf {prefix}*")
+/// Exit status of a script that finds something armed.
+const STILL_ARMED: i32 = 93;
+
+/// Removes all folders of a run, unless something in this one is armed.
+pub(super) fn end_script(folder: &str, prefix: &str) -> String {
+    format!(
+        "for script in {folder}/*.heal; do [ -f \"$script\" ] && exit {STILL_ARMED}; done; rm -rf {prefix}*"
+    )
 }
 
 /// The switch of one node.
@@ -126,12 +131,14 @@ impl Guardian {
         Ok(self.host.ask(&format!("[ -f {}/healed ]", self.folder)).await?.code == 0)
     }
 
-    /// Ends it, and removes its folder; and what another kbench of this run left that was killed.
+    /// Ends it, and removes its folder; and what another kbench of this run left that was killed. While something
+    /// is still armed it is let be, to undo that: whether it was.
     ///
     /// # Errors
     /// When the node is not reached.
-    pub(super) async fn end(&self) -> Result<(), HostError> {
-        self.host.ask(&end_script(&self.prefix)).await.map(drop)
+    pub(super) async fn end(&self) -> Result<bool, HostError> {
+        let answer = self.host.ask(&end_script(&self.folder, &self.prefix)).await?;
+        Ok(answer.code == STILL_ARMED)
     }
 }
 
@@ -171,6 +178,25 @@ mod tests {
         assert!(watch.wait().unwrap().success());
         assert_eq!(fs::read_to_string(file("healed-broker")).unwrap(), "done\n");
         assert_eq!(fs::read_to_string(file("healed-zookeeper")).unwrap(), "done\n", "once");
+    }
+
+    #[test]
+    fn while_something_is_armed_it_is_not_ended() {
+        let all = tempfile::tempdir().unwrap();
+        let folder = |name: &str| all.path().join(name);
+        let (own, former, other) = (folder("7-own"), folder("7-former"), folder("8-other"));
+        for folder in [&own, &former, &other] {
+            fs::create_dir(folder).unwrap();
+        }
+        let script = end_script(own.to_str().unwrap(), folder("7-").to_str().unwrap());
+        let ended = || Command::new("sh").args(["-c", &script]).status().unwrap().code();
+        fs::write(own.join("kbench-run-1-7.heal"), "").unwrap();
+        assert_eq!(ended(), Some(STILL_ARMED));
+        assert!(own.exists() && former.exists());
+        fs::remove_file(own.join("kbench-run-1-7.heal")).unwrap();
+        fs::write(former.join("broker.heal"), "").unwrap();
+        assert_eq!(ended(), Some(0));
+        assert!(!own.exists() && !former.exists() && other.exists());
     }
 
     #[test]

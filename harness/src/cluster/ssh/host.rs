@@ -37,6 +37,15 @@ const GONE: i32 = 93;
 /// Exit status of what is not installed.
 const NOT_INSTALLED: i32 = 127;
 
+/// Connects to a port of an address, and writes the microseconds that it took; exits with 124 when there is no answer
+/// within seconds. They are counted from when bash runs, which may take it long on a busy machine.
+const CONNECT: &str = "\
+exec 4< <(s=$EPOCHREALTIME; exec 3<>\"/dev/tcp/$1/$2\" || exit 1; echo $((${EPOCHREALTIME/[.,]/} - ${s/[.,]/})))
+read -t \"$3\" -r took <&4 && echo \"$took\" && exit
+[ $? -gt 128 ] || exit 1
+kill $! 2>/dev/null
+exit 124";
+
 /// A machine that is reached by ssh.
 #[derive(Clone)]
 pub struct SshHost(Rc<Remote>);
@@ -139,6 +148,47 @@ impl SshHost {
              set -- ${{stat##*) }}\n [ \"${{20}}\" = {started_ticks} ] || exit {GONE}\n \
              {sudo}kill -{signal} {pid}\n)\n"
         )
+    }
+
+    /// An undo, which is a script for root, for whoever logs in there.
+    pub(super) fn undo_script(&self, script: &str) -> String {
+        match self.root("nft") {
+            "" => script.to_owned(),
+            sudo => format!("nft() {{ {sudo}nft \"$@\"; }}\n{script}"),
+        }
+    }
+
+    /// The port on which the host took kbench's connection, as its sshd tells every session.
+    ///
+    /// # Errors
+    /// When it is not told, or the host is not reached.
+    pub(super) async fn control_port(&self) -> Result<u16, HostError> {
+        let answer = self.ask("echo \"$SSH_CONNECTION\"").await?;
+        let port = answer.text.split_whitespace().nth(3).and_then(|port| port.parse().ok());
+        port.ok_or_else(|| {
+            let said = answer.text.trim();
+            let why = format!(
+                "its sshd says `{said}` in SSH_CONNECTION: rules could not spare the connection"
+            );
+            HostError::new(
+                ErrorKind::Other,
+                &self.0.name,
+                "say on which port kbench reached it",
+                why,
+            )
+        })
+    }
+
+    /// A tool that is fed line by line, for who may use it by `sudo` alone: one run a line. One that root kept
+    /// running could not be ended by who logs in, and `nft` would leave a history in root's home.
+    fn kept(&self, command: &Command) -> Command {
+        let sudo = self.root(&command.program);
+        if sudo.is_empty() {
+            return command.clone();
+        }
+        let lines = format!("while IFS= read -r line; do {sudo}\"$@\" \"$line\" </dev/null; done");
+        let arguments = command.arguments.iter().filter(|argument| *argument != "--interactive");
+        Command::script(&lines, [&command.program]).args(arguments)
     }
 
     /// The line of the user's shell that writes its pid and becomes the command.
@@ -280,7 +330,8 @@ impl Host for SshHost {
     async fn keep(&self, command: &Command) -> Result<Box<dyn Resident>, HostError> {
         let what = format!("keep `{}`", command.program);
         let link = self.link().await?;
-        let session = link.session(&self.line(command, "2>&1"), &what, true).await?;
+        let line = self.line(&self.kept(command), "2>&1");
+        let session = link.session(&line, &what, true).await?;
         Ok(Box::new(SshResident::of(self, &command.program, session).await?))
     }
 
@@ -325,12 +376,12 @@ impl Host for SshHost {
     }
 
     async fn connect(&self, to: SocketAddr, limit: Duration) -> Result<Attempt, HostError> {
-        let script = "s=$EPOCHREALTIME; exec 3<>\"/dev/tcp/$1/$2\" || exit 1; \
-                      echo $(( ${EPOCHREALTIME/[.,]/} - ${s/[.,]/} ))";
-        let seconds = format!("{:.3}", limit.as_secs_f64());
-        let command = Command::new("timeout")
-            .args([seconds.as_str(), "bash", "-c", script, "bash"])
-            .args([to.ip().to_string(), to.port().to_string()]);
+        // Without what its user has in `.bashrc`, which bash reads where it believes that sshd started it.
+        let command = Command::new("bash").args(["--norc", "-c", CONNECT, "bash"]).args([
+            to.ip().to_string(),
+            to.port().to_string(),
+            format!("{:.3}", limit.as_secs_f64()),
+        ]);
         let Output { code, stdout, stderr } = self.run(&command).await?;
         match (code, stdout.trim().parse::<u64>()) {
             (Some(0), Ok(us)) => Ok(Attempt::Accepted(Duration::from_micros(us))),

@@ -59,7 +59,7 @@ pub enum Allowed {
     Signal,
     /// Starting servers again.
     Restart,
-    /// Rules that take packets between nodes away.
+    /// Rules that take packets between nodes away: cuts and losses.
     Network,
     /// What Kafka's and ZooKeeper's protocols do: moving the run's own partitions, ending a session.
     Metadata,
@@ -286,17 +286,18 @@ impl Inventory {
             Capability::MoveLeaders | Capability::ExpireSession => {
                 allowed(Allowed::Metadata, "its inventory does not allow `metadata`")
             }
-            Capability::Cut => Some("packets between real machines are left alone so far"),
+            Capability::Cut | Capability::Loss => {
+                allowed(Allowed::Network, "its inventory does not allow `network`")
+            }
             Capability::LinkDown => {
                 Some("the connection by which kbench reaches a node goes over its link")
             }
-            Capability::Loss
-            | Capability::Duplicate
-            | Capability::Rate
-            | Capability::Delay
-            | Capability::Reorder => {
+            Capability::Rate | Capability::Delay | Capability::Reorder => {
                 Some("the connection by which kbench reaches a node would be degraded as well")
             }
+            Capability::Duplicate => Some(
+                "not every kernel sends packets twice, and nothing is tried out on machines that are not kbench's",
+            ),
             Capability::Upgrade => Some("nothing is installed on machines that are not kbench's"),
             other => match other.subject() {
                 Subject::Clients => None,
@@ -333,7 +334,16 @@ mod tests {
         let names = |of: &Inventory| {
             of.capabilities().into_iter().map(Capability::as_str).collect::<Vec<_>>()
         };
-        let all = ["signal", "start", "move-leaders", "expire-session", "clients", "workers"];
+        let all = [
+            "signal",
+            "start",
+            "move-leaders",
+            "expire-session",
+            "cut",
+            "loss",
+            "clients",
+            "workers",
+        ];
         assert_eq!(names(&homelab), all);
         homelab.allow = [Allowed::Signal].into();
         assert_eq!(names(&homelab), ["signal", "clients", "workers"]);

@@ -72,6 +72,11 @@ impl SshServer {
         state.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
     }
 
+    /// Whether it runs and does not stand still.
+    fn goes_on(&self) -> bool {
+        self.state.borrow().as_ref().is_some_and(|seen| seen.end.is_none() && !seen.paused)
+    }
+
     /// Whether a process of it has not been seen so far.
     fn is_new(&self, identity: &ProcessIdentity) -> bool {
         self.state.borrow().as_ref().is_none_or(|seen| seen.identity != *identity)
@@ -83,10 +88,20 @@ impl SshServer {
         }
     }
 
+    /// The name of the part of the dead-man's switch that lets systemd start it again.
+    pub(super) fn hold_part(&self) -> String {
+        hold_part(self.part())
+    }
+
     /// The name of its part of the dead-man's switch.
     pub(super) fn part(&self) -> &'static str {
         self.process.role.as_str()
     }
+}
+
+/// The name of the part of the dead-man's switch that lets systemd start a server again.
+pub(super) fn hold_part(part: &str) -> String {
+    format!("restart-{part}")
 }
 
 impl SshNode {
@@ -181,11 +196,15 @@ impl SshNode {
         if self.look().await.is_err() {
             self.unseen(self.seen.get());
         }
-        for release in self.servers.iter().filter_map(|server| server.service.release_script()) {
+        for server in &self.servers {
+            let Some(release) = server.service.release_script() else { continue };
             let answer = self.host.ask(&release).await?;
             if answer.code != 0 {
                 let what = "let systemd start its servers again";
                 return Err(HostError::other(&self.host.name_of(), what, answer.text.trim()));
+            }
+            if let Some(guardian) = &self.guardian {
+                guardian.disarm(&server.hold_part()).await?;
             }
         }
         let Some(guardian) = &self.guardian else { return Ok(()) };
@@ -197,7 +216,18 @@ impl SshNode {
             );
             self.recorder.now(EventKind::Problem { text });
         }
-        guardian.end().await
+        for server in self.servers.iter().filter(|server| server.goes_on()) {
+            // Whoever brought it back.
+            guardian.disarm(server.part()).await?;
+        }
+        if guardian.end().await? {
+            let text = format!(
+                "{} is left to its dead-man's switch: what was done there is not undone",
+                self.host.name_of()
+            );
+            self.recorder.now(EventKind::Problem { text });
+        }
+        Ok(())
     }
 }
 

@@ -123,7 +123,7 @@ impl SshServers {
                     ));
                 }
                 guardian
-                    .arm(&format!("restart-{}", server.part()), &undo)
+                    .arm(&server.hold_part(), &undo)
                     .await
                     .map_err(unreached)?;
                 service.hold(&node.host).await.map_err(unreached)?;

@@ -1,5 +1,7 @@
 //! Clusters that run already, as they tell of themselves.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::cluster::attached::{SecuredBy, SurveyedBroker};
 use crate::cluster::local::sandbox::Mode;
@@ -144,6 +146,85 @@ fn what_needs_hosts_is_refused_and_what_moves_leaders_takes_the_cluster_s_own_na
     let refused = asked(kraft.clone(), "leaders-moved", Some(&id)).unwrap_err();
     assert!(refused.text().contains("KRaft clusters so far"), "{}", refused.text());
     assert!(asked(kraft, "consumers", None).is_ok());
+}
+
+/// Why a shipped plan is refused on real machines; none when it is carried out.
+fn refused_on_machines(name: &str, of: &Inventory) -> Option<String> {
+    let survey = survey(&[None; 3], &[]);
+    let asked = Asked { hurt: Some(survey.cluster_id.clone()), ..Asked::default() };
+    let (attached, inventory) = (Some(survey), Some(of.clone()));
+    let request = Request { attached, inventory, asked, ..Request::of("smoke", name, "local") };
+    request.resolve().err().map(|failure| failure.text().to_owned())
+}
+
+#[test]
+fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason() {
+    const DONE: [&str; 31] = [
+        "failover",
+        "failover-sigterm",
+        "failover-two-brokers",
+        "node-loss",
+        "rolling-restart",
+        "crash-loop",
+        "session-expired",
+        "leader-paused",
+        "controller-and-zk-leader",
+        "zk-server-killed",
+        "zk-quorum-lost",
+        "zk-all-killed",
+        "zk-leader-paused",
+        "isolate-broker",
+        "broker-without-zookeeper",
+        "controller-without-zookeeper",
+        "leader-without-followers",
+        "leaders-moved",
+        "replicas-reassigned",
+        "broker-removed",
+        "all-brokers-without-zookeeper",
+        "zk-leader-isolated",
+        "halves",
+        "bridge",
+        "packet-loss",
+        "clients-killed",
+        "consumers",
+        "unclean-election",
+        "leader-killed-acks-1",
+        "early-restart",
+        "coordinator-lost",
+    ];
+    const REASONS: [&str; 8] = [
+        "clocks, disks and memory of machines that are not kbench's are left alone",
+        "goes over its link",
+        "would be degraded as well",
+        "not every kernel sends packets twice",
+        "have the address of kbench's observer",
+        "nothing is installed on machines",
+        "nodes or more",
+        "needs consumers",
+    ];
+    let homelab = Inventory::parse(crate::cluster::ssh::inventory::SHIPPED[0].1).unwrap();
+    let mut done = vec![];
+    for (name, text) in faults::plan::SHIPPED {
+        if Plan::parse(text).unwrap().mix.is_some() {
+            // What is drawn decides.
+            continue;
+        }
+        match refused_on_machines(name, &homelab) {
+            None => done.push(*name),
+            Some(why) => {
+                let known = REASONS.iter().any(|reason| why.contains(reason));
+                assert!(known, "{name}: {why}");
+            }
+        }
+    }
+    assert_eq!(done, DONE);
+    let forbidden = Inventory { allow: BTreeSet::new(), ..homelab };
+    for (name, what) in
+        [("isolate-broker", "network"), ("packet-loss", "network"), ("failover", "signal")]
+    {
+        let why = refused_on_machines(name, &forbidden).unwrap();
+        assert!(why.contains(&format!("does not allow `{what}`")), "{name}: {why}");
+    }
 }
 
 #[test]

@@ -296,3 +296,43 @@ fn a_node_is_looked_at_without_running_its_author_s_code_and_without_leaving_any
     let refused = block_on(look(&test.host(stranger), &inventory, &node, false)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
 }
+
+#[test]
+fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
+    let mut inventory = Inventory::parse(super::super::inventory::SHIPPED[0].1).unwrap();
+    let node = inventory.node.remove(0);
+    let root = SshHost::new(&node, Login::default());
+    let user = SshHost::new(&node, Login { sudo: Some(true), ..Login::default() });
+    let command = Command::new("nft").args(["--json", "--interactive"]).env("HOME", "/dev/null");
+    assert_eq!(root.kept(&command), command);
+    assert_eq!(root.undo_script("nft -f -"), "nft -f -");
+    let other = Command::new("tail").arg("-F");
+    assert_eq!(user.kept(&other), other);
+    // What stands for them says what it was given.
+    let tools = tempfile::tempdir().unwrap();
+    let tool = |name: &str, script: &str| {
+        let file = tools.path().join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).unwrap();
+    };
+    tool("sudo", "[ \"$1\" = -n ] || exit 1; shift; exec env BY_SUDO=yes \"$@\"");
+    tool("nft", "cat; echo \"[$BY_SUDO $# $*]\"");
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    let run = |program: &str, arguments: &[std::ffi::OsString], input: &str| {
+        let mut child = Process::new(program);
+        child.args(arguments).env("PATH", &path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let kept = user.kept(&command);
+    let said =
+        run(&kept.program, &kept.arguments, "table inet T;delete table inet T\nlist counters\n");
+    let expected =
+        "[yes 2 --json table inet T;delete table inet T]\n[yes 2 --json list counters]\n";
+    assert_eq!(said, expected);
+    let script = user.undo_script("nft -f - <<'END'\ndelete table inet T\nEND\n");
+    let said = run("sh", &["-c".into(), script.into()], "");
+    assert_eq!(said, "delete table inet T\n[yes 2 -f -]\n");
+}
