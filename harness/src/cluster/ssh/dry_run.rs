@@ -8,9 +8,9 @@ use faults::port::{Capability, Network as _, Process, Subject};
 use faults::tag::Tag;
 
 use super::driver::DrivenService;
+use super::guardian::{arm_script, end_script, prefix, start_script};
 use super::network::{clients_address, own_address, ports};
 use super::node::hold_part;
-use super::guardian::{arm_script, end_script, prefix, start_script};
 use super::servers::unreached;
 use super::{Inventory, InventoryNode, SshHost};
 use crate::child::own;
@@ -72,7 +72,10 @@ pub async fn dry_run(
         if signals || network {
             let (folder, prefix) = (commands.folder(), &commands.prefix);
             let end = end_script(&folder, prefix);
-            commands.script("at the end, where nothing is armed any more: end the dead-man's switch", &end);
+            commands.script(
+                "at the end, where nothing is armed any more: end the dead-man's switch",
+                &end,
+            );
         } else {
             commands.line("nothing is done there but to see which servers run");
         }
@@ -141,7 +144,7 @@ impl NodeCommands<'_> {
         let tag = Tag { run: format!("{run:x}"), entry: 1 };
         let spec = CutSpec { from: Side::OtherNodes, way: Way::Both, by: By::Drop };
         let cut = Cut { tag, nodes: vec![name.to_owned()], spec };
-        network.prepare(&[Capability::Cut].into()).await?;
+        network.prepare(&[Capability::Cut].into()).await.map_err(unreached)?;
         network.cut(&cut).await?;
         network.uncut(&cut).await?;
         let sudo = if inventory.ssh.sudo == Some(true) { " (nft by sudo)" } else { "" };

@@ -122,10 +122,7 @@ impl SshServers {
                         "`restart` in `allow`: then it is held off by a drop-in for as long as the run lasts",
                     ));
                 }
-                guardian
-                    .arm(&server.hold_part(), &undo)
-                    .await
-                    .map_err(unreached)?;
+                guardian.arm(&server.hold_part(), &undo).await.map_err(unreached)?;
                 service.hold(&node.host).await.map_err(unreached)?;
                 held.push(why);
             }
