@@ -34,12 +34,14 @@ fault = { cut = { from = "other-nodes" } }
 target = { leader = { not_controller = true } }
 prepare = "restore-leaders"
 hold = "8s"
+expect = "anything"
 [[step]]
 id = "loss"
 fault = { degrade = { loss = 10 } }
 target = { leader = { not_controller = true } }
 prepare = "restore-leaders"
 hold = "5s"
+expect = "anything"
 "#;
 
 /// A broker is cut off.
