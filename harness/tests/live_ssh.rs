@@ -56,7 +56,7 @@ prepare = "restore-leaders"
 hold = "20s"
 "#;
 
-/// Limit for a run: 105 s were measured.
+/// Limit for a run: 80 s were measured.
 const RUN: Duration = Duration::from_secs(300);
 
 /// Limit for the machines to serve: 15 s were measured.
