@@ -1,7 +1,5 @@
 //! Clusters that run already, as they tell of themselves.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::cluster::attached::{SecuredBy, SurveyedBroker};
 use crate::cluster::local::sandbox::Mode;
@@ -218,7 +216,8 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         }
     }
     assert_eq!(done, DONE);
-    let forbidden = Inventory { allow: BTreeSet::new(), ..homelab };
+    let allow = [crate::cluster::ssh::inventory::Allowed::Metadata].into();
+    let forbidden = Inventory { allow, ..homelab };
     for (name, what) in
         [("isolate-broker", "network"), ("packet-loss", "network"), ("failover", "signal")]
     {
