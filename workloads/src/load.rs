@@ -267,7 +267,7 @@ impl Load {
         let mut found = false;
         let mut change = |setup: &mut ClientSetup| match setup {
             ClientSetup::Producer(setup) if setup.name == producer => {
-                setup.rate = per_second.get();
+                setup.rate = Some(per_second.get());
                 found = true;
                 true
             }

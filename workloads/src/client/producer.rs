@@ -19,6 +19,7 @@ mod schedule;
 pub(crate) mod seconds;
 mod sender;
 mod tempo;
+mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -33,7 +34,7 @@ use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, OpenClient, T
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::settings::ClientSettings;
-use crate::spec::Acks;
+use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
 use schedule::Schedule;
@@ -73,14 +74,16 @@ pub(crate) struct ProducerSetup {
     /// Life of the producer: restarts count up.
     pub(crate) incarnation: u16,
     pub(crate) role: LoadRole,
-    /// Records a second.
-    pub(crate) rate: u64,
+    /// Records a second, at most where they have a shape. `None`: as many as the client takes.
+    pub(crate) rate: Option<u64>,
+    pub(crate) shape: Shape,
+    pub(crate) arrivals: Arrivals,
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
     pub(crate) settings: ClientSettings,
-    /// Number of different keys.
-    pub(crate) keys: u32,
-    pub(crate) record_bytes: usize,
+    pub(crate) keys: KeySpec,
+    pub(crate) record_bytes: RecordBytes,
+    pub(crate) payload: Payload,
     pub(crate) seed: u64,
     /// Whether each outcome is written to the file at once: the process may be killed.
     pub(crate) prompt: bool,
@@ -93,8 +96,7 @@ impl ProducerSetup {
     }
 
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
-        Keys::new(self.keys, partitions)
-            .map_err(|partition| LoadError::Keys { keys: self.keys, partition })
+        Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
     }
 
     fn header(&self) -> history::Client {
@@ -136,14 +138,24 @@ impl LoadClient for ProducerSetup {
             seconds: env.seconds,
             warm_up: true,
             rate: self.rate,
-            tempo: Tempo::of(self.rate),
+            schedule_of: (self.shape.clone(), self.arrivals, self.seed),
+            tempo: self.rate.map_or(Tempo::NONE, Tempo::of),
             schedule: None,
             next: 0,
+            first: 0,
             deadline: None,
             asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
         }))
     }
+}
+
+/// When records are due.
+enum Pace {
+    /// When the schedule says so.
+    Scheduled(Schedule),
+    /// As soon as the client takes them.
+    Closed,
 }
 
 struct Producer {
@@ -157,12 +169,16 @@ struct Producer {
     seconds: Option<Seconds>,
     /// Whether records are tagged as warm-up.
     warm_up: bool,
-    rate: u64,
+    rate: Option<u64>,
+    /// Shape and arrivals of the schedule, and the seed of these.
+    schedule_of: (Shape, Arrivals, u64),
     tempo: Tempo,
     /// Since the first records are acked.
-    schedule: Option<Schedule>,
-    /// Number of the next record on it.
+    schedule: Option<Pace>,
+    /// Number of the next record.
     next: u64,
+    /// Number of the schedule's first.
+    first: u64,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.
@@ -251,10 +267,15 @@ impl Producer {
             match message {
                 ToClient::EndWarmUp => self.warm_up = false,
                 ToClient::Rate { per_second } => {
-                    self.rate = per_second;
+                    self.rate = Some(per_second);
                     self.tempo = Tempo::of(per_second);
-                    if let Some(schedule) = &mut self.schedule {
-                        schedule.change(self.clock.now(), per_second);
+                    match &mut self.schedule {
+                        Some(Pace::Scheduled(schedule)) => {
+                            schedule.change(self.clock.now(), per_second);
+                        }
+                        // It has a schedule from now on.
+                        Some(Pace::Closed) => self.schedule = None,
+                        None => {}
                     }
                 }
                 ToClient::Partitions { count } => self.learn(count)?,
@@ -302,9 +323,19 @@ impl Producer {
     fn try_first_records(&mut self) -> Result<(), LoadError> {
         let untried: Vec<_> = self.sender.unacked().filter(|p| self.sender.idle(*p)).collect();
         for partition in untried {
-            self.sender.send(partition, self.clock.now(), true, self.seconds.as_mut())?;
+            self.sender.send(partition, None, self.clock.now(), true, self.seconds.as_mut())?;
         }
         Ok(())
+    }
+
+    fn begin_schedule(&mut self) {
+        let (shape, arrivals, seed) = &self.schedule_of;
+        let start = self.clock.now().plus(LEAD);
+        self.first = self.next;
+        self.schedule = Some(match self.rate {
+            Some(rate) => Pace::Scheduled(Schedule::shaped(start, rate, shape, *arrivals, *seed)),
+            None => Pace::Closed,
+        });
     }
 
     fn scheduled(&mut self, events: &Events) -> Result<(), LoadError> {
@@ -312,23 +343,29 @@ impl Producer {
         let mut held_up = None;
         while self.goes_on()? {
             if self.schedule.is_none() {
-                self.schedule = Some(Schedule::new(self.clock.now().plus(LEAD), self.rate));
+                self.begin_schedule();
             }
             self.collect(events)?;
             self.take_up_partitions()?;
             let now = self.clock.now();
             self.report_second(now);
-            let Some(schedule) = &self.schedule else { break };
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
             }
-            let at = self.tempo.sent_at(schedule.due(self.next));
+            let at = match &self.schedule {
+                Some(Pace::Scheduled(schedule)) => {
+                    self.tempo.sent_at(schedule.due(self.next - self.first))
+                }
+                Some(Pace::Closed) => now,
+                None => break,
+            };
             if now < at {
                 let until = self.seconds.as_ref().map_or(at, |seconds| at.min(seconds.end()));
                 self.tempo.wait(self.clock, now, until.min(flush), self.inbox.wake());
             } else if self.send_due(now)? == Given::QueueFull {
-                if held_up.replace(self.next) != Some(self.next) {
+                let closed = matches!(self.schedule, Some(Pace::Closed));
+                if held_up.replace(self.next) != Some(self.next) && !closed {
                     self.sender.count_queue_full();
                 }
                 self.inbox.wake().wait(IDLE);
@@ -339,12 +376,23 @@ impl Producer {
 
     /// Sends what is due by `now`, up to [`SENT_AT_ONCE`] records. What the client did with the last.
     fn send_due(&mut self, now: RunTime) -> Result<Given, LoadError> {
-        let Some(schedule) = &self.schedule else { return Ok(Given::Taken) };
-        let end = schedule.due_by(now).min(self.next + SENT_AT_ONCE);
+        let Some(pace) = &self.schedule else { return Ok(Given::Taken) };
+        let end = match pace {
+            Pace::Scheduled(schedule) => self.first + schedule.due_by(now),
+            Pace::Closed => u64::MAX,
+        };
+        let end = end.min(self.next + SENT_AT_ONCE);
         while self.next < end {
-            let to = self.ready[(self.next % self.ready.len() as u64) as usize];
-            let due = schedule.due(self.next);
-            let given = self.sender.send(to, due, self.warm_up, self.seconds.as_mut())?;
+            // What is not ready for its first record yet has no key that is chosen.
+            let chosen = self.sender.choose(self.next).filter(|(_, to)| self.sender.has_acked(*to));
+            let in_turn = || self.ready[(self.next % self.ready.len() as u64) as usize];
+            let to = chosen.map_or_else(in_turn, |(_, to)| to);
+            let due = match pace {
+                Pace::Scheduled(schedule) => schedule.due(self.next - self.first),
+                Pace::Closed => self.clock.now(),
+            };
+            let key = chosen.map(|(key, _)| key);
+            let given = self.sender.send(to, key, due, self.warm_up, self.seconds.as_mut())?;
             if given != Given::Taken {
                 return Ok(given);
             }
@@ -370,9 +418,13 @@ impl Producer {
     }
 
     fn report_second(&mut self, now: RunTime) {
-        if let (Some(seconds), Some(schedule)) = (&mut self.seconds, &self.schedule) {
+        if let (Some(seconds), Some(pace)) = (&mut self.seconds, &self.schedule) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
-            seconds.turn(now, schedule.due_by(now), open, consumed);
+            let due = match pace {
+                Pace::Scheduled(schedule) => self.first + schedule.due_by(now),
+                Pace::Closed => self.next,
+            };
+            seconds.turn(now, due, open, consumed);
         }
     }
 
