@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::gate::Gate;
 use crate::judge::latency::Percentiles;
+use crate::judge::offer::Offer;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
@@ -56,9 +57,13 @@ pub struct RunMeta {
     pub plan: String,
     /// Seed of load and schedule.
     pub seed: u64,
-    /// Records a second that were asked for, all producers together.
+    /// Records a second that were asked for, all producers together; at most, where the rate has a shape, and 0
+    /// where nothing was asked for.
     pub asked_per_s: f64,
-    /// Payload of one record, in bytes.
+    /// What decided when records were due.
+    #[serde(default, skip_serializing_if = "Offer::is_even")]
+    pub offer: Offer,
+    /// Payload of one record, in bytes, on the average.
     pub record_bytes: u64,
     /// When the run began (RFC 3339).
     pub started: String,
@@ -187,7 +192,7 @@ pub struct SkippedStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LoadReport {
-    /// Records a second asked for.
+    /// Records a second asked for; 0 where the load is as fast as the client takes it.
     pub asked_per_s: f64,
     /// Records a second that were acked; handed to the client where no acks are asked for.
     pub achieved_per_s: f64,

@@ -12,12 +12,14 @@ mod allowed;
 mod keys;
 mod limits;
 mod named;
+mod offered;
 mod payload;
 mod shape;
 mod size;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use results::judge::gate::Gate;
@@ -327,6 +329,17 @@ impl WorkloadSpec {
         std::iter::once(main).chain(named).collect()
     }
 
+    /// Bytes of the largest record that a producer may send.
+    pub fn largest_record(&self) -> usize {
+        let producing = self.producing();
+        producing.iter().map(|(_, load, _)| load.record_bytes.largest()).max().unwrap_or_default()
+    }
+
+    /// Whether a producer sends records that have no key.
+    pub fn has_records_without_keys(&self) -> bool {
+        self.producing().iter().any(|(_, load, _)| load.keys == KeySpec::None)
+    }
+
     /// Takes the secrets out of the clients' settings; the keys of those that were there.
     pub fn redact(&mut self) -> Vec<String> {
         let groups = self.groups.values_mut().map(|group| &mut group.settings);
@@ -339,8 +352,29 @@ impl WorkloadSpec {
     /// Parses and validates `text`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let spec: Self = toml::from_str(text).map_err(|e| SpecError::Syntax(Box::new(e)))?;
-        spec.validate()?;
+        spec.validate_written()?;
         Ok(spec)
+    }
+
+    /// With the files read that it names, which are in `folder`.
+    ///
+    /// # Errors
+    /// A file that is not there or has something else in it, and what [`validate`](Self::validate) refuses.
+    pub fn resolved(mut self, folder: Option<&Path>) -> Result<Self, SpecError> {
+        let main = [("load".to_owned(), &mut self.load.record_bytes)].into_iter();
+        let named = self.producers.iter_mut();
+        let named = named.map(|(name, one)| (format!("producers.{name}"), &mut one.record_bytes));
+        for (table, bytes) in main.chain(named) {
+            let Some(file) = bytes.samples() else { continue };
+            let sizes = size::read_samples(folder, file).map_err(|why| SpecError::Impossible {
+                key: format!("{table}.record_bytes.samples"),
+                value: format!("{file:?}"),
+                why,
+            })?;
+            *bytes = RecordBytes::Drawn(sizes);
+        }
+        self.validate()?;
+        Ok(self)
     }
 }
 

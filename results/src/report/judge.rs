@@ -41,7 +41,10 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let judged = measured.len() as u32;
     let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
-    let left_behind = |it: &TrialFigures<'_>| it.figures.load.counts.left_behind(run.asked_per_s);
+    let left_behind = |it: &TrialFigures<'_>| {
+        let counts = &it.figures.load.counts;
+        counts.left_behind(run.offer.per_s(run.asked_per_s, &counts.steady))
+    };
     let saturated = measured.iter().any(|measured| left_behind(measured).is_some());
     let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
@@ -174,6 +177,7 @@ impl Parts {
         let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
+            offer: run.offer,
             cores: environment.cores,
             producers: figures.producers,
             events: &trial.events,
@@ -387,7 +391,11 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
         [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
     let rates = phases
         .into_iter()
-        .filter_map(|(name, phase)| Some((name.to_owned(), phase.rates(counts.unacked)?)));
+        .filter_map(|(name, phase)| {
+            let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));
+            let rates = phase.rates(counts.unacked)?;
+            Some((name.to_owned(), PhaseRates { asked_per_s: asked, ..rates }))
+        });
     let rates: BTreeMap<String, PhaseRates> = rates.collect();
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),
@@ -397,7 +405,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
     };
     let all = population(&load.all);
     LoadReport {
-        asked_per_s: run.asked_per_s,
+        asked_per_s: run.offer.per_s(run.asked_per_s, &counts.all),
         achieved_per_s: rates
             .get("all")
             .map_or(0.0, |all| all.acked_per_s.unwrap_or(all.sent_per_s)),

@@ -44,7 +44,7 @@ impl WorkloadSpec {
     /// What is too much, and how much may be.
     pub fn fits(&self, brokers: u32, partitions: u32, memory_bytes: u64) -> Result<(), SpecError> {
         let load = self.load.most_per_s(brokers);
-        let others = self.producers.values().map(|producer| producer.tables().0.most_per_s(brokers));
+        let others = self.producers.values().map(|producer| producer.load().most_per_s(brokers));
         let probe = self.probe.as_ref().map_or(0, |probe| probe.per_second);
         let probe = probe.saturating_mul(partitions.into());
         let rate = others.fold(load.saturating_add(probe), u64::saturating_add);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, NamedSpec, Payload, ProducerSpec,
-    Rate, RecordBytes, Shape, SpecError, validate,
+    Rate, RecordBytes, Shape, SpecError, offered, validate,
 };
 use crate::load::List;
 
@@ -43,6 +43,11 @@ pub struct NamedProducerSpec {
 }
 
 impl NamedProducerSpec {
+    /// What it sends, and how fast.
+    pub fn load(&self) -> LoadSpec {
+        self.tables().0
+    }
+
     /// The two tables of the main producer that say the same.
     pub(super) fn tables(&self) -> (LoadSpec, ProducerSpec) {
         let Self { rate, shape, arrivals, record_bytes, payload, keys, .. } = self.clone();
@@ -77,7 +82,7 @@ impl NamedGroupSpec {
 impl NamedSpec for NamedProducerSpec {
     fn validate(&self, table: &str) -> Result<(), SpecError> {
         let (load, producer) = self.tables();
-        validate::load(table, &load)?;
+        offered::load(table, &load)?;
         validate::producer(table, &producer, &load)
     }
 

@@ -5,7 +5,11 @@
 //! the whole value, so that one that was cut is corrupt.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
+use results::record::budget::MOST_DOCUMENT_BYTES;
 use serde::de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -173,6 +177,20 @@ impl Sizes {
         }
         if weighted.is_empty() { Err("it has no sizes".to_owned()) } else { Ok(Self::Weighted(weighted)) }
     }
+}
+
+/// The sizes in a file of samples in `folder`; what is wrong with it in words.
+pub(super) fn read_samples(folder: Option<&Path>, file: &str) -> Result<Sizes, String> {
+    let folder = folder.ok_or("has no folder to be in: the workload is no file")?;
+    let cannot = |why: &dyn fmt::Display| format!("cannot be read: {why}");
+    let opened = File::open(folder.join(file)).map_err(|error| cannot(&error))?;
+    let mut text = String::new();
+    let read = opened.take(MOST_DOCUMENT_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| cannot(&error))?;
+    if text.len() as u64 > MOST_DOCUMENT_BYTES {
+        return Err(cannot(&format_args!("it has more than {MOST_DOCUMENT_BYTES} bytes")));
+    }
+    Sizes::of_samples(&text).map_err(|why| cannot(&why))
 }
 
 /// Draws the sizes of records.
