@@ -101,7 +101,8 @@ impl RunSpec {
                  `max.message.bytes`"
             ));
         }
-        let policy = topic.config.get("cleanup.policy").or_else(|| broker.get("log.cleanup.policy"));
+        let policy =
+            topic.config.get("cleanup.policy").or_else(|| broker.get("log.cleanup.policy"));
         let compacts = policy.is_some_and(|policy| policy.contains("compact"));
         if compacts && self.workload.has_records_without_keys() {
             return Err(format!(
@@ -230,7 +231,10 @@ pub(super) mod tests {
         assert_eq!(spec.check(), Ok(()));
         spec.workload.load.record_bytes = 20_000_000.into();
         let refused = spec.check().unwrap_err();
-        assert!(refused.contains("record_bytes of 20000000") && refused.contains("1048588"), "{refused}");
+        assert!(
+            refused.contains("record_bytes of 20000000") && refused.contains("1048588"),
+            "{refused}"
+        );
         let config = &mut spec.cluster.topic[0].config;
         config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
         assert_eq!(spec.check(), Ok(()));
@@ -239,7 +243,10 @@ pub(super) mod tests {
         let config = &mut spec.cluster.topic[0].config;
         config.insert("cleanup.policy".to_owned(), "compact,delete".to_owned());
         let refused = spec.check().unwrap_err();
-        assert!(refused.contains("keys = \"none\"") && refused.contains("is compacted"), "{refused}");
+        assert!(
+            refused.contains("keys = \"none\"") && refused.contains("is compacted"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -250,7 +250,16 @@ mod tests {
             let due = at(10.0 + f64::from(n) / 1e3);
             let outcome = SendOutcome::Acked { offset: n.into() };
             let (partition, sequence, key, warm_up) = (0, n as u64, 0, false);
-            fold.sent(&Send { partition, sequence, key, warm_up, due, sent: due, done: due, outcome });
+            fold.sent(&Send {
+                partition,
+                sequence,
+                key,
+                warm_up,
+                due,
+                sent: due,
+                done: due,
+                outcome,
+            });
         }
         // Seconds of the whole load and some time after it.
         (1..=50).for_each(|second| fold.due_in_second(at(f64::from(second)), 1000));

@@ -57,7 +57,8 @@ pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
     let Conduct { load, offer, cores, producers, events, streams, .. } = *conduct;
     let cpu = cpu(events, cores, producers);
     if offer == Offer::Closed {
-        let [rate, queue, lag, saturation] = ["generator-rate", QUEUE, "schedule-lag", SATURATION].map(closed);
+        let [rate, queue, lag, saturation] =
+            ["generator-rate", QUEUE, "schedule-lag", SATURATION].map(closed);
         return vec![rate, cpu, queue, complete(streams), lag, saturation];
     }
     let lag = schedule_lag(load, conduct.asked_per_s / producers.max(1) as f64);
@@ -373,8 +374,7 @@ mod tests {
             (load.sent, load.seconds) = (sent, 10.0);
             let (producer_cpu_s, over_s) = (busy * 10.0, 10.0);
             let (clients_cpu_s, queue_full) = (producer_cpu_s, 0);
-            let kind =
-                EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, queue_full };
+            let kind = EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, queue_full };
             let events = [Event { at: RunTime(1), kind }];
             let streams = [("main".to_owned(), Ending::Complete)];
             let (load, events, streams) = (&load, &events, &streams);

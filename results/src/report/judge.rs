@@ -389,13 +389,11 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
     let counts = &load.counts;
     let phases =
         [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
-    let rates = phases
-        .into_iter()
-        .filter_map(|(name, phase)| {
-            let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));
-            let rates = phase.rates(counts.unacked)?;
-            Some((name.to_owned(), PhaseRates { asked_per_s: asked, ..rates }))
-        });
+    let rates = phases.into_iter().filter_map(|(name, phase)| {
+        let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));
+        let rates = phase.rates(counts.unacked)?;
+        Some((name.to_owned(), PhaseRates { asked_per_s: asked, ..rates }))
+    });
     let rates: BTreeMap<String, PhaseRates> = rates.collect();
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),

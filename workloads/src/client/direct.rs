@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use super::producer::keys::Keys;
 use super::{Counts, Env, LoadClient, LoadTopic, OpenClient, ToClient};
 use crate::error::LoadError;
+use crate::spec::KeySpec;
 use crate::wake::thread_cpu_s;
 use attempts::Attempts;
 use leaders::Leaders;

@@ -14,6 +14,7 @@
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
 pub(crate) mod keys;
+mod pace;
 mod reports;
 mod schedule;
 pub(crate) mod seconds;
@@ -37,14 +38,9 @@ use crate::settings::ClientSettings;
 use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
-use schedule::Schedule;
+use pace::Pace;
 use seconds::Seconds;
 use sender::{Given, Sender};
-use tempo::Tempo;
-
-/// From the last first ack to the first scheduled record: time to get the thread to sleep, so
-/// that the schedule does not begin late.
-const LEAD: Duration = Duration::from_millis(10);
 
 /// Most records that are sent before it is looked again what there is to hear: a few milliseconds' worth.
 const SENT_AT_ONCE: u64 = 1000;
@@ -137,25 +133,12 @@ impl LoadClient for ProducerSetup {
             sender,
             seconds: env.seconds,
             warm_up: true,
-            rate: self.rate,
-            schedule_of: (self.shape.clone(), self.arrivals, self.seed),
-            tempo: self.rate.map_or(Tempo::NONE, Tempo::of),
-            schedule: None,
-            next: 0,
-            first: 0,
+            pace: Pace::of(self),
             deadline: None,
             asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
         }))
     }
-}
-
-/// When records are due.
-enum Pace {
-    /// When the schedule says so.
-    Scheduled(Schedule),
-    /// As soon as the client takes them.
-    Closed,
 }
 
 struct Producer {
@@ -169,16 +152,8 @@ struct Producer {
     seconds: Option<Seconds>,
     /// Whether records are tagged as warm-up.
     warm_up: bool,
-    rate: Option<u64>,
-    /// Shape and arrivals of the schedule, and the seed of these.
-    schedule_of: (Shape, Arrivals, u64),
-    tempo: Tempo,
-    /// Since the first records are acked.
-    schedule: Option<Pace>,
-    /// Number of the next record.
-    next: u64,
-    /// Number of the schedule's first.
-    first: u64,
+    /// Begins when the first records are acked.
+    pace: Pace,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.
@@ -267,16 +242,7 @@ impl Producer {
             match message {
                 ToClient::EndWarmUp => self.warm_up = false,
                 ToClient::Rate { per_second } => {
-                    self.rate = Some(per_second);
-                    self.tempo = Tempo::of(per_second);
-                    match &mut self.schedule {
-                        Some(Pace::Scheduled(schedule)) => {
-                            schedule.change(self.clock.now(), per_second);
-                        }
-                        // It has a schedule from now on.
-                        Some(Pace::Closed) => self.schedule = None,
-                        None => {}
-                    }
+                    self.pace.change(self.clock.now(), per_second);
                 }
                 ToClient::Partitions { count } => self.learn(count)?,
                 ToClient::Stop { within } => {
@@ -307,7 +273,7 @@ impl Producer {
 
     /// One record to each partition, again where it was not acked, until all are acked.
     fn first_records(&mut self, events: &Events) -> Result<(), LoadError> {
-        while self.schedule.is_none() && self.goes_on()? {
+        while !self.pace.has_begun() && self.goes_on()? {
             self.collect(events)?;
             if self.sender.unacked().next().is_none() {
                 self.watch.hear(FromClient::AtWork);
@@ -328,22 +294,12 @@ impl Producer {
         Ok(())
     }
 
-    fn begin_schedule(&mut self) {
-        let (shape, arrivals, seed) = &self.schedule_of;
-        let start = self.clock.now().plus(LEAD);
-        self.first = self.next;
-        self.schedule = Some(match self.rate {
-            Some(rate) => Pace::Scheduled(Schedule::shaped(start, rate, shape, *arrivals, *seed)),
-            None => Pace::Closed,
-        });
-    }
-
     fn scheduled(&mut self, events: &Events) -> Result<(), LoadError> {
         let mut flush = self.clock.now().plus(FLUSH_EVERY);
         let mut held_up = None;
         while self.goes_on()? {
-            if self.schedule.is_none() {
-                self.begin_schedule();
+            if !self.pace.has_begun() {
+                self.pace.begin(self.clock.now());
             }
             self.collect(events)?;
             self.take_up_partitions()?;
@@ -353,19 +309,13 @@ impl Producer {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
             }
-            let at = match &self.schedule {
-                Some(Pace::Scheduled(schedule)) => {
-                    self.tempo.sent_at(schedule.due(self.next - self.first))
-                }
-                Some(Pace::Closed) => now,
-                None => break,
-            };
+            let at = self.pace.sent_at(now);
             if now < at {
                 let until = self.seconds.as_ref().map_or(at, |seconds| at.min(seconds.end()));
-                self.tempo.wait(self.clock, now, until.min(flush), self.inbox.wake());
+                self.pace.wait(self.clock, now, until.min(flush), self.inbox.wake());
             } else if self.send_due(now)? == Given::QueueFull {
-                let closed = matches!(self.schedule, Some(Pace::Closed));
-                if held_up.replace(self.next) != Some(self.next) && !closed {
+                let next = self.pace.next();
+                if held_up.replace(next) != Some(next) && !self.pace.is_closed() {
                     self.sender.count_queue_full();
                 }
                 self.inbox.wake().wait(IDLE);
@@ -376,27 +326,20 @@ impl Producer {
 
     /// Sends what is due by `now`, up to [`SENT_AT_ONCE`] records. What the client did with the last.
     fn send_due(&mut self, now: RunTime) -> Result<Given, LoadError> {
-        let Some(pace) = &self.schedule else { return Ok(Given::Taken) };
-        let end = match pace {
-            Pace::Scheduled(schedule) => self.first + schedule.due_by(now),
-            Pace::Closed => u64::MAX,
-        };
-        let end = end.min(self.next + SENT_AT_ONCE);
-        while self.next < end {
-            // What is not ready for its first record yet has no key that is chosen.
-            let chosen = self.sender.choose(self.next).filter(|(_, to)| self.sender.has_acked(*to));
-            let in_turn = || self.ready[(self.next % self.ready.len() as u64) as usize];
+        let end = self.pace.due_by(now).1.min(self.pace.next() + SENT_AT_ONCE);
+        while self.pace.next() < end {
+            let next = self.pace.next();
+            // No key is chosen for a partition that has not acked its first record yet.
+            let chosen = self.sender.choose(next).filter(|(_, to)| self.sender.has_acked(*to));
+            let in_turn = || self.ready[(next % self.ready.len() as u64) as usize];
             let to = chosen.map_or_else(in_turn, |(_, to)| to);
-            let due = match pace {
-                Pace::Scheduled(schedule) => schedule.due(self.next - self.first),
-                Pace::Closed => self.clock.now(),
-            };
+            let due = self.pace.due(|| self.clock.now());
             let key = chosen.map(|(key, _)| key);
             let given = self.sender.send(to, key, due, self.warm_up, self.seconds.as_mut())?;
             if given != Given::Taken {
                 return Ok(given);
             }
-            self.next += 1;
+            self.pace.advance();
         }
         Ok(Given::Taken)
     }
@@ -418,13 +361,9 @@ impl Producer {
     }
 
     fn report_second(&mut self, now: RunTime) {
-        if let (Some(seconds), Some(pace)) = (&mut self.seconds, &self.schedule) {
+        if let Some(seconds) = self.seconds.as_mut().filter(|_| self.pace.has_begun()) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
-            let due = match pace {
-                Pace::Scheduled(schedule) => self.first + schedule.due_by(now),
-                Pace::Closed => self.next,
-            };
-            seconds.turn(now, due, open, consumed);
+            seconds.turn(now, self.pace.due_by(now).0, open, consumed);
         }
     }
 

@@ -106,7 +106,9 @@ impl<'de> Visitor<'de> for CountOrTable {
     type Value = KeySpec;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number from 0 to 4294967295, \"none\", or a table with `count` and `chosen`")
+        f.write_str(
+            "a whole number from 0 to 4294967295, \"none\", or a table with `count` and `chosen`",
+        )
     }
 
     fn visit_u64<E: Error>(self, count: u64) -> Result<KeySpec, E> {

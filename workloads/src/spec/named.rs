@@ -7,8 +7,8 @@ use results::record::history::LoadRole;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, NamedSpec, Payload, ProducerSpec,
-    Rate, RecordBytes, Shape, SpecError, offered, validate,
+    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, NamedSpec, Payload,
+    ProducerSpec, Rate, RecordBytes, Shape, SpecError, offered, validate,
 };
 use crate::load::List;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::validate::{require, shown};
 use super::{
-    KeyChoice, KeySpec, LoadSpec, Payload, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, limits,
+    KeyChoice, KeySpec, LoadSpec, Payload, ProducerSpec, Rate, RecordBytes, Shape, Sizes,
+    SpecError, limits,
 };
 use crate::record::HEADER_BYTES;
 use crate::settings::{BESIDE_VALUE, MESSAGE_MAX_BYTES};
@@ -49,7 +50,11 @@ pub(super) fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
 }
 
 /// Refuses records that a producer is set not to send.
-pub(super) fn sendable(table: &str, producer: &ProducerSpec, load: &LoadSpec) -> Result<(), SpecError> {
+pub(super) fn sendable(
+    table: &str,
+    producer: &ProducerSpec,
+    load: &LoadSpec,
+) -> Result<(), SpecError> {
     let name = "message.max.bytes";
     let set = producer.settings.get(name).and_then(|bytes| bytes.parse::<u64>().ok());
     let Some(set) = set else { return Ok(()) };
@@ -79,7 +84,12 @@ fn sizes(key: &str, sizes: &Sizes) -> Result<(), SpecError> {
         Sizes::Weighted(weighted) => {
             let key = format!("{key}.weighted");
             let why = format!("must be from 1 to {MOST_LISTED} sizes, [[BYTES, WEIGHT], ...]");
-            require((1..=MOST_LISTED).contains(&weighted.len()), &key, format!("{} sizes", weighted.len()), &why)?;
+            require(
+                (1..=MOST_LISTED).contains(&weighted.len()),
+                &key,
+                format!("{} sizes", weighted.len()),
+                &why,
+            )?;
             weighted.iter().try_for_each(|(bytes, _)| record_size(&key, *bytes))?;
             let why = "must be from 1 to 1000000000 in all";
             let sum = weighted.iter().fold(0_u64, |sum, (_, weight)| sum.saturating_add(*weight));
@@ -104,7 +114,8 @@ fn sizes(key: &str, sizes: &Sizes) -> Result<(), SpecError> {
 fn keys(key: &str, keys: KeySpec) -> Result<(), SpecError> {
     let why = "must be from 1 to 1000000 keys; each partition needs one of its own";
     let count = keys.count().unwrap_or(1);
-    let of_count = if matches!(keys, KeySpec::Chosen(_)) { format!("{key}.count") } else { key.to_owned() };
+    let of_count =
+        if matches!(keys, KeySpec::Chosen(_)) { format!("{key}.count") } else { key.to_owned() };
     require((1..=1_000_000).contains(&count), &of_count, count, why)?;
     let KeySpec::Chosen(chosen) = keys else { return Ok(()) };
     match chosen.chosen {
@@ -138,7 +149,9 @@ fn shape(table: &str, shape: &Shape) -> Result<(), SpecError> {
         }
         Shape::Steps { shares, each } => {
             let key = format!("{table}.shape.steps.shares");
-            let why = format!("must be from 1 to {MOST_LISTED} shares of the rate, and the last one not 0");
+            let why = format!(
+                "must be from 1 to {MOST_LISTED} shares of the rate, and the last one not 0"
+            );
             let good = (1..=MOST_LISTED).contains(&shares.len()) && shares.last() != Some(&0.0);
             require(good, &key, format!("{shares:?}"), &why)?;
             shares.iter().try_for_each(|one| share(key.clone(), *one))?;
@@ -175,13 +188,19 @@ mod tests {
             ("{ per_second = 1000 }", "\"max\""),
             ("record_bytes = 1024", "record_bytes = { uniform = { min = 100, max = 20000000 } }"),
             ("record_bytes = 1024", "record_bytes = { weighted = [[100, 9], [1000, 1]] }"),
-            ("record_bytes = 1024", "record_bytes = { lognormal = { p50 = 100, p99 = 900, max = 9000 } }"),
+            (
+                "record_bytes = 1024",
+                "record_bytes = { lognormal = { p50 = 100, p99 = 900, max = 9000 } }",
+            ),
             ("record_bytes = 1024", "record_bytes = 1024\npayload = \"text\""),
             ("record_bytes = 1024", "record_bytes = 1024\npayload = { ratio = 0.5 }"),
             ("keys = 1000", "keys = \"none\""),
             ("keys = 1000", "keys = { count = 1000, chosen = { zipf = 1.1 } }"),
             ("keys = 1000", "keys = 1000\nshape = { ramp = { from = 0.1, over = \"30s\" } }"),
-            ("keys = 1000", "keys = 1000\nshape = { steps = { shares = [0.5, 1], each = \"9s\" } }"),
+            (
+                "keys = 1000",
+                "keys = 1000\nshape = { steps = { shares = [0.5, 1], each = \"9s\" } }",
+            ),
             ("keys = 1000", "keys = 1000\nshape = { sine = { low = 0.1, period = \"30s\" } }"),
             (
                 "keys = 1000",
@@ -200,8 +219,16 @@ mod tests {
     fn what_no_load_can_be_is_named() {
         for (from, to, key) in [
             ("{ per_second = 1000 }", "\"max\"\narrivals = \"poisson\"", "load.rate = \"max\""),
-            ("= 1024", "= { uniform = { min = 1, max = 200 } }", "load.record_bytes.uniform.min = 1"),
-            ("= 1024", "= { uniform = { min = 300, max = 200 } }", "load.record_bytes.uniform.min = 300"),
+            (
+                "= 1024",
+                "= { uniform = { min = 1, max = 200 } }",
+                "load.record_bytes.uniform.min = 1",
+            ),
+            (
+                "= 1024",
+                "= { uniform = { min = 300, max = 200 } }",
+                "load.record_bytes.uniform.min = 300",
+            ),
             ("= 1024", "= { weighted = [] }", "load.record_bytes.weighted = 0 sizes"),
             ("= 1024", "= { weighted = [[100, 0]] }", "load.record_bytes.weighted = weights of 0"),
             ("= 1024", "= { weighted = [[10, 1]] }", "load.record_bytes.weighted = 10"),
@@ -215,8 +242,16 @@ mod tests {
             ("= 1024", "= 1024\npayload = { ratio = 0 }", "load.payload.ratio = 0"),
             ("= 1024", "= 1024\npayload = { ratio = nan }", "load.payload.ratio = NaN"),
             ("keys = 1000", "keys = { count = 0, chosen = \"uniform\" }", "load.keys.count = 0"),
-            ("keys = 1000", "keys = { count = 9, chosen = { zipf = 0 } }", "load.keys.chosen.zipf = 0"),
-            ("keys = 1000", "keys = { count = 9, chosen = { hot = 1 } }", "load.keys.chosen.hot = 1"),
+            (
+                "keys = 1000",
+                "keys = { count = 9, chosen = { zipf = 0 } }",
+                "load.keys.chosen.zipf = 0",
+            ),
+            (
+                "keys = 1000",
+                "keys = { count = 9, chosen = { hot = 1 } }",
+                "load.keys.chosen.hot = 1",
+            ),
             (
                 "keys = 1000",
                 "keys = 1\nshape = { ramp = { from = 2, over = \"3s\" } }",

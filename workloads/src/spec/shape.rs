@@ -96,7 +96,8 @@ impl Shape {
         let ns = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX >> 1);
         let curve = |over: &Duration, share: &dyn Fn(f64) -> f64| {
             let (over, steps) = (ns(over), u64::from(STEPS));
-            let begin = |step: u64| (u128::from(over) * u128::from(step) / u128::from(steps)) as u64;
+            let begin =
+                |step: u64| (u128::from(over) * u128::from(step) / u128::from(steps)) as u64;
             let stretch = |step: u64| {
                 let middle = (step as f64 + 0.5) / f64::from(STEPS);
                 (begin(step + 1) - begin(step), ppm(share(middle)))

@@ -175,7 +175,11 @@ impl Sizes {
             let quantile = |n: usize| sizes[(2 * n + 1) * sizes.len() / (2 * MOST_SIZES)];
             weighted = (0..MOST_SIZES).map(|n| (quantile(n), 1)).collect();
         }
-        if weighted.is_empty() { Err("it has no sizes".to_owned()) } else { Ok(Self::Weighted(weighted)) }
+        if weighted.is_empty() {
+            Err("it has no sizes".to_owned())
+        } else {
+            Ok(Self::Weighted(weighted))
+        }
     }
 }
 
@@ -216,9 +220,10 @@ impl SizeDraw {
         };
         match bytes {
             RecordBytes::Fixed(bytes) => Self { uniform: (*bytes, 1), table: vec![] },
-            RecordBytes::Drawn(Sizes::Uniform { min, max }) => {
-                Self { uniform: (*min, (max.saturating_sub(*min) as u64).saturating_add(1)), table: vec![] }
-            }
+            RecordBytes::Drawn(Sizes::Uniform { min, max }) => Self {
+                uniform: (*min, (max.saturating_sub(*min) as u64).saturating_add(1)),
+                table: vec![],
+            },
             RecordBytes::Drawn(Sizes::Weighted(sizes)) => {
                 Self { uniform: (0, 1), table: table(&mut sizes.iter().copied()) }
             }

@@ -168,7 +168,12 @@ impl Attempts {
     }
 
     /// A request with one record; `None` when it cannot be written down.
-    fn request(&self, partition: i32, key: Option<Bytes>, value: Vec<u8>) -> Option<ProduceRequest> {
+    fn request(
+        &self,
+        partition: i32,
+        key: Option<Bytes>,
+        value: Vec<u8>,
+    ) -> Option<ProduceRequest> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             transactional: false,

@@ -57,7 +57,14 @@ impl Keys {
             }
             _ => vec![],
         };
-        Ok(Self { names, next: vec![0; by_partition.len()], by_partition, choice, partition, up_to })
+        Ok(Self {
+            names,
+            next: vec![0; by_partition.len()],
+            by_partition,
+            choice,
+            partition,
+            up_to,
+        })
     }
 
     /// The key whose turn it is in `partition`: its number and its bytes. Without keys it has the number 0.
@@ -84,7 +91,8 @@ impl Keys {
         const SERIES: u64 = u64::MAX;
         let ChosenKeys { count, chosen, .. } = self.choice?;
         let unit = || draw::unit(seed, SERIES, number);
-        let even = |unit: f64, count: u32| ((unit * f64::from(count)) as u32).min(count.saturating_sub(1));
+        let even =
+            |unit: f64, count: u32| ((unit * f64::from(count)) as u32).min(count.saturating_sub(1));
         let key = match chosen {
             KeyChoice::RoundRobin => (number % u64::from(count.max(1))) as u32,
             KeyChoice::Uniform => even(unit(), count),

@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn arrivals_at_random_are_the_seed_s_and_have_the_rate() {
-        let of = |seed| Schedule::shaped(RunTime(0), 1000, &Shape::Constant, Arrivals::Poisson, seed);
+        let of =
+            |seed| Schedule::shaped(RunTime(0), 1000, &Shape::Constant, Arrivals::Poisson, seed);
         let dues = |seed| {
             let schedule = of(seed);
             (0..20_480).map(|i| schedule.due(i).0).collect::<Vec<u64>>()

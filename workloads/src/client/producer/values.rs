@@ -98,7 +98,9 @@ fn text(ring: &mut [u8], random: &mut StdRng) {
     let words: Vec<String> = (0..WORDS)
         .map(|_| {
             let syllables = 1 + random.next_u32() % 4;
-            (0..syllables).map(|_| SYLLABLES[random.next_u32() as usize % SYLLABLES.len()]).collect()
+            (0..syllables)
+                .map(|_| SYLLABLES[random.next_u32() as usize % SYLLABLES.len()])
+                .collect()
         })
         .collect();
     let mut rest = ring;
@@ -142,7 +144,11 @@ mod tests {
         for sequence in 0..200 {
             let value = values.value(3, sequence).to_vec();
             assert!((100..=5000).contains(&value.len()));
-            assert_eq!(values.value(3, sequence).len(), value.len(), "the same again until it is sent");
+            assert_eq!(
+                values.value(3, sequence).len(),
+                value.len(),
+                "the same again until it is sent"
+            );
             seen.push(value);
             values.advance();
         }
