@@ -223,7 +223,7 @@ pub(super) fn require(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::shipped;
+    use crate::spec::{Rate, shipped};
 
     fn text() -> &'static str {
         shipped()[0].1

@@ -235,7 +235,7 @@ mod tests {
 
     fn shapes() -> impl Strategy<Value = Shape> {
         let share = || 0.0..=1.0_f64;
-        let time = |from, to| (from..to).prop_map(std::time::Duration::from_millis);
+        let time = |from: u64, to| (from..to).prop_map(std::time::Duration::from_millis);
         prop_oneof![
             Just(Shape::Constant),
             (share(), time(1, 60_000)).prop_map(|(from, over)| Shape::Ramp { from, over }),
