@@ -351,6 +351,9 @@ impl Trial {
             over_s: summary.over_s,
             queue_full: summary.queue_full,
         });
+        if let Some([message_bytes, request_bytes]) = summary.compressed {
+            self.recorder.now(EventKind::Compressed { message_bytes, request_bytes });
+        }
         Ok(())
     }
 }

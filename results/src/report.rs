@@ -218,6 +218,10 @@ pub struct LoadReport {
     pub redelivered: u64,
     /// Payload of the acked records.
     pub bytes: u64,
+    /// Bytes of requests for each byte of keys and values in them, where batches were compressed; framing
+    /// included, so that it may be more than 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<f64>,
     /// Ack - due, all of the load.
     pub latency_us: Percentiles,
     /// Ack - sent, all of the load.

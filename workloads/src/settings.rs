@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 
 use crate::security::Security;
-use crate::spec::{ConsumersSpec, ProducerSpec, RecordBytes};
+use crate::spec::{Compression, ConsumersSpec, ProducerSpec, RecordBytes};
 
 /// Settings of one client, by librdkafka's names.
 pub(crate) type ClientSettings = BTreeMap<String, String>;
@@ -55,6 +55,10 @@ pub(crate) fn producer(
         ("queue.buffering.max.messages".into(), records.to_string()),
         ("queue.buffering.max.kbytes".into(), kbytes.min(i32::MAX as u64).to_string()),
     ]);
+    if spec.compression != Compression::None {
+        // How far batches are compressed.
+        settings.insert("statistics.interval.ms".into(), STATISTICS_MS.into());
+    }
     if largest + BESIDE_VALUE > MESSAGE_MAX_BYTES {
         let most = largest + BESIDE_VALUE;
         settings.insert("message.max.bytes".into(), most.to_string());
@@ -74,6 +78,9 @@ const LEAST_QUEUED: u64 = 100_000;
 
 /// So many of the largest records have room in the queue.
 const QUEUED_AT_LEAST: u64 = 4;
+
+/// Between two statistics of a client.
+const STATISTICS_MS: &str = "1000";
 
 /// Most records that librdkafka can be told to queue.
 const MOST_QUEUED: u64 = 10_000_000;

@@ -68,7 +68,10 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         client_ends: parts.client_ends,
         checks,
         gates: vec![],
-        load: load_report(run, &whole, saturated, parts.burst_us),
+        load: LoadReport {
+            compressed: compressed(trials),
+            ..load_report(run, &whole, saturated, parts.burst_us)
+        },
         time: parts.time,
         observer: parts.observer,
         environments: parts.environments,
@@ -385,6 +388,19 @@ fn errors(load: &LoadFigures) -> Vec<SendErrors> {
     load.errors.iter().map(of_error).collect()
 }
 
+/// Bytes of requests for each byte of keys and values, over all trials.
+fn compressed(trials: &[TrialRecord]) -> Option<f64> {
+    let events = trials.iter().flat_map(|trial| &trial.events);
+    let counted = events.filter_map(|event| match event.kind {
+        EventKind::Compressed { message_bytes, request_bytes } if message_bytes > 0 => {
+            Some((message_bytes as f64, request_bytes as f64))
+        }
+        _ => None,
+    });
+    let both = counted.reduce(|a, b| (a.0 + b.0, a.1 + b.1));
+    both.map(|(messages, requests)| requests / messages)
+}
+
 fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64) -> LoadReport {
     let counts = &load.counts;
     let phases =
@@ -418,6 +434,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
         delivered: load.delivered,
         redelivered: load.redelivered,
         bytes: load.acked * run.record_bytes,
+        compressed: None,
         latency_us: all.latency_us,
         service_us: all.service_us,
         schedule_lag_us: all.schedule_lag_us,

@@ -160,6 +160,14 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+    if let Some(compressed) = load.compressed {
+        bullet(
+            out,
+            &format!(
+                "batches were compressed to {compressed:.3} of the keys and values in them, framing included"
+            ),
+        );
+    }
     let unacked = all.latency_us.unanswered;
     if unacked > 0 {
         bullet(

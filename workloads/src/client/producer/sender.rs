@@ -333,6 +333,7 @@ impl Sender {
     /// Ends stream and client as [`close`](Self::close) does, and begins the next life of both.
     pub(crate) fn begin_anew(&mut self) -> Result<(), LoadError> {
         self.give_up_open()?;
+        self.count_bytes();
         let former = self.name.clone();
         (self.setup.incarnation, self.name) = self.next_life();
         self.topic.partitions = self.partitions();
@@ -343,6 +344,13 @@ impl Sender {
         self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
         self.purged = false;
         Ok(())
+    }
+
+    /// Adds what this life of the client says that it sent.
+    fn count_bytes(&mut self) {
+        let [messages, requests] = self.client.context().sent_bytes();
+        self.counts.message_bytes += messages;
+        self.counts.request_bytes += requests;
     }
 
     /// Writes what never had an outcome.
@@ -357,6 +365,7 @@ impl Sender {
     /// Writes what never had an outcome, ends the stream and the client.
     pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
         self.give_up_open()?;
+        self.count_bytes();
         let client = self.name;
         self.stream.finish().map_err(|source| LoadError::History { client, source })?;
         Ok(self.counts)
