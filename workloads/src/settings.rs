@@ -39,10 +39,13 @@ pub(crate) fn producer(
     rate: Option<u64>,
     bytes: &RecordBytes,
 ) -> ClientSettings {
-    let records = rate.map_or(LEAST_QUEUED, |rate| rate.saturating_mul(QUEUED_S));
-    let records = records.clamp(LEAST_QUEUED, MOST_QUEUED);
+    let due = rate.map_or(0, |rate| rate.saturating_mul(QUEUED_S)).min(MOST_QUEUED);
+    let records = due.max(LEAST_QUEUED);
     let mean = bytes.mean().ceil() as u64;
-    let kbytes = rate.map_or(0, |_| (records * (mean + PER_RECORD)).div_ceil(1024));
+    let kbytes_of = |records: u64| (records * (mean + PER_RECORD)).div_ceil(1024);
+    // Room for the fewest records that are queued is made only where it is little.
+    let least = rate.map_or(0, |_| kbytes_of(LEAST_QUEUED).min(MOST_UNASKED_KBYTES));
+    let kbytes = kbytes_of(due).max(least);
     let largest = bytes.largest() as u64;
     let kbytes = kbytes.max(65_536).max(QUEUED_AT_LEAST * largest / 1024);
     let mut settings = ClientSettings::from([
@@ -75,6 +78,9 @@ pub(crate) const BESIDE_VALUE: u64 = 512;
 
 /// Fewest records that are queued: librdkafka's default.
 const LEAST_QUEUED: u64 = 100_000;
+
+/// Most room that is made for records that no outage holds up, in KiB.
+const MOST_UNASKED_KBYTES: u64 = 4 << 20;
 
 /// So many of the largest records have room in the queue.
 const QUEUED_AT_LEAST: u64 = 4;
@@ -154,6 +160,9 @@ mod tests {
     #[test]
     fn large_records_fit_into_a_message_and_the_queue() {
         let spec = WorkloadSpec::parse(shipped()[0].1).unwrap().producer;
+        let slow = producer(&spec, "b:1", Some(2), &20_000_000.into());
+        let kbytes: usize = slow["queue.buffering.max.kbytes"].parse().unwrap();
+        assert!((300 * 20_000..8 << 20).contains(&kbytes), "two and a half minutes: {kbytes}");
         for (bytes, allowed) in [(1_000_000, "1000512"), (20_000_000, "20000512")] {
             let settings = producer(&spec, "b:1", None, &bytes.into());
             assert_eq!(settings["message.max.bytes"], allowed);
