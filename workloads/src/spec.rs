@@ -371,7 +371,7 @@ impl WorkloadSpec {
             let Some(file) = bytes.samples() else { continue };
             let sizes = size::read_samples(folder, file).map_err(|why| SpecError::Impossible {
                 key: format!("{table}.record_bytes.samples"),
-                value: format!("{file:?}"),
+                value: format!("\"{file}\""),
                 why,
             })?;
             *bytes = RecordBytes::Drawn(sizes);

@@ -38,7 +38,7 @@ use crate::settings::ClientSettings;
 use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
-use pace::Pace;
+use pace::LoadPace;
 use seconds::Seconds;
 use sender::{Given, Sender};
 
@@ -133,7 +133,7 @@ impl LoadClient for ProducerSetup {
             sender,
             seconds: env.seconds,
             warm_up: true,
-            pace: Pace::of(self),
+            pace: LoadPace::of(self),
             deadline: None,
             asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
@@ -153,7 +153,7 @@ struct Producer {
     /// Whether records are tagged as warm-up.
     warm_up: bool,
     /// Begins when the first records are acked.
-    pace: Pace,
+    pace: LoadPace,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.

@@ -5,9 +5,7 @@
 //! in most applications: partitions have different rates then, a partition's recovery is seen only as exactly as its
 //! records come, and one that gets few records may recover unseen.
 
-use std::fmt;
-
-use serde::de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
+use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The keys of a load.
@@ -96,40 +94,21 @@ impl Serialize for KeySpec {
 
 impl<'de> Deserialize<'de> for KeySpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CountOrTable)
-    }
-}
-
-struct CountOrTable;
-
-impl<'de> Visitor<'de> for CountOrTable {
-    type Value = KeySpec;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a whole number from 0 to 4294967295, \"none\", or a table with `count` and `chosen`",
-        )
-    }
-
-    fn visit_u64<E: Error>(self, count: u64) -> Result<KeySpec, E> {
-        let whole = u32::try_from(count).map(KeySpec::Spread);
-        whole.map_err(|_| E::invalid_value(Unexpected::Unsigned(count), &self))
-    }
-
-    fn visit_i64<E: Error>(self, count: i64) -> Result<KeySpec, E> {
-        let whole = u32::try_from(count).map(KeySpec::Spread);
-        whole.map_err(|_| E::invalid_value(Unexpected::Signed(count), &self))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<KeySpec, E> {
-        match text {
-            "none" => Ok(KeySpec::None),
-            _ => Err(E::invalid_type(Unexpected::Str(text), &self)),
+        const EXPECTED: &str =
+            "a whole number from 0 to 4294967295, \"none\", or a table with `count` and `chosen`";
+        let wrong = |got: Unexpected<'_>| Err(D::Error::invalid_type(got, &EXPECTED));
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Integer(count) => u32::try_from(count)
+                .map(Self::Spread)
+                .map_err(|_| D::Error::invalid_value(Unexpected::Signed(count), &EXPECTED)),
+            toml::Value::String(text) if text == "none" => Ok(Self::None),
+            toml::Value::String(text) => wrong(Unexpected::Str(&text)),
+            toml::Value::Float(number) => wrong(Unexpected::Float(number)),
+            table @ toml::Value::Table(_) => ChosenKeys::deserialize(table)
+                .map(Self::Chosen)
+                .map_err(|error| D::Error::custom(error.message())),
+            other => wrong(Unexpected::Other(other.type_str())),
         }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<KeySpec, A::Error> {
-        ChosenKeys::deserialize(MapAccessDeserializer::new(map)).map(KeySpec::Chosen)
     }
 }
 

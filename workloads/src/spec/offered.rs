@@ -106,7 +106,7 @@ fn sizes(key: &str, sizes: &Sizes) -> Result<(), SpecError> {
         Sizes::Samples(file) => {
             let why = "must be the name of a file in the folder of the workload's file, without a folder of its own";
             let plain = !file.is_empty() && !file.contains('/') && !file.starts_with('.');
-            require(plain, &format!("{key}.samples"), format!("{file:?}"), why)
+            require(plain, &format!("{key}.samples"), format!("\"{file}\""), why)
         }
     }
 }
@@ -152,8 +152,9 @@ fn shape(table: &str, shape: &Shape) -> Result<(), SpecError> {
             let why = format!(
                 "must be from 1 to {MOST_LISTED} shares of the rate, and the last one not 0"
             );
+            let listed: Vec<String> = shares.iter().map(f64::to_string).collect();
             let good = (1..=MOST_LISTED).contains(&shares.len()) && shares.last() != Some(&0.0);
-            require(good, &key, format!("{shares:?}"), &why)?;
+            require(good, &key, format!("[{}]", listed.join(", ")), &why)?;
             shares.iter().try_for_each(|one| share(key.clone(), *one))?;
             time(format!("{table}.shape.steps.each"), *each)
         }
@@ -260,7 +261,7 @@ mod tests {
             (
                 "keys = 1000",
                 "keys = 1\nshape = { steps = { shares = [1, 0], each = \"3s\" } }",
-                "load.shape.steps.shares = [1.0, 0.0]",
+                "load.shape.steps.shares = [1, 0]",
             ),
             (
                 "keys = 1000",

@@ -26,7 +26,7 @@ impl WorkloadSpec {
         for (table, bytes) in loads.chain(named) {
             let unread = bytes.samples();
             let key = format!("{table}.record_bytes.samples");
-            require(unread.is_none(), &key, format!("{:?}", unread.unwrap_or_default()), why)?;
+            require(unread.is_none(), &key, format!("\"{}\"", unread.unwrap_or_default()), why)?;
         }
         self.validate_written()
     }

@@ -15,7 +15,7 @@ use crate::wake::Wake;
 const LEAD: Duration = Duration::from_millis(10);
 
 /// Where a load is.
-pub(super) struct Pace {
+pub(super) struct LoadPace {
     /// Records a second; `None`: as many as the client takes.
     rate: Option<u64>,
     shape: Shape,
@@ -34,7 +34,7 @@ enum Begun {
     Closed,
 }
 
-impl Pace {
+impl LoadPace {
     pub(super) fn of(setup: &ProducerSetup) -> Self {
         Self {
             rate: setup.rate,
