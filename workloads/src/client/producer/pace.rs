@@ -30,7 +30,7 @@ pub(super) struct LoadPace {
 }
 
 enum Begun {
-    Scheduled(Schedule),
+    Scheduled(Box<Schedule>),
     Closed,
 }
 
@@ -59,7 +59,8 @@ impl LoadPace {
             Some(rate) => {
                 let start = now.plus(LEAD);
                 let (shape, arrivals, seed) = (&self.shape, self.arrivals, self.seed);
-                Begun::Scheduled(Schedule::shaped(start, rate, shape, arrivals, seed))
+                let schedule = Schedule::shaped(start, rate, shape, arrivals, seed);
+                Begun::Scheduled(Box::new(schedule))
             }
             None => Begun::Closed,
         });

@@ -12,12 +12,15 @@ use crate::draw;
 /// Sends that are put together; an arrival is at most so many intervals away from where it would be evenly.
 pub(super) const BLOCK: u64 = 1024;
 
+/// Number of a block, and the places in it from its begin, in order.
+type PlacesOfBlock = (u64, Vec<u64>);
+
 /// The places of all sends, in billionths of one.
 #[derive(Debug)]
 pub(super) struct Places {
     seed: u64,
     /// The two blocks that were looked at last: a schedule looks at the next send and at now.
-    known: RefCell<[Option<(u64, Vec<u64>)>; 2]>,
+    known: RefCell<[Option<PlacesOfBlock>; 2]>,
 }
 
 impl Places {
