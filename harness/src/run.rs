@@ -7,10 +7,12 @@
 mod signals;
 mod trials;
 
+use results::judge::offer::Offer;
 use results::record::open;
 use results::record::trial::SPEC;
 use results::report::{self, Judged, Question, Report, RunMeta};
 use results::terminal::{argument, printable_line};
+use workloads::Rate;
 
 use crate::cluster::attached::{CoordinatorLock, LockHolder};
 use crate::cluster::docker;
@@ -169,15 +171,20 @@ pub fn write(judged: &Judged, dir: &RunDir) -> Result<(), Failure> {
 
 /// What the judge needs to know of a run beside its record.
 fn question(spec: &RunSpec, strict: bool) -> Question {
-    let brokers = spec.cluster.brokers().len() as u32;
+    let (brokers, load) = (spec.cluster.brokers().len() as u32, &spec.workload.load);
     let run = RunMeta {
         run_id: spec.run_id.clone(),
         command: spec.command.clone(),
         workload: spec.workload.name.clone(),
         plan: spec.plan.as_ref().map_or("none".to_owned(), |plan| plan.name.clone()),
         seed: spec.seed,
-        asked_per_s: spec.workload.load.rate.total(brokers) as f64,
-        record_bytes: spec.workload.load.record_bytes as u64,
+        asked_per_s: load.rate.total(brokers).map_or(0.0, |per_s| per_s as f64),
+        offer: match load.rate {
+            Rate::Max => Offer::Closed,
+            _ if load.is_even() => Offer::Even,
+            _ => Offer::Shaped,
+        },
+        record_bytes: load.record_bytes.mean().round() as u64,
         started: spec.started.clone(),
         kbench: env!("CARGO_PKG_VERSION").to_owned(),
         trials_asked: spec.trials,

@@ -192,7 +192,7 @@ impl Trial {
     /// Records a second that the main load asks for.
     fn per_second(&self) -> u64 {
         let brokers = self.spec.cluster.brokers().len() as u32;
-        self.spec.workload.load.rate.total(brokers)
+        self.spec.workload.load.most_per_s(brokers)
     }
 
     /// Time between two pings of an idle broker (ZooKeeper's client pings after a third of its session's
@@ -359,6 +359,9 @@ impl Trial {
             over_s: summary.over_s,
             queue_full: summary.queue_full,
         });
+        if let Some([message_bytes, request_bytes]) = summary.compressed {
+            self.recorder.now(EventKind::Compressed { message_bytes, request_bytes });
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod streams;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::judge::claim;
+use crate::judge::offer::Offer;
 use crate::judge::recovery::consuming::phases::OFFSETS_TOPIC;
 use crate::record::clock::RunTime;
 use crate::record::environment::{Environment, Settings};
@@ -430,6 +431,7 @@ fn run(trials_asked: u32) -> RunMeta {
         plan: "failover".to_owned(),
         seed: 7,
         asked_per_s: 150.0,
+        offer: Offer::Even,
         record_bytes: 1024,
         started: "2026-11-23T08:00:00Z".to_owned(),
         kbench: "0.1.0".to_owned(),

@@ -15,6 +15,7 @@ pub mod gate;
 pub(crate) mod integrity;
 pub mod latency;
 pub mod metric;
+pub mod offer;
 pub mod policy;
 pub mod predict;
 pub mod rates;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::judge::claim::{Claim, ClaimResult};
 use crate::judge::gate::Gate;
 use crate::judge::latency::Percentiles;
+use crate::judge::offer::Offer;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
@@ -61,9 +62,13 @@ pub struct RunMeta {
     pub plan: String,
     /// Seed of load and schedule.
     pub seed: u64,
-    /// Records a second that were asked for, all producers together.
+    /// Records a second that were asked for, all producers together; at most, where the rate has a shape, and 0
+    /// where nothing was asked for.
     pub asked_per_s: f64,
-    /// Payload of one record, in bytes.
+    /// What decided when records were due.
+    #[serde(default, skip_serializing_if = "Offer::is_even")]
+    pub offer: Offer,
+    /// Payload of one record, in bytes, on the average.
     pub record_bytes: u64,
     /// When the run began (RFC 3339).
     pub started: String,
@@ -201,7 +206,7 @@ pub struct SkippedStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LoadReport {
-    /// Records a second asked for.
+    /// Records a second asked for; 0 where the load is as fast as the client takes it.
     pub asked_per_s: f64,
     /// Records a second that were acked; handed to the client where no acks are asked for.
     pub achieved_per_s: f64,
@@ -227,6 +232,10 @@ pub struct LoadReport {
     pub redelivered: u64,
     /// Payload of the acked records.
     pub bytes: u64,
+    /// Bytes of requests for each byte of keys and values in them, where batches were compressed; framing
+    /// included, so that it may be more than 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<f64>,
     /// Ack - due, all of the load.
     pub latency_us: Percentiles,
     /// Ack - sent, all of the load.

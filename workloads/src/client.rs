@@ -199,6 +199,10 @@ pub(crate) struct Counts {
     pub(crate) indeterminate: u64,
     /// Records that found the client's queue full.
     pub(crate) queue_full: u64,
+    /// Bytes of keys and values in requests, where batches are compressed.
+    pub(crate) message_bytes: u64,
+    /// Bytes of those requests.
+    pub(crate) request_bytes: u64,
     /// CPU time of the thread that sends, in seconds.
     pub(crate) cpu_s: f64,
 }

@@ -4,6 +4,8 @@ use rdkafka::error::KafkaError;
 
 use results::record::history::HistoryError;
 
+use crate::spec::KeySpec;
+
 /// The load (or the drain) could not start, or ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -89,4 +91,11 @@ pub enum LoadError {
     /// A client ended before it was told to.
     #[error("the load ended early: {0}")]
     Ended(String),
+}
+
+impl LoadError {
+    /// These keys leave this partition without one.
+    pub(crate) fn keys(keys: KeySpec, partition: u32) -> Self {
+        Self::Keys { keys: keys.count().unwrap_or_default(), partition }
+    }
 }

@@ -14,6 +14,7 @@
 mod client;
 mod closing;
 mod drain;
+mod draw;
 mod error;
 mod honesty;
 mod live;
@@ -38,8 +39,8 @@ pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use security::{Security, SecurityError};
 pub use spec::{
-    Acks, Compression, ConsumersSpec, LoadSpec, PhasesSpec, ProbeSpec, ProducerSpec, Rate,
-    SpecError, WorkloadSpec, shipped,
+    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload, PhasesSpec, ProbeSpec,
+    ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, WorkloadSpec, shipped,
 };
 
 /// Version of librdkafka that the clients are built on.

@@ -96,6 +96,9 @@ pub struct LoadSummary {
     pub consumed: u64,
     /// Records that found the producer's queue full.
     pub queue_full: u64,
+    /// Bytes of the main producer's keys and values, and of the requests that it sent them in, compressed and
+    /// with framing; `None` where nothing is compressed.
+    pub compressed: Option<[u64; 2]>,
     /// CPU time of the producing threads of this process, in seconds.
     pub producer_cpu_s: f64,
     /// CPU time of this process while the load ran, librdkafka's threads included, in seconds.
@@ -267,7 +270,7 @@ impl Load {
         let mut found = false;
         let mut change = |setup: &mut ClientSetup| match setup {
             ClientSetup::Producer(setup) if setup.name == producer => {
-                setup.rate = per_second.get();
+                setup.rate = Some(per_second.get());
                 found = true;
                 true
             }
@@ -346,6 +349,8 @@ impl Load {
             indeterminate: main.indeterminate,
             consumed: self.live.consumed(),
             queue_full: main.queue_full,
+            compressed: (main.message_bytes > 0)
+                .then_some([main.message_bytes, main.request_bytes]),
             producer_cpu_s: ended.producer_cpu_s,
             clients_cpu_s: process_cpu_s() - self.cpu_before_s,
             over_s: self.clock.now().secs_since(self.started),

@@ -9,11 +9,17 @@
 //! `[readers.NAME]`).
 
 mod allowed;
+mod keys;
 mod limits;
 mod named;
+mod offered;
+mod payload;
+mod shape;
+mod size;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use results::judge::gate::Gate;
@@ -23,7 +29,13 @@ use serde::{Deserialize, Serialize};
 pub use crate::client::direct::DirectSpec;
 pub use crate::client::reader::ReaderSpec;
 use crate::load::List;
+pub use keys::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 pub use named::{NamedGroupSpec, NamedProducerSpec};
+pub use payload::Payload;
+pub(crate) use shape::Stretches;
+pub use shape::{Arrivals, Shape};
+pub(crate) use size::SizeDraw;
+pub use size::{RecordBytes, Sizes};
 pub(crate) use validate::interval;
 
 /// The workloads that come with kbench: name and TOML text.
@@ -31,12 +43,15 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     &[
         ("1k-msg-s", include_str!("../specs/1k-msg-s.toml")),
         ("1k-per-broker", include_str!("../specs/1k-per-broker.toml")),
+        ("bursts", include_str!("../specs/bursts.toml")),
+        ("max", include_str!("../specs/max.toml")),
+        ("mixed", include_str!("../specs/mixed.toml")),
         ("smoke", include_str!("../specs/smoke.toml")),
     ]
 }
 
 /// A workload: what is sent, who reads it, what is probed, for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSpec {
     /// Name, as in `--workload NAME`.
@@ -73,18 +88,51 @@ pub struct WorkloadSpec {
 }
 
 /// What is sent, and how fast.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadSpec {
-    /// Records per second.
+    /// Records per second; the highest where the rate has a shape.
     pub rate: Rate,
+    /// How the rate goes with time.
+    #[serde(default, skip_serializing_if = "Shape::is_constant")]
+    pub shape: Shape,
+    /// How records follow each other.
+    #[serde(default, skip_serializing_if = "Arrivals::is_even")]
+    pub arrivals: Arrivals,
     /// Bytes of a record's value, kbench's header included.
-    pub record_bytes: usize,
-    /// Number of different keys.
-    pub keys: u32,
+    pub record_bytes: RecordBytes,
+    /// What records are filled with.
+    #[serde(default, skip_serializing_if = "Payload::is_default")]
+    pub payload: Payload,
+    /// Which keys records have.
+    pub keys: KeySpec,
 }
 
-/// Records per second, absolute or by the size of the cluster.
+impl LoadSpec {
+    /// An even load of random bytes whose keys are spread over the partitions.
+    pub(crate) fn plain(rate: Rate, record_bytes: usize, keys: u32) -> Self {
+        let (shape, arrivals, payload) = Default::default();
+        let (record_bytes, keys) = (record_bytes.into(), keys.into());
+        Self { rate, shape, arrivals, record_bytes, payload, keys }
+    }
+
+    /// Records a second on a cluster of `brokers` that room is made for: the highest rate, and what a small
+    /// cluster takes where the load sends as fast as it can.
+    pub fn most_per_s(&self, brokers: u32) -> u64 {
+        /// A client sends no more records, and no more bytes, on a machine that is shared with brokers.
+        const RECORDS: f64 = 200_000.0;
+        const BYTES: f64 = 100e6;
+        let closed = || (BYTES / self.record_bytes.mean().max(1.0)).clamp(1.0, RECORDS) as u64;
+        self.rate.total(brokers).unwrap_or_else(closed)
+    }
+
+    /// Whether the rate is one number at all times.
+    pub fn is_even(&self) -> bool {
+        self.shape.is_constant() && self.arrivals.is_even()
+    }
+}
+
+/// Records per second, absolute or by the size of the cluster, or as many as the producer takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rate {
@@ -92,14 +140,18 @@ pub enum Rate {
     PerSecond(u64),
     /// For each broker of the cluster.
     PerBrokerPerSecond(u64),
+    /// The next as soon as the producer's queue takes it: a closed loop, whose response times are no latency
+    /// at any rate.
+    Max,
 }
 
 impl Rate {
-    /// Records per second in total on a cluster of `brokers`.
-    pub fn total(self, brokers: u32) -> u64 {
+    /// Records per second in total on a cluster of `brokers`; `None` as many as the producer takes.
+    pub fn total(self, brokers: u32) -> Option<u64> {
         match self {
-            Self::PerSecond(n) => n,
-            Self::PerBrokerPerSecond(n) => n.saturating_mul(u64::from(brokers)),
+            Self::PerSecond(n) => Some(n),
+            Self::PerBrokerPerSecond(n) => Some(n.saturating_mul(u64::from(brokers))),
+            Self::Max => None,
         }
     }
 }
@@ -156,6 +208,8 @@ pub enum Compression {
     Gzip,
     /// Snappy.
     Snappy,
+    /// Zstandard.
+    Zstd,
 }
 
 impl Compression {
@@ -166,6 +220,7 @@ impl Compression {
             Self::Lz4 => "lz4",
             Self::Gzip => "gzip",
             Self::Snappy => "snappy",
+            Self::Zstd => "zstd",
         }
     }
 }
@@ -277,6 +332,17 @@ impl WorkloadSpec {
         std::iter::once(main).chain(named).collect()
     }
 
+    /// Bytes of the largest record that a producer may send.
+    pub fn largest_record(&self) -> usize {
+        let producing = self.producing();
+        producing.iter().map(|(_, load, _)| load.record_bytes.largest()).max().unwrap_or_default()
+    }
+
+    /// Whether a producer sends records that have no key.
+    pub fn has_records_without_keys(&self) -> bool {
+        self.producing().iter().any(|(_, load, _)| load.keys == KeySpec::None)
+    }
+
     /// Takes the secrets out of the clients' settings; the keys of those that were there.
     pub fn redact(&mut self) -> Vec<String> {
         let groups = self.groups.values_mut().map(|group| &mut group.settings);
@@ -289,8 +355,29 @@ impl WorkloadSpec {
     /// Parses and validates `text`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let spec: Self = toml::from_str(text).map_err(|e| SpecError::Syntax(Box::new(e)))?;
-        spec.validate()?;
+        spec.validate_written()?;
         Ok(spec)
+    }
+
+    /// With the files read that it names, which are in `folder`.
+    ///
+    /// # Errors
+    /// A file that is not there or has something else in it, and what [`validate`](Self::validate) refuses.
+    pub fn resolved(mut self, folder: Option<&Path>) -> Result<Self, SpecError> {
+        let main = [("load".to_owned(), &mut self.load.record_bytes)].into_iter();
+        let named = self.producers.iter_mut();
+        let named = named.map(|(name, one)| (format!("producers.{name}"), &mut one.record_bytes));
+        for (table, bytes) in main.chain(named) {
+            let Some(file) = bytes.samples() else { continue };
+            let sizes = size::read_samples(folder, file).map_err(|why| SpecError::Impossible {
+                key: format!("{table}.record_bytes.samples"),
+                value: format!("\"{file}\""),
+                why,
+            })?;
+            *bytes = RecordBytes::Drawn(sizes);
+        }
+        self.validate()?;
+        Ok(self)
     }
 }
 
@@ -325,7 +412,10 @@ mod tests {
 
     #[test]
     fn a_rate_per_broker_grows_with_the_cluster() {
-        assert_eq!(Rate::PerSecond(1000).total(3), 1000);
-        assert_eq!(Rate::PerBrokerPerSecond(1000).total(3), 3000);
+        assert_eq!(Rate::PerSecond(1000).total(3), Some(1000));
+        assert_eq!(Rate::PerBrokerPerSecond(1000).total(3), Some(3000));
+        assert_eq!(Rate::Max.total(3), None);
+        let most = |bytes| LoadSpec::plain(Rate::Max, bytes, 1).most_per_s(3);
+        assert_eq!((most(100), most(1000), most(20_000_000)), (200_000, 100_000, 5));
     }
 }

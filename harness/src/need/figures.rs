@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use faults::plan::Plan;
 use results::record::event::Role;
-use workloads::WorkloadSpec;
+use workloads::spec::NamedProducerSpec;
+use workloads::{LoadSpec, WorkloadSpec};
 
 use super::{JVM_BESIDE_HEAP, PER_RECORD};
 use crate::spec::RunSpec;
@@ -114,12 +115,13 @@ impl RunFigures {
         let main = cluster.main_topic();
         let partitions = main.assignment.len() as f64;
         let mut streams: Vec<(f64, f64)> =
-            vec![(load.rate.total(brokers) as f64, load.record_bytes as f64)];
+            vec![(load.most_per_s(brokers) as f64, load.record_bytes.mean())];
         if let Some(direct) = direct {
-            streams.push((direct.per_second as f64 * partitions, load.record_bytes as f64));
+            streams.push((direct.per_second as f64 * partitions, load.record_bytes.mean()));
         }
-        let named = workload.producers.values();
-        streams.extend(named.map(|one| (one.rate.total(brokers) as f64, one.record_bytes as f64)));
+        let named = workload.producers.values().map(NamedProducerSpec::load);
+        let stream = |load: LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());
+        streams.extend(named.map(stream));
         let mut topics = vec![topic_figures(cluster, main, &streams, true)];
         if let Some(probe) = probe {
             let stream = (probe.per_second as f64 * partitions, probe.record_bytes as f64);

@@ -19,7 +19,7 @@ fn workload(per_s: u64, bytes: usize, seconds: u64) -> WorkloadSpec {
     let text = shipped().iter().find(|(name, _)| *name == "1k-msg-s").unwrap().1;
     let mut workload = WorkloadSpec::parse(text).unwrap();
     workload.load.rate = workloads::Rate::PerSecond(per_s);
-    workload.load.record_bytes = bytes;
+    workload.load.record_bytes = bytes.into();
     workload.phases.duration = Duration::from_secs(seconds);
     workload
 }

@@ -73,12 +73,43 @@ impl RunSpec {
             return Err("a run on a cluster that runs already is of one trial".to_owned());
         }
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
+        self.taken_by_topic()?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
         let expected = self.expected_trial();
         if expected > Duration::from_nanos(MOST_RUN_TIME) {
             let days = expected.as_secs() / (24 * 3600);
             return Err(format!("a trial would take about {days} days: it has 7 at most"));
+        }
+        Ok(())
+    }
+
+    /// Refuses records that the main topic refuses, as far as its settings are known.
+    fn taken_by_topic(&self) -> Result<(), String> {
+        /// Kafka's default of `message.max.bytes`.
+        const DEFAULT: u64 = 1_048_588;
+        /// Bytes of a batch of one record beside its value, generously.
+        const BESIDE_VALUE: u64 = 512;
+        let topic = self.cluster.main_topic();
+        let name = &topic.name;
+        let broker = &self.cluster.broker.settings;
+        let set = topic.config.get("max.message.bytes").or_else(|| broker.get("message.max.bytes"));
+        let known = set.and_then(|bytes| bytes.trim().parse().ok());
+        let most = known.or((!self.backend.runs_already()).then_some(DEFAULT));
+        let largest = self.workload.largest_record() as u64;
+        if let Some(most) = most.filter(|most| largest + BESIDE_VALUE > *most) {
+            return Err(format!(
+                "workload: record_bytes of {largest}: topic {name} takes batches of {most} bytes at most; raise its \
+                 `max.message.bytes`"
+            ));
+        }
+        let policy =
+            topic.config.get("cleanup.policy").or_else(|| broker.get("log.cleanup.policy"));
+        let compacts = policy.is_some_and(|policy| policy.contains("compact"));
+        if compacts && self.workload.has_records_without_keys() {
+            return Err(format!(
+                "workload: keys = \"none\": topic {name} is compacted, and takes no record without a key"
+            ));
         }
         Ok(())
     }
@@ -95,7 +126,7 @@ impl RunSpec {
             Some(plan) => plan.estimate(Duration::from_millis(self.cluster.session_timeout_ms())),
         };
         let load = phases.warm_up.saturating_add(phases.baseline).saturating_add(middle);
-        let per_s = self.workload.load.rate.total(self.cluster.brokers().len() as u32) as f64;
+        let per_s = self.workload.load.most_per_s(self.cluster.brokers().len() as u32) as f64;
         let read = Duration::try_from_secs_f64(load.as_secs_f64() * per_s / READ_PER_S);
         AROUND.saturating_add(load).saturating_add(read.unwrap_or(Duration::MAX))
     }
@@ -176,7 +207,7 @@ pub(super) mod tests {
                 |spec| local(spec).kafka = KafkaSource::Version("../../x".to_owned()),
                 "not a version",
             ),
-            (|spec| spec.workload.load.record_bytes = usize::MAX >> 1, "record_bytes"),
+            (|spec| spec.workload.load.record_bytes = (usize::MAX >> 1).into(), "record_bytes"),
             (
                 |spec| {
                     let named = toml::from_str("members = 1\ncommit_interval = '1s'").unwrap();
@@ -193,6 +224,31 @@ pub(super) mod tests {
             let refused = spec.check().expect_err(words);
             assert!(refused.contains(words), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_topic_takes_the_records_of_the_load() {
+        let mut spec = asked("none");
+        spec.workload.load.record_bytes = 1_048_000.into();
+        assert_eq!(spec.check(), Ok(()));
+        spec.workload.load.record_bytes = 20_000_000.into();
+        let refused = spec.check().unwrap_err();
+        assert!(
+            refused.contains("record_bytes of 20000000") && refused.contains("1048588"),
+            "{refused}"
+        );
+        let config = &mut spec.cluster.topic[0].config;
+        config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
+        assert_eq!(spec.check(), Ok(()));
+        spec.workload.load.keys = workloads::KeySpec::None;
+        assert_eq!(spec.check(), Ok(()));
+        let config = &mut spec.cluster.topic[0].config;
+        config.insert("cleanup.policy".to_owned(), "compact,delete".to_owned());
+        let refused = spec.check().unwrap_err();
+        assert!(
+            refused.contains("keys = \"none\"") && refused.contains("is compacted"),
+            "{refused}"
+        );
     }
 
     #[test]

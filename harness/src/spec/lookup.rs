@@ -33,6 +33,15 @@ pub trait Spec: DeserializeOwned {
     /// # Errors
     /// What is wrong, and where.
     fn parse(text: &str) -> Result<Self, Mistake>;
+
+    /// With the files read that it names, which are in the folder of its own; `None` of one that is in no file.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    fn resolved(self, folder: Option<&Path>) -> Result<Self, String> {
+        let _ = folder;
+        Ok(self)
+    }
 }
 
 fn mistake(error: &toml::de::Error) -> Mistake {
@@ -51,6 +60,10 @@ impl Spec for WorkloadSpec {
             SpecError::Syntax(source) => mistake(source),
             SpecError::Impossible { .. } => (error.to_string(), None),
         })
+    }
+
+    fn resolved(self, folder: Option<&Path>) -> Result<Self, String> {
+        Self::resolved(self, folder).map_err(|error| error.to_string())
     }
 }
 
@@ -115,16 +128,22 @@ pub fn load<T: Spec>(name: &str, changes: &[Change]) -> Result<T, Failure> {
     let wrong = |(message, span): Mistake| Failure::spec(&origin, &text, &message, span);
     let unchanged = parse::<T>(&text).map_err(wrong)?;
     let mine: Vec<&Change> = changes.iter().filter(|change| change.kind() == T::KIND).collect();
+    let resolved = |spec: T| {
+        let shipped = T::shipped().iter().any(|(shipped, _)| *shipped == name);
+        let folder = Path::new(name).parent().filter(|_| !shipped);
+        spec.resolved(folder).map_err(|why| Failure::usage(format!("{origin}: {why}")))
+    };
     if mine.is_empty() {
-        return Ok(unchanged);
+        return resolved(unchanged);
     }
     let table: toml::Table = text.parse().map_err(|error| wrong(mistake(&error)))?;
     let table = set::apply::<T>(table, &mine)?;
-    T::parse(&table.to_string()).map_err(|(message, _)| {
+    let changed = T::parse(&table.to_string()).map_err(|(message, _)| {
         let sets: Vec<String> = mine.iter().map(|change| change.text()).collect();
         let message = plain(&message);
         Failure::usage(format!("{origin} with --set {}: {message}", sets.join(" --set ")))
-    })
+    })?;
+    resolved(changed)
 }
 
 /// Parses and validates a user's text.

@@ -19,7 +19,7 @@ use crate::judge::rates::{LoadCounts, RatesFold};
 use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::event::Stage;
+use crate::record::event::{Event, EventKind, Stage};
 use crate::record::history::{
     Client, LoadRole, NO_ACK_ASKED, Observed, Poll, Send, SendOutcome, StreamRef,
 };
@@ -230,6 +230,8 @@ pub(crate) struct LoadFold {
     first_due: RunTime,
     last_sent: RunTime,
     told_to_stop: Option<RunTime>,
+    /// Ends of seconds, and how many records were due in each.
+    seconds: Vec<(RunTime, u64)>,
     rates: RatesFold,
 }
 
@@ -256,6 +258,7 @@ impl LoadFold {
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),
             told_to_stop,
+            seconds: timeline.events().filter_map(due_in_second).collect(),
             rates,
         }
     }
@@ -328,9 +331,19 @@ impl LoadFold {
             let sent = self.last_sent.secs_since(self.first_due).max(0.0) + interval;
             let told = self.told_to_stop.map(|at| at.secs_since(self.first_due));
             self.load.seconds = told.map_or(sent, |told| told.max(sent - interval));
+            for (end, due) in self.seconds {
+                self.rates.due_in_second(end, due);
+            }
             self.load.counts = self.rates.finish();
         }
         self.load
+    }
+}
+
+fn due_in_second(event: &Event) -> Option<(RunTime, u64)> {
+    match &event.kind {
+        EventKind::Second(second) => Some((event.at, second.due)),
+        _ => None,
     }
 }
 

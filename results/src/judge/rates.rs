@@ -27,6 +27,8 @@ const BACKLOG_SHARE: f64 = 0.01;
 pub struct PhaseCounts {
     /// How long it was, summed over trials.
     pub seconds: f64,
+    /// Records that were due then, sent or not.
+    pub due: u64,
     /// Records that were handed to the client then.
     pub sent: u64,
     /// Records that were acked then.
@@ -54,6 +56,9 @@ pub struct LoadCounts {
 pub struct PhaseRates {
     /// How long the phase was, in seconds, over all trials.
     pub seconds: f64,
+    /// Asked for in this phase; none where the load has one rate, or none, at all times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_per_s: Option<f64>,
     /// Handed to the client.
     pub sent_per_s: f64,
     /// Acked; none where no acks are asked for.
@@ -65,6 +70,7 @@ pub struct PhaseRates {
 impl PhaseCounts {
     fn merge(&mut self, other: &Self) {
         self.seconds += other.seconds;
+        self.due += other.due;
         self.sent += other.sent;
         self.acked += other.acked;
         for (group, records) in &other.consumed {
@@ -77,6 +83,7 @@ impl PhaseCounts {
         let per_s = |records: u64| records as f64 / self.seconds;
         (self.seconds > 0.0).then(|| PhaseRates {
             seconds: self.seconds,
+            asked_per_s: None,
             sent_per_s: per_s(self.sent),
             acked_per_s: (!unacked).then(|| per_s(self.acked)),
             consumed_per_s: self.consumed.values().min().map(|records| per_s(*records)),
@@ -109,21 +116,34 @@ pub(crate) struct RatesFold {
     disturbed: Vec<Interval>,
     all: Interval,
     counts: LoadCounts,
+    last_due: RunTime,
 }
 
 impl RatesFold {
     /// `all` is from the end of the warm-up until the producers are told to stop.
     pub(crate) fn new(steady: Vec<Interval>, disturbed: Vec<Interval>, all: Interval) -> Self {
-        Self { steady, disturbed, all, counts: LoadCounts::default() }
+        Self { steady, disturbed, all, counts: LoadCounts::default(), last_due: RunTime(0) }
     }
 
     /// Adds a send, of the warm-up or later.
     pub(crate) fn sent(&mut self, send: &Send) {
+        self.last_due = self.last_due.max(send.due);
+        self.each(send.due, |counts| counts.due += 1);
         self.each(send.sent, |counts| counts.sent += 1);
         match send.outcome {
             SendOutcome::Acked { .. } => self.each(send.done, |counts| counts.acked += 1),
             SendOutcome::Indeterminate { code: NO_ACK_ASKED } => self.counts.unacked = true,
             SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => {}
+        }
+    }
+
+    /// Adds records that were due in the second before `end`, after all sends: those that are due after the last
+    /// one that was sent are in no history, because the generator never came to them.
+    pub(crate) fn due_in_second(&mut self, end: RunTime, due: u64) {
+        const SECOND: u64 = 1_000_000_000;
+        let begin = RunTime(end.0.saturating_sub(SECOND));
+        if begin >= self.last_due {
+            self.each(RunTime(begin.0 + SECOND / 2), |counts| counts.due += due);
         }
     }
 
@@ -201,6 +221,7 @@ mod tests {
         assert!((rates.consumed_per_s.unwrap() - 800.0).abs() < 1.0, "{rates:?}");
         assert!(counts.left_behind(1000.0).unwrap().abs_diff(6000) < 20);
         assert_eq!(counts.steady, counts.all);
+        assert_eq!(counts.steady.due, 30_000);
         assert_eq!(PhaseCounts::default().rates(false), None);
         assert_eq!(counts.steady.rates(true).unwrap().acked_per_s, None);
     }
@@ -219,6 +240,30 @@ mod tests {
         }
         let rates = fold.finish().steady.rates(false).unwrap();
         assert!((rates.acked_per_s.unwrap() - 1000.0).abs() < 1.0, "{rates:?}");
+    }
+
+    #[test]
+    fn what_the_generator_never_came_to_was_due() {
+        let all = (at(10.0), at(40.0));
+        let mut fold = RatesFold::new(vec![all], vec![], all);
+        for n in 0..10_000 {
+            let due = at(10.0 + f64::from(n) / 1e3);
+            let outcome = SendOutcome::Acked { offset: n.into() };
+            let (partition, sequence, key, warm_up) = (0, n as u64, 0, false);
+            fold.sent(&Send {
+                partition,
+                sequence,
+                key,
+                warm_up,
+                due,
+                sent: due,
+                done: due,
+                outcome,
+            });
+        }
+        // Seconds of the whole load and some time after it.
+        (1..=50).for_each(|second| fold.due_in_second(at(f64::from(second)), 1000));
+        assert_eq!(fold.finish().all.due, 30_000);
     }
 
     #[test]

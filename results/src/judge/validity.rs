@@ -3,6 +3,7 @@
 //! neither a pass nor Kafka's failure.
 
 use crate::judge::latency::{LoadFigures, Percentiles, percentiles};
+use crate::judge::offer::Offer;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
 use crate::record::event::{Event, EventKind};
@@ -38,8 +39,10 @@ pub(crate) const HISTORY_COMPLETE: &str = "history-complete";
 #[derive(Debug)]
 pub(crate) struct Conduct<'a> {
     pub(crate) load: &'a LoadFigures,
-    /// Records a second that were asked for.
+    /// Records a second that were asked for, at most.
     pub(crate) asked_per_s: f64,
+    /// What decided when they were due.
+    pub(crate) offer: Offer,
     /// Cores that it could use.
     pub(crate) cores: u32,
     /// Producers of the main load.
@@ -51,10 +54,20 @@ pub(crate) struct Conduct<'a> {
 
 /// Judges a trial as a measurement.
 pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
-    let Conduct { load, asked_per_s, cores, producers, events, streams } = *conduct;
+    let Conduct { load, offer, cores, producers, events, streams, .. } = *conduct;
     let cpu = cpu(events, cores, producers);
-    let lag = schedule_lag(load, asked_per_s / producers.max(1) as f64);
-    let mut of_generator = [rate(load, asked_per_s), queue(events), lag];
+    if offer == Offer::Closed {
+        let [rate, queue, lag, saturation] =
+            ["generator-rate", QUEUE, "schedule-lag", SATURATION].map(closed);
+        return vec![rate, cpu, queue, complete(streams), lag, saturation];
+    }
+    let lag = schedule_lag(load, conduct.asked_per_s / producers.max(1) as f64);
+    let rate = match offer {
+        Offer::Shaped => shaped_rate(load),
+        Offer::Even | Offer::Closed => rate(load, conduct.asked_per_s),
+    };
+    let asked_per_s = offer.per_s(conduct.asked_per_s, &load.counts.steady);
+    let mut of_generator = [rate, queue(events), lag];
     // Where the clients had time to spare, it is the cluster that did not keep up: then the run measures its
     // limit, and that records waited in kbench follows from it.
     let steady = &load.counts.steady;
@@ -100,15 +113,31 @@ fn saturation(load: &LoadFigures, asked_per_s: f64, limited: bool) -> Check {
     check(SATURATION, Verdict::Valid, steady.acked, note)
 }
 
+/// A check of a schedule, where there is none.
+fn closed(name: &str) -> Check {
+    let note = "not applicable: the load is as fast as the client takes it";
+    check(name, Verdict::Valid, 0, note.to_owned())
+}
+
+/// Judges the rate of a load by what its schedule offered.
+fn shaped_rate(load: &LoadFigures) -> Check {
+    let all = &load.counts.all;
+    let sent = all.sent as f64 / all.seconds.max(f64::MIN_POSITIVE);
+    handed_over(load.sent, sent, Offer::Shaped.per_s(0.0, all))
+}
+
 fn rate(load: &LoadFigures, asked_per_s: f64) -> Check {
+    handed_over(load.sent, load.sent_per_s(), asked_per_s)
+}
+
+fn handed_over(records: u64, sent: f64, asked_per_s: f64) -> Check {
     const NAME: &str = "generator-rate";
-    if load.sent == 0 || asked_per_s <= 0.0 {
-        return check(NAME, Verdict::Unknown, load.sent, "no load after the warm-up".to_owned());
+    if records == 0 || asked_per_s <= 0.0 {
+        return check(NAME, Verdict::Unknown, records, "no load after the warm-up".to_owned());
     }
-    let sent = load.sent_per_s();
     let note = format!("{sent:.1} of {asked_per_s:.1} records/s were handed to the client");
     let enough = sent / asked_per_s >= SENT;
-    check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, load.sent, note)
+    check(NAME, if enough { Verdict::Valid } else { Verdict::InvalidRun }, records, note)
 }
 
 /// Judges the schedule lag of one trial's steady load, by the highest percentile that its samples
@@ -308,6 +337,7 @@ mod tests {
             let conduct = Conduct {
                 load: &load,
                 asked_per_s: 1000.0,
+                offer: Offer::Even,
                 cores: 2,
                 producers: 1,
                 events: &events,
@@ -332,6 +362,40 @@ mod tests {
             assert!(worst == Verdict::InvalidRun, "{worst:?} {note}");
             assert!(note.starts_with("saturated by the load's generator"), "{note}");
         }
+    }
+
+    #[test]
+    fn a_shape_is_judged_by_what_it_offered_and_a_closed_loop_by_its_cpu() {
+        let judged = |offer, (due, sent, acked), busy: f64| {
+            let mut load = load(1, 1);
+            load.counts.steady =
+                PhaseCounts { seconds: 10.0, due, sent, acked, ..Default::default() };
+            load.counts.all = load.counts.steady.clone();
+            (load.sent, load.seconds) = (sent, 10.0);
+            let (producer_cpu_s, over_s) = (busy * 10.0, 10.0);
+            let (clients_cpu_s, queue_full) = (producer_cpu_s, 0);
+            let kind = EventKind::LoadEnded { producer_cpu_s, clients_cpu_s, over_s, queue_full };
+            let events = [Event { at: RunTime(1), kind }];
+            let streams = [("main".to_owned(), Ending::Complete)];
+            let (load, events, streams) = (&load, &events, &streams);
+            let (asked_per_s, cores, producers) = (1000.0, 2, 1);
+            let checks =
+                judge(&Conduct { load, asked_per_s, offer, cores, producers, events, streams });
+            let worst = checks.iter().map(|check| check.verdict).max().unwrap();
+            let saturation = checks.into_iter().find(|check| check.name == SATURATION).unwrap();
+            (worst, saturation.note.unwrap())
+        };
+        // Of 1000/s at the highest 500/s were offered, and sent and acked.
+        let (worst, note) = judged(Offer::Shaped, (5000, 5000, 4990), 0.1);
+        assert!(worst == Verdict::Valid && note.starts_with("499.0 of 500.0"), "{note}");
+        assert_eq!(judged(Offer::Even, (5000, 5000, 4990), 0.1).0, Verdict::InvalidRun);
+        // Half of what was offered was never sent.
+        assert_eq!(judged(Offer::Shaped, (10_000, 5000, 4990), 0.1).0, Verdict::InvalidRun);
+        let (worst, note) = judged(Offer::Shaped, (9000, 9000, 5000), 0.1);
+        assert!(worst == Verdict::Valid && note.starts_with("saturated by the cluster"), "{note}");
+        let (worst, note) = judged(Offer::Closed, (5000, 5000, 4000), 0.1);
+        assert!(worst == Verdict::Valid && note.starts_with("not applicable"), "{note}");
+        assert_eq!(judged(Offer::Closed, (5000, 5000, 4000), 0.9).0, Verdict::InvalidRun);
     }
 
     #[test]

@@ -390,6 +390,13 @@ pub enum EventKind {
         /// How often the client's queue refused a record because it was full.
         queue_full: u64,
     },
+    /// How far the main producer's batches were compressed, as its client counted.
+    Compressed {
+        /// Bytes of keys and values that were sent.
+        message_bytes: u64,
+        /// Bytes of the requests that they were sent in, framing included.
+        request_bytes: u64,
+    },
     /// How far the drain is, once a second.
     Draining {
         /// Offsets passed.

@@ -64,7 +64,7 @@ fn one(gate: &Gate, report: &Report) -> GateResult {
 
 /// The figure that a gate is about, in its bound's unit.
 fn figure(gate: &Gate, report: &Report) -> Result<f64, &'static str> {
-    let (figure, asked) = (gate.metric.of(report)?, report.load.asked_per_s);
+    let (figure, asked) = (gate.metric.of(report)?, gate.metric.asked_per_s(report));
     match gate.bound {
         Bound::Share(_) if asked > 0.0 => Ok(figure / asked * 100.0),
         Bound::Share(_) => Err("nothing was asked for"),

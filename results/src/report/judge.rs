@@ -42,7 +42,10 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     let judged = measured.len() as u32;
     let mut whole = LoadFigures::default();
     measured.iter().for_each(|measured| whole.merge(&measured.figures.load));
-    let left_behind = |it: &TrialFigures<'_>| it.figures.load.counts.left_behind(run.asked_per_s);
+    let left_behind = |it: &TrialFigures<'_>| {
+        let counts = &it.figures.load.counts;
+        counts.left_behind(run.offer.per_s(run.asked_per_s, &counts.steady))
+    };
     let saturated = measured.iter().any(|measured| left_behind(measured).is_some());
     let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
@@ -66,7 +69,10 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         client_ends: parts.client_ends,
         checks,
         gates: vec![],
-        load: load_report(run, &whole, saturated, parts.burst_us),
+        load: LoadReport {
+            compressed: compressed(trials),
+            ..load_report(run, &whole, saturated, parts.burst_us)
+        },
         time: parts.time,
         observer: parts.observer,
         clocks: parts.clocks,
@@ -184,6 +190,7 @@ impl Parts {
         let mut validity = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
+            offer: run.offer,
             cores: environment.cores,
             producers: figures.producers,
             events: &trial.events,
@@ -394,13 +401,28 @@ fn errors(load: &LoadFigures) -> Vec<SendErrors> {
     load.errors.iter().map(of_error).collect()
 }
 
+/// Bytes of requests for each byte of keys and values, over all trials.
+fn compressed(trials: &[TrialRecord]) -> Option<f64> {
+    let events = trials.iter().flat_map(|trial| &trial.events);
+    let counted = events.filter_map(|event| match event.kind {
+        EventKind::Compressed { message_bytes, request_bytes } if message_bytes > 0 => {
+            Some((message_bytes as f64, request_bytes as f64))
+        }
+        _ => None,
+    });
+    let both = counted.reduce(|a, b| (a.0 + b.0, a.1 + b.1));
+    both.map(|(messages, requests)| requests / messages)
+}
+
 fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64) -> LoadReport {
     let counts = &load.counts;
     let phases =
         [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
-    let rates = phases
-        .into_iter()
-        .filter_map(|(name, phase)| Some((name.to_owned(), phase.rates(counts.unacked)?)));
+    let rates = phases.into_iter().filter_map(|(name, phase)| {
+        let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));
+        let rates = phase.rates(counts.unacked)?;
+        Some((name.to_owned(), PhaseRates { asked_per_s: asked, ..rates }))
+    });
     let rates: BTreeMap<String, PhaseRates> = rates.collect();
     let population = |h: &Histograms| Population {
         latency_us: percentiles(&h.response, h.unacked),
@@ -410,7 +432,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
     };
     let all = population(&load.all);
     LoadReport {
-        asked_per_s: run.asked_per_s,
+        asked_per_s: run.offer.per_s(run.asked_per_s, &counts.all),
         achieved_per_s: rates
             .get("all")
             .map_or(0.0, |all| all.acked_per_s.unwrap_or(all.sent_per_s)),
@@ -425,6 +447,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
         delivered: load.delivered,
         redelivered: load.redelivered,
         bytes: load.acked * run.record_bytes,
+        compressed: None,
         latency_us: all.latency_us,
         service_us: all.service_us,
         schedule_lag_us: all.schedule_lag_us,

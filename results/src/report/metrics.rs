@@ -31,12 +31,7 @@ impl LoadMetric {
                 latency_us(of_population(population, latency), statistic)
             }
             MetricFigure::Rate(rate) => {
-                let phase = match self.phase {
-                    LoadPhase::Steady => "steady",
-                    LoadPhase::Faults => "around-faults",
-                    LoadPhase::All => "all",
-                };
-                let rates = load.rates.get(phase).ok_or("there was no such load")?;
+                let rates = load.rates.get(key(self.phase)).ok_or("there was no such load")?;
                 let per_s = match rate {
                     RateMetric::Sent => Some(rates.sent_per_s),
                     RateMetric::Acked => rates.acked_per_s,
@@ -66,6 +61,23 @@ impl LoadMetric {
                 longest.ok_or("there was no fault")?.map(|seconds| seconds * 1e6)
             }
         }
+    }
+}
+
+impl LoadMetric {
+    /// What was asked for in the phase that it is about, in records a second; 0 where nothing was.
+    pub(super) fn asked_per_s(self, report: &Report) -> f64 {
+        let of_phase = report.load.rates.get(key(self.phase)).and_then(|rates| rates.asked_per_s);
+        of_phase.unwrap_or(report.load.asked_per_s)
+    }
+}
+
+/// The name of a phase in the report.
+fn key(phase: LoadPhase) -> &'static str {
+    match phase {
+        LoadPhase::Steady => "steady",
+        LoadPhase::Faults => "around-faults",
+        LoadPhase::All => "all",
     }
 }
 

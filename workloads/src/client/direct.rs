@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use super::producer::keys::Keys;
 use super::{Counts, Env, LoadClient, LoadTopic, OpenClient, ToClient};
 use crate::error::LoadError;
+use crate::spec::KeySpec;
 use crate::wake::thread_cpu_s;
 use attempts::Attempts;
 use leaders::Leaders;
@@ -60,14 +61,13 @@ pub(crate) struct DirectSetup {
     pub(crate) per_second: u64,
     /// `acks` of each request; never 0, since only an answer tells anything.
     pub(crate) acks: i16,
-    /// Number of different keys.
-    pub(crate) keys: u32,
+    /// Which keys there are; each partition's in turn.
+    pub(crate) keys: KeySpec,
 }
 
 impl DirectSetup {
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
-        Keys::new(self.keys, partitions)
-            .map_err(|partition| LoadError::Keys { keys: self.keys, partition })
+        Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
     }
 }
 

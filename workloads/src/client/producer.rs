@@ -14,11 +14,13 @@
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
 pub(crate) mod keys;
+mod pace;
 mod reports;
 mod schedule;
 pub(crate) mod seconds;
 mod sender;
 mod tempo;
+mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -33,17 +35,12 @@ use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, OpenClient, T
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::settings::ClientSettings;
-use crate::spec::Acks;
+use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
-use schedule::Schedule;
+use pace::LoadPace;
 use seconds::Seconds;
 use sender::{Given, Sender};
-use tempo::Tempo;
-
-/// From the last first ack to the first scheduled record: time to get the thread to sleep, so
-/// that the schedule does not begin late.
-const LEAD: Duration = Duration::from_millis(10);
 
 /// Most records that are sent before it is looked again what there is to hear: a few milliseconds' worth.
 const SENT_AT_ONCE: u64 = 1000;
@@ -73,14 +70,16 @@ pub(crate) struct ProducerSetup {
     /// Life of the producer: restarts count up.
     pub(crate) incarnation: u16,
     pub(crate) role: LoadRole,
-    /// Records a second.
-    pub(crate) rate: u64,
+    /// Records a second, at most where they have a shape. `None`: as many as the client takes.
+    pub(crate) rate: Option<u64>,
+    pub(crate) shape: Shape,
+    pub(crate) arrivals: Arrivals,
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
     pub(crate) settings: ClientSettings,
-    /// Number of different keys.
-    pub(crate) keys: u32,
-    pub(crate) record_bytes: usize,
+    pub(crate) keys: KeySpec,
+    pub(crate) record_bytes: RecordBytes,
+    pub(crate) payload: Payload,
     pub(crate) seed: u64,
     /// Whether each outcome is written to the file at once: the process may be killed.
     pub(crate) prompt: bool,
@@ -93,8 +92,7 @@ impl ProducerSetup {
     }
 
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
-        Keys::new(self.keys, partitions)
-            .map_err(|partition| LoadError::Keys { keys: self.keys, partition })
+        Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
     }
 
     fn header(&self) -> history::Client {
@@ -135,10 +133,7 @@ impl LoadClient for ProducerSetup {
             sender,
             seconds: env.seconds,
             warm_up: true,
-            rate: self.rate,
-            tempo: Tempo::of(self.rate),
-            schedule: None,
-            next: 0,
+            pace: LoadPace::of(self),
             deadline: None,
             asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
@@ -157,12 +152,8 @@ struct Producer {
     seconds: Option<Seconds>,
     /// Whether records are tagged as warm-up.
     warm_up: bool,
-    rate: u64,
-    tempo: Tempo,
-    /// Since the first records are acked.
-    schedule: Option<Schedule>,
-    /// Number of the next record on it.
-    next: u64,
+    /// Begins when the first records are acked.
+    pace: LoadPace,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.
@@ -251,11 +242,7 @@ impl Producer {
             match message {
                 ToClient::EndWarmUp => self.warm_up = false,
                 ToClient::Rate { per_second } => {
-                    self.rate = per_second;
-                    self.tempo = Tempo::of(per_second);
-                    if let Some(schedule) = &mut self.schedule {
-                        schedule.change(self.clock.now(), per_second);
-                    }
+                    self.pace.change(self.clock.now(), per_second);
                 }
                 ToClient::Partitions { count } => self.learn(count)?,
                 ToClient::Stop { within } => {
@@ -286,7 +273,7 @@ impl Producer {
 
     /// One record to each partition, again where it was not acked, until all are acked.
     fn first_records(&mut self, events: &Events) -> Result<(), LoadError> {
-        while self.schedule.is_none() && self.goes_on()? {
+        while !self.pace.has_begun() && self.goes_on()? {
             self.collect(events)?;
             if self.sender.unacked().next().is_none() {
                 self.watch.hear(FromClient::AtWork);
@@ -302,7 +289,7 @@ impl Producer {
     fn try_first_records(&mut self) -> Result<(), LoadError> {
         let untried: Vec<_> = self.sender.unacked().filter(|p| self.sender.idle(*p)).collect();
         for partition in untried {
-            self.sender.send(partition, self.clock.now(), true, self.seconds.as_mut())?;
+            self.sender.send(partition, None, self.clock.now(), true, self.seconds.as_mut())?;
         }
         Ok(())
     }
@@ -311,24 +298,24 @@ impl Producer {
         let mut flush = self.clock.now().plus(FLUSH_EVERY);
         let mut held_up = None;
         while self.goes_on()? {
-            if self.schedule.is_none() {
-                self.schedule = Some(Schedule::new(self.clock.now().plus(LEAD), self.rate));
+            if !self.pace.has_begun() {
+                self.pace.begin(self.clock.now());
             }
             self.collect(events)?;
             self.take_up_partitions()?;
             let now = self.clock.now();
             self.report_second(now);
-            let Some(schedule) = &self.schedule else { break };
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
             }
-            let at = self.tempo.sent_at(schedule.due(self.next));
+            let at = self.pace.sent_at(now);
             if now < at {
                 let until = self.seconds.as_ref().map_or(at, |seconds| at.min(seconds.end()));
-                self.tempo.wait(self.clock, now, until.min(flush), self.inbox.wake());
+                self.pace.wait(self.clock, now, until.min(flush), self.inbox.wake());
             } else if self.send_due(now)? == Given::QueueFull {
-                if held_up.replace(self.next) != Some(self.next) {
+                let next = self.pace.next();
+                if held_up.replace(next) != Some(next) && !self.pace.is_closed() {
                     self.sender.count_queue_full();
                 }
                 self.inbox.wake().wait(IDLE);
@@ -339,16 +326,20 @@ impl Producer {
 
     /// Sends what is due by `now`, up to [`SENT_AT_ONCE`] records. What the client did with the last.
     fn send_due(&mut self, now: RunTime) -> Result<Given, LoadError> {
-        let Some(schedule) = &self.schedule else { return Ok(Given::Taken) };
-        let end = schedule.due_by(now).min(self.next + SENT_AT_ONCE);
-        while self.next < end {
-            let to = self.ready[(self.next % self.ready.len() as u64) as usize];
-            let due = schedule.due(self.next);
-            let given = self.sender.send(to, due, self.warm_up, self.seconds.as_mut())?;
+        let end = self.pace.due_by(now).1.min(self.pace.next() + SENT_AT_ONCE);
+        while self.pace.next() < end {
+            let next = self.pace.next();
+            // No key is chosen for a partition that has not acked its first record yet.
+            let chosen = self.sender.choose(next).filter(|(_, to)| self.sender.has_acked(*to));
+            let in_turn = || self.ready[(next % self.ready.len() as u64) as usize];
+            let to = chosen.map_or_else(in_turn, |(_, to)| to);
+            let due = self.pace.due(|| self.clock.now());
+            let key = chosen.map(|(key, _)| key);
+            let given = self.sender.send(to, key, due, self.warm_up, self.seconds.as_mut())?;
             if given != Given::Taken {
                 return Ok(given);
             }
-            self.next += 1;
+            self.pace.advance();
         }
         Ok(Given::Taken)
     }
@@ -370,9 +361,9 @@ impl Producer {
     }
 
     fn report_second(&mut self, now: RunTime) {
-        if let (Some(seconds), Some(schedule)) = (&mut self.seconds, &self.schedule) {
+        if let Some(seconds) = self.seconds.as_mut().filter(|_| self.pace.has_begun()) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
-            seconds.turn(now, schedule.due_by(now), open, consumed);
+            seconds.turn(now, self.pace.due_by(now).0, open, consumed);
         }
     }
 

@@ -54,7 +54,8 @@ pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec>
         list.probe(probe, topic(ctx, name));
     }
     if ctx.worker.is_some() {
-        let load = LoadSpec { rate: KILLABLE, ..spec.load.clone() };
+        let (shape, arrivals) = Default::default();
+        let load = LoadSpec { rate: KILLABLE, shape, arrivals, ..spec.load.clone() };
         list.producer("killable", LoadRole::Extra, &load, &spec.producer);
         list.give_process(list.clients.len() - 1);
     }
@@ -143,11 +144,14 @@ impl List<'_> {
             incarnation: 0,
             role,
             rate,
+            shape: load.shape.clone(),
+            arrivals: load.arrivals,
             acks: producer.acks,
             idempotent: producer.idempotence,
-            settings: settings::producer(producer, &self.ctx.bootstrap, rate, load.record_bytes),
+            settings: settings::producer(producer, &self.ctx.bootstrap, rate, &load.record_bytes),
             keys: load.keys,
-            record_bytes: load.record_bytes,
+            record_bytes: load.record_bytes.clone(),
+            payload: load.payload,
             seed: self.ctx.seed,
             prompt: false,
         };
@@ -157,11 +161,8 @@ impl List<'_> {
 
     fn probe(&mut self, probe: &ProbeSpec, topic: LoadTopic) {
         let partitions = topic.partitions;
-        let load = LoadSpec {
-            rate: Rate::PerSecond(probe.per_second * u64::from(partitions)),
-            record_bytes: probe.record_bytes,
-            keys: partitions * KEYS_OF_PROBE,
-        };
+        let rate = Rate::PerSecond(probe.per_second * u64::from(partitions));
+        let load = LoadSpec::plain(rate, probe.record_bytes, partitions * KEYS_OF_PROBE);
         let producer = ProducerSpec {
             acks: Acks::Leader,
             idempotence: false,

@@ -43,8 +43,8 @@ impl WorkloadSpec {
     /// # Errors
     /// What is too much, and how much may be.
     pub fn fits(&self, brokers: u32, partitions: u32, memory_bytes: u64) -> Result<(), SpecError> {
-        let load = self.load.rate.total(brokers);
-        let others = self.producers.values().map(|producer| producer.rate.total(brokers));
+        let load = self.load.most_per_s(brokers);
+        let others = self.producers.values().map(|producer| producer.load().most_per_s(brokers));
         let probe = self.probe.as_ref().map_or(0, |probe| probe.per_second);
         let probe = probe.saturating_mul(partitions.into());
         let rate = others.fold(load.saturating_add(probe), u64::saturating_add);
@@ -76,7 +76,7 @@ impl WorkloadSpec {
         let mut queued = vec![];
         for (table, load, producer) in self.producing() {
             let rate = load.rate.total(brokers);
-            let settings = settings::producer(&producer, "", rate, load.record_bytes);
+            let settings = settings::producer(&producer, "", rate, &load.record_bytes);
             queued.push((
                 format!("{table}.settings.\"{SENT}\""),
                 kbytes(settings.get(SENT)).unwrap_or(0),
@@ -118,7 +118,7 @@ mod tests {
             let fits = spec.fits(4, 3, 4 * GIB);
             assert!(fits.is_ok(), "{name}: {}", fits.unwrap_err());
             // No more is queued than librdkafka queues.
-            (spec.load.rate, spec.load.record_bytes) = (Rate::PerSecond(1_000_000), 100);
+            (spec.load.rate, spec.load.record_bytes) = (Rate::PerSecond(1_000_000), 100.into());
             let fits = spec.fits(3, 3, 16 * GIB);
             assert!(fits.is_ok(), "{name}: {}", fits.unwrap_err());
         }
@@ -148,7 +148,7 @@ mod tests {
             (
                 |spec| {
                     (spec.load.rate, spec.load.record_bytes) =
-                        (Rate::PerSecond(100_000), 1_000_000);
+                        (Rate::PerSecond(100_000), 1_000_000.into());
                 },
                 "= 2147483647: clients may hold",
             ),

@@ -7,20 +7,30 @@ use results::record::history::LoadRole;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acks, Compression, ConsumersSpec, LoadSpec, NamedSpec, ProducerSpec, Rate, SpecError, validate,
+    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, NamedSpec, Payload,
+    ProducerSpec, Rate, RecordBytes, Shape, SpecError, offered, validate,
 };
 use crate::load::List;
 
 /// A further producer: what it sends, and its settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedProducerSpec {
-    /// Records per second.
+    /// Records per second; the highest where the rate has a shape.
     pub rate: Rate,
+    /// How the rate goes with time.
+    #[serde(default, skip_serializing_if = "Shape::is_constant")]
+    pub shape: Shape,
+    /// How records follow each other.
+    #[serde(default, skip_serializing_if = "Arrivals::is_even")]
+    pub arrivals: Arrivals,
     /// Bytes of a record's value, kbench's header included.
-    pub record_bytes: usize,
-    /// Number of different keys.
-    pub keys: u32,
+    pub record_bytes: RecordBytes,
+    /// What records are filled with.
+    #[serde(default, skip_serializing_if = "Payload::is_default")]
+    pub payload: Payload,
+    /// Which keys records have.
+    pub keys: KeySpec,
     /// Who must have a record before it is acked.
     pub acks: Acks,
     /// Whether the broker removes duplicates of retries.
@@ -33,11 +43,16 @@ pub struct NamedProducerSpec {
 }
 
 impl NamedProducerSpec {
+    /// What it sends, and how fast.
+    pub fn load(&self) -> LoadSpec {
+        self.tables().0
+    }
+
     /// The two tables of the main producer that say the same.
     pub(super) fn tables(&self) -> (LoadSpec, ProducerSpec) {
-        let Self { rate, record_bytes, keys, acks, idempotence, compression, settings } =
-            self.clone();
-        let load = LoadSpec { rate, record_bytes, keys };
+        let Self { rate, shape, arrivals, record_bytes, payload, keys, .. } = self.clone();
+        let load = LoadSpec { rate, shape, arrivals, record_bytes, payload, keys };
+        let Self { acks, idempotence, compression, settings, .. } = self.clone();
         (load, ProducerSpec { acks, idempotence, compression, settings })
     }
 }
@@ -67,8 +82,8 @@ impl NamedGroupSpec {
 impl NamedSpec for NamedProducerSpec {
     fn validate(&self, table: &str) -> Result<(), SpecError> {
         let (load, producer) = self.tables();
-        validate::load(table, &load)?;
-        validate::producer(table, &producer)
+        offered::load(table, &load)?;
+        validate::producer(table, &producer, &load)
     }
 
     fn add_to(&self, name: &str, list: &mut List<'_>) {

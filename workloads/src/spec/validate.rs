@@ -9,20 +9,33 @@ use results::record::{line, secret};
 
 use super::allowed::{is_allowed, is_known};
 use super::{
-    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate, SpecError,
-    WorkloadSpec, limits,
+    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, WorkloadSpec,
+    limits, offered,
 };
-use crate::record::HEADER_BYTES;
 
 /// Names of producers that kbench starts by itself.
 const RESERVED: [&str; 4] = ["main", "probe", "killable", "direct"];
 
 impl WorkloadSpec {
-    /// Refuses values that cannot work, naming the key.
+    /// Refuses values that cannot work, naming the key; a file that was not read as well.
     pub fn validate(&self) -> Result<(), SpecError> {
+        let why = "is read with the workload's file, of which a run has the sizes (weighted)";
+        let loads = [("load".to_owned(), &self.load.record_bytes)].into_iter();
+        let named = self.producers.iter();
+        let named = named.map(|(name, one)| (format!("producers.{name}"), &one.record_bytes));
+        for (table, bytes) in loads.chain(named) {
+            let unread = bytes.samples();
+            let key = format!("{table}.record_bytes.samples");
+            require(unread.is_none(), &key, format!("\"{}\"", unread.unwrap_or_default()), why)?;
+        }
+        self.validate_written()
+    }
+
+    /// The same, but that files are to be read yet.
+    pub(super) fn validate_written(&self) -> Result<(), SpecError> {
         name("name", &self.name)?;
-        load("load", &self.load)?;
-        producer("producer", &self.producer)?;
+        offered::load("load", &self.load)?;
+        producer("producer", &self.producer, &self.load)?;
         if let Some(spec) = &self.consumers {
             name("consumers.group", &spec.group)?;
             group("consumers", spec)?;
@@ -87,23 +100,16 @@ fn named(kind: &str, name: &str) -> Result<String, SpecError> {
     Ok(format!("{kind}.{name}"))
 }
 
-pub(super) fn load(table: &str, load: &LoadSpec) -> Result<(), SpecError> {
-    let (key, rate) = match load.rate {
-        Rate::PerSecond(n) => ("per_second", n),
-        Rate::PerBrokerPerSecond(n) => ("per_broker_per_second", n),
-    };
-    let why = "must be from 1 to 1000000 records per second";
-    require((1..=1_000_000).contains(&rate), &format!("{table}.rate.{key}"), rate, why)?;
-    record_size(&format!("{table}.record_bytes"), load.record_bytes)?;
-    let why = "must be from 1 to 1000000 keys; each partition needs one of its own";
-    require((1..=1_000_000).contains(&load.keys), &format!("{table}.keys"), load.keys, why)
-}
-
-pub(super) fn producer(table: &str, producer: &ProducerSpec) -> Result<(), SpecError> {
+pub(super) fn producer(
+    table: &str,
+    producer: &ProducerSpec,
+    load: &LoadSpec,
+) -> Result<(), SpecError> {
     let why = format!("needs {table}.acks = \"all\"; set idempotence = false for fewer acks");
     let possible = !producer.idempotence || producer.acks == Acks::All;
     require(possible, &format!("{table}.idempotence"), true, &why)?;
-    settings(table, &producer.settings)
+    settings(table, &producer.settings)?;
+    offered::sendable(table, producer, load)
 }
 
 pub(super) fn group(table: &str, group: &ConsumersSpec) -> Result<(), SpecError> {
@@ -118,7 +124,7 @@ fn probe(probe: &ProbeSpec) -> Result<(), SpecError> {
     let why = "must be from 1 to 1000 records per second and partition; \
                remove [probe] for a load without probe";
     require((1..=1000).contains(&probe.per_second), "probe.per_second", probe.per_second, why)?;
-    record_size("probe.record_bytes", probe.record_bytes)?;
+    offered::record_size("probe.record_bytes", probe.record_bytes)?;
     probe.read_interval.map_or(Ok(()), |read| interval("probe.read_interval", read))
 }
 
@@ -128,18 +134,8 @@ fn direct(direct: &DirectSpec) -> Result<(), SpecError> {
     require((1..=20).contains(&direct.per_second), "direct.per_second", direct.per_second, why)
 }
 
-/// Largest record: the brokers' `message.max.bytes` is 1048588 by default, batch overhead included.
-const MAX_RECORD_BYTES: usize = 1_000_000;
-
 /// Shortest interval: librdkafka waits in whole milliseconds, and 10 of them are exact enough.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
-
-fn record_size(key: &str, bytes: usize) -> Result<(), SpecError> {
-    let why = format!(
-        "must be from {HEADER_BYTES} (kbench's header) to {MAX_RECORD_BYTES} (what brokers take)"
-    );
-    require((HEADER_BYTES..=MAX_RECORD_BYTES).contains(&bytes), key, bytes, &why)
-}
 
 /// Refuses settings that are kbench's own to make, since a second place for one is a contradiction, and
 /// those that librdkafka does not take.
@@ -227,7 +223,7 @@ pub(super) fn require(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::shipped;
+    use crate::spec::{Rate, shipped};
 
     fn text() -> &'static str {
         shipped()[0].1
@@ -238,7 +234,7 @@ mod tests {
         for (from, to, key) in [
             ("per_second = 1000", "per_second = 0", "load.rate.per_second"),
             ("record_bytes = 1024", "record_bytes = 48", "load.record_bytes"),
-            ("record_bytes = 1024", "record_bytes = 2000000", "load.record_bytes"),
+            ("record_bytes = 1024", "record_bytes = 20000001", "load.record_bytes"),
             ("keys = 1000", "keys = 0", "load.keys"),
             ("members = 3", "members = 0", "consumers.members"),
             ("group = \"analytics\"", "group = \"\"", "consumers.group"),

@@ -6,6 +6,7 @@ mod clients;
 mod direct;
 mod fatal;
 mod lab;
+mod offered;
 mod rates;
 mod recorded;
 mod stalls;

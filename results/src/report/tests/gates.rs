@@ -79,3 +79,44 @@ fn the_worst_gate_decides_and_a_violation_before_it() {
     assert_eq!(code(&[fails], Verdict::InvalidRun), 3);
     assert_eq!(code(&[passes], Verdict::Violated), 1);
 }
+
+/// The three faults of the fixture, whose load of 150 records a second is asked for so.
+fn offered(offer: Offer, asked_per_s: f64) -> Report {
+    let mut question = fixture::question(1);
+    (question.run.offer, question.run.asked_per_s) = (offer, asked_per_s);
+    question.run.gates =
+        vec!["acked.rate>=99%".parse().unwrap(), "acked.rate>100".parse().unwrap()];
+    judge(&question, &[three_faults(1).trial()])
+}
+
+#[test]
+fn shares_are_of_what_a_shape_offered_and_of_nothing_in_a_closed_loop() {
+    let report = offered(Offer::Shaped, 1000.0);
+    assert_eq!(report.verdict, Verdict::Valid, "{:?}", report.problems);
+    assert!((report.load.asked_per_s - 150.0).abs() < 1.0, "{}", report.load.asked_per_s);
+    let steady = report.load.rates["steady"].asked_per_s.unwrap();
+    assert!((steady - 150.0).abs() < 1.0, "{steady}");
+    let outcomes = |report: &Report| report.gates.iter().map(|it| it.outcome).collect::<Vec<_>>();
+    assert_eq!(outcomes(&report), [GateOutcome::Passed; 2]);
+    let text = text::render(&report, None, false);
+    assert!(text.contains("asked 150.0/s on the average, 1000.0/s at most"), "{text}");
+
+    let report = offered(Offer::Closed, 0.0);
+    assert_eq!(report.verdict, Verdict::Valid, "{:?}", report.problems);
+    assert_eq!(outcomes(&report), [GateOutcome::Unknown, GateOutcome::Passed]);
+    let text = text::render(&report, None, false);
+    assert!(text.contains("closed loop: each record was due when"), "{text}");
+    assert!(text.contains("asked as much as the client takes"), "{text}");
+    assert_eq!(offered(Offer::Even, 1000.0).verdict, Verdict::InvalidRun);
+}
+
+#[test]
+fn how_far_batches_were_compressed_is_told() {
+    let mut f = three_faults(1);
+    assert_eq!(report_of(vec![three_faults(1).trial()]).load.compressed, None);
+    f.at(104.0, EventKind::Compressed { message_bytes: 1000, request_bytes: 520 });
+    let report = report_of(vec![f.trial()]);
+    assert_eq!(report.load.compressed, Some(0.52));
+    let text = text::render(&report, None, false);
+    assert!(text.contains("compressed to 0.520 of the keys and values"), "{text}");
+}

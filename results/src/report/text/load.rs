@@ -3,6 +3,7 @@
 use comfy_table::Table;
 
 use crate::judge::latency::Percentiles;
+use crate::judge::offer::Offer;
 use crate::judge::recovery::ClientEnd;
 use crate::judge::verdict::{Check, Verdict};
 
@@ -79,9 +80,16 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     bullet(
         out,
         &format!(
-            "asked {:.1}/s, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome{}; \
+            "asked {}, achieved {:.1}/s; {} sent: {} acked, {} failed, {} without outcome{}; \
              {} delivered{}",
-            load.asked_per_s,
+            match report.run.offer {
+                Offer::Even => format!("{:.1}/s", load.asked_per_s),
+                Offer::Shaped => {
+                    let most = report.run.asked_per_s;
+                    format!("{:.1}/s on the average, {most:.1}/s at most", load.asked_per_s)
+                }
+                Offer::Closed => "as much as the client takes".to_owned(),
+            },
             load.achieved_per_s,
             load.sent,
             load.acked,
@@ -101,6 +109,13 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     }
     for end in &report.client_ends {
         bullet(out, &ended(end, report.trials));
+    }
+    if report.run.offer == Offer::Closed {
+        bullet(
+            out,
+            "closed loop: each record was due when the client's queue had room for it, so that a slow cluster is \
+             sent less; response times are no latency at any rate",
+        );
     }
     if load.saturated {
         bullet(
@@ -147,6 +162,14 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+    if let Some(compressed) = load.compressed {
+        bullet(
+            out,
+            &format!(
+                "batches were compressed to {compressed:.3} of the keys and values in them, framing included"
+            ),
+        );
+    }
     let unacked = all.latency_us.unanswered;
     if unacked > 0 {
         bullet(
@@ -172,7 +195,8 @@ fn rates(report: &Report, colours: bool) -> Table {
             let text = rate.map_or("n/a".to_owned(), |rate| format!("{rate:.1}"));
             number(&text, colours)
         };
-        let asked = Some(load.asked_per_s);
+        let asked = rates.asked_per_s.or(Some(load.asked_per_s));
+        let asked = asked.filter(|_| report.run.offer != Offer::Closed);
         let (sent, acked) = (Some(rates.sent_per_s), rates.acked_per_s);
         let cells = [asked, sent, acked, rates.consumed_per_s, Some(rates.seconds)].map(shown);
         let name = cell(name, Tone::Plain, colours);

@@ -148,7 +148,8 @@ impl Attempts {
         let (warm_up, number) = (self.warm_up.get(), self.sent.get());
         let mut value = vec![0; record::HEADER_BYTES];
         record::encode(&mut value, self.run, &id, warm_up);
-        let request = self.request(partition, Bytes::copy_from_slice(key_name.as_bytes()), value);
+        let key_name = key_name.map(|name| Bytes::copy_from_slice(name.as_bytes()));
+        let request = self.request(partition, key_name, value);
         let send = Send {
             partition,
             sequence: id.sequence,
@@ -167,7 +168,12 @@ impl Attempts {
     }
 
     /// A request with one record; `None` when it cannot be written down.
-    fn request(&self, partition: i32, key: Bytes, value: Vec<u8>) -> Option<ProduceRequest> {
+    fn request(
+        &self,
+        partition: i32,
+        key: Option<Bytes>,
+        value: Vec<u8>,
+    ) -> Option<ProduceRequest> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             transactional: false,
@@ -180,7 +186,7 @@ impl Attempts {
             offset: 0,
             sequence: NO_SEQUENCE,
             timestamp: since_1970.as_millis() as i64,
-            key: Some(key),
+            key,
             value: Some(value.into()),
             headers: Default::default(),
         };

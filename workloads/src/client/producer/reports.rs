@@ -1,6 +1,6 @@
 //! What librdkafka's client tells the thread that polls it: outcomes of sends, and its own end.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -9,6 +9,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 use results::record::clock::{RunClock, RunTime};
+use serde::Deserialize;
 
 use crate::client::outcome::{self, Reported};
 
@@ -25,11 +26,15 @@ pub(super) struct DeliveryReports {
     clock: RunClock,
     new: Mutex<Vec<DeliveryReport>>,
     failed: AtomicBool,
+    /// Bytes of keys and values that were sent, and of the requests that they were sent in, as of the client's
+    /// last statistics.
+    sent_bytes: [AtomicU64; 2],
 }
 
 impl DeliveryReports {
     pub(super) fn new(clock: RunClock) -> Self {
-        Self { clock, new: Mutex::default(), failed: AtomicBool::new(false) }
+        let sent_bytes = Default::default();
+        Self { clock, new: Mutex::default(), failed: AtomicBool::new(false), sent_bytes }
     }
 
     /// The outcomes that were reported since the last call.
@@ -42,13 +47,36 @@ impl DeliveryReports {
         self.failed.store(true, Relaxed);
     }
 
+    /// Bytes of keys and values that were sent, and of the requests; zeros without statistics.
+    pub(super) fn sent_bytes(&self) -> [u64; 2] {
+        self.sent_bytes.each_ref().map(|bytes| bytes.load(Relaxed))
+    }
+
     /// Whether it has said so.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Relaxed)
     }
 }
 
+/// What is read of librdkafka's statistics (its STATISTICS.md).
+#[derive(Deserialize)]
+struct SentBytes {
+    txmsg_bytes: u64,
+    tx_bytes: u64,
+}
+
 impl ClientContext for DeliveryReports {
+    fn stats_raw(&self, statistics: &[u8]) {
+        match serde_json::from_slice(statistics) {
+            Ok(SentBytes { txmsg_bytes, tx_bytes }) => {
+                let [messages, requests] = &self.sent_bytes;
+                messages.store(txmsg_bytes, Relaxed);
+                requests.store(tx_bytes, Relaxed);
+            }
+            Err(error) => tracing::warn!(%error, "librdkafka's statistics"),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::error!(%error, reason, "librdkafka");
         if outcome::code_of(&error) == RDKafkaErrorCode::Fatal {

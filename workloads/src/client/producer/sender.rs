@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{Rng, SeedableRng};
 use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
@@ -19,6 +18,7 @@ use super::ProducerSetup;
 use super::keys::Keys;
 use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
+use super::values::Values;
 use crate::client::outcome::{self, OPEN};
 use crate::client::{Counts, LoadClient, LoadTopic};
 use crate::error::LoadError;
@@ -27,9 +27,6 @@ use crate::record;
 use crate::security::Security;
 use crate::settings;
 use crate::spec::Acks;
-
-/// Number of different values, made before the run; enough that no batch repeats itself.
-const VALUES: usize = 64;
 
 /// Whether the client took a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +51,7 @@ pub(crate) struct Sender {
     stream: StreamWriter,
     live: Arc<Live>,
     keys: Keys,
-    values: Vec<Vec<u8>>,
-    next_value: usize,
+    values: Values,
     partitions: Vec<SenderPartition>,
     slots: Slots,
     purged: bool,
@@ -87,7 +83,7 @@ impl Sender {
         let client = client(setup, &name, clock, &security)?;
         Ok(Self {
             stream: topic.stream(&name, setup.header())?,
-            values: values(setup.seed, setup.record_bytes),
+            values: Values::new(setup.seed, &setup.record_bytes, setup.payload),
             partitions: vec![SenderPartition::default(); topic.partitions as usize],
             setup: setup.clone(),
             name,
@@ -97,7 +93,6 @@ impl Sender {
             client,
             live,
             keys,
-            next_value: 0,
             slots: Slots::default(),
             purged: false,
             retry: outcome::first_retry(&setup.settings),
@@ -159,15 +154,24 @@ impl Sender {
         self.counts.queue_full += 1;
     }
 
-    /// Hands the next record of `partition` to the client.
+    /// The key of record `number` of the load and its partition, where keys are chosen.
+    pub(crate) fn choose(&self, number: u64) -> Option<(u32, usize)> {
+        self.keys.choose(self.setup.seed, number)
+    }
+
+    /// Hands the next record of `partition` to the client, with a key that was chosen or the partition's next.
     pub(crate) fn send(
         &mut self,
         partition: usize,
+        chosen: Option<u32>,
         due: RunTime,
         warm_up: bool,
         seconds: Option<&mut Seconds>,
     ) -> Result<Given, LoadError> {
-        let (key, key_name) = self.keys.turn(partition);
+        let (key, key_name) = match chosen {
+            Some(key) => (key, self.keys.name(key)),
+            None => self.keys.turn(partition),
+        };
         let id = RecordId {
             producer: self.setup.number,
             incarnation: self.setup.incarnation,
@@ -176,7 +180,8 @@ impl Sender {
             key,
             due,
         };
-        let value = &mut self.values[self.next_value];
+        let series = u64::from(id.producer) << 32 | partition as u64;
+        let value = self.values.value(series, id.sequence);
         record::encode(value, self.topic.run, &id, warm_up);
         let sent = self.clock.now();
         let slot = self.slots.take(Send {
@@ -191,8 +196,8 @@ impl Sender {
         });
         let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
             .partition(id.partition)
-            .key(key_name)
-            .payload(value.as_slice());
+            .payload(&*value);
+        let record = BaseRecord { key: key_name, ..record };
         let refused = self.client.send(record).err().map(|(error, _)| outcome::code_of(&error));
         let given = match refused {
             Some(RDKafkaErrorCode::QueueFull) => Given::QueueFull,
@@ -206,10 +211,12 @@ impl Sender {
             }
             return Ok(given);
         }
-        self.keys.advance(partition);
+        if chosen.is_none() {
+            self.keys.advance(partition);
+        }
         self.partitions[partition].next_sequence += 1;
         self.partitions[partition].open += 1;
-        self.next_value = (self.next_value + 1) % self.values.len();
+        self.values.advance();
         self.counts.sent += 1;
         let mut seconds = seconds;
         if let Some(seconds) = &mut seconds {
@@ -326,6 +333,7 @@ impl Sender {
     /// Ends stream and client as [`close`](Self::close) does, and begins the next life of both.
     pub(crate) fn begin_anew(&mut self) -> Result<(), LoadError> {
         self.give_up_open()?;
+        self.count_bytes();
         let former = self.name.clone();
         (self.setup.incarnation, self.name) = self.next_life();
         self.topic.partitions = self.partitions();
@@ -336,6 +344,13 @@ impl Sender {
         self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
         self.purged = false;
         Ok(())
+    }
+
+    /// Adds what this life of the client says that it sent.
+    fn count_bytes(&mut self) {
+        let [messages, requests] = self.client.context().sent_bytes();
+        self.counts.message_bytes += messages;
+        self.counts.request_bytes += requests;
     }
 
     /// Writes what never had an outcome.
@@ -350,6 +365,7 @@ impl Sender {
     /// Writes what never had an outcome, ends the stream and the client.
     pub(crate) fn close(mut self) -> Result<Counts, LoadError> {
         self.give_up_open()?;
+        self.count_bytes();
         let client = self.name;
         self.stream.finish().map_err(|source| LoadError::History { client, source })?;
         Ok(self.counts)
@@ -367,18 +383,6 @@ fn client(
         .create_with_context(DeliveryReports::new(clock))
         .map_err(|source| LoadError::Client { client: name.to_owned(), source })?;
     Ok(Arc::new(made))
-}
-
-/// Values of random bytes: nothing about the load can be compressed by accident.
-fn values(seed: u64, bytes: usize) -> Vec<Vec<u8>> {
-    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
-    (0..VALUES)
-        .map(|_| {
-            let mut value = vec![0; bytes];
-            random.fill_bytes(&mut value);
-            value
-        })
-        .collect()
 }
 
 /// Sends without outcome, numbered by what the client carries along.

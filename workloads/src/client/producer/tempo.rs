@@ -28,6 +28,9 @@ pub(super) struct Tempo {
 }
 
 impl Tempo {
+    /// Nothing is waited for.
+    pub(super) const NONE: Self = Self { burst: Duration::ZERO, spin: Duration::ZERO };
+
     /// For so many records a second.
     pub(super) fn of(per_second: u64) -> Self {
         let burst = burst::planned(per_second as f64);
