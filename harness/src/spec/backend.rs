@@ -150,9 +150,11 @@ mod tests {
     use super::super::trust::of_recorded;
     use super::super::{Request, RunSpec};
     use super::*;
+    use crate::cluster::docker::spec::NamedImages;
 
     fn of_containers(image: Option<&str>) -> RunSpec {
-        let docker = Some(image.map(str::to_owned));
+        let image = image.map(str::to_owned);
+        let docker = Some(NamedImages { broker: image.clone(), zookeeper: image });
         Request { docker, ..Request::of("smoke", "failover", "four-nodes") }.resolve().unwrap().spec
     }
 
@@ -174,7 +176,8 @@ mod tests {
         }
         let mut odd = of_containers(None);
         odd.backend = BackendSpec::Docker(DockerSpec {
-            image: "a\u{1b}b".to_owned(),
+            image: "kbench-kafka:3.9.1".to_owned(),
+            zookeeper_image: Some("a\u{1b}b".to_owned()),
             kafka: KafkaSource::Version("3.9.1".to_owned()),
         });
         assert!(odd.check().unwrap_err().contains("image"));
@@ -184,7 +187,7 @@ mod tests {
     fn a_plan_that_containers_cannot_carry_out_is_refused_with_the_cure() {
         for name in ["clock-jumps", "rolling-upgrade", "power-loss"] {
             let request = Request::of("smoke", name, "local");
-            let refused = Request { docker: Some(None), ..request }.resolve().unwrap_err();
+            let refused = Request { docker: Some(NamedImages::default()), ..request }.resolve().unwrap_err();
             assert!(refused.text().contains("not to be had here"), "{}", refused.text());
             assert!(refused.cure().unwrap().contains("--backend docker"), "{name}");
         }

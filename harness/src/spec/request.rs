@@ -16,7 +16,7 @@ use workloads::WorkloadSpec;
 use super::name::{fresh_number, name_of_run};
 use super::{BackendSpec, LocalSpec, RunSpec, Spec as _, attached, inventory_of, load, set, trust};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
-use crate::cluster::docker::spec::DockerSpec;
+use crate::cluster::docker::spec::{DockerSpec, NamedImages};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::ssh::Inventory;
@@ -42,8 +42,8 @@ pub struct Request {
     pub secured: Option<SecuredBy>,
     /// The machines of that, where they are reached.
     pub inventory: Option<Inventory>,
-    /// The image of a cluster of containers to run on, or the usual one; in place of a local cluster.
-    pub docker: Option<Option<String>>,
+    /// The images of a cluster of containers to run on; in place of a local cluster.
+    pub docker: Option<NamedImages>,
     /// Whether the run's topics stay there.
     pub keep_topics: bool,
     /// Changes of single values, `KEY=VALUE`, in order.
@@ -177,8 +177,8 @@ impl Request {
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
         let of_machines = self.inventory.as_ref().map(Inventory::of_trust).unwrap_or_default();
         let backend = match (&survey, self.docker) {
-            (None, Some(image)) => {
-                BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
+            (None, Some(images)) => {
+                BackendSpec::Docker(DockerSpec::new(images, kafka.unwrap_or_else(of_cluster))?)
             }
             (Some(survey), _) => BackendSpec::Attached(Box::new(AttachedSpec {
                 secured: self.secured,
