@@ -168,8 +168,12 @@ fn what_is_not_to_be_had_is_refused() {
         assert_eq!(refused.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    let bitnami =
-        ["--image", "broker=stand-in/bitnami-kafka", "--image", "zookeeper=stand-in/bitnami-zookeeper"];
+    let bitnami = [
+        "--image",
+        "broker=stand-in/bitnami-kafka",
+        "--image",
+        "zookeeper=stand-in/bitnami-zookeeper",
+    ];
     for (images, named) in [
         (&[][..], "image kbench-kafka:3.9.1 is there"),
         (&bitnami, "image stand-in/bitnami-kafka and stand-in/bitnami-zookeeper is there"),
@@ -274,7 +278,8 @@ fn an_engine_that_is_started_again_is_no_finding() {
     assert!(said.contains("has ended in the middle of the trial"), "{said}");
     let report = json(&latest(out.path()).join("report.json"));
     assert_ne!(report["verdict"], "violated", "{report}");
-    let answers = || Command::new("docker").arg("version").output().is_ok_and(|it| it.status.success());
+    let answers =
+        || Command::new("docker").arg("version").output().is_ok_and(|it| it.status.success());
     assert!(within(Duration::from_secs(30), answers), "the engine is not there again");
     let healed = kbench().args(["heal", "--all", "--out"]).arg(out.path()).output();
     assert!(healed.expect("kbench starts").status.success());

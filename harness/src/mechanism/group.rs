@@ -49,10 +49,7 @@ struct GroupFiles {
 }
 
 /// By version, the newer first.
-const CPU: [GroupFiles; 2] = [
-    GroupFiles { limit: "cpu.max", ..CPU_1 },
-    CPU_1,
-];
+const CPU: [GroupFiles; 2] = [GroupFiles { limit: "cpu.max", ..CPU_1 }, CPU_1];
 
 const CPU_1: GroupFiles = GroupFiles {
     limit: "cpu.cfs_quota_us",
@@ -338,7 +335,8 @@ mod tests {
             let mechanism = GroupLimit { of: Limited::Memory, group: groups.memory.unwrap() };
             let (meanwhile, line) = limited(place.path(), &path(files.limit), &mechanism);
             assert_eq!(meanwhile, "4096");
-            let seen = "its control group holds 5 kB, allowed: 4 kB; processes that the kernel ended: 2";
+            let seen =
+                "its control group holds 5 kB, allowed: 4 kB; processes that the kernel ended: 2";
             assert_eq!(line, seen);
             assert!(groups.cpu.is_none());
         }

@@ -187,7 +187,8 @@ mod tests {
     fn a_plan_that_containers_cannot_carry_out_is_refused_with_the_cure() {
         for name in ["clock-jumps", "rolling-upgrade", "power-loss"] {
             let request = Request::of("smoke", name, "local");
-            let refused = Request { docker: Some(NamedImages::default()), ..request }.resolve().unwrap_err();
+            let refused =
+                Request { docker: Some(NamedImages::default()), ..request }.resolve().unwrap_err();
             assert!(refused.text().contains("not to be had here"), "{}", refused.text());
             assert!(refused.cure().unwrap().contains("--backend docker"), "{name}");
         }

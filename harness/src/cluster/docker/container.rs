@@ -226,7 +226,10 @@ fn body(plan: &ContainerPlan<'_>, files: &Path) -> ContainerCreateBody {
         entrypoint: Some(vec!["cat".to_owned()]),
         cmd: Some(vec![]),
         // Whatever an image has its own health looked at by, nobody asks for it.
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..HealthConfig::default()
+        }),
         open_stdin: Some(true),
         stdin_once: Some(true),
         attach_stdin: Some(true),

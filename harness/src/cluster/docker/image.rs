@@ -169,10 +169,8 @@ pub(super) async fn checked(engine: &Engine, spec: &DockerSpec) -> Result<NodeIm
         let what =
             format!("the image `{name}` has Kafka {version}, and the cluster is to be of {wanted}");
         let one = if there == *version { there } else { format!("{there}.0") };
-        return Err(Failure::usage(what).with_cure(format!(
-            "run with --kafka-version {one}; or {}",
-            made_by(wanted, name)
-        )));
+        return Err(Failure::usage(what)
+            .with_cure(format!("run with --kafka-version {one}; or {}", made_by(wanted, name))));
     }
     Ok(NodeImages { broker, zookeeper })
 }
@@ -218,8 +216,11 @@ async fn of_role(
         Err(Failure::usage(format!("the image `{name}` has no {what}")).with_cure(cure))
     };
     let Some(found) = jars.map_err(|error| failed("looked into", error))? else {
-        let what = format!("{role} that kbench finds: it looks for {}", looked_for(role));
-        return lacks(what, made_by(wanted, name));
+        let server = role.as_str();
+        let what = format!("{server} that kbench finds: it looks for {}", looked_for(role));
+        let cure =
+            format!("kbench cluster image --base {name} --kafka-version {wanted} --tag NAME");
+        return lacks(what, cure);
     };
     let java = match java.map(|said| java_version(&said)) {
         Ok(Ok(line)) => line,
@@ -229,7 +230,10 @@ async fn of_role(
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = format!("Java: `java` was looked for in {path}");
-            return lacks(what, format!("an image that has it; or {}", made_by(wanted, name)));
+            return lacks(
+                what,
+                "an image that has it: openjdk-17-jre-headless, for example".to_owned(),
+            );
         }
         Err(error) => return Err(failed("tried out: its Java does not run", error)),
     };
@@ -237,7 +241,9 @@ async fn of_role(
     // Of one that kbench made it knows the jars; of another one its id stands for all that is in it.
     let checksums = match labelled.get(KAFKA) {
         Some(_) => labelled.get(JARS_ARE).and_then(|json| serde_json::from_str(json).ok()),
-        None => Some([(format!("image {name}"), id.trim_start_matches("sha256:").to_owned())].into()),
+        None => {
+            Some([(format!("image {name}"), id.trim_start_matches("sha256:").to_owned())].into())
+        }
     };
     let (jars, version) = (found.folder.into(), found.version);
     Ok(NodeImage { id, path, jars, version, java, checksums: checksums.unwrap_or_default() })
@@ -268,7 +274,9 @@ mod tests {
     #[test]
     fn java_is_looked_for_where_an_image_says_and_where_it_is_known_to_be() {
         let with = |environment: &[&str]| {
-            search_path(&environment.iter().map(|&variable| variable.to_owned()).collect::<Vec<_>>())
+            search_path(
+                &environment.iter().map(|&variable| variable.to_owned()).collect::<Vec<_>>(),
+            )
         };
         let known = JAVA.join(":");
         assert_eq!(with(&["PATH=/x/bin", "JAVA_HOME=/j"]), format!("/j/bin:/x/bin:{known}"));

@@ -128,7 +128,8 @@ fn version_in(name: &str, role: Role) -> Option<String> {
     };
     let is_version = version.starts_with(|c: char| c.is_ascii_digit());
     // Those of tests and sources have their word behind the version.
-    let is_server = !["-test", "-sources", "-javadoc", "-scaladoc"].iter().any(|of| version.ends_with(of));
+    let is_server =
+        !["-test", "-sources", "-javadoc", "-scaladoc"].iter().any(|of| version.ends_with(of));
     (is_version && is_server).then(|| version.to_owned())
 }
 

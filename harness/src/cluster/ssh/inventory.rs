@@ -188,7 +188,8 @@ impl Inventory {
     /// # Errors
     /// What is not TOML, not an inventory, or cannot work.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
-        let backend = text.parse::<toml::Table>().ok().and_then(|table| table.get("backend").cloned());
+        let backend =
+            text.parse::<toml::Table>().ok().and_then(|table| table.get("backend").cloned());
         if backend.is_some_and(|backend| backend.as_str() == Some("docker")) {
             return Err(InventoryError { message: OF_CONTAINERS.to_owned(), span: None });
         }
