@@ -3,7 +3,9 @@
 //!
 //! Undone by writing into the limit's file what stood there before, which any shell on the host can do.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use faults::machine::{Before, Observation};
@@ -124,6 +126,19 @@ fn number_after(text: &str, name: &str) -> u64 {
     number.unwrap_or_default()
 }
 
+/// The groups from which this process withholds memory.
+static WITHHELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn withheld() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // Whoever held it has left a set as well.
+    WITHHELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this process withholds memory from a control group: the host waits on account of it, then.
+pub fn withholds_memory() -> bool {
+    !withheld().is_empty()
+}
+
 /// What a group is limited in.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Limited {
@@ -181,6 +196,7 @@ impl ProcessMechanism for GroupLimit {
                 let folder = folder.display().to_string();
                 let names = [files.limit, files.used, files.makes_way].map(str::to_owned);
                 let arguments = std::iter::once(folder).chain(names);
+                withheld().insert(self.group.folder.clone());
                 on.host.output(&Command::script(WITHHOLD, arguments)).await.map(drop)
             }
         }
@@ -190,7 +206,9 @@ impl ProcessMechanism for GroupLimit {
         match before {
             // Into our own server's file, whatever was written down of it.
             Before::Group { was, .. } => {
-                write(&*on.host, &self.group.file(self.group.files.limit), was).await
+                write(&*on.host, &self.group.file(self.group.files.limit), was).await?;
+                withheld().remove(&self.group.folder);
+                Ok(())
             }
             _ => Err(on.mistaken()),
         }
@@ -200,7 +218,12 @@ impl ProcessMechanism for GroupLimit {
         let (host, group) = (&*on.host, &self.group);
         let (limit, events) = (group.limit(host).await?, group.events(host).await?);
         let line = match (self.of, limit) {
-            (_, None) => "its control group has no limit".to_owned(),
+            (Limited::Cpu { .. }, None) => {
+                format!("its control group has no limit, was held back in {events} periods")
+            }
+            (Limited::Memory, None) => {
+                format!("its control group has no limit, processes that the kernel ended: {events}")
+            }
             (Limited::Cpu { .. }, Some(us)) => {
                 let percent = us * 100 / u64::from(PERIOD_US);
                 format!("its control group has {percent} % of a CPU, held back in {events} periods")
@@ -289,12 +312,15 @@ mod tests {
             mechanism.impair(&on).await.unwrap();
             let (seen, meanwhile) = (mechanism.observe(&on).await.unwrap(), text());
             assert!(seen.in_force, "{seen:?}");
+            let memory = matches!(mechanism.of, Limited::Memory);
+            assert!(!memory || withholds_memory());
             // A process elsewhere is not limited; one that has ended was, and is not limited anew.
             assert!(!mechanism.observe(&server(Some(8))).await.unwrap().in_force);
             assert!(mechanism.observe(&server(None)).await.unwrap().in_force);
             assert!(mechanism.impair(&server(None)).await.is_err());
             mechanism.repair(&server(None), &before).await.unwrap();
             assert_eq!(text(), was);
+            assert!(!memory || !withholds_memory());
             assert!(!mechanism.observe(&on).await.unwrap().in_force);
             assert!(mechanism.repair(&on, &Before::Unchanged).await.is_err());
             (meanwhile, seen.line)
