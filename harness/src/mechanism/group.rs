@@ -4,6 +4,7 @@
 //! Undone by writing into the limit's file what stood there before, which any shell on the host can do.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -90,6 +91,15 @@ impl ControlGroups {
             })
         };
         Self { cpu: find(&CPU), memory: find(&MEMORY) }
+    }
+
+    /// How many processes in them the kernel has ended for want of memory so far, as this machine tells.
+    pub(crate) fn ended_by_kernel(&self) -> u64 {
+        let count = |group: &ControlGroup| {
+            let text = fs::read_to_string(group.file(group.files.events)).unwrap_or_default();
+            number_after(&text, group.files.event)
+        };
+        self.memory.as_ref().map_or(0, count)
     }
 }
 
@@ -256,7 +266,6 @@ async fn write(host: &dyn Host, file: &Path, text: &str) -> Result<(), HostError
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::rc::Rc;
 
     use faults::port::Process;
@@ -358,6 +367,7 @@ mod tests {
                 (&path(files.events), "oom 9\noom_kill 2"),
                 (&path("cgroup.procs"), "7"),
             ]);
+            assert_eq!(groups.ended_by_kernel(), 2);
             let mechanism = GroupLimit { of: Limited::Memory, group: groups.memory.unwrap() };
             let (meanwhile, line) = limited(place.path(), &path(files.limit), &mechanism);
             assert_eq!(meanwhile, "4096");

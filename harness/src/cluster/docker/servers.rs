@@ -102,7 +102,8 @@ impl DockerServers {
         let left = container.files.join(TEMPORARY);
         let crash = config::crash_files(process);
         let crash = crash.map(|name| (left.join(&name), self.logs.join(&name))).into();
-        Ok(ServerCommand { command, dump_path: None, watch: None, crash })
+        let groups = container.namespaces.limits();
+        Ok(ServerCommand { command, dump_path: None, watch: None, groups, crash })
     }
 
     fn spawn(&self, process: &Process) -> Result<(), Failure> {
