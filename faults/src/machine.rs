@@ -13,9 +13,11 @@ pub enum Impairment {
     /// It can open no file and accept no connection: its limit of file descriptors is below what
     /// it has open.
     NoDescriptors,
-    /// The kernel gives it no more memory: its limit of address space is below what it has.
+    /// The kernel gives it no more memory: its limit of address space is below what it has, or that of the control
+    /// group that it is alone in at what it holds.
     NoMemory,
-    /// It may run for so many percent of the time, and is stopped in between.
+    /// It may run for so many percent of the time, and is stopped in between; in a control group of its own, for so
+    /// many percent of one CPU's time.
     SlowCpu {
         /// How many.
         percent: u8,
@@ -75,6 +77,13 @@ pub enum Before {
     Clock {
         /// The file, on the host, that its offset is read from, in seconds with a sign.
         file: PathBuf,
+    },
+    /// A limit of the control group that it is alone in.
+    Group {
+        /// The file of the limit, on the host.
+        file: PathBuf,
+        /// What stood there.
+        was: String,
     },
     /// Nothing that would stay: it lasts as long as whoever impairs the process.
     Unchanged,

@@ -115,12 +115,12 @@ struct RunArgs {
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
     /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
-    /// `kbench cluster image` made, on the engine that DOCKER_HOST names or the usual one
+    /// `kbench cluster image` made or one of your own, on the engine that DOCKER_HOST names or the usual one
     #[arg(long, value_enum, default_value = "local", conflicts_with_all = ["on", "bootstrap_server"])]
     backend: BackendChoice,
-    /// The image of the nodes (default: kbench-kafka:VERSION)
-    #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
+    /// The image of the servers, for both roles or for `broker=` or `zookeeper=` alone (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "[ROLE=]IMAGE")]
+    image: Vec<String>,
     /// Run on a cluster that was started with `kbench cluster up`, which then stays: its name or its
     /// directory
     #[arg(
@@ -320,9 +320,9 @@ struct DoctorArgs {
     /// What makes the clusters
     #[arg(long, value_enum, default_value = "local")]
     backend: BackendChoice,
-    /// The image of the nodes (default: kbench-kafka:VERSION)
-    #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
+    /// The image of the servers, for both roles or for `broker=` or `zookeeper=` alone (default: kbench-kafka:VERSION)
+    #[arg(long, value_name = "[ROLE=]IMAGE")]
+    image: Vec<String>,
     /// Version of Apache Kafka, from 2.6 to 3.9 (default: the guide's cluster's)
     #[arg(long, value_name = "V", conflicts_with = "kafka_home")]
     kafka_version: Option<String>,

@@ -44,6 +44,11 @@ pub trait RunningCluster {
     /// Faults of its machines; `None` where nothing can be done to them.
     fn machine(&self) -> Option<&dyn Machine>;
 
+    /// Why what its servers run in is not there any more, whatever Kafka did; nothing can be said of it then.
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
+
     /// Whether it goes on when kbench ends; nobody may be left to undo a fault then.
     fn outlives_kbench(&self) -> bool;
 

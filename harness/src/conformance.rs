@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use faults::plan::Plan;
 use faults::port::Capability;
 
+use crate::cluster::docker::spec::NamedImages;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::failure::Failure;
@@ -106,7 +107,7 @@ fn spec(what: ExaminedCluster) -> Result<RunSpec, Failure> {
     let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
     let (mode, docker) = match what {
         ExaminedCluster::Local(mode) => (mode, None),
-        ExaminedCluster::Docker => (None, Some(None)),
+        ExaminedCluster::Docker => (None, Some(NamedImages::default())),
     };
     let request = Request { set, mode, docker, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;

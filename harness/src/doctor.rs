@@ -75,7 +75,8 @@ pub fn docker_checks(spec: &DockerSpec) -> Vec<DoctorCheck> {
     let is_there = engine.is_ok();
     let mut checks = vec![of_docker("Docker", engine)];
     if is_there {
-        let ready = docker::ready(spec).map(|_| format!("image `{}` is there", spec.image));
+        let ready = docker::ready(spec)
+            .map(|_| format!("image {} is there, with Java and Kafka", spec.images_in_words()));
         checks.push(of_docker("containers", ready));
     }
     checks.push(tool("iproute2", "ip", Health::Bad));

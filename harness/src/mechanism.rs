@@ -11,6 +11,7 @@ mod cpu;
 pub mod cut;
 mod disk;
 pub mod flushes;
+pub mod group;
 pub mod layout;
 mod limits;
 mod link;
@@ -30,7 +31,8 @@ use faults::machine::Impairment;
 use faults::port::Capability;
 
 use crate::cluster::host::{Host, HostError};
-use machine::ProcessMechanism;
+use group::{GroupLimit, Limited};
+use machine::{HostedProcess, ProcessMechanism};
 
 /// What of kbench's own impairs processes, until it is told to end.
 #[derive(Default)]
@@ -40,13 +42,24 @@ struct Residents {
 }
 
 impl Residents {
-    /// What makes an impairment of a process.
-    fn mechanism(&self, impairment: &Impairment) -> Box<dyn ProcessMechanism + '_> {
+    /// What makes an impairment of a process: its control group, where it has one of its own.
+    fn mechanism(
+        &self,
+        impairment: &Impairment,
+        on: &HostedProcess,
+    ) -> Box<dyn ProcessMechanism + '_> {
         let Self { throttles, tracers } = self;
+        let limit = |of, group: &group::ControlGroup| GroupLimit { of, group: group.clone() };
         match *impairment {
             Impairment::NoDescriptors => Box::new(limits::Resource::Descriptors),
-            Impairment::NoMemory => Box::new(limits::Resource::Memory),
-            Impairment::SlowCpu { percent } => Box::new(cpu::SlowProcess { percent, throttles }),
+            Impairment::NoMemory => match &on.groups.memory {
+                Some(group) => Box::new(limit(Limited::Memory, group)),
+                None => Box::new(limits::Resource::Memory),
+            },
+            Impairment::SlowCpu { percent } => match &on.groups.cpu {
+                Some(group) => Box::new(limit(Limited::Cpu { percent }, group)),
+                None => Box::new(cpu::SlowProcess { percent, throttles }),
+            },
             Impairment::FullDisk => Box::new(disk::NoSpace),
             Impairment::ReadOnlyDisk | Impairment::FailingFsync | Impairment::SlowDisk { .. } => {
                 Box::new(syscalls::TamperedCalls { impairment: *impairment, tracers })

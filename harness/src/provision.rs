@@ -28,7 +28,7 @@ pub use cache::cache_dir;
 pub use checksums::Checksums;
 
 /// Oldest Java that Kafka 3.x brokers of today are run on.
-const LEAST_JAVA: u32 = 11;
+pub const LEAST_JAVA: u32 = 11;
 
 /// Limit for Java to say its version: it takes a tenth of a second.
 const JAVA_LIMIT: Duration = Duration::from_secs(30);
@@ -165,7 +165,7 @@ pub fn java() -> Result<String, Failure> {
     let said = said.map_err(|error| {
         Failure::infrastructure(format!("Java cannot be started: {error}")).with_cure(cure)
     })?;
-    version_line(&String::from_utf8_lossy(&said.stderr)).map_err(|said| {
+    java_version(&String::from_utf8_lossy(&said.stderr)).map_err(|said| {
         Failure::infrastructure(format!(
             "Java {LEAST_JAVA} or newer is needed, `java -version` says: {said}"
         ))
@@ -173,8 +173,11 @@ pub fn java() -> Result<String, Failure> {
     })
 }
 
-/// The line that says the version, of one that is new enough; otherwise the first line.
-fn version_line(said: &str) -> Result<String, String> {
+/// The line of `java -version` that says the version.
+///
+/// # Errors
+/// The first line, of one that is too old.
+pub fn java_version(said: &str) -> Result<String, String> {
     let line = said.lines().find(|line| line.contains(" version \"")).unwrap_or_default();
     // `1.8.0_402`, `11.0.2`, `25`, `25-ea`.
     let digits = |version: &str| {
@@ -275,14 +278,14 @@ mod tests {
             "openjdk version \"25-ea\" 2025-09-16",
             "openjdk version \"26-internal\" 2026-03-17",
         ] {
-            assert_eq!(version_line(&said(line)).unwrap(), line);
+            assert_eq!(java_version(&said(line)).unwrap(), line);
             let picked_up = format!("Picked up _JAVA_OPTIONS: -Xmx1g\n{}", said(line));
-            assert_eq!(version_line(&picked_up).unwrap(), line);
+            assert_eq!(java_version(&picked_up).unwrap(), line);
         }
         for old in ["java version \"1.8.0_402\"", "openjdk version \"10.0.1\"", "nonsense"] {
-            assert_eq!(version_line(&said(old)).unwrap_err(), old);
+            assert_eq!(java_version(&said(old)).unwrap_err(), old);
         }
-        assert_eq!(version_line("").unwrap_err(), "nothing");
+        assert_eq!(java_version("").unwrap_err(), "nothing");
     }
 
     #[test]

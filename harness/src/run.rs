@@ -72,8 +72,8 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
                 printable_line(&format!("on the cluster at {at} ({id})")).into_owned()
             }
             BackendSpec::Docker(docker) => {
-                let (image, engine) = (&docker.image, engine.unwrap_or_default());
-                printable_line(&format!("containers of `{image}` (Docker {engine})")).into_owned()
+                let (images, engine) = (docker.images_in_words(), engine.unwrap_or_default());
+                printable_line(&format!("containers of {images} (Docker {engine})")).into_owned()
             }
             BackendSpec::Local(local) => {
                 let version = kafka.as_ref().map_or("unknown", |kafka| &*kafka.version);
@@ -99,7 +99,11 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     let outcome = trials::run_all(spec, dir, coordinator.as_mut());
     if spec.backend.docker().is_some() {
         // Of trials that ended before they could.
-        swept(docker::sweep(Some(&spec.run_id))?);
+        match docker::sweep(Some(&spec.run_id)) {
+            Ok(what) => swept(what),
+            // What failed first tells more.
+            Err(failure) => return outcome.and(Err(failure)),
+        }
     }
     outcome
 }

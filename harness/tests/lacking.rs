@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use support::{exited, flat, kbench, skipped};
@@ -55,6 +57,47 @@ fn containers_are_refused_where_they_make_no_sense_or_there_is_no_engine() {
     doctor.env("DOCKER_HOST", "unix:///no/such/docker.sock");
     let (code, stdout, _) = exited(doctor.args(["doctor", "--backend", "docker"]));
     assert!(code == 4 && stdout.contains("apt-get install docker.io"), "{stdout}");
+}
+
+#[test]
+fn an_engine_that_is_of_no_use_is_told_with_the_cure() {
+    let place = tempfile::tempdir().expect("a folder");
+    for (api, component, security, words) in [
+        ("1.40", "Engine", "", "is too old: it speaks API 1.40"),
+        ("1.41", "Podman Engine", "", "it is podman"),
+        ("1.43", "Engine", "name=rootless", "it is rootless"),
+    ] {
+        let socket = place.path().join(format!("{api}.sock"));
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let version = format!(
+            r#"{{"Version":"1","ApiVersion":"{api}","Components":[{{"Name":"{component}","Version":"1"}}]}}"#
+        );
+        let about = format!(r#"{{"SecurityOptions":["{security}"]}}"#);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                answer(connection, &version, &about);
+            }
+        });
+        let mut doctor = kbench();
+        doctor.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        let (code, stdout, _) = exited(doctor.args(["doctor", "--backend", "docker"]));
+        let stdout = flat(&stdout);
+        assert!(code == 4 && stdout.contains(words) && stdout.contains("cure:"), "{stdout}");
+    }
+}
+
+/// Answers what is asked on a connection as an engine does that tells of itself, and no more.
+fn answer(connection: UnixStream, version: &str, about: &str) {
+    let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
+    while let Some(request) = lines.next() {
+        let told = if request.contains("/version") { version } else { about };
+        lines.by_ref().find(|line| line.is_empty());
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+        let answered = write!(&connection, "{head} {}\r\n\r\n{told}", told.len());
+        if answered.is_err() {
+            return;
+        }
+    }
 }
 
 #[test]

@@ -109,6 +109,11 @@ impl Impairment {
             (Self::NoMemory, Before::Limit { soft }) => {
                 shell::on_process(process, &set_limit(pid, "as", *soft))
             }
+            (Self::NoMemory | Self::SlowCpu { .. }, Before::Group { file, was }) => {
+                let (file, was) = (shell::quoted_path(file), shell::quoted(was));
+                // The group ends with its container.
+                format!("if [ -e {file} ]; then echo {was} > {file}; fi\n")
+            }
             (Self::FullDisk, Before::Disk { mount, bytes }) => {
                 format!("mount -o remount,size={bytes} {}\n", shell::quoted_path(mount))
             }

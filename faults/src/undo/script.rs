@@ -245,6 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn a_group_has_its_limit_back_and_one_that_is_gone_none() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("cpu.max");
+        let (child, identity) = sleeper("");
+        let undo = |impairment| {
+            let was = "max 100000".to_owned();
+            repair(&identity, impairment, Before::Group { file: file.clone(), was })
+        };
+        for impairment in [Impairment::SlowCpu { percent: 20 }, Impairment::NoMemory] {
+            std::fs::write(&file, "20000 100000\n").unwrap();
+            carry_out(&undo(impairment));
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "max 100000\n");
+            std::fs::remove_file(&file).unwrap();
+            carry_out(&undo(impairment));
+            assert!(!file.exists());
+        }
+        end(child);
+    }
+
+    #[test]
     fn a_process_that_gave_up_is_started_and_one_that_runs_is_not() {
         let place = tempfile::tempdir().unwrap();
         let (started, script) = (place.path().join("started"), place.path().join("start it's"));

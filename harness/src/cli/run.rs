@@ -12,6 +12,7 @@ use results::terminal::{argument, printable_line};
 
 use super::{BackendChoice, Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
+use crate::cluster::docker::spec::NamedImages;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::cluster::ssh::{self, Inventory};
@@ -24,7 +25,7 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
-    let docker = containers(args.backend, args.image.as_ref())?;
+    let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
         return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
@@ -101,15 +102,15 @@ fn dry_run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The image of a cluster of containers, where one is asked for: one that is named, or the usual one.
+/// The images of a cluster of containers, where one is asked for.
 pub(super) fn containers(
     backend: BackendChoice,
-    image: Option<&String>,
-) -> Result<Option<Option<String>>, Failure> {
-    match (backend, image) {
-        (BackendChoice::Docker, image) => Ok(Some(image.cloned())),
-        (BackendChoice::Local, None) => Ok(None),
-        (BackendChoice::Local, Some(_)) => {
+    images: &[String],
+) -> Result<Option<NamedImages>, Failure> {
+    match backend {
+        BackendChoice::Docker => NamedImages::of(images).map(Some),
+        BackendChoice::Local if images.is_empty() => Ok(None),
+        BackendChoice::Local => {
             Err(Failure::usage("--image is of containers").with_cure("--backend docker"))
         }
     }

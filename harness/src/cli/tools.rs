@@ -38,14 +38,14 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
             KafkaSource::Version(guide.kafka.version)
         }
     };
-    let docker = containers(args.backend, args.image.as_ref())?;
+    let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.prepare {
         let what = "--prepare makes class archives, and containers start without";
         return Err(Failure::usage(what)
             .with_cure("kbench cluster image --base IMAGE_WITH_JAVA is what containers need"));
     }
     let checks = match docker {
-        Some(image) => doctor::docker_checks(&DockerSpec::new(image, source.clone())?),
+        Some(images) => doctor::docker_checks(&DockerSpec::new(images, source.clone())?),
         None => doctor::checks(&source),
     };
     if told(&checks) == Health::Bad {

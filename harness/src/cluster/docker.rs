@@ -1,4 +1,4 @@
-//! Clusters of containers: one container a node, broker and ZooKeeper of the node in it.
+//! Clusters of containers: one for each server, and those of a node share its network, as in a pod.
 //!
 //! The containers' first process does nothing but wait for the connection by which kbench holds it: a container ends
 //! with its kbench, however that ends, and the engine removes it. Servers are children of kbench that enter the
@@ -24,9 +24,13 @@ mod engine;
 #[cfg(feature = "docker")]
 mod image;
 #[cfg(feature = "docker")]
+mod layout;
+#[cfg(feature = "docker")]
 mod namespaces;
 #[cfg(feature = "docker")]
 mod network;
+#[cfg(feature = "docker")]
+mod program;
 #[cfg(feature = "docker")]
 mod servers;
 #[cfg(feature = "docker")]
@@ -72,5 +76,5 @@ pub struct DockerSetup<'a> {
     pub faults: BTreeSet<Capability>,
 }
 
-/// A cluster that serves, and the Kafka that is in its image.
+/// A cluster that serves, and the Kafka that is in its images.
 pub type StartedCluster = (Rc<dyn RunningCluster>, Kafka);

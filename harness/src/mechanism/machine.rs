@@ -12,6 +12,7 @@ use results::record::event::Role;
 
 use super::clock::Faketime;
 use super::flushes::Flushed;
+use super::group::ControlGroups;
 use super::{Residents, unflushed};
 use crate::cluster::host::{ErrorKind, Host, HostError, ProcessIdentity};
 
@@ -52,6 +53,8 @@ pub struct HostedProcess {
     pub scratch: PathBuf,
     /// What its clock is read from; `None` where it is the machine's.
     pub(crate) clock: Option<(Faketime, PathBuf)>,
+    /// The control groups that it is alone in.
+    pub groups: ControlGroups,
 }
 
 /// Where the server processes of a cluster are. A backend says so.
@@ -100,14 +103,14 @@ impl Machine for ClusterMachine {
     ) -> Result<Before, PortError> {
         let failed = |error| failed("look at", process, impairment, error);
         let on = self.subject(process, impairment.needs()).map_err(failed)?;
-        self.residents.mechanism(impairment).before(&on).await.map_err(failed)
+        self.residents.mechanism(impairment, &on).before(&on).await.map_err(failed)
     }
 
     async fn impair(&self, process: &Process, impairment: &Impairment) -> Result<(), PortError> {
         let failed = |error| failed("impair", process, impairment, error);
         let on = self.subject(process, impairment.needs()).map_err(failed)?;
         on.running().map_err(failed)?;
-        self.residents.mechanism(impairment).impair(&on).await.map_err(failed)
+        self.residents.mechanism(impairment, &on).impair(&on).await.map_err(failed)
     }
 
     async fn repair(
@@ -118,7 +121,7 @@ impl Machine for ClusterMachine {
     ) -> Result<(), PortError> {
         let failed = |error| failed("repair", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
-        self.residents.mechanism(impairment).repair(&on, before).await.map_err(failed)
+        self.residents.mechanism(impairment, &on).repair(&on, before).await.map_err(failed)
     }
 
     async fn impaired(
@@ -128,7 +131,7 @@ impl Machine for ClusterMachine {
     ) -> Result<Observation, PortError> {
         let failed = |error| failed("look at", process, impairment, error);
         let on = self.subjects.subject(process).map_err(failed)?;
-        match self.residents.mechanism(impairment).observe(&on).await {
+        match self.residents.mechanism(impairment, &on).observe(&on).await {
             // It may have ended just now.
             Err(error) if error.kind() == ErrorKind::Gone => {
                 Ok(Observation { line: "it has ended".to_owned(), in_force: false })

@@ -150,10 +150,12 @@ mod tests {
     use super::super::trust::of_recorded;
     use super::super::{Request, RunSpec};
     use super::*;
+    use crate::cluster::docker::spec::NamedImages;
     use crate::topology::ListenerSecurity;
 
     fn of_containers(image: Option<&str>) -> RunSpec {
-        let docker = Some(image.map(str::to_owned));
+        let image = image.map(str::to_owned);
+        let docker = Some(NamedImages { broker: image.clone(), zookeeper: image });
         Request { docker, ..Request::of("smoke", "failover", "four-nodes") }.resolve().unwrap().spec
     }
 
@@ -175,7 +177,8 @@ mod tests {
         }
         let mut odd = of_containers(None);
         odd.backend = BackendSpec::Docker(DockerSpec {
-            image: "a\u{1b}b".to_owned(),
+            image: "kbench-kafka:3.9.1".to_owned(),
+            zookeeper_image: Some("a\u{1b}b".to_owned()),
             kafka: KafkaSource::Version("3.9.1".to_owned()),
         });
         assert!(odd.check().unwrap_err().contains("image"));
@@ -185,7 +188,7 @@ mod tests {
     fn containers_are_not_secured_and_that_is_said() {
         let request = Request::of("smoke", "none", "guide");
         let set = vec!["cluster.security=tls".to_owned()];
-        let refused = Request { docker: Some(None), set, ..request }.resolve().unwrap_err();
+        let refused = Request { docker: Some(NamedImages::default()), set, ..request }.resolve().unwrap_err();
         assert!(refused.text().contains("not secured so far"), "{}", refused.text());
         let mut recorded = of_containers(None);
         recorded.cluster.security = ListenerSecurity::SaslScram;
@@ -196,7 +199,8 @@ mod tests {
     fn a_plan_that_containers_cannot_carry_out_is_refused_with_the_cure() {
         for name in ["clock-jumps", "rolling-upgrade", "power-loss"] {
             let request = Request::of("smoke", name, "local");
-            let refused = Request { docker: Some(None), ..request }.resolve().unwrap_err();
+            let refused =
+                Request { docker: Some(NamedImages::default()), ..request }.resolve().unwrap_err();
             assert!(refused.text().contains("not to be had here"), "{}", refused.text());
             assert!(refused.cure().unwrap().contains("--backend docker"), "{name}");
         }

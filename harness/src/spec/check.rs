@@ -63,7 +63,8 @@ impl RunSpec {
                 self.cluster.check_attached()
             }
             BackendSpec::Docker(docker) => {
-                line::check(&docker.image).map_err(|why| format!("image: {why}"))?;
+                let mut images = docker.images();
+                images.try_for_each(line::check).map_err(|why| format!("image: {why}"))?;
                 docker::spec::check(&self.cluster)?;
                 self.cluster.check()
             }

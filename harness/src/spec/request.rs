@@ -17,7 +17,7 @@ use super::{
     BackendSpec, LocalSpec, RunSpec, Spec as _, attached, claims, inventory_of, load, set, trust,
 };
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
-use crate::cluster::docker::spec::{self as docker, DockerSpec};
+use crate::cluster::docker::spec::{self as docker, DockerSpec, NamedImages};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::ssh::Inventory;
@@ -43,8 +43,8 @@ pub struct Request {
     pub secured: Option<SecuredBy>,
     /// The machines of that, where they are reached.
     pub inventory: Option<Inventory>,
-    /// The image of a cluster of containers to run on, or the usual one; in place of a local cluster.
-    pub docker: Option<Option<String>>,
+    /// The images of a cluster of containers to run on; in place of a local cluster.
+    pub docker: Option<NamedImages>,
     /// Whether the run's topics stay there.
     pub keep_topics: bool,
     /// Changes of single values, `KEY=VALUE`, in order.
@@ -181,9 +181,9 @@ impl Request {
         let kafka = kept.as_ref().map(|kept| kept.kafka.clone()).or(self.kafka);
         let of_machines = self.inventory.as_ref().map(Inventory::of_trust).unwrap_or_default();
         let backend = match (&survey, self.docker) {
-            (None, Some(image)) => {
+            (None, Some(images)) => {
                 docker::check(&cluster).map_err(Failure::usage)?;
-                BackendSpec::Docker(DockerSpec::new(image, kafka.unwrap_or_else(of_cluster))?)
+                BackendSpec::Docker(DockerSpec::new(images, kafka.unwrap_or_else(of_cluster))?)
             }
             (Some(survey), _) => BackendSpec::Attached(Box::new(AttachedSpec {
                 secured: self.secured,

@@ -28,13 +28,12 @@ pub(super) fn of_recorded(spec: &RunSpec) -> Vec<String> {
         }
     }
     if let Some(docker) = spec.backend.docker() {
-        let named = match &docker.kafka {
-            KafkaSource::Version(version) => docker.image == usual_image(version),
-            KafkaSource::Home(_) => false,
+        let usual = match &docker.kafka {
+            KafkaSource::Version(version) => usual_image(version),
+            KafkaSource::Home(_) => String::new(),
         };
-        if !named {
-            found.push(format!("image: the programs in `{}`", docker.image));
-        }
+        let others = docker.images().filter(|image| *image != usual);
+        found.extend(others.map(|image| format!("image: the programs in `{image}`")));
     }
     if let Some(inventory) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) {
         found.extend(inventory.of_trust());

@@ -13,6 +13,7 @@ use results::record::event::{Cause, EventKind, Place};
 
 use super::periodic::Periodic;
 use crate::failure::Failure;
+use crate::mechanism::group;
 use crate::recorder::Recorder;
 
 /// Time between two beats.
@@ -62,6 +63,8 @@ struct Clocks {
 #[derive(Clone, Copy)]
 struct KernelCounters {
     oom_kills: u64,
+    /// Whether a fault withholds memory from a control group.
+    withheld: bool,
     /// CPU time that a hypervisor took, and all CPU time, in ticks.
     stolen: u64,
     all: u64,
@@ -104,7 +107,9 @@ impl Beats {
                 let detail = format!("{:.0} %", stolen * 100.0);
                 self.record(self.counted, Cause::CpuStolen, Place::Host, Some(detail));
             }
-            if now.oom_kills > before.oom_kills {
+            // One that a fault lets want for memory is ended in its own control group.
+            let withheld = now.withheld || before.withheld;
+            if now.oom_kills > before.oom_kills && !withheld {
                 self.record(self.counted, Cause::OutOfMemory, Place::Host, None);
             }
         }
@@ -144,7 +149,8 @@ impl KernelCounters {
         let vmstat = procfs::vmstat().unwrap_or_default();
         let oom_kills = vmstat.get("oom_kill").copied().unwrap_or_default();
         let all = waited + worked + interrupts + stolen;
-        Some(Self { oom_kills: oom_kills.max(0) as u64, stolen, all })
+        let withheld = group::withholds_memory();
+        Some(Self { oom_kills: oom_kills.max(0) as u64, withheld, stolen, all })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looks after the servers and the load of a trial: a server that stands still is recorded, a load or a
-//! record that has failed stops the trial at once.
+//! Looks after the servers and the load of a trial: a server that stands still is recorded; a load or a
+//! record that has failed, or a cluster that is there no more, stops the trial at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -49,6 +49,10 @@ impl TrialWatch {
                 look_at_servers(&lab, &events, &mut standing.borrow_mut());
                 if let Some(why) = events.failure().or_else(|| live.failure()) {
                     interrupt.fail(failed(why));
+                    return;
+                }
+                if let Some(failure) = lab.cluster.lost() {
+                    interrupt.fail(failure);
                     return;
                 }
             }

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use faults::port::{Capability, Machine, Network};
+use faults::port::{Capability, Machine, Network, Process};
 use futures::future::{try_join, try_join_all};
 
-use super::container::{Container, ContainerPlan};
+use super::container::{Container, ContainerNetwork, ContainerPlan};
 use super::engine::Engine;
 use super::network::DockerNetwork;
 use super::servers::DockerServers;
@@ -35,7 +35,8 @@ const HERE: &str = "kbench";
 /// A cluster of containers that runs.
 struct DockerCluster {
     engine: Engine,
-    image: String,
+    /// What its images are called.
+    images: String,
     servers: Rc<DockerServers>,
     network: ClusterNetwork,
     machine: ClusterMachine,
@@ -64,7 +65,7 @@ async fn started(
     engine: Engine,
     name: &str,
 ) -> Result<StartedCluster, Failure> {
-    let image = image::checked(&engine, setup.spec).await?;
+    let images = image::checked(&engine, setup.spec).await?;
     let unknown = |error: io::Error| {
         Failure::infrastructure(format!("the trial's process cannot be named: {error}"))
     };
@@ -73,33 +74,39 @@ async fn started(
     let network = DockerNetwork::make(&engine, &here, name, labels.clone()).await?;
     let files = std::path::absolute(setup.files).map_err(unknown)?;
     let (data, logs) = (files.join(DATA_DIR), files.join("logs"));
-    let names = setup.topology.node_names();
-    let containers = names.iter().enumerate().map(async |(index, node)| {
-        let plan = ContainerPlan {
-            name: format!("{name}-{node}"),
-            node,
-            index,
-            image: &image.id,
-            labels: labels.clone(),
-            data: &data,
-        };
-        Ok::<_, Failure>((node.clone(), Container::start(&engine, &network, plan).await?))
-    });
-    let containers: BTreeMap<_, _> = try_join_all(containers).await?.into_iter().collect();
-    let layout = layout(setup, &network, &containers, &here).await?;
-    let mut servers = DockerServers {
+    let node = async |(index, node): (usize, String)| {
+        let mut started: Vec<(Process, Container)> = vec![];
+        for process in setup.topology.processes().into_iter().filter(|one| one.node == node) {
+            let plan = ContainerPlan {
+                name: format!("{name}-{node}-{}", process.role.as_str()),
+                node: &node,
+                network: match started.first() {
+                    None => ContainerNetwork::Node(&network, index),
+                    Some((_, first)) => ContainerNetwork::Of(&first.id),
+                },
+                image: &images.of(process.role).id,
+                labels: labels.clone(),
+                data: &data,
+            };
+            let container = Container::start(&engine, plan).await?;
+            started.push((process, container));
+        }
+        Ok::<_, Failure>(started)
+    };
+    let names = setup.topology.node_names().into_iter();
+    let containers = try_join_all(names.enumerate().map(node)).await?;
+    let kafka = images.kafka();
+    let servers = Rc::new(DockerServers {
         topology: setup.topology.clone(),
         network,
-        containers,
-        image,
+        containers: containers.into_iter().flatten().collect(),
+        images,
         data,
         logs,
         recorder: Arc::clone(&setup.recorder),
         servers: StartedServers::default(),
-    };
-    servers.image.kafka.java = servers.java().await?;
-    let kafka = servers.image.kafka.clone();
-    let servers = Rc::new(servers);
+    });
+    let layout = layout(&servers, &here).await?;
     let network = ClusterNetwork::new(layout);
     let faults = async {
         network
@@ -109,21 +116,16 @@ async fn started(
     };
     try_join(servers.start_all(), faults).await?;
     let machine = ClusterMachine::new(servers.clone(), spec::capabilities());
-    let image = setup.spec.image.clone();
-    Ok((Rc::new(DockerCluster { engine, image, servers, network, machine }), kafka))
+    let images = setup.spec.images_in_words();
+    Ok((Rc::new(DockerCluster { engine, images, servers, network, machine }), kafka))
 }
 
-async fn layout(
-    setup: &DockerSetup<'_>,
-    network: &DockerNetwork,
-    containers: &BTreeMap<String, Container>,
-    here: &Rc<LocalHost>,
-) -> Result<NetworkLayout, Failure> {
+async fn layout(servers: &DockerServers, here: &Rc<LocalHost>) -> Result<NetworkLayout, Failure> {
     let [quorum, elections] = PEER_PORTS;
-    let topology = setup.topology;
+    let (topology, network) = (&servers.topology, &servers.network);
     let mut nodes = BTreeMap::new();
     for (index, name) in topology.node_names().into_iter().enumerate() {
-        let Some(container) = containers.get(&name) else { continue };
+        let Some(container) = servers.of_node(&name) else { continue };
         let (host, link) = (Rc::new(container.host.clone()), container.link(here).await?);
         let address = network.address(index);
         nodes.insert(name, NetworkNode { host, address, link: Some(link), control: None });
@@ -169,6 +171,16 @@ impl RunningCluster for DockerCluster {
         Some(&self.machine)
     }
 
+    fn lost(&self) -> Option<Failure> {
+        let (process, _) = self.servers.containers.iter().find(|(_, one)| !one.runs())?;
+        let what = format!(
+            "the container of {process} has ended in the middle of the trial, and what ran in it with it"
+        );
+        Some(Failure::infrastructure(what).with_cure(
+            "leave the engine running meanwhile: it ends its containers when it is stopped or started again",
+        ))
+    }
+
     fn outlives_kbench(&self) -> bool {
         // A container ends with the connection that holds it.
         false
@@ -176,7 +188,7 @@ impl RunningCluster for DockerCluster {
 
     fn description(&self) -> Description {
         Description {
-            isolation: format!("containers of {} (Docker {})", self.image, self.engine.version),
+            isolation: format!("containers of {} (Docker {})", self.images, self.engine.version),
             storage: Storage::Disk.as_str(),
             class_archive: Some(false),
         }

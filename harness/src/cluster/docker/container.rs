@@ -1,4 +1,5 @@
-//! One node: a container that lives as long as somebody holds it.
+//! A container that lives as long as somebody holds it: one for each server of a node, which share the node's network,
+//! as in a pod.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use bollard::container::AttachContainerResults;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, Mount, MountType,
-    NetworkingConfig,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Mount,
+    MountType, NetworkingConfig,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -19,11 +20,13 @@ use nix::unistd::geteuid;
 use tokio::time::{Instant, sleep};
 
 use super::engine::{Engine, refused, status};
+use super::layout::ImageRoot;
 use super::namespaces::Namespaces;
 use super::network::DockerNetwork;
-use crate::cluster::host::{Command, Host as _, HostError};
+use crate::cluster::host::{Command, Host as _, HostError, ProcessIdentity};
 use crate::cluster::local::LocalHost;
-use crate::cluster::local::leftovers::was_started_in;
+use crate::cluster::local::host::identify;
+use crate::cluster::local::leftovers::{is_alive, was_started_in};
 use crate::cluster::local::sandbox::DATA;
 use crate::failure::Failure;
 use crate::mechanism::layout::Link;
@@ -45,7 +48,9 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// A container that runs.
 pub(super) struct Container {
-    id: String,
+    pub(super) id: String,
+    /// Its first process, which holds all the others.
+    first: ProcessIdentity,
     pub(super) namespaces: Namespaces,
     pub(super) host: LocalHost,
     /// The node's files, as kbench sees them.
@@ -58,10 +63,10 @@ pub(super) struct Container {
 pub(super) struct ContainerPlan<'a> {
     /// Its name with the engine.
     pub(super) name: String,
-    /// The node that it is.
+    /// The node that it is of.
     pub(super) node: &'a str,
-    /// Which of the network's.
-    pub(super) index: usize,
+    /// Its network.
+    pub(super) network: ContainerNetwork<'a>,
     /// Its image.
     pub(super) image: &'a str,
     /// Its labels.
@@ -70,16 +75,22 @@ pub(super) struct ContainerPlan<'a> {
     pub(super) data: &'a Path,
 }
 
+/// The network that a container is in.
+pub(super) enum ContainerNetwork<'a> {
+    /// One with others, with the address that the network has for this index.
+    Node(&'a DockerNetwork, usize),
+    /// That of the container of this id: what listens in one is reached in the other.
+    Of(&'a str),
+    /// None.
+    Nothing,
+}
+
 impl Container {
     /// Starts a container.
     ///
     /// # Errors
     /// An infrastructure failure: the engine refuses, or what it started cannot be reached from here.
-    pub(super) async fn start(
-        engine: &Engine,
-        network: &DockerNetwork,
-        plan: ContainerPlan<'_>,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn start(engine: &Engine, plan: ContainerPlan<'_>) -> Result<Self, Failure> {
         let (node, files) = (plan.node, plan.data.join(plan.node));
         let cannot = |error: io::Error| {
             Failure::infrastructure(format!("the files of {node} cannot be made: {error}"))
@@ -89,7 +100,7 @@ impl Container {
         let failed =
             |what: &str, error: &Error| refused(&format!("{what} the container of {node}"), error);
         let options = CreateContainerOptionsBuilder::new().name(&plan.name).build();
-        let asked = body(network, &plan, &files);
+        let asked = body(&plan, &files);
         let created = engine.docker.create_container(Some(options), asked).await;
         let id = created.map_err(|error| failed("make", &error))?.id;
         // Held before it starts: there is no moment in which it would outlive us.
@@ -115,10 +126,24 @@ impl Container {
             let what = format!("the container of {node} cannot be entered: {error}");
             Failure::infrastructure(what).with_cure(ROOT_HERE)
         };
+        let first = identify(pid).map_err(entered)?;
         let namespaces = Namespaces::of(pid).map_err(entered)?;
         let own_network = format!("/proc/{pid}/ns/net");
         let host = LocalHost::of_namespace(node, own_network.as_ref()).map_err(entered)?;
-        Ok(Self { id, namespaces, host, files, _held: held })
+        Ok(Self { id, first, namespaces, host, files, _held: held })
+    }
+
+    /// Whether it runs: whoever ended it ended all that was in it.
+    pub(super) fn runs(&self) -> bool {
+        is_alive(&self.first)
+    }
+
+    /// The files of its image.
+    ///
+    /// # Errors
+    /// When it has ended, or may not be looked into.
+    pub(super) fn root(&self) -> io::Result<ImageRoot> {
+        ImageRoot::of(self.first.pid)
     }
 
     /// The node's link to the bridge.
@@ -176,42 +201,59 @@ pub(super) fn may_enter() -> Result<(), Failure> {
         .with_cure(ROOT_HERE))
 }
 
-fn body(network: &DockerNetwork, plan: &ContainerPlan<'_>, files: &Path) -> ContainerCreateBody {
+fn body(plan: &ContainerPlan<'_>, files: &Path) -> ContainerCreateBody {
     let own_files = Mount {
         target: Some(FILES.to_owned()),
         source: Some(files.display().to_string()),
         typ: Some(MountType::BIND),
         ..Mount::default()
     };
-    let address = network.address(plan.index).to_string();
-    let endpoint = EndpointSettings {
-        ipam_config: Some(EndpointIpamConfig {
-            ipv4_address: Some(address),
-            ..EndpointIpamConfig::default()
-        }),
-        ..EndpointSettings::default()
+    let (network_mode, networking_config) = match plan.network {
+        ContainerNetwork::Node(network, index) => {
+            (network.name.clone(), Some(endpoint(network, index)))
+        }
+        ContainerNetwork::Of(id) => (format!("container:{id}"), None),
+        ContainerNetwork::Nothing => ("none".to_owned(), None),
     };
-    let endpoints = HashMap::from([(network.name.clone(), endpoint)]);
+    // One that shares a network has its name as well.
+    let named = !matches!(plan.network, ContainerNetwork::Of(_));
     ContainerCreateBody {
-        hostname: Some(plan.node.to_owned()),
+        hostname: named.then(|| plan.node.to_owned()),
         image: Some(plan.image.to_owned()),
         labels: Some(plan.labels.clone()),
         env: Some(vec![format!("{DATA}={}", plan.data.display())]),
         user: Some("0".to_owned()),
         entrypoint: Some(vec!["cat".to_owned()]),
         cmd: Some(vec![]),
+        // Whatever an image has its own health looked at by, nobody asks for it.
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..HealthConfig::default()
+        }),
         open_stdin: Some(true),
         stdin_once: Some(true),
         attach_stdin: Some(true),
         host_config: Some(HostConfig {
-            network_mode: Some(network.name.clone()),
+            network_mode: Some(network_mode),
             mounts: Some(vec![own_files]),
             auto_remove: Some(true),
             ..HostConfig::default()
         }),
-        networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
+        networking_config,
         ..ContainerCreateBody::default()
     }
+}
+
+fn endpoint(network: &DockerNetwork, index: usize) -> NetworkingConfig {
+    let endpoint = EndpointSettings {
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(network.address(index).to_string()),
+            ..EndpointIpamConfig::default()
+        }),
+        ..EndpointSettings::default()
+    };
+    let endpoints = HashMap::from([(network.name.clone(), endpoint)]);
+    NetworkingConfig { endpoints_config: Some(endpoints) }
 }
 
 /// The far end of a link, as `ip -o link show` tells of it (`7: eth0@if8: ...`), among all of the machine's.

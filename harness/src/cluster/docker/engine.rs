@@ -59,11 +59,18 @@ impl Engine {
         let silent = || Failure::infrastructure(format!("Docker at {place} does not answer"));
         let docker = negotiated.map_err(|_| silent())?.map_err(unreachable)?;
         let said = docker.version().await.map_err(unreachable)?;
+        let components = said.components.unwrap_or_default().into_iter();
+        let components: Vec<String> = components.map(|component| component.name).collect();
         let version = said.version.unwrap_or_else(|| "of a version not told".to_owned());
         let spoken = docker.client_version();
         if (spoken.major_version, spoken.minor_version) < OLDEST {
             let what = format!("Docker {version} at {place} is too old: it speaks API {spoken}");
             return Err(Failure::infrastructure(what).with_cure("Docker 20.10 or newer"));
+        }
+        let told = docker.info().await.map_err(unreachable)?;
+        if let Some(why) = unsuited(&components, &told.security_options.unwrap_or_default()) {
+            let what = format!("what answers at {place} ({version}) is of no use to kbench: {why}");
+            return Err(Failure::infrastructure(what).with_cure(ROOTFUL));
         }
         Ok(Self { docker, version })
     }
@@ -87,6 +94,20 @@ impl Engine {
         let labelled = listed.into_iter().filter_map(|one| Some((one.id?, one.labels?)));
         Ok(labelled.collect())
     }
+}
+
+/// What to do about an engine that is none of root's.
+const ROOTFUL: &str = "root's own Docker engine (`sudo apt-get install docker.io`), which DOCKER_HOST is to name \
+    where it is not at the usual socket";
+
+/// Why kbench does not enter containers of an engine, by what that tells of itself.
+fn unsuited(components: &[String], security: &[String]) -> Option<&'static str> {
+    if components.iter().any(|name| name.starts_with("Podman")) {
+        return Some("it is podman, which does not end containers with who holds them");
+    }
+    let is_rootless = |option: &String| option.split(',').any(|part| part == "name=rootless");
+    let rootless = security.iter().any(is_rootless);
+    rootless.then_some("it is rootless, and its networks are not this machine's")
 }
 
 /// Ids, with labels.
@@ -157,6 +178,16 @@ pub(super) fn status(error: &Error) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn podman_and_rootless_engines_are_told_from_others() {
+        let why = |component: &str, security: &str| {
+            unsuited(&["Engine".to_owned(), component.to_owned()], &[security.to_owned()])
+        };
+        assert_eq!(why("containerd", "name=seccomp,profile=default"), None);
+        assert!(why("containerd", "name=rootless").unwrap().contains("rootless"));
+        assert!(why("Podman Engine", "").unwrap().contains("podman"));
+    }
 
     #[test]
     fn an_engine_that_is_not_to_be_had_is_named_with_the_cure() {

@@ -1,19 +1,24 @@
-//! The image of a cluster's nodes: a base with Java, and Kafka's jars. It is made once a version and base.
+//! The images of a cluster's servers: our own, made once of a base with Java and Kafka's jars, or the user's.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures::StreamExt as _;
+use results::record::event::Role;
 
+use super::container::{Container, ContainerNetwork, ContainerPlan, ROOT_HERE};
 use super::engine::{Engine, refused, status};
+use super::layout::{JAVA, apache, looked_for};
 use super::spec::DockerSpec;
+use super::sweep::labels;
 use crate::child::{RunLimit, find, run};
 use crate::failure::Failure;
-use crate::provision::{Kafka, KafkaSource};
+use crate::provision::{Checksums, Kafka, KafkaSource, LEAST_JAVA, java_version};
 
 /// Labels of an image that say which versions are in it.
 const KAFKA: &str = "io.kbench.kafka";
@@ -100,64 +105,198 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An image of ours.
+/// An image that servers are started from.
 #[derive(Debug)]
 pub(super) struct NodeImage {
     /// Its id.
     pub(super) id: String,
-    /// Where programs are in it.
+    /// Where programs are looked for in it.
     pub(super) path: String,
-    /// The Kafka in it; its Java is not known before it has run.
-    pub(super) kafka: Kafka,
+    /// Where its jars are.
+    pub(super) jars: PathBuf,
+    /// What the server in it calls its version.
+    version: String,
+    /// First line of what its Java says of its version.
+    java: String,
+    /// What its jars are, where kbench does not know it by itself.
+    checksums: Checksums,
 }
 
-/// The image of a cluster, which is to be one of ours with the version that the cluster is to have.
+/// The images of a cluster.
+#[derive(Debug)]
+pub(super) struct NodeImages {
+    broker: NodeImage,
+    zookeeper: NodeImage,
+}
+
+impl NodeImages {
+    /// That of a role.
+    pub(super) fn of(&self, role: Role) -> &NodeImage {
+        match role {
+            Role::Broker => &self.broker,
+            Role::Zookeeper => &self.zookeeper,
+        }
+    }
+
+    /// The Kafka in them.
+    pub(super) fn kafka(&self) -> Kafka {
+        let Self { broker, zookeeper } = self;
+        let checksums = [zookeeper, broker].into_iter().flat_map(|image| image.checksums.clone());
+        Kafka {
+            jars: broker.jars.clone(),
+            version: broker.version.clone(),
+            zookeeper_version: zookeeper.version.clone(),
+            java: broker.java.clone(),
+            checksums: checksums.collect(),
+        }
+    }
+}
+
+/// The images of a cluster, each looked into: they are to have the servers of their roles, Java, and the version of
+/// Kafka that the cluster is to have.
 ///
 /// # Errors
-/// A usage failure with the command that makes one.
-pub(super) async fn checked(engine: &Engine, spec: &DockerSpec) -> Result<NodeImage, Failure> {
-    let name = &spec.image;
-    let version = match &spec.kafka {
-        KafkaSource::Version(version) => version,
-        KafkaSource::Home(_) => return Err(Failure::usage("an image has its own jars")),
+/// An infrastructure failure where there is no such image; a usage failure that says what one lacks.
+pub(super) async fn checked(engine: &Engine, spec: &DockerSpec) -> Result<NodeImages, Failure> {
+    let KafkaSource::Version(wanted) = &spec.kafka else {
+        return Err(Failure::usage("an image has its own jars"));
     };
-    let cure = || {
-        format!(
-            "kbench cluster image --base IMAGE_WITH_JAVA --kafka-version {version} --tag {name}"
-        )
-    };
+    let look = async |role| of_role(engine, spec.image_of(role), role, wanted).await;
+    let (broker, zookeeper) = (look(Role::Broker).await?, look(Role::Zookeeper).await?);
+    let there = apache(&broker.version);
+    if there != *wanted && !wanted.starts_with(&format!("{there}.")) {
+        let (name, version) = (spec.image_of(Role::Broker), &broker.version);
+        let what =
+            format!("the image `{name}` has Kafka {version}, and the cluster is to be of {wanted}");
+        let one = if there == *version { there } else { format!("{there}.0") };
+        return Err(Failure::usage(what)
+            .with_cure(format!("run with --kafka-version {one}; or {}", made_by(wanted, name))));
+    }
+    Ok(NodeImages { broker, zookeeper })
+}
+
+/// The command that makes an image.
+fn made_by(version: &str, name: &str) -> String {
+    format!("kbench cluster image --base IMAGE_WITH_JAVA --kafka-version {version} --tag {name}")
+}
+
+/// An image, as a container of it has it.
+async fn of_role(
+    engine: &Engine,
+    name: &str,
+    role: Role,
+    wanted: &str,
+) -> Result<NodeImage, Failure> {
     let image = engine.docker.inspect_image(name).await.map_err(|error| match status(&error) {
-        Some(404) => Failure::usage(format!("Docker has no image `{name}`")).with_cure(cure()),
+        Some(404) => Failure::infrastructure(format!("Docker has no image `{name}`"))
+            .with_cure(format!("`docker pull {name}`; or {}", made_by(wanted, name))),
         _ => refused(&format!("look at the image `{name}`"), &error),
     })?;
-    let config = image.config.unwrap_or_default();
-    let labels = config.labels.unwrap_or_default();
-    let Some(there) = labels.get(KAFKA) else {
-        let what =
-            format!("the image `{name}` was not made by kbench, which knows nothing of its Kafka");
-        return Err(Failure::usage(what).with_cure(cure()));
+    let (id, config) = (image.id.unwrap_or_default(), image.config.unwrap_or_default());
+    let path = search_path(config.env.as_deref().unwrap_or_default());
+    let failed = |what: &str, error: io::Error| {
+        let what = format!("the image `{name}` cannot be {what}: {error}");
+        Failure::infrastructure(what).with_cure(ROOT_HERE)
     };
-    if there != version {
-        let what =
-            format!("the image `{name}` has Kafka {there}, and the cluster is to be of {version}");
-        return Err(Failure::usage(what)
-            .with_cure(format!("run with --kafka-version {there}; or {}", cure())));
-    }
-    let checksums = labels.get(JARS_ARE).and_then(|json| serde_json::from_str(json).ok());
-    let environment = config.env.unwrap_or_default();
-    let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH="));
-    Ok(NodeImage {
-        id: image.id.unwrap_or_default(),
-        path: path.unwrap_or(USUAL_PATH).to_owned(),
-        kafka: Kafka {
-            jars: JARS.into(),
-            version: there.clone(),
-            zookeeper_version: labels.get(ZOOKEEPER).cloned().unwrap_or_default(),
-            java: String::new(),
-            checksums: checksums.unwrap_or_default(),
-        },
-    })
+    let place = tempfile::tempdir().map_err(|error| failed("looked into", error))?;
+    let data = place.path().join("data");
+    let plan = ContainerPlan {
+        name: format!("kbench-look-{}-{}", std::process::id(), role.as_str()),
+        node: "kbench-look",
+        network: ContainerNetwork::Nothing,
+        image: &id,
+        labels: labels(LOOKING).map_err(|error| failed("looked into", error))?,
+        data: &data,
+    };
+    let container = Container::start(engine, plan).await?;
+    let jars = container.root().and_then(|root| root.jars(role));
+    let java = container.java(&path, &data).await;
+    container.remove(engine).await?;
+    let lacks = |what: String, cure: String| {
+        Err(Failure::usage(format!("the image `{name}` has no {what}")).with_cure(cure))
+    };
+    let Some(found) = jars.map_err(|error| failed("looked into", error))? else {
+        let server = role.as_str();
+        let what = format!("{server} that kbench finds: it looks for {}", looked_for(role));
+        let cure =
+            format!("kbench cluster image --base {name} --kafka-version {wanted} --tag NAME");
+        return lacks(what, cure);
+    };
+    let java = match java.map(|said| java_version(&said)) {
+        Ok(Ok(line)) => line,
+        Ok(Err(said)) => {
+            let what = format!("Java {LEAST_JAVA} or newer: `java -version` says {said}");
+            return lacks(what, "an image with a newer Java".to_owned());
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = format!("Java: `java` was looked for in {path}");
+            return lacks(
+                what,
+                "an image that has it: openjdk-17-jre-headless, for example".to_owned(),
+            );
+        }
+        Err(error) => return Err(failed("tried out: its Java does not run", error)),
+    };
+    let labelled = config.labels.unwrap_or_default();
+    // Of one that kbench made it knows the jars; of another one its id stands for all that is in it.
+    let checksums = match labelled.get(KAFKA) {
+        Some(_) => labelled.get(JARS_ARE).and_then(|json| serde_json::from_str(json).ok()),
+        None => {
+            Some([(format!("image {name}"), id.trim_start_matches("sha256:").to_owned())].into())
+        }
+    };
+    let (jars, version) = (found.folder.into(), found.version);
+    Ok(NodeImage { id, path, jars, version, java, checksums: checksums.unwrap_or_default() })
+}
+
+/// Where programs are looked for: where an image's environment says, then where images are known to have Java.
+fn search_path(environment: &[String]) -> String {
+    let value = |name: &str| {
+        let named = environment.iter().find_map(|variable| variable.strip_prefix(name));
+        named.and_then(|rest| rest.strip_prefix('=')).filter(|value| !value.is_empty())
+    };
+    let home = value("JAVA_HOME").map(|home| format!("{home}/bin"));
+    let path = value("PATH").unwrap_or(USUAL_PATH).to_owned();
+    let all: Vec<_> = home.into_iter().chain([path]).chain(JAVA.map(str::to_owned)).collect();
+    all.join(":")
 }
 
 /// Where programs are unless an image says otherwise.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the label of a container that is only looked into has in place of a run's id.
+const LOOKING: &str = "a look into an image";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_is_looked_for_where_an_image_says_and_where_it_is_known_to_be() {
+        let with = |environment: &[&str]| {
+            search_path(
+                &environment.iter().map(|&variable| variable.to_owned()).collect::<Vec<_>>(),
+            )
+        };
+        let known = JAVA.join(":");
+        assert_eq!(with(&["PATH=/x/bin", "JAVA_HOME=/j"]), format!("/j/bin:/x/bin:{known}"));
+        assert_eq!(with(&["PATHS=/y", "JAVA_HOME="]), format!("{USUAL_PATH}:{known}"));
+    }
+
+    #[test]
+    fn the_kafka_of_two_images_is_the_broker_s_with_the_other_s_zookeeper() {
+        let image = |version: &str, jar: &str| NodeImage {
+            id: String::new(),
+            path: String::new(),
+            jars: jar.into(),
+            version: version.to_owned(),
+            java: "17".to_owned(),
+            checksums: [(jar.to_owned(), "0".to_owned())].into(),
+        };
+        let images = NodeImages { broker: image("3.9.1", "/b"), zookeeper: image("3.8.0", "/z") };
+        let kafka = images.kafka();
+        assert_eq!((kafka.version.as_str(), kafka.zookeeper_version.as_str()), ("3.9.1", "3.8.0"));
+        assert_eq!((kafka.jars, kafka.checksums.len()), (PathBuf::from("/b"), 2));
+        assert_eq!(images.of(Role::Zookeeper).version, "3.8.0");
+    }
+}

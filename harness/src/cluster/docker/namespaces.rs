@@ -9,6 +9,8 @@ use std::sync::Arc;
 use nix::sched::{CloneFlags, setns};
 use tokio::process::{Child, Command};
 
+use crate::mechanism::group::ControlGroups;
+
 /// Where hierarchies of control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -44,6 +46,11 @@ impl Namespaces {
             entered: Arc::new(entered.into_iter().collect::<io::Result<_>>()?),
             groups: groups_of(Path::new(GROUPS), &groups)?,
         })
+    }
+
+    /// The control groups that limit what is in it.
+    pub(super) fn limits(&self) -> ControlGroups {
+        ControlGroups::among(&self.groups)
     }
 
     /// What a child does between fork and exec to be in the container.

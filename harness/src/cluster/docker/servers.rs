@@ -1,4 +1,4 @@
-//! The servers of a cluster of containers: children of kbench, in the namespaces of their nodes' containers.
+//! The servers of a cluster of containers: children of kbench, each in the namespaces of its container.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,19 +12,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
 use futures::future::try_join_all;
-use nix::sys::signal::Signal as KernelSignal;
 use results::record::event::{EventKind, Role};
-use tokio::process::Command;
 
 use super::container::{Container, FILES};
-use super::image::NodeImage;
+use super::image::NodeImages;
 use super::network::DockerNetwork;
-use crate::child::parent_death_guard;
 use crate::cluster::host::{Host, HostError};
 use crate::cluster::local::config::{self, JvmFiles, LOG4J, LOG4J_FILE};
-use crate::cluster::local::confine::confine;
 use crate::cluster::local::process::{Server, ServerCommand};
-use crate::cluster::local::sandbox::{DATA, Mode};
 use crate::cluster::local::servers::lifecycle::{self, in_order, serves};
 use crate::cluster::local::started::{StartedServers, never_started};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
@@ -33,16 +28,13 @@ use crate::mechanism::machine::{HostedProcess, HostedProcesses};
 use crate::recorder::Recorder;
 use crate::topology::Topology;
 
-/// Limit for Java to say its version.
-const JAVA_LIMIT: Duration = Duration::from_secs(30);
-
 /// The servers of a cluster of containers.
 pub(super) struct DockerServers {
     pub(super) topology: Topology,
     pub(super) network: DockerNetwork,
-    /// By the nodes' names.
-    pub(super) containers: BTreeMap<String, Container>,
-    pub(super) image: NodeImage,
+    /// One for each server.
+    pub(super) containers: BTreeMap<Process, Container>,
+    pub(super) images: NodeImages,
     /// Where data of all nodes are, and their logs.
     pub(super) data: PathBuf,
     pub(super) logs: PathBuf,
@@ -69,9 +61,9 @@ impl DockerServers {
         in_order(self.first_members(), up).await
     }
 
-    fn container(&self, node: &str) -> io::Result<&Container> {
-        let none = || io::Error::new(io::ErrorKind::NotFound, format!("there is no node {node}"));
-        self.containers.get(node).ok_or_else(none)
+    fn container(&self, process: &Process) -> io::Result<&Container> {
+        let none = || io::Error::new(io::ErrorKind::NotFound, format!("there is no {process}"));
+        self.containers.get(process).ok_or_else(none)
     }
 
     /// The folder of a process's data within that of its node.
@@ -80,7 +72,7 @@ impl DockerServers {
     }
 
     fn write_files(&self, process: &Process) -> io::Result<()> {
-        let files = &self.container(&process.node)?.files;
+        let files = &self.container(process)?.files;
         let data = files.join(Self::own(process));
         fs::create_dir_all(&data)?;
         fs::create_dir_all(files.join(TEMPORARY))?;
@@ -89,6 +81,7 @@ impl DockerServers {
         // What they read, and the same beside their logs, where it stays.
         for folder in [files, &self.logs] {
             fs::write(folder.join(LOG4J_FILE), LOG4J)?;
+            fs::write(folder.join(LOGBACK_FILE), LOGBACK)?;
             fs::write(folder.join(config::file_name(process)), &text)?;
         }
         match process.role {
@@ -97,41 +90,26 @@ impl DockerServers {
         }
     }
 
-    /// A program in a node's container, without privileges, that ends with kbench.
-    fn program(&self, container: &Container, program: &str) -> io::Result<Command> {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", &self.image.path)
-            .envs([("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8"), ("HOME", FILES)])
-            .env(DATA, &self.data);
-        // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid; write, setns; capset.
-        // What gives up privileges takes the signal away which it is to get when kbench ends: asked for again.
-        unsafe {
-            command.pre_exec(parent_death_guard(KernelSignal::SIGKILL, true));
-            command.pre_exec(container.namespaces.enter()?);
-            command.pre_exec(confine(Mode::Loopback, None, &[])?);
-            command.pre_exec(parent_death_guard(KernelSignal::SIGKILL, false));
-        }
-        Ok(command)
-    }
-
     fn command(&self, process: &Process) -> io::Result<ServerCommand> {
-        let container = self.container(&process.node)?;
+        let container = self.container(process)?;
         let (settings, temporary) = (Path::new(FILES), Path::new(FILES).join(TEMPORARY));
-        let files = JvmFiles { jars: &self.image.kafka.jars, temporary: &temporary, settings };
-        let mut command = self.program(container, "java")?;
-        command.args(config::arguments(&self.topology, process, &files, vec![]));
+        let image = self.images.of(process.role);
+        let files = JvmFiles { jars: &image.jars, temporary: &temporary, settings };
+        let mut command = container.program(&image.path, &self.data, "java")?;
+        let logback = settings.join(LOGBACK_FILE);
+        let logback = format!("-Dlogback.configurationFile={}", logback.display());
+        command.args(config::arguments(&self.topology, process, &files, vec![logback]));
         let left = container.files.join(TEMPORARY);
         let crash = config::crash_files(process);
         let crash = crash.map(|name| (left.join(&name), self.logs.join(&name))).into();
-        Ok(ServerCommand { command, dump_path: None, watch: None, crash })
+        let groups = container.namespaces.limits();
+        Ok(ServerCommand { command, dump_path: None, watch: None, groups, crash })
     }
 
     fn spawn(&self, process: &Process) -> Result<(), Failure> {
-        let started = self.container(&process.node).and_then(|container| {
+        let started = self.container(process).and_then(|container| {
             let (command, log) = (self.command(process)?, self.log_path(process));
-            let spawn = |command: &mut Command| container.namespaces.spawn(command);
+            let spawn = |command: &mut _| container.namespaces.spawn(command);
             Server::start(process, command, &log, Arc::clone(&self.recorder), spawn)
         });
         let server = started.map_err(|error| {
@@ -150,37 +128,31 @@ impl DockerServers {
         serves(process, self.address(process), waiter, &self.log_path(process)).await
     }
 
-    /// The first line of what the image's Java says of its version.
-    ///
-    /// # Errors
-    /// An infrastructure failure when it says nothing.
-    pub(super) async fn java(&self) -> Result<String, Failure> {
-        let said = async {
-            let container = self.containers.values().next();
-            let container = container.ok_or_else(|| io::Error::other("there is no node"))?;
-            let mut command = self.program(container, "java")?;
-            command.arg("-version").kill_on_drop(true);
-            command.stdin(std::process::Stdio::null());
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
-            let child = container.namespaces.spawn(&mut command)?;
-            let said = tokio::time::timeout(JAVA_LIMIT, child.wait_with_output()).await;
-            said.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-        };
-        let failed = |error: io::Error| {
-            Failure::infrastructure(format!("the image's Java does not run: {error}"))
-        };
-        let said = String::from_utf8_lossy(&said.await.map_err(failed)?.stderr).into_owned();
-        let line = said.lines().next().ok_or_else(|| failed(io::Error::other("it says nothing")));
-        line.map(str::to_owned)
-    }
-
     /// The hosts of the nodes, in the topology's order.
     pub(super) fn hosts(&self) -> Vec<Rc<dyn Host>> {
         let nodes = self.topology.node.iter();
-        let containers = nodes.filter_map(|node| self.containers.get(&node.name));
+        let containers = nodes.filter_map(|node| self.of_node(&node.name));
         containers.map(|container| Rc::new(container.host.clone()) as _).collect()
     }
+
+    /// A container of a node: any, for they share its network.
+    pub(super) fn of_node(&self, node: &str) -> Option<&Container> {
+        self.containers.iter().find(|(process, _)| process.node == node).map(|(_, one)| one)
+    }
 }
+
+/// The same as [`LOG4J`] for what logs by Logback, as ZooKeeper 3.8 does in an image of its own.
+const LOGBACK: &str = r#"<configuration>
+  <appender name="stdout" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>[%d{yyyy-MM-dd HH:mm:ss,SSS}] %p %m \(%c\)%n</pattern></encoder>
+  </appender>
+  <logger name="org.apache.zookeeper.server.DataTree" level="DEBUG"/>
+  <root level="INFO"><appender-ref ref="stdout"/></root>
+</configuration>
+"#;
+
+/// The file of that.
+const LOGBACK_FILE: &str = "logback.xml";
 
 /// The folder of temporary files within that of a node.
 const TEMPORARY: &str = "tmp";
@@ -248,7 +220,7 @@ impl ServerProcesses for DockerServers {
 impl HostedProcesses for DockerServers {
     fn subject(&self, process: &Process) -> Result<HostedProcess, HostError> {
         let gone = |error| HostError::of_io(&process.node, "be found", error);
-        let container = self.container(&process.node).map_err(gone)?;
+        let container = self.container(process).map_err(gone)?;
         Ok(HostedProcess {
             server: process.clone(),
             host: Rc::new(container.host.clone()),
@@ -258,6 +230,7 @@ impl HostedProcesses for DockerServers {
             flushed: None,
             scratch: container.files.join(TEMPORARY),
             clock: None,
+            groups: container.namespaces.limits(),
         })
     }
 }

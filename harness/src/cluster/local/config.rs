@@ -16,6 +16,7 @@ use crate::child::{java, parent_death_guard};
 use crate::cluster::servers::ServerAddresses;
 use crate::failure::Failure;
 use crate::mechanism::flushes::FlushWatch;
+use crate::mechanism::group::ControlGroups;
 use crate::provision::{Archives, Kafka};
 use crate::topology::Topology;
 
@@ -230,7 +231,8 @@ fn assemble(
     // What one that crashes has to say goes into the run's directory when it has ended.
     let crash =
         crash_files(process).map(|name| (temporary.join(&name), servers.logs().join(&name)));
-    Ok(ServerCommand { command, dump_path, watch, crash: crash.into() })
+    let groups = ControlGroups::default();
+    Ok(ServerCommand { command, dump_path, watch, groups, crash: crash.into() })
 }
 
 #[cfg(test)]

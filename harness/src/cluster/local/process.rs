@@ -17,6 +17,7 @@ use super::host::{identify, send};
 use crate::cluster::host::ProcessIdentity;
 use crate::kernel;
 use crate::mechanism::flushes::FlushWatch;
+use crate::mechanism::group::ControlGroups;
 use crate::recorder::Recorder;
 
 /// How a process is started.
@@ -27,6 +28,8 @@ pub(in crate::cluster) struct ServerCommand {
     pub(in crate::cluster) dump_path: Option<PathBuf>,
     /// Who watches what it flushes.
     pub(in crate::cluster) watch: Option<FlushWatch>,
+    /// The control groups that it is alone in.
+    pub(in crate::cluster) groups: ControlGroups,
     /// What it writes when it crashes, and where that is to stay.
     pub(in crate::cluster) crash: Vec<(PathBuf, PathBuf)>,
 }
@@ -57,13 +60,15 @@ impl Server {
     ) -> io::Result<Self> {
         let mut output = OpenOptions::new().create(true).read(true).append(true).open(log)?;
         end_line(&mut output)?;
-        let ServerCommand { mut command, dump_path, watch, crash } = command;
+        let ServerCommand { mut command, dump_path, watch, groups, crash } = command;
+        let ended_before = groups.ended_by_kernel();
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let mut child = spawn(command.kill_on_drop(true))?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))? as i32;
         watch.map_or(Ok(()), |watch| watch.follow(pid))?;
         let ended = async move {
             let ended = match child.wait().await {
+                Ok(status) if groups.ended_by_kernel() > ended_before => without_memory(status),
                 Ok(status) => end_of(status),
                 Err(error) => ProcessEnd::Unknown(error.to_string()),
             };
@@ -169,6 +174,17 @@ fn end_line(log: &mut File) -> io::Result<()> {
     if last == [b'\n'] { Ok(()) } else { log.write_all(b"\n") }
 }
 
+/// How a process ended of whose control group the kernel has ended one for want of memory meanwhile: by a signal like
+/// anybody's, which nobody need have sent.
+fn without_memory(status: std::process::ExitStatus) -> ProcessEnd {
+    match end_of(status) {
+        ProcessEnd::Signal(number) => ProcessEnd::Unknown(format!(
+            "signal {number}, when the kernel ended a process of its control group for want of memory"
+        )),
+        other => other,
+    }
+}
+
 fn end_of(status: std::process::ExitStatus) -> ProcessEnd {
     use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
@@ -181,6 +197,18 @@ fn end_of(status: std::process::ExitStatus) -> ProcessEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_of_the_kernel_s_is_not_told_from_others_and_called_so() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let ended = |raw| without_memory(std::process::ExitStatus::from_raw(raw));
+        let killed = ended(9);
+        assert!(
+            !killed.is_by_signal() && killed.to_string().contains("want of memory"),
+            "{killed}"
+        );
+        assert_eq!(ended(3 << 8), ProcessEnd::Exit(3));
+    }
 
     #[test]
     fn what_a_process_writes_is_not_glued_to_what_the_one_before_it_left() {

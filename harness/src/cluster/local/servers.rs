@@ -30,6 +30,7 @@ use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
 use crate::mechanism::clock::{self, Faketime};
 use crate::mechanism::flushes::Flushed;
+use crate::mechanism::group::ControlGroups;
 use crate::mechanism::machine::{HostedProcess, HostedProcesses};
 use crate::need::place::Storage;
 use crate::provision::Kafka;
@@ -384,6 +385,7 @@ impl HostedProcesses for LocalServers {
             flushed: self.flushed(process),
             scratch: self.temporary(),
             clock: faketime.map(|library| (library, self.clock_file(process))),
+            groups: ControlGroups::default(),
         })
     }
 }

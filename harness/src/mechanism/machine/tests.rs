@@ -30,6 +30,7 @@ impl HostedProcesses for OneProcess {
             flushed: None,
             scratch: "/tmp".into(),
             clock: None,
+            groups: ControlGroups::default(),
         })
     }
 }

@@ -1,14 +1,17 @@
 //! Time in which nothing on the host could go on for want of memory, or of an answer of its disks, by the
 //! kernel's word (`/proc/pressure`).
 //!
-//! No fault of a plan makes it: lack of memory is a limit of one process, a disk that is full is one in
-//! memory, and one that is slow or fails is the answer to a system call.
+//! One fault of a plan makes it: a container's server that gets no more memory reads again and again what its control
+//! group has no room for. As long as that lasts nothing is said of the host, which may be short as well. Other lack of
+//! memory is a limit of one process, a disk that is full is one in memory, and one that is slow or fails is the answer
+//! to a system call.
 
 use procfs::{Current as _, IoPressure, MemoryPressure};
 use results::record::clock::RunTime;
 use results::record::event::{Cause, EventKind, Place};
 
 use super::LATEST;
+use crate::mechanism::group;
 use crate::recorder::Recorder;
 
 /// Part of the time in which everything must have waited.
@@ -20,6 +23,8 @@ pub(super) struct Pressure {
     /// For how long everything has waited, in microseconds; `None` when the kernel does not say.
     waited_us: fn() -> Option<u64>,
     last: Option<(RunTime, u64)>,
+    /// Whether a fault withheld memory then.
+    withheld: bool,
     span: Option<PressureSpan>,
 }
 
@@ -34,7 +39,8 @@ struct PressureSpan {
 impl Pressure {
     /// What can be waited for.
     pub(super) fn all() -> [Self; 2] {
-        let of = |cause, waited_us| Self { cause, waited_us, last: None, span: None };
+        let of =
+            |cause, waited_us| Self { cause, waited_us, last: None, withheld: false, span: None };
         [
             of(Cause::MemoryPressure, || Some(MemoryPressure::current().ok()?.full.total)),
             of(Cause::IoPressure, || Some(IoPressure::current().ok()?.full.total)),
@@ -49,7 +55,17 @@ impl Pressure {
     /// Looks now, which is `at`.
     pub(super) fn look(&mut self, at: RunTime, recorder: &Recorder) {
         let now = (self.waited_us)().map(|us| (at, us));
-        self.compare(now, recorder);
+        self.take(now, group::withholds_memory(), recorder);
+    }
+
+    fn take(&mut self, now: Option<(RunTime, u64)>, withheld: bool, recorder: &Recorder) {
+        let before = std::mem::replace(&mut self.withheld, withheld);
+        if before || withheld {
+            self.record(recorder);
+            self.last = now;
+        } else {
+            self.compare(now, recorder);
+        }
     }
 
     fn compare(&mut self, now: Option<(RunTime, u64)>, recorder: &Recorder) {
@@ -110,9 +126,7 @@ mod tests {
 
     #[test]
     fn seconds_without_a_break_are_one_and_what_lasts_is_told_soon() {
-        let dir = tempfile::tempdir().unwrap();
-        let recorder = Recorder::create(dir.path(), RunClock::start()).unwrap();
-        let second = |second: u64| RunTime(second * 1_000_000_000);
+        let (dir, recorder) = recorded();
         // In each second, whether everything waited for half of it.
         let waited = [true, true, false, true, true, true, true, false];
         let ([mut memory, _], mut told) = (Pressure::all(), 0);
@@ -124,16 +138,44 @@ mod tests {
             memory.compare(Some((second(at), told)), &recorder);
         }
         memory.record(&recorder);
-        let events = log::read(&dir.path().join("events.jsonl")).unwrap().events;
+        let half = |from, to| (second(from), second(to), HALF.to_owned());
+        assert_eq!(spans(dir.path()), [half(0, 2), half(3, 6), half(6, 7)]);
+    }
+
+    #[test]
+    fn what_the_limit_of_a_fault_makes_everything_wait_for_is_no_shortage() {
+        let (dir, recorder) = recorded();
+        let mut memory = Pressure::all().into_iter().next().unwrap();
+        let withheld = [false, false, true, true, false, false];
+        for (at, withheld) in (0..).zip(withheld) {
+            memory.take(Some((second(at), at * 500_000)), withheld, &recorder);
+        }
+        memory.record(&recorder);
+        let half = |from, to| (second(from), second(to), HALF.to_owned());
+        assert_eq!(spans(dir.path()), [half(0, 1), half(4, 5)]);
+    }
+
+    const HALF: &str = "nothing went on for 50 % of the time";
+
+    fn second(second: u64) -> RunTime {
+        RunTime(second * 1_000_000_000)
+    }
+
+    fn recorded() -> (tempfile::TempDir, Recorder) {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(dir.path(), RunClock::start()).unwrap();
+        (dir, recorder)
+    }
+
+    /// The spans of a record: from, to, and what is said of them.
+    fn spans(dir: &std::path::Path) -> Vec<(RunTime, RunTime, String)> {
+        let events = log::read(&dir.join("events.jsonl")).unwrap().events;
         let span = |event: results::record::event::Event| match event.kind {
             EventKind::Disturbed { cause: Cause::MemoryPressure, from, detail, .. } => {
                 Some((from, event.at, detail.unwrap()))
             }
             _ => None,
         };
-        let half = || "nothing went on for 50 % of the time".to_owned();
-        let spans: Vec<_> = events.into_iter().filter_map(span).collect();
-        let expected = [(0, 2), (3, 6), (6, 7)];
-        assert_eq!(spans, expected.map(|(from, to)| (second(from), second(to), half())));
+        events.into_iter().filter_map(span).collect()
     }
 }
