@@ -12,6 +12,7 @@ mod clocks;
 pub mod consuming_csv;
 pub mod csv;
 pub mod exit;
+mod faults;
 pub mod files;
 mod gates;
 pub mod judge;

@@ -162,7 +162,8 @@ mod tests {
         let spec = WorkloadSpec::parse(shipped()[0].1).unwrap().producer;
         let slow = producer(&spec, "b:1", Some(2), &20_000_000.into());
         let kbytes: usize = slow["queue.buffering.max.kbytes"].parse().unwrap();
-        assert!((300 * 20_000..8 << 20).contains(&kbytes), "two and a half minutes: {kbytes}");
+        let wanted = 300 * 20_000_000 / 1024;
+        assert!((wanted..8 << 20).contains(&kbytes), "two and a half minutes: {kbytes}");
         for (bytes, allowed) in [(1_000_000, "1000512"), (20_000_000, "20000512")] {
             let settings = producer(&spec, "b:1", None, &bytes.into());
             assert_eq!(settings["message.max.bytes"], allowed);

@@ -188,7 +188,8 @@ mod tests {
     fn containers_are_not_secured_and_that_is_said() {
         let request = Request::of("smoke", "none", "guide");
         let set = vec!["cluster.security=tls".to_owned()];
-        let refused = Request { docker: Some(NamedImages::default()), set, ..request }.resolve().unwrap_err();
+        let refused =
+            Request { docker: Some(NamedImages::default()), set, ..request }.resolve().unwrap_err();
         assert!(refused.text().contains("not secured so far"), "{}", refused.text());
         let mut recorded = of_containers(None);
         recorded.cluster.security = ListenerSecurity::SaslScram;

@@ -11,7 +11,7 @@ use crate::judge::figures::Figures;
 use crate::judge::integrity;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
-use crate::judge::recovery::{self, Recovery, StreamKind, operations, phases};
+use crate::judge::recovery::{self, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
 use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
@@ -228,7 +228,7 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
-        self.add_faults(number, &timeline, &recovery);
+        self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
@@ -314,35 +314,6 @@ impl Parts {
                 }
                 _ => {}
             }
-        }
-    }
-
-    fn add_faults(&mut self, trial: u32, timeline: &Timeline, recovery: &Recovery) {
-        for (fault, controller) in timeline.faults.iter().zip(&recovery.controllers) {
-            let restored = recovery
-                .partitions
-                .iter()
-                .find(|row| row.fault == fault.id && row.throughput_restored_s.is_some());
-            let evidence = fault.evidence.iter().chain(&fault.heal_evidence);
-            self.faults.push(FaultReport {
-                trial,
-                id: fault.id.clone(),
-                fault: fault.fault.clone(),
-                target: fault.target.clone(),
-                victims: fault.victims.clone(),
-                effect: fault.effect,
-                injected_s: fault.injecting.as_secs_f64(),
-                healed_s: fault.healed.map(|at| at.as_secs_f64()),
-                evidence: evidence.cloned().collect(),
-                proven: fault.proven,
-                heal_proven: fault.heal_proven,
-                took_s: fault.took_s,
-                shown_s: fault.shown_s,
-                recovered: fault.recovered,
-                waited_for_session_s: fault.waited_for_session_s,
-                controller: controller.clone(),
-                throughput_restored_s: restored.and_then(|row| row.throughput_restored_s),
-            });
         }
     }
 }
