@@ -112,7 +112,7 @@ impl SshCluster {
 
     /// Why nothing is begun, when the nodes are let go of.
     async fn left(servers: &SshServers, failure: Failure) -> Failure {
-        if let Err(left) = servers.leave().await {
+        if let Err(left) = servers.leave(false).await {
             tracing::warn!(error = left.text(), "something is left on a node");
         }
         failure
@@ -161,9 +161,6 @@ impl RunningCluster for SshCluster {
 
     async fn stop(&self, _: bool) -> Result<(), Failure> {
         // The servers are not kbench's to stop.
-        if !self.healing {
-            self.servers.fetch_logs().await;
-        }
-        self.servers.leave().await
+        self.servers.leave(!self.healing).await
     }
 }

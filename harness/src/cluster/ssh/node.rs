@@ -14,7 +14,7 @@ use super::SshHost;
 use super::driver::DrivenService;
 use super::guardian::{Guardian, SILENCE};
 use super::logs::LogBegin;
-use crate::cluster::host::{ClockOffset, Host as _, HostError};
+use crate::cluster::host::{ClockOffset, ErrorKind, Host as _, HostError};
 use crate::recorder::Recorder;
 
 /// How often a machine is asked for its servers.
@@ -190,12 +190,28 @@ impl SshNode {
         Ok(())
     }
 
-    pub(super) async fn let_go(&self) -> Result<(), HostError> {
-        // One that is not reached is told of below.
-        self.compare_clock().await.ok();
-        if self.look().await.is_err() {
-            self.unseen(self.seen.get());
+    /// Refuses a machine that is not reached any more, once that is recorded.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(super) async fn is_reached(&self) -> Result<(), HostError> {
+        match self.look().await {
+            Err(error) if error.kind() == ErrorKind::Unreachable => {
+                self.unseen(self.seen.get());
+                Err(error)
+            }
+            // What else it did not say is nothing that keeps it from being let go of.
+            _ => Ok(()),
         }
+    }
+
+    /// Lets go of the machine: nothing of kbench's is left there that is not armed.
+    ///
+    /// # Errors
+    /// When it is not reached, or something is left.
+    pub(super) async fn let_go(&self) -> Result<(), HostError> {
+        // The comparison before stands where this one fails.
+        self.compare_clock().await.ok();
         for server in &self.servers {
             let Some(release) = server.service.release_script() else { continue };
             let answer = self.host.ask(&release).await?;

@@ -14,6 +14,7 @@ use faults::port::{
     Capability, ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter,
 };
 use faults::until;
+use futures::future::join_all;
 use results::record::event::{EventKind, ProcessEnd};
 
 use super::driver::DrivenService;
@@ -130,35 +131,40 @@ impl SshServers {
         Ok(held)
     }
 
-    /// Fetches what each server wrote into its log since the run began. What is not to be had is told.
-    pub(super) async fn fetch_logs(&self) {
-        for node in self.nodes.values() {
-            for server in &node.servers {
-                let Some(begin) = &server.log_begin else {
-                    let text = format!(
-                        "no log of {} at {}: its marks are not known",
-                        server.process, server.log
-                    );
-                    node.recorder.now(EventKind::Problem { text });
-                    continue;
-                };
-                let file = self.log_path(&server.process);
-                if let Err(error) = begin.fetch(&node.host, &file).await {
-                    node.recorder.now(EventKind::Problem { text: error.to_string() });
-                }
+    /// Lets go of every node that is reached, all at once: its switch is ended, and with `fetch` the log of each
+    /// server is fetched before.
+    ///
+    /// # Errors
+    /// When a node is not reached, or something is left there.
+    pub(super) async fn leave(&self, fetch: bool) -> Result<(), Failure> {
+        let each = self.nodes.values().map(async |node| {
+            node.is_reached().await?;
+            if fetch {
+                self.fetch_logs(node).await;
             }
-        }
+            node.let_go().await
+        });
+        let all = join_all(each).await;
+        all.into_iter().collect::<Result<(), HostError>>().map_err(unreached)
     }
 
-    /// Lets go of every node: its switch is ended.
-    pub(super) async fn leave(&self) -> Result<(), Failure> {
-        let mut left = Ok(());
-        for node in self.nodes.values() {
-            if let Err(error) = node.let_go().await {
-                left = left.and(Err(unreached(error)));
+    /// Fetches what each server of a node wrote into its log since the run began. What is not to be had is told.
+    async fn fetch_logs(&self, node: &SshNode) {
+        for server in &node.servers {
+            let told = match &server.log_begin {
+                None => Err(format!(
+                    "no log of {} at {}: its marks are not known",
+                    server.process, server.log
+                )),
+                Some(begin) => {
+                    let file = self.log_path(&server.process);
+                    begin.fetch(&node.host, &file).await.map_err(|error| error.to_string())
+                }
+            };
+            if let Err(text) = told {
+                node.recorder.now(EventKind::Problem { text });
             }
         }
-        left
     }
 
     fn of(&self, process: &Process) -> Option<(&SshNode, &SshServer)> {
