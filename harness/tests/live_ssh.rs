@@ -233,6 +233,15 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     assert!(spec.contains("inventory.toml") && !spec.contains(secret));
 }
 
+/// Waits until every replica is in sync: a cluster that is not well is left alone.
+fn in_sync(folder: &Path) {
+    let inventory = inventory(folder);
+    let looks = || output(kbench().args(["doctor", "--cluster", &inventory]));
+    let well =
+        |(_, said, _): (Option<i32>, String, String)| said.contains("takes connections from here");
+    assert!(within(HEALED, || well(looks())), "{:?}", looks());
+}
+
 /// Waits until every broker runs, as its machine sees it.
 fn whole(folder: &Path) {
     let runs = |number: u8| {
@@ -292,6 +301,7 @@ fn healed(out: &Path, name: &str) {
 
 /// A run of a plan whose kbench is killed when its first fault is there.
 fn killed(folder: &Path, name: &str, out: &Path, faults: &str) {
+    in_sync(folder);
     let mut run = run_on(folder, name, out, faults);
     await_event(&mut run, out, |event| event["event"] == "fault-injected");
     run.kill().expect("it runs");
