@@ -25,7 +25,7 @@ const TYPES: [(&str, &str); 20] = [
     ("a list", "a list in brackets"),
     ("unit", "no value"),
     ("unit variant", "the name alone"),
-    ("newtype variant", "the name with a value below it"),
+    ("newtype variant", "a table with this name in it, as `{ NAME = ... }`,"),
     ("string only", "one of its names, or a table with one of them"),
     ("string or table", "one of its names, or a table with one of them"),
 ];
@@ -138,6 +138,10 @@ mod tests {
                 "a whole number from 0 on is expected, not `-1`",
             ),
             ("invalid type: sequence, expected a boolean", "true or false is expected, not a list"),
+            (
+                "invalid type: unit variant, expected newtype variant",
+                "a table with this name in it, as `{ NAME = ... }`, is expected, not this",
+            ),
             (
                 "invalid type: string \"x, expected y\", expected a sequence",
                 "a list in brackets is expected, not the text \"x, expected y\"",
