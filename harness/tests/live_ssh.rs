@@ -16,11 +16,11 @@ use support::during::await_event;
 use support::scenario::{outcomes, valid_report};
 use support::*;
 
-/// A broker is killed, one is cut off, and one loses packets. The cut lasts longer than a session (6 s), and not so long
-/// that its ZooKeeper server gives up on the ensemble (10 s) and lets go of an observer that is connected to it.
+/// A broker is killed, one is cut off, and one loses packets. The cut is over long before
+/// its ZooKeeper server gives up on the ensemble (10 s) and lets go of an observer that is connected to it.
 const FAULTS: &str = r#"
 name = "kill-cut-loss"
-description = "A leader is killed, one is cut off beyond its session, one loses packets"
+description = "A leader is killed, one is cut off for a moment, one loses packets"
 [[step]]
 id = "leader"
 fault = "kill"
@@ -33,7 +33,7 @@ id = "isolated"
 fault = { cut = { from = "other-nodes" } }
 target = { leader = { not_controller = true } }
 prepare = "restore-leaders"
-hold = "8s"
+hold = "4s"
 expect = "anything"
 [[step]]
 id = "loss"

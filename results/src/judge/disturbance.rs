@@ -164,10 +164,12 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         (Place::Server(process), Cause::StoodStill) => {
             servers::still_is_ordered(timeline, process, *from, event.at)
         }
-        // The plan takes what is observed.
+        // The plan takes what is observed: a ZooKeeper server that is cut off lets go of its clients. That a machine
+        // was not reached is told as a detail, and is nobody's plan.
         (_, Cause::ObserverLost) => faults.any(|fault| {
             let taken = |victim: &Process| victim.role == Role::Zookeeper;
-            matches!(fault.effect.takes, Takes::Ensemble) || fault.victims.iter().any(taken)
+            let cut = matches!(fault.effect.takes, Takes::Ensemble | Takes::Nodes | Takes::Links);
+            detail.is_none() && (cut || fault.victims.iter().any(taken))
         }),
         _ => false,
     };

@@ -1,5 +1,6 @@
 //! What disturbs, and what it touches.
 
+mod sight;
 mod vanished;
 
 use super::*;
