@@ -58,6 +58,13 @@ pub(crate) fn judge(
             unseen.push(format!("{}: no client asked anything meanwhile", fault.id));
         }
         unseen.extend(open(*expected, &rows).map(|what| format!("{}: {what}", fault.id)));
+        if fault.recovered == Some(false)
+            && *expected == Expectation::Recovery
+            && let Some(what) = of_the_client(&rows)
+        {
+            unseen.push(format!("{}: {what}", fault.id));
+            continue;
+        }
         unmet.extend(instead(fault, *expected, &rows).map(|what| format!("{}: {what}", fault.id)));
     }
     let verdict = match (unmet.is_empty(), unseen.is_empty()) {
@@ -105,6 +112,26 @@ fn open(expected: Expectation, rows: &[&PartitionRecovery]) -> Option<String> {
         format!("{} was not interrupted, and a response took {longest:.3} s", place(row))
     });
     unended.or(slow)
+}
+
+/// Why a recovery that did not come was missed by librdkafka's client alone: where the same partitions answered the
+/// direct producer while the fault lasted. `None` where anybody else missed it, or nobody is known to have.
+fn of_the_client(rows: &[&PartitionRecovery]) -> Option<String> {
+    let missed = |row: &PartitionRecovery| row.censored || row.ended_after_heal;
+    let all = rows.iter().filter(|row| missed(row)).map(|row| {
+        let same = |other: &&&PartitionRecovery| {
+            other.stream == StreamKind::Direct
+                && (&other.topic, other.partition) == (&row.topic, row.partition)
+        };
+        let direct = rows.iter().find(same)?;
+        (row.stream == StreamKind::Main && !missed(direct)).then_some((row, direct))
+    });
+    let (row, direct) = all.collect::<Option<Vec<_>>>()?.into_iter().next()?;
+    Some(format!(
+        "{} partition {} answered the direct producer after {:.1} s, and librdkafka's client not while the \
+         fault lasted: that is the client's time, not the cluster's",
+        row.topic, row.partition, direct.unavailable_s
+    ))
 }
 
 /// What was seen instead, if the cluster did not do what is expected.
@@ -266,5 +293,51 @@ mod tests {
         assert_eq!(judge(&faults, &[], settings, &[], None).unwrap().verdict, Verdict::Unknown);
         faults[0].proven = false;
         assert_eq!(judge(&faults, &[], settings, &[], None), None);
+    }
+
+    #[test]
+    fn a_recovery_that_librdkafka_s_client_alone_missed_is_not_the_cluster_s() {
+        let verdict = |direct_is_late: Option<bool>, probe_is_late: bool| {
+            let mut trial = three_faults(1).trial();
+            for event in &mut trial.events {
+                if let EventKind::FaultRecovered { fault_id, recovered, expected, .. } =
+                    &mut event.kind
+                {
+                    *expected = Some(Expectation::Recovery);
+                    *recovered = fault_id != "leader";
+                }
+            }
+            let timeline = Timeline::new(&trial.events);
+            let figures = Figures::of(&*trial.history, &timeline, 150.0).unwrap();
+            let environment = trial.environment.as_ref().unwrap();
+            let mut rows =
+                recovery::measure(1, environment, &timeline, &figures.service, true).partitions;
+            rows.retain(|row| row.stream != StreamKind::Direct);
+            let of_leader = |row: &PartitionRecovery| row.fault == "leader";
+            for row in rows.iter_mut().filter(|row| of_leader(row)) {
+                row.ended_after_heal = match row.stream {
+                    StreamKind::Main => true,
+                    StreamKind::Probe => probe_is_late,
+                    _ => false,
+                };
+            }
+            let main = |row: &&PartitionRecovery| row.stream == StreamKind::Main && of_leader(row);
+            let direct: Vec<_> = rows.iter().filter(main).cloned().collect();
+            rows.extend(direct_is_late.into_iter().flat_map(|ended_after_heal| {
+                let of_direct = move |row: &PartitionRecovery| PartitionRecovery {
+                    stream: StreamKind::Direct,
+                    ended_after_heal,
+                    ..row.clone()
+                };
+                direct.iter().map(of_direct).collect::<Vec<_>>()
+            }));
+            judge(&timeline.faults, &rows, &environment.settings, &[], None).unwrap()
+        };
+        let told = verdict(Some(false), false);
+        assert_eq!((told.verdict, told.count), (Verdict::Unknown, 0), "{:?}", told.note);
+        assert!(told.note.unwrap().contains("that is the client's time, not the cluster's"));
+        assert_eq!(verdict(Some(true), false).verdict, Verdict::Violated, "it missed it as well");
+        assert_eq!(verdict(None, false).verdict, Verdict::Violated, "nobody tells");
+        assert_eq!(verdict(Some(false), true).verdict, Verdict::Violated, "the probe missed it");
     }
 }
