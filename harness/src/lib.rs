@@ -24,6 +24,7 @@ pub mod provision;
 pub mod recorder;
 pub mod run;
 pub mod rundir;
+mod runtime;
 pub mod series;
 mod session;
 pub mod spec;

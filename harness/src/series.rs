@@ -19,6 +19,7 @@ use crate::child;
 use crate::failure::{Failure, tail};
 use crate::run::StopSignals;
 use crate::rundir::RunDir;
+use crate::runtime::runtime;
 use crate::spec::{fresh_number, name_of_run};
 
 /// File of a series' folder that what its runs say goes to.
@@ -29,11 +30,7 @@ const SAID: &str = "runs.log";
 /// # Errors
 /// Its own, or that there is no runtime for it.
 pub fn block_on<T>(series: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-    })?;
-    runtime.block_on(series)
+    runtime()?.block_on(series)
 }
 
 /// Runs in one folder.

@@ -50,6 +50,7 @@ use crate::failure::Failure;
 use crate::heal::owner;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
+use crate::runtime::runtime;
 use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
@@ -101,10 +102,7 @@ pub(crate) fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Exi
 }
 
 fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-    })?;
+    let runtime = runtime()?;
     runtime.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 
@@ -242,7 +240,7 @@ impl Trial {
         started: RunTime,
         act: impl AsyncFnOnce(&Rc<RefCell<Load>>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        // From here on something is measured. Before, six JVMs that start at once take every core for a moment.
+        // From here on something is measured. Before, the servers' JVMs start at once and take every core for a moment.
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
         let mut load = self.start_load(lab)?;
         let _watch = TrialWatch::start(lab, load.live(), interrupt, &self.recorder);

@@ -102,15 +102,11 @@ fn machines_behind_ssh_are_a_backend() {
     assert!(machines.wait().expect("a child").success(), "see above");
 }
 
-/// Folder of Kafka's jars, where kbench puts them.
+/// Folder of Kafka's jars, which are there from here on.
 fn jars() -> PathBuf {
     let prepared = kbench().args(["doctor", "--prepare"]).output().expect("kbench starts");
     assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-    let all = cache.unwrap_or_else(home).join("kbench/kafka/3.9.1/jars");
-    assert!(all.is_dir(), "{}", all.display());
-    all
+    kept::jars("3.9.1")
 }
 
 fn inventory(folder: &Path) -> String {

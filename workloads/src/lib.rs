@@ -38,6 +38,7 @@ pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, OnEvent, STO
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use security::{Security, SecurityError};
+pub use settings::BESIDE_VALUE;
 pub use spec::{
     Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload, PhasesSpec, ProbeSpec,
     ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, WorkloadSpec, shipped,

@@ -74,7 +74,7 @@ pub(crate) fn producer(
 pub(crate) const MESSAGE_MAX_BYTES: u64 = 1_000_000;
 
 /// Bytes of a record's key and framing, generously.
-pub(crate) const BESIDE_VALUE: u64 = 512;
+pub const BESIDE_VALUE: u64 = 512;
 
 /// Fewest records that are queued: librdkafka's default.
 const LEAST_QUEUED: u64 = 100_000;

@@ -16,6 +16,7 @@ use crate::cluster::local::sandbox::{self, Mode};
 use crate::cluster::local::{client_file, data_dir};
 use crate::failure::{self, Failure};
 use crate::provision;
+use crate::runtime::runtime;
 use crate::spec::{self, Resolved};
 use crate::topology::Profile;
 
@@ -194,11 +195,7 @@ fn state(kept: &KeptCluster) -> Result<Option<Vec<ServerState>>, Failure> {
     if !kept.is_alive() {
         return Ok(None);
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-        })?;
-    runtime.block_on(Keeper::of(&kept.dir).states()).map(|state| Some(state.servers))
+    runtime()?.block_on(Keeper::of(&kept.dir).states()).map(|state| Some(state.servers))
 }
 
 fn table(servers: &[ServerState]) -> Table {

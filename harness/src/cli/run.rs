@@ -21,6 +21,7 @@ use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
+use crate::runtime::runtime;
 use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
@@ -87,10 +88,7 @@ fn dry_run(
     let Some(inventory) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) else {
         return Err(Failure::usage("no inventory of machines (a defect)"));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-    })?;
+    let runtime = runtime()?;
     let needs = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
     let commands = ssh::dry_run(inventory, &needs, spec.run_number);
     let commands = tokio::task::LocalSet::new().block_on(&runtime, commands)?;

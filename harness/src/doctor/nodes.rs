@@ -17,6 +17,7 @@ use crate::cluster::ssh::drop_in::DropIn;
 use crate::cluster::ssh::look::{NodeFacts, ServiceFacts, look};
 use crate::cluster::ssh::{Driver, Inventory, InventoryNode, ServiceSpec, SshHost};
 use crate::failure::Failure;
+use crate::runtime::runtime;
 
 /// Limit for a server to accept a connection from here.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -44,10 +45,7 @@ type NodeSettings = BTreeMap<String, String>;
 /// # Errors
 /// When no runtime can be started.
 pub fn inventory_checks(inventory: &Inventory, trusted: bool) -> Result<Vec<DoctorCheck>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-    })?;
+    let runtime = runtime()?;
     let mut checks = vec![];
     let mut seen = vec![];
     let looks = inventory.members().map(async |node| {

@@ -18,6 +18,7 @@ use crate::failure::{Failure, tail};
 use crate::live::LiveView;
 use crate::private;
 use crate::rundir::RunDir;
+use crate::runtime::runtime;
 use crate::spec::RunSpec;
 
 /// What a trial's reader tells the coordinator.
@@ -48,10 +49,7 @@ pub(super) fn run_all(
     dir: &RunDir,
     lock: Option<&mut CoordinatorLock>,
 ) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-        })?;
+    let runtime = runtime()?;
     runtime.block_on(coordinate(spec, dir, lock))
 }
 

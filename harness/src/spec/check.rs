@@ -89,8 +89,6 @@ impl RunSpec {
     fn taken_by_topic(&self) -> Result<(), String> {
         /// Kafka's default of `message.max.bytes`.
         const DEFAULT: u64 = 1_048_588;
-        /// Bytes of a batch of one record beside its value, generously.
-        const BESIDE_VALUE: u64 = 512;
         let topic = self.cluster.main_topic();
         let name = &topic.name;
         let broker = &self.cluster.broker.settings;
@@ -98,7 +96,7 @@ impl RunSpec {
         let known = set.and_then(|bytes| bytes.trim().parse().ok());
         let most = known.or((!self.backend.runs_already()).then_some(DEFAULT));
         let largest = self.workload.largest_record() as u64;
-        if let Some(most) = most.filter(|most| largest + BESIDE_VALUE > *most) {
+        if let Some(most) = most.filter(|most| largest + workloads::BESIDE_VALUE > *most) {
             return Err(format!(
                 "workload: record_bytes of {largest}: topic {name} takes batches of {most} bytes at most; raise its \
                  `max.message.bytes`"

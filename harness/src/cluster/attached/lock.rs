@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use super::AttachedSpec;
 use super::survey::addresses;
 use crate::failure::Failure;
+use crate::runtime::runtime;
 use member::{GroupError, LockGroup, LockMember};
 
 /// Name of the group.
@@ -120,8 +121,7 @@ impl CoordinatorLock {
         let failed = |error: std::io::Error| {
             Failure::infrastructure(format!("nothing keeps the lock of the cluster: {error}"))
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(failed)?;
+        let runtime = runtime()?;
         let (end, ended) = oneshot::channel();
         let (lose, lost) = oneshot::channel();
         let (tell, told) = mpsc::channel();

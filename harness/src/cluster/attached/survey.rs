@@ -17,6 +17,7 @@ use crate::admin::{Admin, METADATA_VERSION};
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::membership::{Member, Membership};
+use crate::runtime::runtime;
 use crate::wire::{self, AccessError, Connection, Connector};
 
 /// Limit for a connection and for an answer of a broker, which may be far away.
@@ -134,11 +135,7 @@ impl ClusterSurvey {
     /// # Errors
     /// As [`Self::of`].
     pub fn blocking(bootstrap: &str, connector: &Connector) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-        })?;
-        runtime.block_on(Self::of(bootstrap, connector))
+        runtime()?.block_on(Self::of(bootstrap, connector))
     }
 
     /// Refuses brokers that are told to be elsewhere than the inventory has them: faults would hit others than the

@@ -6,13 +6,10 @@ use super::spec::DockerSpec;
 use super::{image, sweep as sweeping};
 use crate::failure::Failure;
 use crate::provision::Kafka;
+use crate::runtime::runtime;
 
 fn block<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::infrastructure(format!("the runtime cannot be started: {error}"))
-    })?;
-    runtime.block_on(work)
+    runtime()?.block_on(work)
 }
 
 /// Looks whether there is an engine; its version.

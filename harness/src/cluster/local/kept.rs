@@ -24,6 +24,7 @@ use crate::cluster::host::ProcessIdentity;
 use crate::failure::{Failure, tail};
 use crate::private;
 use crate::provision::KafkaSource;
+use crate::runtime::runtime;
 use crate::topology::Topology;
 use crate::version::KafkaVersion;
 
@@ -339,10 +340,9 @@ impl KeptCluster {
     }
 
     fn ask_to_end(&self) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(
-            |error| Failure::infrastructure(format!("the runtime cannot be started: {error}")),
-        )?;
-        runtime.block_on(Keeper::of(&self.dir).ask(&KeeperRequest::End)).map(|_: KeeperAnswer| ())
+        runtime()?
+            .block_on(Keeper::of(&self.dir).ask(&KeeperRequest::End))
+            .map(|_: KeeperAnswer| ())
     }
 
     /// Removes data and socket; logs and record stay.

@@ -113,9 +113,12 @@ mod tests {
         assert_eq!(since(), "");
         fs::write(&log, "before\nfirst\n").unwrap();
         assert_eq!(since(), "first\n");
-        fs::rename(&log, dir.path().join("server.log.2026-11-27-10")).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        let rotated = dir.path().join("server.log.2026-11-27-10");
+        fs::rename(&log, &rotated).unwrap();
         fs::write(&log, "second\n").unwrap();
+        // Written one after the other.
+        let before = fs::metadata(&log).unwrap().modified().unwrap() - Duration::from_millis(1);
+        fs::File::options().write(true).open(&rotated).unwrap().set_modified(before).unwrap();
         assert_eq!(since(), "first\nsecond\n");
     }
 }
