@@ -67,7 +67,8 @@ struct Peers {
 
 impl Peers {
     fn up() -> Self {
-        let kept = Kept::up(&["--set", "cluster.profile=benchmark", "--kafka-version", KAFKA]);
+        // No benchmark's cluster is kept: all take their turns on one of the usual profile.
+        let kept = Kept::up(&["--kafka-version", KAFKA]);
         let bootstrap = kept.bootstrap();
         let performance = env::var_os("KBENCH_PEER").expect("ci/peers builds the other client");
         Self { kept, bootstrap, performance: performance.into(), count: 0 }
