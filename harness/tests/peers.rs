@@ -7,7 +7,7 @@ mod support;
 
 use std::env;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use comfy_table::{Table, presets};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -22,7 +22,7 @@ const KAFKA: &str = "3.9.1";
 const SECONDS: u64 = 8;
 
 /// What a client is to do.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Case {
     bytes: u64,
     acks: &'static str,
@@ -57,6 +57,92 @@ fn number_before(text: &str, word: &str) -> Option<f64> {
     words.get(at.checked_sub(1)?)?.parse().ok()
 }
 
+/// What rdkafka_performance is told, but for the brokers.
+fn performance_arguments(case: Case, count: u64) -> Vec<String> {
+    let Case { bytes, acks, linger_ms } = case;
+    let acks = if acks == "all" { "-1" } else { acks };
+    let text = format!(
+        "-P -t user-events -s {bytes} -c {count} -a {acks} -X linger.ms={linger_ms} -X \
+         queue.buffering.max.messages=500000"
+    );
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The cases: sizes, acks and lingers, each with each.
+fn cases() -> impl Iterator<Item = Case> {
+    let of = |bytes| ["1", "all"].into_iter().map(move |acks| (bytes, acks));
+    [100, 1024].into_iter().flat_map(of).flat_map(|(bytes, acks)| {
+        [5, 50].into_iter().map(move |linger_ms| Case { bytes, acks, linger_ms })
+    })
+}
+
+fn rounds() -> usize {
+    env::var("KBENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+/// A client on librdkafka's mock brokers in its own process: what it says, and its CPU seconds.
+fn on_mock_brokers(client: &str, arguments: &[String]) -> (String, f64) {
+    let client = env::var_os(client).expect("ci/peers builds the clients");
+    let before = children_cpu_s();
+    let (code, stdout, stderr) = output(Command::new(client).args(arguments).stdin(Stdio::null()));
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    (stdout + &stderr, children_cpu_s() - before)
+}
+
+/// The producers take turns on mock brokers: what the client alone costs.
+#[test]
+#[ignore = "compares speeds, for about five minutes"]
+fn producers_on_mock_brokers() {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "BYTES",
+        "ACKS",
+        "LINGER",
+        "KBENCH",
+        "us CPU",
+        "RDKAFKA_PERFORMANCE",
+        "us CPU",
+        "RATE",
+        "RECORDS A CPU SECOND",
+    ]);
+    for case in cases() {
+        let (mut ours, mut theirs) = (vec![], vec![]);
+        for _ in 0..rounds() {
+            let Case { bytes, acks, linger_ms } = case;
+            let ask = [bytes.to_string(), acks.into(), linger_ms.to_string(), SECONDS.to_string()];
+            let (said, cpu_s) = on_mock_brokers("KBENCH_MOCK_LOAD", &ask);
+            let number = |word| number_before(&said, word).unwrap_or_else(|| panic!("{said}"));
+            let count = number("acked") as u64;
+            ours.push(Turn {
+                records_per_s: number("msgs/s"),
+                cpu_us: cpu_s * 1e6 / count as f64,
+            });
+            let mut ask = performance_arguments(case, count);
+            ask.extend(["-X", "test.mock.num.brokers=3", "-b", "mock"].map(str::to_owned));
+            let (said, cpu_s) = on_mock_brokers("KBENCH_PEER", &ask);
+            let records_per_s = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
+            theirs.push(Turn { records_per_s, cpu_us: cpu_s * 1e6 / count as f64 });
+        }
+        let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
+        let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
+        table.add_row([
+            case.bytes.to_string(),
+            case.acks.to_owned(),
+            format!("{} ms", case.linger_ms),
+            format!("{:.0}/s", rate(&ours)),
+            format!("{:.2}", cpu(&ours)),
+            format!("{:.0}/s", rate(&theirs)),
+            format!("{:.2}", cpu(&theirs)),
+            format!("{:.2}", rate(&ours) / rate(&theirs)),
+            format!("{:.2}", cpu(&theirs) / cpu(&ours)),
+        ]);
+        eprintln!("{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}");
+    }
+    eprintln!("\n{}", table.trim_fmt());
+    assert_eq!(table.row_count(), 8);
+}
+
 struct Peers {
     kept: Kept,
     bootstrap: String,
@@ -74,13 +160,13 @@ impl Peers {
         Self { kept, bootstrap, performance: performance.into(), count: 0 }
     }
 
-    /// What kbench got through; the rate that it asks for is beyond any cluster on such a machine.
+    /// What kbench got through, as fast as it could.
     fn kbench(&mut self, case: Case) -> (Turn, f64) {
         let workload = self.kept.folder().join("peers.toml");
         let Case { bytes, acks, linger_ms } = case;
         let text = format!(
-            "name = \"peers\"\ndescription = \"a producer alone, at more than it can do\"\n\
-             [load]\nrate = {{ per_second = 1000000 }}\nrecord_bytes = {bytes}\nkeys = 1000\n\
+            "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
+             [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
              [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
              settings = {{ \"linger.ms\" = \"{linger_ms}\", \"queue.buffering.max.messages\" = \"500000\" }}\n\
              [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
@@ -121,29 +207,11 @@ impl Peers {
     }
 
     fn rdkafka_performance(&self, case: Case) -> Turn {
-        let Case { bytes, acks, linger_ms } = case;
-        let performance = self.performance.display().to_string();
-        let acks = if acks == "all" { "-1" } else { acks };
-        let (bytes, count) = (bytes.to_string(), self.count.to_string());
-        let linger = format!("linger.ms={linger_ms}");
-        let (said, cpu_s) = self.others(&[
-            &performance,
-            "-P",
-            "-t",
-            "user-events",
-            "-b",
-            &self.bootstrap,
-            "-s",
-            &bytes,
-            "-c",
-            &count,
-            "-a",
-            acks,
-            "-X",
-            &linger,
-            "-X",
-            "queue.buffering.max.messages=500000",
-        ]);
+        let mut command = vec![self.performance.display().to_string()];
+        command.extend(performance_arguments(case, self.count));
+        command.extend(["-b".into(), self.bootstrap.clone()]);
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let (said, cpu_s) = self.others(&command);
         self.turn(&said, "msgs/s", cpu_s)
     }
 
@@ -211,7 +279,7 @@ impl Peers {
 #[test]
 #[ignore = "starts a real cluster, for about 25 minutes"]
 fn kbench_beside_other_clients() {
-    let rounds = env::var("KBENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let rounds = rounds();
     let mut peers = Peers::up();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -231,48 +299,42 @@ fn kbench_beside_other_clients() {
         "-G",
         "CONSUMERPERFORMANCE",
     ]);
-    for bytes in [100, 1024] {
-        for acks in ["1", "all"] {
-            for linger_ms in [5, 50] {
-                let case = Case { bytes, acks, linger_ms };
-                let (mut ours, mut theirs, mut javas) = (vec![], vec![], vec![]);
-                let mut drained = vec![];
-                let mut read = (0.0, 0.0);
-                for round in 0..rounds {
-                    let (turn, drain) = peers.kbench(case);
-                    ours.push(turn);
-                    drained.push(drain);
-                    if round + 1 == rounds {
-                        read = peers.consumers();
-                    }
-                    theirs.push(peers.rdkafka_performance(case));
-                    javas.push(peers.producer_performance(case));
-                }
-                drained.sort_by(f64::total_cmp);
-                let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
-                let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
-                table.add_row([
-                    bytes.to_string(),
-                    acks.to_owned(),
-                    format!("{linger_ms} ms"),
-                    format!("{:.0}/s", rate(&ours)),
-                    format!("{:.2}", cpu(&ours)),
-                    format!("{:.0}/s", rate(&theirs)),
-                    format!("{:.2}", cpu(&theirs)),
-                    format!("{:.0}/s", rate(&javas)),
-                    format!("{:.2}", cpu(&javas)),
-                    format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)),
-                    format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)),
-                    format!("{:.0}/s", drained[drained.len() / 2]),
-                    format!("{:.0}/s", read.0),
-                    format!("{:.0}/s", read.1),
-                ]);
-                eprintln!("{case:?}", case = (bytes, acks, linger_ms));
-                eprintln!(
-                    "  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}"
-                );
+    for case in cases() {
+        let (mut ours, mut theirs, mut javas) = (vec![], vec![], vec![]);
+        let mut drained = vec![];
+        let mut read = (0.0, 0.0);
+        for round in 0..rounds {
+            let (turn, drain) = peers.kbench(case);
+            ours.push(turn);
+            drained.push(drain);
+            if round + 1 == rounds {
+                read = peers.consumers();
             }
+            theirs.push(peers.rdkafka_performance(case));
+            javas.push(peers.producer_performance(case));
         }
+        drained.sort_by(f64::total_cmp);
+        let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
+        let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
+        table.add_row([
+            case.bytes.to_string(),
+            case.acks.to_owned(),
+            format!("{} ms", case.linger_ms),
+            format!("{:.0}/s", rate(&ours)),
+            format!("{:.2}", cpu(&ours)),
+            format!("{:.0}/s", rate(&theirs)),
+            format!("{:.2}", cpu(&theirs)),
+            format!("{:.0}/s", rate(&javas)),
+            format!("{:.2}", cpu(&javas)),
+            format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)),
+            format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)),
+            format!("{:.0}/s", drained[drained.len() / 2]),
+            format!("{:.0}/s", read.0),
+            format!("{:.0}/s", read.1),
+        ]);
+        eprintln!(
+            "{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}"
+        );
     }
     eprintln!("\n{}", table.trim_fmt());
     assert_eq!(table.row_count(), 8);

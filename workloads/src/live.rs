@@ -179,12 +179,15 @@ impl Live {
         self.count.fetch_max(partitions, Relaxed);
     }
 
-    /// A send that was due at `due` has ended at `at`; `acked` is the offset of an acked one.
-    pub(crate) fn done(&self, partition: i32, due: RunTime, at: RunTime, acked: Option<i64>) {
-        if acked.is_none() || at.since(due) > DELAYED {
+    /// A send that was due at `due` has ended at `at`.
+    pub(crate) fn ended(&self, due: RunTime, at: RunTime, is_acked: bool) {
+        if !is_acked || at.since(due) > DELAYED {
             self.last_trouble.fetch_max(at.0, Relaxed);
         }
-        let Some(offset) = acked else { return };
+    }
+
+    /// Sends up to the one that was due at `due` were acked, at offsets up to `offset`.
+    pub(crate) fn acked(&self, partition: i32, due: RunTime, offset: i64) {
         let mut first = false;
         self.keep(partition, |p| {
             p.acked_end.fetch_max(offset + 1, Relaxed);
@@ -286,6 +289,12 @@ impl Live {
 mod tests {
     use super::*;
 
+    /// A send that was due at `due` has ended at `at`; `acked` is the offset of an acked one.
+    fn done(live: &Live, partition: i32, due: RunTime, at: RunTime, acked: Option<i64>) {
+        live.ended(due, at, acked.is_some());
+        acked.into_iter().for_each(|offset| live.acked(partition, due, offset));
+    }
+
     fn live(partitions: u32, groups: usize) -> Live {
         let groups: Vec<_> = (0..groups).map(|n| format!("group-{n}")).collect();
         Live::new(partitions, &groups)
@@ -295,16 +304,16 @@ mod tests {
     fn lag_is_what_is_acked_and_not_consumed() {
         let live = live(2, 1);
         assert_eq!((live.lag(), live.acked_offset(0), live.last_acked_due(0)), (0, None, None));
-        live.done(0, RunTime(7), RunTime(8), Some(4));
+        done(&live, 0, RunTime(7), RunTime(8), Some(4));
         assert_eq!((live.lag(), live.acked_offset(0)), (5, Some(4)));
-        live.done(0, RunTime(6), RunTime(9), None);
+        done(&live, 0, RunTime(6), RunTime(9), None);
         assert_eq!(live.last_acked_due(0), Some(RunTime(7)));
         assert_eq!(live.last_trouble(), RunTime(9), "a send without an ack is trouble");
         live.polled(0, 0, 3);
         live.polled(0, 0, 1);
         assert_eq!((live.lag(), live.consumed()), (1, 2), "a re-read does not move the lag");
         assert!(!live.acked_since(RunTime(0)), "partition 1 has no ack");
-        live.done(1, RunTime(9), RunTime(9).plus(DELAYED), Some(0));
+        done(&live, 1, RunTime(9), RunTime(9).plus(DELAYED), Some(0));
         assert!(live.acked_since(RunTime(6)) && !live.acked_since(RunTime(7)));
         assert_eq!(live.last_trouble(), RunTime(9), "just in time is no trouble");
     }
@@ -313,7 +322,7 @@ mod tests {
     fn the_lag_is_that_of_the_group_furthest_behind_and_none_without_groups() {
         let (two, none) = (live(1, 2), live(1, 0));
         for live in [&two, &none] {
-            live.done(0, RunTime(7), RunTime(8), Some(9));
+            done(live, 0, RunTime(7), RunTime(8), Some(9));
             live.polled(0, 0, 9);
         }
         assert_eq!((two.lag(), two.consumed_offset(0)), (10, Some(9)));
@@ -338,7 +347,7 @@ mod tests {
         let live = live(1, 1);
         live.assigned(0, 2, 7);
         assert_eq!((live.partitions(), live.owner(2)), (1, Some(7)));
-        live.done(0, RunTime(5), RunTime(5), Some(0));
+        done(&live, 0, RunTime(5), RunTime(5), Some(0));
         assert!(live.acked_since(RunTime(0)));
         live.grow(3);
         live.grow(2);

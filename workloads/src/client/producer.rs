@@ -13,6 +13,7 @@
 //! One record is acked by each partition before the schedule begins there (KAFKA-15591: the first
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
+mod handle;
 pub(crate) mod keys;
 mod pace;
 mod reports;

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
-use results::record::clock::{RunClock, RunTime};
+use results::record::clock::RunTime;
 use serde::Deserialize;
 
 use crate::client::outcome::{self, Reported};
@@ -23,7 +23,8 @@ pub(super) struct DeliveryReport {
 
 /// Where the client's reports arrive, on the thread that polls.
 pub(super) struct DeliveryReports {
-    clock: RunClock,
+    /// When the event was taken whose reports arrive, in nanoseconds.
+    polled: AtomicU64,
     new: Mutex<Vec<DeliveryReport>>,
     failed: AtomicBool,
     /// Bytes of keys and values that were sent, and of the requests that they were sent in, as of the client's
@@ -32,14 +33,20 @@ pub(super) struct DeliveryReports {
 }
 
 impl DeliveryReports {
-    pub(super) fn new(clock: RunClock) -> Self {
-        let sent_bytes = Default::default();
-        Self { clock, new: Mutex::default(), failed: AtomicBool::new(false), sent_bytes }
+    pub(super) fn new() -> Self {
+        let (polled, failed, sent_bytes) = Default::default();
+        Self { polled, new: Mutex::default(), failed, sent_bytes }
     }
 
-    /// The outcomes that were reported since the last call.
-    pub(super) fn take(&self) -> Vec<DeliveryReport> {
-        std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What is reported from now on is reported at `at`: all of an event is told at once.
+    pub(super) fn polled_at(&self, at: RunTime) {
+        self.polled.store(at.0, Relaxed);
+    }
+
+    /// Exchanges the outcomes that were reported since the last call for an empty list.
+    pub(super) fn take(&self, empty: &mut Vec<DeliveryReport>) {
+        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *new, empty);
     }
 
     /// The client has said that it cannot go on.
@@ -89,7 +96,8 @@ impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, slot: usize) {
-        let report = DeliveryReport { slot, at: self.clock.now(), reported: Reported::of(report) };
+        let at = RunTime(self.polled.load(Relaxed));
+        let report = DeliveryReport { slot, at, reported: Reported::of(report) };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(report);
     }
 }

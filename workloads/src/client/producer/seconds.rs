@@ -44,14 +44,14 @@ impl Seconds {
 
     pub(crate) fn sent(&mut self, due: RunTime, sent: RunTime) {
         self.second.sent += 1;
-        self.lag_us.saturating_record(sent.since(due).as_micros() as u64);
+        self.lag_us.saturating_record(micros(due, sent));
     }
 
     pub(crate) fn done(&mut self, send: &Send) {
         match send.outcome {
             SendOutcome::Acked { .. } => {
                 self.second.acked += 1;
-                self.response_us.saturating_record(send.done.since(send.due).as_micros() as u64);
+                self.response_us.saturating_record(micros(send.due, send.done));
             }
             SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {}
             SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => {
@@ -86,6 +86,11 @@ impl Seconds {
             self.end = self.end.plus(ONE);
         }
     }
+}
+
+/// Microseconds between two times.
+fn micros(from: RunTime, to: RunTime) -> u64 {
+    to.0.saturating_sub(from.0) / 1000
 }
 
 /// Up to ten minutes in microseconds, to three digits; longer times saturate.

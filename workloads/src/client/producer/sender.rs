@@ -7,14 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
 use results::record::history::{Entry, NO_ACK_ASKED, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
+use super::handle::TopicHandle;
 use super::keys::Keys;
 use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
@@ -47,13 +48,17 @@ pub(crate) struct Sender {
     clock: RunClock,
     /// For clients that are made anew.
     security: Security,
-    client: Arc<BaseProducer<DeliveryReports>>,
+    handle: TopicHandle,
     stream: StreamWriter,
     live: Arc<Live>,
     keys: Keys,
     values: Values,
     partitions: Vec<SenderPartition>,
     slots: Slots,
+    /// Delivery reports that are being recorded; none between two calls.
+    reports: Vec<DeliveryReport>,
+    /// Partitions with acks that the load's figures do not have yet.
+    news: Vec<usize>,
     purged: bool,
     /// No send is tried a second time before that has passed.
     retry: Duration,
@@ -68,6 +73,8 @@ struct SenderPartition {
     open: usize,
     /// Whether it has acked a record; with acks=0, whether one was handed over.
     acked: bool,
+    /// Highest due time and offset of what was acked since the load's figures were told.
+    news: Option<(RunTime, i64)>,
 }
 
 impl Sender {
@@ -80,7 +87,7 @@ impl Sender {
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = setup.keys_of(topic.partitions)?;
-        let client = client(setup, &name, clock, &security)?;
+        let handle = handle(setup, &name, &topic.name, &security)?;
         Ok(Self {
             stream: topic.stream(&name, setup.header())?,
             values: Values::new(setup.seed, &setup.record_bytes, setup.payload),
@@ -90,10 +97,12 @@ impl Sender {
             topic: topic.clone(),
             clock,
             security,
-            client,
+            handle,
             live,
             keys,
             slots: Slots::default(),
+            reports: vec![],
+            news: vec![],
             purged: false,
             retry: outcome::first_retry(&setup.settings),
             counts: Counts::default(),
@@ -101,7 +110,11 @@ impl Sender {
     }
 
     pub(crate) fn native(&self) -> *mut RDKafka {
-        self.client.client().native_ptr()
+        self.client().client().native_ptr()
+    }
+
+    fn client(&self) -> &BaseProducer<DeliveryReports> {
+        self.handle.client()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -114,7 +127,7 @@ impl Sender {
 
     /// How to ask the brokers for all topics, from another thread.
     pub(crate) fn ask(&self) -> impl Fn(Duration) -> KafkaResult<Metadata> + use<> {
-        let client = Arc::clone(&self.client);
+        let client = Arc::clone(self.handle.client());
         move |limit| client.client().fetch_metadata(None, limit)
     }
 
@@ -194,11 +207,8 @@ impl Sender {
             done: sent,
             outcome: OPEN,
         });
-        let record = BaseRecord::with_opaque_to(&self.topic.name, slot)
-            .partition(id.partition)
-            .payload(&*value);
-        let record = BaseRecord { key: key_name, ..record };
-        let refused = self.client.send(record).err().map(|(error, _)| outcome::code_of(&error));
+        let key_bytes = key_name.map(str::as_bytes);
+        let refused = self.handle.produce(id.partition, key_bytes, value, slot).err();
         let given = match refused {
             Some(RDKafkaErrorCode::QueueFull) => Given::QueueFull,
             Some(RDKafkaErrorCode::Fatal) => Given::Failed,
@@ -207,7 +217,7 @@ impl Sender {
         if given != Given::Taken {
             self.slots.free(slot);
             if given == Given::Failed {
-                self.client.context().fail();
+                self.client().context().fail();
             }
             return Ok(given);
         }
@@ -232,15 +242,17 @@ impl Sender {
 
     /// Takes one event from the client.
     pub(crate) fn poll(&self) {
-        self.client.poll(Duration::ZERO);
+        self.client().context().polled_at(self.clock.now());
+        self.client().poll(Duration::ZERO);
     }
 
     /// Records the outcomes that were reported since the last call.
     pub(crate) fn collect(&mut self, mut seconds: Option<&mut Seconds>) -> Result<(), LoadError> {
-        let reports = self.client.context().take();
+        let mut reports = std::mem::take(&mut self.reports);
+        self.client().context().take(&mut reports);
         let flush = self.setup.prompt && !reports.is_empty();
         let (purged, retry, asks) = (self.purged, self.retry, self.setup.acks != Acks::None);
-        for DeliveryReport { slot, at, reported } in reports {
+        for DeliveryReport { slot, at, reported } in reports.drain(..) {
             let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry, asks) {
                 sent @ SendOutcome::Indeterminate { code: NO_ACK_ASKED } => sent,
                 // What was open when we gave up has no error of its own.
@@ -249,7 +261,18 @@ impl Sender {
             };
             self.end(slot, at, outcome, seconds.as_deref_mut())?;
         }
+        self.reports = reports;
+        self.tell_acks();
         if flush { self.flush() } else { Ok(()) }
+    }
+
+    /// Tells the load's figures what was acked, once a partition.
+    fn tell_acks(&mut self) {
+        for partition in self.news.drain(..) {
+            if let Some((due, offset)) = self.partitions[partition].news.take() {
+                self.live.acked(partition as i32, due, offset);
+            }
+        }
     }
 
     fn end(
@@ -264,13 +287,18 @@ impl Sender {
         };
         send.done = at;
         send.outcome = outcome(&send);
-        let partition = &mut self.partitions[send.partition as usize];
+        let number = send.partition as usize;
+        let partition = &mut self.partitions[number];
         partition.open -= 1;
-        let acked = match send.outcome {
+        match send.outcome {
             SendOutcome::Acked { offset } => {
                 self.counts.acked += 1;
                 partition.acked = true;
-                Some(offset)
+                if partition.news.is_none() {
+                    self.news.push(number);
+                }
+                let (due, end) = partition.news.get_or_insert((send.due, offset));
+                (*due, *end) = (send.due.max(*due), offset.max(*end));
             }
             SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {
                 self.counts.indeterminate += 1;
@@ -282,16 +310,11 @@ impl Sender {
                 }
                 return self.write(&Entry::Send(send));
             }
-            SendOutcome::Failed { .. } => {
-                self.counts.failed += 1;
-                None
-            }
-            SendOutcome::Indeterminate { .. } => {
-                self.counts.indeterminate += 1;
-                None
-            }
-        };
-        self.live.done(send.partition, send.due, send.done, acked);
+            SendOutcome::Failed { .. } => self.counts.failed += 1,
+            SendOutcome::Indeterminate { .. } => self.counts.indeterminate += 1,
+        }
+        let is_acked = matches!(send.outcome, SendOutcome::Acked { .. });
+        self.live.ended(send.due, send.done, is_acked);
         if let Some(seconds) = seconds {
             seconds.done(&send);
         }
@@ -312,16 +335,16 @@ impl Sender {
     /// Gives up what is open; the client reports each as purged.
     pub(crate) fn purge(&mut self) {
         self.purged = true;
-        self.client.purge(PurgeConfig::default().queue().inflight());
+        self.client().purge(PurgeConfig::default().queue().inflight());
     }
 
     /// The error that the client cannot go on after, in its own words.
     pub(crate) fn failure(&self) -> Option<String> {
-        if !self.client.context().has_failed() {
+        if !self.client().context().has_failed() {
             return None;
         }
         let words = |(code, words)| format!("{code}: {words}");
-        Some(self.client.client().fatal_error().map_or("no words".to_owned(), words))
+        Some(self.client().client().fatal_error().map_or("no words".to_owned(), words))
     }
 
     /// Number and name of the client's next life.
@@ -340,7 +363,7 @@ impl Sender {
         let stream = self.topic.stream(&self.name, self.setup.header())?;
         let ended = std::mem::replace(&mut self.stream, stream).finish();
         ended.map_err(|source| LoadError::History { client: former, source })?;
-        self.client = client(&self.setup, &self.name, self.clock, &self.security)?;
+        self.handle = handle(&self.setup, &self.name, &self.topic.name, &self.security)?;
         self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
         self.purged = false;
         Ok(())
@@ -348,7 +371,7 @@ impl Sender {
 
     /// Adds what this life of the client says that it sent.
     fn count_bytes(&mut self) {
-        let [messages, requests] = self.client.context().sent_bytes();
+        let [messages, requests] = self.client().context().sent_bytes();
         self.counts.message_bytes += messages;
         self.counts.request_bytes += requests;
     }
@@ -372,17 +395,19 @@ impl Sender {
     }
 }
 
-/// librdkafka's client of a producer that calls itself `name`.
-fn client(
+/// librdkafka's client of a producer that calls itself `name`, and its handle of the topic.
+fn handle(
     setup: &ProducerSetup,
     name: &str,
-    clock: RunClock,
+    topic: &str,
     security: &Security,
-) -> Result<Arc<BaseProducer<DeliveryReports>>, LoadError> {
+) -> Result<TopicHandle, LoadError> {
+    let failed = |source| LoadError::Client { client: name.to_owned(), source };
     let made = settings::config(&setup.settings, name, security)
-        .create_with_context(DeliveryReports::new(clock))
-        .map_err(|source| LoadError::Client { client: name.to_owned(), source })?;
-    Ok(Arc::new(made))
+        .create_with_context(DeliveryReports::new())
+        .map_err(failed)?;
+    TopicHandle::new(Arc::new(made), topic)
+        .map_err(|code| failed(KafkaError::ClientCreation(format!("the topic {topic}: {code}"))))
 }
 
 /// Sends without outcome, numbered by what the client carries along.
