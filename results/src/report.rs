@@ -3,9 +3,8 @@
 //! [`judge()`] makes it from a [`Question`] and recorded data alone, so it can be made again; a
 //! [`Judged`] run is that of a directory. `report.json` is this
 //! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
-//! forms ([`text`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
+//! forms ([`text`], [`html`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
 //! them all: a new one is a file beside those, and its line of that list.
-//! Absent: HTML.
 
 mod bystanders;
 mod clocks;
@@ -15,6 +14,7 @@ pub mod exit;
 mod faults;
 pub mod files;
 mod gates;
+pub mod html;
 pub mod judge;
 mod judged;
 pub mod junit;

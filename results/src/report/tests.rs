@@ -6,6 +6,7 @@ mod direct;
 mod files;
 mod gates;
 mod gave_up;
+mod html;
 mod matrix;
 mod outcomes;
 mod several_gaps;

@@ -1,11 +1,11 @@
 //! The report for a terminal: claims first, then faults with their phases, checks, load, where the
 //! time went, and where the files are. Never Debug output; colours only when asked for.
 
-mod claims;
-mod consuming;
-mod faults;
-mod load;
-mod usage;
+pub(in crate::report) mod claims;
+pub(in crate::report) mod consuming;
+pub(in crate::report) mod faults;
+pub(in crate::report) mod load;
+pub(in crate::report) mod usage;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -82,7 +82,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
 
 /// The report with every text in it as it may be printed: some are from files of others. None is of more
 /// lines than one, which might pass for lines of the report; problems are wrapped anew.
-fn shown(report: &Report) -> serde_json::Result<Report> {
+pub(in crate::report) fn shown(report: &Report) -> serde_json::Result<Report> {
     let mut json = serde_json::to_value(report)?;
     let long = json.get_mut("problems").map(Value::take);
     each_text(&mut json, &|text| printable_line(text));
@@ -254,7 +254,7 @@ fn paint(text: &str, tone: Tone, colours: bool) -> String {
 }
 
 /// Seconds for people: enough digits for what is short, no more for what is long.
-fn seconds(value: f64) -> String {
+pub(in crate::report) fn seconds(value: f64) -> String {
     if value.abs() >= 10.0 { format!("{value:.1}") } else { format!("{:.2}", hundredths(value)) }
 }
 
@@ -264,7 +264,7 @@ fn hundredths(value: f64) -> f64 {
 }
 
 /// What phases leave unexplained, where that is not nothing.
-fn rest(value: f64) -> Option<f64> {
+pub(in crate::report) fn rest(value: f64) -> Option<f64> {
     (hundredths(value) != 0.0).then_some(value)
 }
 
