@@ -93,6 +93,17 @@ enum Format {
     Json,
 }
 
+/// How a report is printed.
+#[derive(Clone, Copy, Args)]
+struct PrintArgs {
+    /// What to print on stdout at the end
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Print every table of the report, and not just what fits a screen
+    #[arg(long)]
+    verbose: bool,
+}
+
 /// What makes a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BackendChoice {
@@ -180,9 +191,8 @@ struct RunArgs {
     /// Folder in which the run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout at the end
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Judge the claims of this file (a runbook's, say) in place of the guide's; `kbench list claims` shows those
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
@@ -232,9 +242,8 @@ struct ReplayArgs {
     /// Folder in which runs are looked up, and the new run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout at the end
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Take what runs code or reaches other files from the recorded spec as well (Kafka's jars, loopback
     /// mode, classes, JVM options, settings that kbench does not know): whoever wrote it may run programs
     /// as you then
@@ -256,9 +265,8 @@ struct JudgeArgs {
     /// Folder in which `latest` and run names are looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,

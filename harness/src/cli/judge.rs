@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use results::report::{Judged, Report, text};
 
-use super::{Format, JudgeArgs};
+use super::{Format, JudgeArgs, PrintArgs};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
 
 pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     let (dir, judged) = judged(args)?;
-    print(&judged.report, &dir, args.format)
+    print(&judged.report, &dir, args.print)
 }
 
 pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     let (dir, judged) = judged(args)?;
     run::write(&judged, &dir)?;
-    print(&judged.report, &dir, args.format)
+    print(&judged.report, &dir, args.print)
 }
 
 fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
@@ -29,8 +29,8 @@ fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
 }
 
 /// Prints the report on stdout; the exit code is the report's.
-pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<ExitCode, Failure> {
-    match format {
+pub(super) fn print(report: &Report, dir: &RunDir, how: PrintArgs) -> Result<ExitCode, Failure> {
+    match how.format {
         Format::Json => {
             let json = report.to_json().map_err(|error| {
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
@@ -40,7 +40,8 @@ pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<Exi
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-            let text = text::render(report, Some(dir.path()), colours);
+            let render = if how.verbose { text::render } else { text::summary };
+            let text = render(report, Some(dir.path()), colours);
             // With colours of our own; where stdout cannot be written there is nobody to tell.
             drop(writeln!(std::io::stdout().lock(), "{}", text.trim_end()));
         }

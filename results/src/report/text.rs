@@ -1,10 +1,12 @@
-//! The report for a terminal: claims first, then faults with their phases, checks, load, where the
-//! time went, and where the files are. Never Debug output; colours only when asked for.
+//! The report for a terminal: a summary on one screen, or everything: claims first, then faults with their
+//! phases, checks, load, where the time went, and where the files are. Never Debug output; colours only when
+//! asked for.
 
 pub(in crate::report) mod claims;
 pub(in crate::report) mod consuming;
 pub(in crate::report) mod faults;
 pub(in crate::report) mod load;
+mod summary;
 pub(in crate::report) mod usage;
 
 use std::borrow::Cow;
@@ -40,12 +42,26 @@ enum Tone {
     Plain,
 }
 
-/// Renders the report. `dir` is where its files are, `None` when it was not saved.
+/// Renders all of the report. `dir` is where its files are, `None` when it was not saved.
 pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    printable_by(rendered, report, dir, colours)
+}
+
+/// Renders what fits a screen, in the same way.
+pub fn summary(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    printable_by(summary::render, report, dir, colours)
+}
+
+fn printable_by(
+    render: fn(&Report, Option<&Path>, bool) -> String,
+    report: &Report,
+    dir: Option<&Path>,
+    colours: bool,
+) -> String {
     match shown(report) {
-        Ok(shown) => rendered(&shown, dir, colours),
+        Ok(shown) => render(&shown, dir, colours),
         // One that could not be written as JSON could not be read back either.
-        Err(_) => harmless(&rendered(report, dir, false)).into_owned(),
+        Err(_) => harmless(&render(report, dir, false)).into_owned(),
     }
 }
 

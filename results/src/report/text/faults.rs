@@ -33,16 +33,21 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     );
     if report.trials > 1 {
         all(out, report, colours);
+        bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
     } else {
         report.faults.iter().for_each(|fault| one(out, report, fault, colours));
     }
+    skipped(out, report);
+}
+
+pub(super) fn skipped(out: &mut String, report: &Report) {
     for step in &report.skipped {
         bullet(out, &format!("trial {}, {}: skipped: {}", step.trial, step.id, step.reason));
     }
 }
 
-/// Several trials: a line a fault, with the worst partition of each kind of client.
-fn all(out: &mut String, report: &Report, colours: bool) {
+/// A line a fault, with the worst partition of each kind of client.
+pub(super) fn all(out: &mut String, report: &Report, colours: bool) {
     let header =
         ["trial", "fault", "victims", "proof", "controller", "main", "probe", "reads", "full"];
     let mut shown = table(&header, colours);
@@ -78,7 +83,6 @@ fn all(out: &mut String, report: &Report, colours: bool) {
         let what = format!("{stream} {topic}-{partition}: {gaps} gaps, {in_sum} s in sum");
         bullet(out, &format!("trial {trial}, {fault}: {what}"));
     }
-    bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
 }
 
 /// The struck brokers by their ids; other servers with their role.
