@@ -91,6 +91,8 @@ enum Format {
     Text,
     /// JSON: of a run exactly its report.json
     Json,
+    /// Markdown for a pull request: verdict, claims, and what is not as it should be
+    Markdown,
 }
 
 /// How a report is printed.

@@ -3,7 +3,7 @@
 //! [`judge()`] makes it from a [`Question`] and recorded data alone, so it can be made again; a
 //! [`Judged`] run is that of a directory. `report.json` is this
 //! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
-//! forms ([`text`], [`html`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
+//! forms ([`text`], [`html`], [`markdown`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
 //! them all: a new one is a file beside those, and its line of that list.
 
 mod bystanders;
@@ -18,8 +18,10 @@ pub mod html;
 pub mod judge;
 mod judged;
 pub mod junit;
+pub mod markdown;
 mod merge;
 mod metrics;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use results::report::{Judged, Report, text};
+use results::report::{Judged, Report, markdown, text};
 
 use super::{Format, JudgeArgs, PrintArgs};
 use crate::failure::Failure;
@@ -36,6 +36,12 @@ pub(super) fn print(report: &Report, dir: &RunDir, how: PrintArgs) -> Result<Exi
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
             })?;
             results::out!("{}", json.trim_end());
+        }
+        Format::Markdown => {
+            let document = markdown::render(report).map_err(|error| {
+                Failure::infrastructure(format!("the report cannot be written: {error}"))
+            })?;
+            results::out!("{}", document.trim_end());
         }
         Format::Text => {
             let terminal = std::io::stdout().is_terminal();

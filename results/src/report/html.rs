@@ -4,14 +4,13 @@
 //! events, a point a second. The template engine escapes every text, and data stand in a block that no browser takes
 //! for a script.
 
-mod rows;
 mod timeline;
 
 use std::io;
 
 use minijinja::{AutoEscape, Environment, context};
 
-use super::{Report, text};
+use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
 use crate::terminal::argument;
 use timeline::Timeline;

@@ -1,4 +1,5 @@
-//! The page: everything that the report says is on it, nothing in it is taken for markup, nothing is fetched.
+//! Page and Markdown: everything that the report says is on the page, nothing in it is taken for markup, nothing is
+//! fetched.
 
 use super::*;
 
@@ -88,6 +89,8 @@ fn no_text_is_taken_for_markup_and_nothing_is_fetched() {
         serde_json::from_str(between(&page, DATA, "</script>")[0]).unwrap();
     let lanes = data["lanes"].to_string();
     assert!(lanes.contains("onerror"), "the topic is there as it is: {lanes}");
+    let document = markdown::render(&report).unwrap();
+    assert!(!document.contains("<script") && !document.contains("<img"), "{document}");
     for fetched in ["src=\"", "href=\"", "@import", "url("] {
         assert!(!page.contains(fetched), "{fetched}");
     }

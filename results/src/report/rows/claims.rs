@@ -7,15 +7,15 @@ use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::Report;
 use crate::report::text::claims::{distribution, predicted, stated};
 
-/// A claim as the page shows it.
+/// A claim as it is shown.
 #[derive(Serialize)]
-pub(in super::super) struct ClaimRow<'a> {
-    claim: &'a ClaimResult,
-    outcome: &'static str,
+pub(in crate::report) struct ClaimRow<'a> {
+    pub(in crate::report) claim: &'a ClaimResult,
+    pub(in crate::report) outcome: &'static str,
     tone: ToneClass,
-    stated: String,
-    measured: String,
-    predicted: String,
+    pub(in crate::report) stated: String,
+    pub(in crate::report) measured: String,
+    pub(in crate::report) predicted: String,
     scale: Option<ClaimScale>,
 }
 
@@ -32,7 +32,7 @@ struct ClaimScale {
     median: Option<f64>,
 }
 
-pub(in super::super) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
+pub(in crate::report) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
     let row = |claim| {
         let ClaimResult { outcome, measured_s, .. } = claim;
         let tone = match outcome {

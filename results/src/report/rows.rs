@@ -1,4 +1,4 @@
-//! What the page's tables show: cells in words, each with how it is meant.
+//! What the tables of a page or of a document show: cells in words, each with how it is meant.
 
 mod claims;
 mod faults;
@@ -9,15 +9,15 @@ use crate::judge::latency::Percentiles;
 use crate::judge::offer::Offer;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::Verdict;
-use crate::report::text::load::{percentile_row, witness};
-use crate::report::text::{consuming, usage};
-use crate::report::{GateOutcome, Population, Report};
+use super::text::load::{percentile_row, witness};
+use super::text::{consuming, usage};
+use super::{GateOutcome, Population, Report};
 use crate::terminal::counted;
 
-pub(super) use claims::claims;
+pub(super) use claims::{ClaimRow, claims};
 pub(super) use faults::faults;
 
-/// How a text is meant; a class of the page's style.
+/// How a text is meant: a class of the page's style.
 pub(super) type ToneClass = &'static str;
 
 pub(super) const GOOD: ToneClass = "good";
@@ -27,26 +27,26 @@ pub(super) const PLAIN: ToneClass = "";
 
 /// A cell of a table.
 #[derive(Serialize)]
-pub(super) struct PageCell {
-    text: String,
-    tone: ToneClass,
+pub(super) struct ReportCell {
+    pub(super) text: String,
+    pub(super) tone: ToneClass,
 }
 
-fn plain(text: impl ToString) -> PageCell {
-    PageCell { text: text.to_string(), tone: PLAIN }
+fn plain(text: impl ToString) -> ReportCell {
+    ReportCell { text: text.to_string(), tone: PLAIN }
 }
 
-fn toned((text, tone): (&str, ToneClass)) -> PageCell {
-    PageCell { text: text.to_owned(), tone }
+fn toned((text, tone): (&str, ToneClass)) -> ReportCell {
+    ReportCell { text: text.to_owned(), tone }
 }
 
-/// A table of the page.
+/// A table.
 #[derive(Serialize)]
-pub(super) struct PageTable {
-    head: Vec<&'static str>,
-    rows: Vec<Vec<PageCell>>,
+pub(super) struct ReportTable {
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<ReportCell>>,
     /// What stands beneath it.
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) fn verdict(verdict: Verdict) -> (&'static str, ToneClass) {
@@ -93,7 +93,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
-pub(super) fn gates(report: &Report) -> PageTable {
+pub(super) fn gates(report: &Report) -> ReportTable {
     let tone = |outcome| match outcome {
         GateOutcome::Passed => GOOD,
         GateOutcome::Unknown => DOUBT,
@@ -103,10 +103,10 @@ pub(super) fn gates(report: &Report) -> PageTable {
     let rows = gates.map(|gate| {
         vec![plain(&gate.gate), toned((gate.outcome.as_str(), tone(gate.outcome))), plain(&gate.seen)]
     });
-    PageTable { head: vec!["gate", "outcome", "seen"], rows: rows.collect(), notes: vec![] }
+    ReportTable { head: vec!["gate", "outcome", "seen"], rows: rows.collect(), notes: vec![] }
 }
 
-pub(super) fn checks(report: &Report) -> PageTable {
+pub(super) fn checks(report: &Report) -> ReportTable {
     let rows = report.checks.iter().map(|check| {
         vec![
             plain(&check.name),
@@ -118,14 +118,14 @@ pub(super) fn checks(report: &Report) -> PageTable {
     });
     let each = report.checks.iter();
     let notes = each.flat_map(|check| check.witnesses.iter().map(|it| witness(check, it)));
-    PageTable {
+    ReportTable {
         head: vec!["check", "verdict", "found", "examined", "note"],
         rows: rows.collect(),
         notes: notes.collect(),
     }
 }
 
-pub(super) fn rates(report: &Report) -> PageTable {
+pub(super) fn rates(report: &Report) -> ReportTable {
     let rows = report.load.rates.iter().map(|(phase, rates)| {
         let shown = |rate: Option<f64>| plain(rate.map_or("n/a".into(), |rate| format!("{rate:.1}")));
         let asked = rates.asked_per_s.or(Some(report.load.asked_per_s));
@@ -149,10 +149,10 @@ pub(super) fn rates(report: &Report) -> PageTable {
     if load.saturated {
         notes.push("saturated: more was asked for than was acked, and the backlog grew".into());
     }
-    PageTable { head, rows: rows.collect(), notes }
+    ReportTable { head, rows: rows.collect(), notes }
 }
 
-pub(super) fn latencies(report: &Report) -> PageTable {
+pub(super) fn latencies(report: &Report) -> ReportTable {
     let load = &report.load;
     let all = Population {
         latency_us: load.latency_us,
@@ -182,10 +182,10 @@ pub(super) fn latencies(report: &Report) -> PageTable {
          due to sent; end to end: from due to consumed."
             .into(),
     ];
-    PageTable { head, rows: rows.collect(), notes }
+    ReportTable { head, rows: rows.collect(), notes }
 }
 
-pub(super) fn consuming(report: &Report) -> PageTable {
+pub(super) fn consuming(report: &Report) -> ReportTable {
     let rows = report.consuming.iter().flat_map(|group| {
         group.faults.iter().filter_map(move |fault| {
             let worst = consuming::worst(fault)?;
@@ -214,10 +214,10 @@ pub(super) fn consuming(report: &Report) -> PageTable {
     ];
     let each = report.consuming.iter();
     let notes = each.map(|group| format!("trial {}: {}", group.trial, consuming::summary(group)));
-    PageTable { head, rows: rows.collect(), notes: notes.collect() }
+    ReportTable { head, rows: rows.collect(), notes: notes.collect() }
 }
 
-pub(super) fn servers(report: &Report) -> PageTable {
+pub(super) fn servers(report: &Report) -> ReportTable {
     let rows = usage::by_server(report).into_iter().map(|(process, used)| {
         let most = used.iter().map(|one| one.cpu_share_most).fold(0.0, f64::max);
         let memory = used.iter().map(|one| one.memory_bytes).max().unwrap_or_default();
@@ -243,10 +243,10 @@ pub(super) fn servers(report: &Report) -> PageTable {
         "received KB/s",
         "sent KB/s",
     ];
-    PageTable { head, rows: rows.collect(), notes: vec![] }
+    ReportTable { head, rows: rows.collect(), notes: vec![] }
 }
 
-pub(super) fn times(report: &Report) -> PageTable {
+pub(super) fn times(report: &Report) -> ReportTable {
     let rows = report.time.iter().flat_map(|time| {
         let row = |name: &str, seconds: f64| {
             vec![plain(time.trial), plain(name), plain(format!("{seconds:.1}"))]
@@ -259,11 +259,11 @@ pub(super) fn times(report: &Report) -> PageTable {
         stages.chain(of_which).collect::<Vec<_>>()
     });
     let head = vec!["trial", "stage", "seconds"];
-    PageTable { head, rows: rows.collect(), notes: vec![] }
+    ReportTable { head, rows: rows.collect(), notes: vec![] }
 }
 
 /// Settings in force, of the first trial: names and values.
-pub(super) fn settings(report: &Report) -> PageTable {
+pub(super) fn settings(report: &Report) -> ReportTable {
     let rows = report.environments.first().map(|first| {
         let e = &first.environment;
         let groups = [
@@ -276,5 +276,5 @@ pub(super) fn settings(report: &Report) -> PageTable {
         });
         each.collect()
     });
-    PageTable { head: vec!["of", "setting", "value"], rows: rows.unwrap_or_default(), notes: vec![] }
+    ReportTable { head: vec!["of", "setting", "value"], rows: rows.unwrap_or_default(), notes: vec![] }
 }

@@ -8,9 +8,9 @@ use crate::report::text::faults::{failover, led, promptness, rows, unavailable};
 use crate::report::text::{rest, seconds};
 use crate::report::{FaultReport, Report};
 
-/// A fault as the page shows it.
+/// A fault as it is shown.
 #[derive(Serialize)]
-pub(in super::super) struct FaultRow<'a> {
+pub(in crate::report) struct FaultRow<'a> {
     fault: &'a FaultReport,
     victims: String,
     at: String,
@@ -47,7 +47,7 @@ struct BarPart {
     percent: f64,
 }
 
-pub(in super::super) fn faults(report: &Report) -> Vec<FaultRow<'_>> {
+pub(in crate::report) fn faults(report: &Report) -> Vec<FaultRow<'_>> {
     report.faults.iter().map(|fault| row(report, fault)).collect()
 }
 
