@@ -89,7 +89,16 @@ enum CliCommand {
 enum Format {
     /// Tables for people
     Text,
-    /// JSON: of a run exactly its report.json
+    /// JSON
+    Json,
+}
+
+/// How a report is printed on stdout.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// Tables for people
+    Text,
+    /// JSON: exactly report.json
     Json,
     /// Markdown for a pull request: verdict, claims, and what is not as it should be
     Markdown,
@@ -100,7 +109,7 @@ enum Format {
 struct PrintArgs {
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: ReportFormat,
     /// Print every table of the report, and not just what fits a screen
     #[arg(long)]
     verbose: bool,

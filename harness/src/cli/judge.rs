@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use results::report::{Judged, Report, markdown, text};
 
-use super::{Format, JudgeArgs, PrintArgs};
+use super::{JudgeArgs, PrintArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
@@ -31,19 +31,19 @@ fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
 /// Prints the report on stdout; the exit code is the report's.
 pub(super) fn print(report: &Report, dir: &RunDir, how: PrintArgs) -> Result<ExitCode, Failure> {
     match how.format {
-        Format::Json => {
+        ReportFormat::Json => {
             let json = report.to_json().map_err(|error| {
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
             })?;
             results::out!("{}", json.trim_end());
         }
-        Format::Markdown => {
+        ReportFormat::Markdown => {
             let document = markdown::render(report).map_err(|error| {
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
             })?;
             results::out!("{}", document.trim_end());
         }
-        Format::Text => {
+        ReportFormat::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();
             let render = if how.verbose { text::render } else { text::summary };
