@@ -15,6 +15,7 @@ mod faults;
 pub mod files;
 mod gates;
 pub mod html;
+pub mod index;
 pub mod judge;
 mod judged;
 pub mod junit;

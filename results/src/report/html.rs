@@ -8,7 +8,7 @@ mod timeline;
 
 use std::io;
 
-use minijinja::{AutoEscape, Environment, context};
+use minijinja::{AutoEscape, Environment, Error, Template, context};
 
 use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
@@ -16,7 +16,7 @@ use crate::terminal::argument;
 use timeline::Timeline;
 
 const PAGE: &str = include_str!("html/report.html");
-const STYLE: &str = include_str!("html/report.css");
+pub(super) const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");
 
 /// Draws lines over time: <https://github.com/leeoniya/uPlot> 1.6.32, MIT.
@@ -32,13 +32,7 @@ const UPLOT: [&str; 2] = [
 pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
     let report = &text::shown(report).map_err(io::Error::other)?;
     let timelines: Vec<Timeline> = trials.iter().map(|trial| Timeline::of(report, trial)).collect();
-    let mut engine = Environment::new();
-    engine.set_auto_escape_callback(|_| AutoEscape::Html);
-    engine.set_trim_blocks(true);
-    engine.set_lstrip_blocks(true);
-    engine.add_template("report", PAGE).map_err(io::Error::other)?;
-    let page = engine.get_template("report").map_err(io::Error::other)?;
-    let rendered = page.render(context! {
+    let values = context! {
         style => STYLE,
         script => SCRIPT,
         uplot_style => UPLOT[0],
@@ -58,6 +52,23 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
         times => rows::times(report),
         settings => rows::settings(report),
         timelines,
+    };
+    engine("report", PAGE, |page| page.render(values))
+}
+
+/// Renders a template in which every text is escaped.
+pub(super) fn engine(
+    name: &'static str,
+    template: &'static str,
+    render: impl FnOnce(&Template<'_, '_>) -> Result<String, Error>,
+) -> io::Result<String> {
+    let mut engine = Environment::new();
+    engine.set_auto_escape_callback(|_| AutoEscape::Html);
+    engine.set_trim_blocks(true);
+    engine.set_lstrip_blocks(true);
+    let rendered = engine.add_template(name, template).and_then(|()| {
+        let page = engine.get_template(name)?;
+        render(&page)
     });
     rendered.map_err(io::Error::other)
 }
