@@ -113,7 +113,7 @@ impl RunDir {
         };
         let runs: Vec<_> =
             Self::all(out).iter().rev().filter_map(report).take(index::MOST).collect();
-        let page = index::render(runs.iter().map(|(name, report)| (name.as_str(), report.clone())));
+        let page = index::render(runs.iter().map(|(name, report)| (name.as_str(), report)));
         let path = out.join(index::FILE);
         page.and_then(|page| open::write(&path, page.as_bytes()))
             .map_err(|error| unwritable(out, "the list of runs in", &error))

@@ -136,7 +136,7 @@ fn carry_out(spec: RunSpec, out: &Path, print: PrintArgs) -> Result<ExitCode, Fa
     let Err(failure) = run::run(spec, &dir) else {
         let judged = run::judge(spec, &dir, spec.strict)?;
         run::write(&judged, &dir)?;
-        RunDir::write_index(out)?;
+        RunDir::write_index(out).unwrap_or_else(|error| error.print());
         return judge::print(&judged.report, &dir, print);
     };
     // What was proven before something failed stands, and comes first.

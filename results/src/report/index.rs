@@ -69,9 +69,9 @@ impl IndexRow {
 ///
 /// # Errors
 /// When a report is no JSON, or the template does not fit.
-pub fn render<'a>(runs: impl IntoIterator<Item = (&'a str, Report)>) -> io::Result<String> {
-    let row = |(name, report): (&str, Report)| {
-        shown(&report).map(|report| IndexRow::of(name, &report)).map_err(io::Error::other)
+pub fn render<'a>(runs: impl IntoIterator<Item = (&'a str, &'a Report)>) -> io::Result<String> {
+    let row = |(name, report): (&str, &Report)| {
+        shown(report).map(|report| IndexRow::of(name, &report)).map_err(io::Error::other)
     };
     let rows = runs.into_iter().take(MOST).map(row).collect::<io::Result<Vec<_>>>()?;
     engine("index", PAGE, |page| page.render(context! { style => STYLE, rows }))
