@@ -82,6 +82,12 @@ enum CliCommand {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder: kbench(1), and one for each command
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// How results are printed on stdout.
@@ -367,6 +373,7 @@ pub fn main() -> ExitCode {
         CliCommand::Validate(args) => validate::validate(&args),
         CliCommand::Doctor(args) => tools::doctor(&args),
         CliCommand::Completions { shell } => tools::completions(shell),
+        CliCommand::Man { dir } => tools::man(&dir),
     };
     outcome.unwrap_or_else(|failure: Failure| {
         failure.print();
