@@ -82,6 +82,12 @@ enum CliCommand {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a folder: kbench(1), and one for each command
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// How results are printed on stdout.
@@ -89,8 +95,30 @@ enum CliCommand {
 enum Format {
     /// Tables for people
     Text,
-    /// JSON: of a run exactly its report.json
+    /// JSON
     Json,
+}
+
+/// How a report is printed on stdout.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// Tables for people
+    Text,
+    /// JSON: exactly report.json
+    Json,
+    /// Markdown for a pull request: verdict, claims, and what is not as it should be
+    Markdown,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Args)]
+struct PrintArgs {
+    /// What to print on stdout at the end
+    #[arg(long, value_enum, default_value = "text")]
+    format: ReportFormat,
+    /// Print every table of the report, and not just what fits a screen
+    #[arg(long)]
+    verbose: bool,
 }
 
 /// What makes a cluster.
@@ -180,9 +208,8 @@ struct RunArgs {
     /// Folder in which the run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout at the end
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Judge the claims of this file (a runbook's, say) in place of the guide's; `kbench list claims` shows those
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
@@ -232,9 +259,8 @@ struct ReplayArgs {
     /// Folder in which runs are looked up, and the new run's directory is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout at the end
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Take what runs code or reaches other files from the recorded spec as well (Kafka's jars, loopback
     /// mode, classes, JVM options, settings that kbench does not know): whoever wrote it may run programs
     /// as you then
@@ -256,9 +282,8 @@ struct JudgeArgs {
     /// Folder in which `latest` and run names are looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
-    /// What to print on stdout
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[command(flatten)]
+    print: PrintArgs,
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,
@@ -348,6 +373,7 @@ pub fn main() -> ExitCode {
         CliCommand::Validate(args) => validate::validate(&args),
         CliCommand::Doctor(args) => tools::doctor(&args),
         CliCommand::Completions { shell } => tools::completions(shell),
+        CliCommand::Man { dir } => tools::man(&dir),
     };
     outcome.unwrap_or_else(|failure: Failure| {
         failure.print();

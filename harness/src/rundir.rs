@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_FILES};
+use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES, MOST_FILES};
 use results::record::format::{self, FormatError};
 use results::record::open;
 use results::record::seal::Checksum;
 use results::record::trial::{self, SPEC};
+use results::report::{Report, index};
 use results::terminal::printable_line;
 
 use crate::failure::Failure;
@@ -97,6 +98,25 @@ impl RunDir {
             .collect();
         runs.sort();
         runs.into_iter().map(Self).collect()
+    }
+
+    /// Lists the runs of the folder `out` on a page there, the newest first: those that have a report which this
+    /// kbench reads.
+    ///
+    /// # Errors
+    /// An infrastructure failure when the page cannot be written.
+    pub fn write_index(out: &Path) -> Result<(), Failure> {
+        let report = |run: &Self| {
+            let bytes = open::read(&run.0.join("report.json"), MOST_EVENT_BYTES).ok()?;
+            let name = run.0.file_name()?.to_str()?.to_owned();
+            Some((name, serde_json::from_slice::<Report>(&bytes).ok()?))
+        };
+        let runs: Vec<_> =
+            Self::all(out).iter().rev().filter_map(report).take(index::MOST).collect();
+        let page = index::render(runs.iter().map(|(name, report)| (name.as_str(), report)));
+        let path = out.join(index::FILE);
+        page.and_then(|page| open::write(&path, page.as_bytes()))
+            .map_err(|error| unwritable(out, "the list of runs in", &error))
     }
 
     /// The directory itself.

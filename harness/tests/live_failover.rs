@@ -226,6 +226,7 @@ fn every_file_is_there(run: &Path) {
         "latency.hlog",
         "summary.csv",
         "report.json",
+        "report.html",
         "junit.xml",
         "logs/cpu-node1-broker.log",
         "logs/kbench.log",

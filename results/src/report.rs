@@ -3,9 +3,8 @@
 //! [`judge()`] makes it from a [`Question`] and recorded data alone, so it can be made again; a
 //! [`Judged`] run is that of a directory. `report.json` is this
 //! document as it stands; its keys are a contract (`results/schema/report.schema.json`). The other
-//! forms ([`text`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
+//! forms ([`text`], [`html`], [`markdown`], [`csv`], [`junit`]) are views of it; [`files`] lists those that are files, and writes
 //! them all: a new one is a file beside those, and its line of that list.
-//! Absent: HTML.
 
 mod bystanders;
 mod clocks;
@@ -15,11 +14,15 @@ pub mod exit;
 mod faults;
 pub mod files;
 mod gates;
+pub mod html;
+pub mod index;
 pub mod judge;
 mod judged;
 pub mod junit;
+pub mod markdown;
 mod merge;
 mod metrics;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -3,22 +3,22 @@
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use results::report::{Judged, Report, text};
+use results::report::{Judged, Report, markdown, text};
 
-use super::{Format, JudgeArgs};
+use super::{JudgeArgs, PrintArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
 
 pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     let (dir, judged) = judged(args)?;
-    print(&judged.report, &dir, args.format)
+    print(&judged.report, &dir, args.print)
 }
 
 pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     let (dir, judged) = judged(args)?;
     run::write(&judged, &dir)?;
-    print(&judged.report, &dir, args.format)
+    print(&judged.report, &dir, args.print)
 }
 
 fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
@@ -29,18 +29,25 @@ fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {
 }
 
 /// Prints the report on stdout; the exit code is the report's.
-pub(super) fn print(report: &Report, dir: &RunDir, format: Format) -> Result<ExitCode, Failure> {
-    match format {
-        Format::Json => {
+pub(super) fn print(report: &Report, dir: &RunDir, how: PrintArgs) -> Result<ExitCode, Failure> {
+    match how.format {
+        ReportFormat::Json => {
             let json = report.to_json().map_err(|error| {
                 Failure::infrastructure(format!("the report cannot be written: {error}"))
             })?;
             results::out!("{}", json.trim_end());
         }
-        Format::Text => {
+        ReportFormat::Markdown => {
+            let document = markdown::render(report).map_err(|error| {
+                Failure::infrastructure(format!("the report cannot be written: {error}"))
+            })?;
+            results::out!("{}", document.trim_end());
+        }
+        ReportFormat::Text => {
             let terminal = std::io::stdout().is_terminal();
             let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-            let text = text::render(report, Some(dir.path()), colours);
+            let render = if how.verbose { text::render } else { text::summary };
+            let text = render(report, Some(dir.path()), colours);
             // With colours of our own; where stdout cannot be written there is nobody to tell.
             drop(writeln!(std::io::stdout().lock(), "{}", text.trim_end()));
         }

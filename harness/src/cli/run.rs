@@ -10,7 +10,7 @@ use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
 use results::terminal::{argument, printable_line};
 
-use super::{BackendChoice, Cli, CliCommand, Format, ReplayArgs, RunArgs, judge};
+use super::{BackendChoice, Cli, CliCommand, PrintArgs, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::docker::spec::NamedImages;
 use crate::cluster::local::kept::KeptCluster;
@@ -25,7 +25,7 @@ use crate::runtime::runtime;
 use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let (out, format) = (args.out.clone(), args.format);
+    let (out, print) = (args.out.clone(), args.print);
     let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
@@ -67,7 +67,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if !chosen && mode != Mode::ALL[0] {
         results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
-    carry_out(spec, &out, format)
+    carry_out(spec, &out, print)
 }
 
 /// Says what a run would do to machines, and does nothing.
@@ -125,25 +125,26 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
     let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
-    carry_out(spec, &args.out, args.format)
+    carry_out(spec, &args.out, args.print)
 }
 
 /// Carries out a resolved spec, judges and prints.
-fn carry_out(spec: RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
+fn carry_out(spec: RunSpec, out: &Path, print: PrintArgs) -> Result<ExitCode, Failure> {
     let spec = &placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(spec, &dir)?;
     let Err(failure) = run::run(spec, &dir) else {
         let judged = run::judge(spec, &dir, spec.strict)?;
         run::write(&judged, &dir)?;
-        return judge::print(&judged.report, &dir, format);
+        RunDir::write_index(out).unwrap_or_else(|error| error.print());
+        return judge::print(&judged.report, &dir, print);
     };
     // What was proven before something failed stands, and comes first.
     match run::judge(spec, &dir, spec.strict) {
         Ok(judged) if failure.is_infrastructure() => {
             // The disk may be full: then the report is only printed.
             let written = run::write(&judged, &dir);
-            let code = judge::print(&judged.report, &dir, format)?;
+            let code = judge::print(&judged.report, &dir, print)?;
             failure.print();
             written.unwrap_or_else(|error| error.print());
             Ok(if judged.report.verdict == Verdict::Violated { code } else { failure.exit_code() })

@@ -99,3 +99,11 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failu
     clap_complete::generate(shell, &mut Cli::command(), "kbench", &mut std::io::stdout());
     Ok(ExitCode::SUCCESS)
 }
+
+pub(super) fn man(dir: &Path) -> Result<ExitCode, Failure> {
+    clap_mangen::generate_to(Cli::command(), dir).map_err(|error| {
+        Failure::infrastructure(format!("cannot write manual pages into {}: {error}", dir.display()))
+            .with_cure("name a folder that is there and can be written")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

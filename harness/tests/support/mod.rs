@@ -57,7 +57,7 @@ pub(crate) fn start(out: &Path, arguments: &[&str]) -> Child {
 /// `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
 pub(crate) fn run(out: &Path, arguments: &[&str]) -> Command {
     let mut run = kbench();
-    run.arg("run")
+    run.args(["run", "--verbose"])
         .args(arguments)
         .arg("--out")
         .arg(out)

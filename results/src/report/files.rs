@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
 
-use super::{Report, consuming_csv, csv, junit};
+use super::{Report, consuming_csv, csv, html, junit};
 use crate::record::open;
 use crate::record::trial::TrialRecord;
 use crate::terminal::is_harmful;
@@ -25,6 +25,7 @@ const FORMS: &[FileForm] = &[
     ("latency.hlog", |out, _, trials| interval_log::write(out, trials)),
     ("summary.csv", |out, report, _| csv::write(out, report).map_err(io::Error::other)),
     ("consuming.csv", |out, report, _| consuming_csv::write(out, report).map_err(io::Error::other)),
+    ("report.html", |out, report, trials| out.write_all(html::render(report, trials)?.as_bytes())),
     ("report.json", |out, report, _| {
         out.write_all(report.to_json().map_err(io::Error::other)?.as_bytes())
     }),

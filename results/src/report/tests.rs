@@ -6,6 +6,7 @@ mod direct;
 mod files;
 mod gates;
 mod gave_up;
+mod html;
 mod matrix;
 mod outcomes;
 mod several_gaps;
@@ -437,6 +438,9 @@ fn the_terminal_report_reads_well() {
     assert!(!plain.contains('\u{1b}'));
     assert!(text::render(&report, None, true).contains('\u{1b}'));
     insta::assert_snapshot!("clean_run", plain);
+    let summary = text::summary(&report, Some(dir), false);
+    insta::assert_snapshot!("summary", summary);
+    assert!(summary.lines().count() <= 60, "it fits a screen");
     insta::assert_snapshot!("five_trials", text::render(&five_trials(), None, false));
     insta::assert_snapshot!(
         "two_brokers",

@@ -1,11 +1,13 @@
-//! The report for a terminal: claims first, then faults with their phases, checks, load, where the
-//! time went, and where the files are. Never Debug output; colours only when asked for.
+//! The report for a terminal: a summary on one screen, or everything: claims first, then faults with their
+//! phases, checks, load, where the time went, and where the files are. Never Debug output; colours only when
+//! asked for.
 
-mod claims;
-mod consuming;
-mod faults;
-mod load;
-mod usage;
+pub(in crate::report) mod claims;
+pub(in crate::report) mod consuming;
+pub(in crate::report) mod faults;
+pub(in crate::report) mod load;
+mod summary;
+pub(in crate::report) mod usage;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -40,12 +42,26 @@ enum Tone {
     Plain,
 }
 
-/// Renders the report. `dir` is where its files are, `None` when it was not saved.
+/// Renders all of the report. `dir` is where its files are, `None` when it was not saved.
 pub fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    printable_by(rendered, report, dir, colours)
+}
+
+/// Renders what fits a screen, in the same way.
+pub fn summary(report: &Report, dir: Option<&Path>, colours: bool) -> String {
+    printable_by(summary::render, report, dir, colours)
+}
+
+fn printable_by(
+    render: fn(&Report, Option<&Path>, bool) -> String,
+    report: &Report,
+    dir: Option<&Path>,
+    colours: bool,
+) -> String {
     match shown(report) {
-        Ok(shown) => rendered(&shown, dir, colours),
+        Ok(shown) => render(&shown, dir, colours),
         // One that could not be written as JSON could not be read back either.
-        Err(_) => harmless(&rendered(report, dir, false)).into_owned(),
+        Err(_) => harmless(&render(report, dir, false)).into_owned(),
     }
 }
 
@@ -82,7 +98,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
 
 /// The report with every text in it as it may be printed: some are from files of others. None is of more
 /// lines than one, which might pass for lines of the report; problems are wrapped anew.
-fn shown(report: &Report) -> serde_json::Result<Report> {
+pub(in crate::report) fn shown(report: &Report) -> serde_json::Result<Report> {
     let mut json = serde_json::to_value(report)?;
     let long = json.get_mut("problems").map(Value::take);
     each_text(&mut json, &|text| printable_line(text));
@@ -254,7 +270,7 @@ fn paint(text: &str, tone: Tone, colours: bool) -> String {
 }
 
 /// Seconds for people: enough digits for what is short, no more for what is long.
-fn seconds(value: f64) -> String {
+pub(in crate::report) fn seconds(value: f64) -> String {
     if value.abs() >= 10.0 { format!("{value:.1}") } else { format!("{:.2}", hundredths(value)) }
 }
 
@@ -264,7 +280,7 @@ fn hundredths(value: f64) -> f64 {
 }
 
 /// What phases leave unexplained, where that is not nothing.
-fn rest(value: f64) -> Option<f64> {
+pub(in crate::report) fn rest(value: f64) -> Option<f64> {
     (hundredths(value) != 0.0).then_some(value)
 }
 

@@ -103,7 +103,7 @@ fn broken(id: &str) -> String {
     text
 }
 
-fn stated(claim: &ClaimResult) -> String {
+pub(in crate::report) fn stated(claim: &ClaimResult) -> String {
     match claim.stated_s {
         None => "always".to_owned(),
         Some([0.0, high]) => format!("<= {high} s"),
@@ -111,11 +111,11 @@ fn stated(claim: &ClaimResult) -> String {
     }
 }
 
-fn predicted(claim: &ClaimResult) -> String {
+pub(in crate::report) fn predicted(claim: &ClaimResult) -> String {
     claim.predicted_s.map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
 }
 
-fn distribution(measured: &Measured) -> String {
+pub(in crate::report) fn distribution(measured: &Measured) -> String {
     let Measured { n, min: Some(min), median, max: Some(max), censored, .. } = measured else {
         return String::new();
     };

@@ -24,27 +24,7 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
 
 fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool) {
     let trial = if report.trials > 1 { format!("trial {}, ", group.trial) } else { String::new() };
-    let steady = &group.steady;
-    let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
-        let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
-        format!("{wait} s from ack to delivery at the longest")
-    });
-    let lag = steady.lag.map(|lag| format!(", lag at most {lag}")).unwrap_or_default();
-    let undelivered = match group.undelivered {
-        0 => String::new(),
-        n => format!("; {} NOT DELIVERED when it was stopped", counted(n, "acked record")),
-    };
-    bullet(
-        out,
-        &format!(
-            "{trial}group {} of {}: {} delivered, {} delivered again{undelivered}; steady: \
-             {longest}{lag}",
-            group.group,
-            group.topic,
-            counted(group.delivered, "record"),
-            group.redelivered
-        ),
-    );
+    bullet(out, &format!("{trial}{}", summary(group)));
     if let Some(began) = group.began_s.filter(|_| group.began_late) {
         let began = seconds(began);
         let name = &group.group;
@@ -105,8 +85,29 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
     }
 }
 
+/// What a group got in all, and how long it waited while nothing was wrong.
+pub(in crate::report) fn summary(group: &GroupConsuming) -> String {
+    let steady = &group.steady;
+    let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
+        let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
+        format!("{wait} s from ack to delivery at the longest")
+    });
+    let lag = steady.lag.map(|lag| format!(", lag at most {lag}")).unwrap_or_default();
+    let undelivered = match group.undelivered {
+        0 => String::new(),
+        n => format!("; {} NOT DELIVERED when it was stopped", counted(n, "acked record")),
+    };
+    format!(
+        "group {} of {}: {} delivered, {} delivered again{undelivered}; steady: {longest}{lag}",
+        group.group,
+        group.topic,
+        counted(group.delivered, "record"),
+        group.redelivered
+    )
+}
+
 /// The partition whose records waited longest.
-fn worst(fault: &GroupFault) -> Option<&ConsumingRecovery> {
+pub(in crate::report) fn worst(fault: &GroupFault) -> Option<&ConsumingRecovery> {
     fault
         .partitions
         .iter()
@@ -121,7 +122,7 @@ fn tone(row: &ConsumingRecovery) -> Tone {
     }
 }
 
-fn unconsumed(row: &ConsumingRecovery) -> String {
+pub(in crate::report) fn unconsumed(row: &ConsumingRecovery) -> String {
     match (row.interrupted, row.censored) {
         (false, _) => format!("no, {} ms", (row.unconsumed_s * 1e3).round()),
         (true, false) => format!("{} s", seconds(row.unconsumed_s)),

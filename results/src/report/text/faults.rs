@@ -33,16 +33,21 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     );
     if report.trials > 1 {
         all(out, report, colours);
+        bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
     } else {
         report.faults.iter().for_each(|fault| one(out, report, fault, colours));
     }
+    skipped(out, report);
+}
+
+pub(super) fn skipped(out: &mut String, report: &Report) {
     for step in &report.skipped {
         bullet(out, &format!("trial {}, {}: skipped: {}", step.trial, step.id, step.reason));
     }
 }
 
-/// Several trials: a line a fault, with the worst partition of each kind of client.
-fn all(out: &mut String, report: &Report, colours: bool) {
+/// A line a fault, with the worst partition of each kind of client.
+pub(super) fn all(out: &mut String, report: &Report, colours: bool) {
     let header =
         ["trial", "fault", "victims", "proof", "controller", "main", "probe", "reads", "full"];
     let mut shown = table(&header, colours);
@@ -78,7 +83,6 @@ fn all(out: &mut String, report: &Report, colours: bool) {
         let what = format!("{stream} {topic}-{partition}: {gaps} gaps, {in_sum} s in sum");
         bullet(out, &format!("trial {trial}, {fault}: {what}"));
     }
-    bullet(out, "every partition with its phases and all evidence: report.json, summary.csv");
 }
 
 /// The struck brokers by their ids; other servers with their role.
@@ -156,7 +160,7 @@ fn one(out: &mut String, report: &Report, fault: &FaultReport, colours: bool) {
 }
 
 /// How soon after the decision it was done and in effect.
-fn promptness(fault: &FaultReport) -> String {
+pub(in crate::report) fn promptness(fault: &FaultReport) -> String {
     match (fault.took_s, fault.shown_s) {
         (Some(took), Some(shown)) => {
             format!(" (done in {:.1} ms, shown by {:.0} ms)", took * 1e3, shown * 1e3)
@@ -169,7 +173,7 @@ fn hurt_main_load(report: &Report, fault: &FaultReport) -> bool {
     rows(report, fault).any(|row| row.stream == StreamKind::Main && row.interrupted)
 }
 
-fn rows<'a>(
+pub(in crate::report) fn rows<'a>(
     report: &'a Report,
     fault: &'a FaultReport,
 ) -> impl Iterator<Item = &'a PartitionRecovery> {
@@ -231,7 +235,7 @@ fn detail(out: &mut String, text: &str) {
 }
 
 /// Detect and elect add up to the failover; what the live brokers need comes after it.
-fn failover(c: &ControllerFailover) -> String {
+pub(in crate::report) fn failover(c: &ControllerFailover) -> String {
     let to = c.to.map_or("nobody".to_owned(), |broker| format!("broker {broker}"));
     let least = if c.censored { ">= " } else { "" };
     let part = |value: Option<f64>| value.map_or("not seen".to_owned(), seconds);
@@ -248,7 +252,7 @@ fn failover(c: &ControllerFailover) -> String {
     )
 }
 
-fn led(led: Option<bool>) -> &'static str {
+pub(in crate::report) fn led(led: Option<bool>) -> &'static str {
     match led {
         Some(true) => "yes",
         Some(false) => "no",
@@ -256,7 +260,7 @@ fn led(led: Option<bool>) -> &'static str {
     }
 }
 
-fn unavailable(row: &PartitionRecovery) -> String {
+pub(in crate::report) fn unavailable(row: &PartitionRecovery) -> String {
     match (row.interrupted, row.censored) {
         (false, _) => row.longest_response_s.map_or_else(
             || "no".to_owned(),

@@ -5,7 +5,7 @@ use comfy_table::Table;
 use crate::judge::latency::Percentiles;
 use crate::judge::offer::Offer;
 use crate::judge::recovery::ClientEnd;
-use crate::judge::verdict::{Check, Verdict};
+use crate::judge::verdict::{Check, Verdict, Witness};
 
 use super::super::judge::total;
 use super::super::{
@@ -32,7 +32,7 @@ pub(super) fn checks(out: &mut String, report: &Report, colours: bool) {
     }
     show(out, &rows);
     for check in &report.checks {
-        witnesses(out, check);
+        check.witnesses.iter().for_each(|it| bullet(out, &witness(check, it)));
     }
 }
 
@@ -58,20 +58,19 @@ pub(super) fn gates(out: &mut String, report: &Report, colours: bool) {
     show(out, &rows);
 }
 
-fn witnesses(out: &mut String, check: &Check) {
-    for witness in &check.witnesses {
-        let mut text = format!("{}: {}-{}", check.name, witness.topic, witness.partition);
-        if let Some(offset) = witness.offset {
-            text.push_str(&format!(" offset {offset}"));
-        }
-        if let Some(at) = witness.at_s {
-            text.push_str(&format!(" at {at:.3} s"));
-        }
-        if let Some(fault) = &witness.during {
-            text.push_str(&format!(" during {fault}"));
-        }
-        bullet(out, &format!("{text}: {}", witness.what));
+/// One example of an anomaly, with its place.
+pub(in crate::report) fn witness(check: &Check, witness: &Witness) -> String {
+    let mut text = format!("{}: {}-{}", check.name, witness.topic, witness.partition);
+    if let Some(offset) = witness.offset {
+        text.push_str(&format!(" offset {offset}"));
     }
+    if let Some(at) = witness.at_s {
+        text.push_str(&format!(" at {at:.3} s"));
+    }
+    if let Some(fault) = &witness.during {
+        text.push_str(&format!(" during {fault}"));
+    }
+    format!("{text}: {}", witness.what)
 }
 
 pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
@@ -226,7 +225,7 @@ fn ended(end: &ClientEnd, trials: u32) -> String {
     )
 }
 
-fn percentile_row(p: &Percentiles) -> [String; 6] {
+pub(in crate::report) fn percentile_row(p: &Percentiles) -> [String; 6] {
     let ms = |us: Option<u64>| match us {
         Some(us) if us >= 100_000 => format!("{:.0}", us as f64 / 1e3),
         Some(us) => format!("{:.2}", us as f64 / 1e3),

@@ -1,0 +1,136 @@
+// Draws each trial's timeline: charts and lanes over one axis of time, zoomed together.
+"use strict";
+(() => {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const BROKERS = ["detect", "elect", "metadata", "copies", "client", "answer", "rest"];
+  const brokerColour = (id) => colour(BROKERS[Math.abs(id - 1) % BROKERS.length]);
+  const LANE = 20;
+
+  const seconds = (values) => values.map((v) => `${+v.toFixed(3)} s`);
+  const number = (v) => (v == null ? "-" : v >= 1e6 ? `${+(v / 1e6).toFixed(2)}M` : v >= 1e4 ? `${+(v / 1e3).toFixed(1)}k` : String(+v.toFixed(2)));
+
+  for (const figure of document.querySelectorAll("figure.timeline")) {
+    const data = JSON.parse(figure.querySelector("script").textContent);
+    const place = figure.querySelector(".charts");
+    const whole = [0, data.end];
+    const charts = [];
+
+    const shade = (u) => {
+      const { ctx, bbox } = u;
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+      ctx.clip();
+      ctx.globalAlpha = 0.12;
+      ctx.fillStyle = colour("bad");
+      for (const [, from, to] of data.faults) {
+        const x = u.valToPos(from, "x", true);
+        ctx.fillRect(x, bbox.top, u.valToPos(to, "x", true) - x, bbox.height);
+      }
+      ctx.globalAlpha = 0.7;
+      for (const [at] of data.marks) {
+        ctx.fillRect(u.valToPos(at, "x", true) - 1, bbox.top, 2, bbox.height);
+      }
+      ctx.restore();
+    };
+
+    let zooming = false;
+    const zoomed = (u, key) => {
+      if (key !== "x" || zooming) return;
+      zooming = true;
+      const { min, max } = u.scales.x;
+      for (const other of charts) if (other !== u) other.setScale("x", { min, max });
+      zooming = false;
+    };
+
+    const axis = (extra) => ({ stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
+    const options = (title, height, more) => ({
+      title, height, width: place.clientWidth || 700,
+      cursor: { sync: { key: `trial-${data.trial}` }, y: false },
+      ...more,
+      scales: { x: { time: false, range: (u, min, max) => [min ?? whole[0], max ?? whole[1]] }, ...more.scales },
+      hooks: { drawClear: [shade], setScale: [zoomed], ...more.hooks },
+    });
+
+    const lines = (title, list, scale) => {
+      const series = list.map(([label, , name, fill]) => ({ label, stroke: colour(name), width: 1.5, fill: fill && `color-mix(in srgb, ${colour(name)} 15%, transparent)`, value: (u, v) => number(v), points: { show: false } }));
+      const made = new uPlot(options(title, 170, {
+        scales: { y: scale },
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: 64, values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
+        series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
+      }), [data.series.at, ...list.map(([, values]) => values)], place);
+      charts.push(made);
+    };
+
+    const lanes = () => {
+      const rows = [{ name: "stage", spans: data.stages.map(([label, from, to]) => ({ from, to, label })) },
+        { name: "fault", spans: data.faults.map(([label, from, to]) => ({ from, to, label, bad: true })) }, ...data.lanes];
+      const widest = Math.max(...data.lanes.flatMap((lane) => lane.spans.map((span) => span.isr ?? 0)), 1);
+      const draw = (u) => {
+        const { ctx, bbox } = u, ratio = devicePixelRatio, height = bbox.height / rows.length;
+        ctx.save();
+        ctx.beginPath();
+        ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+        ctx.clip();
+        ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+        ctx.textBaseline = "middle";
+        rows.forEach((row, at) => {
+          const top = bbox.top + at * height, full = height * 0.8;
+          row.spans.forEach((span, n) => {
+            const left = Math.max(u.valToPos(span.from, "x", true), bbox.left);
+            const width = Math.min(u.valToPos(span.to, "x", true), bbox.left + bbox.width) - left;
+            if (width <= 0) return;
+            const part = span.isr == null ? 1 : Math.max(span.isr, 0.3) / widest;
+            const nobody = "broker" in span && span.broker == null;
+            ctx.fillStyle = span.bad || nobody ? colour("bad") : "label" in span ? colour(n % 2 ? "stated" : "predicted") : brokerColour(span.broker);
+            ctx.globalAlpha = nobody ? 0.35 : 0.85;
+            ctx.fillRect(left, top + (height - full * part) / 2, width, full * part);
+            ctx.globalAlpha = 1;
+            const text = "label" in span ? span.label : nobody ? "none" : `broker ${span.broker}`;
+            if (ctx.measureText(text).width + 8 * ratio < width) {
+              ctx.fillStyle = "label" in span && !span.bad ? colour("ink") : colour("paper");
+              if (part > 0.5 || nobody) ctx.fillText(text, left + 4 * ratio, top + height / 2);
+            }
+          });
+          for (const [from, to] of row.unavailable ?? []) {
+            const left = u.valToPos(from, "x", true), right = u.valToPos(to, "x", true);
+            ctx.strokeStyle = colour("bad");
+            ctx.lineWidth = ratio;
+            ctx.beginPath();
+            for (let x = left; x < right; x += 6 * ratio) {
+              ctx.moveTo(x, top + height * 0.9);
+              ctx.lineTo(Math.min(x + 6 * ratio, right), top + height * 0.1);
+            }
+            ctx.stroke();
+          }
+        });
+        ctx.restore();
+      };
+      const names = rows.map((row) => row.name);
+      const longest = Math.max(...names.map((name) => name.length));
+      const made = new uPlot(options("", rows.length * LANE + 40, {
+        scales: { y: { range: [0, rows.length] } },
+        legend: { show: false },
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: Math.min(Math.max(64, longest * 7), 150), grid: { show: false }, ticks: { show: false }, splits: rows.map((_, n) => n + 0.5), values: () => [...names].reverse() })],
+        series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
+        hooks: { draw: [draw] },
+      }), [whole, [null, null]], place);
+      charts.push(made);
+    };
+
+    const { series } = data;
+    lanes();
+    lines("records a second", [["due", series.due, "rest"], ["acked", series.acked, "detect", true], ["consumed", series.consumed, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
+    lines("response time of what was acked in the second, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
+    lines("records that wait", [["without outcome", series.outstanding, "client", true], ["acked, not consumed", series.lag, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
+
+    const everything = () => charts[0].setScale("x", { min: whole[0], max: whole[1] });
+    figure.querySelector(".reset").addEventListener("click", everything);
+    place.addEventListener("dblclick", () => setTimeout(everything));
+    everything();
+    new ResizeObserver(() => {
+      for (const chart of charts) if (place.clientWidth && chart.width !== place.clientWidth) chart.setSize({ width: place.clientWidth, height: chart.height });
+    }).observe(place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+  }
+})();

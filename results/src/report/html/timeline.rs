@@ -1,0 +1,210 @@
+//! What happened in a trial, as the page draws it: series a second, and lanes of spans.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::judge::recovery::StreamKind;
+use crate::record::event::{BrokerId, EventKind, Second};
+use crate::record::trial::TrialRecord;
+use crate::report::Report;
+
+/// More partitions have no lane each.
+const MOST_LANES: usize = 12;
+
+/// A trial over time; all times are seconds on its clock.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Timeline {
+    trial: u32,
+    /// When the last event was.
+    end: f64,
+    series: SecondSeries,
+    /// Stages of the trial: name, from, to.
+    stages: Vec<(&'static str, f64, f64)>,
+    /// Faults in effect: id, from, to.
+    faults: Vec<(String, f64, f64)>,
+    lanes: Vec<Lane>,
+    /// Partitions that have no lane.
+    left_out: usize,
+    /// Anomalies that have a time: when, and what.
+    marks: Vec<(f64, String)>,
+}
+
+/// Figures of each second, at its end.
+#[derive(Debug, Default, Serialize)]
+struct SecondSeries {
+    at: Vec<f64>,
+    due: Vec<u64>,
+    acked: Vec<u64>,
+    consumed: Vec<u64>,
+    outstanding: Vec<u64>,
+    /// Acked and not consumed, as far as the seconds tell.
+    lag: Vec<u64>,
+    p50_ms: Vec<Option<f64>>,
+    p99_ms: Vec<Option<f64>>,
+    max_ms: Vec<Option<f64>>,
+}
+
+/// A line of spans.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Lane {
+    name: String,
+    spans: Vec<LaneSpan>,
+    /// From when to when the main load got no answer there.
+    unavailable: Vec<(f64, f64)>,
+}
+
+/// Who was the controller, or led a partition.
+#[derive(Debug, PartialEq, Serialize)]
+struct LaneSpan {
+    from: f64,
+    to: f64,
+    /// None: nobody.
+    broker: Option<BrokerId>,
+    /// In-sync replicas; none where that means nothing.
+    isr: Option<usize>,
+}
+
+impl Timeline {
+    /// Of a trial of the report's run.
+    pub(super) fn of(report: &Report, trial: &TrialRecord) -> Self {
+        let end = trial.events.last().map_or(0.0, |event| event.at.as_secs_f64());
+        let mut timeline = Self { trial: trial.number, end, ..Self::default() };
+        let mut controller: Vec<(f64, Option<BrokerId>, Option<usize>)> = vec![];
+        let mut partitions: BTreeMap<(&str, i32), Vec<_>> = BTreeMap::new();
+        let mut acked_before_consumed = 0_i64;
+        for event in &trial.events {
+            let at = event.at.as_secs_f64();
+            match &event.kind {
+                EventKind::Stage { stage } => timeline.stages.push((stage.as_str(), at, end)),
+                EventKind::Second(second) => {
+                    acked_before_consumed += second.acked as i64 - second.consumed as i64;
+                    timeline.series.push(at, second, acked_before_consumed.max(0) as u64);
+                }
+                EventKind::ControllerElected { broker, .. } => {
+                    controller.push((at, Some(*broker), None));
+                }
+                EventKind::ControllerGone { .. } => controller.push((at, None, None)),
+                EventKind::PartitionState { topic, partition, leader, isr, .. } => {
+                    let leads = (*leader >= 0).then_some(*leader);
+                    let states = partitions.entry((topic.as_str(), *partition)).or_default();
+                    states.push((at, leads, Some(isr.len())));
+                }
+                _ => {}
+            }
+        }
+        // A stage lasts until the next one begins.
+        for next in (1..timeline.stages.len()).rev() {
+            timeline.stages[next - 1].2 = timeline.stages[next].1;
+        }
+        if !controller.is_empty() {
+            let spans = spans(&controller, end);
+            timeline.lanes.push(Lane { name: "controller".into(), spans, unavailable: vec![] });
+        }
+        let topics: BTreeSet<&str> = main_topics(report);
+        let shown = partitions.iter().filter(|((topic, _), _)| topics.contains(topic));
+        for (lane, ((topic, partition), states)) in shown.enumerate() {
+            if lane >= MOST_LANES {
+                timeline.left_out += 1;
+                continue;
+            }
+            let unavailable = unavailable(report, trial.number, topic, *partition);
+            let name = format!("{topic}-{partition}");
+            timeline.lanes.push(Lane { name, spans: spans(states, end), unavailable });
+        }
+        let own = report.faults.iter().filter(|fault| fault.trial == trial.number);
+        let fault = |fault: &super::super::FaultReport| {
+            (fault.id.clone(), fault.injected_s, fault.healed_s.unwrap_or(end))
+        };
+        timeline.faults = own.map(fault).collect();
+        if report.trials == 1 {
+            let witnesses = report.checks.iter().flat_map(|check| {
+                let named = move |what: &str| format!("{}: {what}", check.name);
+                check.witnesses.iter().filter_map(move |it| Some((it.at_s?, named(&it.what))))
+            });
+            timeline.marks = witnesses.collect();
+        }
+        timeline
+    }
+}
+
+impl SecondSeries {
+    fn push(&mut self, at: f64, second: &Second, lag: u64) {
+        let ms = |us: Option<u64>| us.map(|us| us as f64 / 1e3);
+        self.at.push(at);
+        self.due.push(second.due);
+        self.acked.push(second.acked);
+        self.consumed.push(second.consumed);
+        self.outstanding.push(second.outstanding);
+        self.lag.push(lag);
+        self.p50_ms.push(ms(second.response_p50_us));
+        self.p99_ms.push(ms(second.response_p99_us));
+        self.max_ms.push(ms(second.response_max_us));
+    }
+}
+
+/// States one after the other, as spans: each lasts until the next.
+fn spans(states: &[(f64, Option<BrokerId>, Option<usize>)], end: f64) -> Vec<LaneSpan> {
+    let mut spans: Vec<LaneSpan> = vec![];
+    for (from, broker, isr) in states {
+        if let Some(last) = spans.last_mut() {
+            if (last.broker, last.isr) == (*broker, *isr) {
+                continue;
+            }
+            last.to = *from;
+        }
+        spans.push(LaneSpan { from: *from, to: end, broker: *broker, isr: *isr });
+    }
+    spans
+}
+
+/// Topics that the main load writes to.
+fn main_topics(report: &Report) -> BTreeSet<&str> {
+    let main = report.recovery.iter().filter(|row| row.stream == StreamKind::Main);
+    let configured = report.environments.iter().map(|it| it.environment.settings.topic.as_str());
+    main.map(|row| row.topic.as_str()).chain(configured).collect()
+}
+
+/// When the main load got no answer from a partition, as far as its recovery is known.
+fn unavailable(report: &Report, trial: u32, topic: &str, partition: i32) -> Vec<(f64, f64)> {
+    let of_it = |row: &&crate::judge::recovery::PartitionRecovery| {
+        (row.trial, row.partition) == (trial, partition)
+            && row.topic == topic
+            && row.stream == StreamKind::Main
+            && row.interrupted
+    };
+    let gap = |row: &crate::judge::recovery::PartitionRecovery| {
+        let own = |fault: &&super::super::FaultReport| {
+            fault.trial == trial && fault.id == row.fault
+        };
+        let injected = report.faults.iter().find(own)?.injected_s;
+        // One that did not end has no first ack.
+        let to = row.first_ack_s.map_or(injected + row.unavailable_s, |ack| injected + ack);
+        Some((to - row.unavailable_s, to))
+    };
+    report.recovery.iter().filter(of_it).filter_map(gap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_lasts_until_the_next_that_differs() {
+        let states = [
+            (1.0, Some(1), Some(3)),
+            (2.0, Some(1), Some(3)),
+            (3.0, None, Some(3)),
+            (4.5, Some(2), Some(2)),
+        ];
+        let of = |span: &LaneSpan| (span.from, span.to, span.broker, span.isr);
+        let found: Vec<_> = spans(&states, 9.0).iter().map(of).collect();
+        let wanted = [
+            (1.0, 3.0, Some(1), Some(3)),
+            (3.0, 4.5, None, Some(3)),
+            (4.5, 9.0, Some(2), Some(2)),
+        ];
+        assert_eq!(found, wanted);
+        assert_eq!(spans(&[], 9.0), vec![]);
+    }
+}
