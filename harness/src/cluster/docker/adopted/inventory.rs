@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ssh::inventory::{Allowed, InventoryError};
 use crate::topology::{PEER_PORTS, Topic, check_topics};
 
+/// The inventories that come with kbench: name and TOML text.
+pub const SHIPPED: &[(&str, &str)] =
+    &[("compose", include_str!("../../../../clusters/compose.toml"))];
+
 /// Most nodes of an inventory.
 const MOST_NODES: usize = 100;
 
@@ -362,6 +366,8 @@ assignment = [[1, 2], [2, 1]]
         let again: ContainerInventory =
             toml::from_str(&toml::to_string(&inventory).unwrap()).unwrap();
         assert_eq!(again, inventory);
+        let shipped = ContainerInventory::parse(SHIPPED[0].1).unwrap();
+        assert_eq!((shipped.name.as_str(), shipped.processes().len()), (SHIPPED[0].0, 4));
     }
 
     #[test]
