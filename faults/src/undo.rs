@@ -112,6 +112,16 @@ pub enum Undo {
         /// Their names.
         topics: Vec<String>,
     },
+    /// Give a container back the restart policy that a trial took from it, so that its engine starts nothing again
+    /// which a fault has ended: no fault's, and not before the trial is over.
+    LetRestart {
+        /// The process that is in it.
+        process: Process,
+        /// The container's id.
+        container: String,
+        /// The policy, as `docker update --restart` takes it.
+        policy: String,
+    },
 }
 
 /// What carrying out an undo showed.
@@ -143,6 +153,9 @@ impl fmt::Display for Undo {
             Self::DeleteTopics { topics } => {
                 write!(f, "delete the run's topics {}", topics.join(", "))
             }
+            Self::LetRestart { process, policy, .. } => {
+                write!(f, "give the container of {process} its restart policy back ({policy})")
+            }
         }
     }
 }
@@ -154,9 +167,9 @@ impl Undo {
         matches!(self, Self::RestoreLeaders { .. })
     }
 
-    /// Whether it takes away what the trial itself made, which its load needs until it is over.
+    /// Whether it takes away what the trial itself made or set, which it needs until it is over.
     pub fn is_of_trial(&self) -> bool {
-        matches!(self, Self::DeleteTopics { .. })
+        matches!(self, Self::DeleteTopics { .. } | Self::LetRestart { .. })
     }
 
     /// Whether it brings a ZooKeeper server back, without which brokers cannot come back.
@@ -171,7 +184,8 @@ impl Undo {
             Self::RestoreClients
             | Self::RestoreLeaders { .. }
             | Self::RestoreAssignment { .. }
-            | Self::DeleteTopics { .. } => false,
+            | Self::DeleteTopics { .. }
+            | Self::LetRestart { .. } => false,
         }
     }
 
@@ -181,7 +195,8 @@ impl Undo {
             Self::StartProcess { process, .. }
             | Self::Resume { process, .. }
             | Self::AwaitUp { process }
-            | Self::Repair { process, .. } => [process.node.as_str()].into(),
+            | Self::Repair { process, .. }
+            | Self::LetRestart { process, .. } => [process.node.as_str()].into(),
             Self::Uncut { ends, .. } => ends.iter().map(String::as_str).collect(),
             Self::LinkUp { links } | Self::Restore { links, .. } => {
                 links.iter().map(|link| link.node.as_str()).collect()

@@ -139,7 +139,8 @@ struct RunArgs {
     #[arg(long, value_name = "PLAN|FILE|none", default_value = "failover")]
     faults: String,
     /// Cluster: `local` (the guide's three machines), a shipped name (`kbench list clusters`), or a
-    /// TOML file: of a cluster to be made, or the inventory of one that runs on machines reached by ssh
+    /// TOML file: of a cluster to be made, or the inventory of one that runs already, on machines reached by ssh or
+    /// in containers of this machine
     #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
     cluster: String,
     /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
@@ -336,7 +337,7 @@ struct DoctorArgs {
     /// Also fetch Kafka and make the JVMs' class archives, so that the first run is fast
     #[arg(long)]
     prepare: bool,
-    /// Look at the machines of this inventory instead; nothing on them is changed
+    /// Look at the machines or containers of this inventory instead; nothing on them is changed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prepare", "backend", "image", "kafka_version", "kafka_home"])]
     cluster: Option<String>,
     /// Run the commands by which an inventory tells whether a server runs

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use faults::port::{Capability, Machine, Network};
+use faults::undo::Undo;
 
 use crate::failure::Failure;
 use host::Host;
@@ -51,6 +52,20 @@ pub trait RunningCluster {
 
     /// Whether it goes on when kbench ends; nobody may be left to undo a fault then.
     fn outlives_kbench(&self) -> bool;
+
+    /// Undos of what [`Self::hold_restarts`] does.
+    fn restarts(&self) -> &[Undo] {
+        &[]
+    }
+
+    /// Keeps whoever would start killed servers again by himself from it; the undos are on disk.
+    ///
+    /// # Errors
+    /// An infrastructure failure when that is not done.
+    async fn hold_restarts(&self) -> Result<(), Failure> {
+        // Nobody would.
+        Ok(())
+    }
 
     /// What the record of a run says of it.
     fn description(&self) -> Description;

@@ -1,5 +1,6 @@
 //! What this machine lacks for a run, and the cure.
 
+mod containers;
 mod honesty;
 mod nodes;
 
@@ -20,6 +21,7 @@ use crate::kernel::{available_memory_mb, is_filtered};
 use crate::provision::{self, Kafka, KafkaSource};
 use crate::spec::BackendSpec;
 
+pub use containers::container_checks;
 pub use nodes::inventory_checks;
 
 /// Memory that the guide's cluster and its data need: six JVMs took 1.35 GB, data about 0.5 GB.

@@ -30,7 +30,7 @@ use crate::topology::Topology;
 pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
 pub use claims::{claims_of, guide};
-pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
+pub use lookup::{AnyInventory, Mistake, Spec, inventory_of, load, parse, read};
 pub(crate) use name::{fresh_number, name_of_run};
 pub(crate) use plain::plain;
 pub use replay::replay;

@@ -16,6 +16,7 @@ pub mod lab;
 mod own_topics;
 mod periodic;
 mod ports;
+mod restarts;
 mod run_control;
 mod undo;
 mod usage;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use results::record::event::{Process, ProcessEnd};
 use serde::{Deserialize, Serialize};
 
-use super::PortError;
+use super::{ErrorKind, PortError};
 
 /// Signals that faults send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,19 @@ pub trait Servers {
 
     /// The version of Kafka that `process` said it is when it last started.
     async fn version(&self, process: &Process) -> Result<String, PortError>;
+
+    /// Gives the container of `process` a restart policy, as `docker update --restart` takes it; what it has then.
+    /// `None` when there is no such container any more. `Unsupported` where processes are in none that kbench did not
+    /// make.
+    async fn let_restart(
+        &self,
+        process: &Process,
+        _container: &str,
+        _policy: &str,
+    ) -> Result<Option<String>, PortError> {
+        let what = format!("{process} is in no container that has a restart policy");
+        Err(PortError::new(ErrorKind::Unsupported, what))
+    }
 
     /// Whether a broker said that it cannot register because `session` holds its id.
     async fn refused(&self, process: &Process, session: i64) -> Result<bool, PortError>;

@@ -70,6 +70,15 @@ impl Undo {
                 ports.metadata()?.delete_topics(topics).await?;
                 Evidence::of(format!("no broker names a topic of {}", topics.join(", ")), true)
             }
+            Self::LetRestart { process, container, policy } => {
+                match ports.servers()?.let_restart(process, container, policy).await? {
+                    Some(now) => {
+                        let said = format!("the container of {process} has restart policy {now}");
+                        Evidence::of(said, now == *policy)
+                    }
+                    None => Evidence::of(format!("{process} has no such container any more"), true),
+                }
+            }
         };
         Ok(Undone { evidence, waited_for_session: Duration::ZERO })
     }

@@ -65,6 +65,10 @@ impl Undo {
             Self::DeleteTopics { .. } => {
                 Script::Kbench("topics are deleted over Kafka's protocol, which no host speaks")
             }
+            Self::LetRestart { process, container, policy } => {
+                let (container, policy) = (quoted(container), quoted(policy));
+                on_host(&process.node, format!("docker update --restart={policy} {container}\n"))
+            }
         }
     }
 }
@@ -297,5 +301,8 @@ mod tests {
         assert_eq!(undo(Starter::Container("c1".into())), by("docker start 'c1'\n"));
         assert!(matches!(undo(Starter::Keeper), Script::Kbench(_)));
         assert!(matches!(undo(Starter::Parent), Script::Nobody(_)));
+        let (container, policy) = ("c1".to_owned(), "on-failure:3".to_owned());
+        let policy = Undo::LetRestart { process: broker(), container, policy };
+        assert_eq!(policy.script(), by("docker update --restart='on-failure:3' 'c1'\n"));
     }
 }

@@ -14,6 +14,7 @@ use workloads::WorkloadSpec;
 
 use super::ListArgs;
 use crate::cluster::local::{capability, sandbox};
+use crate::cluster::docker::adopted::ContainerInventory;
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
@@ -43,7 +44,8 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
         What::Plans => specs::<Plan>(),
         What::Clusters => {
             let (header, clusters) = specs::<Topology>();
-            (header, [clusters, specs::<Inventory>().1].concat())
+            let inventories = [specs::<Inventory>().1, specs::<ContainerInventory>().1];
+            (header, [clusters, inventories.concat()].concat())
         }
         What::Claims => claims()?,
         What::Faults => fault_rows()?,

@@ -12,6 +12,7 @@ use results::terminal::{argument, printable_line};
 
 use super::{BackendChoice, Cli, CliCommand, PrintArgs, ReplayArgs, RunArgs, judge};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
+use crate::cluster::docker::adopted::{self, FoundContainers};
 use crate::cluster::docker::spec::NamedImages;
 use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
@@ -22,7 +23,7 @@ use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
-use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
+use crate::spec::{self, AnyInventory, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, print) = (args.out.clone(), args.print);
@@ -35,8 +36,19 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (secured, connector) = secured.unzip();
     let connector = connector.unwrap_or_default();
     let is_named = args.on.is_some() || args.bootstrap_server.is_some() || docker.is_some();
-    let inventory = if is_named { None } else { spec::inventory_of(&args.cluster)? };
-    let bootstrap = args.bootstrap_server.clone().or(inventory.as_ref().map(Inventory::bootstrap));
+    let (inventory, containers) = match is_named {
+        true => (None, None),
+        false => match spec::inventory_of(&args.cluster)? {
+            Some(AnyInventory::Machines(inventory)) => (Some(inventory), None),
+            Some(AnyInventory::Containers(inventory)) => (None, Some(adopted::find(inventory)?)),
+            None => (None, None),
+        },
+    };
+    let of_inventory = || match &containers {
+        Some(found) => Some(found.spec.bootstrap()),
+        None => inventory.as_ref().map(Inventory::bootstrap),
+    };
+    let bootstrap = args.bootstrap_server.clone().or_else(of_inventory);
     let for_those = [("--command-config", secured.is_some()), ("--keep-topics", args.keep_topics)];
     if let Some((option, _)) = for_those.iter().find(|(_, given)| *given && bootstrap.is_none()) {
         let why = format!("{option} is for a cluster that runs already");
@@ -47,11 +59,12 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if let (Some(inventory), Some(survey)) = (&inventory, &attached) {
         survey.is_at(inventory)?;
     }
+    let at = |found: FoundContainers| attached.as_ref().map(|survey| found.at(survey));
+    let containers = containers.and_then(at).transpose()?.map(|found| found.spec);
     if args.dry_run {
         let (Some(inventory), Some(survey)) = (inventory, attached) else {
-            let what =
-                "--dry-run is for machines that are not kbench's, which nothing else is run on";
-            return Err(Failure::usage(what).with_cure("--cluster INVENTORY"));
+            let what = "--dry-run is for machines that are reached by ssh";
+            return Err(Failure::usage(what).with_cure("--cluster INVENTORY, of machines"));
         };
         return dry_run(inventory, survey, secured, args);
     }
@@ -61,7 +74,8 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
     let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
     let Resolved { spec, warnings } =
-        Request { on, attached, secured, inventory, docker, ..request(args) }.resolve()?;
+        Request { on, attached, secured, inventory, containers, docker, ..request(args) }
+            .resolve()?;
     failure::warn(&warnings);
     let mode = spec.backend.sandbox();
     if !chosen && mode != Mode::ALL[0] {
@@ -192,6 +206,7 @@ fn request(args: RunArgs) -> Request {
         attached: None,
         secured: None,
         inventory: None,
+        containers: None,
         docker: None,
         keep_topics: args.keep_topics,
         set: args.set,

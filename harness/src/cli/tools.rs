@@ -13,19 +13,25 @@ use crate::cluster::local::sandbox;
 use crate::doctor::{self, DoctorCheck, Health};
 use crate::failure::Failure;
 use crate::provision::{self, KafkaSource};
-use crate::spec;
+use crate::spec::{self, AnyInventory};
 use crate::topology::Topology;
 
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     if let Some(cluster) = &args.cluster {
         let Some(inventory) = spec::inventory_of(cluster)? else {
-            let what = format!("cluster `{cluster}` is no inventory of machines");
+            let what = format!("cluster `{cluster}` is no inventory");
             return Err(Failure::usage(what).with_cure(
-                "the name or file of one that says `backend = \"ssh\"`, as `homelab` does; for other clusters \
-                 `kbench doctor` looks at this machine",
+                "the name or file of one that says `backend = \"ssh\"`, as `homelab` does, or \"docker\", as \
+                 `compose` does; for other clusters `kbench doctor` looks at this machine",
             ));
         };
-        return Ok(match told(&doctor::inventory_checks(&inventory, args.trust_spec)?) {
+        let checks = match inventory {
+            AnyInventory::Machines(inventory) => {
+                doctor::inventory_checks(&inventory, args.trust_spec)?
+            }
+            AnyInventory::Containers(inventory) => doctor::container_checks(inventory),
+        };
+        return Ok(match told(&checks) {
             Health::Bad => ExitCode::from(4),
             Health::Good | Health::Poor => ExitCode::SUCCESS,
         });

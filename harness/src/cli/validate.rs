@@ -8,6 +8,7 @@ use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
 use super::{ValidateArgs, WORKLOAD};
+use crate::cluster::docker::adopted::ContainerInventory;
 use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::{Need, RunFigures, place};
@@ -82,6 +83,9 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         plan.versions().into_iter().try_for_each(|version| KafkaVersion::of(version).map(drop))?;
         let needs = needs(None, Some(plan), None)?;
         Ok(Valid { kind: Plan::KIND, needs, warnings: vec![] })
+    } else if ContainerInventory::is_meant(&table) {
+        parse::<ContainerInventory>(&name, &text)?;
+        Ok(Valid { kind: ContainerInventory::KIND, needs: None, warnings: vec![] })
     } else if Inventory::is_meant(&table) {
         let inventory = parse::<Inventory>(&name, &text)?;
         trust::inventory(&name, &inventory, trusted)?;

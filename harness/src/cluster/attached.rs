@@ -17,6 +17,7 @@ use faults::port::{Capability, Machine, Network, Process, Subject};
 use results::record::event::{BrokerId, MetadataPlane, Role};
 use serde::{Deserialize, Serialize};
 
+use super::docker::adopted::AdoptedSpec;
 use super::host::Host;
 use super::servers::{ServerAddresses, ServerProcesses};
 use super::ssh::Inventory;
@@ -46,6 +47,9 @@ pub struct AttachedSpec {
     /// Its machines, where they are reached; none of one that is only connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
+    /// Its containers, where they are this machine's and adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<AdoptedSpec>,
 }
 
 impl AttachedSpec {
@@ -58,6 +62,9 @@ impl AttachedSpec {
     pub fn missing(&self, need: Capability) -> Option<&'static str> {
         if let Some(inventory) = self.inventory.as_ref().filter(|_| !self.kraft) {
             return inventory.missing(need);
+        }
+        if let Some(adopted) = self.containers.as_ref().filter(|_| !self.kraft) {
+            return adopted.inventory.missing(need);
         }
         match (need, need.subject()) {
             (_, Subject::Clients) => None,
@@ -82,7 +89,7 @@ impl AttachedSpec {
 
     /// Whether its ZooKeeper can be followed.
     pub fn sees_zookeeper(&self) -> bool {
-        self.inventory.is_some() && !self.kraft
+        (self.inventory.is_some() || self.containers.is_some()) && !self.kraft
     }
 
     /// Which metadata plane can be followed where ZooKeeper cannot.
@@ -213,6 +220,7 @@ mod tests {
             secured: None,
             keep_topics: false,
             inventory: None,
+            containers: None,
         }
     }
 

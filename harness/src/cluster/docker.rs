@@ -9,6 +9,7 @@
 //! The engine is spoken to by bollard alone: testcontainers asks for an API that engines of 2024 and before do not
 //! speak. Everything that does is in the cargo feature `docker`.
 
+pub mod adopted;
 pub mod spec;
 
 #[cfg(not(feature = "docker"))]

@@ -112,6 +112,15 @@ impl Servers for ClusterServers {
         registered.await?
     }
 
+    async fn let_restart(
+        &self,
+        process: &Process,
+        container: &str,
+        policy: &str,
+    ) -> Result<Option<String>, PortError> {
+        Ok(self.servers_with(process)?.let_restart(process, container, policy).await?)
+    }
+
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
         Ok(self.servers_with(process)?.set_version(process, version).await?)
     }

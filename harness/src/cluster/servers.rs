@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{Process, ProcessIdentity, ProcessState, Signal, Starter, ZkMode};
+use faults::port::{
+    ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter, ZkMode,
+};
 use futures::future::join_all;
 use results::record::event::{BrokerId, Role};
 
@@ -111,6 +113,20 @@ pub trait ServerProcesses: ServerAddresses {
     /// # Errors
     /// An infrastructure failure when it cannot be started, or ends before it accepts connections.
     async fn start(&self, process: &Process) -> Result<(), Failure>;
+
+    /// Gives the container of a process a restart policy; the one that it has then, `None` where it is gone.
+    ///
+    /// # Errors
+    /// When the process is in no such container, or the engine refuses.
+    async fn let_restart(
+        &self,
+        process: &Process,
+        _container: &str,
+        _policy: &str,
+    ) -> Result<Option<String>, Failure> {
+        let what = format!("{process} is in no container that ran before");
+        Err(PortError::new(ErrorKind::Unsupported, what).into())
+    }
 
     /// Lets a process be started from another version from its next start on.
     ///

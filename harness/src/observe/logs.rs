@@ -88,7 +88,7 @@ pub fn negotiated_in(line: &str) -> Option<u64> {
 }
 
 /// Unix milliseconds of a line `[2026-11-23 07:30:00,123] ...`, in UTC.
-fn time_of(line: &str) -> Option<i64> {
+pub(crate) fn time_of(line: &str) -> Option<i64> {
     let stamp = line.strip_prefix('[')?.split_once(']')?.0.replace(',', ".");
     let time = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", stamp).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())

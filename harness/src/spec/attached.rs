@@ -15,6 +15,7 @@ use workloads::WorkloadSpec;
 
 use super::{Asked, RunSpec};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, node_name};
+use crate::cluster::docker::adopted::inventory::{ContainerInventory, ContainerNode};
 use crate::cluster::ssh::{Inventory, InventoryNode};
 use crate::failure::Failure;
 use crate::topology::{KafkaSpec, ListenerSecurity, Node, Profile, ServerSpec, Topic, Topology};
@@ -38,32 +39,65 @@ const OFFSETS: &str = "__consumer_offsets";
 
 /// The machines of an inventory as the cluster that was asked, for run `number`.
 pub(super) fn topology_of(survey: &ClusterSurvey, inventory: &Inventory, number: u64) -> Topology {
-    let server = |role| ServerSpec {
-        port: inventory.service(role).port,
-        heap_mb: 0,
-        jvm: vec![],
-        quick_start: vec![],
-        settings: BTreeMap::new(),
-    };
     let node = |node: &InventoryNode| Node {
         name: node.name.clone(),
         broker: node.broker,
         zookeeper: node.zookeeper,
         standby: false,
     };
+    Topology {
+        description: format!("{}: {}", inventory.name, inventory.description),
+        node: inventory.members().map(node).collect(),
+        ..described(survey, |role| inventory.service(role).port, &inventory.topic, number)
+    }
+}
+
+/// The same of containers.
+pub(super) fn topology_of_containers(
+    survey: &ClusterSurvey,
+    inventory: &ContainerInventory,
+    number: u64,
+) -> Topology {
+    let node = |node: &ContainerNode| Node {
+        name: node.name.clone(),
+        broker: node.broker,
+        zookeeper: node.zookeeper,
+        standby: false,
+    };
+    Topology {
+        description: format!("{}: {}", inventory.name, inventory.description),
+        node: inventory.node.iter().map(node).collect(),
+        ..described(survey, |role| inventory.port(role), &inventory.topic, number)
+    }
+}
+
+/// A cluster of no nodes so far, with topics of run `number`.
+fn described(
+    survey: &ClusterSurvey,
+    port: impl Fn(Role) -> u16,
+    topics: &[Topic],
+    number: u64,
+) -> Topology {
+    let server = |role| ServerSpec {
+        port: port(role),
+        heap_mb: 0,
+        jvm: vec![],
+        quick_start: vec![],
+        settings: BTreeMap::new(),
+    };
     let own =
         |topic: &Topic| Topic { name: AttachedSpec::own(&topic.name, number), ..topic.clone() };
     Topology {
         name: survey.cluster_id.clone(),
-        description: format!("{}: {}", inventory.name, inventory.description),
+        description: String::new(),
         profile: Profile::default(),
         // What secures brokers that run already says `--command-config`.
         security: ListenerSecurity::None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
-        node: inventory.members().map(node).collect(),
-        topic: inventory.topic.iter().map(own).collect(),
+        node: vec![],
+        topic: topics.iter().map(own).collect(),
     }
 }
 
@@ -195,14 +229,14 @@ pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Fail
         |fault: &FaultSpec| matches!(fault, FaultSpec::Cut(cut) if cut.from == Side::Clients);
     match refused {
         None if plan.faults().any(of_clients) => Err(Failure::usage(format!(
-            "plan `{}` cuts nodes from the clients, which on real machines have the address of kbench's observer: \
+            "plan `{}` cuts nodes from the clients, which on clusters that kbench did not make have the address of kbench's observer: \
              nobody would see the brokers meanwhile",
             plan.name
         ))
         .with_cure("another plan, or a cluster of kbench's own (without --cluster)")),
         None => Ok(()),
         Some((need, why)) if attached.sees_zookeeper() => Err(Failure::usage(format!(
-            "plan `{}` needs the capability `{need}`, which is not to be had on these machines: {why}",
+            "plan `{}` needs the capability `{need}`, which is not to be had there: {why}",
             plan.name
         ))
         .with_cure("another plan, or a cluster of kbench's own (without --cluster)")),

@@ -20,7 +20,8 @@ use crate::provision::KafkaSource;
 pub enum BackendSpec {
     /// One of kbench's own on this machine.
     Local(LocalSpec),
-    /// One that runs already: connected to, and where there is an inventory reached on its machines by ssh.
+    /// One that runs already: connected to, and where there is an inventory reached on its machines by ssh, or in its
+    /// containers.
     Attached(Box<AttachedSpec>),
     /// One of kbench's own of containers.
     Docker(DockerSpec),

@@ -8,7 +8,7 @@ use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
 use super::{BackendSpec, LocalSpec, RunSpec};
-use crate::cluster::docker;
+use crate::cluster::docker::{self, adopted::AdoptedSpec};
 use crate::cluster::local::capability::takes_memory;
 use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
@@ -60,6 +60,9 @@ impl RunSpec {
                 let inventory = attached.inventory.as_ref();
                 let checked = inventory.map_or(Ok(()), Inventory::check);
                 checked.map_err(|why| format!("inventory: {why}"))?;
+                let adopted = attached.containers.as_ref();
+                let checked = adopted.map_or(Ok(()), AdoptedSpec::check);
+                checked.map_err(|why| format!("containers: {why}"))?;
                 self.cluster.check_attached()
             }
             BackendSpec::Docker(docker) => {

@@ -12,6 +12,7 @@ use workloads::{SpecError, WorkloadSpec};
 
 use super::plain;
 use super::set::{self, Change};
+use crate::cluster::docker::adopted::{ContainerInventory, inventory as containers};
 use crate::cluster::ssh::{Inventory, inventory};
 use crate::failure::Failure;
 use crate::nearest::{did_you_mean, nearest};
@@ -103,19 +104,57 @@ impl Spec for Inventory {
     }
 }
 
+impl Spec for ContainerInventory {
+    const KIND: &'static str = "inventory";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        containers::SHIPPED
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        Self::parse(text).map_err(|error| (error.message, error.span))
+    }
+}
+
+/// What describes a cluster that runs already, by its backend.
+pub enum AnyInventory {
+    /// Machines that are reached by ssh.
+    Machines(Inventory),
+    /// Containers of this machine's engine.
+    Containers(ContainerInventory),
+}
+
+impl AnyInventory {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Machines(inventory) => &inventory.name,
+            Self::Containers(inventory) => &inventory.name,
+        }
+    }
+}
+
 /// The inventory of this shipped name or in this file; `None` when it is none.
 ///
 /// # Errors
 /// As [`load`].
-pub fn inventory_of(name: &str) -> Result<Option<Inventory>, Failure> {
-    let shipped = inventory::SHIPPED.iter().any(|(shipped, _)| *shipped == name);
-    if !shipped && !Path::new(name).is_file() {
-        return Ok(None);
-    }
-    let (_, text) = text_of::<Inventory>(name)?;
+pub fn inventory_of(name: &str) -> Result<Option<AnyInventory>, Failure> {
+    let shipped = [inventory::SHIPPED, containers::SHIPPED].concat();
+    let text = match shipped.iter().find(|(shipped, _)| *shipped == name) {
+        Some((_, text)) => (*text).to_owned(),
+        None if Path::new(name).is_file() => read(Path::new(name))?,
+        None => return Ok(None),
+    };
     // What is no TOML is refused by whoever reads it as something else.
-    let meant = text.parse().is_ok_and(|table| Inventory::is_meant(&table));
-    if meant { load(name, &[]).map(Some) } else { Ok(None) }
+    match text.parse::<toml::Table>() {
+        Ok(table) if ContainerInventory::is_meant(&table) => {
+            load(name, &[]).map(|it| Some(AnyInventory::Containers(it)))
+        }
+        Ok(table) if Inventory::is_meant(&table) => {
+            load(name, &[]).map(|it| Some(AnyInventory::Machines(it)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Loads a specification by shipped name or from a file, with `--set` changes applied.

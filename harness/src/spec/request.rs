@@ -17,6 +17,7 @@ use super::{
     BackendSpec, LocalSpec, RunSpec, Spec as _, attached, claims, inventory_of, load, set, trust,
 };
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey, SecuredBy};
+use crate::cluster::docker::adopted::AdoptedSpec;
 use crate::cluster::docker::spec::{self as docker, DockerSpec, NamedImages};
 use crate::cluster::local::kept::{KeptCluster, KeptSpec};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -43,6 +44,8 @@ pub struct Request {
     pub secured: Option<SecuredBy>,
     /// The machines of that, where they are reached.
     pub inventory: Option<Inventory>,
+    /// Its containers, where they are adopted.
+    pub containers: Option<AdoptedSpec>,
     /// The images of a cluster of containers to run on; in place of a local cluster.
     pub docker: Option<NamedImages>,
     /// Whether the run's topics stay there.
@@ -107,6 +110,7 @@ impl Request {
             attached: None,
             secured: None,
             inventory: None,
+            containers: None,
             docker: None,
             keep_topics: false,
             set: vec![],
@@ -150,9 +154,14 @@ impl Request {
             (Some(kept), _) => kept.topology.clone(),
             (None, Some(survey)) => {
                 as_it_runs(self.trials, &changes)?;
-                match &self.inventory {
-                    Some(inventory) => attached::topology_of(survey, inventory, random),
-                    None => attached::topology(survey, &cluster_of(&self.cluster, &[])?, random),
+                match (&self.inventory, &self.containers) {
+                    (Some(inventory), _) => attached::topology_of(survey, inventory, random),
+                    (None, Some(adopted)) => {
+                        attached::topology_of_containers(survey, &adopted.inventory, random)
+                    }
+                    (None, None) => {
+                        attached::topology(survey, &cluster_of(&self.cluster, &[])?, random)
+                    }
                 }
             }
             (None, None) => cluster_of(&self.cluster, &changes)?,
@@ -188,6 +197,7 @@ impl Request {
             (Some(survey), _) => BackendSpec::Attached(Box::new(AttachedSpec {
                 secured: self.secured,
                 inventory: self.inventory,
+                containers: self.containers,
                 ..survey.as_spec(self.keep_topics)
             })),
             (None, None) => BackendSpec::Local(LocalSpec {
@@ -303,10 +313,8 @@ fn redacted(keys: &[String], whose: &str) -> Vec<String> {
 
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
     if let Some(inventory) = inventory_of(name)? {
-        let why = format!(
-            "cluster `{}` is reached by ssh: it runs already, and is none to be made",
-            inventory.name
-        );
+        let name = inventory.name();
+        let why = format!("cluster `{name}` is an inventory: it runs already, and is none to be made");
         return Err(
             Failure::usage(why).with_cure("`kbench run --cluster` runs on it, without --backend")
         );

@@ -14,10 +14,11 @@ use faults::port::{Capability, Process, ProcessState};
 use faults::until;
 use workloads::{Killed, Load};
 
-use super::{PROBE_TOPIC, own_topics};
+use super::{PROBE_TOPIC, own_topics, restarts};
 use crate::admin::{Admin, NewTopic};
 use crate::cluster::RunningCluster;
 use crate::cluster::attached::AttachedCluster;
+use crate::cluster::docker::adopted::{self, AdoptedSetup};
 use crate::cluster::docker::{self, DockerSetup};
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
@@ -63,7 +64,7 @@ pub struct Lab {
     pub(super) recorder: Arc<Recorder>,
     /// The servers' logs of a kept cluster, and how many bytes of each were there before this trial.
     former_logs: Vec<(PathBuf, u64)>,
-    files: PathBuf,
+    pub(super) files: PathBuf,
     /// Number of the run whose name topics bear that are its own, on a cluster that others use.
     pub(super) run: Option<u64>,
 }
@@ -108,14 +109,21 @@ impl Lab {
         let created = tokio::try_join!(create, lab.admin.await_producer_ids());
         if let Err(error) = created {
             // Some may be there.
-            let failure = Failure::from(error);
-            return Err(match own_topics::delete(&lab, spec, files, number).await {
-                Ok(()) => failure,
-                Err(left) => failure.with_cure(left.text()),
-            });
+            return Err(lab.taken_back(spec, number, error.into()).await);
+        }
+        if let Err(failure) = restarts::hold(&lab, spec, number).await {
+            return Err(lab.taken_back(spec, number, failure).await);
         }
         lab.observer.watch_metadata();
         Ok(lab)
+    }
+
+    /// Why nothing is begun, when what the trial has made is taken away again.
+    async fn taken_back(&self, spec: &RunSpec, number: u32, failure: Failure) -> Failure {
+        match own_topics::delete(self, spec, &self.files, number).await {
+            Ok(()) => failure,
+            Err(left) => failure.with_cure(left.text()),
+        }
     }
 
     /// The kept cluster of a trial that was killed, as that left it: its observer may not see yet.
@@ -258,20 +266,21 @@ async fn cluster(
     let local = match &spec.backend {
         BackendSpec::Local(local) => local,
         BackendSpec::Attached(attached) => {
-            let cluster: Rc<dyn RunningCluster> = match &attached.inventory {
-                Some(inventory) => {
-                    let setup = SshSetup {
-                        spec: attached,
-                        inventory,
-                        run: spec.run_number,
-                        healing: lab == 0,
-                        faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
-                        files,
-                        recorder,
-                    };
+            let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
+            let (run, healing) = (spec.run_number, lab == 0);
+            let of = (&attached.inventory, &attached.containers);
+            let cluster: Rc<dyn RunningCluster> = match of {
+                (Some(inventory), _) => {
+                    let spec = attached;
+                    let setup = SshSetup { spec, inventory, run, healing, faults, files, recorder };
                     Rc::new(SshCluster::connect(setup).await?)
                 }
-                None => Rc::new(AttachedCluster::connect(attached, &spec.cluster.brokers()).await?),
+                (None, Some(containers)) => {
+                    let spec = attached;
+                    let setup = AdoptedSetup { spec, containers, healing, faults, files, recorder };
+                    adopted::connect(setup).await?
+                }
+                (None, None) => Rc::new(AttachedCluster::connect(attached, &spec.cluster.brokers()).await?),
             };
             return Ok((cluster, None, BTreeMap::new()));
         }

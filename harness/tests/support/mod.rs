@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+pub(crate) mod adopted;
 pub(crate) mod attached;
 pub(crate) mod catalogue;
 pub(crate) mod during;

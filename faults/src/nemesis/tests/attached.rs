@@ -73,6 +73,40 @@ async fn what_was_done_to_the_trial_s_topics_is_undone_while_they_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_has_its_restart_policy_back_when_what_was_killed_in_it_runs_again() {
+    let killed = |world: &World, container: &str| {
+        let process = world.broker(1);
+        let identity = world.identity_of(&process);
+        let (container, policy) = (container.to_owned(), "always".to_owned());
+        let starter = Starter::Container(container.clone());
+        let signal = Signal::Kill;
+        let policy = Undo::LetRestart { process: process.clone(), container, policy };
+        let start = Undo::StartProcess { process, identity, signal, starter };
+        let mut ledger = world.ledger();
+        for (step, undo) in [("restart-policies", policy), ("leader", start)] {
+            let tag = ledger.tag();
+            ledger.plan(&tag, step, RunTime(1), &[undo]).unwrap();
+        }
+    };
+    let world = World::new();
+    killed(&world, "c1");
+    world.signal(&world.broker(1), Signal::Kill).await.unwrap();
+    heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
+    let trace = world.trace.borrow();
+    let at = |wanted: &str| trace.iter().position(|call| call.contains(wanted)).expect(wanted);
+    assert!(at("start broker 1") < at("policy always of broker 1"), "{trace:?}");
+    assert_eq!(world.on_disk(), []);
+    // An engine that does not do it leaves it to be done; a container that is gone needs none.
+    for (container, left) in [("c1", 1), ("removed", 0)] {
+        let mut deaf = World::new();
+        deaf.deaf = true;
+        killed(&deaf, container);
+        let healed = heal_all(deaf.ports(), None, &mut deaf.ledger()).await;
+        assert_eq!((healed.is_ok(), deaf.on_disk().len()), (left == 0, left), "{container}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_that_needs_processes_is_refused_there() {
     let world = World::new();
     let plan = Plan::parse(&MOVES.replace("move-leaders", "kill")).unwrap();

@@ -176,6 +176,7 @@ impl ClusterSurvey {
             secured: None,
             keep_topics,
             inventory: None,
+            containers: None,
         }
     }
 
@@ -419,6 +420,7 @@ mod tests {
             secured: None,
             keep_topics: false,
             inventory: None,
+            containers: None,
         };
         assert!(survey.is(&spec("one"), &[1].into()).is_ok());
         let other = survey.is(&spec("two"), &[1].into()).unwrap_err();

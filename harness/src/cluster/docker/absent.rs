@@ -1,6 +1,10 @@
 //! What stands for containers in a kbench that was built without them.
 
+use std::rc::Rc;
+
+use super::adopted::{AdoptedSetup, ContainerInventory, FoundContainers};
 use super::{DockerSetup, DockerSpec, StartedCluster};
+use crate::cluster::RunningCluster;
 use crate::failure::Failure;
 use crate::provision::Kafka;
 
@@ -38,6 +42,22 @@ pub fn ready(_: &DockerSpec) -> Result<String, Failure> {
 /// # Errors
 /// Always: there are no containers.
 pub fn build(_: &str, _: &str, _: &Kafka) -> Result<(), Failure> {
+    absent()
+}
+
+/// Finds no containers.
+///
+/// # Errors
+/// Always: there are no containers.
+pub fn find(_: ContainerInventory) -> Result<FoundContainers, Failure> {
+    absent()
+}
+
+/// Connects to no containers.
+///
+/// # Errors
+/// Always: there are no containers.
+pub async fn connect(_: AdoptedSetup<'_>) -> Result<Rc<dyn RunningCluster>, Failure> {
     absent()
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of the engine outside a trial, by who has no runtime of its own.
 
+use super::adopted::{self, ContainerInventory, FoundContainers};
 use super::container::may_enter;
 use super::engine::Engine;
 use super::spec::DockerSpec;
@@ -39,6 +40,14 @@ pub fn ready(spec: &DockerSpec) -> Result<String, Failure> {
 /// Why not, in the engine's words.
 pub fn build(base: &str, name: &str, kafka: &Kafka) -> Result<(), Failure> {
     block(async { image::build(&Engine::connect().await?, base, name, kafka).await })
+}
+
+/// Finds the containers of an inventory.
+///
+/// # Errors
+/// Why not: no engine, no such container, or one that could not be left as it was.
+pub fn find(inventory: ContainerInventory) -> Result<FoundContainers, Failure> {
+    block(async { adopted::ask::find(&Engine::connect().await?, inventory).await })
 }
 
 /// Removes what dead runs left with the engine, or one of them; what that was.

@@ -18,12 +18,6 @@ use crate::topology::Topic;
 /// The inventories that come with kbench: name and TOML text.
 pub const SHIPPED: &[(&str, &str)] = &[("homelab", include_str!("../../../clusters/homelab.toml"))];
 
-/// Why there is no inventory of containers, and what does instead.
-const OF_CONTAINERS: &str = "backend = \"docker\": containers that run already are not taken up so far; \
-    --bootstrap-server HOST:PORT runs load, checks and faults of clients on them, and backend = \"ssh\" with the \
-    driver { commands = { start = \"docker start NAME\", status = \"docker inspect -f '{{.State.Pid}}' NAME\" } } \
-    drives those that have no restart policy";
-
 /// A cluster on machines that are reached by ssh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -188,11 +182,6 @@ impl Inventory {
     /// # Errors
     /// What is not TOML, not an inventory, or cannot work.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
-        let backend =
-            text.parse::<toml::Table>().ok().and_then(|table| table.get("backend").cloned());
-        if backend.is_some_and(|backend| backend.as_str() == Some("docker")) {
-            return Err(InventoryError { message: OF_CONTAINERS.to_owned(), span: None });
-        }
         let inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
             message: error.message().trim().to_owned(),
             span: error.span(),

@@ -154,7 +154,7 @@ pub(super) fn ports(inventory: &Inventory) -> TcpPorts {
 ///
 /// # Errors
 /// When it is not the same for all, or is a node's: rules between nodes would take the load's packets as well.
-pub(super) fn clients_address(
+pub(in crate::cluster) fn clients_address(
     nodes: &[(&str, Ipv4Addr)],
     own: impl Fn(Ipv4Addr) -> std::io::Result<Ipv4Addr>,
 ) -> Result<Ipv4Addr, Failure> {
@@ -184,7 +184,7 @@ pub(super) fn clients_address(
 }
 
 /// Where connections to an address come from, as the kernel routes them; no packet is sent.
-pub(super) fn own_address(to: Ipv4Addr) -> std::io::Result<Ipv4Addr> {
+pub(in crate::cluster) fn own_address(to: Ipv4Addr) -> std::io::Result<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(SocketAddr::from((to, 9)))?;
     match socket.local_addr()?.ip() {

@@ -228,7 +228,6 @@ mod tests {
     fn what_cannot_work_or_is_hostile_is_refused_in_words() {
         let homelab = SHIPPED[0].1;
         for (from, to, words) in [
-            ("\"ssh\"", "\"docker\"", "are not taken up so far"),
             ("\"ssh\"", "\"podman\"", "unknown variant"),
             ("name = \"homelab\"", "name = \"../x\"", "begins with a dot"),
             ("user = \"kbench\"", "user = \"-oProxyCommand=x\"", "no `-` first"),

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::cluster::attached::{SecuredBy, SurveyedBroker};
+use crate::cluster::docker::adopted::inventory::{AdoptedContainer, AdoptedSpec, SHIPPED};
 use crate::cluster::local::sandbox::Mode;
-use crate::spec::Request;
+use crate::spec::{BackendSpec, Request};
 
 /// A cluster of brokers in these racks, each with these settings.
 fn survey(racks: &[Option<&str>], settings: &[(&str, &str)]) -> ClusterSurvey {
@@ -224,6 +225,51 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         let why = refused_on_machines(name, &forbidden).unwrap();
         assert!(why.contains(&format!("does not allow `{what}`")), "{name}: {why}");
     }
+}
+
+#[test]
+fn adopted_containers_are_recorded_by_their_ids_and_plans_beyond_them_are_refused() {
+    let inventory = ContainerInventory::parse(SHIPPED[0].1).unwrap();
+    let container = |(number, node): (u8, &ContainerNode)| AdoptedContainer {
+        node: node.name.clone(),
+        id: format!("{number:064x}"),
+        address: [198, 18, 7, number].into(),
+        clients: ([198, 18, 7, number], 9092).into(),
+    };
+    let container = (2..).zip(&inventory.node).map(container).collect();
+    let adopted = AdoptedSpec { inventory, container };
+    let asked = |plan: &str, hurt: bool| {
+        let survey = survey(&[None; 3], &[]);
+        let hurt = hurt.then(|| survey.cluster_id.clone());
+        let asked = Asked { hurt, ..Asked::default() };
+        let (attached, containers) = (Some(survey), Some(adopted.clone()));
+        Request { attached, containers, asked, ..Request::of("smoke", plan, "local") }.resolve()
+    };
+    let spec = asked("failover", true).unwrap().spec;
+    let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+    assert_eq!(again.check(), Ok(()));
+    let attached = again.backend.attached().unwrap();
+    assert!(attached.sees_zookeeper() && attached.containers.as_ref() == Some(&adopted));
+    let nodes: Vec<_> = again.cluster.node.iter().map(|node| (node.broker, node.zookeeper)).collect();
+    assert_eq!(nodes, [(None, Some(1)), (Some(1), None), (Some(2), None), (Some(3), None)]);
+    assert!(again.cluster.main_topic().name.starts_with("user-events-kb"));
+    for (plan, hurt, words) in [
+        ("failover", false, "which kbench did not make"),
+        ("clock-jumps", true, "left alone"),
+        ("link-down", true, "lost its routes"),
+        ("slow-network", true, "would be degraded as well"),
+        ("rolling-upgrade", true, "stays of its image"),
+    ] {
+        let refused = asked(plan, hurt).unwrap_err();
+        assert!(refused.text().contains(words), "{plan}: {}", refused.text());
+    }
+    let mut hostile = again;
+    if let BackendSpec::Attached(attached) = &mut hostile.backend
+        && let Some(adopted) = &mut attached.containers
+    {
+        adopted.container[0].id = "../images/x".to_owned();
+    }
+    assert!(hostile.check().unwrap_err().contains("no id of a container"));
 }
 
 #[test]

@@ -111,6 +111,18 @@ impl Servers for World {
         self.call(format!("start {process}"), act).await
     }
 
+    async fn let_restart(
+        &self,
+        process: &Process,
+        container: &str,
+        policy: &str,
+    ) -> Result<Option<String>, PortError> {
+        let now = if self.deaf { "no" } else { policy };
+        let is_there = (container != "removed").then(|| now.to_owned());
+        let act = async || Ok(is_there.clone());
+        self.call(format!("policy {policy} of {process}"), act).await
+    }
+
     async fn set_version(&self, process: &Process, version: &str) -> Result<(), PortError> {
         let act = async || {
             self.can(Capability::Upgrade)?;

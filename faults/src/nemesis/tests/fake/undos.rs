@@ -50,6 +50,7 @@ impl World {
             | Undo::RestoreLeaders { .. }
             | Undo::RestoreAssignment { .. }
             | Undo::DeleteTopics { .. }
+            | Undo::LetRestart { .. }
             | Undo::Uncut { .. }
             | Undo::LinkUp { .. }
             | Undo::Restore { .. } => None,

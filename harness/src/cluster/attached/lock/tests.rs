@@ -224,6 +224,7 @@ fn cluster() -> AttachedSpec {
         secured: None,
         keep_topics: false,
         inventory: None,
+        containers: None,
     }
 }
 
