@@ -162,7 +162,7 @@ fn run_on(folder: &Path, name: &str, out: &Path, faults: &str) -> Child {
 fn folders() -> BTreeSet<String> {
     let all = std::fs::read_dir("/tmp").expect("a folder").flatten();
     let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("kbench-") && !name.starts_with("kbench-ssh-")).collect()
+    names.filter(|name| name.starts_with("kbench-")).collect()
 }
 
 /// What was there before the first run.

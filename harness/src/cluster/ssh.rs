@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod cluster;
+pub mod control;
 mod driver;
 pub mod drop_in;
 mod dry_run;

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use faults::until;
 use openssh::{Child, Session};
-use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Login;
+use super::control::ControlFolder;
 use crate::child::{find, parent_death_guard};
 use crate::cluster::host::{ErrorKind, HostError};
 
@@ -42,7 +42,7 @@ pub(super) struct SshLink {
     master: RefCell<tokio::process::Child>,
     slots: Arc<Semaphore>,
     /// Holds the control socket and what `ssh` said.
-    dir: TempDir,
+    dir: ControlFolder,
 }
 
 /// A session: a command that runs on the host.
@@ -63,7 +63,7 @@ impl SshLink {
         login: &Login,
     ) -> Result<Self, HostError> {
         let failed = |error: io::Error| HostError::other(host, "be connected to", error);
-        let dir = tempfile::Builder::new().prefix("kbench-ssh-").tempdir().map_err(failed)?;
+        let dir = ControlFolder::make().map_err(failed)?;
         let (socket, log) = (dir.path().join("s"), dir.path().join("log"));
         let program = find("ssh").map_err(|error| {
             HostError::new(ErrorKind::Unsupported, host, "be connected to", error)
