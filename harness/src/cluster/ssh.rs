@@ -10,6 +10,7 @@
 mod clock;
 pub mod cluster;
 pub mod control;
+mod disk;
 mod driver;
 pub mod drop_in;
 mod dry_run;

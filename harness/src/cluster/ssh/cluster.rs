@@ -155,6 +155,10 @@ impl RunningCluster for SshCluster {
         None
     }
 
+    fn lost(&self) -> Option<Failure> {
+        self.servers.nodes.values().find_map(|node| node.lost())
+    }
+
     fn outlives_kbench(&self) -> bool {
         true
     }

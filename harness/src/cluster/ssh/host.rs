@@ -416,4 +416,4 @@ impl Host for SshHost {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

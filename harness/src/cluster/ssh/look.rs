@@ -2,6 +2,7 @@
 //! that say something, and nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use faults::port::{Capability, ErrorKind};
 use results::record::event::Role;
@@ -157,8 +158,7 @@ async fn service(
             (Err(why.to_owned()), None)
         }
     };
-    let df = Command::new("df").args(["-P", "-k", "--"]).arg(&spec.data);
-    let free_mb = said(host, &df).await?.and_then(|text| free_mb(&text));
+    let free_mb = free_mb_in(host, &spec.data).await?;
     let settings = match host.read(&spec.config).await {
         Ok(bytes) => settings(&String::from_utf8_lossy(&bytes)),
         Err(error) if is_lost(&error) => return Err(error),
@@ -222,6 +222,18 @@ fn is_lost(error: &HostError) -> bool {
 fn settings(text: &str) -> Result<BTreeMap<String, String>, String> {
     let entries = properties::parse(text).map_err(|error| error.to_string())?;
     Ok(entries.into_iter().map(|(_, key, value)| (key, value.trim().to_owned())).collect())
+}
+
+/// Megabytes free in a folder, or why that is not known.
+///
+/// # Errors
+/// When the node is not reached.
+pub(super) async fn free_mb_in(
+    host: &dyn Host,
+    folder: &Path,
+) -> Result<Result<u64, String>, HostError> {
+    let df = Command::new("df").args(["-P", "-k", "--"]).arg(folder);
+    Ok(said(host, &df).await?.and_then(|text| free_mb(&text)))
 }
 
 /// The free megabytes of the last line of `df -P -k`.

@@ -1,7 +1,7 @@
 //! The servers of a cluster on real machines: found by their drivers, followed by their identities, acted on by
 //! signals and by their drivers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::driver::DrivenService;
 use super::guardian::Guardian;
 use super::logs::LogBegin;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
-use super::{Inventory, SshHost, clock};
+use super::{Inventory, SshHost, clock, disk};
 use crate::cluster::host::{Command, Host as _, HostError};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
@@ -63,11 +63,12 @@ impl SshServers {
             let login = inventory.login(member);
             let host = SshHost::new(member, login.clone());
             let boot_id = host.identity().await.map_err(unreached)?.boot_id;
-            let mut servers = vec![];
+            let (mut servers, mut data) = (vec![], vec![]);
             for process in inventory.processes().into_iter().filter(|it| it.node == member.name) {
                 let spec = inventory.service(process.role);
                 let service = DrivenService::new(member, &login, process.role, spec);
                 let log = spec.log.display().to_string();
+                data.push(spec.data.clone());
                 let identity = service.find(&host).await.map_err(unreached)?;
                 let seen =
                     identity.map(|identity| SeenServer { identity, paused: false, end: None });
@@ -82,13 +83,25 @@ impl SshServers {
             let zone_s = clock::zone_s(&host).await.map_err(unreached)?;
             let (seen, recorder) = (Cell::new(recorder.clock().now()), Arc::clone(recorder));
             let ahead_ns = Cell::new(0);
-            let node =
-                SshNode { host, guardian, servers, boot_id, seen, ahead_ns, zone_s, recorder };
+            let (boot_id, befallen) = (RefCell::new(boot_id), OnceCell::new());
+            let node = SshNode {
+                host,
+                guardian,
+                servers,
+                data,
+                boot_id,
+                befallen,
+                seen,
+                ahead_ns,
+                zone_s,
+                recorder,
+            };
             node.compare_clock().await.map_err(unreached)?;
             nodes.insert(member.name.clone(), Rc::new(node));
         }
         for node in nodes.values() {
             tokio::task::spawn_local(follow(Rc::downgrade(node)));
+            tokio::task::spawn_local(disk::watch(Rc::downgrade(node)));
         }
         let inventory = inventory.clone();
         Ok(Rc::new(Self { inventory, connector, nodes, logs }))

@@ -20,14 +20,14 @@ const SOON: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// An sshd that this thread reaches, and nobody else.
-struct TestHost {
+pub(in crate::cluster::ssh) struct TestHost {
     sshd: Child,
     dir: tempfile::TempDir,
 }
 
 impl TestHost {
     /// Starts one; `None` with a word where that cannot be.
-    fn start(test: &str) -> Option<Self> {
+    pub(in crate::cluster::ssh) fn start(test: &str) -> Option<Self> {
         let sshd = PathBuf::from("/usr/sbin/sshd");
         if !sshd.exists() || !nix::unistd::geteuid().is_root() {
             skipped(test, "it takes openssh-server, and root for a network namespace");
@@ -52,7 +52,9 @@ impl TestHost {
         let host_key = std::fs::read_to_string(file("host.pub")).unwrap();
         std::fs::write(file("known"), format!("[198.18.0.11]:2222 {host_key}")).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();
-        let mut command = Process::new(sshd);
+        // With mounts of its own.
+        let mut command = Process::new("unshare");
+        command.arg("--mount").arg(sshd);
         command.args(["-D", "-e", "-f", "/dev/null", "-p", "2222", "-h", &file("host")]);
         for option in [
             "PidFile=none".to_owned(),
@@ -75,7 +77,21 @@ impl TestHost {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn login(&self) -> Login {
+    /// Where its files are.
+    pub(in crate::cluster::ssh) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Lets it say that this is its boot id, from now on.
+    pub(in crate::cluster::ssh) fn boot(&self, id: &str) {
+        let (file, pid) = (self.file("boot-id"), self.sshd.id().to_string());
+        std::fs::write(&file, format!("{id}\n")).unwrap();
+        let place = "/proc/sys/kernel/random/boot_id";
+        let mount = ["-m", "-t", &pid, "mount", "--bind", &file, place];
+        assert!(Process::new("nsenter").args(mount).status().unwrap().success());
+    }
+
+    pub(in crate::cluster::ssh) fn login(&self) -> Login {
         Login {
             user: Some("root".to_owned()),
             port: Some(2222),
@@ -85,7 +101,7 @@ impl TestHost {
         }
     }
 
-    fn host(&self, login: Login) -> SshHost {
+    pub(in crate::cluster::ssh) fn host(&self, login: Login) -> SshHost {
         let mut inventory = Inventory::parse(super::super::inventory::SHIPPED[0].1).unwrap();
         let mut node = inventory.node.remove(0);
         node.address = Ipv4Addr::new(198, 18, 0, 11);
