@@ -23,7 +23,7 @@ pub(super) async fn watch(node: Weak<SshNode>) {
             let free = free_mb_in(&node.host, data).await;
             if let Some(what) = free.ok().and_then(Result::ok).and_then(|free| full(free, data)) {
                 let what = format!("a disk of {} is full: {what}", node.host.name_of());
-                node.befalls(what, "free some there: a server that cannot write ends");
+                node.lose(what, "free some there: a server that cannot write ends");
             }
         }
         drop(node);

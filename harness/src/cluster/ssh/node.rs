@@ -36,8 +36,8 @@ pub(super) struct SshNode {
     /// Where they have their data.
     pub(super) data: Vec<PathBuf>,
     pub(super) boot_id: RefCell<String>,
-    /// What befell it, after which nothing that is seen there says anything of Kafka, and the cure.
-    pub(super) befallen: OnceCell<(String, &'static str)>,
+    /// What happened to it, after which nothing that is seen there says anything of Kafka, and the cure.
+    pub(super) why_lost: OnceCell<(String, &'static str)>,
     /// When it was last reached.
     pub(super) seen: Cell<RunTime>,
     /// How much its clock was ahead of ours when they were last compared, in nanoseconds.
@@ -178,20 +178,20 @@ impl SshNode {
              with it, and so has its dead-man's switch",
             self.host.name_of()
         );
-        self.befalls(what, "a run on machines that stay up; `kbench heal` undoes what is left of this one");
+        self.lose(what, "a run on machines that stay up; `kbench heal` undoes what is left of this one");
         for server in self.servers.iter().filter(|server| server.runs()) {
             self.ended(server, false);
         }
     }
 
-    /// Takes down what befell the machine, the first thing alone.
-    pub(super) fn befalls(&self, what: String, cure: &'static str) {
-        self.befallen.set((what, cure)).ok();
+    /// Takes down why nothing that is seen there says anything of Kafka any more; the first reason stays.
+    pub(super) fn lose(&self, what: String, cure: &'static str) {
+        self.why_lost.set((what, cure)).ok();
     }
 
-    /// Why nothing that is seen there says anything of Kafka any more.
+    /// That reason, as a failure.
     pub(super) fn lost(&self) -> Option<Failure> {
-        let (what, cure) = self.befallen.get()?;
+        let (what, cure) = self.why_lost.get()?;
         Some(Failure::infrastructure(what.clone()).with_cure(*cure))
     }
 

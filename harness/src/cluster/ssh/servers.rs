@@ -83,14 +83,14 @@ impl SshServers {
             let zone_s = clock::zone_s(&host).await.map_err(unreached)?;
             let (seen, recorder) = (Cell::new(recorder.clock().now()), Arc::clone(recorder));
             let ahead_ns = Cell::new(0);
-            let (boot_id, befallen) = (RefCell::new(boot_id), OnceCell::new());
+            let (boot_id, why_lost) = (RefCell::new(boot_id), OnceCell::new());
             let node = SshNode {
                 host,
                 guardian,
                 servers,
                 data,
                 boot_id,
-                befallen,
+                why_lost,
                 seen,
                 ahead_ns,
                 zone_s,

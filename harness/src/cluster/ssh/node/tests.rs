@@ -36,7 +36,7 @@ async fn node(test: &TestHost, pid: u32) -> SshNode {
         servers: vec![server],
         data: vec![],
         boot_id: RefCell::new(boot_id),
-        befallen: OnceCell::new(),
+        why_lost: OnceCell::new(),
         seen: Cell::new(recorder.clock().now()),
         ahead_ns: Cell::new(0),
         zone_s,
