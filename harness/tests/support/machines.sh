@@ -100,6 +100,8 @@ start)
     kafka) main=kafka.Kafka config="$home/server.properties" heap=512m ;;
     *) main=org.apache.zookeeper.server.quorum.QuorumPeerMain config="$home/zookeeper.properties" heap=128m ;;
     esac
+    # Where a JVM says how it crashed, on a full disk.
+    cd "$home"
     setsid java -XX:-UsePerfData -Xmx\$heap -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$home/log4j.properties" -cp "/run/jars/*" \
         \$main "\$config" </dev/null >>"$home/\$1.log" 2>&1 &
     echo \$! > "$home/\$1.pid"
