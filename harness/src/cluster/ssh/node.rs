@@ -78,6 +78,11 @@ impl SshServer {
         state.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
     }
 
+    /// Its process that was seen last, whether or not it runs.
+    pub(super) fn last(&self) -> Option<ProcessIdentity> {
+        self.state.borrow().as_ref().map(|seen| seen.identity.clone())
+    }
+
     /// Whether it runs and does not stand still.
     fn goes_on(&self) -> bool {
         self.state.borrow().as_ref().is_some_and(|seen| seen.end.is_none() && !seen.paused)
@@ -125,7 +130,7 @@ impl SshNode {
             return Err(HostError::other(&self.host.name_of(), "say which boot it is of", boot_id));
         }
         self.reached();
-        self.is_of(boot_id);
+        self.notice(boot_id);
         for (server, asked) in self.servers.iter().zip(&asked) {
             let now = server.running();
             match asked {
@@ -168,7 +173,7 @@ impl SshNode {
     }
 
     /// Takes notice of a machine that was started again: what ran there has ended.
-    fn is_of(&self, boot_id: &str) {
+    fn notice(&self, boot_id: &str) {
         if *self.boot_id.borrow() == boot_id {
             return;
         }

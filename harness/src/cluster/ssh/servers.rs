@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faults::port::{
@@ -34,6 +34,9 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(20);
 
 /// Limit for a server that was started to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// One that was started and ended has not come back after so long.
+const STAYS_GONE: Duration = Duration::from_secs(2);
 
 /// Writes the last line of a log that has a text in it.
 const LAST_SAID: &str = "[ -r \"$2\" ] || exit 2; grep -a -F -- \"$1\" \"$2\" | tail -n 1";
@@ -305,19 +308,27 @@ impl ServerProcesses for SshServers {
     async fn start(&self, process: &Process) -> Result<(), Failure> {
         let (node, server) = self.named(process)?;
         node.look().await.map_err(unreached)?;
+        let (before, gone) = (server.last(), Cell::new(None));
         if !server.runs() {
             server.service.start(&node.host).await.map_err(unreached)?;
         }
         let accepts = async || {
             node.look().await.map_err(unreached)?;
             if server.runs() && self.answers(process).await {
-                return Ok(());
+                return Ok(Ok(()));
+            }
+            // What starts it may be a process of its own, which ends first.
+            let since = gone.get().unwrap_or_else(Instant::now);
+            gone.set((!server.runs() && server.last() != before).then_some(since));
+            if gone.get().is_some() && since.elapsed() >= STAYS_GONE {
+                let what = format!("{process} ended before it accepted connections");
+                return Ok(Err(Failure::from(PortError::new(ErrorKind::Gone, what))));
             }
             let limit = START_LIMIT.as_secs();
             let what = format!("{process} does not accept connections {limit} s after its start");
             Err(Failure::from(PortError::new(ErrorKind::TimedOut, what)))
         };
-        until(START_LIMIT, LOOK, accepts).await?;
+        until(START_LIMIT, LOOK, accepts).await??;
         match &node.guardian {
             Some(guardian) => guardian.disarm(server.part()).await.map_err(unreached),
             None => Ok(()),
