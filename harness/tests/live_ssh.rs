@@ -1,6 +1,6 @@
 //! A cluster on real machines, by ssh: three sshd in network namespaces, with ZooKeeper and Kafka that kbench did not
 //! start. Root logs in on the first, an ordinary user on the second, and the third is reached by way of another machine
-//! with an agent's key. A kill, a cut and a loss; a link that is lost in the middle of a cut, and a kbench that is killed;
+//! with an agent's key. A kill, a cut, a loss and a rate; a link that is lost in the middle of a cut, and a kbench that is killed;
 //! the conformance suite; what a user lacks, a machine that is started again, a disk that is full.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
@@ -20,12 +20,12 @@ use support::during::{await_event, is_stage};
 use support::scenario::{outcomes, valid_report};
 use support::*;
 
-/// A broker is killed and cut off where an ordinary user logs in, and one that is reached by way of another machine
-/// loses packets. The cut is over long before
+/// A broker is killed, cut off and slowed down where an ordinary user logs in, and one that is reached by way of another
+/// machine loses packets. The cut is over long before
 /// its ZooKeeper server gives up on the ensemble (10 s) and lets go of an observer that is connected to it.
 const FAULTS: &str = r#"
-name = "kill-cut-loss"
-description = "A leader is killed, one is cut off for a moment, one loses packets"
+name = "kill-cut-loss-rate"
+description = "A leader is killed, cut off for a moment and slowed down, one loses packets"
 [[step]]
 id = "leader"
 fault = "kill"
@@ -44,6 +44,13 @@ expect = "anything"
 id = "loss"
 fault = { degrade = { loss = 10 } }
 target = { broker = 3 }
+prepare = "restore-leaders"
+hold = "5s"
+expect = "anything"
+[[step]]
+id = "rate"
+fault = { degrade = { rate = 100000 } }
+target = { broker = 2 }
 prepare = "restore-leaders"
 hold = "5s"
 expect = "anything"
@@ -168,7 +175,7 @@ fn permit(folder: &Path) {
     std::fs::set_permissions(&file, Permissions::from_mode(0o440)).expect("a file of ours");
     let (code, said) = doctor(folder, |_| ());
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("m2: kill, nft by sudo, without a password"), "{said}");
+    assert!(said.contains("m2: kill, nft, tc by sudo, without a password"), "{said}");
 }
 
 fn what_a_user_may_not_do_is_named_before_anything_is_done(folder: &Path, name: &str) {
@@ -299,7 +306,7 @@ fn what_is_not_allowed_is_refused(folder: &Path, name: &str) {
     for (arguments, words) in [
         (&["--faults", "none"][..], "asks for what takes trust"),
         (&["--trust-spec", "--faults", "clients-without-leader"], "address of kbench's observer"),
-        (&["--trust-spec", "--faults", "slow-network"], "would be degraded as well"),
+        (&["--trust-spec", "--faults", "slow-network"], "not every kernel holds packets"),
         (&["--trust-spec", "--faults", "link-down"], "goes over its link"),
         (&["--trust-spec", "--faults", "clock-jumps"], "left alone"),
         (&["--trust-spec", "--trials", "2"], "take 2 new clusters"),
@@ -376,8 +383,8 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     assert_eq!(left(), [""; 0]);
     assert_eq!(tables(), [""; 0]);
     whole(folder);
-    all_proven(&json(&latest(out.path()).join("report.json")), &["leader", "isolated", "loss"]);
-    let what = "a kill, a cut and a loss by ssh";
+    all_proven(&json(&latest(out.path()).join("report.json")), &["leader", "isolated", "loss", "rate"]);
+    let what = "a kill, a cut, a loss and a rate by ssh";
     let Some(report) = valid_report(what, out.path(), code) else { return };
     let run = latest(out.path());
     let environment = json(&run.join("environment.json"));

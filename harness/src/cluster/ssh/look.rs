@@ -75,6 +75,7 @@ pub fn programs(
     [
         (any(&[Capability::Signal]), ("kill", "-l")),
         (any(&[Capability::Cut, Capability::Loss]), ("nft", "--version")),
+        (any(&[Capability::Rate]), ("tc", "-V")),
         (any(&[Capability::Start]) && by_systemd, ("systemctl", "--version")),
     ]
     .into_iter()
@@ -255,11 +256,11 @@ mod tests {
             let all = programs(of, &of.capabilities());
             all.iter().map(|(name, _)| *name).collect::<Vec<_>>()
         };
-        assert_eq!(names(&homelab), ["kill", "nft", "systemctl"]);
+        assert_eq!(names(&homelab), ["kill", "nft", "tc", "systemctl"]);
         let of_cuts = programs(&homelab, &[Capability::Cut].into());
         assert_eq!(of_cuts, [("nft", "--version")]);
         homelab.allow = [Allowed::Network].into();
-        assert_eq!(names(&homelab), ["nft"]);
+        assert_eq!(names(&homelab), ["nft", "tc"]);
         homelab.allow.clear();
         assert_eq!(names(&homelab), [""; 0]);
     }

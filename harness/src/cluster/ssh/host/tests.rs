@@ -333,7 +333,9 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
         std::fs::set_permissions(&file, mode).unwrap();
     };
     tool("sudo", "[ \"$1\" = -n ] || exit 1; shift; exec env BY_SUDO=yes \"$@\"");
-    tool("nft", "cat; echo \"[$BY_SUDO $# $*]\"");
+    for name in ["nft", "tc"] {
+        tool(name, "cat; echo \"[$BY_SUDO $# $*]\"");
+    }
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
     let run = |program: &str, arguments: &[std::ffi::OsString], input: &str| {
         let mut child = Process::new(program);
@@ -348,7 +350,12 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
     let expected =
         "[yes 2 --json table inet T;delete table inet T]\n[yes 2 --json list counters]\n";
     assert_eq!(said, expected);
-    let script = user.undo_script("nft -f - <<'END'\ndelete table inet T\nEND\n");
-    let said = run("sh", &["-c".into(), script.into()], "");
-    assert_eq!(said, "delete table inet T\n[yes 2 -f -]\n");
+    let kept = user.kept(&Command::new("tc").args(["-json", "-batch", "-"]));
+    let said = run(&kept.program, &kept.arguments, "qdisc add x\nqdisc show\n");
+    assert_eq!(said, "qdisc add x\n[yes 3 -json -batch -]\nqdisc show\n[yes 3 -json -batch -]\n");
+    for name in ["nft", "tc"] {
+        let script = user.undo_script(&format!("{name} -f - <<'END'\ndelete T\nEND\n"));
+        let said = run("sh", &["-c".into(), script.into()], "");
+        assert_eq!(said, "delete T\n[yes 2 -f -]\n");
+    }
 }
