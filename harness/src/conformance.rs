@@ -1,5 +1,6 @@
 //! The conformance suite on a cluster of its own, with the smallest load: `kbench __conformance
-//! OUT [MODE|docker]`, for the tests. The cluster has everything prepared that a fault could need.
+//! OUT [MODE|docker|ssh INVENTORY CLUSTER-ID]`, for the tests. The cluster has everything prepared that a fault could
+//! need; machines are hurt as the id of their cluster is given.
 //!
 //! Each case is a line on stdout as soon as it is known what became of it. What is absent: the cases
 //! (`faults`), and the cluster with its load (`trial`).
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use faults::plan::Plan;
 use faults::port::Capability;
 
+use crate::cluster::attached::{ClusterSurvey, CoordinatorLock, LockHolder};
 use crate::cluster::docker::spec::NamedImages;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, Mode};
@@ -20,14 +22,15 @@ use crate::private;
 use crate::provision;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::spec::{Request, RunSpec};
+use crate::spec::{self, Asked, Request, RunSpec};
 use crate::trial;
+use crate::wire::Connector;
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "__conformance";
 
 /// Sessions of brokers and of consumers that expire as early as a busy machine allows: several cases
-/// wait for one to do so.
+/// wait for one to do so. The first is of a cluster that is started.
 const SHORT_SESSIONS: [&str; 3] = [
     "cluster.broker.settings.zookeeper.session.timeout.ms=6000",
     "workload.consumers.settings.session.timeout.ms=6000",
@@ -37,8 +40,11 @@ const SHORT_SESSIONS: [&str; 3] = [
 /// The version that brokers are started from besides their own, where it is in the cache.
 const OTHER_VERSION: &str = "3.9.2";
 
-/// Faults that a cluster must be prepared for when it starts, each with what it takes.
-const PREPARED: [(Capability, &str); 4] = [
+/// Faults that a cluster must be prepared for, each with what it takes.
+const PREPARED: [(Capability, &str); 7] = [
+    (Capability::Signal, "'pause'"),
+    (Capability::Cut, "{ cut = { from = 'other-nodes' } }"),
+    (Capability::Loss, "{ degrade = { loss = 10 } }"),
     (Capability::Flushes, "'power-loss'"),
     (Capability::Clock, "{ clock = { ahead = '1h' } }"),
     (Capability::Workers, "'kill-producer'"),
@@ -46,12 +52,19 @@ const PREPARED: [(Capability, &str); 4] = [
 ];
 
 /// What is examined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExaminedCluster {
     /// A local cluster in this mode, or the best that this machine allows.
     Local(Option<Mode>),
     /// A cluster of containers of the usual image.
     Docker,
+    /// The machines of an inventory.
+    Machines {
+        /// Its name or file.
+        inventory: String,
+        /// The id of their cluster.
+        id: String,
+    },
 }
 
 /// Examines a cluster whose record goes to `out`.
@@ -71,6 +84,8 @@ fn examine(out: &Path, what: ExaminedCluster) -> Result<bool, Failure> {
     let spec = spec(what)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
+    let take = |attached| CoordinatorLock::take(attached, LockHolder::run(&spec.run_id));
+    let _coordinator = spec.backend.attached().map(take).transpose()?;
     spec.backend.jars().map(provision::provide).transpose()?;
     let cannot = |error: std::io::Error| {
         Failure::infrastructure(format!("the sandbox cannot be started: {error}"))
@@ -105,14 +120,28 @@ fn examine(out: &Path, what: ExaminedCluster) -> Result<bool, Failure> {
 /// The run that the suite is: no plan is carried out, but the cluster is prepared for one.
 fn spec(what: ExaminedCluster) -> Result<RunSpec, Failure> {
     let set = SHORT_SESSIONS.map(str::to_owned).to_vec();
-    let (mode, docker) = match what {
-        ExaminedCluster::Local(mode) => (mode, None),
-        ExaminedCluster::Docker => (None, Some(NamedImages::default())),
+    let of_cluster = Request { set, ..Request::of("smoke", "none", "local") };
+    let request = match what {
+        ExaminedCluster::Local(mode) => Request { mode, ..of_cluster },
+        ExaminedCluster::Docker => Request { docker: Some(NamedImages::default()), ..of_cluster },
+        ExaminedCluster::Machines { inventory, id } => of_machines(&inventory, id, of_cluster)?,
     };
-    let request = Request { set, mode, docker, ..Request::of("smoke", "none", "local") };
     let spec = request.resolve()?.spec;
     let plan = plan(|need| spec.backend.missing(need).is_none())?;
     Ok(RunSpec { plan: Some(plan), ..spec })
+}
+
+/// The same on machines that run already.
+fn of_machines(name: &str, id: String, request: Request) -> Result<Request, Failure> {
+    let none = || Failure::usage(format!("`{name}` is no inventory of machines"));
+    let inventory = spec::inventory_of(name)?.ok_or_else(none)?;
+    let survey = ClusterSurvey::blocking(&inventory.bootstrap(), &Connector::default())?;
+    survey.is_at(&inventory)?;
+    let asked = Asked { hurt: Some(id), ..Asked::default() };
+    spec::asked_again(&survey.as_spec(false), &asked)?;
+    let set = request.set.into_iter().filter(|set| !set.starts_with("cluster.")).collect();
+    let (attached, inventory) = (Some(survey), Some(inventory));
+    Ok(Request { attached, inventory, asked, set, trusted: true, ..request })
 }
 
 fn plan(can: impl Fn(Capability) -> bool) -> Result<Plan, Failure> {

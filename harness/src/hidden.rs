@@ -127,12 +127,16 @@ fn examine(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
 }
 
 fn conformance_of(arguments: &[OsString]) -> Result<ExitCode, Wanted> {
-    const WANTED: Wanted = "OUT [MODE|docker]";
+    const WANTED: Wanted = "OUT [MODE|docker|ssh INVENTORY CLUSTER-ID]";
     let mode = |name: &OsStr| Mode::ALL.into_iter().find(|known| name == known.as_str());
     let (out, what) = match arguments {
         [out] => (out, ExaminedCluster::Local(None)),
         [out, name] if name == "docker" => (out, ExaminedCluster::Docker),
         [out, name] => (out, ExaminedCluster::Local(Some(mode(name).ok_or(WANTED)?))),
+        [out, name, inventory, id] if name == "ssh" => {
+            let text = |word: &OsString| word.to_str().map(str::to_owned).ok_or(WANTED);
+            (out, ExaminedCluster::Machines { inventory: text(inventory)?, id: text(id)? })
+        }
         _ => return Err(WANTED),
     };
     Ok(conformance::main(Path::new(out), what))

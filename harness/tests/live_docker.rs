@@ -139,9 +139,6 @@ const STAND_INS: [(&str, &str, &str); 5] = [
     ("stand-in/no-java", "/opt/kafka/libs", "rm /usr/bin/java"),
 ];
 
-/// Limit for the conformance suite: 168 s were measured beside a build.
-const SUITE: Duration = Duration::from_secs(400);
-
 /// `ci/docker-engine` could not start one.
 const NO_ENGINE: i32 = 4;
 
@@ -307,20 +304,7 @@ fn one_that_is_killed_leaves_nothing() {
 }
 
 fn it_is_a_backend() {
-    let out = folder();
-    let mut suite = kbench();
-    suite.arg("__conformance").arg(out.path()).arg("docker").stdin(Stdio::null());
-    let mut suite = suite.spawn().expect("kbench starts");
-    let mut status = None;
-    let ended = within(SUITE, || {
-        status = suite.try_wait().expect("a child");
-        status.is_some()
-    });
-    if !ended {
-        suite.kill().expect("it runs");
-    }
-    assert!(ended, "the suite still runs after {SUITE:?}");
-    assert!(status.is_some_and(|status| status.success()), "a case failed, see above");
+    suite::passes(folder().path(), &["docker"]);
     assert_eq!(left(), "");
 }
 

@@ -4,11 +4,13 @@
 //! A node is a [`host`] behind a connection of its own. Nothing is installed on it: faults use what the
 //! machine has, as the user that logs in, with `sudo` for what takes root. Before a server is hurt or packets are taken,
 //! the node is told how to undo that by itself (the [`guardian`], a dead-man's switch). What is absent: making a
-//! cluster, faults of networks that would hit kbench's own connection, and those of clocks, disks and memory, which
+//! cluster, links that go down, packets that are held back or sent twice, and faults of clocks, disks and memory, which
 //! would outlast kbench on a machine that is not kbench's.
 
 mod clock;
 pub mod cluster;
+pub mod control;
+mod disk;
 mod driver;
 pub mod drop_in;
 mod dry_run;

@@ -207,7 +207,7 @@ impl ClusterNetwork {
             return self.tools.nft(node).await?.transact(&rules).await.map(drop);
         }
         let Some(hold) = self.hold(node, degradation).await? else {
-            return self.tools.qdiscs(node).await?.add(degradation).await;
+            return self.tools.qdiscs(node).await?.add(degradation, control).await;
         };
         let (host, diverted) = (&*self.node(node)?.host, self.diverted(node, degradation)?);
         if self.held.borrow().contains_key(node) {

@@ -1,5 +1,6 @@
 //! Queueing disciplines on the interface of a node: netem (delay, reordering) and tbf (a rate). They act
-//! on what the node sends.
+//! on what the node sends. Where kbench reaches the node over the same interface, the discipline is that of a class of
+//! HTB which all packets are of but those of kbench's connection.
 //!
 //! Undone by the removal of the discipline with this handle, which any `tc` on the host can do.
 
@@ -24,6 +25,13 @@ const BURST: u64 = 128 * 1024;
 
 /// Packets that a discipline holds back at most.
 const MOST_PACKETS: u32 = 100_000;
+
+/// The class of the packets that a discipline is for, and of those of kbench's connection.
+const DEGRADED: u8 = 1;
+const CONTROL: u8 = 2;
+
+/// A rate that no class of HTB is held to, which has to have one.
+const UNLIMITED: &str = "rate 100gbit quantum 60000";
 
 /// How long a packet that others overtake is held: longer than they are apart under load.
 pub(super) const OVERTAKEN: Duration = Duration::from_millis(10);
@@ -54,18 +62,33 @@ impl Qdiscs {
         Ok(Self { tool, interface: interface.to_owned() })
     }
 
-    /// Puts the discipline of a degradation on the interface.
+    /// Puts the discipline of a degradation on the interface. What the node sends from the port `control` is let alone.
     ///
     /// # Errors
     /// When there is another, or `tc` refuses.
-    pub(super) async fn add(&self, degradation: &Degradation) -> Result<(), HostError> {
-        let (handle, interface) = (handle(degradation), &self.interface);
+    pub(super) async fn add(
+        &self,
+        degradation: &Degradation,
+        control: Option<u16>,
+    ) -> Result<(), HostError> {
         let Some(discipline) = discipline(degradation.condition) else {
             let why = format!("no queueing discipline makes a {}", degradation.condition);
             return Err(self.tool.failed(ErrorKind::Unsupported, why));
         };
-        let line = format!("qdisc add dev {interface} root handle {handle} {discipline}");
-        self.tool.ask(&line).await.map(drop)
+        let (handle, interface) = (handle(degradation), &self.interface);
+        let Some(control) = control else {
+            let line = format!("qdisc add dev {interface} root handle {handle} {discipline}");
+            return self.tool.ask(&line).await.map(drop);
+        };
+        let classes = classes(interface, &handle, &discipline, control);
+        let (root, rest) = classes.split_once('\n').unwrap_or((&classes, ""));
+        self.tool.ask(root).await?;
+        let made = self.tool.ask(rest).await.map(drop);
+        if made.is_err() {
+            // A part of it is no fault that anybody asked for.
+            self.remove(degradation).await?;
+        }
+        made
     }
 
     /// Removes it; nothing happens where it is not.
@@ -97,11 +120,12 @@ impl Qdiscs {
 
 fn read(list: &str, interface: &str, handle: &str) -> serde_json::Result<Option<Queued>> {
     let list: Value = serde_json::from_str(list)?;
-    let is_ours = |q: &&Value| {
-        // Asked for one interface, `tc` does not name it.
-        q["handle"] == handle && (q["dev"] == interface || q["dev"].is_null())
-    };
-    let ours = list.as_array().into_iter().flatten().find(is_ours);
+    // Asked for one interface, `tc` does not name it.
+    let is_here = |q: &&Value| q["dev"] == interface || q["dev"].is_null();
+    let here = || list.as_array().into_iter().flatten().filter(is_here);
+    // What is done to packets is counted where it is done.
+    let inner = here().find(|q| q["parent"] == format!("{handle}{DEGRADED}"));
+    let ours = here().find(|q| q["handle"] == handle).map(|ours| inner.unwrap_or(ours));
     let count = |q: &Value, key: &str| q[key].as_u64().unwrap_or_default();
     Ok(ours.map(|q| Queued { packets: count(q, "packets"), overlimits: count(q, "overlimits") }))
 }
@@ -120,6 +144,25 @@ fn discipline(condition: Condition) -> Option<String> {
         }
         Condition::Loss(_) | Condition::Duplicate(_) => None,
     }
+}
+
+/// The lines that make a discipline which lets packets from a port alone; the first makes its root. Until the last
+/// but one is there, HTB sends every packet at once.
+fn classes(interface: &str, handle: &str, discipline: &str, control: u16) -> String {
+    let class = |number| {
+        format!("class add dev {interface} parent {handle} classid {handle}{number} htb {UNLIMITED}")
+    };
+    [
+        format!("qdisc add dev {interface} root handle {handle} htb default {DEGRADED}"),
+        class(CONTROL),
+        format!(
+            "filter add dev {interface} parent {handle} protocol ip prio 1 u32 match ip protocol 6 0xff \
+             match ip sport {control} 0xffff flowid {handle}{CONTROL}"
+        ),
+        class(DEGRADED),
+        format!("qdisc add dev {interface} parent {handle}{DEGRADED} {discipline}"),
+    ]
+    .join("\n")
 }
 
 /// What a degradation's discipline is known by.
@@ -164,6 +207,11 @@ mod tests {
         assert_eq!(read(list, "eth1", "6b62:").unwrap(), None);
         assert_eq!(read(list, "eth0", "6b63:").unwrap(), None);
         assert_eq!(read("[]", "eth0", "6b62:").unwrap(), None);
+        let list = r#"[{"kind": "htb", "handle": "6b62:", "dev": "eth0", "root": true, "packets": 9},
+            {"kind": "tbf", "handle": "8001:", "dev": "eth0", "parent": "6b62:1", "packets": 7,
+            "overlimits": 3}]"#;
+        assert_eq!(read(list, "eth0", "6b62:").unwrap(), queued);
+        assert_eq!(read(list, "eth0", "6b63:").unwrap(), None);
     }
 
     #[test]

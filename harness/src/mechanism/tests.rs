@@ -181,6 +181,11 @@ fn a_dry_run_shows_packets_held_back_by_a_helper() {
 /// A network of one node, in namespaces of its own: the node is this very namespace, and plugged into
 /// the other end of its link here.
 async fn one_node() -> ClusterNetwork {
+    one_node_on(None).await
+}
+
+/// The same; kbench reaches it on a port.
+async fn one_node_on(control: Option<u16>) -> ClusterNetwork {
     let host: Rc<dyn Host> = Rc::new(LocalHost::here("node1"));
     let mut ip = Command::new("ip").args(["-batch", "-"]);
     ip.input = "link set lo up\nlink add kb1 type veth peer name eth0\nlink set kb1 up\n\
@@ -193,7 +198,7 @@ async fn one_node() -> ClusterNetwork {
         far_interface: "kb1".to_owned(),
     };
     let address = Ipv4Addr::new(198, 18, 0, 11);
-    let node = NetworkNode { host, address, link: Some(link), control: None };
+    let node = NetworkNode { host, address, link: Some(link), control };
     let (mut layout, _) = recorded();
     layout.nodes = [("node1".to_owned(), node.clone())].into();
     layout.here = node.host;
@@ -297,6 +302,37 @@ fn a_rate_is_set_once_and_taken_off_any_number_of_times() {
             network.restore(&rate).await.unwrap();
             assert_eq!(network.degraded(&rate).await.unwrap().len(), 0);
         }
+    });
+}
+
+#[test]
+fn a_rate_lets_kbench_s_own_connection_alone() {
+    in_namespaces("mechanism::tests::a_rate_lets_kbench", async || {
+        let network = one_node_on(Some(22)).await;
+        // Nobody is there, and nobody asks for one.
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1").unwrap();
+        let neighbour = ["neigh", "add", "198.18.0.99", "lladdr", "02:00:00:00:00:01", "dev", "eth0"];
+        LocalHost::here("here").output(&Command::new("ip").args(neighbour)).await.unwrap();
+        let condition = Condition::Rate(100_000);
+        let slow = Degradation { tag: tag(7), nodes: vec!["node1".into()], condition };
+        network.degrade(&slow).await.unwrap();
+        let again = network.degrade(&slow).await.unwrap_err();
+        assert_eq!(again.kind, ErrorKind::Refused, "{again}");
+        let seen = async || network.degraded(&slow).await.unwrap()["node1"].seen;
+        let from = async |port: u16| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((Ipv4Addr::new(198, 18, 0, 11), port).into()).unwrap();
+            let to = (Ipv4Addr::new(198, 18, 0, 99), 9).into();
+            let connected = tokio::time::timeout(Duration::from_millis(50), socket.connect(to));
+            assert!(connected.await.is_err());
+        };
+        from(22).await;
+        assert_eq!(seen().await, 0);
+        from(1022).await;
+        assert_eq!(seen().await, 1);
+        let links = vec![network.link("node1").unwrap()];
+        carry_out_alone(&Undo::Restore { degradation: slow.clone(), links }).await;
+        assert_eq!(network.degraded(&slow).await.unwrap().len(), 0);
     });
 }
 

@@ -14,7 +14,7 @@ use results::record::clock::RunClock;
 use results::record::trial::LEDGER;
 
 use super::lab::Lab;
-use super::{Trial, WARM_LIMIT, blocking, client_failure, owner};
+use super::{Trial, WARM_LIMIT, blocking, client_failure, own_topics, owner};
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;
@@ -44,7 +44,8 @@ async fn examine(run_dir: &Path) -> Result<Vec<CaseResult>, Failure> {
     let lab = Rc::new(Lab::start(&trial.spec, &trial.files, &recorder, 1).await?);
     let results = trial.examine(&lab).await;
     let stopped = lab.stop(false).await;
-    results.and_then(|results| stopped.map(|()| results))
+    let deleted = own_topics::delete(&lab, &trial.spec, &trial.files, 1).await;
+    results.and_then(|results| stopped.and(deleted).map(|()| results))
 }
 
 impl Trial {

@@ -10,6 +10,7 @@ pub(crate) mod during;
 pub(crate) mod kept;
 pub(crate) mod kraft;
 pub(crate) mod scenario;
+pub(crate) mod suite;
 
 use std::fs;
 use std::io::Write as _;

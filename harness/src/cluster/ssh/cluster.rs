@@ -8,9 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faults::port::{Capability, Machine, Network, Subject};
 
-use super::Inventory;
 use super::network::SshNetwork;
-use super::servers::SshServers;
+use super::servers::{SshServers, unreached};
+use super::{Inventory, look};
 use crate::cluster::attached::{AttachedSpec, ClusterSurvey};
 use crate::cluster::host::Host;
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
@@ -94,7 +94,7 @@ impl SshCluster {
         Ok(cluster)
     }
 
-    /// Refuses a cluster of which a server does not run, and starts what faults need.
+    /// Refuses a cluster of which a server does not run, or where what faults need may not be run; and starts that.
     ///
     /// # Errors
     /// An infrastructure failure that names it.
@@ -103,6 +103,14 @@ impl SshCluster {
             return Err(Failure::infrastructure(format!(
                 "{process} does not run, says its driver: it is not kbench that may make it worse"
             )));
+        }
+        for (name, node) in &self.servers.nodes {
+            let refused = look::refused(&node.host, &self.servers.inventory, faults).await;
+            if let Some(why) = refused.map_err(unreached)? {
+                return Err(Failure::infrastructure(format!("{name}: {why}")).with_cure(
+                    "`kbench doctor --cluster FILE` says which line of sudoers is missing there",
+                ));
+            }
         }
         match &self.network {
             Some(network) => network.prepare(faults).await,
@@ -145,6 +153,10 @@ impl RunningCluster for SshCluster {
 
     fn machine(&self) -> Option<&dyn Machine> {
         None
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        self.servers.nodes.values().find_map(|node| node.lost())
     }
 
     fn outlives_kbench(&self) -> bool {

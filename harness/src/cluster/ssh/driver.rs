@@ -47,11 +47,11 @@ impl DrivenService {
         }
     }
 
-    /// A script that starts it unless it runs.
+    /// A script that starts it unless it runs: whoever logs in there may not be the one whose process it is.
     pub(super) fn start_script(&self) -> String {
         let (pid, start) = (self.pid_line(), self.start_line());
         format!(
-            "pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && kill -0 \"$pid\" 2>/dev/null || {{ {start}\n}}"
+            "pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && [ -d \"/proc/$pid\" ] || {{ {start}\n}}"
         )
     }
 
@@ -131,5 +131,40 @@ impl DrivenService {
         let restart = answer.text.trim();
         let never = restart.is_empty() || restart == "no";
         Ok((!never).then(|| format!("{unit} on {} has Restart={restart}", host.name_of())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command as Program;
+
+    use super::super::inventory::{Commands, SHIPPED};
+    use super::super::Inventory;
+    use super::*;
+
+    #[test]
+    fn what_runs_is_not_started_whoever_it_belongs_to() {
+        let homelab = Inventory::parse(SHIPPED[0].1).unwrap();
+        let started = |status: &str| {
+            let (start, status) = ("echo started".to_owned(), status.to_owned());
+            let driver = Driver::Commands(Commands { start, status });
+            let spec = ServiceSpec { driver, ..homelab.broker.clone() };
+            let login = Login::default();
+            let service = DrivenService::new(&homelab.node[0], &login, Role::Broker, &spec);
+            let mut shell = Program::new("sh");
+            shell.args(["-c", &service.start_script()]);
+            if nix::unistd::geteuid().is_root() {
+                use std::os::unix::process::CommandExt as _;
+                // Root may signal everybody.
+                shell.uid(65_534);
+            }
+            let said = shell.output().unwrap();
+            String::from_utf8(said.stdout).unwrap() == "started\n"
+        };
+        let own = std::process::id();
+        assert!(!started(&format!("echo {own}")));
+        for gone in ["true", "echo 0", "echo 1", "echo 4194305"] {
+            assert!(started(gone), "{gone}");
+        }
     }
 }

@@ -118,7 +118,8 @@ impl NodeCommands<'_> {
         format!("{}XXXXXX", self.prefix)
     }
 
-    /// What takes packets, shown as a cut of the node from all others: other cuts and losses have other rules.
+    /// What takes packets, shown as a cut of the node from all others: other cuts and losses have other rules, and a rate
+    /// is a queueing discipline.
     async fn cut(&mut self, inventory: &Inventory, name: &str, run: u64) -> Result<(), Failure> {
         let recording = Recording::default();
         let members: Vec<_> = inventory.members().collect();

@@ -98,7 +98,8 @@ impl Guardian {
     /// The line of a script that says that kbench is there.
     pub(super) fn beat_line(&self) -> String {
         self.beat.set(self.beat.get() + 1);
-        format!("[ -f {0}/alive ] && echo {1} >{0}/alive", self.folder, self.beat.get())
+        let (folder, beat) = (&self.folder, self.beat.get());
+        format!("{{ [ -f {folder}/alive ] && echo {beat} >{folder}/alive; }} 2>/dev/null")
     }
 
     /// Has this script run when kbench falls silent, until it is [disarmed](Self::disarm).
@@ -110,7 +111,10 @@ impl Guardian {
         if answer.code == 0 {
             return Ok(());
         }
-        let why = "it has healed itself before, or was ended";
+        let why = match answer.text.trim() {
+            "" => "it has healed itself before, or was ended",
+            said => said,
+        };
         let what = "arm the dead-man's switch";
         Err(HostError::new(ErrorKind::Gone, &self.host.name_of(), what, why))
     }

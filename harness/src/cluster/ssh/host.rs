@@ -29,7 +29,7 @@ use crate::cluster::host::{
 };
 
 /// Programs that take root.
-pub const OF_ROOT: [&str; 3] = ["kill", "nft", "systemctl"];
+pub const OF_ROOT: [&str; 4] = ["kill", "nft", "systemctl", "tc"];
 
 /// Exit status of a script that finds its process gone.
 const GONE: i32 = 93;
@@ -154,7 +154,10 @@ impl SshHost {
     pub(super) fn undo_script(&self, script: &str) -> String {
         match self.root("nft") {
             "" => script.to_owned(),
-            sudo => format!("nft() {{ {sudo}nft \"$@\"; }}\n{script}"),
+            sudo => {
+                let by_sudo = |program: &str| format!("{program}() {{ {sudo}{program} \"$@\"; }}\n");
+                by_sudo("nft") + &by_sudo("tc") + script
+            }
         }
     }
 
@@ -186,7 +189,12 @@ impl SshHost {
         if sudo.is_empty() {
             return command.clone();
         }
-        let lines = format!("while IFS= read -r line; do {sudo}\"$@\" \"$line\" </dev/null; done");
+        // `tc` takes no line for an argument.
+        let once = match command.arguments.iter().any(|argument| argument == "-batch") {
+            true => format!("printf '%s\\n' \"$line\" | {sudo}\"$@\""),
+            false => format!("{sudo}\"$@\" \"$line\" </dev/null"),
+        };
+        let lines = format!("while IFS= read -r line; do {once}; done");
         let arguments = command.arguments.iter().filter(|argument| *argument != "--interactive");
         Command::script(&lines, [&command.program]).args(arguments)
     }
@@ -416,4 +424,4 @@ impl Host for SshHost {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

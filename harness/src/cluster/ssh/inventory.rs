@@ -59,7 +59,7 @@ pub enum Allowed {
     Signal,
     /// Starting servers again.
     Restart,
-    /// Rules that take packets between nodes away: cuts and losses.
+    /// What is done to packets between nodes: cuts, losses, rates.
     Network,
     /// What Kafka's and ZooKeeper's protocols do: moving the run's own partitions, ending a session.
     Metadata,
@@ -286,15 +286,15 @@ impl Inventory {
             Capability::MoveLeaders | Capability::ExpireSession => {
                 allowed(Allowed::Metadata, "its inventory does not allow `metadata`")
             }
-            Capability::Cut | Capability::Loss => {
+            Capability::Cut | Capability::Loss | Capability::Rate => {
                 allowed(Allowed::Network, "its inventory does not allow `network`")
             }
             Capability::LinkDown => {
                 Some("the connection by which kbench reaches a node goes over its link")
             }
-            Capability::Rate | Capability::Delay | Capability::Reorder => {
-                Some("the connection by which kbench reaches a node would be degraded as well")
-            }
+            Capability::Delay | Capability::Reorder => Some(
+                "not every kernel holds packets back, and nothing is tried out on machines that are not kbench's",
+            ),
             Capability::Duplicate => Some(
                 "not every kernel sends packets twice, and nothing is tried out on machines that are not kbench's",
             ),
@@ -341,6 +341,7 @@ mod tests {
             "expire-session",
             "cut",
             "loss",
+            "rate",
             "clients",
             "workers",
         ];

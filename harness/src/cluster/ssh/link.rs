@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use faults::until;
 use openssh::{Child, Session};
-use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Login;
+use super::control::ControlFolder;
 use crate::child::{find, parent_death_guard};
+use crate::cluster::host::command::quoted;
 use crate::cluster::host::{ErrorKind, HostError};
 
 /// Sessions at once: sshd lets 10 be (`MaxSessions`), and somebody else may need one.
@@ -42,7 +43,7 @@ pub(super) struct SshLink {
     master: RefCell<tokio::process::Child>,
     slots: Arc<Semaphore>,
     /// Holds the control socket and what `ssh` said.
-    dir: TempDir,
+    dir: ControlFolder,
 }
 
 /// A session: a command that runs on the host.
@@ -63,13 +64,13 @@ impl SshLink {
         login: &Login,
     ) -> Result<Self, HostError> {
         let failed = |error: io::Error| HostError::other(host, "be connected to", error);
-        let dir = tempfile::Builder::new().prefix("kbench-ssh-").tempdir().map_err(failed)?;
+        let dir = ControlFolder::make().map_err(failed)?;
         let (socket, log) = (dir.path().join("s"), dir.path().join("log"));
         let program = find("ssh").map_err(|error| {
             HostError::new(ErrorKind::Unsupported, host, "be connected to", error)
         })?;
-        let mut command = tokio::process::Command::new(program);
-        command.arg("-S").arg(&socket).args(arguments(address, login));
+        let mut command = tokio::process::Command::new(&program);
+        command.arg("-S").arg(&socket).args(arguments(&program, address, login));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(&log).map_err(failed)?).kill_on_drop(true);
         // SAFETY: between fork and exec only system calls are made: setsid, prctl, getppid.
@@ -145,12 +146,26 @@ fn master_ended(master: &mut tokio::process::Child) -> bool {
     !matches!(master.try_wait(), Ok(None))
 }
 
+/// The arguments of the `ssh` that holds a connection.
+fn arguments(program: &Path, address: Ipv4Addr, login: &Login) -> Vec<String> {
+    let mut options = options(login);
+    let port = login.port.map(|port| port.to_string());
+    if let Some(jump) = &login.jump {
+        options.push(format!("ProxyCommand={}", by_way_of(program, jump, &options)));
+    }
+    let mut arguments = ["-M", "-N", "-T", "-x"].map(str::to_owned).to_vec();
+    arguments.extend(options.into_iter().flat_map(|option| ["-o".to_owned(), option]));
+    for (flag, value) in [("-l", login.user.clone()), ("-p", port)] {
+        arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+    }
+    arguments.extend(["--".to_owned(), address.to_string()]);
+    arguments
+}
+
 /// Everything by which `ssh` asks nobody, forwards nothing, believes no new key and never hangs.
-fn arguments(address: Ipv4Addr, login: &Login) -> Vec<String> {
+fn options(login: &Login) -> Vec<String> {
     let [interval, count] = ALIVE;
-    let mut arguments = vec!["-M".to_owned(), "-N".to_owned(), "-T".to_owned(), "-x".to_owned()];
-    let mut option = |text: String| arguments.extend(["-o".to_owned(), text]);
-    for fixed in [
+    let mut options = [
         "BatchMode=yes",
         "StrictHostKeyChecking=yes",
         "UpdateHostKeys=no",
@@ -160,28 +175,31 @@ fn arguments(address: Ipv4Addr, login: &Login) -> Vec<String> {
         "PermitLocalCommand=no",
         "RemoteCommand=none",
         "LogLevel=ERROR",
-    ] {
-        option(fixed.to_owned());
-    }
-    option(format!("ConnectTimeout={}", CONNECT_LIMIT.as_secs()));
-    option(format!("ServerAliveInterval={interval}"));
-    option(format!("ServerAliveCountMax={count}"));
-    if let Some(file) = &login.known_hosts {
-        option(format!("UserKnownHostsFile={file}"));
-    }
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    options.push(format!("ConnectTimeout={}", CONNECT_LIMIT.as_secs()));
+    options.push(format!("ServerAliveInterval={interval}"));
+    options.push(format!("ServerAliveCountMax={count}"));
+    options.extend(login.known_hosts.iter().map(|file| format!("UserKnownHostsFile={file}")));
     if let Some(key) = &login.key {
-        option(format!("IdentityFile={key}"));
-        option("IdentitiesOnly=yes".to_owned());
+        options.push(format!("IdentityFile={key}"));
+        options.push("IdentitiesOnly=yes".to_owned());
     }
-    for (flag, value) in [
-        ("-J", login.jump.clone()),
-        ("-l", login.user.clone()),
-        ("-p", login.port.map(|port| port.to_string())),
-    ] {
-        arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
-    }
-    arguments.extend(["--".to_owned(), address.to_string()]);
-    arguments
+    options
+}
+
+/// The command whose streams are the connection to a host, by way of `jump`, `[USER@]HOST[:PORT]`: what `-J` starts
+/// would be given none of the options.
+fn by_way_of(program: &Path, jump: &str, options: &[String]) -> String {
+    let (host, port) = jump.rsplit_once(':').map_or((jump, None), |(host, port)| (host, Some(port)));
+    let mut words = vec![program.display().to_string(), "-T".to_owned(), "-x".to_owned()];
+    let own = ["ControlPath=none".to_owned()];
+    words.extend(options.iter().chain(&own).flat_map(|one| ["-o".to_owned(), one.clone()]));
+    words.extend(port.iter().flat_map(|port| ["-p".to_owned(), (*port).to_owned()]));
+    let words = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    // It is `ssh` that puts the host in.
+    format!("{words} -W %h:%p -- {}", quoted(host))
 }
 
 /// What `ssh` said, without the frames that it draws.
@@ -229,7 +247,10 @@ mod tests {
             jump: Some("you@hop".to_owned()),
             ..Login::default()
         };
-        let line = arguments(Ipv4Addr::new(198, 18, 0, 11), &login).join(" ");
+        let of = |login: &Login| {
+            arguments(Path::new("/bin/ssh"), Ipv4Addr::new(198, 18, 0, 11), login).join(" ")
+        };
+        let line = of(&login);
         for words in [
             "BatchMode=yes",
             "StrictHostKeyChecking=yes",
@@ -237,7 +258,14 @@ mod tests {
         ] {
             assert!(line.contains(words), "{line}");
         }
-        assert!(line.ends_with(" -J you@hop -l me -p 2222 -- 198.18.0.11"), "{line}");
+        assert!(line.ends_with(" -W %h:%p -- you@hop -l me -p 2222 -- 198.18.0.11"), "{line}");
+        // Whoever is on the way is asked as strictly.
+        let (own, way) = line.split_once(" -o ProxyCommand=/bin/ssh -T ").unwrap();
+        for option in own.split(" -o ").skip(1) {
+            assert!(way.contains(option), "{option}: {way}");
+        }
+        let line = of(&Login { jump: Some("hop:2022".to_owned()), ..login });
+        assert!(line.contains(" -p 2022 -W %h:%p -- hop -l me -p 2222 -- "), "{line}");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What a node of an inventory is like, found without changing anything on it: nothing is started but programs
 //! that say something, and nothing is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use faults::port::ErrorKind;
+use faults::port::{Capability, ErrorKind};
 use results::record::event::Role;
 use workloads::security::properties;
 
 use super::drop_in::DropIn;
-use super::inventory::Allowed;
 use super::{Driver, Inventory, InventoryNode, ServiceSpec};
 use crate::cluster::host::{ClockOffset, Command, Host, HostError};
 
@@ -63,20 +63,41 @@ pub struct ServiceFacts {
     pub settings: Result<BTreeMap<String, String>, String>,
 }
 
-/// Programs that take root for what an inventory allows, each with what makes it say something.
-pub fn programs(inventory: &Inventory) -> Vec<(&'static str, &'static str)> {
-    let allows = |what| inventory.allow.contains(&what);
+/// Programs that take root for these needs, each with what makes it say something.
+pub fn programs(
+    inventory: &Inventory,
+    needs: &BTreeSet<Capability>,
+) -> Vec<(&'static str, &'static str)> {
+    let any = |of: &[Capability]| of.iter().any(|need| needs.contains(need));
     let by_systemd = [&inventory.broker, &inventory.zookeeper]
         .iter()
         .any(|service| matches!(service.driver, Driver::Unit(_)));
     [
-        (allows(Allowed::Signal), ("kill", "-l")),
-        (allows(Allowed::Network), ("nft", "--version")),
-        (allows(Allowed::Restart) && by_systemd, ("systemctl", "--version")),
+        (any(&[Capability::Signal]), ("kill", "-l")),
+        (any(&[Capability::Cut, Capability::Loss]), ("nft", "--version")),
+        (any(&[Capability::Rate]), ("tc", "-V")),
+        (any(&[Capability::Start]) && by_systemd, ("systemctl", "--version")),
     ]
     .into_iter()
     .filter_map(|(needed, program)| needed.then_some(program))
     .collect()
+}
+
+/// Why a program that takes root for these needs cannot be run on a node as kbench would; `None` when each can.
+///
+/// # Errors
+/// When the node is not reached.
+pub(super) async fn refused(
+    host: &dyn Host,
+    inventory: &Inventory,
+    needs: &BTreeSet<Capability>,
+) -> Result<Option<String>, HostError> {
+    for (name, says) in programs(inventory, needs) {
+        if let Err(why) = said(host, &Command::new(name).arg(says)).await? {
+            return Ok(Some(format!("`{name}` cannot be run: {why}")));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks at a node. Commands of the inventory are run only if `trusted`.
@@ -93,7 +114,7 @@ pub async fn look(
     let mut who = who.lines().map(str::trim);
     let user = who.next().unwrap_or_default().to_owned();
     let is_root = who.next() == Some("0");
-    let needed = programs(inventory);
+    let needed = programs(inventory, &inventory.capabilities());
     let names = needed.iter().map(|(name, _)| *name);
     let paths = host.output(&Command::script(FIND, names)).await?;
     let mut programs = vec![];
@@ -138,8 +159,7 @@ async fn service(
             (Err(why.to_owned()), None)
         }
     };
-    let df = Command::new("df").args(["-P", "-k", "--"]).arg(&spec.data);
-    let free_mb = said(host, &df).await?.and_then(|text| free_mb(&text));
+    let free_mb = free_mb_in(host, &spec.data).await?;
     let settings = match host.read(&spec.config).await {
         Ok(bytes) => settings(&String::from_utf8_lossy(&bytes)),
         Err(error) if is_lost(&error) => return Err(error),
@@ -205,6 +225,18 @@ fn settings(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(entries.into_iter().map(|(_, key, value)| (key, value.trim().to_owned())).collect())
 }
 
+/// Megabytes free in a folder, or why that is not known.
+///
+/// # Errors
+/// When the node is not reached.
+pub(super) async fn free_mb_in(
+    host: &dyn Host,
+    folder: &Path,
+) -> Result<Result<u64, String>, HostError> {
+    let df = Command::new("df").args(["-P", "-k", "--"]).arg(folder);
+    Ok(said(host, &df).await?.and_then(|text| free_mb(&text)))
+}
+
 /// The free megabytes of the last line of `df -P -k`.
 fn free_mb(text: &str) -> Result<u64, String> {
     let available = text.lines().last().and_then(|line| line.split_whitespace().nth(3));
@@ -215,15 +247,20 @@ fn free_mb(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::ssh::inventory::SHIPPED;
+    use crate::cluster::ssh::inventory::{Allowed, SHIPPED};
 
     #[test]
     fn root_is_asked_for_what_the_inventory_allows_and_no_more() {
         let mut homelab = Inventory::parse(SHIPPED[0].1).unwrap();
-        let names = |of: &Inventory| programs(of).iter().map(|(name, _)| *name).collect::<Vec<_>>();
-        assert_eq!(names(&homelab), ["kill", "nft", "systemctl"]);
+        let names = |of: &Inventory| {
+            let all = programs(of, &of.capabilities());
+            all.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&homelab), ["kill", "nft", "tc", "systemctl"]);
+        let of_cuts = programs(&homelab, &[Capability::Cut].into());
+        assert_eq!(of_cuts, [("nft", "--version")]);
         homelab.allow = [Allowed::Network].into();
-        assert_eq!(names(&homelab), ["nft"]);
+        assert_eq!(names(&homelab), ["nft", "tc"]);
         homelab.allow.clear();
         assert_eq!(names(&homelab), [""; 0]);
     }

@@ -1,8 +1,9 @@
-//! The network between machines that are reached by ssh: packets are taken by rules on the nodes, as everywhere.
+//! The network between machines that are reached by ssh: packets are taken by rules on the nodes, as everywhere, and
+//! slowed down by queueing disciplines.
 //!
-//! Before a node gets a rule its dead-man's switch is told how the rule is removed. kbench's connection to the
+//! Before a node gets one its dead-man's switch is told how it is removed. kbench's connection to the
 //! node passes by construction: the port on which the node took it is let alone. What cannot let it alone is
-//! refused: links that go down, and queueing disciplines, which all of an interface's packets wait in.
+//! refused: links that go down. So is what not every kernel can do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -193,10 +194,15 @@ pub(in crate::cluster) fn own_address(to: Ipv4Addr) -> std::io::Result<Ipv4Addr>
     }
 }
 
-/// What kbench's own connection cannot be let out of.
-fn refused(what: &str) -> PortError {
-    let why = "the connection by which kbench reaches the node would be hit as well";
-    PortError::new(ErrorKind::Unsupported, format!("{what}: {why}"))
+/// Refuses what is not done to packets on machines that are not kbench's.
+fn can(degradation: &Degradation) -> Result<(), PortError> {
+    match degradation.condition {
+        Condition::Loss(_) | Condition::Rate(_) => Ok(()),
+        Condition::Delay(_) | Condition::Duplicate(_) | Condition::Reorder(_) => {
+            let why = "not every kernel can, and nothing is tried out on machines that are not kbench's";
+            Err(PortError::new(ErrorKind::Unsupported, format!("no {degradation}: {why}")))
+        }
+    }
 }
 
 #[async_trait(?Send)]
@@ -226,7 +232,9 @@ impl Network for SshNetwork {
     }
 
     async fn set_links(&self, nodes: &[String], _: bool) -> Result<(), PortError> {
-        Err(refused(&format!("the links of {} are left alone", nodes.join(" and "))))
+        let why = "the connection by which kbench reaches the node would be hit as well";
+        let what = format!("the links of {} are left alone: {why}", nodes.join(" and "));
+        Err(PortError::new(ErrorKind::Unsupported, what))
     }
 
     async fn link_is_up(&self, node: &str) -> Result<bool, PortError> {
@@ -236,17 +244,13 @@ impl Network for SshNetwork {
     }
 
     async fn degrade(&self, degradation: &Degradation) -> Result<(), PortError> {
-        if !matches!(degradation.condition, Condition::Loss(_)) {
-            return Err(refused(&format!("no {degradation}")));
-        }
+        can(degradation)?;
         self.arm(&self.restore_of(degradation)?, &degradation.tag).await?;
         self.network.degrade(degradation).await
     }
 
     async fn restore(&self, degradation: &Degradation) -> Result<(), PortError> {
-        if !matches!(degradation.condition, Condition::Loss(_)) {
-            return Err(refused(&format!("no {degradation}")));
-        }
+        can(degradation)?;
         self.network.restore(degradation).await?;
         self.disarm(&self.restore_of(degradation)?, &degradation.tag).await
     }
@@ -255,10 +259,10 @@ impl Network for SshNetwork {
         &self,
         degradation: &Degradation,
     ) -> Result<BTreeMap<String, Degraded>, PortError> {
-        match degradation.condition {
-            Condition::Loss(_) => self.network.degraded(degradation).await,
+        match can(degradation) {
+            Ok(()) => self.network.degraded(degradation).await,
             // Nobody did it, and a tool that is asked may not be there.
-            _ => Ok(BTreeMap::new()),
+            Err(_) => Ok(BTreeMap::new()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A machine with its servers: which of them run, asked again and again, by their identities.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::path::PathBuf;
 use std::rc::Weak;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use super::driver::DrivenService;
 use super::guardian::{Guardian, SILENCE};
 use super::logs::LogBegin;
 use crate::cluster::host::{ClockOffset, ErrorKind, Host as _, HostError};
+use crate::failure::Failure;
 use crate::recorder::Recorder;
 
 /// How often a machine is asked for its servers.
@@ -31,7 +33,11 @@ pub(super) struct SshNode {
     pub(super) host: SshHost,
     pub(super) guardian: Option<Guardian>,
     pub(super) servers: Vec<SshServer>,
-    pub(super) boot_id: String,
+    /// Where they have their data.
+    pub(super) data: Vec<PathBuf>,
+    pub(super) boot_id: RefCell<String>,
+    /// What happened to it, after which nothing that is seen there says anything of Kafka, and the cure.
+    pub(super) why_lost: OnceCell<(String, &'static str)>,
     /// When it was last reached.
     pub(super) seen: Cell<RunTime>,
     /// How much its clock was ahead of ours when they were last compared, in nanoseconds.
@@ -70,6 +76,11 @@ impl SshServer {
     pub(super) fn running(&self) -> Option<ProcessIdentity> {
         let state = self.state.borrow();
         state.as_ref().filter(|seen| seen.end.is_none()).map(|seen| seen.identity.clone())
+    }
+
+    /// Its process that was seen last, whether or not it runs.
+    pub(super) fn last(&self) -> Option<ProcessIdentity> {
+        self.state.borrow().as_ref().map(|seen| seen.identity.clone())
     }
 
     /// Whether it runs and does not stand still.
@@ -115,15 +126,18 @@ impl SshNode {
         let script = format!("{beat}\ncat /proc/sys/kernel/random/boot_id {files} 2>/dev/null");
         let answer = self.host.ask(&script).await?;
         let (boot_id, stats) = answer.text.split_once('\n').unwrap_or((&answer.text, ""));
+        if !is_boot_id(boot_id) {
+            return Err(HostError::other(&self.host.name_of(), "say which boot it is of", boot_id));
+        }
         self.reached();
+        self.notice(boot_id);
         for (server, asked) in self.servers.iter().zip(&asked) {
             let now = server.running();
             match asked {
                 Some(identity) if now.as_ref() == asked.as_ref() => {
-                    let state = (boot_id == self.boot_id).then(|| state_of(stats, identity));
-                    match state.flatten() {
+                    match state_of(stats, identity) {
                         Some(state) => server.pause(matches!(state, 'T' | 't')),
-                        None => self.ended(server, boot_id == self.boot_id),
+                        None => self.ended(server, true),
                     }
                 }
                 None if now.is_none() => {
@@ -156,6 +170,34 @@ impl SshNode {
             from,
             detail: Some(detail),
         });
+    }
+
+    /// Takes notice of a machine that was started again: what ran there has ended.
+    fn notice(&self, boot_id: &str) {
+        if *self.boot_id.borrow() == boot_id {
+            return;
+        }
+        self.boot_id.replace(boot_id.to_owned());
+        let what = format!(
+            "{} was started again in the middle of the trial (its boot id is another one): its servers have ended \
+             with it, and so has its dead-man's switch",
+            self.host.name_of()
+        );
+        self.lose(what, "a run on machines that stay up; `kbench heal` undoes what is left of this one");
+        for server in self.servers.iter().filter(|server| server.runs()) {
+            self.ended(server, false);
+        }
+    }
+
+    /// Takes down why nothing that is seen there says anything of Kafka any more; the first reason stays.
+    pub(super) fn lose(&self, what: String, cure: &'static str) {
+        self.why_lost.set((what, cure)).ok();
+    }
+
+    /// That reason, as a failure.
+    pub(super) fn lost(&self) -> Option<Failure> {
+        let (what, cure) = self.why_lost.get()?;
+        Some(Failure::infrastructure(what.clone()).with_cure(*cure))
     }
 
     fn ended(&self, server: &SshServer, same_boot: bool) {
@@ -269,6 +311,11 @@ pub(super) async fn follow(node: Weak<SshNode>) {
     }
 }
 
+/// Whether a machine has said its boot id, and not why it cannot.
+fn is_boot_id(said: &str) -> bool {
+    said.len() == 36 && said.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
 /// The state letter of a process in what `cat /proc/PID/stat ...` wrote; none where it is gone.
 fn state_of(stats: &str, identity: &ProcessIdentity) -> Option<char> {
     let own = format!("{} (", identity.pid);
@@ -281,28 +328,4 @@ fn state_of(stats: &str, identity: &ProcessIdentity) -> Option<char> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_known_by_its_pid_and_its_start() {
-        let identity = |pid, started_ticks| ProcessIdentity {
-            boot_id: "b".to_owned(),
-            pid,
-            started_ticks,
-            within: None,
-        };
-        let line = |pid: i32, state: char, started: u64| {
-            format!(
-                "{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n"
-            )
-        };
-        let stats = line(7, 'S', 100) + &line(71, 'T', 200) + &line(8, 'Z', 300);
-        assert_eq!(state_of(&stats, &identity(7, 100)), Some('S'));
-        assert_eq!(state_of(&stats, &identity(71, 200)), Some('T'));
-        assert_eq!(state_of(&stats, &identity(7, 101)), None, "its pid was used again");
-        assert_eq!(state_of(&stats, &identity(8, 300)), None, "it has ended");
-        assert_eq!(state_of(&stats, &identity(9, 1)), None);
-        assert_eq!(state_of("", &identity(7, 100)), None);
-    }
-}
+mod tests;

@@ -1,13 +1,13 @@
 //! The servers of a cluster on real machines: found by their drivers, followed by their identities, acted on by
 //! signals and by their drivers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use faults::port::{
@@ -21,7 +21,7 @@ use super::driver::DrivenService;
 use super::guardian::Guardian;
 use super::logs::LogBegin;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
-use super::{Inventory, SshHost, clock};
+use super::{Inventory, SshHost, clock, disk};
 use crate::cluster::host::{Command, Host as _, HostError};
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
@@ -34,6 +34,9 @@ const LOOK_CLOSELY: Duration = Duration::from_millis(20);
 
 /// Limit for a server that was started to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// One that was started and ended has not come back after so long.
+const STAYS_GONE: Duration = Duration::from_secs(2);
 
 /// Writes the last line of a log that has a text in it.
 const LAST_SAID: &str = "[ -r \"$2\" ] || exit 2; grep -a -F -- \"$1\" \"$2\" | tail -n 1";
@@ -63,11 +66,12 @@ impl SshServers {
             let login = inventory.login(member);
             let host = SshHost::new(member, login.clone());
             let boot_id = host.identity().await.map_err(unreached)?.boot_id;
-            let mut servers = vec![];
+            let (mut servers, mut data) = (vec![], vec![]);
             for process in inventory.processes().into_iter().filter(|it| it.node == member.name) {
                 let spec = inventory.service(process.role);
                 let service = DrivenService::new(member, &login, process.role, spec);
                 let log = spec.log.display().to_string();
+                data.push(spec.data.clone());
                 let identity = service.find(&host).await.map_err(unreached)?;
                 let seen =
                     identity.map(|identity| SeenServer { identity, paused: false, end: None });
@@ -82,13 +86,25 @@ impl SshServers {
             let zone_s = clock::zone_s(&host).await.map_err(unreached)?;
             let (seen, recorder) = (Cell::new(recorder.clock().now()), Arc::clone(recorder));
             let ahead_ns = Cell::new(0);
-            let node =
-                SshNode { host, guardian, servers, boot_id, seen, ahead_ns, zone_s, recorder };
+            let (boot_id, why_lost) = (RefCell::new(boot_id), OnceCell::new());
+            let node = SshNode {
+                host,
+                guardian,
+                servers,
+                data,
+                boot_id,
+                why_lost,
+                seen,
+                ahead_ns,
+                zone_s,
+                recorder,
+            };
             node.compare_clock().await.map_err(unreached)?;
             nodes.insert(member.name.clone(), Rc::new(node));
         }
         for node in nodes.values() {
             tokio::task::spawn_local(follow(Rc::downgrade(node)));
+            tokio::task::spawn_local(disk::watch(Rc::downgrade(node)));
         }
         let inventory = inventory.clone();
         Ok(Rc::new(Self { inventory, connector, nodes, logs }))
@@ -292,19 +308,27 @@ impl ServerProcesses for SshServers {
     async fn start(&self, process: &Process) -> Result<(), Failure> {
         let (node, server) = self.named(process)?;
         node.look().await.map_err(unreached)?;
+        let (before, gone) = (server.last(), Cell::new(None));
         if !server.runs() {
             server.service.start(&node.host).await.map_err(unreached)?;
         }
         let accepts = async || {
             node.look().await.map_err(unreached)?;
             if server.runs() && self.answers(process).await {
-                return Ok(());
+                return Ok(Ok(()));
+            }
+            // What starts it may be a process of its own, which ends first.
+            let since = gone.get().unwrap_or_else(Instant::now);
+            gone.set((!server.runs() && server.last() != before).then_some(since));
+            if gone.get().is_some() && since.elapsed() >= STAYS_GONE {
+                let what = format!("{process} ended before it accepted connections");
+                return Ok(Err(Failure::from(PortError::new(ErrorKind::Gone, what))));
             }
             let limit = START_LIMIT.as_secs();
             let what = format!("{process} does not accept connections {limit} s after its start");
             Err(Failure::from(PortError::new(ErrorKind::TimedOut, what)))
         };
-        until(START_LIMIT, LOOK, accepts).await?;
+        until(START_LIMIT, LOOK, accepts).await??;
         match &node.guardian {
             Some(guardian) => guardian.disarm(server.part()).await.map_err(unreached),
             None => Ok(()),

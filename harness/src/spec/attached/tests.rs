@@ -194,7 +194,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
     const REASONS: [&str; 8] = [
         "clocks, disks and memory of machines that are not kbench's are left alone",
         "goes over its link",
-        "would be degraded as well",
+        "not every kernel holds packets back",
         "not every kernel sends packets twice",
         "have the address of kbench's observer",
         "nothing is installed on machines",

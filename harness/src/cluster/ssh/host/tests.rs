@@ -20,14 +20,14 @@ const SOON: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// An sshd that this thread reaches, and nobody else.
-struct TestHost {
+pub(in crate::cluster::ssh) struct TestHost {
     sshd: Child,
     dir: tempfile::TempDir,
 }
 
 impl TestHost {
     /// Starts one; `None` with a word where that cannot be.
-    fn start(test: &str) -> Option<Self> {
+    pub(in crate::cluster::ssh) fn start(test: &str) -> Option<Self> {
         let sshd = PathBuf::from("/usr/sbin/sshd");
         if !sshd.exists() || !nix::unistd::geteuid().is_root() {
             skipped(test, "it takes openssh-server, and root for a network namespace");
@@ -52,7 +52,9 @@ impl TestHost {
         let host_key = std::fs::read_to_string(file("host.pub")).unwrap();
         std::fs::write(file("known"), format!("[198.18.0.11]:2222 {host_key}")).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();
-        let mut command = Process::new(sshd);
+        // With mounts of its own.
+        let mut command = Process::new("unshare");
+        command.arg("--mount").arg(sshd);
         command.args(["-D", "-e", "-f", "/dev/null", "-p", "2222", "-h", &file("host")]);
         for option in [
             "PidFile=none".to_owned(),
@@ -75,7 +77,21 @@ impl TestHost {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn login(&self) -> Login {
+    /// Where its files are.
+    pub(in crate::cluster::ssh) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Lets it say that this is its boot id, from now on.
+    pub(in crate::cluster::ssh) fn boot(&self, id: &str) {
+        let (file, pid) = (self.file("boot-id"), self.sshd.id().to_string());
+        std::fs::write(&file, format!("{id}\n")).unwrap();
+        let place = "/proc/sys/kernel/random/boot_id";
+        let mount = ["-m", "-t", &pid, "mount", "--bind", &file, place];
+        assert!(Process::new("nsenter").args(mount).status().unwrap().success());
+    }
+
+    pub(in crate::cluster::ssh) fn login(&self) -> Login {
         Login {
             user: Some("root".to_owned()),
             port: Some(2222),
@@ -85,7 +101,7 @@ impl TestHost {
         }
     }
 
-    fn host(&self, login: Login) -> SshHost {
+    pub(in crate::cluster::ssh) fn host(&self, login: Login) -> SshHost {
         let mut inventory = Inventory::parse(super::super::inventory::SHIPPED[0].1).unwrap();
         let mut node = inventory.node.remove(0);
         node.address = Ipv4Addr::new(198, 18, 0, 11);
@@ -317,7 +333,9 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
         std::fs::set_permissions(&file, mode).unwrap();
     };
     tool("sudo", "[ \"$1\" = -n ] || exit 1; shift; exec env BY_SUDO=yes \"$@\"");
-    tool("nft", "cat; echo \"[$BY_SUDO $# $*]\"");
+    for name in ["nft", "tc"] {
+        tool(name, "cat; echo \"[$BY_SUDO $# $*]\"");
+    }
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
     let run = |program: &str, arguments: &[std::ffi::OsString], input: &str| {
         let mut child = Process::new(program);
@@ -332,7 +350,12 @@ fn by_sudo_a_tool_runs_once_for_each_line_and_an_undo_asks_for_it() {
     let expected =
         "[yes 2 --json table inet T;delete table inet T]\n[yes 2 --json list counters]\n";
     assert_eq!(said, expected);
-    let script = user.undo_script("nft -f - <<'END'\ndelete table inet T\nEND\n");
-    let said = run("sh", &["-c".into(), script.into()], "");
-    assert_eq!(said, "delete table inet T\n[yes 2 -f -]\n");
+    let kept = user.kept(&Command::new("tc").args(["-json", "-batch", "-"]));
+    let said = run(&kept.program, &kept.arguments, "qdisc add x\nqdisc show\n");
+    assert_eq!(said, "qdisc add x\n[yes 3 -json -batch -]\nqdisc show\n[yes 3 -json -batch -]\n");
+    for name in ["nft", "tc"] {
+        let script = user.undo_script(&format!("{name} -f - <<'END'\ndelete T\nEND\n"));
+        let said = run("sh", &["-c".into(), script.into()], "");
+        assert_eq!(said, "delete T\n[yes 2 -f -]\n");
+    }
 }
