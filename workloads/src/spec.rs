@@ -16,6 +16,7 @@ mod offered;
 mod payload;
 mod shape;
 mod size;
+mod topics;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(crate) use shape::Stretches;
 pub use shape::{Arrivals, Shape};
 pub(crate) use size::SizeDraw;
 pub use size::{RecordBytes, Sizes};
+pub use topics::{MOST_PARTITIONS, TopicsSpec};
 pub(crate) use validate::interval;
 
 /// The workloads that come with kbench: name and TOML text.
@@ -61,6 +63,9 @@ pub struct WorkloadSpec {
     /// Bounds that the figures of a run have to keep, as `response.p99<50ms`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// Topics by number; absent: those of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<TopicsSpec>,
     /// What is sent, and how fast.
     pub load: LoadSpec,
     /// The producer's settings.
@@ -348,7 +353,9 @@ impl WorkloadSpec {
         let groups = self.groups.values_mut().map(|group| &mut group.settings);
         let producers = self.producers.values_mut().map(|producer| &mut producer.settings);
         let main = self.consumers.iter_mut().map(|consumers| &mut consumers.settings);
+        let topics = self.topics.iter_mut().map(|topics| &mut topics.config);
         let all = main.chain(groups).chain(producers).chain([&mut self.producer.settings]);
+        let all = all.chain(topics);
         all.flat_map(secret::redact).collect()
     }
 

@@ -157,6 +157,7 @@ impl Request {
             }
             (None, None) => cluster_of(&self.cluster, &changes)?,
         };
+        load_topics(&workload, &mut cluster, self.attached.as_ref(), random)?;
         let plan: Option<Plan> = match self.faults.as_str() {
             "none" => None,
             name => Some(load(name, &changes)?),
@@ -232,6 +233,23 @@ impl Request {
         trust::run(&spec, self.trusted)?;
         Ok(Resolved { spec, warnings })
     }
+}
+
+/// Gives the cluster the topics of the workload, if that says any; on a cluster that runs already they are run
+/// `number`'s.
+fn load_topics(
+    workload: &WorkloadSpec,
+    cluster: &mut Topology,
+    survey: Option<&ClusterSurvey>,
+    number: u64,
+) -> Result<(), Failure> {
+    let Some(topics) = &workload.topics else { return Ok(()) };
+    let (brokers, suffix) = match survey {
+        Some(survey) => (attached::apart(survey), AttachedSpec::own("", number)),
+        None => (cluster.brokers().into_iter().collect(), String::new()),
+    };
+    let loaded = cluster.load_topics(topics, &brokers, &suffix);
+    loaded.map_err(|why| Failure::usage(format!("workload `{}`, topics: {why}", workload.name)))
 }
 
 /// Refuses a length of the load where a plan decides how long that is.

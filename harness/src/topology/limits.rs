@@ -1,9 +1,8 @@
 //! How much a cluster may ask for: what a machine that runs all of its nodes can have, with much to spare.
 
-use super::{Topology, jvm};
+use workloads::MOST_PARTITIONS;
 
-/// Partitions of all topics: each is a folder with open files on every replica, on one machine.
-const MOST_PARTITIONS: usize = 10_000;
+use super::{Topology, jvm};
 
 /// Largest of the servers' numbers of threads: each server starts as many.
 const MOST_THREADS: i64 = 1_000;

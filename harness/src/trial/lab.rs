@@ -330,8 +330,12 @@ fn unknown_jars<'a>(all: impl IntoIterator<Item = &'a Kafka>) -> BTreeMap<String
 /// The cluster's members and the topics of the load, to be watched.
 fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder>) -> Watched {
     let members = Arc::new(cluster.servers().members());
+    let (main, probe) = (&spec.cluster.main_topic().name, spec.own_name(PROBE_TOPIC));
     for topic in topics(spec) {
-        members.add_topic(&topic.name, &topic.assignment);
+        match topic.name == *main || topic.name == probe {
+            true => members.add_topic(&topic.name, &topic.assignment),
+            false => members.add_idle_topic(&topic.name, &topic.assignment),
+        }
     }
     let clock_is_ours = spec.backend.is_ours();
     Watched { members, recorder: Arc::clone(recorder), clock_is_ours }

@@ -9,8 +9,8 @@ use results::record::{line, secret};
 
 use super::allowed::{is_allowed, is_known};
 use super::{
-    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, WorkloadSpec,
-    limits, offered,
+    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec,
+    WorkloadSpec, limits, offered,
 };
 
 /// Names of producers that kbench starts by itself.
@@ -34,6 +34,7 @@ impl WorkloadSpec {
     /// The same, but that files are to be read yet.
     pub(super) fn validate_written(&self) -> Result<(), SpecError> {
         name("name", &self.name)?;
+        self.topics.as_ref().map_or(Ok(()), TopicsSpec::validate)?;
         offered::load("load", &self.load)?;
         producer("producer", &self.producer, &self.load)?;
         if let Some(spec) = &self.consumers {

@@ -13,7 +13,7 @@ use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::rules;
-use crate::topology::Topic;
+use crate::topology::{Topic, placed_topics};
 
 /// The inventories that come with kbench: name and TOML text.
 pub const SHIPPED: &[(&str, &str)] = &[("homelab", include_str!("../../../clusters/homelab.toml"))];
@@ -193,11 +193,15 @@ impl Inventory {
         if backend.is_some_and(|backend| backend.as_str() == Some("docker")) {
             return Err(InventoryError { message: OF_CONTAINERS.to_owned(), span: None });
         }
-        let inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
+        let mut inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
             message: error.message().trim().to_owned(),
             span: error.span(),
         })?;
-        let checked = inventory.check();
+        let brokers: Vec<BrokerId> = inventory.members().filter_map(|node| node.broker).collect();
+        let checked = placed_topics(&inventory.topic, &brokers).and_then(|topics| {
+            inventory.topic = topics;
+            inventory.check()
+        });
         checked.map_err(|message| InventoryError { message, span: None })?;
         Ok(inventory)
     }
