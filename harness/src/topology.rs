@@ -20,6 +20,7 @@ use results::record::secret;
 use serde::{Deserialize, Serialize};
 use workloads::TopicsSpec;
 
+pub use limits::ProcessLimits;
 pub(crate) use placement::placed as placed_topics;
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
@@ -194,6 +195,14 @@ impl Topology {
     /// What is too large, and what there is.
     pub fn fits(&self, memory_bytes: u64) -> Result<(), String> {
         limits::memory(self, memory_bytes)
+    }
+
+    /// Refuses more replicas on a broker than a process can have files open and mapped.
+    ///
+    /// # Errors
+    /// How many they are, and what there may be.
+    pub fn fits_process(&self, may: ProcessLimits) -> Result<(), String> {
+        limits::replicas(self, may)
     }
 
     /// Takes the secrets out of the servers' settings; the keys of those that were there.

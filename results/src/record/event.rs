@@ -93,6 +93,13 @@ pub enum EventKind {
         /// How.
         end: ProcessEnd,
     },
+    /// How far the making of the topics is.
+    TopicsMade {
+        /// Partitions whose leaders every broker names.
+        led: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// Every condition of readiness is met.
     ClusterReady {
         /// Seconds since the first JVM was started.
