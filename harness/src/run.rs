@@ -185,7 +185,8 @@ fn question(spec: &RunSpec, strict: bool) -> Question {
         asked_per_s: load.rate.total(brokers).map_or(0.0, |per_s| per_s as f64),
         offer: match load.rate {
             Rate::Max => Offer::Closed,
-            _ if load.is_even() => Offer::Even,
+            // By count it is over at some time, and nothing is asked for any more.
+            _ if load.is_even() && spec.workload.phases.count.is_none() => Offer::Even,
             _ => Offer::Shaped,
         },
         record_bytes: load.record_bytes.mean().round() as u64,

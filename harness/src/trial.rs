@@ -13,6 +13,7 @@ mod environment;
 mod heartbeat;
 mod interrupt;
 pub mod lab;
+mod lasting;
 mod own_topics;
 mod periodic;
 mod ports;
@@ -58,6 +59,7 @@ use bystanders::BystanderWatch;
 use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
+use lasting::{is_over, note_cut_short, run_on};
 use run_control::TrialRunControl;
 use usage::UsageWatch;
 use watch::TrialWatch;
@@ -270,7 +272,8 @@ impl Trial {
         interrupt.sleep(self.spec.workload.phases.warm_up).await;
         load.end_warm_up();
         self.stage(Stage::Baseline);
-        interrupt.sleep(self.spec.workload.phases.baseline).await;
+        let (live, baseline) = (load.live(), self.spec.workload.phases.baseline);
+        run_on(|| is_over(&live), Some(baseline), interrupt).await;
         let load = Rc::new(RefCell::new(load));
         lab.load.replace(Some(Rc::clone(&load)));
         let acted = act(&load).await;
@@ -328,7 +331,11 @@ impl Trial {
         interrupt: &Rc<Interrupt>,
     ) -> Result<(), Failure> {
         let Some(plan) = &self.spec.plan else {
-            interrupt.sleep(self.spec.workload.phases.duration).await;
+            let (phases, live) = (&self.spec.workload.phases, load.borrow().live());
+            run_on(|| is_over(&live), phases.duration, interrupt).await;
+            if let Some(count) = phases.count.filter(|_| !interrupt.raised()) {
+                note_cut_short(&live, count, &self.recorder);
+            }
             return Ok(());
         };
         self.stage(Stage::Faults);

@@ -14,6 +14,7 @@ mod limits;
 mod named;
 mod offered;
 mod payload;
+mod phases;
 mod shape;
 mod size;
 mod topics;
@@ -33,6 +34,7 @@ use crate::load::List;
 pub use keys::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 pub use named::{NamedGroupSpec, NamedProducerSpec};
 pub use payload::Payload;
+pub use phases::PhasesSpec;
 pub(crate) use shape::Stretches;
 pub use shape::{Arrivals, Shape};
 pub(crate) use size::SizeDraw;
@@ -257,21 +259,6 @@ pub struct ProbeSpec {
     /// Time between two reads of a partition's first record; absent: no reads.
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub read_interval: Option<Duration>,
-}
-
-/// How long each phase lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PhasesSpec {
-    /// Load that is tagged as warm-up.
-    #[serde(with = "humantime_serde")]
-    pub warm_up: Duration,
-    /// Load on a healthy cluster before the first fault.
-    #[serde(with = "humantime_serde")]
-    pub baseline: Duration,
-    /// Length of the load after the warm-up when there are no faults.
-    #[serde(with = "humantime_serde")]
-    pub duration: Duration,
 }
 
 /// A spec that cannot be used.

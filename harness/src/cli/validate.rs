@@ -74,7 +74,7 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
     if table.contains_key("load") {
         let mut workload = parse::<WorkloadSpec>(&name, &text)?;
         if let Some(duration) = duration {
-            workload.phases.duration = duration;
+            workload.phases.duration = Some(duration);
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         }
         trust::workload(&name, &workload, SMALLEST, trusted)?;

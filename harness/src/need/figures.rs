@@ -170,7 +170,7 @@ pub fn jvms(cluster: &Topology) -> u64 {
 fn seconds(workload: &WorkloadSpec, plan: Option<&Plan>, cluster: &Topology) -> f64 {
     let phases = &workload.phases;
     let middle = match plan {
-        None => phases.duration.as_secs_f64(),
+        None => workload.longest(cluster.brokers().len() as u32).as_secs_f64(),
         Some(plan) => {
             let session = Duration::from_millis(cluster.session_timeout_ms());
             plan.estimate(session).as_secs_f64() * BEYOND_ESTIMATE + LAST_WAIT_S

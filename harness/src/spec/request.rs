@@ -137,7 +137,7 @@ impl Request {
         workload.gates.extend(&self.gates);
         if let Some(duration) = self.duration {
             timed(&self.faults, "--duration")?;
-            workload.phases.duration = duration;
+            workload.phases.duration = Some(duration);
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         }
         if let Some(change) = changes.iter().find(|change| change.key() == DURATION) {

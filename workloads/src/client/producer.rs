@@ -81,6 +81,8 @@ pub(crate) struct ProducerSetup {
     pub(crate) record_bytes: RecordBytes,
     pub(crate) payload: Payload,
     pub(crate) seed: u64,
+    /// After so many records behind the warm-up it sends no more; `None`: until it is told to stop.
+    pub(crate) count: Option<u64>,
     /// Whether each outcome is written to the file at once: the process may be killed.
     pub(crate) prompt: bool,
 }
@@ -133,6 +135,7 @@ impl LoadClient for ProducerSetup {
             sender,
             seconds: env.seconds,
             warm_up: true,
+            count: self.count,
             pace: LoadPace::of(self),
             deadline: None,
             asked: topic.partitions,
@@ -152,6 +155,8 @@ struct Producer {
     seconds: Option<Seconds>,
     /// Whether records are tagged as warm-up.
     warm_up: bool,
+    /// Records behind the warm-up, while that lasts.
+    count: Option<u64>,
     /// Begins when the first records are acked.
     pace: LoadPace,
     /// Partitions that the schedule feeds: each in turn.
@@ -240,7 +245,10 @@ impl Producer {
     fn is_told_to_stop(&mut self) -> Result<bool, LoadError> {
         while let Some(message) = self.inbox.next() {
             match message {
-                ToClient::EndWarmUp => self.warm_up = false,
+                ToClient::EndWarmUp => {
+                    self.warm_up = false;
+                    self.count.take().into_iter().for_each(|count| self.pace.end_after(count));
+                }
                 ToClient::Rate { per_second } => {
                     self.pace.change(self.clock.now(), per_second);
                 }
@@ -308,6 +316,9 @@ impl Producer {
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
+            }
+            if self.pace.is_over() && self.sender.open() == 0 {
+                self.live.complete();
             }
             let at = self.pace.sent_at(now);
             if now < at {

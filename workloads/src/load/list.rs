@@ -50,6 +50,9 @@ pub(super) fn groups(spec: &WorkloadSpec) -> Vec<String> {
 pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec> {
     let mut list = List { ctx, main: topic(ctx, &ctx.topic), clients: vec![], producers: 0 };
     list.producer("main", LoadRole::Main, &spec.load, &spec.producer);
+    if let Some(ClientSpec { setup: ClientSetup::Producer(main), .. }) = list.clients.last_mut() {
+        main.count = spec.phases.count;
+    }
     if let (Some(probe), Some(name)) = (&spec.probe, &ctx.probe_topic) {
         list.probe(probe, topic(ctx, name));
     }
@@ -153,6 +156,7 @@ impl List<'_> {
             record_bytes: load.record_bytes.clone(),
             payload: load.payload,
             seed: self.ctx.seed,
+            count: None,
             prompt: false,
         };
         self.producers += 1;

@@ -44,14 +44,7 @@ impl WorkloadSpec {
         self.probe.as_ref().map_or(Ok(()), probe)?;
         self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
-        let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
-        limits::duration("phases.warm_up", self.phases.warm_up)?;
-        for (key, value) in phases {
-            let why = "a phase without time measures nothing; give it at least \"1s\"";
-            let key = format!("phases.{key}");
-            require(value >= Duration::from_secs(1), &key, shown(value), why)?;
-            limits::duration(&key, value)?;
-        }
+        self.phases.validate()?;
         self.count_clients()
     }
 
