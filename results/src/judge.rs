@@ -23,6 +23,7 @@ pub mod recovery;
 pub mod span;
 pub mod timeline;
 pub(crate) mod times;
+pub mod threshold;
 pub mod usage;
 pub mod validity;
 pub mod verdict;

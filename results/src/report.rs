@@ -35,6 +35,7 @@ use crate::judge::offer::Offer;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
+use crate::judge::threshold::TimeAbove;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
@@ -145,6 +146,9 @@ pub struct Report {
     /// What each server took of its host, per trial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerUse>,
+    /// How long the guide's thresholds were exceeded on each node, per trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<TimeAbove>,
     /// Where each trial ran.
     pub environments: Vec<TrialEnvironment>,
     /// Everything that makes the run worth less.

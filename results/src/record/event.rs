@@ -11,6 +11,7 @@ pub mod log;
 mod plane;
 mod process;
 mod second;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ pub use expectation::Expectation;
 pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};
 pub use second::Second;
+pub use usage::ServerCounters;
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;
@@ -244,6 +246,13 @@ pub enum EventKind {
         /// What it does to them.
         effect: Effect,
     },
+    /// The injection limits what the victims' nodes send.
+    LinksLimited {
+        /// Id of the round.
+        fault_id: String,
+        /// Bytes a second of each node.
+        bytes_per_s: u64,
+    },
     /// The injection is done, with evidence that it took effect.
     FaultInjected {
         /// Id of the round.
@@ -346,22 +355,7 @@ pub enum EventKind {
         lag: u64,
     },
     /// What a server's process has taken of its host so far.
-    ServerUsage {
-        /// Which.
-        process: Process,
-        /// Its pid: counters begin anew with each.
-        pid: i32,
-        /// CPU time, in seconds.
-        cpu_s: f64,
-        /// Memory that is resident, in bytes.
-        memory_bytes: u64,
-        /// Bytes read from disks and written to them; none where that is not told.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        disk_bytes: Option<[u64; 2]>,
-        /// Bytes that its node received and sent; none where the network is not the node's alone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        network_bytes: Option<[u64; 2]>,
-    },
+    ServerUsage(ServerCounters),
     /// The wall clock of a machine of the cluster was compared with that of kbench's host.
     ClockCompared {
         /// The machine's node.

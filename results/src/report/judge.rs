@@ -13,6 +13,7 @@ use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
+use crate::judge::threshold::{self, TimeAbove};
 use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
@@ -78,6 +79,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         clocks: parts.clocks,
         bystanders: parts.bystanders,
         servers: parts.servers,
+        thresholds: parts.thresholds,
         environments: parts.environments,
         problems: parts.problems,
     };
@@ -147,6 +149,7 @@ struct Parts {
     clocks: Vec<ClockReport>,
     bystanders: Vec<Bystander>,
     servers: Vec<ServerUse>,
+    thresholds: Vec<TimeAbove>,
     environments: Vec<TrialEnvironment>,
     problems: Vec<String>,
 }
@@ -168,6 +171,7 @@ impl Default for Parts {
             clocks: vec![],
             bystanders: vec![],
             servers: vec![],
+            thresholds: vec![],
             environments: vec![],
             problems: vec![],
         }
@@ -228,6 +232,8 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
+        let cores = environment.cores;
+        self.thresholds.extend(threshold::of(number, &trial.events, &timeline.faults, cores));
         self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.time.push(time(number, &timeline));
