@@ -143,6 +143,9 @@ struct RunArgs {
     /// Leave the run's topics on a cluster that runs already
     #[arg(long)]
     keep_topics: bool,
+    /// Serve Prometheus metrics at http://ADDR/metrics while the run goes on
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_addr: Option<SocketAddr>,
     /// Folder in which --on is looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
     clusters: PathBuf,

@@ -3,6 +3,10 @@
 //! Everything shown is taken from the trials' event streams; nothing is measured here. All of it
 //! goes to stderr.
 
+mod endpoint;
+mod exposition;
+mod metrics;
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -12,6 +16,10 @@ use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
 use results::record::event::{Cause, Event, EventKind, Place, Process, Second, Stage};
 use results::terminal::printable_line;
+
+pub(crate) use endpoint::MetricsEndpoint;
+pub use endpoint::MetricsListener;
+pub(crate) use metrics::RunMetrics;
 
 /// How often a plain log says how the load does.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);

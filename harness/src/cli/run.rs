@@ -17,6 +17,7 @@ use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::cluster::ssh::{self, Inventory};
 use crate::failure::{self, Failure};
+use crate::live::MetricsListener;
 use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
 use crate::run;
@@ -26,6 +27,7 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
+    let metrics = args.metrics_addr.map(MetricsListener::bind).transpose()?;
     let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
@@ -67,7 +69,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if !chosen && mode != Mode::ALL[0] {
         results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
-    carry_out(spec, &out, format)
+    carry_out(spec, &out, format, metrics)
 }
 
 /// Says what a run would do to machines, and does nothing.
@@ -125,15 +127,20 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
     let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
-    carry_out(spec, &args.out, args.format)
+    carry_out(spec, &args.out, args.format, None)
 }
 
 /// Carries out a resolved spec, judges and prints.
-fn carry_out(spec: RunSpec, out: &Path, format: Format) -> Result<ExitCode, Failure> {
+fn carry_out(
+    spec: RunSpec,
+    out: &Path,
+    format: Format,
+    metrics: Option<MetricsListener>,
+) -> Result<ExitCode, Failure> {
     let spec = &placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(spec, &dir)?;
-    let Err(failure) = run::run(spec, &dir) else {
+    let Err(failure) = run::run(spec, &dir, metrics) else {
         let judged = run::judge(spec, &dir, spec.strict)?;
         run::write(&judged, &dir)?;
         return judge::print(&judged.report, &dir, format);
@@ -174,7 +181,7 @@ pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let spec = placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    run::run(&spec, &dir)
+    run::run(&spec, &dir, None)
 }
 
 /// Where Kafka comes from: `--kafka-home` or `--kafka-version`.
