@@ -145,7 +145,7 @@ struct RunArgs {
     keep_topics: bool,
     /// Serve Prometheus metrics at http://ADDR/metrics while the run goes on
     #[arg(long, value_name = "HOST:PORT")]
-    metrics_addr: Option<SocketAddr>,
+    metrics_addr: Option<String>,
     /// Folder in which --on is looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
     clusters: PathBuf,

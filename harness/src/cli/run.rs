@@ -27,7 +27,7 @@ use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, format) = (args.out.clone(), args.format);
-    let metrics = args.metrics_addr.map(MetricsListener::bind).transpose()?;
+    let metrics = args.metrics_addr.as_deref().map(MetricsListener::bind).transpose()?;
     let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";

@@ -27,11 +27,11 @@ const MOST_REQUEST: usize = 8192;
 pub struct MetricsListener(std::net::TcpListener);
 
 impl MetricsListener {
-    /// Listens on an address.
+    /// Listens on `HOST:PORT`.
     ///
     /// # Errors
     /// A usage failure when that is not to be had.
-    pub fn bind(address: SocketAddr) -> Result<Self, Failure> {
+    pub fn bind(address: &str) -> Result<Self, Failure> {
         let bound = std::net::TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)
@@ -147,10 +147,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_is_scraped_while_it_goes_on() {
-        let listener = MetricsListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = MetricsListener::bind("127.0.0.1:0").unwrap();
         let address = listener.address().unwrap();
         // Somebody else listens there now.
-        let taken = MetricsListener::bind(address).map(|_| ()).unwrap_err();
+        let taken = MetricsListener::bind(&address.to_string()).map(|_| ()).unwrap_err();
         assert!(taken.text().starts_with(&format!("--metrics-addr {address}")));
         let endpoint =
             MetricsEndpoint::start(listener, RunMetrics::new("r", "w", "none", true)).unwrap();
@@ -175,6 +175,7 @@ mod tests {
         ] {
             assert!(ask(address, request).await.0.contains(status), "{status}");
         }
+        assert!(MetricsListener::bind("nowhere").map(|_| ()).is_err());
         drop(endpoint);
         tokio::task::yield_now().await;
         assert!(TcpStream::connect(address).await.is_err());
