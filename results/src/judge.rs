@@ -21,6 +21,7 @@ pub mod predict;
 pub mod rates;
 pub mod recovery;
 pub mod span;
+pub mod split;
 pub mod timeline;
 pub(crate) mod times;
 pub mod threshold;

@@ -35,6 +35,7 @@ use crate::judge::offer::Offer;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
+use crate::judge::split::ResponseSplit;
 use crate::judge::threshold::TimeAbove;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::{Check, Verdict};
@@ -133,6 +134,9 @@ pub struct Report {
     pub gates: Vec<GateResult>,
     /// The main load, over all trials.
     pub load: LoadReport,
+    /// Where responses' time went, by phase and broker, over all trials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<ResponseSplit>,
     /// Where each trial's time went.
     pub time: Vec<TimeReport>,
     /// What watching cost, per trial.

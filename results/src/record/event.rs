@@ -4,6 +4,7 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
+mod client_times;
 mod disturbance;
 mod effect;
 mod expectation;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::clock::RunTime;
 use crate::record::seal::Checksum;
 
+pub use client_times::{BrokerTimes, ClientTimes, TimesWindow};
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
 pub use expectation::Expectation;
@@ -354,6 +356,8 @@ pub enum EventKind {
         /// Records between its commits and the ends of their logs.
         lag: u64,
     },
+    /// Where the main producer's client says that time went.
+    ClientTimes(ClientTimes),
     /// What a server's process has taken of its host so far.
     ServerUsage(ServerCounters),
     /// The wall clock of a machine of the cluster was compared with that of kbench's host.

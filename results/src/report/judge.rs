@@ -13,6 +13,7 @@ use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
+use crate::judge::split::SplitFold;
 use crate::judge::threshold::{self, TimeAbove};
 use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
@@ -74,6 +75,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
             compressed: compressed(trials),
             ..load_report(run, &whole, saturated, parts.burst_us)
         },
+        split: parts.split.told(),
         time: parts.time,
         observer: parts.observer,
         clocks: parts.clocks,
@@ -144,6 +146,7 @@ struct Parts {
     client_ends: Vec<ClientEnd>,
     burst_us: u64,
     checks: Vec<(u32, Check)>,
+    split: SplitFold,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
     clocks: Vec<ClockReport>,
@@ -166,6 +169,7 @@ impl Default for Parts {
             client_ends: vec![],
             burst_us: 0,
             checks: vec![],
+            split: SplitFold::default(),
             time: vec![],
             observer: vec![],
             clocks: vec![],
@@ -236,6 +240,7 @@ impl Parts {
         self.thresholds.extend(threshold::of(number, &trial.events, &timeline.faults, cores));
         self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
+        self.split.add(&trial.events, &timeline);
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
         for group in &recovery.consuming {

@@ -5,6 +5,7 @@ mod claims;
 mod consuming;
 mod faults;
 mod load;
+mod split;
 mod usage;
 
 use std::borrow::Cow;
@@ -58,6 +59,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     load::gates(&mut out, report, colours);
     load::checks(&mut out, report, colours);
     load::load(&mut out, report, colours);
+    split::split(&mut out, report, colours);
     usage::servers(&mut out, report, colours);
     load::time(&mut out, report);
     if !report.problems.is_empty() {

@@ -19,6 +19,7 @@ mod reports;
 mod schedule;
 pub(crate) mod seconds;
 mod sender;
+pub(crate) mod statistics;
 mod tempo;
 mod values;
 
@@ -35,7 +36,7 @@ use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, OpenClient, T
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::settings::ClientSettings;
-use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
+use crate::spec::{Acks, Arrivals, Compression, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
 use pace::LoadPace;
@@ -95,6 +96,11 @@ impl ProducerSetup {
 
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
         Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
+    }
+
+    /// Whether its batches are compressed.
+    fn compresses(&self) -> bool {
+        self.settings.get("compression.type").is_some_and(|codec| codec != Compression::None.as_str())
     }
 
     fn header(&self) -> history::Client {
@@ -313,6 +319,7 @@ impl Producer {
             self.take_up_partitions()?;
             let now = self.clock.now();
             self.report_second(now);
+            self.tell_times();
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
@@ -375,6 +382,13 @@ impl Producer {
         if let Some(seconds) = self.seconds.as_mut().filter(|_| self.pace.has_begun()) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
             seconds.turn(now, self.pace.due_by(now).0, open, consumed);
+        }
+    }
+
+    /// Passes on what the client has said of its brokers.
+    fn tell_times(&self) {
+        if let Some((at, times)) = self.sender.take_times() {
+            self.watch.hear(FromClient::Times { at, times });
         }
     }
 

@@ -12,6 +12,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
+use results::record::event::ClientTimes;
 use results::record::history::{Entry, NO_ACK_ASKED, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
@@ -25,7 +26,7 @@ use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
 use crate::security::Security;
-use crate::settings;
+use crate::settings::{self, STATISTICS_INTERVAL};
 use crate::spec::Acks;
 
 /// Whether the client took a record.
@@ -143,6 +144,14 @@ impl Sender {
     /// Whether no send to a partition is without outcome.
     pub(crate) fn idle(&self, partition: usize) -> bool {
         self.partitions.get(partition).is_some_and(|p| p.open == 0)
+    }
+
+    /// Where the client has said that time went, since the last call, and when it said so.
+    pub(crate) fn take_times(&self) -> Option<(RunTime, ClientTimes)> {
+        let (at, brokers) = self.client.context().take_times()?;
+        let interval = self.setup.settings.get(STATISTICS_INTERVAL).and_then(|ms| ms.parse().ok());
+        let (client, over_ms) = (self.name.clone(), interval.unwrap_or_default());
+        Some((at, ClientTimes { client, over_ms, brokers }))
     }
 
     /// Sends that have no outcome yet.
@@ -348,6 +357,10 @@ impl Sender {
 
     /// Adds what this life of the client says that it sent.
     fn count_bytes(&mut self) {
+        // Of what is not compressed there is nothing to tell.
+        if !self.setup.compresses() {
+            return;
+        }
         let [messages, requests] = self.client.context().sent_bytes();
         self.counts.message_bytes += messages;
         self.counts.request_bytes += requests;
