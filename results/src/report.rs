@@ -20,6 +20,7 @@ mod judged;
 pub mod junit;
 mod merge;
 mod metrics;
+mod omb;
 #[cfg(test)]
 mod tests;
 pub mod text;
