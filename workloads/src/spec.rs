@@ -48,6 +48,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         ("1k-msg-s", include_str!("../specs/1k-msg-s.toml")),
         ("1k-per-broker", include_str!("../specs/1k-per-broker.toml")),
         ("bursts", include_str!("../specs/bursts.toml")),
+        ("many-topics", include_str!("../specs/many-topics.toml")),
         ("max", include_str!("../specs/max.toml")),
         ("mixed", include_str!("../specs/mixed.toml")),
         ("smoke", include_str!("../specs/smoke.toml")),
