@@ -50,8 +50,8 @@ struct TrialMetrics {
     ended: bool,
 }
 
-/// Labels of a sample.
-type Labels = Vec<(&'static str, String)>;
+/// SampleLabels of a sample.
+type SampleLabels = Vec<(&'static str, String)>;
 
 impl RunMetrics {
     /// Of a run, whose load somebody reads or nobody does.
@@ -78,13 +78,13 @@ impl RunMetrics {
     }
 
     /// Samples of each trial.
-    fn each<I: IntoIterator<Item = (Labels, f64)>>(
+    fn each<I: IntoIterator<Item = (SampleLabels, f64)>>(
         &self,
         of: impl Fn(&TrialMetrics) -> I,
-    ) -> Vec<(Labels, f64)> {
+    ) -> Vec<(SampleLabels, f64)> {
         let with_trial = |(number, trial): (&u32, &TrialMetrics)| {
             let number = number.to_string();
-            let labelled = |(labels, value): (Labels, f64)| {
+            let labelled = |(labels, value): (SampleLabels, f64)| {
                 ([vec![("trial", number.clone())], labels].concat(), value)
             };
             of(trial).into_iter().map(labelled).collect::<Vec<_>>()
@@ -270,7 +270,7 @@ pub(super) mod tests {
         samples
     }
 
-    /// Labels behind the brace, and what is behind theirs.
+    /// SampleLabels behind the brace, and what is behind theirs.
     fn labels(mut rest: &str) -> (BTreeMap<String, String>, &str) {
         let mut labels = BTreeMap::new();
         loop {

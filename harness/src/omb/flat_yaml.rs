@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 /// A key's value and line.
-pub(super) type Values = BTreeMap<String, (String, usize)>;
+pub(super) type YamlValues = BTreeMap<String, (String, usize)>;
 
 /// Reads a file's keys.
 ///
 /// # Errors
 /// The line that is something else.
-pub(super) fn read(text: &str) -> Result<Values, String> {
-    let mut values = Values::new();
+pub(super) fn read(text: &str) -> Result<YamlValues, String> {
+    let mut values = YamlValues::new();
     let mut lines = (1..).zip(text.lines()).peekable();
     while let Some((number, line)) = lines.next() {
         let line = without_comment(line);

@@ -10,7 +10,7 @@ use workloads::{
     ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
 };
 
-use super::flat_yaml::{self, Values};
+use super::flat_yaml::{self, YamlValues};
 
 /// Different keys that its distributors have.
 const KEYS: u32 = 10_000;
@@ -44,10 +44,10 @@ pub(super) struct OmbWorkload {
     warm_up_minutes: u64,
 }
 
-/// Keys of a file that are still to be read.
-struct Keys(Values);
+/// UnreadKeys of a file that are still to be read.
+struct UnreadKeys(YamlValues);
 
-impl Keys {
+impl UnreadKeys {
     fn text(&mut self, key: &str) -> Option<(String, usize)> {
         self.0.remove(key)
     }
@@ -69,7 +69,7 @@ impl OmbWorkload {
     /// # Errors
     /// What is not such a file, or has a key that no workload has.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut keys = Keys(flat_yaml::read(text)?);
+        let mut keys = UnreadKeys(flat_yaml::read(text)?);
         if keys.0.contains_key("driverClass") {
             return Err("`driverClass`: it is a driver's file, which is the second argument".to_owned());
         }

@@ -112,11 +112,11 @@ pub(super) fn replicas(topology: &Topology, may: ProcessLimits) -> Result<(), St
     let Some((broker, replicas)) = held.into_iter().max_by_key(|(_, held)| *held) else {
         return Ok(());
     };
-    let room = [
+    let limits = [
         ("files that a process may have open (ulimit -H -n)", may.files, OPEN + replicas),
         ("areas that a process may map (sysctl vm.max_map_count)", may.maps, MAPPED + 2 * replicas),
     ];
-    match room.into_iter().find(|(_, has, takes)| *has > 0 && takes > has) {
+    match limits.into_iter().find(|(_, has, takes)| *has > 0 && takes > has) {
         Some((what, has, takes)) => Err(format!(
             "topic: broker {broker} has {replicas} replicas, which take about {takes} of the {what}: it is {has}; \
              fewer partitions or replicas, or a higher limit"

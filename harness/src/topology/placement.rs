@@ -24,9 +24,9 @@ pub(crate) fn placed(topics: &[Topic], brokers: &[BrokerId]) -> Result<Vec<Topic
             placed.push(topic.clone());
             continue;
         };
-        let room = MOST_PARTITIONS.saturating_sub(before);
+        let left = MOST_PARTITIONS.saturating_sub(before);
         let all = count.saturating_mul(partitions);
-        if all > room {
+        if all > left {
             return Err(format!(
                 "topic {name}: {count} of {partitions} partitions make {all}; at most {MOST_PARTITIONS} in all"
             ));
