@@ -1,7 +1,5 @@
 //! Prometheus' text format (version 0.0.4): families of samples, each with its help and type.
 
-use std::fmt::Write as _;
-
 /// What the format calls itself.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -36,12 +34,11 @@ impl Exposition {
             FamilyKind::Gauge => "gauge",
         };
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        // Writing into a text does not fail.
-        drop(writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}"));
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         for (labels, value) in samples {
             let labels: Vec<String> =
                 labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-            drop(writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")));
+            self.0.push_str(&format!("{name}{{{}}} {value}\n", labels.join(",")));
         }
     }
 

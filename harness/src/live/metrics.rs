@@ -50,7 +50,7 @@ struct TrialMetrics {
     ended: bool,
 }
 
-/// SampleLabels of a sample.
+/// Labels of a sample.
 type SampleLabels = Vec<(&'static str, String)>;
 
 impl RunMetrics {

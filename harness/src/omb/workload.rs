@@ -44,7 +44,7 @@ pub(super) struct OmbWorkload {
     warm_up_minutes: u64,
 }
 
-/// UnreadKeys of a file that are still to be read.
+/// Keys of a file that are still to be read.
 struct UnreadKeys(YamlValues);
 
 impl UnreadKeys {

@@ -88,7 +88,7 @@ pub(super) fn write(out: &mut impl io::Write, report: &Report, trials: &[TrialRe
             result.insert(format!("aggregated{name}{key}"), value);
         }
         let quantiles = PERCENTILES.iter().map(|(percentile, _)| *percentile).chain([100.0]);
-        let at = |percentile| (percentile.to_string(), json!(all.value_at_percentile(percentile) as f64 / unit));
+        let at = |percentile: f64| (percentile.to_string(), json!(all.value_at_percentile(percentile) as f64 / unit));
         result.insert(format!("aggregated{name}Quantiles"), Value::Object(quantiles.map(at).collect()));
     }
     serde_json::to_writer_pretty(&mut *out, &result)?;
