@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use results::judge::span::FaultSpans;
+use results::judge::span::{FaultSpan, FaultSpans};
 use results::record::event::{Event, EventKind, Process, Second, ServerCounters, Stage};
 
 use super::exposition::{Exposition, FamilyKind};
@@ -150,7 +150,7 @@ impl RunMetrics {
 
     fn trouble(&self, out: &mut Exposition) {
         let faults = self.each(|trial| {
-            let of = |fault: &results::judge::span::FaultSpan| {
+            let of = |fault: &FaultSpan| {
                 let labels = [("step", &fault.id), ("fault", &fault.fault), ("target", &fault.target)];
                 (labels.map(|(label, value)| (label, value.clone())).to_vec(), 1.0)
             };
