@@ -77,6 +77,11 @@ pub trait Fault {
     /// looking whether it took effect.
     async fn inject(&self, on: Context<'_>) -> Result<(), PortError>;
 
+    /// Bytes a second that it lets each of the victims' nodes send, if it limits that.
+    fn limits_links(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it can come and go while it lasts: [`Fault::lift`] and [`Fault::inject`] in turn.
     fn flaps(&self) -> bool {
         false

@@ -27,7 +27,7 @@ use crate::wire;
 
 pub use batches::Batches;
 pub use rights::MissingRights;
-pub use topics::NewTopic;
+pub use topics::{NewTopic, TopicsMade};
 pub(crate) use workloads::wire::{METADATA_VERSION, metadata_request, topic_name};
 
 /// Limit that a broker is given for a request. Creating a topic takes about 0.2 s on a busy machine.
@@ -38,6 +38,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Limit for a change to become visible on every broker.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much longer both may take for each partition that is changed: a busy machine of two cores made some hundred in a
+/// second.
+const PER_PARTITION: Duration = Duration::from_millis(20);
 
 /// How often visibility is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -66,12 +70,22 @@ impl Admin {
         version: i16,
         request: &R,
     ) -> io::Result<R::Response> {
+        self.ask_within(broker, version, request, ANSWER_LIMIT).await
+    }
+
+    async fn ask_within<R: Request>(
+        &self,
+        broker: BrokerId,
+        version: i16,
+        request: &R,
+        limit: Duration,
+    ) -> io::Result<R::Response> {
         let brokers = self.members.brokers();
         let address = brokers
             .get(&broker)
             .ok_or_else(|| io::Error::other(format!("there is no broker {broker}")))?;
         let mut connection = wire::connect(self.members.connector(), *address, CALL_LIMIT).await?;
-        connection.call(version, request, ANSWER_LIMIT).await
+        connection.call(version, request, limit).await
     }
 
     /// A broker's metadata of some topics.
@@ -104,9 +118,27 @@ impl Admin {
         version: i16,
         request: &R,
     ) -> Result<R::Response, PortError> {
-        let controller = self.controller().await?;
-        self.ask(controller, version, request).await.map_err(|error| PortError::io(what, error))
+        self.ask_controller_of_many(what, version, request, 0).await
     }
+
+    /// The same where it changes so many partitions.
+    async fn ask_controller_of_many<R: Request>(
+        &self,
+        what: &str,
+        version: i16,
+        request: &R,
+        partitions: usize,
+    ) -> Result<R::Response, PortError> {
+        let controller = self.controller().await?;
+        let answer =
+            self.ask_within(controller, version, request, for_many(ANSWER_LIMIT, partitions));
+        answer.await.map_err(|error| PortError::io(what, error))
+    }
+}
+
+/// A limit that grows with the number of partitions that it is for.
+fn for_many(limit: Duration, partitions: usize) -> Duration {
+    limit.saturating_add(PER_PARTITION.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
 }
 
 /// What an error code of the protocol says, as a result.

@@ -6,6 +6,7 @@
 mod cluster;
 mod compare;
 mod heal;
+mod import;
 mod judge;
 mod list;
 mod max_rate;
@@ -71,6 +72,9 @@ enum CliCommand {
     /// Keep a local cluster running, for several runs or for tools
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Print another tool's workload as one of kbench
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// List what is shipped, or the recorded runs
     List(ListArgs),
     /// Check specification files without running anything
@@ -172,6 +176,9 @@ struct RunArgs {
     /// Leave the run's topics on a cluster that runs already
     #[arg(long)]
     keep_topics: bool,
+    /// Serve Prometheus metrics at http://ADDR/metrics while the run goes on
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_addr: Option<String>,
     /// Folder in which --on is looked up
     #[arg(long, value_name = "DIR", env = "KBENCH_CLUSTERS", default_value = CLUSTERS)]
     clusters: PathBuf,
@@ -370,6 +377,7 @@ pub fn main() -> ExitCode {
         CliCommand::Sweep(args) => sweep::sweep(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),
+        CliCommand::Import(command) => import::import(&command),
         CliCommand::List(args) => list::list(&args),
         CliCommand::Validate(args) => validate::validate(&args),
         CliCommand::Doctor(args) => tools::doctor(&args),

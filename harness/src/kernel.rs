@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::{Resource, getrlimit};
 use procfs::process::{Process, all_processes};
 use procfs::{Current, Meminfo};
 
@@ -29,6 +30,17 @@ pub fn available_memory_mb() -> u64 {
 /// Memory of the machine, in bytes; 0 when the kernel does not say.
 pub fn memory_bytes() -> u64 {
     Meminfo::current().map_or(0, |memory| memory.mem_total)
+}
+
+/// Files that a process may have open at most, its soft limit raised; 0 when the kernel does not say.
+pub fn most_open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard)
+}
+
+/// Areas of memory that a process may map; 0 when the kernel does not say.
+pub fn most_maps() -> u64 {
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    most.trim().parse().unwrap_or_default()
 }
 
 /// What tells this machine from others: its machine-id(5), or where it has none, as in containers, its name.
@@ -116,6 +128,7 @@ mod tests {
         assert!(children(parent_id() as i32).contains(&own));
         assert!(!is_stopped(own));
         assert!(memory_bytes() > available_memory_mb() && available_memory_mb() > 0);
+        assert!(most_open_files() > 0 && most_maps() > 0);
     }
 
     #[test]

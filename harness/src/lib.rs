@@ -19,6 +19,7 @@ pub mod membership;
 mod nearest;
 pub mod need;
 pub mod observe;
+mod omb;
 mod private;
 pub mod provision;
 pub mod recorder;

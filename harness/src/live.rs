@@ -3,6 +3,10 @@
 //! Everything shown is taken from the trials' event streams; nothing is measured here. All of it
 //! goes to stderr.
 
+mod endpoint;
+mod exposition;
+mod metrics;
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -13,8 +17,15 @@ use results::record::clock::RunTime;
 use results::record::event::{Cause, Event, EventKind, Place, Process, Second, Stage};
 use results::terminal::printable_line;
 
+pub(crate) use endpoint::MetricsEndpoint;
+pub use endpoint::MetricsListener;
+pub(crate) use metrics::RunMetrics;
+
 /// How often a plain log says how the load does.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// So many partitions take a while to be made, of which something is said.
+const MANY_PARTITIONS: u64 = 100;
 
 /// The view.
 pub struct LiveView {
@@ -123,6 +134,9 @@ impl TrialStatus {
             EventKind::Stage { stage } => {
                 self.stage = Some(*stage);
                 Some(stage_line(*stage).to_owned())
+            }
+            EventKind::TopicsMade { led, of } if *of >= MANY_PARTITIONS => {
+                Some(format!("{led} of {of} partitions are led"))
             }
             EventKind::ClusterReady { took_s } => {
                 Some(format!("cluster ready after {took_s:.1} s"))
@@ -248,10 +262,7 @@ impl TrialStatus {
             Some(None) => "none".to_owned(),
             Some(Some(broker)) => broker.to_string(),
         };
-        let mut leaders: Vec<String> = self.leaders.values().map(ToString::to_string).collect();
-        if leaders.is_empty() {
-            leaders.push("not seen".to_owned());
-        }
+        let leaders = leaders_listed(&self.leaders);
         // Nobody lags where nobody reads.
         let lag = if consumed {
             format!("  lag {}", self.acked.saturating_sub(self.consumed))
@@ -260,14 +271,27 @@ impl TrialStatus {
         };
         let mut line = format!(
             "{stage}  {} msg/s  {slowest}{lag}  controller {controller}  leaders {}",
-            self.second.acked,
-            leaders.join(" "),
+            self.second.acked, leaders,
         );
         for fault in self.faults.in_force() {
             line.push_str(&format!("  {}: {} {}", fault.id, fault.fault, listed(&fault.victims)));
         }
         line
     }
+}
+
+/// Who leads each partition, in its order; of many partitions how many each broker leads.
+fn leaders_listed(leaders: &BTreeMap<i32, i32>) -> String {
+    const MOST: usize = 16;
+    if leaders.is_empty() {
+        return "not seen".to_owned();
+    }
+    if leaders.len() <= MOST {
+        return leaders.values().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    }
+    let mut led: BTreeMap<i32, u32> = BTreeMap::new();
+    leaders.values().for_each(|leader| *led.entry(*leader).or_default() += 1);
+    led.iter().map(|(leader, led)| format!("{leader}: {led}")).collect::<Vec<_>>().join(", ")
 }
 
 /// How far a drain is, and how much longer it takes.
@@ -323,6 +347,25 @@ mod tests {
             "preparing  7 msg/s  slowest -  lag 7  controller not seen  leaders not seen"
         );
         assert!(!unread.contains("lag"), "{unread}");
+    }
+
+    #[test]
+    fn the_making_of_many_partitions_is_told_and_that_of_a_few_is_not() {
+        let mut trial = TrialStatus::default();
+        let mut line = |led, of| {
+            let kind = EventKind::TopicsMade { led, of };
+            trial.take(&Event { at: RunTime(1), kind }, "t")
+        };
+        assert_eq!(line(996, 1200).unwrap(), "996 of 1200 partitions are led");
+        assert_eq!(line(6, 6), None);
+    }
+
+    #[test]
+    fn leaders_of_many_partitions_are_counted() {
+        let of = |partitions: i32| (0..partitions).map(|p| (p, p % 3 + 1)).collect();
+        assert_eq!(leaders_listed(&of(4)), "1 2 3 1");
+        assert_eq!(leaders_listed(&of(1000)), "1: 334, 2: 333, 3: 333");
+        assert_eq!(leaders_listed(&of(0)), "not seen");
     }
 
     #[test]

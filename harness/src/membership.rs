@@ -38,13 +38,16 @@ struct State {
     members: Vec<Member>,
     /// Names in the order of their creation; the first is the main load's.
     topics: Vec<String>,
+    /// Those of them that nobody writes to.
+    idle: BTreeSet<String>,
     assignment: Assignment,
 }
 
 impl Membership {
     /// A cluster of `members`, without topics yet.
     pub fn new(members: Vec<Member>) -> Self {
-        let state = State { members, topics: vec![], assignment: Assignment::new() };
+        let state =
+            State { members, topics: vec![], idle: BTreeSet::new(), assignment: Assignment::new() };
         let (changes, connector) = (watch::channel(()).0, Connector::default());
         Self { state: RwLock::new(state), changes, connector }
     }
@@ -65,6 +68,14 @@ impl Membership {
             state.topics.push(name.to_owned());
             state.assign(name, replicas);
         });
+    }
+
+    /// The same of a topic that is there and takes no load.
+    pub fn add_idle_topic(&self, name: &str, replicas: &[Vec<BrokerId>]) {
+        self.change(|state| {
+            state.idle.insert(name.to_owned());
+        });
+        self.add_topic(name, replicas);
     }
 
     /// Notes further partitions of a topic, behind those that it has.
@@ -106,12 +117,26 @@ impl Membership {
         self.of_role(Role::Zookeeper)
     }
 
-    /// Names of the load's topics; the first is the main load's.
+    /// Names of the run's topics; the first is the main load's.
     pub fn topics(&self) -> Vec<String> {
         self.read(|state| state.topics.clone())
     }
 
-    /// The replicas that every partition of the load's topics is to have, the preferred leader first.
+    /// Those of them that take load.
+    pub fn loaded_topics(&self) -> Vec<String> {
+        let loaded = |state: &State| {
+            let topics = state.topics.iter().filter(|topic| !state.idle.contains(*topic));
+            topics.cloned().collect()
+        };
+        self.read(loaded)
+    }
+
+    /// Whether a topic is the run's, and nobody writes to it.
+    pub fn is_idle(&self, topic: &str) -> bool {
+        self.read(|state| state.idle.contains(topic))
+    }
+
+    /// The replicas that every partition of the run's topics is to have, the preferred leader first.
     pub fn assignment(&self) -> Assignment {
         self.read(|state| state.assignment.clone())
     }
@@ -135,7 +160,7 @@ impl Membership {
             let known = view.partitions.contains_key(&(topic.clone(), *partition));
             (!known).then(|| format!("{topic}-{partition} is not in {}", view.plane))
         };
-        if let Some(unknown) = self.assignment().keys().find_map(unknown) {
+        if let Some(unknown) = self.read(|state| state.assignment.keys().find_map(unknown)) {
             return Some(unknown);
         }
         view.partitions.iter().find_map(|((topic, partition), state)| {
@@ -169,7 +194,8 @@ impl Membership {
 
 impl State {
     fn partitions(&self, topic: &str) -> usize {
-        self.assignment.keys().filter(|(of, _)| of == topic).count()
+        let first = (topic.to_owned(), i32::MIN);
+        self.assignment.range(first..).take_while(|((of, _), _)| of == topic).count()
     }
 
     fn assign(&mut self, topic: &str, replicas: &[Vec<BrokerId>]) {
@@ -239,6 +265,21 @@ mod tests {
         assert_eq!(membership.partitions("user-events"), 3);
         assert_eq!(membership.assignment()[&("user-events".to_owned(), 2)], [3, 1, 2]);
         assert_eq!(membership.missing(&before).unwrap(), "user-events-2 is not in ZooKeeper");
+    }
+
+    #[test]
+    fn a_topic_without_load_is_expected_as_the_others_are() {
+        let membership = guide();
+        let before = view(&membership);
+        membership.add_idle_topic("user-events-2", &[vec![1, 2]]);
+        membership.add_topic("probe", &[vec![1]]);
+        assert_eq!(membership.topics(), ["user-events", "user-events-2", "probe"]);
+        assert_eq!(membership.loaded_topics(), ["user-events", "probe"]);
+        assert!(membership.is_idle("user-events-2") && !membership.is_idle("user-events"));
+        assert_eq!(membership.partitions("user-events"), 2);
+        let missing = membership.missing(&before).unwrap();
+        assert!(missing.ends_with("-0 is not in ZooKeeper"), "{missing}");
+        assert_eq!(membership.missing(&view(&membership)), None);
     }
 
     #[test]

@@ -17,6 +17,9 @@ const PER_RECORD: f64 = 80.0;
 /// Kafka's own.
 const SERVERS_BASE: f64 = 64.0 * MIB;
 
+/// Bytes of a replica of a partition without records: its folder, files of a page each, and the first pages of its indexes.
+const PER_REPLICA: f64 = 32.0 * 1024.0;
+
 /// Bytes of a committed offset in its topic, each replica.
 const PER_COMMIT: f64 = 250.0;
 
@@ -26,8 +29,8 @@ const PER_SEND: f64 = 16.0;
 const PER_DELIVERY: f64 = 10.0;
 const PER_DRAINED: f64 = 6.0;
 
-/// Bytes of `events.jsonl` for each second: 350 were measured.
-const PER_SECOND_OF_EVENTS: f64 = 600.0;
+/// Bytes of `events.jsonl` for each second: 350 were measured, and what the client says of three brokers.
+const PER_SECOND_OF_EVENTS: f64 = 1600.0;
 
 /// Bytes of a trial's other files: 1 MB of a run of a minute, most of it the servers' logs, which grow with the
 /// seconds and with faults.
@@ -85,7 +88,8 @@ impl Need {
         let topics = || figures.topics.iter();
         let written: f64 = topics().map(|topic| topic.held(seconds)).sum();
         let commits = figures.commits_per_s * seconds * PER_COMMIT * figures.commit_replicas;
-        let data = SERVERS_BASE + written + commits;
+        let replicas: f64 = topics().map(|topic| topic.partitions * topic.replicas).sum();
+        let data = SERVERS_BASE + written + commits + replicas * PER_REPLICA;
 
         let queued = |topic: &TopicFigures| {
             topic.per_s * QUEUED_S.min(seconds) * (topic.bytes_each() + PER_QUEUED)

@@ -19,6 +19,7 @@ use crate::cluster::docker;
 use crate::cluster::local::kept::{ClusterLock, KeptCluster};
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
+use crate::live::MetricsListener;
 use crate::private;
 use crate::provision;
 use crate::rundir::RunDir;
@@ -39,11 +40,15 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
     })
 }
 
-/// Carries out every trial of the spec.
+/// Carries out every trial of the spec, and tells its metrics meanwhile where that is asked for.
 ///
 /// # Errors
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
-pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
+pub fn run(
+    spec: &RunSpec,
+    dir: &RunDir,
+    metrics: Option<MetricsListener>,
+) -> Result<(), Failure> {
     sweep(dir);
     let _lock = spec.backend.kept().map(|kept| lock(kept, dir)).transpose()?;
     let attached = spec.backend.attached();
@@ -93,10 +98,13 @@ pub fn run(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
         results::err!("trusted: {taken}");
     }
     results::err!("run directory: {}", dir.path().display());
+    if let Some(Ok(address)) = metrics.as_ref().map(MetricsListener::address) {
+        results::err!("metrics: http://{address}/metrics");
+    }
     let rounds = spec.trials.div_ceil(spec.parallel.max(1));
     let expected = spec.expected_trial().saturating_mul(rounds);
     results::err!("expected to take about {} s", expected.as_secs());
-    let outcome = trials::run_all(spec, dir, coordinator.as_mut());
+    let outcome = trials::run_all(spec, dir, coordinator.as_mut(), metrics);
     if spec.backend.docker().is_some() {
         // Of trials that ended before they could.
         match docker::sweep(Some(&spec.run_id)) {
@@ -185,7 +193,8 @@ fn question(spec: &RunSpec, strict: bool) -> Question {
         asked_per_s: load.rate.total(brokers).map_or(0.0, |per_s| per_s as f64),
         offer: match load.rate {
             Rate::Max => Offer::Closed,
-            _ if load.is_even() => Offer::Even,
+            // By count it is over at some time, and nothing is asked for any more.
+            _ if load.is_even() && spec.workload.phases.count.is_none() => Offer::Even,
             _ => Offer::Shaped,
         },
         record_bytes: load.record_bytes.mean().round() as u64,

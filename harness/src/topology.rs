@@ -2,6 +2,7 @@
 
 mod jvm;
 mod limits;
+mod placement;
 mod profile;
 mod rules;
 mod security;
@@ -17,7 +18,10 @@ use faults::port::{Assignment, Process};
 use results::record::event::{BrokerId, Role};
 use results::record::secret;
 use serde::{Deserialize, Serialize};
+use workloads::TopicsSpec;
 
+pub use limits::ProcessLimits;
+pub(crate) use placement::placed as placed_topics;
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
 pub(crate) use rules::topics as check_topics;
@@ -91,14 +95,25 @@ pub struct Node {
     pub standby: bool,
 }
 
-/// One topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One topic. As it is written it may be by number, and several; a cluster that was read has every topic by itself, with
+/// its assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topic {
-    /// Name.
+    /// Name; with a count what the names begin with.
     pub name: String,
     /// Replicas of each partition, the preferred leader first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assignment: Vec<Vec<BrokerId>>,
+    /// In place of an assignment: how many partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// How many replicas each partition has then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<u32>,
+    /// How many such topics, `NAME-0001` and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
     /// Its configuration.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
@@ -126,12 +141,30 @@ impl Topology {
     /// # Errors
     /// What is not TOML, not a cluster, or cannot work.
     pub fn parse(text: &str) -> Result<Self, TopologyError> {
-        let topology: Self = toml::from_str(text).map_err(|error| TopologyError {
+        let mut topology: Self = toml::from_str(text).map_err(|error| TopologyError {
             message: error.message().trim().to_owned(),
             span: error.span(),
         })?;
+        let brokers: Vec<BrokerId> = topology.brokers().into_iter().collect();
+        topology.topic = placement::placed(&topology.topic, &brokers)
+            .map_err(|message| TopologyError { message, span: None })?;
         topology.check()?;
         Ok(topology)
+    }
+
+    /// Takes the topics that a workload says by number in place of its own, on these brokers in this order. Names of
+    /// topics end in `suffix`, before and after.
+    ///
+    /// # Errors
+    /// More than there can be.
+    pub fn load_topics(
+        &mut self,
+        topics: &TopicsSpec,
+        brokers: &[BrokerId],
+        suffix: &str,
+    ) -> Result<(), String> {
+        self.topic = placement::of_workload(topics, self.main_topic(), brokers, suffix)?;
+        Ok(())
     }
 
     /// Refuses what cannot work, wherever it was read from.
@@ -162,6 +195,14 @@ impl Topology {
     /// What is too large, and what there is.
     pub fn fits(&self, memory_bytes: u64) -> Result<(), String> {
         limits::memory(self, memory_bytes)
+    }
+
+    /// Refuses more replicas on a broker than a process can have files open and mapped.
+    ///
+    /// # Errors
+    /// How many they are, and what there may be.
+    pub fn fits_process(&self, may: ProcessLimits) -> Result<(), String> {
+        limits::replicas(self, may)
     }
 
     /// Takes the secrets out of the servers' settings; the keys of those that were there.

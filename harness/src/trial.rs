@@ -13,6 +13,7 @@ mod environment;
 mod heartbeat;
 mod interrupt;
 pub mod lab;
+mod lasting;
 mod own_topics;
 mod periodic;
 mod ports;
@@ -59,6 +60,7 @@ use bystanders::BystanderWatch;
 use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
+use lasting::{is_over, note_cut_short, run_on};
 use run_control::TrialRunControl;
 use usage::UsageWatch;
 use watch::TrialWatch;
@@ -75,8 +77,10 @@ pub const WORKER: &str = "__worker";
 const PROBE_TOPIC: &str = "kbench-probe";
 
 /// Limit for the group's assignment and a first acked record: Kafka's own initial rebalance delay
-/// is 3 s, creating the offsets topic takes about as long on a busy machine.
+/// is 3 s, creating the offsets topic takes about as long on a busy machine. Each partition has its turn, and is asked for
+/// and assigned by itself: [`WARM_EACH`] more.
 const WARM_LIMIT: Duration = Duration::from_secs(60);
+const WARM_EACH: Duration = Duration::from_millis(10);
 
 /// Limit for the cluster to be steady again after the last fault: a request to join a group whose coordinator
 /// moves meanwhile is answered by nobody, and librdkafka gave it up after 34 s.
@@ -194,6 +198,14 @@ impl Trial {
         self.spec.workload.load.most_per_s(brokers)
     }
 
+    /// Limit for every partition to have been written and read once.
+    fn warm_limit(&self) -> Duration {
+        let partitions = self.spec.cluster.main_topic().assignment.len();
+        let turn = Duration::from_secs(1) / u32::try_from(self.per_second().max(1)).unwrap_or(u32::MAX);
+        let each = WARM_EACH.saturating_add(turn);
+        WARM_LIMIT.saturating_add(each.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
+    }
+
     /// Time between two pings of an idle broker (ZooKeeper's client pings after a third of its session's
     /// time-out), and the seed of the moments between them at which this trial injects.
     fn moments(&self) -> (Duration, u64) {
@@ -243,12 +255,13 @@ impl Trial {
     ) -> Result<(), Failure> {
         // From here on something is measured. Before, the servers' JVMs start at once and take every core for a moment.
         let _heartbeat = heartbeat::start(Arc::clone(&self.recorder))?;
+        let warm = self.warm_limit();
         let mut load = self.start_load(lab)?;
         let _watch = TrialWatch::start(lab, load.live(), interrupt, &self.recorder);
         let _usage = UsageWatch::start(lab);
         let _bystanders = (!self.spec.backend.is_ours())
             .then(|| BystanderWatch::start(lab, self.spec.run_number));
-        load = blocking(move || load.wait_acked(WARM_LIMIT).map(|()| load)).await?;
+        load = blocking(move || load.wait_acked(warm).map(|()| load)).await?;
         let took_s = self.recorder.clock().now().secs_since(started);
         self.recorder.now(EventKind::ClusterReady { took_s });
         load.start_group().map_err(client_failure)?;
@@ -256,11 +269,12 @@ impl Trial {
         let unmeasured = contention::unmeasured(self.outside.as_deref());
         environment::record(&self.spec, lab, &load, &self.files, &self.recorder, unmeasured)
             .await?;
-        load = blocking(move || load.wait_warm(WARM_LIMIT).map(|()| load)).await?;
+        load = blocking(move || load.wait_warm(warm).map(|()| load)).await?;
         interrupt.sleep(self.spec.workload.phases.warm_up).await;
         load.end_warm_up();
         self.stage(Stage::Baseline);
-        interrupt.sleep(self.spec.workload.phases.baseline).await;
+        let (live, baseline) = (load.live(), self.spec.workload.phases.baseline);
+        run_on(|| is_over(&live), Some(baseline), interrupt).await;
         let load = Rc::new(RefCell::new(load));
         lab.load.replace(Some(Rc::clone(&load)));
         let acted = act(&load).await;
@@ -318,7 +332,11 @@ impl Trial {
         interrupt: &Rc<Interrupt>,
     ) -> Result<(), Failure> {
         let Some(plan) = &self.spec.plan else {
-            interrupt.sleep(self.spec.workload.phases.duration).await;
+            let (phases, live) = (&self.spec.workload.phases, load.borrow().live());
+            run_on(|| is_over(&live), phases.duration, interrupt).await;
+            if let Some(count) = phases.count.filter(|_| !interrupt.raised()) {
+                note_cut_short(&live, count, &self.recorder);
+            }
             return Ok(());
         };
         self.stage(Stage::Faults);

@@ -277,6 +277,7 @@ fn lists_name_everything_that_is_shipped() {
     for (what, name) in [
         ("workloads", "1k-msg-s"),
         ("workloads", "smoke"),
+        ("workloads", "many-topics"),
         ("plans", "failover-two-brokers"),
         ("faults", "kill"),
         ("claims", "controller-failover"),
@@ -287,6 +288,38 @@ fn lists_name_everything_that_is_shipped() {
         assert_eq!(code, 0, "{stderr}");
         assert!(stdout.contains(name), "{what}: {stdout}");
     }
+}
+
+#[test]
+fn a_workload_of_another_tool_is_imported_and_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/omb");
+    let file = |name: &str| format!("{folder}/{name}");
+    let (workload, driver) = ("1-topic-16-partitions-1kb.yaml", "kafka-throughput.yaml");
+    let import = ["import", "omb", &file(workload), &file(driver)];
+    let (code, stdout, stderr) = exited(kbench().args(import));
+    assert_eq!(code, 0, "{stderr}");
+    let out = tempfile::tempdir().expect("a folder");
+    let imported = out.path().join("imported.toml");
+    std::fs::write(&imported, stdout).expect("a file");
+    let (code, stdout, stderr) = exited(kbench().arg("validate").arg(&imported));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("valid workload"), "{stdout}");
+    let swapped = ["import", "omb", &file(driver)];
+    let (code, _, stderr) = exited(kbench().args(swapped));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("driverClass"), "{stderr}");
+}
+
+#[test]
+fn metrics_are_told_at_an_address_of_this_machine_or_nothing_begins() {
+    let out = tempfile::tempdir().expect("a folder");
+    for address in ["nowhere", "192.0.2.1:9464"] {
+        let run = ["run", "--faults", "none", "--metrics-addr", address, "--out"];
+        let (code, _, stderr) = exited(kbench().args(run).arg(out.path()));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(&format!("--metrics-addr {address}")), "{stderr}");
+    }
+    assert_eq!(std::fs::read_dir(out.path()).expect("the folder").count(), 0);
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn every_file_is_there(run: &Path) {
         "undo.jsonl",
         "manifest.json",
         "latency.hlog",
+        "omb.json",
         "summary.csv",
         "report.json",
         "report.html",

@@ -22,6 +22,7 @@ pub mod junit;
 pub mod markdown;
 mod merge;
 mod metrics;
+mod omb;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ use crate::judge::offer::Offer;
 use crate::judge::rates::PhaseRates;
 use crate::judge::recovery::consuming::GroupConsuming;
 use crate::judge::recovery::{ClientEnd, ControllerFailover, PartitionRecovery};
+use crate::judge::split::ResponseSplit;
+use crate::judge::threshold::TimeAbove;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::environment::Environment;
@@ -135,6 +138,9 @@ pub struct Report {
     pub gates: Vec<GateResult>,
     /// The main load, over all trials.
     pub load: LoadReport,
+    /// Where responses' time went, by phase and broker, over all trials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<ResponseSplit>,
     /// Where each trial's time went.
     pub time: Vec<TimeReport>,
     /// What watching cost, per trial.
@@ -148,6 +154,9 @@ pub struct Report {
     /// What each server took of its host, per trial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerUse>,
+    /// How long the guide's thresholds were exceeded on each node, per trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<TimeAbove>,
     /// Where each trial ran.
     pub environments: Vec<TrialEnvironment>,
     /// Everything that makes the run worth less.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use results::record::clock::{RunClock, RunTime};
+use results::record::event::ClientTimes;
 use results::record::history::{self, StreamHeader, StreamWriter};
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +187,8 @@ pub(crate) enum FromClient {
     Failed { at: RunTime, client: String, error: String },
     /// It is made anew, and begins this life under another name.
     Renewed { at: RunTime, failed: String, client: String, incarnation: u16 },
+    /// Where it says that time went.
+    Times { at: RunTime, times: ClientTimes },
     /// Last of all, from a process of its own: what it came to.
     Ended(Counts),
 }

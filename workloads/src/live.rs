@@ -4,7 +4,7 @@
 //! A view for steering (is it warm, has it recovered, is the lag drained) and for the screen.
 //! Nothing is judged from it: judgements read the history.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub struct Live {
     consumed: AtomicU64,
     /// When a send last ended late or without an ack; 0 for never.
     last_trouble: AtomicU64,
+    /// Whether the main producer has sent all that it was to send, and knows what became of it.
+    complete: AtomicBool,
     /// What ended the load before its time, if anything did.
     failure: Mutex<Option<String>>,
     /// Notified when a partition has its first ack or a new owner, and at a failure.
@@ -66,6 +68,7 @@ impl Live {
             groups: groups.to_vec(),
             consumed: AtomicU64::new(0),
             last_trouble: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
             failure: Mutex::new(None),
             turned: Condvar::new(),
         }
@@ -120,6 +123,15 @@ impl Live {
             list.iter().map(|p| behind(p).max(0) as u64).sum()
         };
         (0..self.groups.len()).map(of_group).max().unwrap_or(0)
+    }
+
+    /// Whether all records of a load by count have been sent and have their outcomes.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Relaxed)
+    }
+
+    pub(crate) fn complete(&self) {
+        self.complete.store(true, Relaxed);
     }
 
     /// Records consumed so far by all members of the main group, re-read ones counted again.

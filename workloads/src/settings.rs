@@ -60,7 +60,7 @@ pub(crate) fn producer(
     ]);
     if spec.compression != Compression::None {
         // How far batches are compressed.
-        settings.insert("statistics.interval.ms".into(), STATISTICS_MS.into());
+        settings.insert(STATISTICS_INTERVAL.into(), STATISTICS_MS.into());
     }
     if largest + BESIDE_VALUE > MESSAGE_MAX_BYTES {
         let most = largest + BESIDE_VALUE;
@@ -84,6 +84,9 @@ const MOST_UNASKED_KBYTES: u64 = 4 << 20;
 
 /// So many of the largest records have room in the queue.
 const QUEUED_AT_LEAST: u64 = 4;
+
+/// The setting that says how often a client tells its statistics.
+pub(crate) const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
 
 /// Between two statistics of a client.
 const STATISTICS_MS: &str = "1000";

@@ -14,8 +14,10 @@ mod limits;
 mod named;
 mod offered;
 mod payload;
+mod phases;
 mod shape;
 mod size;
+mod topics;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -32,10 +34,12 @@ use crate::load::List;
 pub use keys::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 pub use named::{NamedGroupSpec, NamedProducerSpec};
 pub use payload::Payload;
+pub use phases::PhasesSpec;
 pub(crate) use shape::Stretches;
 pub use shape::{Arrivals, Shape};
 pub(crate) use size::SizeDraw;
 pub use size::{RecordBytes, Sizes};
+pub use topics::{MOST_PARTITIONS, TopicsSpec};
 pub(crate) use validate::interval;
 
 /// The workloads that come with kbench: name and TOML text.
@@ -44,6 +48,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         ("1k-msg-s", include_str!("../specs/1k-msg-s.toml")),
         ("1k-per-broker", include_str!("../specs/1k-per-broker.toml")),
         ("bursts", include_str!("../specs/bursts.toml")),
+        ("many-topics", include_str!("../specs/many-topics.toml")),
         ("max", include_str!("../specs/max.toml")),
         ("mixed", include_str!("../specs/mixed.toml")),
         ("smoke", include_str!("../specs/smoke.toml")),
@@ -61,6 +66,9 @@ pub struct WorkloadSpec {
     /// Bounds that the figures of a run have to keep, as `response.p99<50ms`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// Topics by number; absent: those of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<TopicsSpec>,
     /// What is sent, and how fast.
     pub load: LoadSpec,
     /// The producer's settings.
@@ -254,21 +262,6 @@ pub struct ProbeSpec {
     pub read_interval: Option<Duration>,
 }
 
-/// How long each phase lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PhasesSpec {
-    /// Load that is tagged as warm-up.
-    #[serde(with = "humantime_serde")]
-    pub warm_up: Duration,
-    /// Load on a healthy cluster before the first fault.
-    #[serde(with = "humantime_serde")]
-    pub baseline: Duration,
-    /// Length of the load after the warm-up when there are no faults.
-    #[serde(with = "humantime_serde")]
-    pub duration: Duration,
-}
-
 /// A spec that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -348,7 +341,9 @@ impl WorkloadSpec {
         let groups = self.groups.values_mut().map(|group| &mut group.settings);
         let producers = self.producers.values_mut().map(|producer| &mut producer.settings);
         let main = self.consumers.iter_mut().map(|consumers| &mut consumers.settings);
+        let topics = self.topics.iter_mut().map(|topics| &mut topics.config);
         let all = main.chain(groups).chain(producers).chain([&mut self.producer.settings]);
+        let all = all.chain(topics);
         all.flat_map(secret::redact).collect()
     }
 

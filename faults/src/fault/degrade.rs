@@ -78,6 +78,13 @@ impl Fault for Condition {
         true
     }
 
+    fn limits_links(&self) -> Option<u64> {
+        match self {
+            Self::Rate(bytes_per_s) => Some(*bytes_per_s),
+            Self::Loss(_) | Self::Delay(_) | Self::Duplicate(_) | Self::Reorder(_) => None,
+        }
+    }
+
     async fn lift(&self, on: Context<'_>) -> Result<(), PortError> {
         on.ports.network()?.restore(&self.of(on)).await
     }

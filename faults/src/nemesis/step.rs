@@ -157,6 +157,9 @@ impl Stepper<'_, '_> {
             victims: processes(&aimed.victims),
             effect: fault.effect(),
         });
+        if let Some(bytes_per_s) = fault.limits_links() {
+            self.record(EventKind::LinksLimited { fault_id: self.id.clone(), bytes_per_s });
+        }
         self.run.injects(&self.id);
         let decided = Instant::now();
         let on = self.context(aimed);

@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 };
 use results::record::event::BrokerId;
 
-use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, for_many, topic_name};
 
 /// Version of AlterPartitionReassignments that is used.
 const REASSIGN_VERSION: i16 = 0;
@@ -198,11 +198,12 @@ impl Admin {
     /// Waits until every broker names the first replica of each partition as its leader.
     pub(super) async fn await_led(&self, assignment: &Assignment) -> Result<(), PortError> {
         for broker in self.brokers() {
-            let named = until(VISIBLE_LIMIT, LOOK, async || {
+            let limit = for_many(VISIBLE_LIMIT, assignment.len());
+            let named = until(limit, LOOK, async || {
                 if self.knows_leaders(broker, assignment).await {
                     return Ok(());
                 }
-                let topics = topics_of(assignment).join(", ");
+                let topics = listed(&topics_of(assignment));
                 let what = format!("broker {broker} does not name the new leaders of {topics}");
                 Err(PortError::new(ErrorKind::TimedOut, what))
             });
@@ -227,6 +228,14 @@ impl Admin {
     }
 }
 
+/// Some topics in words: the first of many, and how many more.
+fn listed(topics: &[&str]) -> String {
+    const MOST: usize = 5;
+    let more = topics.len().saturating_sub(MOST);
+    let named = topics.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
 fn topics_of(assignment: &Assignment) -> Vec<&str> {
     let mut topics: Vec<&str> = assignment.keys().map(|(topic, _)| topic.as_str()).collect();
     topics.dedup();
@@ -241,4 +250,15 @@ fn of_topic<'a>(
         .iter()
         .filter(move |((of, _), _)| of == topic)
         .map(|((_, partition), replicas)| (*partition, replicas))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_topics_are_named_by_some() {
+        assert_eq!(listed(&["a", "b"]), "a, b");
+        assert_eq!(listed(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
+    }
 }

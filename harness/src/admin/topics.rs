@@ -1,6 +1,6 @@
 //! Creating topics, and adding partitions to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::{Assignment, ErrorKind, PortError};
 use faults::until;
@@ -13,12 +13,12 @@ use kafka_protocol::messages::create_topics_request::{
 };
 use kafka_protocol::messages::{
     BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    MetadataResponse,
+    MetadataRequest, MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 
-use super::{Admin, CALL_LIMIT, LOOK, VISIBLE_LIMIT, check, topic_name};
+use super::{Admin, CALL_LIMIT, LOOK, METADATA_VERSION, VISIBLE_LIMIT, check, for_many, topic_name};
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
@@ -28,6 +28,18 @@ const DELETE_VERSION: i16 = 4;
 
 /// Version of CreatePartitions that is used.
 const PARTITIONS_VERSION: i16 = 1;
+
+/// Most partitions that a controller is asked to make at once, where several topics have them.
+const BATCH: usize = 1000;
+
+/// How far the making of topics is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicsMade {
+    /// Partitions whose leaders every broker names.
+    pub led: usize,
+    /// Of how many.
+    pub of: usize,
+}
 
 /// A topic to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +53,23 @@ pub struct NewTopic {
 }
 
 impl Admin {
-    /// Creates topics and waits until every broker names the preferred leader of every partition.
+    /// Creates topics, some at a time, and waits until every broker names the preferred leader of every partition.
+    /// Tells how far that is.
     ///
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<(), PortError> {
+    pub async fn create_topics(
+        &self,
+        topics: &[NewTopic],
+        told: &dyn Fn(TopicsMade),
+    ) -> Result<(), PortError> {
         self.await_brokers().await?;
-        self.ask_to_create(topics, false).await?;
-        for topic in topics {
-            self.await_leaders(topic).await?;
+        let (mut led, of) = (0, partitions(topics));
+        for batch in batches(topics) {
+            self.ask_to_create(batch, false).await?;
+            self.await_led(&assignment_of(batch)).await?;
+            led += partitions(batch);
+            told(TopicsMade { led, of });
         }
         Ok(())
     }
@@ -59,15 +79,19 @@ impl Admin {
     /// # Errors
     /// When the controller refuses: they may not be created, are there already, or cannot be as they are wanted.
     pub async fn may_create(&self, topics: &[NewTopic]) -> Result<(), PortError> {
-        self.ask_to_create(topics, true).await
+        for batch in batches(topics) {
+            self.ask_to_create(batch, true).await?;
+        }
+        Ok(())
     }
 
     async fn ask_to_create(&self, topics: &[NewTopic], try_only: bool) -> Result<(), PortError> {
+        let many = partitions(topics);
         let request = CreateTopicsRequest::default()
             .with_topics(topics.iter().map(creatable).collect())
             .with_validate_only(try_only)
-            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
-        let answer = self.ask_controller("create topics", VERSION, &request).await?;
+            .with_timeout_ms(for_many(CALL_LIMIT, many).as_millis() as i32);
+        let answer = self.ask_controller_of_many("create topics", VERSION, &request, many).await?;
         for topic in &answer.topics {
             let what = format!("create topic {}", topic.name.0.as_str());
             check(what, topic.error_code, topic.error_message.as_ref())?;
@@ -75,19 +99,50 @@ impl Admin {
         Ok(())
     }
 
-    /// Deletes topics if they are there, and creates them anew.
+    /// Deletes topics if they are there, with those that a run with other numbers left, and creates them anew.
     ///
     /// # Errors
     /// As [`Self::create_topics`] and [`Self::delete_topics`].
-    pub async fn recreate_topics(&self, topics: &[NewTopic]) -> Result<(), PortError> {
-        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+    pub async fn recreate_topics(
+        &self,
+        topics: &[NewTopic],
+        told: &dyn Fn(TopicsMade),
+    ) -> Result<(), PortError> {
+        let mut names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let base = topics.first().map_or("", |topic| without_number(&topic.name));
+        let former = self.all_topics().await?.into_iter();
+        names.extend(former.filter(|topic| without_number(topic) == base));
+        names.sort();
+        names.dedup();
         self.delete_topics(&names).await?;
-        for topic in topics {
-            let topic = std::slice::from_ref(topic);
+        let (mut led, of) = (0, partitions(topics));
+        for batch in batches(topics) {
             // Refused as long as a broker still deletes its replicas.
-            until(VISIBLE_LIMIT, LOOK, async || self.create_topics(topic).await).await?;
+            let limit = for_many(VISIBLE_LIMIT, partitions(batch));
+            until(limit, LOOK, async || self.create_absent(batch).await).await?;
+            led += partitions(batch);
+            told(TopicsMade { led, of });
         }
         Ok(())
+    }
+
+    /// Creates those of these topics that are not there: a part may have been made before the rest was refused.
+    async fn create_absent(&self, topics: &[NewTopic]) -> Result<(), PortError> {
+        let there = self.all_topics().await?;
+        let absent: Vec<_> =
+            topics.iter().filter(|topic| !there.contains(&topic.name)).cloned().collect();
+        self.create_topics(&absent, &|_| ()).await?;
+        self.await_led(&assignment_of(topics)).await
+    }
+
+    /// Names of the topics that are there, by the controller's word.
+    async fn all_topics(&self) -> Result<BTreeSet<String>, PortError> {
+        let request = MetadataRequest::default()
+            .with_topics(None)
+            .with_allow_auto_topic_creation(false);
+        let answer = self.ask_controller("list the topics", METADATA_VERSION, &request).await?;
+        let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
+        Ok(names.map(|name| name.0.as_str().to_owned()).collect())
     }
 
     /// Deletes topics; returns when no broker names a partition of them. Nothing happens to those that
@@ -106,24 +161,24 @@ impl Admin {
                 check(format!("delete topic {name}"), topic.error_code, None)?;
             }
         }
-        for topic in topics {
-            self.await_absent(topic).await?;
-        }
-        Ok(())
+        self.await_absent(topics).await
     }
 
-    /// Waits until no broker names a partition of a topic.
-    async fn await_absent(&self, topic: &str) -> Result<(), PortError> {
+    /// Waits until no broker names a partition of any of these topics.
+    async fn await_absent(&self, topics: &[String]) -> Result<(), PortError> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        // How many partitions they had nobody knows here: some each.
+        let limit = for_many(VISIBLE_LIMIT, topics.len() * 10);
         for broker in self.brokers() {
-            let absent = until(VISIBLE_LIMIT, LOOK, async || {
-                let known = self.metadata(broker, &[topic]).await;
-                let absent =
-                    |m: MetadataResponse| m.topics.iter().all(|topic| topic.partitions.is_empty());
-                if known.is_ok_and(absent) {
-                    return Ok(());
-                }
-                let what = format!("broker {broker} still has topic {topic}");
-                Err(PortError::new(ErrorKind::TimedOut, what))
+            let absent = until(limit, LOOK, async || {
+                let left = match self.metadata(broker, &names).await {
+                    Ok(known) => a_topic_of(&known),
+                    Err(_) => Some("?".to_owned()),
+                };
+                left.map_or(Ok(()), |topic| {
+                    let what = format!("broker {broker} still has topic {topic}");
+                    Err(PortError::new(ErrorKind::TimedOut, what))
+                })
             });
             absent.await?;
         }
@@ -181,10 +236,54 @@ impl Admin {
         self.await_led(&led).await
     }
 
-    async fn await_leaders(&self, topic: &NewTopic) -> Result<(), PortError> {
-        let each = (0..).zip(&topic.assignment);
-        let led = each.map(|(p, replicas)| ((topic.name.clone(), p), replicas.clone())).collect();
-        self.await_led(&led).await
+}
+
+/// The topics in lots of a size that a controller makes in a few seconds; a topic that is larger is one by itself.
+fn batches(topics: &[NewTopic]) -> Vec<&[NewTopic]> {
+    let mut rest = topics;
+    let mut batches = vec![];
+    while !rest.is_empty() {
+        let mut sum = 0;
+        let fits = |topic: &&NewTopic| {
+            sum += topic.assignment.len();
+            sum <= BATCH
+        };
+        let many = rest.iter().take_while(fits).count().max(1);
+        let (batch, left) = rest.split_at(many);
+        batches.push(batch);
+        rest = left;
+    }
+    batches
+}
+
+fn partitions(topics: &[NewTopic]) -> usize {
+    topics.iter().map(|topic| topic.assignment.len()).sum()
+}
+
+fn assignment_of(topics: &[NewTopic]) -> Assignment {
+    let each = |topic: &NewTopic| {
+        let each = (0..).zip(topic.assignment.clone());
+        each.map(|(p, replicas)| ((topic.name.clone(), p), replicas)).collect::<Vec<_>>()
+    };
+    topics.iter().flat_map(each).collect()
+}
+
+/// One of the topics that a broker names partitions of.
+fn a_topic_of(known: &MetadataResponse) -> Option<String> {
+    let mut there = known.topics.iter().filter(|topic| !topic.partitions.is_empty());
+    let name = there.next()?.name.as_ref();
+    Some(name.map_or("?", |name| name.0.as_str()).to_owned())
+}
+
+/// The name of a topic without the number that tells it from others of its kind.
+fn without_number(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((base, number))
+            if number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            base
+        }
+        _ => name,
     }
 }
 
@@ -217,4 +316,44 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
 
 fn wire_brokers(replicas: &[BrokerId]) -> Vec<WireBroker> {
     replicas.iter().map(|broker| WireBroker(*broker)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, partitions: usize) -> NewTopic {
+        let config = BTreeMap::new();
+        NewTopic { name: name.to_owned(), assignment: vec![vec![1]; partitions], config }
+    }
+
+    #[test]
+    fn topics_are_made_in_lots_of_which_none_is_empty_or_too_large() {
+        let sizes = |topics: &[NewTopic]| {
+            batches(topics).iter().map(|batch| partitions(batch)).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(&[]), [0; 0]);
+        let many: Vec<_> = (0..250).map(|n| topic(&n.to_string(), 6)).collect();
+        assert_eq!(sizes(&many), [996, 504]);
+        assert_eq!(sizes(&[topic("a", 3), topic("b", 5000), topic("c", 1000), topic("d", 1)]), [
+            3, 5000, 1000, 1
+        ]);
+        let all: Vec<_> = batches(&many).concat();
+        assert_eq!(all, many);
+    }
+
+    #[test]
+    fn limits_grow_with_the_partitions() {
+        assert_eq!(for_many(CALL_LIMIT, 0), CALL_LIMIT);
+        assert_eq!(for_many(CALL_LIMIT, 10_000).as_secs(), 210);
+    }
+
+    #[test]
+    fn what_a_run_with_other_numbers_left_is_known_by_its_name() {
+        assert_eq!(without_number("user-events-0017"), "user-events");
+        assert_eq!(without_number("user-events-12345"), "user-events");
+        for name in ["user-events", "user-events-17", "user-events-x017", "0017"] {
+            assert_eq!(without_number(name), name);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
 use crate::cluster::ssh::{self, Inventory};
 use crate::failure::{self, Failure};
+use crate::live::MetricsListener;
 use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
 use crate::run;
@@ -27,6 +28,7 @@ use crate::spec::{self, AnyInventory, Asked, BackendSpec, Request, Resolved, Run
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (out, print) = (args.out.clone(), args.print);
+    let metrics = args.metrics_addr.as_deref().map(MetricsListener::bind).transpose()?;
     let docker = containers(args.backend, &args.image)?;
     if docker.is_some() && args.mode.is_some() {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
@@ -81,7 +83,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if !chosen && mode != Mode::ALL[0] {
         results::err!("using {mode}: `kbench doctor` says why nothing better works here");
     }
-    carry_out(spec, &out, print)
+    carry_out(spec, &out, print, metrics)
 }
 
 /// Says what a run would do to machines, and does nothing.
@@ -139,15 +141,20 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let recorded = of.spec()?;
     let events = of.trial(args.trial, recorded.trials).join(EVENTS);
     let spec = spec::replay(recorded, args.trial, &events, &asked, args.trust_spec)?;
-    carry_out(spec, &args.out, args.print)
+    carry_out(spec, &args.out, args.print, None)
 }
 
 /// Carries out a resolved spec, judges and prints.
-fn carry_out(spec: RunSpec, out: &Path, print: PrintArgs) -> Result<ExitCode, Failure> {
+fn carry_out(
+    spec: RunSpec,
+    out: &Path,
+    print: PrintArgs,
+    metrics: Option<MetricsListener>,
+) -> Result<ExitCode, Failure> {
     let spec = &placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(spec, &dir)?;
-    let Err(failure) = run::run(spec, &dir) else {
+    let Err(failure) = run::run(spec, &dir, metrics) else {
         let judged = run::judge(spec, &dir, spec.strict)?;
         run::write(&judged, &dir)?;
         RunDir::write_index(out).unwrap_or_else(|error| error.print());
@@ -189,7 +196,7 @@ pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
     let spec = placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
-    run::run(&spec, &dir)
+    run::run(&spec, &dir, None)
 }
 
 /// Where Kafka comes from: `--kafka-home` or `--kafka-version`.

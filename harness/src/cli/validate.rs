@@ -53,7 +53,10 @@ fn needs(
     cluster: Option<Topology>,
 ) -> Result<Option<String>, Failure> {
     let workload = workload.map_or_else(|| spec::load(WORKLOAD, &[]), Ok)?;
-    let cluster = cluster.map_or_else(|| spec::load("guide", &[]), Ok)?;
+    let mut cluster: Topology = cluster.map_or_else(|| spec::load("guide", &[]), Ok)?;
+    let brokers: Vec<_> = cluster.brokers().into_iter().collect();
+    let loaded = workload.topics.as_ref().map(|topics| cluster.load_topics(topics, &brokers, ""));
+    loaded.transpose().map_err(|why| Failure::usage(format!("topics, on {}: {why}", cluster.name)))?;
     let figures = RunFigures::of_trial(&workload, plan.as_ref(), &cluster);
     let need = Need::of(&figures);
     let (seconds, workload, cluster) = (need.seconds, workload.name, cluster.name);
@@ -72,7 +75,7 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
     if table.contains_key("load") {
         let mut workload = parse::<WorkloadSpec>(&name, &text)?;
         if let Some(duration) = duration {
-            workload.phases.duration = duration;
+            workload.phases.duration = Some(duration);
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         }
         trust::workload(&name, &workload, SMALLEST, trusted)?;

@@ -74,6 +74,11 @@ pub trait ServerProcesses: ServerAddresses {
     /// The file on kbench's own side that the log of a process goes to.
     fn log_path(&self, process: &Process) -> PathBuf;
 
+    /// The folder of a process's data, where kbench sees it.
+    fn data_path(&self, _: &Process) -> Option<PathBuf> {
+        None
+    }
+
     /// How much the times in that log are ahead of kbench's wall clock when they are read as UTC, in milliseconds.
     fn log_ahead_ms(&self, _: &Process) -> i64 {
         // Servers that kbench starts write UTC, by its own clock.

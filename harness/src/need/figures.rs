@@ -123,6 +123,9 @@ impl RunFigures {
         let stream = |load: LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());
         streams.extend(named.map(stream));
         let mut topics = vec![topic_figures(cluster, main, &streams, true)];
+        // Nobody writes to the others.
+        let others = cluster.topic.iter().skip(1);
+        topics.extend(others.map(|topic| topic_figures(cluster, topic, &[], false)));
         if let Some(probe) = probe {
             let stream = (probe.per_second as f64 * partitions, probe.record_bytes as f64);
             let plain = Topic { config: BTreeMap::new(), ..main.clone() };
@@ -167,7 +170,7 @@ pub fn jvms(cluster: &Topology) -> u64 {
 fn seconds(workload: &WorkloadSpec, plan: Option<&Plan>, cluster: &Topology) -> f64 {
     let phases = &workload.phases;
     let middle = match plan {
-        None => phases.duration.as_secs_f64(),
+        None => workload.longest(cluster.brokers().len() as u32).as_secs_f64(),
         Some(plan) => {
             let session = Duration::from_millis(cluster.session_timeout_ms());
             plan.estimate(session).as_secs_f64() * BEYOND_ESTIMATE + LAST_WAIT_S

@@ -20,7 +20,7 @@ fn workload(per_s: u64, bytes: usize, seconds: u64) -> WorkloadSpec {
     let mut workload = WorkloadSpec::parse(text).unwrap();
     workload.load.rate = workloads::Rate::PerSecond(per_s);
     workload.load.record_bytes = bytes.into();
-    workload.phases.duration = Duration::from_secs(seconds);
+    workload.phases.duration = Some(Duration::from_secs(seconds));
     workload
 }
 

@@ -79,7 +79,7 @@ async fn ask(
             connection.insert(wire::connect(connector, address, ANSWER_LIMIT).await?)
         }
     };
-    let topics = shared.watched.members.topics();
+    let topics = shared.watched.members.loaded_topics();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let before = open.received();
     let answer = open.call(METADATA_VERSION, &metadata_request(&topics), ANSWER_LIMIT).await?;

@@ -67,7 +67,7 @@ pub(super) async fn watch(shared: Arc<Shared>) {
 
 /// The partitions of the load's topics, by leader and topic.
 fn led(shared: &Shared) -> BTreeMap<BrokerId, BTreeMap<String, Vec<i32>>> {
-    let topics = shared.watched.members.topics();
+    let topics = shared.watched.members.loaded_topics();
     let mut led: BTreeMap<_, BTreeMap<String, Vec<i32>>> = BTreeMap::new();
     for ((topic, partition), state) in &shared.view().partitions {
         if let Some(leader) = state.leader.filter(|_| topics.contains(topic)) {
@@ -134,7 +134,7 @@ impl TopicsSeen {
 
     /// Records the settings that were changed since they were read first.
     async fn settings(&mut self, shared: &Shared, admin: &Admin) {
-        for topic in shared.watched.members.topics() {
+        for topic in shared.watched.members.loaded_topics() {
             let brokers: Vec<BrokerId> = shared.view().brokers.iter().copied().collect();
             let mut told = None;
             for broker in brokers {

@@ -374,6 +374,10 @@ impl Reader<'_> {
             state.leader = Some(leader).filter(|leader| *leader >= 0);
             state.isr.clone_from(&isr);
         }
+        // Thousands of partitions without load are waited for, and nothing is said of them.
+        if self.shared.watched.members.is_idle(topic) {
+            return;
+        }
         self.record(
             at,
             EventKind::PartitionState {

@@ -15,7 +15,7 @@ use crate::cluster::attached::CoordinatorLock;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
 use crate::cluster::local::sandbox::{self, SandboxChild};
 use crate::failure::{Failure, tail};
-use crate::live::LiveView;
+use crate::live::{LiveView, MetricsEndpoint, MetricsListener, RunMetrics};
 use crate::private;
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
@@ -32,6 +32,7 @@ struct Trials<'a> {
     spec: &'a RunSpec,
     dir: &'a RunDir,
     live: LiveView,
+    metrics: Option<MetricsEndpoint>,
     sender: mpsc::UnboundedSender<TrialMessage>,
     running: BTreeMap<u32, SandboxChild>,
     next: u32,
@@ -48,25 +49,28 @@ pub(super) fn run_all(
     spec: &RunSpec,
     dir: &RunDir,
     lock: Option<&mut CoordinatorLock>,
+    metrics: Option<MetricsListener>,
 ) -> Result<(), Failure> {
     let runtime = runtime()?;
-    runtime.block_on(coordinate(spec, dir, lock))
+    runtime.block_on(coordinate(spec, dir, lock, metrics))
 }
 
 async fn coordinate(
     spec: &RunSpec,
     dir: &RunDir,
     mut lock: Option<&mut CoordinatorLock>,
+    metrics: Option<MetricsListener>,
 ) -> Result<(), Failure> {
+    let consumed = spec.workload.consumers.is_some();
+    let plan = spec.plan.as_ref().map_or("none", |plan| &plan.name);
+    let told = RunMetrics::new(&spec.run_id, &spec.workload.name, plan, consumed);
+    let metrics = metrics.map(|listener| MetricsEndpoint::start(listener, told)).transpose()?;
     let (sender, mut messages) = mpsc::unbounded_channel();
     let mut coordinator = Trials {
         spec,
         dir,
-        live: LiveView::new(
-            spec.trials,
-            &spec.cluster.main_topic().name,
-            spec.workload.consumers.is_some(),
-        ),
+        live: LiveView::new(spec.trials, &spec.cluster.main_topic().name, consumed),
+        metrics,
         sender,
         running: BTreeMap::new(),
         next: 1,
@@ -143,6 +147,9 @@ impl Trials<'_> {
         match message {
             TrialMessage::Event(number, event) => {
                 self.live.event(number, &event);
+                if let Some(metrics) = &self.metrics {
+                    metrics.change(|run| run.take(number, &event));
+                }
                 if let EventKind::TrialFailed { text, cure } = event.kind {
                     self.failures.push((number, text, cure));
                 }

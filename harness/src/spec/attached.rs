@@ -147,11 +147,12 @@ fn own_topic(like: &Topic, brokers: &[BrokerId], number: u64) -> Topic {
         name: AttachedSpec::own(&like.name, number),
         assignment: (0..like.assignment.len()).map(replicas).collect(),
         config,
+        ..Topic::default()
     }
 }
 
 /// The brokers in such an order that those in a row are of several racks.
-fn apart(survey: &ClusterSurvey) -> Vec<BrokerId> {
+pub(super) fn apart(survey: &ClusterSurvey) -> Vec<BrokerId> {
     let mut racks: BTreeMap<_, Vec<BrokerId>> = BTreeMap::new();
     for (id, broker) in &survey.brokers {
         racks.entry(&broker.rack).or_default().push(*id);

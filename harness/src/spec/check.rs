@@ -80,6 +80,13 @@ impl RunSpec {
         self.taken_by_topic()?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
+        if let (Some(plan), Some(count)) = (&self.plan, self.workload.phases.count) {
+            let name = &plan.name;
+            return Err(format!(
+                "workload: phases.count = {count} is the length of a run without faults; with plan `{name}` the load \
+                 lasts as long as the plan's steps take: --faults none"
+            ));
+        }
         let expected = self.expected_trial();
         if expected > Duration::from_nanos(MOST_RUN_TIME) {
             let days = expected.as_secs() / (24 * 3600);
@@ -124,7 +131,7 @@ impl RunSpec {
         const READ_PER_S: f64 = 60_000.0;
         let phases = &self.workload.phases;
         let middle = match &self.plan {
-            None => phases.duration,
+            None => self.workload.longest(self.cluster.brokers().len() as u32),
             Some(plan) => plan.estimate(Duration::from_millis(self.cluster.session_timeout_ms())),
         };
         let load = phases.warm_up.saturating_add(phases.baseline).saturating_add(middle);
@@ -193,7 +200,11 @@ pub(super) mod tests {
     #[test]
     fn what_no_user_can_ask_for_is_refused_in_a_file_as_well() {
         type Change = fn(&mut RunSpec);
-        let changes: [(Change, &str); 15] = [
+        let changes: [(Change, &str); 16] = [
+            (
+                |spec| spec.workload.phases.count = Some(1000),
+                "phases.count = 1000 is the length of a run without faults",
+            ),
             (|spec| spec.trials = u32::MAX, "trials = 4294967295: a run has from 1 to 1000"),
             (|spec| spec.trials = 0, "trials = 0"),
             (|spec| spec.parallel = 65, "parallel = 65"),

@@ -141,7 +141,7 @@ impl Request {
         workload.gates.extend(&self.gates);
         if let Some(duration) = self.duration {
             timed(&self.faults, "--duration")?;
-            workload.phases.duration = duration;
+            workload.phases.duration = Some(duration);
             workload.validate().map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         }
         if let Some(change) = changes.iter().find(|change| change.key() == DURATION) {
@@ -166,6 +166,7 @@ impl Request {
             }
             (None, None) => cluster_of(&self.cluster, &changes)?,
         };
+        load_topics(&workload, &mut cluster, self.attached.as_ref(), random)?;
         let plan: Option<Plan> = match self.faults.as_str() {
             "none" => None,
             name => Some(load(name, &changes)?),
@@ -242,6 +243,23 @@ impl Request {
         trust::run(&spec, self.trusted)?;
         Ok(Resolved { spec, warnings })
     }
+}
+
+/// Gives the cluster the topics of the workload, if that says any; on a cluster that runs already they are run
+/// `number`'s.
+fn load_topics(
+    workload: &WorkloadSpec,
+    cluster: &mut Topology,
+    survey: Option<&ClusterSurvey>,
+    number: u64,
+) -> Result<(), Failure> {
+    let Some(topics) = &workload.topics else { return Ok(()) };
+    let (brokers, suffix) = match survey {
+        Some(survey) => (attached::apart(survey), AttachedSpec::own("", number)),
+        None => (cluster.brokers().into_iter().collect(), String::new()),
+    };
+    let loaded = cluster.load_topics(topics, &brokers, &suffix);
+    loaded.map_err(|why| Failure::usage(format!("workload `{}`, topics: {why}", workload.name)))
 }
 
 /// Refuses a length of the load where a plan decides how long that is.

@@ -8,9 +8,9 @@ use super::{BackendSpec, RunSpec};
 use crate::cluster::docker::spec::usual_image;
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
-use crate::kernel::memory_bytes;
+use crate::kernel::{memory_bytes, most_maps, most_open_files};
 use crate::provision::KafkaSource;
-use crate::topology::Topology;
+use crate::topology::{ProcessLimits, Topology};
 
 /// Most of them that are listed.
 const MOST_LISTED: usize = 10;
@@ -66,7 +66,8 @@ pub(super) fn granted(whose: &str, found: &[String], trusted: bool) -> Result<()
 /// A usage failure that says what.
 pub(crate) fn cluster(whose: &str, cluster: &Topology, trusted: bool) -> Result<(), Failure> {
     granted(whose, &cluster.of_trust(), trusted)?;
-    let fits = cluster.fits(memory_bytes());
+    let may = ProcessLimits { files: most_open_files(), maps: most_maps() };
+    let fits = cluster.fits(memory_bytes()).and_then(|()| cluster.fits_process(may));
     fits.map_err(|why| Failure::usage(format!("{whose}: {why}")))
 }
 

@@ -1,9 +1,11 @@
 //! How much a cluster may ask for: what a machine that runs all of its nodes can have, with much to spare.
 
-use super::{Topology, jvm};
+use std::collections::BTreeMap;
 
-/// Partitions of all topics: each is a folder with open files on every replica, on one machine.
-const MOST_PARTITIONS: usize = 10_000;
+use results::record::event::BrokerId;
+use workloads::MOST_PARTITIONS;
+
+use super::{Topology, jvm};
 
 /// Largest of the servers' numbers of threads: each server starts as many.
 const MOST_THREADS: i64 = 1_000;
@@ -87,6 +89,42 @@ pub(super) fn memory(topology: &Topology, has_bytes: u64) -> Result<(), String> 
     Ok(())
 }
 
+/// What a process may have of the kernel; 0 where that is not known.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessLimits {
+    /// Open files, which a JVM raises to the hard limit by itself.
+    pub files: u64,
+    /// Mapped areas of memory (`vm.max_map_count`).
+    pub maps: u64,
+}
+
+/// Refuses more replicas on a broker than it can have files open and mapped: each has a segment that is open and two
+/// indexes that are mapped.
+pub(super) fn replicas(topology: &Topology, may: ProcessLimits) -> Result<(), String> {
+    /// What a broker has open and mapped without replicas: jars, connections, memory, threads' stacks; and the offsets
+    /// topic.
+    const OPEN: u64 = 1_000;
+    const MAPPED: u64 = 5_000;
+    let mut held: BTreeMap<BrokerId, u64> = BTreeMap::new();
+    for broker in topology.topic.iter().flat_map(|topic| &topic.assignment).flatten() {
+        *held.entry(*broker).or_default() += 1;
+    }
+    let Some((broker, replicas)) = held.into_iter().max_by_key(|(_, held)| *held) else {
+        return Ok(());
+    };
+    let limits = [
+        ("files that a process may have open (ulimit -H -n)", may.files, OPEN + replicas),
+        ("areas that a process may map (sysctl vm.max_map_count)", may.maps, MAPPED + 2 * replicas),
+    ];
+    match limits.into_iter().find(|(_, has, takes)| *has > 0 && takes > has) {
+        Some((what, has, takes)) => Err(format!(
+            "topic: broker {broker} has {replicas} replicas, which take about {takes} of the {what}: it is {has}; \
+             fewer partitions or replicas, or a higher limit"
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +193,16 @@ mod tests {
             "{why}"
         );
         assert_eq!(memory(&topology, 4 * gib), Ok(()));
+    }
+    #[test]
+    fn replicas_are_held_against_what_a_process_may_have_open_and_mapped() {
+        let mut topology = guide();
+        topology.topic[0].assignment = vec![vec![1, 2, 3]; 5000];
+        let check = |files, maps| replicas(&topology, ProcessLimits { files, maps });
+        assert_eq!(check(6000, 15_000), Ok(()));
+        assert_eq!(check(0, 0), Ok(()), "not known");
+        let files = check(5999, 15_000).unwrap_err();
+        assert!(files.contains("5000 replicas, which take about 6000 of the files"), "{files}");
+        assert!(check(6000, 14_999).unwrap_err().contains("vm.max_map_count): it is 14999"));
     }
 }

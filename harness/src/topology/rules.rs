@@ -207,8 +207,13 @@ fn check_topic(topic: &Topic, brokers: &BTreeSet<BrokerId>) -> Result<(), String
         ));
     }
     let factor = topic.assignment.first().map_or(0, Vec::len);
-    if factor == 0 {
-        return Err(format!("topic {name}: `assignment` lists the replicas of each partition"));
+    let by_number = [topic.partitions, topic.replication_factor, topic.count];
+    // What was read has assignments alone.
+    if factor == 0 || by_number.iter().any(Option::is_some) {
+        return Err(format!(
+            "topic {name}: `assignment` lists the replicas of each partition; or `partitions` and \
+             `replication_factor` are numbers"
+        ));
     }
     for (partition, replicas) in topic.assignment.iter().enumerate() {
         let distinct: BTreeSet<_> = replicas.iter().copied().collect();

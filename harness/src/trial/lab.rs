@@ -12,10 +12,11 @@ use std::time::Duration;
 use faults::plan::Plan;
 use faults::port::{Capability, Process, ProcessState};
 use faults::until;
+use results::record::event::EventKind;
 use workloads::{Killed, Load};
 
 use super::{PROBE_TOPIC, own_topics, restarts};
-use crate::admin::{Admin, NewTopic};
+use crate::admin::{Admin, NewTopic, TopicsMade};
 use crate::cluster::RunningCluster;
 use crate::cluster::attached::AttachedCluster;
 use crate::cluster::docker::adopted::{self, AdoptedSetup};
@@ -99,12 +100,15 @@ impl Lab {
         }
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
         own_topics::plan(spec, files, number, recorder, names)?;
+        let told = |TopicsMade { led, of }: TopicsMade| {
+            recorder.now(EventKind::TopicsMade { led: led as u64, of: of as u64 });
+        };
         let create = async {
             if spec.backend.kept().is_none() {
-                return lab.admin.create_topics(&topics).await;
+                return lab.admin.create_topics(&topics, &told).await;
             }
             // Those of before hold records of other runs.
-            lab.admin.recreate_topics(&topics).await
+            lab.admin.recreate_topics(&topics, &told).await
         };
         let created = tokio::try_join!(create, lab.admin.await_producer_ids());
         if let Err(error) = created {
@@ -339,8 +343,12 @@ fn unknown_jars<'a>(all: impl IntoIterator<Item = &'a Kafka>) -> BTreeMap<String
 /// The cluster's members and the topics of the load, to be watched.
 fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder>) -> Watched {
     let members = Arc::new(cluster.servers().members());
+    let (main, probe) = (&spec.cluster.main_topic().name, spec.own_name(PROBE_TOPIC));
     for topic in topics(spec) {
-        members.add_topic(&topic.name, &topic.assignment);
+        match topic.name == *main || topic.name == probe {
+            true => members.add_topic(&topic.name, &topic.assignment),
+            false => members.add_idle_topic(&topic.name, &topic.assignment),
+        }
     }
     let clock_is_ours = spec.backend.is_ours();
     Watched { members, recorder: Arc::clone(recorder), clock_is_ours }

@@ -3,11 +3,13 @@
 //! Servers are seen that run on this host (in namespaces, in containers). What goes over a network that is kbench's own
 //! as well, as in loopback mode, is not told: it is not a node's.
 
+use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use procfs::process::Process;
-use results::record::event::EventKind;
+use results::record::event::{EventKind, ServerCounters};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::lab::Lab;
@@ -47,14 +49,16 @@ async fn watch(lab: Weak<Lab>) {
             };
             // One that has just ended has no counters any more.
             let Some(taken) = Taken::of(of.pid, own) else { continue };
-            lab.recorder.now(EventKind::ServerUsage {
+            let disk_used = servers.data_path(&process).and_then(|path| used(&path));
+            lab.recorder.now(EventKind::ServerUsage(ServerCounters {
                 process,
                 pid: of.pid,
                 cpu_s: taken.cpu_s,
                 memory_bytes: taken.memory_bytes,
                 disk_bytes: taken.disk_bytes,
                 network_bytes: taken.network_bytes,
-            });
+                disk_used,
+            }));
         }
         drop(lab);
         tokio::time::sleep(EVERY).await;
@@ -94,6 +98,15 @@ impl Taken {
     }
 }
 
+/// Bytes of the file system with a path that are used, and that there are, as df(1) counts them: without what is kept for
+/// root.
+fn used(path: &Path) -> Option<[u64; 2]> {
+    let there = statvfs(path).ok()?;
+    let unit = there.fragment_size();
+    let used = there.blocks().saturating_sub(there.blocks_free());
+    Some([used * unit, (used + there.blocks_available()) * unit])
+}
+
 /// The network namespace of a process, by its inode.
 fn network(process: &Process) -> Option<u64> {
     let namespaces = process.namespaces().ok()?.0;
@@ -103,6 +116,13 @@ fn network(process: &Process) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_is_as_full_as_df_says() {
+        let [used, size] = used(Path::new("/")).unwrap();
+        assert!(used > 0 && used <= size);
+        assert_eq!(super::used(Path::new("/nowhere-at-all")), None);
+    }
 
     #[test]
     fn a_process_s_own_counters_are_told_and_nothing_of_a_network_that_is_kbench_s() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::clock::RunTime;
-use crate::record::event::{Event, EventKind, Process, Stage};
+use crate::record::event::{Event, EventKind, Process, ServerCounters, Stage};
 
 /// What a server took of its host while the load of a trial ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,19 +27,10 @@ pub struct ServerUse {
     pub network_bytes_per_s: Option<[f64; 2]>,
 }
 
-/// Counters of a process at one look.
-struct Look {
-    at: RunTime,
-    pid: i32,
-    cpu_s: f64,
-    disk: Option<[u64; 2]>,
-    network: Option<[u64; 2]>,
-}
-
 /// What is summed up of one server.
 #[derive(Default)]
-struct Sum {
-    last: Option<Look>,
+struct Sum<'a> {
+    last: Option<(RunTime, &'a ServerCounters)>,
     seconds: f64,
     cpu_s: f64,
     most: f64,
@@ -51,51 +42,37 @@ struct Sum {
 /// What the servers of a trial took from its baseline until its load had ended.
 pub(crate) fn of(trial: u32, events: &[Event]) -> Vec<ServerUse> {
     let mut loaded = false;
-    let mut sums: BTreeMap<&Process, Sum> = BTreeMap::new();
+    let mut sums: BTreeMap<&Process, Sum<'_>> = BTreeMap::new();
     for event in events {
         match &event.kind {
             EventKind::Stage { stage } => {
                 loaded = matches!(stage, Stage::Baseline | Stage::Faults | Stage::Healing);
             }
-            EventKind::ServerUsage {
-                process,
-                pid,
-                cpu_s,
-                memory_bytes,
-                disk_bytes,
-                network_bytes,
-            } if loaded => {
-                let look = Look {
-                    at: event.at,
-                    pid: *pid,
-                    cpu_s: *cpu_s,
-                    disk: *disk_bytes,
-                    network: *network_bytes,
-                };
-                sums.entry(process).or_default().add(look, *memory_bytes);
+            EventKind::ServerUsage(counters) if loaded => {
+                sums.entry(&counters.process).or_default().add(event.at, counters);
             }
             _ => {}
         }
     }
-    let of_one = |(process, sum): (&Process, Sum)| sum.told(trial, process);
+    let of_one = |(process, sum): (&Process, Sum<'_>)| sum.told(trial, process);
     sums.into_iter().filter_map(of_one).collect()
 }
 
-impl Sum {
-    fn add(&mut self, now: Look, memory_bytes: u64) {
-        self.memory_bytes = self.memory_bytes.max(memory_bytes);
-        if let Some(before) = self.last.take().filter(|before| before.pid == now.pid) {
-            let seconds = now.at.secs_since(before.at);
+impl<'a> Sum<'a> {
+    fn add(&mut self, at: RunTime, now: &'a ServerCounters) {
+        self.memory_bytes = self.memory_bytes.max(now.memory_bytes);
+        if let Some((then, before)) = self.last.take().filter(|(_, it)| it.pid == now.pid) {
+            let seconds = at.secs_since(then);
             let cpu_s = now.cpu_s - before.cpu_s;
             if seconds > 0.0 && cpu_s >= 0.0 {
                 self.seconds += seconds;
                 self.cpu_s += cpu_s;
                 self.most = self.most.max(cpu_s / seconds);
-                grow(&mut self.disk, before.disk, now.disk);
-                grow(&mut self.network, before.network, now.network);
+                grow(&mut self.disk, before.disk_bytes, now.disk_bytes);
+                grow(&mut self.network, before.network_bytes, now.network_bytes);
             }
         }
-        self.last = Some(now);
+        self.last = Some((at, now));
     }
 
     /// None where it was seen once at most.
@@ -133,20 +110,18 @@ mod tests {
         let at = |seconds: f64, kind| Event { at: RunTime::from_secs_f64(seconds), kind };
         let stage = |seconds, stage| at(seconds, EventKind::Stage { stage });
         let process = Process { node: "n1".to_owned(), role: Role::Broker, id: 1 };
-        let look = |seconds, pid, cpu_s, memory_bytes, disk: Option<[u64; 2]>| {
-            let (process, disk_bytes) = (process.clone(), disk);
-            let network_bytes = None;
-            at(
-                seconds,
-                EventKind::ServerUsage {
-                    process,
-                    pid,
-                    cpu_s,
-                    memory_bytes,
-                    disk_bytes,
-                    network_bytes,
-                },
-            )
+        let look = |seconds, pid, cpu_s, memory_bytes, disk_bytes: Option<[u64; 2]>| {
+            let (process, network_bytes, disk_used) = (process.clone(), None, None);
+            let counters = ServerCounters {
+                process,
+                pid,
+                cpu_s,
+                memory_bytes,
+                disk_bytes,
+                network_bytes,
+                disk_used,
+            };
+            at(seconds, EventKind::ServerUsage(counters))
         };
         let events = [
             stage(0.0, Stage::WarmingUp),

@@ -4,6 +4,7 @@
 //! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
 //! times and the report are all views of this stream and of the client history.
 
+mod client_times;
 mod disturbance;
 mod effect;
 mod expectation;
@@ -11,18 +12,21 @@ pub mod log;
 mod plane;
 mod process;
 mod second;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::clock::RunTime;
 use crate::record::seal::Checksum;
 
+pub use client_times::{BrokerTimes, ClientTimes, TimesWindow};
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
 pub use expectation::Expectation;
 pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};
 pub use second::Second;
+pub use usage::ServerCounters;
 
 /// A broker's `broker.id`.
 pub type BrokerId = i32;
@@ -92,6 +96,13 @@ pub enum EventKind {
         pid: i32,
         /// How.
         end: ProcessEnd,
+    },
+    /// How far the making of the topics is.
+    TopicsMade {
+        /// Partitions whose leaders every broker names.
+        led: u64,
+        /// Of how many.
+        of: u64,
     },
     /// Every condition of readiness is met.
     ClusterReady {
@@ -237,6 +248,13 @@ pub enum EventKind {
         /// What it does to them.
         effect: Effect,
     },
+    /// The injection limits what the victims' nodes send.
+    LinksLimited {
+        /// Id of the round.
+        fault_id: String,
+        /// Bytes a second of each node.
+        bytes_per_s: u64,
+    },
     /// The injection is done, with evidence that it took effect.
     FaultInjected {
         /// Id of the round.
@@ -338,23 +356,10 @@ pub enum EventKind {
         /// Records between its commits and the ends of their logs.
         lag: u64,
     },
+    /// Where the main producer's client says that time went.
+    ClientTimes(ClientTimes),
     /// What a server's process has taken of its host so far.
-    ServerUsage {
-        /// Which.
-        process: Process,
-        /// Its pid: counters begin anew with each.
-        pid: i32,
-        /// CPU time, in seconds.
-        cpu_s: f64,
-        /// Memory that is resident, in bytes.
-        memory_bytes: u64,
-        /// Bytes read from disks and written to them; none where that is not told.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        disk_bytes: Option<[u64; 2]>,
-        /// Bytes that its node received and sent; none where the network is not the node's alone.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        network_bytes: Option<[u64; 2]>,
-    },
+    ServerUsage(ServerCounters),
     /// The wall clock of a machine of the cluster was compared with that of kbench's host.
     ClockCompared {
         /// The machine's node.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
 
-use super::{Report, consuming_csv, csv, html, junit};
+use super::{Report, consuming_csv, csv, html, junit, omb};
 use crate::record::open;
 use crate::record::trial::TrialRecord;
 use crate::terminal::is_harmful;
@@ -23,6 +23,7 @@ const FORMS: &[FileForm] = &[
         out.write_all(junit::render(report).map_err(io::Error::other)?.as_bytes())
     }),
     ("latency.hlog", |out, _, trials| interval_log::write(out, trials)),
+    ("omb.json", |out, report, trials| omb::write(out, report, trials)),
     ("summary.csv", |out, report, _| csv::write(out, report).map_err(io::Error::other)),
     ("consuming.csv", |out, report, _| consuming_csv::write(out, report).map_err(io::Error::other)),
     ("report.html", |out, report, trials| out.write_all(html::render(report, trials)?.as_bytes())),

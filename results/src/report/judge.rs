@@ -13,6 +13,8 @@ use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, StreamKind, operations, phases};
 use crate::judge::timeline::Timeline;
+use crate::judge::split::SplitFold;
+use crate::judge::threshold::{self, TimeAbove};
 use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
@@ -73,11 +75,13 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
             compressed: compressed(trials),
             ..load_report(run, &whole, saturated, parts.burst_us)
         },
+        split: parts.split.told(),
         time: parts.time,
         observer: parts.observer,
         clocks: parts.clocks,
         bystanders: parts.bystanders,
         servers: parts.servers,
+        thresholds: parts.thresholds,
         environments: parts.environments,
         problems: parts.problems,
     };
@@ -142,11 +146,13 @@ struct Parts {
     client_ends: Vec<ClientEnd>,
     burst_us: u64,
     checks: Vec<(u32, Check)>,
+    split: SplitFold,
     time: Vec<TimeReport>,
     observer: Vec<ObserverReport>,
     clocks: Vec<ClockReport>,
     bystanders: Vec<Bystander>,
     servers: Vec<ServerUse>,
+    thresholds: Vec<TimeAbove>,
     environments: Vec<TrialEnvironment>,
     problems: Vec<String>,
 }
@@ -163,11 +169,13 @@ impl Default for Parts {
             client_ends: vec![],
             burst_us: 0,
             checks: vec![],
+            split: SplitFold::default(),
             time: vec![],
             observer: vec![],
             clocks: vec![],
             bystanders: vec![],
             servers: vec![],
+            thresholds: vec![],
             environments: vec![],
             problems: vec![],
         }
@@ -228,8 +236,11 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
+        let cores = environment.cores;
+        self.thresholds.extend(threshold::of(number, &trial.events, &timeline.faults, cores));
         self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
+        self.split.add(&trial.events, &timeline);
         self.time.push(time(number, &timeline));
         self.recovery.extend(recovery.partitions.iter().cloned());
         for group in &recovery.consuming {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::judge::latency::Percentiles;
 use crate::judge::offer::Offer;
+use crate::judge::threshold::Threshold;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::Verdict;
 use super::text::load::{percentile_row, witness};
@@ -243,7 +244,9 @@ pub(super) fn servers(report: &Report) -> ReportTable {
         "received KB/s",
         "sent KB/s",
     ];
-    ReportTable { head, rows: rows.collect(), notes: vec![] }
+    let above = |threshold| usage::above(threshold, report);
+    let notes = if report.servers.is_empty() { vec![] } else { Threshold::ALL.map(above).to_vec() };
+    ReportTable { head, rows: rows.collect(), notes }
 }
 
 pub(super) fn times(report: &Report) -> ReportTable {

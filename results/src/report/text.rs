@@ -6,6 +6,7 @@ pub(in crate::report) mod claims;
 pub(in crate::report) mod consuming;
 pub(in crate::report) mod faults;
 pub(in crate::report) mod load;
+mod split;
 mod summary;
 pub(in crate::report) mod usage;
 
@@ -74,6 +75,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     load::gates(&mut out, report, colours);
     load::checks(&mut out, report, colours);
     load::load(&mut out, report, colours);
+    split::split(&mut out, report, colours);
     usage::servers(&mut out, report, colours);
     load::time(&mut out, report);
     if !report.problems.is_empty() {

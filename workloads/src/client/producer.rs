@@ -20,6 +20,8 @@ mod reports;
 mod schedule;
 pub(crate) mod seconds;
 mod sender;
+mod slots;
+pub(crate) mod statistics;
 mod tempo;
 mod values;
 
@@ -36,7 +38,7 @@ use super::{Counts, Env, FromClient, Inbox, LoadClient, LoadTopic, OpenClient, T
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::settings::ClientSettings;
-use crate::spec::{Acks, Arrivals, KeySpec, Payload, RecordBytes, Shape};
+use crate::spec::{Acks, Arrivals, Compression, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
 use keys::Keys;
 use pace::LoadPace;
@@ -82,6 +84,8 @@ pub(crate) struct ProducerSetup {
     pub(crate) record_bytes: RecordBytes,
     pub(crate) payload: Payload,
     pub(crate) seed: u64,
+    /// After so many records behind the warm-up it sends no more; `None`: until it is told to stop.
+    pub(crate) count: Option<u64>,
     /// Whether each outcome is written to the file at once: the process may be killed.
     pub(crate) prompt: bool,
 }
@@ -94,6 +98,11 @@ impl ProducerSetup {
 
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
         Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
+    }
+
+    /// Whether its batches are compressed.
+    fn compresses(&self) -> bool {
+        self.settings.get("compression.type").is_some_and(|codec| codec != Compression::None.as_str())
     }
 
     fn header(&self) -> history::Client {
@@ -134,6 +143,7 @@ impl LoadClient for ProducerSetup {
             sender,
             seconds: env.seconds,
             warm_up: true,
+            count: self.count,
             pace: LoadPace::of(self),
             deadline: None,
             asked: topic.partitions,
@@ -153,6 +163,8 @@ struct Producer {
     seconds: Option<Seconds>,
     /// Whether records are tagged as warm-up.
     warm_up: bool,
+    /// Records behind the warm-up, while that lasts.
+    count: Option<u64>,
     /// Begins when the first records are acked.
     pace: LoadPace,
     /// Partitions that the schedule feeds: each in turn.
@@ -241,7 +253,10 @@ impl Producer {
     fn is_told_to_stop(&mut self) -> Result<bool, LoadError> {
         while let Some(message) = self.inbox.next() {
             match message {
-                ToClient::EndWarmUp => self.warm_up = false,
+                ToClient::EndWarmUp => {
+                    self.warm_up = false;
+                    self.count.take().into_iter().for_each(|count| self.pace.end_after(count));
+                }
                 ToClient::Rate { per_second } => {
                     self.pace.change(self.clock.now(), per_second);
                 }
@@ -306,9 +321,13 @@ impl Producer {
             self.take_up_partitions()?;
             let now = self.clock.now();
             self.report_second(now);
+            self.tell_times();
             if now >= flush {
                 self.sender.flush()?;
                 flush = now.plus(FLUSH_EVERY);
+            }
+            if self.pace.is_over() && self.sender.open() == 0 {
+                self.live.complete();
             }
             let at = self.pace.sent_at(now);
             if now < at {
@@ -365,6 +384,13 @@ impl Producer {
         if let Some(seconds) = self.seconds.as_mut().filter(|_| self.pace.has_begun()) {
             let (open, consumed) = (self.sender.open() as u64, self.live.consumed());
             seconds.turn(now, self.pace.due_by(now).0, open, consumed);
+        }
+    }
+
+    /// Passes on what the client has said of its brokers.
+    fn tell_times(&self) {
+        if let Some((at, times)) = self.sender.take_times() {
+            self.watch.hear(FromClient::Times { at, times });
         }
     }
 

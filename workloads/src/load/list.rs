@@ -7,7 +7,7 @@ use results::record::history::LoadRole;
 use super::LoadContext;
 use crate::client::direct::DirectSetup;
 use crate::client::group::MemberSetup;
-use crate::client::producer::ProducerSetup;
+use crate::client::producer::{ProducerSetup, statistics};
 use crate::client::reader::ReaderSetup;
 use crate::client::{ClientSetup, LoadTopic};
 use crate::settings;
@@ -50,6 +50,9 @@ pub(super) fn groups(spec: &WorkloadSpec) -> Vec<String> {
 pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec> {
     let mut list = List { ctx, main: topic(ctx, &ctx.topic), clients: vec![], producers: 0 };
     list.producer("main", LoadRole::Main, &spec.load, &spec.producer);
+    if let Some(ClientSpec { setup: ClientSetup::Producer(main), .. }) = list.clients.last_mut() {
+        main.count = spec.phases.count;
+    }
     if let (Some(probe), Some(name)) = (&spec.probe, &ctx.probe_topic) {
         list.probe(probe, topic(ctx, name));
     }
@@ -138,6 +141,12 @@ impl List<'_> {
         topic: LoadTopic,
     ) {
         let rate = load.rate.total(self.ctx.brokers);
+        let mut set = settings::producer(producer, &self.ctx.bootstrap, rate, &load.record_bytes);
+        if role == LoadRole::Main {
+            // Where its time goes.
+            let every = statistics::interval_ms(topic.partitions).to_string();
+            set.insert(settings::STATISTICS_INTERVAL.to_owned(), every);
+        }
         let setup = ProducerSetup {
             name: name.to_owned(),
             number: self.producers,
@@ -148,11 +157,12 @@ impl List<'_> {
             arrivals: load.arrivals,
             acks: producer.acks,
             idempotent: producer.idempotence,
-            settings: settings::producer(producer, &self.ctx.bootstrap, rate, &load.record_bytes),
+            settings: set,
             keys: load.keys,
             record_bytes: load.record_bytes.clone(),
             payload: load.payload,
             seed: self.ctx.seed,
+            count: None,
             prompt: false,
         };
         self.producers += 1;

@@ -135,6 +135,9 @@ impl Watch for ClientWatch {
                 self.renewed.store(u32::from(incarnation) + 1, Relaxed);
                 (self.on_event)(at, EventKind::ClientRenewed { failed, client });
             }
+            (FromClient::Times { at, times }, _) => {
+                (self.on_event)(at, EventKind::ClientTimes(times));
+            }
             (FromClient::Assigned { partition, member }, Some(group)) => {
                 self.live.assigned(group, partition, member);
             }

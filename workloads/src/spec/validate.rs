@@ -9,8 +9,8 @@ use results::record::{line, secret};
 
 use super::allowed::{is_allowed, is_known};
 use super::{
-    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, WorkloadSpec,
-    limits, offered,
+    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec,
+    WorkloadSpec, limits, offered,
 };
 
 /// Names of producers that kbench starts by itself.
@@ -34,6 +34,7 @@ impl WorkloadSpec {
     /// The same, but that files are to be read yet.
     pub(super) fn validate_written(&self) -> Result<(), SpecError> {
         name("name", &self.name)?;
+        self.topics.as_ref().map_or(Ok(()), TopicsSpec::validate)?;
         offered::load("load", &self.load)?;
         producer("producer", &self.producer, &self.load)?;
         if let Some(spec) = &self.consumers {
@@ -43,14 +44,7 @@ impl WorkloadSpec {
         self.probe.as_ref().map_or(Ok(()), probe)?;
         self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
-        let phases = [("baseline", self.phases.baseline), ("duration", self.phases.duration)];
-        limits::duration("phases.warm_up", self.phases.warm_up)?;
-        for (key, value) in phases {
-            let why = "a phase without time measures nothing; give it at least \"1s\"";
-            let key = format!("phases.{key}");
-            require(value >= Duration::from_secs(1), &key, shown(value), why)?;
-            limits::duration(&key, value)?;
-        }
+        self.phases.validate()?;
         self.count_clients()
     }
 

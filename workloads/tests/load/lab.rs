@@ -13,7 +13,7 @@ use rdkafka_sys as sys;
 use results::judge::check::CheckContext;
 use results::judge::verdict::Verdict;
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::{EventKind, Second};
+use results::record::event::{ClientTimes, EventKind, Second};
 use results::record::history::{Entry, History, Send, Stream};
 use workloads::{
     DrainSummary, DrainTask, Load, LoadContext, Patience, WorkloadSpec, drain, shipped,
@@ -36,7 +36,7 @@ pub(crate) struct Lab {
     pub(crate) clock: RunClock,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) worker: Option<fn() -> Command>,
-    /// What clients told of their ends.
+    /// What clients told.
     told: Arc<Mutex<Vec<(RunTime, EventKind)>>>,
 }
 
@@ -68,7 +68,19 @@ impl Lab {
 
     /// What clients told of their ends until now.
     pub(crate) fn told(&self) -> Vec<(RunTime, EventKind)> {
-        self.told.lock().unwrap().clone()
+        let mut told = self.told.lock().unwrap().clone();
+        told.retain(|(_, kind)| !matches!(kind, EventKind::ClientTimes(_)));
+        told
+    }
+
+    /// Where clients said until now that time went.
+    pub(crate) fn times(&self) -> Vec<ClientTimes> {
+        let told = self.told.lock().unwrap();
+        let times = told.iter().filter_map(|(_, kind)| match kind {
+            EventKind::ClientTimes(times) => Some(times.clone()),
+            _ => None,
+        });
+        times.collect()
     }
 
     pub(crate) fn context(&self) -> LoadContext {

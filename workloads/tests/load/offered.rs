@@ -1,11 +1,12 @@
 //! What a load offers: sizes, payloads, keys, shapes, codecs, and the maximum.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use results::record::history::{History, Send, SendOutcome};
 use workloads::LoadSummary;
 
-use crate::lab::{LIMIT, Lab, check_all, check_sequences_of, producer_only, run_for, sends};
+use crate::lab::{LIMIT, Lab, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec};
 
 /// What a load that is changed so sends in some time; it is read back and checked.
 fn run(changes: &[(&str, &str)], ms: u64) -> (LoadSummary, Vec<Send>) {
@@ -54,6 +55,47 @@ fn records_of_all_sizes_with_chosen_keys_are_read_back_whole() {
     let partitions = by(&sends, |send| send.partition);
     assert_eq!(partitions.len(), 3);
     assert!(*partitions.values().max().unwrap() > sends.len() / 2, "{partitions:?}");
+}
+
+#[test]
+fn a_load_by_count_sends_so_many_behind_the_warm_up_and_knows_when_they_are_acked() {
+    for rate in ["{ per_second = 2000 }", "\"max\""] {
+        let lab = Lab::new();
+        let changes = [("{ per_second = 200 }", rate), ("[phases]", "[phases]\ncount = 1234")];
+        let (load, _seconds) = lab.start(&producer_only(&changes));
+        load.wait_warm(LIMIT).unwrap();
+        run_for(100);
+        assert!(!load.live().is_complete());
+        load.end_warm_up();
+        await_that(&load, &|load| load.live().is_complete());
+        // Nothing follows.
+        run_for(200);
+        let summary = load.stop(LIMIT).unwrap();
+        assert_eq!(summary.acked, summary.sent);
+        let sends = sends(&lab.history()["producer-0"]);
+        assert_eq!(sends.iter().filter(|send| !send.warm_up).count(), 1234, "{rate}");
+    }
+}
+
+#[test]
+fn the_main_producer_s_client_tells_each_second_where_time_went() {
+    let lab = Lab::new();
+    let (load, _seconds) = lab.start(&spec(&[("{ per_second = 200 }", "{ per_second = 2000 }")]));
+    load.wait_warm(LIMIT).unwrap();
+    lab.cluster().broker_round_trip_time(-1, Duration::from_millis(30)).unwrap();
+    await_that(&load, &|_| lab.times().len() > 3);
+    let summary = load.stop(LIMIT).unwrap();
+    assert_eq!(summary.compressed, None, "nothing is compressed");
+    let times = lab.times();
+    assert!(times.iter().all(|one| one.client == "producer-0" && one.over_ms == 1000), "{times:?}");
+    let last = times.last().unwrap();
+    let brokers: Vec<_> = last.brokers.iter().map(|one| one.broker).collect();
+    assert_eq!(brokers, [1, 2, 3]);
+    for one in &last.brokers {
+        assert!(one.broker_rtt.mean_us >= 30_000, "{one:?}");
+        // Of the records of a second, each waited for its batch.
+        assert!((300..1200).contains(&one.queue.n) && one.queue.mean_us > 1000, "{one:?}");
+    }
 }
 
 #[test]

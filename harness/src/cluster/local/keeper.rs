@@ -91,7 +91,7 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
     let servers = Rc::clone(&cluster.servers);
     let admin = Admin::new(Arc::new(servers.members()));
     let topics = spec.topology.topics();
-    tokio::try_join!(admin.create_topics(&topics), admin.await_producer_ids())
+    tokio::try_join!(admin.create_topics(&topics, &|_| ()), admin.await_producer_ids())
         .map_err(|error| Failure::infrastructure(error.to_string()))?;
     let end = Rc::new(Notify::new());
     let listener = listen(dir).map_err(|error| {

@@ -325,6 +325,10 @@ impl ServerProcesses for LocalServers {
         self.logs.join(format!("{}-{}.log", process.node, process.role.as_str()))
     }
 
+    fn data_path(&self, process: &Process) -> Option<PathBuf> {
+        Some(self.data_dir(process))
+    }
+
     fn state(&self, process: &Process) -> Option<ProcessState> {
         self.servers.state(process)
     }

@@ -13,7 +13,7 @@ use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::rules;
-use crate::topology::Topic;
+use crate::topology::{Topic, placed_topics};
 
 /// The inventories that come with kbench: name and TOML text.
 pub const SHIPPED: &[(&str, &str)] = &[("homelab", include_str!("../../../clusters/homelab.toml"))];
@@ -182,11 +182,15 @@ impl Inventory {
     /// # Errors
     /// What is not TOML, not an inventory, or cannot work.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
-        let inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
+        let mut inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
             message: error.message().trim().to_owned(),
             span: error.span(),
         })?;
-        let checked = inventory.check();
+        let brokers: Vec<BrokerId> = inventory.members().filter_map(|node| node.broker).collect();
+        let checked = placed_topics(&inventory.topic, &brokers).and_then(|topics| {
+            inventory.topic = topics;
+            inventory.check()
+        });
         checked.map_err(|message| InventoryError { message, span: None })?;
         Ok(inventory)
     }

@@ -14,7 +14,16 @@ fn all_files_are_written_and_read_back() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["consuming.csv", "junit.xml", "latency.hlog", "report.html", "report.json", "summary.csv"]);
+    let expected = [
+        "consuming.csv",
+        "junit.xml",
+        "latency.hlog",
+        "omb.json",
+        "report.html",
+        "report.json",
+        "summary.csv",
+    ];
+    assert_eq!(names, expected);
     let said = text::render(&report, Some(dir.path()), false);
     assert!(names.iter().all(|name| said.contains(name.as_str())), "{said}");
     let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();

@@ -27,6 +27,8 @@ pub(super) struct LoadPace {
     next: u64,
     /// Number of the schedule's first.
     first: u64,
+    /// Number of the first that is not sent any more.
+    end: u64,
 }
 
 enum Begun {
@@ -45,6 +47,7 @@ impl LoadPace {
             begun: None,
             next: 0,
             first: 0,
+            end: u64::MAX,
         }
     }
 
@@ -86,6 +89,16 @@ impl LoadPace {
         self.next += 1;
     }
 
+    /// Ends the load `count` records from now.
+    pub(super) fn end_after(&mut self, count: u64) {
+        self.end = self.next.saturating_add(count);
+    }
+
+    /// Whether the last record was sent.
+    pub(super) fn is_over(&self) -> bool {
+        self.next >= self.end
+    }
+
     /// Whether a full queue is what it is for.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.begun, Some(Begun::Closed))
@@ -99,21 +112,25 @@ impl LoadPace {
         }
     }
 
-    /// When the next record is sent.
+    /// When the next record is sent; after all time where none is left.
     pub(super) fn sent_at(&self, now: RunTime) -> RunTime {
+        if self.is_over() {
+            return RunTime(u64::MAX);
+        }
         self.tempo.sent_at(self.due(|| now))
     }
 
     /// Number of the records that are due by `now`, and of those that may be sent.
     pub(super) fn due_by(&self, now: RunTime) -> (u64, u64) {
-        match &self.begun {
+        let (due, sendable) = match &self.begun {
             Some(Begun::Scheduled(schedule)) => {
                 let due = self.first + schedule.due_by(now);
                 (due, due)
             }
             Some(Begun::Closed) => (self.next, u64::MAX),
             None => (self.next, self.next),
-        }
+        };
+        (due.min(self.end), sendable.min(self.end))
     }
 
     /// Sleeps until `until`, less when `wake` rings.

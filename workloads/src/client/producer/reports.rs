@@ -9,8 +9,9 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 use results::record::clock::RunTime;
-use serde::Deserialize;
+use results::record::event::BrokerTimes;
 
+use super::statistics::{self, Statistics};
 use crate::client::outcome::{self, Reported};
 
 /// One delivery report.
@@ -30,12 +31,14 @@ pub(super) struct DeliveryReports {
     /// Bytes of keys and values that were sent, and of the requests that they were sent in, as of the client's
     /// last statistics.
     sent_bytes: [AtomicU64; 2],
+    /// What the client said last of its brokers, and when, until it is taken.
+    times: Mutex<Option<(RunTime, Vec<BrokerTimes>)>>,
 }
 
 impl DeliveryReports {
     pub(super) fn new() -> Self {
-        let (polled, failed, sent_bytes) = Default::default();
-        Self { polled, new: Mutex::default(), failed, sent_bytes }
+        let (polled, failed, sent_bytes, times) = Default::default();
+        Self { polled, new: Mutex::default(), failed, sent_bytes, times }
     }
 
     /// What is reported from now on is reported at `at`: all of an event is told at once.
@@ -47,6 +50,11 @@ impl DeliveryReports {
     pub(super) fn take(&self, empty: &mut Vec<DeliveryReport>) {
         let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *new, empty);
+    }
+
+    /// What the client has said of its brokers since the last call, and when.
+    pub(super) fn take_times(&self) -> Option<(RunTime, Vec<BrokerTimes>)> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The client has said that it cannot go on.
@@ -65,20 +73,16 @@ impl DeliveryReports {
     }
 }
 
-/// What is read of librdkafka's statistics (its STATISTICS.md).
-#[derive(Deserialize)]
-struct SentBytes {
-    txmsg_bytes: u64,
-    tx_bytes: u64,
-}
-
 impl ClientContext for DeliveryReports {
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice(statistics) {
-            Ok(SentBytes { txmsg_bytes, tx_bytes }) => {
+            Ok(Statistics { txmsg_bytes, tx_bytes, brokers }) => {
                 let [messages, requests] = &self.sent_bytes;
                 messages.store(txmsg_bytes, Relaxed);
                 requests.store(tx_bytes, Relaxed);
+                let at = RunTime(self.polled.load(Relaxed));
+                let times = (at, statistics::times(brokers));
+                self.times.lock().unwrap_or_else(PoisonError::into_inner).replace(times);
             }
             Err(error) => tracing::warn!(%error, "librdkafka's statistics"),
         }

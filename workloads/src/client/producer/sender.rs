@@ -12,6 +12,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 use results::record::clock::{RunClock, RunTime};
+use results::record::event::ClientTimes;
 use results::record::history::{Entry, NO_ACK_ASKED, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::ProducerSetup;
@@ -19,6 +20,7 @@ use super::handle::TopicHandle;
 use super::keys::Keys;
 use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
+use super::slots::Slots;
 use super::values::Values;
 use crate::client::outcome::{self, OPEN};
 use crate::client::{Counts, LoadClient, LoadTopic};
@@ -26,7 +28,7 @@ use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
 use crate::security::Security;
-use crate::settings;
+use crate::settings::{self, STATISTICS_INTERVAL};
 use crate::spec::Acks;
 
 /// Whether the client took a record.
@@ -156,6 +158,14 @@ impl Sender {
     /// Whether no send to a partition is without outcome.
     pub(crate) fn idle(&self, partition: usize) -> bool {
         self.partitions.get(partition).is_some_and(|p| p.open == 0)
+    }
+
+    /// Where the client has said that time went, since the last call, and when it said so.
+    pub(crate) fn take_times(&self) -> Option<(RunTime, ClientTimes)> {
+        let (at, brokers) = self.client().context().take_times()?;
+        let interval = self.setup.settings.get(STATISTICS_INTERVAL).and_then(|ms| ms.parse().ok());
+        let (client, over_ms) = (self.name.clone(), interval.unwrap_or_default());
+        Some((at, ClientTimes { client, over_ms, brokers }))
     }
 
     /// Sends that have no outcome yet.
@@ -371,6 +381,10 @@ impl Sender {
 
     /// Adds what this life of the client says that it sent.
     fn count_bytes(&mut self) {
+        // Of what is not compressed there is nothing to tell.
+        if !self.setup.compresses() {
+            return;
+        }
         let [messages, requests] = self.client().context().sent_bytes();
         self.counts.message_bytes += messages;
         self.counts.request_bytes += requests;
@@ -408,35 +422,4 @@ fn handle(
         .map_err(failed)?;
     TopicHandle::new(Arc::new(made), topic)
         .map_err(|code| failed(KafkaError::ClientCreation(format!("the topic {topic}: {code}"))))
-}
-
-/// Sends without outcome, numbered by what the client carries along.
-#[derive(Default)]
-struct Slots {
-    sends: Vec<Option<Send>>,
-    unused: Vec<usize>,
-    open: usize,
-}
-
-impl Slots {
-    fn take(&mut self, send: Send) -> usize {
-        self.open += 1;
-        if let Some(slot) = self.unused.pop() {
-            self.sends[slot] = Some(send);
-            return slot;
-        }
-        self.sends.push(Some(send));
-        self.sends.len() - 1
-    }
-
-    fn free(&mut self, slot: usize) -> Option<Send> {
-        let send = self.sends.get_mut(slot)?.take()?;
-        self.unused.push(slot);
-        self.open -= 1;
-        Some(send)
-    }
-
-    fn taken(&self) -> Vec<usize> {
-        (0..self.sends.len()).filter(|slot| self.sends[*slot].is_some()).collect()
-    }
 }
