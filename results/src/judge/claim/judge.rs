@@ -22,11 +22,12 @@ use crate::judge::verdict::Check;
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
-use super::Claim;
 use super::applies::not_applicable;
+use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
 use super::proof::Proof;
+use super::{Claim, ClusterSeen, Metric};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct TrialFacts {
     pub cut: BTreeMap<StreamKind, String>,
     /// Whether the record of a group's member breaks off.
     pub cut_group: bool,
+    /// What was seen of the cluster itself, and of its log.
+    pub(crate) seen: ClusterSeen,
 }
 
 /// How a claim stands.
@@ -68,6 +71,8 @@ pub enum Outcome {
     Refuted,
     /// The trials do not say.
     Undecided,
+    /// Nothing measures it; the reason is what would be needed.
+    NotTested,
 }
 
 impl Outcome {
@@ -77,6 +82,7 @@ impl Outcome {
             Self::Holds => "holds",
             Self::Refuted => "refuted",
             Self::Undecided => "undecided",
+            Self::NotTested => "not tested here",
         }
     }
 }
@@ -114,6 +120,15 @@ pub struct ClaimResult {
     /// The sentence made exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<String>,
+    /// The mechanism or setting behind the outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// The sentence that is true in its place, with the measured figures; only where it is refuted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
+    /// How much was examined for a guarantee that was kept, by what it is called.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub examined: BTreeMap<String, u64>,
     /// Shortest and longest time stated; none for guarantees.
     pub stated_s: Option<[f64; 2]>,
     /// Interval predicted from the settings in force, over all trials; none without a formula.
@@ -146,6 +161,9 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         text: claim.text.clone(),
         source: claim.source.clone(),
         reading: claim.reading.clone(),
+        mechanism: claim.mechanism.clone(),
+        corrected: None,
+        examined: BTreeMap::new(),
         stated_s: claim.stated_s,
         predicted_s: None,
         formula: None,
@@ -158,12 +176,18 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         tested: tested(claim, trials),
         reason: String::new(),
     };
+    if let Metric::NotTestedHere(needs) = &claim.metric {
+        let (outcome, reason) = (Outcome::NotTested, needs.clone());
+        return ClaimResult { outcome, reason, tested: false, ..result };
+    }
     match claim.stated_s {
         Some(stated) => judge_time(claim, stated, trials, &mut result),
         None => judge_guarantee(claim, trials, &mut result),
     }
     let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
     let refuted = result.outcome == Outcome::Refuted;
+    let template = claim.corrected.as_ref().filter(|_| refuted);
+    result.corrected = template.and_then(|it| corrected::filled(it, &result, trials));
     if let Some(why) = not_applicable(claim, trials).filter(|_| !refuted) {
         (result.tested, result.reason) = (false, why);
     } else if result.outcome == Outcome::Undecided && !result.tested && all_usable {
@@ -323,6 +347,7 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
         let needed = counted(claim.min_trials.into(), "trial");
         (Outcome::Undecided, format!("{usable} of {needed} that it needs"))
     } else {
+        out.examined = kept.as_ref().map(Proof::examined).unwrap_or_default();
         (Outcome::Holds, kept.map(|kept| kept.to_string()).unwrap_or_default())
     };
 }

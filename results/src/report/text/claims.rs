@@ -69,6 +69,9 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
         if claim.outcome != Outcome::Holds {
             bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
         }
+        if let Some(corrected) = &claim.corrected {
+            bullet(out, &format!("{} instead: {corrected}", claim.id));
+        }
         if claim.faster_than_stated {
             bullet(out, &format!("{} holds, faster than stated", claim.id));
         }
@@ -82,7 +85,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
 fn outcome(claim: &ClaimResult, colours: bool) -> Cell {
     let tone = match claim.outcome {
         Outcome::Holds => Tone::Good,
-        Outcome::Undecided => Tone::Doubt,
+        Outcome::Undecided | Outcome::NotTested => Tone::Doubt,
         Outcome::Refuted => Tone::Bad,
     };
     cell(claim.outcome.as_str(), tone, colours)
