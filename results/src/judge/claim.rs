@@ -165,7 +165,7 @@ pub fn for_steps<'a>(claims: Vec<Claim>, steps: impl IntoIterator<Item = &'a str
     let steps: BTreeSet<&str> = steps.into_iter().collect();
     let tested = |claim: &Claim| {
         let any = claim.scenario.iter().any(|step| steps.contains(step.as_str()));
-        claim.metric.is_tested_here() && (claim.scenario.is_empty() || any)
+        any || claim.metric.is_of_any_run()
     };
     claims.into_iter().filter(tested).collect()
 }

@@ -149,6 +149,11 @@ impl Metric {
         !matches!(self, Self::NotTestedHere(_))
     }
 
+    /// Whether every run says something about it, whatever its cluster is and its plan does.
+    pub fn is_of_any_run(&self) -> bool {
+        matches!(self, Self::Checks(_) | Self::ChecksAcksAll(_) | Self::ResumeAtCommitted(_))
+    }
+
     /// Whether it is about a fault, which a claim must name by its step.
     pub fn is_of_steps(&self) -> bool {
         self.is_time()

@@ -9,7 +9,8 @@ use crate::judge::claim::metric::LeaderSpread;
 use crate::judge::claim::proof::{Examined, Proof};
 use crate::judge::claim::seen::HealthyCluster;
 use crate::judge::claim::{Claim, TrialFacts};
-use crate::judge::recovery::{PartitionRecovery, StreamKind};
+use crate::judge::expectation;
+use crate::judge::recovery::StreamKind;
 use crate::judge::span::FaultSpan;
 use crate::record::event::BrokerId;
 
@@ -60,29 +61,17 @@ fn examined(what: &'static str, n: u64) -> Examination {
 /// Everything was served again while each fault lasted.
 pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
     of_steps(claim, trial, "faults", |fault| {
-        let rows = trial.recovery.partitions.iter().filter(|row| row.fault == fault.id);
-        let late = rows.filter(|row| row.censored || row.ended_after_heal);
-        // What only librdkafka's client missed is told by the direct producer, where there is one.
-        let of_cluster = |row: &&PartitionRecovery| row.stream != StreamKind::Main;
-        let late: Vec<_> = late.collect();
-        match (fault.recovered, late.first()) {
-            (Some(true), None) => examined("faults", 1),
-            (None, _) => Examination::Open(format!(
-                "whether everything recovered from step \"{}\" was not told",
-                fault.id
-            )),
-            (_, Some(row)) if late.iter().any(of_cluster) || row.stream == StreamKind::Main => {
-                Examination::Violated(format!(
-                    "{} of {}-{} was not served again while step \"{}\" lasted",
-                    row.stream.as_str(),
-                    row.topic,
-                    row.partition,
-                    fault.id
-                ))
+        let rows = trial.recovery.partitions.iter();
+        let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
+        let id = &fault.id;
+        match (fault.recovered, expectation::of_the_client(&rows)) {
+            (Some(true), _) => examined("faults", 1),
+            (None, _) => {
+                Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
             }
-            (_, _) => Examination::Violated(format!(
-                "not everything had recovered while step \"{}\" lasted",
-                fault.id
+            (Some(false), Some(of_client)) => Examination::Open(of_client),
+            (Some(false), None) => Examination::Violated(format!(
+                "not everything was served again while step \"{id}\" lasted"
             )),
         }
     })
