@@ -15,6 +15,7 @@ mod plain;
 mod replay;
 mod request;
 mod set;
+mod suite;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trust;
@@ -35,6 +36,7 @@ pub(crate) use name::{fresh_number, name_of_run};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
+pub use suite::{Suite, SuiteScenario, WORKLOAD};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -165,7 +165,7 @@ pub fn for_steps<'a>(claims: Vec<Claim>, steps: impl IntoIterator<Item = &'a str
     let steps: BTreeSet<&str> = steps.into_iter().collect();
     let tested = |claim: &Claim| {
         let any = claim.scenario.iter().any(|step| steps.contains(step.as_str()));
-        any || claim.metric.is_of_any_run()
+        any || (claim.scenario.is_empty() && claim.metric.is_of_any_run())
     };
     claims.into_iter().filter(tested).collect()
 }
