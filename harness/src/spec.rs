@@ -32,7 +32,7 @@ pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
 pub use claims::{claims_of, guide};
 pub use lookup::{Mistake, Spec, inventory_of, load, parse, read};
-pub(crate) use name::{fresh_number, name_of_run};
+pub(crate) use name::{fresh_number, name_of_run, now};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};

@@ -17,7 +17,7 @@ use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::private;
 use crate::run;
-use crate::rundir::RunDir;
+use crate::rundir::{RunDir, folders};
 use crate::spec::{Suite, SuiteScenario, claims_of, guide};
 
 /// The file that says what was asked for.
@@ -156,12 +156,6 @@ impl SuiteDir {
         }
     }
 
-    /// The runs of all its scenarios.
-    pub fn runs(&self, suite: &Suite) -> Vec<RunDir> {
-        let names = folder_names(suite).map(|(_, name)| RunDir::all(&self.0.join(name)));
-        names.flatten().collect()
-    }
-
     /// The newest finished run of a scenario, with its report.
     pub fn finished(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
         let newest_first = RunDir::all(&self.0.join(folder)).into_iter().rev();
@@ -234,15 +228,6 @@ impl SuiteDir {
 /// The scenarios, each with the name of its folder: in order, by name as well.
 pub fn folder_names(suite: &Suite) -> impl Iterator<Item = (&SuiteScenario, String)> {
     (1..).zip(&suite.scenarios).map(|(n, scenario)| (scenario, format!("{n:02}-{}", scenario.id)))
-}
-
-/// Folders in `out`, links left out.
-pub(crate) fn folders(out: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let out = std::fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
-    let entries = std::fs::read_dir(out).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
 }
 
 impl SuiteSpec {

@@ -129,6 +129,8 @@ impl Spec for Suite {
             for name in [&mut scenario.workload, &mut scenario.plan, &mut scenario.cluster] {
                 let beside = folder.join(&*name);
                 if beside.is_file() {
+                    // Whoever goes on with it may be somewhere else.
+                    let beside = std::fs::canonicalize(beside).map_err(|error| error.to_string())?;
                     *name = beside.to_str().ok_or("a path is no text")?.to_owned();
                 }
             }
