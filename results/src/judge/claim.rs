@@ -60,6 +60,9 @@ pub struct Claim {
     /// Shortest and longest time stated, in seconds. Times only.
     #[serde(default)]
     pub stated_s: Option<[f64; 2]>,
+    /// What of the trials is held to the bound. Times only.
+    #[serde(default, skip_serializing_if = "TrialsHeld::is_every")]
+    pub of: TrialsHeld,
     /// Trials needed for a judgement.
     #[serde(default = "one")]
     pub min_trials: u32,
@@ -74,6 +77,23 @@ impl Claim {
     pub fn speaks_of(&self, effect: &Effect) -> bool {
         (self.takes.is_empty() || self.takes.contains(&effect.takes))
             && (self.detection.is_empty() || self.detection.contains(&effect.detection))
+    }
+}
+
+/// What of several trials is held to what is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialsHeld {
+    /// Every one.
+    #[default]
+    Every,
+    /// Their median: the sentence says what is typical.
+    Median,
+}
+
+impl TrialsHeld {
+    fn is_every(&self) -> bool {
+        *self == Self::Every
     }
 }
 
@@ -150,6 +170,9 @@ fn fault_in(claim: &Claim) -> Option<String> {
             return Some("a guarantee has no time; remove stated_s".to_owned());
         }
         _ => {}
+    }
+    if !claim.metric.is_time() && !claim.of.is_every() {
+        return Some("only a time has a median; remove of".to_owned());
     }
     if claim.metric.is_of_steps() && claim.scenario.is_empty() {
         return Some("scenario is empty; name the plan's steps that test it".to_owned());

@@ -1,6 +1,7 @@
 //! Whole synthetic runs, judged and rendered.
 
 mod client_ends;
+mod cluster;
 mod damage;
 mod direct;
 mod files;
@@ -8,6 +9,7 @@ mod gates;
 mod gave_up;
 mod matrix;
 mod outcomes;
+mod published;
 mod several_gaps;
 mod silences;
 mod strangers;

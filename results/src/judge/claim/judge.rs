@@ -1,6 +1,7 @@
 //! Judges a claim over all trials.
 //!
-//! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included;
+//! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included (where the sentence
+//! says what is typical: when their median does);
 //! *undecided* when any trial is unusable (interrupted, invalid, its fault unproven, its step
 //! missing, its clients' record broken off), when a partition was away several times, for longer than the
 //! bound in sum though not at once, a censored trial has not passed the bound, or there are too
@@ -27,7 +28,7 @@ use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
 use super::proof::Proof;
-use super::{Claim, ClusterSeen, Metric};
+use super::{Claim, ClusterSeen, Metric, TrialsHeld};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -228,10 +229,22 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let close = out.predicted_s.is_some_and(|[low, longest]| low <= high && high < longest);
     let wanted =
         if close { claim.min_trials_if_close.max(claim.min_trials) } else { claim.min_trials };
-    let beyond = figures.iter().filter(|f| f.seconds > high).count();
-    let open = figures.iter().filter(|f| f.censored).count();
+    let of_median = claim.of == TrialsHeld::Median;
+    // The two middle ones: one and the same when there is an odd number.
+    let (half, all) = (figures.len() / 2, figures.len());
+    let held = if of_median { &figures[all.saturating_sub(1) / 2..(half + 1).min(all)] } else { &figures };
+    let mean = held.iter().map(|f| f.seconds).sum::<f64>() / held.len().max(1) as f64;
+    let enough = !of_median || all >= claim.min_trials as usize;
+    let beyond = match of_median {
+        true => usize::from(mean > high && enough),
+        false => figures.iter().filter(|f| f.seconds > high).count(),
+    };
+    let open = held.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
-        let how = format!("{} took longer than {high} s", of_trials(beyond, figures.len()));
+        let how = match of_median {
+            true => format!("the median of {} is longer than {high} s", counted(all as u64, "trial")),
+            false => format!("{} took longer than {high} s", of_trials(beyond, all)),
+        };
         (Outcome::Refuted, how)
     } else if !reasons.is_empty() {
         (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
@@ -246,7 +259,9 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        (Outcome::Holds, format!("{} within it", of_trials(figures.len(), figures.len())))
+        let median = format!("the median of {} within it", counted(all as u64, "trial"));
+        let every = format!("{} within it", of_trials(all, all));
+        (Outcome::Holds, if of_median { median } else { every })
     };
 }
 

@@ -91,7 +91,7 @@ fn healthy(
         return Err("there was no steady load before a fault".to_owned());
     };
     let mut seen = HealthyCluster::default();
-    for event in timeline.events().take_while(|event| event.at <= until) {
+    for event in timeline.events().take_while(|event| event.at < until) {
         match &event.kind {
             EventKind::ControllerElected { broker, .. } => seen.controller = Some(*broker),
             EventKind::ControllerGone { .. } => seen.controller = None,
