@@ -170,7 +170,8 @@ pub(super) fn valid(file: &str, trusted: bool) -> Result<String, Failure> {
     args.trust_spec = trusted;
     let all = expected(&spec, &args, &guide()?, None)?;
     let time: Duration = all.iter().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add);
-    Ok(format!("{} take about {} s", counted(all.len() as u64, "scenario"), time.as_secs()))
+    let take = if all.len() == 1 { "takes" } else { "take" };
+    Ok(format!("{} {take} about {} s", counted(all.len() as u64, "scenario"), time.as_secs()))
 }
 
 /// `kbench check` and `kbench report` of a suite: each of its runs is judged again.
