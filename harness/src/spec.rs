@@ -36,7 +36,7 @@ pub(crate) use name::{fresh_number, name_of_run, now};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
-pub use suite::{Suite, SuiteScenario, WORKLOAD};
+pub use suite::{RunSuite, SuiteScenario, WORKLOAD};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -255,7 +255,7 @@ fn came_to(asked: &ScenarioAsked, report: &Report) -> (u8, String) {
         };
         return (report.exit_code, outcome);
     }
-    let sought = || report.checks.iter().filter(|check| asked.must_find.contains(&check.name));
+    let sought = || report.checks.iter().filter(move |check| asked.must_find.contains(&check.name));
     let found = sought().filter(|check| check.count > 0);
     let found: Vec<_> = found.map(|check| format!("{} {}", check.name, check.count)).collect();
     if !found.is_empty() {

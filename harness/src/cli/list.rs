@@ -20,7 +20,7 @@ use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
 use crate::series::suite::SuiteDir;
-use crate::spec::{self, Spec, Suite};
+use crate::spec::{self, Spec, RunSuite};
 use crate::topology::Topology;
 
 /// What can be listed.
@@ -51,7 +51,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
             (header, [clusters, specs::<Inventory>().1].concat())
         }
         What::Claims => claims()?,
-        What::Suites => specs::<Suite>(),
+        What::Suites => specs::<RunSuite>(),
         What::Faults => fault_rows()?,
         What::Runs => runs(args),
     };

@@ -44,10 +44,10 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
             None if args.dry_run => results::out!("{shown} would be deleted"),
             None => {
                 let parent = path.parent().unwrap_or(Path::new("."));
-                private::remove(parent, &name).map_err(|error| {
+                let removed = private::remove(parent, &name).map_err(|error| {
                     Failure::infrastructure(format!("{shown} cannot be deleted: {error}"))
                 })?;
-                results::out!("{shown} is deleted");
+                results::out!("{shown} {}", if removed { "is deleted" } else { "was gone" });
             }
         }
     }

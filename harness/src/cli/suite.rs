@@ -15,7 +15,7 @@ use crate::failure::{self, Failure};
 use crate::rundir;
 use crate::series::suite::{SuiteDir, SuiteSpec, carry_out, folder_names, trusted};
 use crate::series::{Series, block_on};
-use crate::spec::{self, Request, Suite, claims_of, guide, now};
+use crate::spec::{self, Request, RunSuite, claims_of, guide, now};
 
 /// What a scenario is expected to take.
 struct Expected {
@@ -90,7 +90,7 @@ fn asked(args: &RunArgs) -> Result<SuiteSpec, Failure> {
     let Some(name) = &args.suite else {
         return Err(Failure::usage("no suite is named (a defect)"));
     };
-    let suite: Suite = spec::load(name, &[])?;
+    let suite: RunSuite = spec::load(name, &[])?;
     let docker = args.backend == BackendChoice::Docker;
     Ok(SuiteSpec {
         claims: args.claims.as_ref().map(|file| file.display().to_string()),
@@ -141,7 +141,7 @@ fn expected(
 }
 
 /// How many scenarios there are, and how long they take.
-fn tell(suite: &Suite, all: &[Expected]) {
+fn tell(suite: &RunSuite, all: &[Expected]) {
     let left = || all.iter().filter(|it| !it.finished);
     let seconds = left().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add).as_secs();
     let scenarios = counted(all.len() as u64, "scenario");

@@ -11,7 +11,7 @@ use super::{ValidateArgs, WORKLOAD, suite};
 use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::{Need, RunFigures, place};
-use crate::spec::{self, Spec, Suite, trust};
+use crate::spec::{self, Spec, RunSuite, trust};
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
 
@@ -96,9 +96,9 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         let needs = needs(None, None, Some(cluster))?;
         Ok(Valid { kind: Topology::KIND, needs, warnings })
     } else if table.contains_key("scenario") {
-        parse::<Suite>(&name, &text)?;
+        parse::<RunSuite>(&name, &text)?;
         let needs = Some(suite::valid(&name, trusted)?);
-        Ok(Valid { kind: Suite::KIND, needs, warnings: vec![] })
+        Ok(Valid { kind: RunSuite::KIND, needs, warnings: vec![] })
     } else if table.contains_key("claim") {
         spec::claims_of(file)?;
         Ok(Valid { kind: "set of claims", needs: None, warnings: vec![] })

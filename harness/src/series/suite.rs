@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use results::judge::claim::Claim;
+use results::judge::claim::{self, Claim};
+use results::judge::verdict::Verdict;
 use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES};
 use results::record::open;
 use results::report::Report;
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 use crate::private;
 use crate::run;
 use crate::rundir::{RunDir, folders};
-use crate::spec::{Suite, SuiteScenario, claims_of, guide};
+use crate::spec::{RunSuite, SuiteScenario, guide};
 
 /// The file that says what was asked for.
 const SUITE: &str = "suite.toml";
@@ -59,7 +60,7 @@ pub struct SuiteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<String>>,
     /// The suite.
-    pub suite: Suite,
+    pub suite: RunSuite,
 }
 
 /// A suite's folder.
@@ -141,7 +142,7 @@ impl SuiteDir {
         }
         // Its ids are names of folders.
         let suite = toml::to_string(&spec.suite).map_err(|error| damaged(&error.to_string()))?;
-        crate::spec::parse::<Suite>(&suite).map_err(|(why, _)| damaged(&why))?;
+        crate::spec::parse::<RunSuite>(&suite).map_err(|(why, _)| damaged(&why))?;
         Ok(spec)
     }
 
@@ -151,15 +152,30 @@ impl SuiteDir {
     /// When they cannot be read.
     pub fn claims(&self, spec: &SuiteSpec) -> Result<Vec<Claim>, Failure> {
         match spec.claims {
-            Some(_) => claims_of(&self.0.join(CLAIMS)),
             None => guide(),
+            // The folder may be a stranger's.
+            Some(_) => {
+                let path = self.0.join(CLAIMS);
+                let text = open::read_text(&path, MOST_DOCUMENT_BYTES).map_err(|error| {
+                    Failure::unknown(format!("{} cannot be read: {error}", path.display()))
+                })?;
+                claim::parse(CLAIMS, &text).map_err(|error| Failure::unknown(error.to_string()))
+            }
         }
+    }
+
+    /// The runs of a scenario, oldest first; none in what is only linked to.
+    fn runs_of(&self, folder: &str) -> Vec<RunDir> {
+        let path = self.0.join(folder);
+        let own = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if own { RunDir::all(&path) } else { vec![] }
     }
 
     /// The newest finished run of a scenario, with its report.
     pub fn finished(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
-        let newest_first = RunDir::all(&self.0.join(folder)).into_iter().rev();
-        newest_first
+        self.runs_of(folder)
+            .into_iter()
+            .rev()
             .filter_map(|run| {
                 let json = open::read(&run.path().join("report.json"), MOST_EVENT_BYTES).ok()?;
                 let report: Report = serde_json::from_slice(&json).ok()?;
@@ -206,14 +222,13 @@ impl SuiteDir {
         failed: &Failures,
         again: Option<bool>,
     ) -> ScenarioRun {
+        if let Some((code, said)) = failed.get(&scenario.id) {
+            return ScenarioRun::Failed(*code, said.clone());
+        }
         let Some((dir, report)) = self.finished(folder, scenario.trials) else {
-            return match (failed.get(&scenario.id), RunDir::all(&self.0.join(folder)).last()) {
-                (Some((code, said)), _) => ScenarioRun::Failed(*code, said.clone()),
-                (None, Some(run)) => {
-                    ScenarioRun::Failed(3, format!("its run {} was not finished", run.name()))
-                }
-                (None, None) => ScenarioRun::Missing,
-            };
+            return self.runs_of(folder).last().map_or(ScenarioRun::Missing, |run| {
+                ScenarioRun::Failed(3, format!("its run {} was not finished", run.name()))
+            });
         };
         let name = format!("{folder}/{}", dir.name());
         let Some(strict) = again else { return ScenarioRun::Finished(name, Box::new(report)) };
@@ -226,13 +241,13 @@ impl SuiteDir {
 }
 
 /// The scenarios, each with the name of its folder: in order, by name as well.
-pub fn folder_names(suite: &Suite) -> impl Iterator<Item = (&SuiteScenario, String)> {
+pub fn folder_names(suite: &RunSuite) -> impl Iterator<Item = (&SuiteScenario, String)> {
     (1..).zip(&suite.scenarios).map(|(n, scenario)| (scenario, format!("{n:02}-{}", scenario.id)))
 }
 
 impl SuiteSpec {
     /// Of a suite that begins now.
-    pub fn new(suite: Suite, command: String, started: String) -> Self {
+    pub fn new(suite: RunSuite, command: String, started: String) -> Self {
         let kbench = env!("CARGO_PKG_VERSION").to_owned();
         Self {
             format: FORMAT,
@@ -293,11 +308,13 @@ pub async fn carry_out(
             failed.insert(id.clone(), (3, "interrupted".to_owned()));
             return Ok((failed, true));
         }
-        match (&end.report, dir.finished(&folder, scenario.trials)) {
-            (Some(report), Some(_)) => {
+        // What was proven before the machine failed stands.
+        let stands = |report: &Report| end.code != Some(4) || report.verdict == Verdict::Violated;
+        match dir.finished(&folder, scenario.trials).filter(|(_, report)| stands(report)) {
+            Some((_, report)) => {
                 results::err!("{n} of {all}: {id}: {}", report.verdict.as_str());
             }
-            _ => {
+            None => {
                 results::err!("{n} of {all}: {id}: no finished run: {}", end.said);
                 let code = end.code.and_then(|code| u8::try_from(code).ok()).filter(|it| *it != 0);
                 failed.insert(id.clone(), (code.unwrap_or(4), end.said));

@@ -26,7 +26,7 @@ const MOST_SCENARIOS: usize = 100;
 /// A suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Suite {
+pub struct RunSuite {
     /// Its name.
     pub name: String,
     /// What it is for, in a sentence.
@@ -93,7 +93,7 @@ fn one() -> u32 {
     1
 }
 
-impl Spec for Suite {
+impl Spec for RunSuite {
     const KIND: &'static str = "suite";
 
     fn shipped() -> &'static [(&'static str, &'static str)] {
@@ -234,13 +234,13 @@ mod tests {
     use crate::spec::{Request, guide, load, parse};
 
     fn refused(text: &str) -> String {
-        parse::<Suite>(text).unwrap_err().0
+        parse::<RunSuite>(text).unwrap_err().0
     }
 
     #[test]
     fn each_claim_that_something_measures_is_decided_by_the_guide_s_suite() {
         let claims = guide().unwrap();
-        let suite: Suite = load("guide", &[]).unwrap();
+        let suite: RunSuite = load("guide", &[]).unwrap();
         let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
         let measured = claims.iter().filter(|claim| claim.metric.is_tested_here());
         let left: Vec<_> = measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
@@ -250,8 +250,8 @@ mod tests {
     #[test]
     fn the_shipped_suites_can_decide_what_they_say_and_the_quick_one_is_quick() {
         let claims = guide().unwrap();
-        for (name, _) in Suite::shipped() {
-            let suite: Suite = load(name, &[]).unwrap();
+        for (name, _) in RunSuite::shipped() {
+            let suite: RunSuite = load(name, &[]).unwrap();
             assert_eq!(suite.name, *name);
             let mut whole = Duration::ZERO;
             for scenario in &suite.scenarios {
@@ -299,7 +299,7 @@ mod tests {
             let text = format!(
                 "name = \"x\"\ndescription = \"d\"\n[[scenario]]\nid = \"a\"\nplan = \"{plan}\"\nclaims = [\"{claim}\"]"
             );
-            parse::<Suite>(&text).unwrap().scenarios.remove(0)
+            parse::<RunSuite>(&text).unwrap().scenarios.remove(0)
         };
         let asked = |plan: &str, claim: &str| scenario(plan, claim).can_decide(&claims, &spec(plan));
         assert!(asked("failover", "leader-failover").is_ok());

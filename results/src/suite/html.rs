@@ -8,15 +8,15 @@ use super::text::{ORDER, summary};
 use super::{DecidedClaim, SuiteReport};
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--good:#1a7f37;--bad:#b42318;--doubt:#8a5a00}\
-@media(prefers-color-scheme:dark){:root{--good:#56d364;--bad:#ff7b72;--doubt:#e3b341}}\
+:root{color-scheme:light dark}\
 body{font:16px/1.45 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem}\
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2rem}code{overflow-wrap:anywhere}\
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}\
-td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid var(--line)}\
-article{border-bottom:1px solid var(--line);padding:.6rem 0;break-inside:avoid}article p{margin:.2rem 0}\
-blockquote{margin:.2rem 0;padding-left:.7rem;border-left:3px solid var(--line)}\
-.holds{color:var(--good)}.refuted{color:var(--bad)}.undecided{color:var(--doubt)}small{opacity:.8}";
+td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #8886}\
+article{border-bottom:1px solid #8886;padding:.6rem 0;break-inside:avoid}article p{margin:.2rem 0}\
+blockquote{margin:.2rem 0;padding-left:.7rem;border-left:3px solid #8886}\
+.holds{color:#1a7f37}.refuted{color:#b42318}.undecided{color:#8a5a00}\
+@media(prefers-color-scheme:dark){.holds{color:#56d364}.refuted{color:#ff7b72}.undecided{color:#e3b341}}";
 
 pub(super) fn render(report: &SuiteReport) -> String {
     let suite = &report.suite;

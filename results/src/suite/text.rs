@@ -22,9 +22,9 @@ pub(super) fn summary(report: &SuiteReport) -> String {
 pub fn render(report: &SuiteReport, dir: &Path) -> String {
     let mut out = String::new();
     let suite = &report.suite;
-    line(&mut out, &format!("kbench suite {}  exit code: {}", suite.name, report.exit_code));
+    line(&mut out, &format!("kbench suite {}  exit code: {}", printable_line(&suite.name), report.exit_code));
     line(&mut out, &summary(report));
-    report.environment.iter().for_each(|it| line(&mut out, it));
+    report.environment.iter().for_each(|it| line(&mut out, &printable_line(it)));
     section(&mut out, "Scenarios");
     let mut rows = table(&["scenario", "trials", "faults", "seconds", "outcome"], false);
     for it in &report.scenarios {

@@ -232,7 +232,7 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let of_median = claim.of == TrialsHeld::Median;
     // The two middle ones: one and the same when there is an odd number.
     let (half, all) = (figures.len() / 2, figures.len());
-    let held = if of_median { &figures[all.saturating_sub(1) / 2..(half + 1).min(all)] } else { &figures };
+    let held = if of_median { &figures[all.saturating_sub(1) / 2..(half + 1).min(all)] } else { &figures[..] };
     let mean = held.iter().map(|f| f.seconds).sum::<f64>() / held.len().max(1) as f64;
     let enough = !of_median || all >= claim.min_trials as usize;
     let beyond = match of_median {

@@ -205,7 +205,7 @@ fn inversions(source: &dyn Source, topic: &str) -> Result<Inversions, String> {
             };
             // What is delivered again says nothing of the order in which records come.
             let reached = furthest.entry(*partition).or_insert(-1);
-            if offset <= reached {
+            if *offset <= *reached {
                 return;
             }
             *reached = *offset;
