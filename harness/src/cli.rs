@@ -10,7 +10,9 @@ mod import;
 mod judge;
 mod list;
 mod max_rate;
+mod prune;
 mod run;
+mod suite;
 mod sweep;
 mod tools;
 mod validate;
@@ -25,6 +27,7 @@ use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
 
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
+use crate::spec::WORKLOAD;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -39,9 +42,6 @@ const MOST_SEED: u64 = i64::MAX as u64;
 
 /// Folder of kept clusters.
 const CLUSTERS: &str = "results/clusters";
-
-/// The workload of a run that names none.
-const WORKLOAD: &str = "1k-msg-s";
 
 /// Chaos and benchmarking test harness for Apache Kafka.
 #[derive(Parser)]
@@ -69,6 +69,8 @@ enum CliCommand {
     Sweep(sweep::SweepArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
+    /// Delete the oldest recorded runs of which nothing is left to undo
+    Prune(prune::PruneArgs),
     /// Keep a local cluster running, for several runs or for tools
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -134,8 +136,36 @@ enum BackendChoice {
     Docker,
 }
 
+/// Arguments of a run that are each scenario's own in a suite.
+const OF_A_SCENARIO: [&str; 14] = [
+    "workload",
+    "faults",
+    "cluster",
+    "on",
+    "bootstrap_server",
+    "command_config",
+    "keep_topics",
+    "trials",
+    "parallel",
+    "duration",
+    "set",
+    "only",
+    "gates",
+    "yes_hurt_this_cluster",
+];
+
+/// Those that a suite's folder says of itself.
+const OF_A_SUITE: [&str; 8] =
+    ["suite", "claims", "strict", "seed", "kafka_version", "mode", "backend", "image"];
+
 #[derive(Args)]
 struct RunArgs {
+    /// Carry out a suite, several runs with one report: a shipped name (`kbench list suites`) or a TOML file
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = OF_A_SCENARIO)]
+    suite: Option<String>,
+    /// Go on with a suite that was interrupted, or that has scenarios without a finished run: its folder, or `latest`
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_A_SCENARIO, conflicts_with_all = OF_A_SUITE)]
+    resume: Option<PathBuf>,
     /// Workload: a shipped name (`kbench list workloads`) or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = WORKLOAD)]
     workload: String,
@@ -221,6 +251,9 @@ struct RunArgs {
     /// Judge the claims of this file (a runbook's, say) in place of the guide's; `kbench list claims` shows those
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
+    /// Judge this claim, and no other that is not named so (may be repeated)
+    #[arg(long = "claim", value_name = "ID")]
+    only: Vec<String>,
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,
@@ -231,7 +264,8 @@ struct RunArgs {
     /// Name of the cluster, to let a plan hurt one that kbench did not make: Kafka's own id of it
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
-    /// Print every command that the machines of an inventory would be given, by machine, and do nothing
+    /// Print every command that the machines of an inventory would be given, by machine, or every scenario of a suite
+    /// with the time that it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -284,7 +318,7 @@ struct ReplayArgs {
 
 #[derive(Args)]
 struct JudgeArgs {
-    /// Directory of the run, or `latest`
+    /// Directory of the run, or of a suite, or `latest`
     #[arg(value_name = "RUN", default_value = "latest")]
     run: PathBuf,
     /// Folder in which `latest` and run names are looked up
@@ -299,7 +333,7 @@ struct JudgeArgs {
 
 #[derive(Args)]
 struct HealArgs {
-    /// Directory of the run, or `latest`
+    /// Directory of the run, or of a suite, or `latest`
     #[arg(value_name = "RUN", required_unless_present = "all")]
     run: Option<PathBuf>,
     /// Heal every run in the folder
@@ -331,7 +365,7 @@ struct ValidateArgs {
     /// Length of the load without faults, for what a workload needs then
     #[arg(long, value_name = "T")]
     duration: Option<humantime::Duration>,
-    /// Workloads, plans, clusters or claims, as TOML files
+    /// Workloads, plans, clusters, suites or claims, as TOML files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Take what runs code or reaches other files, as `kbench run --trust-spec` does
@@ -376,6 +410,7 @@ pub fn main() -> ExitCode {
         CliCommand::MaxRate(args) => max_rate::max_rate(&args),
         CliCommand::Sweep(args) => sweep::sweep(&args),
         CliCommand::Heal(args) => heal::heal(&args),
+        CliCommand::Prune(args) => prune::prune(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),
         CliCommand::Import(command) => import::import(&command),
         CliCommand::List(args) => list::list(&args),

@@ -87,15 +87,7 @@ impl RunDir {
 
     /// Every recorded run in `out`, oldest first. A link to one is none.
     pub fn all(out: &Path) -> Vec<Self> {
-        let out = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
-        let mut runs: Vec<PathBuf> = fs::read_dir(out)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .map(|entry| entry.path())
-            .filter(|path| path.join(SPEC).is_file())
-            .collect();
+        let mut runs: Vec<PathBuf> = folders(out).filter(|path| Self::is_one(path)).collect();
         runs.sort();
         runs.into_iter().map(Self).collect()
     }
@@ -117,6 +109,31 @@ impl RunDir {
         let path = out.join(index::FILE);
         page.and_then(|page| open::write(&path, page.as_bytes()))
             .map_err(|error| unwritable(out, "the list of runs in", &error))
+    }
+
+    /// Every recorded run in `out` and in the folders of several runs there, a suite's among them; `out` itself, where
+    /// that is one.
+    pub fn within(out: &Path) -> Vec<Self> {
+        /// A suite in the folder of runs, a scenario in it, a run in that.
+        const DEEPEST: u32 = 2;
+        fn inside(folder: &Path, levels: u32, into: &mut Vec<RunDir>) {
+            if RunDir::is_one(folder) {
+                return into.push(RunDir(folder.to_owned()));
+            }
+            into.extend(RunDir::all(folder));
+            if levels > 0 {
+                let others = folders(folder).filter(|inside| !RunDir::is_one(inside));
+                others.for_each(|other| inside(&other, levels - 1, into));
+            }
+        }
+        let mut runs = vec![];
+        inside(&fs::canonicalize(out).unwrap_or_else(|_| out.to_owned()), DEEPEST, &mut runs);
+        runs
+    }
+
+    /// Whether a folder is the directory of a recorded run.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(SPEC).is_file()
     }
 
     /// The directory itself.
@@ -223,17 +240,34 @@ impl RunDir {
     /// # Errors
     /// An infrastructure failure when the lock file cannot be opened.
     pub fn lock(&self) -> Result<Option<RunLock>, Failure> {
-        let path = self.0.join(LOCK);
-        let failed = |what: &str, error: std::io::Error| {
-            Failure::infrastructure(format!("{} cannot be {what}: {error}", path.display()))
-        };
-        let file = open::writable(&path).map_err(|error| failed("written", error))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(RunLock { lock })),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, error)) => Err(failed("locked", error.into())),
-        }
+        lock(&self.0)
     }
+}
+
+/// Takes the lock of a run's directory, or of a suite's folder; none when another kbench holds it.
+///
+/// # Errors
+/// An infrastructure failure when the lock file cannot be opened.
+pub(crate) fn lock(dir: &Path) -> Result<Option<RunLock>, Failure> {
+    let path = dir.join(LOCK);
+    let failed = |what: &str, error: std::io::Error| {
+        Failure::infrastructure(format!("{} cannot be {what}: {error}", path.display()))
+    };
+    let file = open::writable(&path).map_err(|error| failed("written", error))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(RunLock { lock })),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(failed("locked", error.into())),
+    }
+}
+
+/// Folders in `out`; a link to one is none.
+pub(crate) fn folders(out: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let out = fs::canonicalize(out).unwrap_or_else(|_| out.to_owned());
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
 }
 
 fn unwritable(out: &Path, what: &str, error: &dyn std::fmt::Display) -> Failure {
@@ -258,8 +292,8 @@ fn enough_space(out: &Path) -> Result<(), Failure> {
     .with_cure("free some space, or choose another folder with --out DIR"))
 }
 
-/// Points `latest` at the newest run, in one step.
-fn point_latest(out: &Path, name: &str) -> std::io::Result<()> {
+/// Points `latest` in `out` at the newest run or suite, in one step.
+pub(crate) fn point_latest(out: &Path, name: &str) -> std::io::Result<()> {
     let fresh = out.join(format!(".latest-{}", std::process::id()));
     symlink(name, &fresh)?;
     fs::rename(&fresh, out.join("latest"))

@@ -2,6 +2,7 @@
 //! one folder. What is asked of them all are arguments of `kbench run`.
 
 pub mod max_rate;
+pub mod suite;
 pub mod sweep;
 
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ use crate::runtime::runtime;
 use crate::spec::{fresh_number, name_of_run};
 
 /// File of a series' folder that what its runs say goes to.
-const SAID: &str = "runs.log";
+pub(crate) const SAID: &str = "runs.log";
 
 /// Carries out a series.
 ///
@@ -48,7 +49,14 @@ impl Series {
     /// Infrastructure failures: the folder cannot be made, signals cannot be handled.
     pub fn create(out: &Path, name: &str, arguments: &[OsString]) -> Result<Self, Failure> {
         let (name, _) = name_of_run(name, fresh_number());
-        let folder = out.join(name);
+        Self::open(out.join(name), arguments)
+    }
+
+    /// In this folder, which is made where there is none. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn open(folder: PathBuf, arguments: &[OsString]) -> Result<Self, Failure> {
         RunDir::prepare(&folder)?;
         let signals = StopSignals::take().map_err(|error| {
             Failure::infrastructure(format!("signals cannot be handled: {error}"))
@@ -74,11 +82,27 @@ impl Series {
     /// # Errors
     /// The same.
     pub async fn run_in(&mut self, folder: &str, more: &[String]) -> Result<Report, Failure> {
-        let said = self.folder.join(SAID);
+        let RunEnd { code, report, said, stopped } = self.end_of(folder, more).await?;
+        if stopped {
+            return Err(Failure::unknown("interrupted: the runs so far stand in their folder"));
+        }
+        report.filter(|_| code != Some(4)).ok_or_else(|| match code {
+            Some(2) => Failure::usage(said),
+            Some(3) => Failure::unknown(said),
+            _ => Failure::infrastructure(said),
+        })
+    }
+
+    /// Carries out a run, its directory in this folder of the series'; how it ended.
+    ///
+    /// # Errors
+    /// Infrastructure failures: it cannot be started or waited for.
+    pub async fn end_of(&mut self, folder: &str, more: &[String]) -> Result<RunEnd, Failure> {
+        let log = self.folder.join(SAID);
         let cannot =
             |what: &str, error: io::Error| Failure::infrastructure(format!("{what}: {error}"));
-        let log = File::options().create(true).append(true).open(&said);
-        let log = log.map_err(|error| cannot("the log of the runs cannot be written", error))?;
+        let said = File::options().create(true).append(true).open(&log);
+        let said = said.map_err(|error| cannot("the log of the runs cannot be written", error))?;
         let json =
             tempfile::tempfile().map_err(|error| cannot("there is no temporary file", error))?;
         let out = json.try_clone().map_err(|error| cannot("there is no temporary file", error))?;
@@ -91,7 +115,7 @@ impl Series {
             .arg(self.folder.join(folder))
             .stdin(Stdio::null())
             .stdout(out)
-            .stderr(log);
+            .stderr(said);
         // In a session of its own: a second signal would kill it at once, and a terminal's reaches all.
         child::die_with_parent(command.as_std_mut(), Signal::SIGTERM, true);
         let started = command.spawn();
@@ -110,19 +134,23 @@ impl Series {
                 }
             }
         };
-        if stopped {
-            return Err(Failure::unknown("interrupted: the runs so far stand in their folder"));
-        }
         let status = status.map_err(|error| cannot("a run cannot be waited for", error))?;
-        read(json).filter(|_| status.code() != Some(4)).ok_or_else(|| {
-            let text = format!("a run ended with {status}:{}", tail(&said));
-            match status.code() {
-                Some(2) => Failure::usage(text),
-                Some(3) => Failure::unknown(text),
-                _ => Failure::infrastructure(text),
-            }
-        })
+        let said = format!("a run ended with {status}:{}", tail(&log));
+        Ok(RunEnd { code: status.code(), report: read(json), said, stopped })
     }
+}
+
+/// How a run of a series ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// The report that it printed; none when it printed none.
+    pub report: Option<Report>,
+    /// What it said last.
+    pub said: String,
+    /// Whether it was told to stop.
+    pub stopped: bool,
 }
 
 /// The report that a run printed; none when it printed none.

@@ -15,6 +15,7 @@ mod plain;
 mod replay;
 mod request;
 mod set;
+mod suite;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trust;
@@ -31,10 +32,11 @@ pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
 pub use claims::{claims_of, guide};
 pub use lookup::{AnyInventory, Mistake, Spec, inventory_of, load, parse, read};
-pub(crate) use name::{fresh_number, name_of_run};
+pub(crate) use name::{fresh_number, name_of_run, now};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
+pub use suite::{RunSuite, SuiteScenario, WORKLOAD};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -419,8 +419,8 @@ pub(crate) fn environment() -> Environment {
 
 /// What is asked of a run of so many trials: the guide's claims.
 pub(crate) fn question(trials_asked: u32) -> Question {
-    let (claims, allowed) = (claim::guide().unwrap(), BTreeSet::new());
-    Question { run: run(trials_asked), claims, allowed }
+    let claims = claim::for_steps(claim::guide().unwrap(), ["controller", "leader", "both"]);
+    Question { run: run(trials_asked), claims, allowed: BTreeSet::new() }
 }
 
 fn run(trials_asked: u32) -> RunMeta {

@@ -4,7 +4,8 @@
 //! no network. A run directory judged again tomorrow gives the same verdict.
 //!
 //! [`record`]: what was recorded. [`judge`]: what it means. [`report`]: all of it as one document,
-//! in several forms. [`compare`]: two sets of runs.
+//! in several forms. [`suite`]: several runs that answer for one document's claims. [`compare`]: two sets
+//! of runs.
 
 pub mod compare;
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod fixture;
 pub mod judge;
 pub mod record;
 pub mod report;
+pub mod suite;
 pub mod terminal;

@@ -2,6 +2,7 @@
 //! drain. Everything that the clients see goes into the history of `results`.
 //!
 //! - [`WorkloadSpec`] says what to send; [`shipped`] ones are embedded.
+//! - [`SUITES`] are the texts of the shipped suites, which name workloads.
 //! - [`Load`] runs it, as a list of clients; [`Live`] is the load as it stands now. [`drain`] reads
 //!   it all back.
 //! - [`record`] is the layout of what is sent.
@@ -25,6 +26,7 @@ mod seat;
 pub mod security;
 mod settings;
 pub mod spec;
+mod suites;
 mod until;
 mod wake;
 pub mod wire;
@@ -43,6 +45,7 @@ pub use spec::{
     Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload, PhasesSpec,
     ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, TopicsSpec, WorkloadSpec, shipped,
 };
+pub use suites::SUITES;
 
 /// Version of librdkafka that the clients are built on.
 pub fn librdkafka_version() -> String {

@@ -10,12 +10,16 @@ use crate::cluster::ssh::control;
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::rundir::RunDir;
+use crate::series::suite::SuiteDir;
 use crate::spec::Asked;
 
 pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     let runs = match &args.run {
-        Some(run) => vec![RunDir::find(run, &args.out)?],
-        None => RunDir::all(&args.out),
+        Some(run) => match SuiteDir::find(run, &args.out) {
+            Some(suite) => RunDir::within(suite.path()),
+            None => vec![RunDir::find(run, &args.out)?],
+        },
+        None => RunDir::within(&args.out),
     };
     let asked = Asked {
         hurt: args.yes_hurt_this_cluster.clone(),

@@ -5,17 +5,24 @@ use std::process::ExitCode;
 
 use results::report::{Judged, Report, markdown, text};
 
-use super::{JudgeArgs, PrintArgs, ReportFormat};
+use super::{JudgeArgs, PrintArgs, ReportFormat, suite};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
+use crate::series::suite::SuiteDir;
 
 pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
+    if let Some(dir) = SuiteDir::find(&args.run, &args.out) {
+        return suite::judge(&dir, args, false);
+    }
     let (dir, judged) = judged(args)?;
     print(&judged.report, &dir, args.print)
 }
 
 pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
+    if let Some(dir) = SuiteDir::find(&args.run, &args.out) {
+        return suite::judge(&dir, args, true);
+    }
     let (dir, judged) = judged(args)?;
     run::write(&judged, &dir)?;
     print(&judged.report, &dir, args.print)

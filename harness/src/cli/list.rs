@@ -1,12 +1,14 @@
 //! `kbench list`: what is shipped, and the recorded runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use faults::fault::FaultSpec;
 use faults::plan::Plan;
+use results::judge::claim::Metric;
 use results::record::budget::MOST_EVENT_BYTES;
 use results::record::open;
 use results::terminal::printable_line;
@@ -18,7 +20,8 @@ use crate::cluster::docker::adopted::ContainerInventory;
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
-use crate::spec::{self, Spec};
+use crate::series::suite::SuiteDir;
+use crate::spec::{self, Spec, RunSuite};
 use crate::topology::Topology;
 
 /// What can be listed.
@@ -30,11 +33,13 @@ pub(super) enum What {
     Plans,
     /// Faults that a plan can name
     Faults,
-    /// The guide's claims
+    /// The guide's claims, and the metrics that a claim can name
     Claims,
     /// Clusters that `--cluster` knows by name
     Clusters,
-    /// Recorded runs, oldest first
+    /// Suites that `--suite` knows by name
+    Suites,
+    /// Recorded runs and suites, oldest first
     Runs,
 }
 
@@ -48,16 +53,27 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
             (header, [clusters, inventories.concat()].concat())
         }
         What::Claims => claims()?,
+        What::Suites => specs::<RunSuite>(),
         What::Faults => fault_rows()?,
         What::Runs => runs(args),
     };
+    show(header, &rows);
+    if args.what == What::Claims {
+        results::out!("");
+        let row = |(example, what): &(&str, &str)| vec![format!("metric = {example}"), (*what).to_owned()];
+        let rows: Vec<_> = Metric::EXAMPLES.iter().map(row).collect();
+        show(vec!["METRIC, AS A CLAIM NAMES IT", "WHAT IT IS"], &rows);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(header: Vec<&str>, rows: &[Vec<String>]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for row in rows {
         table.add_row(row.iter().map(|text| printable_line(text)));
     }
     results::out!("{}", table.trim_fmt());
-    Ok(ExitCode::SUCCESS)
 }
 
 type Rows = (Vec<&'static str>, Vec<Vec<String>>);
@@ -79,7 +95,11 @@ fn claims() -> Result<Rows, Failure> {
         .into_iter()
         .map(|claim| {
             let steps = claim.scenario.join(", ");
-            let steps = if steps.is_empty() { "any".into() } else { steps };
+            let steps = match (claim.metric.is_tested_here(), steps.is_empty()) {
+                (false, _) => "not tested here".to_owned(),
+                (true, true) => "any".to_owned(),
+                (true, false) => steps,
+            };
             let reading = claim.reading.unwrap_or_default();
             vec![claim.id, steps, format!("\"{}\"", claim.text), reading]
         })
@@ -111,24 +131,32 @@ fn fault_rows() -> Result<Rows, Failure> {
 }
 
 fn runs(args: &ListArgs) -> Rows {
-    let rows = RunDir::all(&args.out)
-        .iter()
-        .map(|run| {
-            let report: Option<serde_json::Value> =
-                open::read(&run.path().join("report.json"), MOST_EVENT_BYTES)
-                    .ok()
-                    .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            let verdict = report
-                .as_ref()
-                .and_then(|report| report["verdict"].as_str().map(str::to_owned))
-                .unwrap_or_else(|| "no report".into());
-            let command = match (run.readable(), run.spec()) {
-                (Ok(()), Ok(spec)) => spec.command,
-                (Ok(()), Err(_)) => "spec.toml is damaged".to_owned(),
-                (Err(_), _) => "recorded in another format of run directories".to_owned(),
-            };
-            vec![run.name(), verdict, command]
-        })
-        .collect();
+    let of_run = |run: &RunDir| {
+        let verdict = reported(run.path(), "verdict");
+        let verdict = verdict.as_ref().and_then(serde_json::Value::as_str);
+        let verdict = verdict.unwrap_or("no report").to_owned();
+        let command = match (run.readable(), run.spec()) {
+            (Ok(()), Ok(spec)) => spec.command,
+            (Ok(()), Err(_)) => "spec.toml is damaged".to_owned(),
+            (Err(_), _) => "recorded in another format of run directories".to_owned(),
+        };
+        vec![run.name(), verdict, command]
+    };
+    let of_suite = |suite: &SuiteDir| {
+        let code = reported(suite.path(), "exit_code");
+        let code = code.map_or("no report".to_owned(), |code| format!("suite: {code}"));
+        let command = suite.spec().map_or("suite.toml is damaged".to_owned(), |spec| spec.command);
+        vec![suite.name(), code, command]
+    };
+    let mut rows: Vec<_> = RunDir::all(&args.out).iter().map(of_run).collect();
+    rows.extend(SuiteDir::all(&args.out).iter().map(of_suite));
+    // Names begin with the time.
+    rows.sort();
     (vec!["RUN", "VERDICT", "COMMAND"], rows)
+}
+
+/// What the report in this folder has under a key.
+fn reported(folder: &Path, key: &str) -> Option<serde_json::Value> {
+    let bytes = open::read(&folder.join("report.json"), MOST_EVENT_BYTES).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&bytes).ok()?.get(key).cloned()
 }

@@ -10,7 +10,7 @@ use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
 use results::terminal::{argument, printable_line};
 
-use super::{BackendChoice, Cli, CliCommand, PrintArgs, ReplayArgs, RunArgs, judge};
+use super::{BackendChoice, Cli, CliCommand, PrintArgs, ReplayArgs, RunArgs, judge, suite};
 use crate::cluster::attached::{ClusterSurvey, SecuredBy};
 use crate::cluster::docker::adopted::{self, FoundContainers};
 use crate::cluster::docker::spec::NamedImages;
@@ -27,6 +27,9 @@ use crate::runtime::runtime;
 use crate::spec::{self, AnyInventory, Asked, BackendSpec, Request, Resolved, RunSpec};
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    if args.suite.is_some() || args.resume.is_some() {
+        return suite::run(&args);
+    }
     let (out, print) = (args.out.clone(), args.print);
     let metrics = args.metrics_addr.as_deref().map(MetricsListener::bind).transpose()?;
     let docker = containers(args.backend, &args.image)?;
@@ -187,16 +190,20 @@ fn placed(mut spec: RunSpec, out: &Path) -> Result<RunSpec, Failure> {
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.
 pub(super) fn healthy(source: &KafkaSource, out: &Path) -> Result<(), Failure> {
-    let arguments =
-        ["kbench", "run", "--workload", "smoke", "--faults", "none", "--duration", "1s"];
-    let CliCommand::Run(args) = Cli::parse_from(arguments).command else {
-        return Err(Failure::usage("`kbench run` is no run (a defect)"));
-    };
-    let spec = Request { kafka: Some(source.clone()), ..request(*args) }.resolve()?.spec;
+    let args = arguments(&["--workload", "smoke", "--faults", "none", "--duration", "1s"])?;
+    let spec = Request { kafka: Some(source.clone()), ..request(args) }.resolve()?.spec;
     let spec = placed(spec, out)?;
     let (dir, _lock) = RunDir::create(out, &spec.run_id)?;
     run::save_spec(&spec, &dir)?;
     run::run(&spec, &dir, None)
+}
+
+/// Arguments of `kbench run`, as if they had been typed.
+pub(super) fn arguments(typed: &[&str]) -> Result<RunArgs, Failure> {
+    match Cli::parse_from([&["kbench", "run"], typed].concat()).command {
+        CliCommand::Run(args) => Ok(*args),
+        _ => Err(Failure::usage("`kbench run` is no run (a defect)")),
+    }
 }
 
 /// Where Kafka comes from: `--kafka-home` or `--kafka-version`.
@@ -223,6 +230,7 @@ fn request(args: RunArgs) -> Request {
         seed: args.seed,
         strict: args.strict,
         claims: args.claims,
+        only: args.only,
         gates: args.gates,
         mode: args.mode,
         kafka: kafka_source(args.kafka_version, args.kafka_home),
@@ -236,7 +244,7 @@ fn request(args: RunArgs) -> Request {
 }
 
 /// The command as it was typed, without secrets, with the arguments that need it quoted.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     std::iter::once("kbench".to_owned())
         .chain(std::env::args_os().skip(1).map(|typed| {
             let typed = redact_argument(&typed.to_string_lossy());

@@ -9,6 +9,7 @@ use comfy_table::{Table, presets};
 use results::compare::median;
 use results::judge::metric::LoadMetric;
 use results::judge::verdict::Verdict;
+use results::suite;
 
 use crate::failure::Failure;
 use crate::series::Series;
@@ -79,12 +80,7 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     );
     let mut worst = 0;
     for (index, reports) in reports.iter().enumerate() {
-        worst = reports
-            .iter()
-            .map(|report| rank(report.exit_code))
-            .max()
-            .unwrap_or_default()
-            .max(worst);
+        worst = suite::worst(reports.iter().map(|report| report.exit_code).chain([worst]));
         let measured: Vec<_> = reports
             .iter()
             .filter(|it| matches!(it.verdict, Verdict::Valid | Verdict::Violated))
@@ -114,15 +110,7 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     results::out!(
         "  kbench compare {folder}/1 {folder}/2 --allow-differing workload,cluster,versions"
     );
-    Ok(ExitCode::from(CODES[worst]))
-}
-
-/// Exit codes, from the best to the worst.
-const CODES: [u8; 4] = [0, 3, 4, 1];
-
-/// Where an exit code stands among them; one that is not there is as bad as a failure.
-fn rank(code: u8) -> usize {
-    CODES.iter().position(|it| *it == code).unwrap_or(2)
+    Ok(ExitCode::from(worst))
 }
 
 /// The folder of a combination's runs.

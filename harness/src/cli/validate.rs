@@ -7,12 +7,12 @@ use std::time::Duration;
 use faults::plan::Plan;
 use workloads::WorkloadSpec;
 
-use super::{ValidateArgs, WORKLOAD};
+use super::{ValidateArgs, WORKLOAD, suite};
 use crate::cluster::docker::adopted::ContainerInventory;
 use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::{Need, RunFigures, place};
-use crate::spec::{self, Spec, trust};
+use crate::spec::{self, Spec, RunSuite, trust};
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
 
@@ -102,12 +102,16 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         let warnings = warnings.collect();
         let needs = needs(None, None, Some(cluster))?;
         Ok(Valid { kind: Topology::KIND, needs, warnings })
+    } else if table.contains_key("scenario") {
+        parse::<RunSuite>(&name, &text)?;
+        let needs = Some(suite::valid(&name, trusted)?);
+        Ok(Valid { kind: RunSuite::KIND, needs, warnings: vec![] })
     } else if table.contains_key("claim") {
         spec::claims_of(file)?;
         Ok(Valid { kind: "set of claims", needs: None, warnings: vec![] })
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
-            "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], claims [[claim]]",
+            "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], a suite [[scenario]], claims [[claim]]",
         ))
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use faults::plan::Plan;
 use results::judge::claim::{self, Claim};
 
+use super::suite::unknown_claim;
 use super::{plain, read};
 use crate::failure::Failure;
 
@@ -28,18 +29,22 @@ pub fn guide() -> Result<Vec<Claim>, Failure> {
         .map_err(|error| Failure::usage(format!("the shipped claims are damaged: {error}")))
 }
 
-/// The claims of a user's file, all of them; otherwise the guide's, less those whose scenario is not in the plan.
-pub(super) fn for_run(file: Option<&Path>, plan: Option<&Plan>) -> Result<Vec<Claim>, Failure> {
-    if let Some(file) = file {
-        return claims_of(file);
+/// The claims of a user's file, all of them; otherwise the guide's, less those whose scenario is not in the plan. Where
+/// `only` names some, those.
+pub(super) fn for_run(
+    file: Option<&Path>,
+    only: &[String],
+    plan: Option<&Plan>,
+) -> Result<Vec<Claim>, Failure> {
+    let claims = file.map_or_else(guide, claims_of)?;
+    if let Some(id) = only.iter().find(|id| claims.iter().all(|claim| claim.id != **id)) {
+        return Err(unknown_claim(id, &claims));
     }
-    let mut claims = guide()?;
-    claims.retain(|claim| {
-        claim.scenario.is_empty()
-            || plan
-                .is_some_and(|plan| plan.steps.iter().any(|step| claim.scenario.contains(&step.id)))
-    });
-    Ok(claims)
+    if !only.is_empty() {
+        return Ok(claims.into_iter().filter(|claim| only.contains(&claim.id)).collect());
+    }
+    let steps = plan.iter().flat_map(|plan| &plan.steps).map(|step| step.id.as_str());
+    Ok(if file.is_some() { claims } else { claim::for_steps(claims, steps) })
 }
 
 #[cfg(test)]
@@ -55,10 +60,14 @@ mod tests {
                      metric = \"unavailability-led\"\nstated_s = [0.0, 2.0]\n";
         std::fs::write(&file, claim).unwrap();
         let ids = |claims: Vec<Claim>| claims.into_iter().map(|it| it.id).collect::<Vec<_>>();
-        assert_eq!(ids(for_run(Some(&file), None).unwrap()), ["quick"]);
-        assert!(ids(for_run(None, None).unwrap()).contains(&"no-acked-loss".to_owned()));
+        assert_eq!(ids(for_run(Some(&file), &[], None).unwrap()), ["quick"]);
+        assert!(ids(for_run(None, &[], None).unwrap()).contains(&"no-acked-loss".to_owned()));
+        let only = |id: &str| for_run(None, &[id.to_owned()], None);
+        assert_eq!(ids(only("settings-in-force").unwrap()), ["settings-in-force"]);
+        let unknown = only("settings-in-farce").unwrap_err();
+        assert!(unknown.cure().is_some_and(|cure| cure.contains("settings-in-force")));
         std::fs::write(&file, claim.replace("unavailability-led", "unavailability")).unwrap();
-        let failure = for_run(Some(&file), None).unwrap_err();
+        let failure = for_run(Some(&file), &[], None).unwrap_err();
         assert!(failure.text().contains("runbook.toml"), "{}", failure.text());
     }
 }

@@ -11,6 +11,11 @@ pub(crate) fn name_of_run(workload: &str, random: u64) -> (String, String) {
     (name, utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// What time it is (RFC 3339).
+pub(crate) fn now() -> String {
+    name_of_run("", 0).1
+}
+
 /// A number that no other run has: 63 bits of the random keys that hash maps are given.
 pub(crate) fn fresh_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};

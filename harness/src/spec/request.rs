@@ -62,6 +62,8 @@ pub struct Request {
     pub seed: Option<u64>,
     /// File of claims in place of the guide's.
     pub claims: Option<PathBuf>,
+    /// Ids of the claims to judge; those that the plan can test when none are named.
+    pub only: Vec<String>,
     /// Whether a refuted claim fails the run.
     pub strict: bool,
     /// Bounds that the figures have to keep, beside the workload's.
@@ -120,6 +122,7 @@ impl Request {
             seed: None,
             strict: false,
             claims: None,
+            only: vec![],
             gates: vec![],
             mode: None,
             kafka: None,
@@ -174,7 +177,7 @@ impl Request {
         set::all_used(&changes, plan.is_some())?;
         // Fits TOML's signed integers.
         let seed = self.seed.unwrap_or(random >> 1);
-        let claims = claims::for_run(self.claims.as_deref(), plan.as_ref())?;
+        let claims = claims::for_run(self.claims.as_deref(), &self.only, plan.as_ref())?;
         let plan = plan.map(|plan| plan.drawn(seed));
         let mode = match (&kept, &self.attached) {
             // Containers isolate, and what kbench starts of its own is in the host's network.

@@ -26,7 +26,7 @@ const CONF_LIMIT: Duration = Duration::from_secs(5);
 const PROTOCOL: &str = "inter.broker.protocol.version";
 
 /// Broker settings that decide what a claim can be, quoted in the report.
-const QUOTED: [&str; 11] = [
+const QUOTED: [&str; 15] = [
     PROTOCOL,
     "zookeeper.session.timeout.ms",
     "replica.lag.time.max.ms",
@@ -38,6 +38,11 @@ const QUOTED: [&str; 11] = [
     "transaction.state.log.replication.factor",
     "auto.leader.rebalance.enable",
     "group.initial.rebalance.delay.ms",
+    // Those that the guide quotes.
+    "controller.socket.timeout.ms",
+    "controlled.shutdown.max.retries",
+    "controlled.shutdown.retry.backoff.ms",
+    "leader.imbalance.check.interval.seconds",
 ];
 
 /// Reads everything back and writes the file; `unmeasured` is what of the host nobody looks at.

@@ -174,7 +174,7 @@ pub fn examines(check: &str) -> &'static str {
 }
 
 /// Whether the check of this name is one of the history.
-pub(crate) fn is_of_history(check: &str) -> bool {
+pub fn is_of_history(check: &str) -> bool {
     CHECKERS.iter().any(|checker| checker.name == check)
 }
 

@@ -4,10 +4,13 @@
 //! file, line and column. Judging is in [`judge`].
 
 mod applies;
+mod corrected;
 mod guarantee;
 pub mod judge;
 mod measure;
+mod metric;
 mod proof;
+mod seen;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,6 +21,8 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
+pub use metric::{LeaderService, LeaderSpread, Metric};
+pub(crate) use seen::ClusterSeen;
 
 /// The guide's claims, shipped with kbench.
 pub const GUIDE: &str = include_str!("../../claims/guide.toml");
@@ -46,9 +51,18 @@ pub struct Claim {
     pub detection: Vec<Detection>,
     /// What is measured.
     pub metric: Metric,
+    /// The mechanism or setting behind the outcome, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// The sentence that is true in its place when it is refuted, with places for figures: see [`corrected`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
     /// Shortest and longest time stated, in seconds. Times only.
     #[serde(default)]
     pub stated_s: Option<[f64; 2]>,
+    /// What of the trials is held to the bound. Times only.
+    #[serde(default, skip_serializing_if = "TrialsHeld::is_every")]
+    pub of: TrialsHeld,
     /// Trials needed for a judgement.
     #[serde(default = "one")]
     pub min_trials: u32,
@@ -66,57 +80,20 @@ impl Claim {
     }
 }
 
-/// What a claim is measured by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What of several trials is held to what is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Time from the fault to another controller.
-    ControllerFailover,
-    /// The part of it after the dead controller's registration is gone.
-    ControllerElection,
-    /// Longest unavailability of the main topic's partitions that the dead broker led.
-    UnavailabilityLed,
-    /// Longest unavailability of partitions that it did not lead, for one kind of client.
-    UnavailabilityNotLed(LeaderService),
-    /// The part of an unavailability of partitions that the dead broker led from their new leader and copies on.
-    NewLeaderServes,
-    /// Named checks find nothing.
-    Checks(Vec<String>),
-    /// The same, and the sentence speaks of acks=all only.
-    ChecksAcksAll(Vec<String>),
-    /// At least so many members of every ISR are alive all the time.
-    MinIsrCopies(usize),
-    /// Named checks find nothing, and every member that a fault made resume was seen to do so at the commit.
-    ResumeAtCommitted(Vec<String>),
+pub enum TrialsHeld {
+    /// Every one.
+    #[default]
+    Every,
+    /// Their median: the sentence says what is typical.
+    Median,
 }
 
-/// What is asked of a leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LeaderService {
-    /// Writes that wait for the whole ISR: the main load.
-    AcksAll,
-    /// Writes that wait for the leader: the probe.
-    #[serde(rename = "acks-1")]
-    Acks1,
-    /// Reads: the read probe.
-    Reads,
-}
-
-impl Metric {
-    /// Whether it is a time, to be compared with a bound.
-    pub fn is_time(&self) -> bool {
-        match self {
-            Self::ControllerFailover
-            | Self::ControllerElection
-            | Self::UnavailabilityLed
-            | Self::NewLeaderServes
-            | Self::UnavailabilityNotLed(_) => true,
-            Self::Checks(_)
-            | Self::ChecksAcksAll(_)
-            | Self::MinIsrCopies(_)
-            | Self::ResumeAtCommitted(_) => false,
-        }
+impl TrialsHeld {
+    fn is_every(&self) -> bool {
+        *self == Self::Every
     }
 }
 
@@ -194,21 +171,26 @@ fn fault_in(claim: &Claim) -> Option<String> {
         }
         _ => {}
     }
-    let needs_step = claim.metric.is_time() || matches!(claim.metric, Metric::MinIsrCopies(_));
-    if needs_step && claim.scenario.is_empty() {
+    if !claim.metric.is_time() && !claim.of.is_every() {
+        return Some("only a time has a median; remove of".to_owned());
+    }
+    if claim.metric.is_of_steps() && claim.scenario.is_empty() {
         return Some("scenario is empty; name the plan's steps that test it".to_owned());
     }
-    match &claim.metric {
-        Metric::Checks(names) | Metric::ChecksAcksAll(names) | Metric::ResumeAtCommitted(names)
-            if names.is_empty() =>
-        {
-            Some("names no check; list at least one, e.g. [\"lost\"]".to_owned())
-        }
-        _ if claim.min_trials == 0 || claim.min_trials_if_close == 0 => {
-            Some("no trials are asked for; use at least 1".to_owned())
-        }
-        _ => None,
+    if claim.min_trials == 0 || claim.min_trials_if_close == 0 {
+        return Some("no trials are asked for; use at least 1".to_owned());
     }
+    claim.metric.fault().or_else(|| claim.corrected.as_deref().and_then(corrected::fault))
+}
+
+/// Those of the claims that a run with these steps says something about.
+pub fn for_steps<'a>(claims: Vec<Claim>, steps: impl IntoIterator<Item = &'a str>) -> Vec<Claim> {
+    let steps: BTreeSet<&str> = steps.into_iter().collect();
+    let tested = |claim: &Claim| {
+        let any = claim.scenario.iter().any(|step| steps.contains(step.as_str()));
+        any || (claim.scenario.is_empty() && claim.metric.is_of_any_run())
+    };
+    claims.into_iter().filter(tested).collect()
 }
 
 fn error(file: &str, text: &str, span: Range<usize>, message: String) -> ClaimsError {
@@ -223,27 +205,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guide_is_well_formed_and_complete() {
+    fn every_row_of_the_guide_s_claims_ships_and_says_what_it_means() {
         let claims = guide().unwrap();
-        let ids: Vec<&str> = claims.iter().map(|c| c.id.as_str()).collect();
-        assert_eq!(
-            ids,
-            [
-                "controller-failover",
-                "controller-election",
-                "leader-failover",
-                "takes-over-immediately",
-                "new-leader-serves",
-                "both-failover",
-                "leaders-serve-uninterrupted-acks-all",
-                "leaders-serve-uninterrupted-acks-1",
-                "leaders-serve-uninterrupted-reads",
-                "order-within-partition",
-                "no-acked-loss",
-                "two-copies-remain",
-                "consumers-resume",
-            ]
-        );
+        assert!(claims.len() > 50, "{} claims", claims.len());
+        for claim in &claims {
+            let id = &claim.id;
+            assert!(claim.reading.is_some(), "{id}: no reading");
+            assert!(claim.source.starts_with("Kafka Distributed Architecture Guide, "), "{id}");
+            let unbounded = claim.corrected.is_none();
+            assert!(!unbounded || !claim.metric.is_time(), "{id}: no corrected sentence");
+        }
+        let untested = claims.iter().filter(|claim| !claim.metric.is_tested_here()).count();
+        assert!((1..claims.len() / 2).contains(&untested), "{untested} are not tested here");
+    }
+
+    #[test]
+    fn a_run_is_asked_what_its_steps_can_tell() {
+        let ids = |steps: &[&str]| {
+            let claims = for_steps(guide().unwrap(), steps.iter().copied());
+            claims.into_iter().map(|claim| claim.id).collect::<Vec<_>>()
+        };
+        assert!(ids(&["controller"]).contains(&"controller-failover".to_owned()));
+        let of_any = ids(&[]);
+        assert!(of_any.contains(&"no-acked-loss".to_owned()));
+        assert!(!of_any.contains(&"controller-failover".to_owned()));
+        assert!(!of_any.contains(&"msg-rate".to_owned()), "nothing measures it");
+    }
+
+    #[test]
+    fn each_example_of_a_metric_is_one() {
+        let kinds: BTreeSet<String> = Metric::EXAMPLES
+            .iter()
+            .map(|(example, _)| {
+                let text = format!("metric = {example}");
+                let table: toml::Table = text.parse().unwrap();
+                let metric: Metric = table["metric"].clone().try_into().unwrap();
+                format!("{metric:?}").split(['(', ' ']).next().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(kinds.len(), Metric::EXAMPLES.len(), "each once: {kinds:?}");
+        let unknown = refused("metric = \"x\"\n");
+        let named = unknown.matches('`').count() / 2;
+        assert_eq!(named, kinds.len() + 1, "the metric that is not there, and the others: {unknown}");
     }
 
     fn refused(body: &str) -> String {
@@ -267,5 +270,9 @@ mod tests {
         assert!(reversed.contains("is no interval"), "{reversed}");
         let guarantee = refused("metric = { checks = [\"lost\"] }\nstated_s = [0.0, 1.0]\n");
         assert!(guarantee.contains("remove stated_s"), "{guarantee}");
+        let untested = refused("metric = { not-tested-here = \" \" }\n");
+        assert!(untested.contains("what would be needed"), "{untested}");
+        let place = refused("metric = { checks = [\"lost\"] }\ncorrected = \"after {medain} s\"\n");
+        assert!(place.contains("{medain}") && place.contains("{median}"), "{place}");
     }
 }

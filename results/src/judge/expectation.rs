@@ -116,7 +116,7 @@ fn open(expected: Expectation, rows: &[&PartitionRecovery]) -> Option<String> {
 
 /// Why a recovery that did not come was missed by librdkafka's client alone: where the same partitions answered the
 /// direct producer while the fault lasted. `None` where anybody else missed it, or nobody is known to have.
-fn of_the_client(rows: &[&PartitionRecovery]) -> Option<String> {
+pub(crate) fn of_the_client(rows: &[&PartitionRecovery]) -> Option<String> {
     let missed = |row: &PartitionRecovery| row.censored || row.ended_after_heal;
     let all = rows.iter().filter(|row| missed(row)).map(|row| {
         let same = |other: &&&PartitionRecovery| {

@@ -53,16 +53,7 @@ impl Report {
     /// The document as it stands in `report.json`. What a terminal might obey is written as JSON escapes it,
     /// so that it reads as the same text.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        if !text.contains(is_harmful) {
-            return Ok(text);
-        }
-        let escaped = |c: char| {
-            let unit = |unit: &u16| format!("\\u{unit:04x}");
-            c.encode_utf16(&mut [0; 2]).iter().map(unit).collect::<String>()
-        };
-        let shown = |c: char| if is_harmful(c) { escaped(c) } else { c.to_string() };
-        Ok(text.chars().map(shown).collect())
+        Ok(escaped(serde_json::to_string_pretty(self)? + "\n"))
     }
 
     /// Writes every file of the report into `dir`.
@@ -74,4 +65,17 @@ impl Report {
             written.map_err(|source| WriteError { path, source })
         })
     }
+}
+
+/// JSON in which what a terminal might obey is escaped.
+pub(crate) fn escaped(text: String) -> String {
+    if !text.contains(is_harmful) {
+        return text;
+    }
+    let escaped = |c: char| {
+        let unit = |unit: &u16| format!("\\u{unit:04x}");
+        c.encode_utf16(&mut [0; 2]).iter().map(unit).collect::<String>()
+    };
+    let shown = |c: char| if is_harmful(c) { escaped(c) } else { c.to_string() };
+    text.chars().map(shown).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::judge::check::{self, CheckContext};
-use crate::judge::claim::{self, TrialFacts};
+use crate::judge::claim::{self, ClusterSeen, TrialFacts};
 use crate::judge::disturbance;
 use crate::judge::durability::Durability;
 use crate::judge::expectation;
@@ -247,8 +247,10 @@ impl Parts {
             self.note_undelivered(group);
             self.consuming.push(group.clone());
         }
+        let topic = &environment.settings.topic;
         TrialFacts {
             number,
+            seen: ClusterSeen::of(&timeline, &*trial.history, topic),
             environment,
             unusable,
             faults: timeline.faults.clone(),

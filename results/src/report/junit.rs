@@ -51,7 +51,9 @@ fn check_case(check: &Check) -> TestCase {
 
 fn claim_case(claim: &ClaimResult, strict: bool) -> TestCase {
     let status = match claim.outcome {
-        Outcome::Undecided => skipped(&format!("undecided: {}", claim.reason)),
+        Outcome::Undecided | Outcome::NotTested => {
+            skipped(&format!("{}: {}", claim.outcome.as_str(), claim.reason))
+        }
         Outcome::Refuted if strict => failure(&format!("refuted: {}", claim.reason), &claim.text),
         Outcome::Refuted | Outcome::Holds => TestCaseStatus::success(),
     };

@@ -1,6 +1,7 @@
 //! Whole synthetic runs, judged and rendered.
 
 mod client_ends;
+mod cluster;
 mod damage;
 mod direct;
 mod files;
@@ -9,6 +10,7 @@ mod gave_up;
 mod html;
 mod matrix;
 mod outcomes;
+mod published;
 mod several_gaps;
 mod silences;
 mod strangers;

@@ -202,13 +202,13 @@ pub(crate) fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-fn section(out: &mut String, title: &str) {
+pub(crate) fn section(out: &mut String, title: &str) {
     line(out, "");
     line(out, title);
 }
 
 /// A wrapped paragraph with a dash before it.
-fn bullet(out: &mut String, text: &str) {
+pub(crate) fn bullet(out: &mut String, text: &str) {
     wrapped(out, "  -", "   ", text);
 }
 
@@ -244,7 +244,7 @@ pub(crate) fn table(header: &[&str], colours: bool) -> Table {
     table
 }
 
-fn show(out: &mut String, table: &Table) {
+pub(crate) fn show(out: &mut String, table: &Table) {
     for row in table.lines() {
         line(out, &row);
     }

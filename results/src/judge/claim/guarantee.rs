@@ -1,5 +1,7 @@
 //! What one trial shows of a guarantee.
 
+mod cluster;
+
 use crate::judge::check;
 use crate::judge::recovery::consuming::Resumed;
 use crate::judge::verdict::{Check, Verdict};
@@ -32,6 +34,16 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         },
         Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
         Metric::ResumeAtCommitted(names) => resume(names, trial),
+        Metric::RecoversWhileFaultLasts => cluster::recovers(claim, trial),
+        Metric::OutageUntilHeal => cluster::outage_until_heal(claim, trial),
+        Metric::RegistrationGoneFirst => cluster::registration_gone_first(claim, trial),
+        Metric::OffsetsInSequence => cluster::offsets_in_sequence(trial),
+        Metric::InversionAcrossPartitions => cluster::inversion(trial),
+        Metric::LeadersPerBroker(spread) => cluster::leaders(spread, trial),
+        Metric::ControllerWithoutData => cluster::controller_without_data(trial),
+        Metric::OneReaderAPartition => cluster::one_reader(trial),
+        Metric::SettingsInForce(settings) => cluster::settings(settings, trial),
+        Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover
         | Metric::ControllerElection
         | Metric::UnavailabilityLed

@@ -1,6 +1,7 @@
 //! Judges a claim over all trials.
 //!
-//! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included;
+//! A time: *refuted* when one usable trial lies beyond the upper bound, censored trials included (where the sentence
+//! says what is typical: when their median does);
 //! *undecided* when any trial is unusable (interrupted, invalid, its fault unproven, its step
 //! missing, its clients' record broken off), when a partition was away several times, for longer than the
 //! bound in sum though not at once, a censored trial has not passed the bound, or there are too
@@ -22,11 +23,12 @@ use crate::judge::verdict::Check;
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
-use super::Claim;
 use super::applies::not_applicable;
+use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
 use super::proof::Proof;
+use super::{Claim, ClusterSeen, Metric, TrialsHeld};
 
 /// What judging needs to know of one trial.
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub struct TrialFacts {
     pub cut: BTreeMap<StreamKind, String>,
     /// Whether the record of a group's member breaks off.
     pub cut_group: bool,
+    /// What was seen of the cluster itself, and of its log.
+    pub(crate) seen: ClusterSeen,
 }
 
 /// How a claim stands.
@@ -68,6 +72,8 @@ pub enum Outcome {
     Refuted,
     /// The trials do not say.
     Undecided,
+    /// Nothing measures it; the reason is what would be needed.
+    NotTested,
 }
 
 impl Outcome {
@@ -77,6 +83,7 @@ impl Outcome {
             Self::Holds => "holds",
             Self::Refuted => "refuted",
             Self::Undecided => "undecided",
+            Self::NotTested => "not tested here",
         }
     }
 }
@@ -114,6 +121,15 @@ pub struct ClaimResult {
     /// The sentence made exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<String>,
+    /// The mechanism or setting behind the outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// The sentence that is true in its place, with the measured figures; only where it is refuted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
+    /// How much was examined for a guarantee that was kept, by what it is called.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub examined: BTreeMap<String, u64>,
     /// Shortest and longest time stated; none for guarantees.
     pub stated_s: Option<[f64; 2]>,
     /// Interval predicted from the settings in force, over all trials; none without a formula.
@@ -146,6 +162,9 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         text: claim.text.clone(),
         source: claim.source.clone(),
         reading: claim.reading.clone(),
+        mechanism: claim.mechanism.clone(),
+        corrected: None,
+        examined: BTreeMap::new(),
         stated_s: claim.stated_s,
         predicted_s: None,
         formula: None,
@@ -158,12 +177,18 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         tested: tested(claim, trials),
         reason: String::new(),
     };
+    if let Metric::NotTestedHere(needs) = &claim.metric {
+        let (outcome, reason) = (Outcome::NotTested, needs.clone());
+        return ClaimResult { outcome, reason, tested: false, ..result };
+    }
     match claim.stated_s {
         Some(stated) => judge_time(claim, stated, trials, &mut result),
         None => judge_guarantee(claim, trials, &mut result),
     }
     let all_usable = trials.iter().all(|trial| trial.unusable.is_none());
     let refuted = result.outcome == Outcome::Refuted;
+    let template = claim.corrected.as_ref().filter(|_| refuted);
+    result.corrected = template.and_then(|it| corrected::filled(it, &result, trials));
     if let Some(why) = not_applicable(claim, trials).filter(|_| !refuted) {
         (result.tested, result.reason) = (false, why);
     } else if result.outcome == Outcome::Undecided && !result.tested && all_usable {
@@ -204,10 +229,22 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let close = out.predicted_s.is_some_and(|[low, longest]| low <= high && high < longest);
     let wanted =
         if close { claim.min_trials_if_close.max(claim.min_trials) } else { claim.min_trials };
-    let beyond = figures.iter().filter(|f| f.seconds > high).count();
-    let open = figures.iter().filter(|f| f.censored).count();
+    let of_median = claim.of == TrialsHeld::Median;
+    // The two middle ones: one and the same when there is an odd number.
+    let (half, all) = (figures.len() / 2, figures.len());
+    let held = if of_median { &figures[all.saturating_sub(1) / 2..(half + 1).min(all)] } else { &figures[..] };
+    let mean = held.iter().map(|f| f.seconds).sum::<f64>() / held.len().max(1) as f64;
+    let enough = !of_median || all >= claim.min_trials as usize;
+    let beyond = match of_median {
+        true => usize::from(mean > high && enough),
+        false => figures.iter().filter(|f| f.seconds > high).count(),
+    };
+    let open = held.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
-        let how = format!("{} took longer than {high} s", of_trials(beyond, figures.len()));
+        let how = match of_median {
+            true => format!("the median of {} is longer than {high} s", counted(all as u64, "trial")),
+            false => format!("{} took longer than {high} s", of_trials(beyond, all)),
+        };
         (Outcome::Refuted, how)
     } else if !reasons.is_empty() {
         (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
@@ -222,7 +259,9 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
         (Outcome::Undecided, how)
     } else {
         out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        (Outcome::Holds, format!("{} within it", of_trials(figures.len(), figures.len())))
+        let median = format!("the median of {} within it", counted(all as u64, "trial"));
+        let every = format!("{} within it", of_trials(all, all));
+        (Outcome::Holds, if of_median { median } else { every })
     };
 }
 
@@ -323,6 +362,7 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
         let needed = counted(claim.min_trials.into(), "trial");
         (Outcome::Undecided, format!("{usable} of {needed} that it needs"))
     } else {
+        out.examined = kept.as_ref().map(Proof::examined).unwrap_or_default();
         (Outcome::Holds, kept.map(|kept| kept.to_string()).unwrap_or_default())
     };
 }

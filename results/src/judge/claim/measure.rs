@@ -75,12 +75,8 @@ fn clients(metric: &Metric) -> Option<StreamKind> {
         | Metric::UnavailabilityNotLed(LeaderService::AcksAll) => Some(StreamKind::Main),
         Metric::UnavailabilityNotLed(LeaderService::Acks1) => Some(StreamKind::Probe),
         Metric::UnavailabilityNotLed(LeaderService::Reads) => Some(StreamKind::Reads),
-        Metric::ControllerFailover
-        | Metric::ControllerElection
-        | Metric::Checks(_)
-        | Metric::ChecksAcksAll(_)
-        | Metric::MinIsrCopies(_)
-        | Metric::ResumeAtCommitted(_) => None,
+        // By ZooKeeper and the brokers, or no time.
+        _ => None,
     }
 }
 
@@ -249,10 +245,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
             let rows = rows(trial, step, StreamKind::Reads, false)?;
             Ok(worst(&rows, predict::undisturbed(fault)))
         }
-        Metric::Checks(_)
-        | Metric::ChecksAcksAll(_)
-        | Metric::MinIsrCopies(_)
-        | Metric::ResumeAtCommitted(_) => Err("not a time".to_owned()),
+        _ => Err("not a time".to_owned()),
     }
 }
 

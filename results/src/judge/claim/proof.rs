@@ -18,6 +18,8 @@ pub(super) enum Proof {
     Copies(usize),
     /// Partitions that members resumed.
     Resumed(Resumed),
+    /// Something was seen, in words; of several trials the first tells it.
+    Shown(String),
 }
 
 impl Proof {
@@ -37,6 +39,14 @@ impl Proof {
             (proof, _) => proof,
         }
     }
+
+    /// How much was examined, where things were counted.
+    pub(super) fn examined(&self) -> BTreeMap<String, u64> {
+        match self {
+            Self::Examined(all) => all.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect(),
+            Self::Copies(_) | Self::Resumed(_) | Self::Shown(_) => BTreeMap::new(),
+        }
+    }
 }
 
 impl fmt::Display for Proof {
@@ -49,6 +59,7 @@ impl fmt::Display for Proof {
                     .collect();
                 write!(f, "{} examined, none wrong", counted.join(", "))
             }
+            Self::Shown(what) => f.write_str(what),
             Self::Copies(n) => write!(f, "at least {}", counted(*n as u64, "live ISR member")),
             Self::Resumed(Resumed { at_committed, in_place, .. }) => {
                 let partitions = counted((at_committed + in_place) as u64, "partition");

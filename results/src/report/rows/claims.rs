@@ -37,7 +37,7 @@ pub(in crate::report) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
         let ClaimResult { outcome, measured_s, .. } = claim;
         let tone = match outcome {
             Outcome::Holds => GOOD,
-            Outcome::Undecided => DOUBT,
+            Outcome::Undecided | Outcome::NotTested => DOUBT,
             Outcome::Refuted => BAD,
         };
         ClaimRow {

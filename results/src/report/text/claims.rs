@@ -26,7 +26,7 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
     if !guarantees.is_empty() {
         section(out, "Claims about guarantees");
         let mut rows = table(&["claim", "outcome", "what was seen"], colours);
-        for claim in guarantees {
+        for claim in &guarantees {
             rows.add_row([
                 cell(&claim.id, Tone::Plain, colours),
                 outcome(claim, colours),
@@ -34,6 +34,14 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
             ]);
         }
         show(out, &rows);
+        guarantees.iter().for_each(|claim| instead(out, claim));
+    }
+}
+
+/// The sentence that would be true.
+fn instead(out: &mut String, claim: &ClaimResult) {
+    if let Some(corrected) = &claim.corrected {
+        bullet(out, &format!("{} instead: {corrected}", claim.id));
     }
 }
 
@@ -69,6 +77,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
         if claim.outcome != Outcome::Holds {
             bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
         }
+        instead(out, claim);
         if claim.faster_than_stated {
             bullet(out, &format!("{} holds, faster than stated", claim.id));
         }
@@ -82,7 +91,7 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
 fn outcome(claim: &ClaimResult, colours: bool) -> Cell {
     let tone = match claim.outcome {
         Outcome::Holds => Tone::Good,
-        Outcome::Undecided => Tone::Doubt,
+        Outcome::Undecided | Outcome::NotTested => Tone::Doubt,
         Outcome::Refuted => Tone::Bad,
     };
     cell(claim.outcome.as_str(), tone, colours)

@@ -1,0 +1,338 @@
+//! A suite's folder: what was asked for in `suite.toml`, a folder of runs for each scenario, and one report. It is made
+//! from the runs alone, so that it can be made again, and that an interrupted suite goes on with what has no finished run.
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use results::judge::claim::{self, Claim};
+use results::judge::verdict::Verdict;
+use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES};
+use results::record::open;
+use results::report::Report;
+use results::suite::{ScenarioAsked, ScenarioRun, SuiteMeta, SuiteReport};
+use results::terminal::printable_line;
+use serde::{Deserialize, Serialize};
+
+use super::Series;
+use crate::cluster::local::sandbox::Mode;
+use crate::failure::Failure;
+use crate::private;
+use crate::run;
+use crate::rundir::{RunDir, folders};
+use crate::spec::{RunSuite, SuiteScenario, guide};
+
+/// The file that says what was asked for.
+const SUITE: &str = "suite.toml";
+
+/// A copy of the user's claims.
+const CLAIMS: &str = "claims.toml";
+
+/// Version of the folder's layout.
+const FORMAT: u32 = 1;
+
+/// What was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuiteSpec {
+    /// Version of the folder's layout.
+    pub format: u32,
+    /// The command line.
+    pub command: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// kbench's version.
+    pub kbench: String,
+    /// The user's file of claims, of which the folder has a copy; none for the guide's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
+    /// Whether a refuted claim fails it.
+    pub strict: bool,
+    /// Seed of every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Version of Kafka, when it is not the clusters'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka_version: Option<String>,
+    /// How local clusters are isolated, when it is not the best way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The images of containers, as they were named; none for local clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<String>>,
+    /// The suite.
+    pub suite: RunSuite,
+}
+
+/// A suite's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuiteDir(PathBuf);
+
+/// What became of the scenarios of this session, where that is not in their runs.
+pub type Failures = std::collections::BTreeMap<String, (u8, String)>;
+
+impl SuiteDir {
+    /// Writes what was asked for into the folder of a series.
+    ///
+    /// # Errors
+    /// An infrastructure failure when it cannot be written.
+    pub fn create(series: &Series, spec: &SuiteSpec, claims: Option<&Path>) -> Result<Self, Failure> {
+        let folder = series.folder().to_owned();
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::infrastructure(format!("{} cannot be written: {error}", folder.display()))
+        };
+        if let Some(claims) = claims {
+            let text = crate::spec::read(claims)?;
+            open::write(&folder.join(CLAIMS), text.as_bytes()).map_err(|error| cannot(&error))?;
+        }
+        let text = toml::to_string(spec).map_err(|error| cannot(&error))?;
+        open::write(&folder.join(SUITE), text.as_bytes()).map_err(|error| cannot(&error))?;
+        Ok(Self(std::fs::canonicalize(&folder).unwrap_or(folder)))
+    }
+
+    /// The folder of a suite: a path, a name in `out`, or `latest`; none where it is none.
+    pub fn find(path: &Path, out: &Path) -> Option<Self> {
+        let candidates = [path.to_path_buf(), out.join(path)];
+        let found = candidates.into_iter().find(|path| path.join(SUITE).is_file())?;
+        Some(Self(std::fs::canonicalize(&found).unwrap_or(found)))
+    }
+
+    /// Every suite in `out`, oldest first. A link to one is none.
+    pub fn all(out: &Path) -> Vec<Self> {
+        let mut all: Vec<_> = folders(out).filter(|path| path.join(SUITE).is_file()).collect();
+        all.sort();
+        all.into_iter().map(Self).collect()
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its name, as it may be printed.
+    pub fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        printable_line(&name).into_owned()
+    }
+
+    /// Makes sure that nobody else can have put something into it: it is to be gone on with.
+    ///
+    /// # Errors
+    /// A usage failure when somebody may have.
+    pub fn is_own(&self) -> Result<(), Failure> {
+        private::folder(&self.0).map(drop).map_err(|error| {
+            Failure::usage(format!("{} is not gone on with: {error}", self.0.display()))
+        })
+    }
+
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// An unknown-failure when it cannot be read, or is of another format.
+    pub fn spec(&self) -> Result<SuiteSpec, Failure> {
+        let path = self.0.join(SUITE);
+        let damaged =
+            |why: &str| Failure::unknown(format!("{} is damaged: {why}", path.display()));
+        let text = open::read_text(&path, MOST_DOCUMENT_BYTES)
+            .map_err(|error| damaged(&error.to_string()))?;
+        let spec: SuiteSpec = toml::from_str(&text).map_err(|error| damaged(error.message()))?;
+        if spec.format != FORMAT {
+            let (is, reads) = (spec.format, FORMAT);
+            let what = format!("{} has format {is}, and this kbench reads {reads}", path.display());
+            return Err(Failure::usage(what));
+        }
+        // Its ids are names of folders.
+        let suite = toml::to_string(&spec.suite).map_err(|error| damaged(&error.to_string()))?;
+        crate::spec::parse::<RunSuite>(&suite).map_err(|(why, _)| damaged(&why))?;
+        Ok(spec)
+    }
+
+    /// The claims that it answers for.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn claims(&self, spec: &SuiteSpec) -> Result<Vec<Claim>, Failure> {
+        match spec.claims {
+            None => guide(),
+            // The folder may be a stranger's.
+            Some(_) => {
+                let path = self.0.join(CLAIMS);
+                let text = open::read_text(&path, MOST_DOCUMENT_BYTES).map_err(|error| {
+                    Failure::unknown(format!("{} cannot be read: {error}", path.display()))
+                })?;
+                claim::parse(CLAIMS, &text).map_err(|error| Failure::unknown(error.to_string()))
+            }
+        }
+    }
+
+    /// The runs of a scenario, oldest first; none in what is only linked to.
+    fn runs_of(&self, folder: &str) -> Vec<RunDir> {
+        let path = self.0.join(folder);
+        let own = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if own { RunDir::all(&path) } else { vec![] }
+    }
+
+    /// The newest finished run of a scenario, with its report.
+    pub fn finished(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
+        self.runs_of(folder)
+            .into_iter()
+            .rev()
+            .filter_map(|run| {
+                let json = open::read(&run.path().join("report.json"), MOST_EVENT_BYTES).ok()?;
+                let report: Report = serde_json::from_slice(&json).ok()?;
+                Some((run, report))
+            })
+            .find(|(_, report)| !report.interrupted && report.trials == trials)
+    }
+
+    /// The report, from the reports of the runs; with `again` each run is judged anew, strictly where that is asked for.
+    ///
+    /// # Errors
+    /// When what was asked for cannot be read.
+    pub fn report(&self, failed: &Failures, again: Option<bool>) -> Result<SuiteReport, Failure> {
+        let spec = self.spec()?;
+        let claims = self.claims(&spec)?;
+        let strict = spec.strict || again == Some(true);
+        let mut runs = vec![];
+        for (scenario, folder) in folder_names(&spec.suite) {
+            let asked = ScenarioAsked {
+                id: scenario.id.clone(),
+                command: scenario.command(),
+                claims: scenario.claims.clone(),
+                must_find: scenario.must_find.clone(),
+            };
+            runs.push((asked, self.run_of(scenario, &folder, failed, again.map(|_| strict))));
+        }
+        let meta = SuiteMeta {
+            name: spec.suite.name.clone(),
+            description: spec.suite.description.clone(),
+            folder: self.name(),
+            command: spec.command,
+            started: spec.started,
+            kbench: spec.kbench,
+            claims: spec.claims.unwrap_or_else(|| "guide".to_owned()),
+            strict,
+        };
+        Ok(SuiteReport::of(meta, &claims, &runs))
+    }
+
+    fn run_of(
+        &self,
+        scenario: &SuiteScenario,
+        folder: &str,
+        failed: &Failures,
+        again: Option<bool>,
+    ) -> ScenarioRun {
+        if let Some((code, said)) = failed.get(&scenario.id) {
+            return ScenarioRun::Failed(*code, said.clone());
+        }
+        let Some((dir, report)) = self.finished(folder, scenario.trials) else {
+            return self.runs_of(folder).last().map_or(ScenarioRun::Missing, |run| {
+                ScenarioRun::Failed(3, format!("its run {} was not finished", run.name()))
+            });
+        };
+        let name = format!("{folder}/{}", dir.name());
+        let Some(strict) = again else { return ScenarioRun::Finished(name, Box::new(report)) };
+        let judged = dir.spec().and_then(|spec| run::judge(&spec, &dir, strict || spec.strict));
+        match judged {
+            Ok(judged) => ScenarioRun::Finished(name, Box::new(judged.report)),
+            Err(failure) => ScenarioRun::Failed(3, format!("{name}: {}", failure.text())),
+        }
+    }
+}
+
+/// The scenarios, each with the name of its folder: in order, by name as well.
+pub fn folder_names(suite: &RunSuite) -> impl Iterator<Item = (&SuiteScenario, String)> {
+    (1..).zip(&suite.scenarios).map(|(n, scenario)| (scenario, format!("{n:02}-{}", scenario.id)))
+}
+
+impl SuiteSpec {
+    /// Of a suite that begins now.
+    pub fn new(suite: RunSuite, command: String, started: String) -> Self {
+        let kbench = env!("CARGO_PKG_VERSION").to_owned();
+        Self {
+            format: FORMAT,
+            command,
+            started,
+            kbench,
+            claims: None,
+            strict: false,
+            seed: None,
+            kafka_version: None,
+            mode: None,
+            images: None,
+            suite,
+        }
+    }
+
+    /// Arguments of `kbench run` for a scenario of the suite in this folder.
+    pub fn arguments(&self, dir: &SuiteDir, scenario: &SuiteScenario) -> Vec<String> {
+        let mut all = scenario.arguments();
+        let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
+        if self.claims.is_some() {
+            add("--claims", dir.path().join(CLAIMS).display().to_string());
+        }
+        scenario.claims.iter().for_each(|id| add("--claim", id.clone()));
+        self.seed.iter().for_each(|seed| add("--seed", seed.to_string()));
+        self.kafka_version.iter().for_each(|version| add("--kafka-version", version.clone()));
+        self.mode.iter().for_each(|mode| add("--mode", mode.as_str().to_owned()));
+        if let Some(images) = &self.images {
+            add("--backend", "docker".to_owned());
+            images.iter().for_each(|image| add("--image", image.clone()));
+        }
+        all.extend(self.strict.then(|| "--strict".to_owned()));
+        all
+    }
+}
+
+/// Carries out every scenario that has no finished run, one after the other; what became of those without one. Stops
+/// when it is interrupted, and says so.
+///
+/// # Errors
+/// Infrastructure failures: a run cannot be started.
+pub async fn carry_out(
+    series: &mut Series,
+    dir: &SuiteDir,
+    spec: &SuiteSpec,
+) -> Result<(Failures, bool), Failure> {
+    let (mut failed, all) = (Failures::new(), spec.suite.scenarios.len());
+    for (n, (scenario, folder)) in (1..).zip(folder_names(&spec.suite)) {
+        let id = &scenario.id;
+        if let Some((run, report)) = dir.finished(&folder, scenario.trials) {
+            let verdict = report.verdict.as_str();
+            results::err!("{n} of {all}: {id}: {verdict}, by {}", run.name());
+            continue;
+        }
+        results::err!("{n} of {all}: {id}: {}", printable_line(&scenario.command()));
+        let end = series.end_of(&folder, &spec.arguments(dir, scenario)).await?;
+        if end.stopped {
+            failed.insert(id.clone(), (3, "interrupted".to_owned()));
+            return Ok((failed, true));
+        }
+        // What was proven before the machine failed stands.
+        let stands = |report: &Report| end.code != Some(4) || report.verdict == Verdict::Violated;
+        match dir.finished(&folder, scenario.trials).filter(|(_, report)| stands(report)) {
+            Some((_, report)) => {
+                results::err!("{n} of {all}: {id}: {}", report.verdict.as_str());
+            }
+            None => {
+                results::err!("{n} of {all}: {id}: no finished run: {}", end.said);
+                let code = end.code.and_then(|code| u8::try_from(code).ok()).filter(|it| *it != 0);
+                failed.insert(id.clone(), (code.unwrap_or(4), end.said));
+            }
+        }
+    }
+    Ok((failed, false))
+}
+
+/// Arguments of all runs of a suite that are not written down: what is to be trusted is said each time.
+pub fn trusted(trust: bool, kafka_home: Option<&Path>) -> Vec<OsString> {
+    let mut all = vec![];
+    all.extend(trust.then(|| OsString::from("--trust-spec")));
+    if let Some(home) = kafka_home {
+        all.extend([OsString::from("--kafka-home"), home.as_os_str().to_owned()]);
+    }
+    all
+}

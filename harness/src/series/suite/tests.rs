@@ -1,0 +1,113 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use results::judge::offer::Offer;
+use results::report::{Question, RunMeta, judge};
+
+use super::*;
+use crate::private::tests::own_place;
+use crate::spec::{load, now};
+
+fn spec() -> SuiteSpec {
+    let suite: RunSuite = load("guide-quick", &[]).unwrap();
+    let command = "kbench run --suite guide-quick".to_owned();
+    SuiteSpec { seed: Some(7), strict: true, ..SuiteSpec::new(suite, command, now()) }
+}
+
+fn written(place: &Path) -> SuiteDir {
+    fs::write(place.join(SUITE), toml::to_string(&spec()).unwrap()).unwrap();
+    SuiteDir::find(place, place).unwrap()
+}
+
+/// A report of no trial at all.
+fn report(interrupted: bool) -> Report {
+    let text = || "x".to_owned();
+    let run = RunMeta {
+        run_id: text(),
+        command: text(),
+        workload: text(),
+        plan: text(),
+        seed: 1,
+        asked_per_s: 1.0,
+        offer: Offer::Even,
+        record_bytes: 1,
+        started: text(),
+        kbench: text(),
+        trials_asked: 0,
+        strict: false,
+        gates: vec![],
+        trusted: vec![],
+    };
+    let question = Question { run, claims: vec![], allowed: BTreeSet::new() };
+    Report { interrupted, ..judge(&question, &[]) }
+}
+
+fn run_in(folder: &Path, name: &str, report: Option<&Report>) {
+    let run = folder.join(name);
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("spec.toml"), "").unwrap();
+    if let Some(report) = report {
+        fs::write(run.join("report.json"), report.to_json().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_scenario_is_finished_by_a_report_of_all_its_trials_and_by_nothing_else() {
+    let place = own_place();
+    let dir = written(place.path());
+    let folder = place.path().join("01-healthy");
+    let finished = |trials| dir.finished("01-healthy", trials).map(|(run, _)| run.name());
+    assert_eq!(finished(0), None);
+    run_in(&folder, "1", Some(&report(true)));
+    assert_eq!(finished(0), None, "interrupted");
+    run_in(&folder, "2", Some(&report(false)));
+    run_in(&folder, "3", None);
+    assert_eq!(finished(0).as_deref(), Some("2"));
+    assert_eq!(finished(1), None, "a trial is missing");
+    // As the suite tells it: one trial was asked for.
+    let told = dir.report(&Failures::new(), None).unwrap();
+    assert_eq!((told.exit_code, told.scenarios[0].code), (3, 3));
+    assert!(told.scenarios[0].outcome.contains("3 was not finished"), "{told:?}");
+    assert!(told.scenarios[1].outcome.contains("not carried out"), "{told:?}");
+    let failed = Failures::from([("healthy".to_owned(), (4, "no disk".to_owned()))]);
+    assert_eq!(dir.report(&failed, None).unwrap().exit_code, 4);
+    assert_eq!(RunDir::within(place.path()).len(), 3, "all of them are healed");
+}
+
+#[test]
+fn what_is_only_linked_to_is_no_part_of_a_suite() {
+    let (place, other) = (own_place(), own_place());
+    run_in(&other.path().join("runs"), "1", Some(&report(false)));
+    let dir = written(place.path());
+    symlink(other.path().join("runs"), place.path().join("01-healthy")).unwrap();
+    assert!(dir.finished("01-healthy", 0).is_none() && RunDir::within(place.path()).is_empty());
+    fs::remove_file(place.path().join(SUITE)).unwrap();
+    let real = other.path().join(SUITE);
+    fs::write(&real, toml::to_string(&spec()).unwrap()).unwrap();
+    symlink(&real, place.path().join(SUITE)).unwrap();
+    assert!(dir.spec().is_err(), "a link");
+}
+
+#[test]
+fn a_run_is_asked_for_what_its_scenario_and_its_suite_say() {
+    let place = own_place();
+    let dir = written(place.path());
+    let read = dir.spec().unwrap();
+    let (scenario, folder) = folder_names(&read.suite).nth(1).unwrap();
+    assert_eq!(folder, "02-failover");
+    let arguments = read.arguments(&dir, scenario).join(" ");
+    assert!(arguments.starts_with("--workload 1k-msg-s --faults failover --claim "), "{arguments}");
+    assert!(arguments.ends_with("--seed 7 --strict"), "{arguments}");
+    let asked = arguments.matches("--claim ").count();
+    assert_eq!(asked, scenario.claims.len());
+}
+
+#[test]
+fn a_suite_of_another_format_is_refused() {
+    let place = own_place();
+    let text = toml::to_string(&SuiteSpec { format: 9, ..spec() }).unwrap();
+    fs::write(place.path().join(SUITE), text).unwrap();
+    let dir = SuiteDir::find(place.path(), place.path()).unwrap();
+    assert!(dir.spec().unwrap_err().text().contains("format 9"));
+}

@@ -1,0 +1,319 @@
+//! A suite: scenarios, each of which is a run, and the claims that they decide. Whether they can be carried out is seen
+//! when each is resolved as any run is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use results::judge::check::is_of_history;
+use results::judge::claim::Claim;
+use results::record::budget::MOST_TRIALS;
+use results::record::line::MOST_NAME_BYTES;
+use results::terminal::argument;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{Mistake, RunSpec, Spec};
+use crate::failure::Failure;
+use crate::nearest::{did_you_mean, nearest};
+
+/// The workload of a scenario, as of a run, that names none.
+pub const WORKLOAD: &str = "1k-msg-s";
+
+/// Most scenarios of a suite.
+const MOST_SCENARIOS: usize = 100;
+
+/// A suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSuite {
+    /// Its name.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// What is run, in this order.
+    #[serde(rename = "scenario")]
+    pub scenarios: Vec<SuiteScenario>,
+}
+
+/// One run of a suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuiteScenario {
+    /// Short name, unique in its suite.
+    pub id: String,
+    /// Name or file of the workload.
+    #[serde(default = "workload")]
+    pub workload: String,
+    /// Name or file of the plan, or `none`.
+    #[serde(default = "none")]
+    pub plan: String,
+    /// Name or file of the cluster, or `local`.
+    #[serde(default = "local")]
+    pub cluster: String,
+    /// Changes of single values, as `--set` takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+    /// Length of the load without faults, when it is not the workload's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+    /// Trials.
+    #[serde(default = "one")]
+    pub trials: u32,
+    /// Ids of the claims that it decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// Checks of which one must find something: then finding it is what passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_find: Vec<String>,
+}
+
+/// A suite as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSuite {
+    name: Spanned<String>,
+    description: String,
+    scenario: Vec<Spanned<SuiteScenario>>,
+}
+
+fn workload() -> String {
+    WORKLOAD.to_owned()
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+fn local() -> String {
+    "local".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Spec for RunSuite {
+    const KIND: &'static str = "suite";
+
+    fn shipped() -> &'static [(&'static str, &'static str)] {
+        workloads::SUITES
+    }
+
+    fn parse(text: &str) -> Result<Self, Mistake> {
+        let written: WrittenSuite = toml::from_str(text)
+            .map_err(|error| (error.message().trim().to_owned(), error.span()))?;
+        let name = written.name.get_ref();
+        is_plain(name).map_err(|why| (format!("name: {why}"), Some(written.name.span())))?;
+        if !(1..=MOST_SCENARIOS).contains(&written.scenario.len()) {
+            let why = format!("a suite has 1 to {MOST_SCENARIOS} scenarios");
+            return Err((why, Some(written.name.span())));
+        }
+        let mut ids = BTreeSet::new();
+        for scenario in &written.scenario {
+            let (span, scenario) = (scenario.span(), scenario.get_ref());
+            let wrong = |why: String| (format!("scenario \"{}\": {why}", scenario.id), Some(span));
+            scenario.check().and_then(|()| match ids.insert(&scenario.id) {
+                true => Ok(()),
+                false => Err("it is there twice; ids must be unique".to_owned()),
+            }).map_err(wrong)?;
+        }
+        let scenarios = written.scenario.into_iter().map(Spanned::into_inner).collect();
+        Ok(Self { name: written.name.into_inner(), description: written.description, scenarios })
+    }
+
+    /// With the files that scenarios name looked up beside the suite's own.
+    fn resolved(mut self, folder: Option<&Path>) -> Result<Self, String> {
+        let Some(folder) = folder else { return Ok(self) };
+        for scenario in &mut self.scenarios {
+            for name in [&mut scenario.workload, &mut scenario.plan, &mut scenario.cluster] {
+                let beside = folder.join(&*name);
+                if beside.is_file() {
+                    // Whoever goes on with it may be somewhere else.
+                    let beside = std::fs::canonicalize(beside).map_err(|error| error.to_string())?;
+                    *name = beside.to_str().ok_or("a path is no text")?.to_owned();
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Whether a name may be one of a folder and stand in any text.
+fn is_plain(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !name.is_empty() && name.len() <= MOST_NAME_BYTES && name.chars().all(plain) {
+        true => Ok(()),
+        false => Err(format!(
+            "a name is made of a-z, 0-9 and hyphens, {MOST_NAME_BYTES} of them at the most"
+        )),
+    }
+}
+
+impl SuiteScenario {
+    fn check(&self) -> Result<(), String> {
+        is_plain(&self.id)?;
+        if !(1..=MOST_TRIALS).contains(&self.trials) {
+            return Err(format!("trials: 1 to {MOST_TRIALS} are possible"));
+        }
+        self.length()?;
+        match self.must_find.iter().find(|name| !is_of_history(name)) {
+            Some(name) => Err(format!("must_find: there is no check `{name}` of what clients saw")),
+            None => Ok(()),
+        }
+    }
+
+    /// Length of the load without faults.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn length(&self) -> Result<Option<Duration>, String> {
+        let parsed = self.duration.as_deref().map(humantime::parse_duration).transpose();
+        parsed.map_err(|error| format!("duration: {error}"))
+    }
+
+    /// As arguments of `kbench run`, without the claims.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut all = vec![];
+        let mut add = |option: &str, value: &str| all.extend([option, value].map(str::to_owned));
+        add("--workload", &self.workload);
+        add("--faults", &self.plan);
+        if self.cluster != "local" {
+            add("--cluster", &self.cluster);
+        }
+        self.set.iter().for_each(|set| add("--set", set));
+        self.duration.iter().for_each(|duration| add("--duration", duration));
+        if self.trials > 1 {
+            add("--trials", &self.trials.to_string());
+        }
+        all
+    }
+
+    /// The command that carries it out by itself.
+    pub fn command(&self) -> String {
+        let arguments = self.arguments();
+        let all: Vec<_> = arguments.iter().map(|it| argument(it)).collect();
+        format!("kbench run {}", all.join(" "))
+    }
+
+    /// Whether a run with this spec can decide the claims that the scenario is to decide.
+    ///
+    /// # Errors
+    /// A usage failure for a claim that is not among `all`, that nothing measures, or that needs another step.
+    pub fn can_decide(&self, all: &[Claim], spec: &RunSpec) -> Result<(), Failure> {
+        let steps: BTreeSet<&str> =
+            spec.plan.iter().flat_map(|plan| &plan.steps).map(|step| step.id.as_str()).collect();
+        for id in &self.claims {
+            let wrong = |why: String| Failure::usage(format!("scenario \"{}\": {why}", self.id));
+            let Some(claim) = all.iter().find(|claim| claim.id == *id) else {
+                return Err(unknown_claim(id, all).within(&format!("scenario \"{}\"", self.id)));
+            };
+            if !claim.metric.is_tested_here() {
+                return Err(wrong(format!("nothing measures claim `{id}`")));
+            }
+            if let Some(step) = claim.scenario.iter().find(|step| !steps.contains(step.as_str())) {
+                let plan = &self.plan;
+                return Err(wrong(format!("claim `{id}` needs step \"{step}\", and plan `{plan}` has none")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// There is no such claim.
+pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
+    let meant = did_you_mean(&nearest(id, all.iter().map(|claim| claim.id.as_str())));
+    let listed = "`kbench list claims` shows the guide's";
+    let cure = meant.map_or(listed.to_owned(), |meant| format!("{meant} {listed}"));
+    Failure::usage(format!("there is no claim `{id}`")).with_cure(cure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Request, guide, load, parse};
+
+    fn refused(text: &str) -> String {
+        parse::<RunSuite>(text).unwrap_err().0
+    }
+
+    #[test]
+    fn each_claim_that_something_measures_is_decided_by_the_guide_s_suite() {
+        let claims = guide().unwrap();
+        let suite: RunSuite = load("guide", &[]).unwrap();
+        let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
+        let measured = claims.iter().filter(|claim| claim.metric.is_tested_here());
+        let left: Vec<_> = measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
+        assert!(left.is_empty(), "no scenario decides {left:?}");
+    }
+
+    #[test]
+    fn the_shipped_suites_can_decide_what_they_say_and_the_quick_one_is_quick() {
+        let claims = guide().unwrap();
+        for (name, _) in RunSuite::shipped() {
+            let suite: RunSuite = load(name, &[]).unwrap();
+            assert_eq!(suite.name, *name);
+            let mut whole = Duration::ZERO;
+            for scenario in &suite.scenarios {
+                let request = Request {
+                    set: scenario.set.clone(),
+                    trials: scenario.trials,
+                    mode: Some(crate::cluster::local::sandbox::Mode::Loopback),
+                    ..Request::of(&scenario.workload, &scenario.plan, &scenario.cluster)
+                };
+                // The plan needs what loopback cannot do; its name is looked up all the same.
+                let spec = match request.clone().resolve() {
+                    Ok(resolved) => resolved.spec,
+                    Err(_) => Request { mode: None, ..request }.resolve().unwrap().spec,
+                };
+                scenario.can_decide(&claims, &spec).unwrap();
+                whole += spec.expected_trial() * scenario.trials;
+            }
+            let limit = match *name {
+                "guide-quick" => 300,
+                "guide" => 3600,
+                _ => 85 * 60,
+            };
+            assert!(whole.as_secs() <= limit, "{name} takes {whole:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let head = "name = \"x\"\ndescription = \"d\"\n";
+        let of = |body: &str| refused(&format!("{head}[[scenario]]\n{body}\n"));
+        assert!(of("id = \"a/b\"").contains("hyphens"));
+        assert!(of("id = \"a\"\ntrials = 0").contains("trials"));
+        assert!(of("id = \"a\"\nduration = \"x\"").contains("duration"));
+        assert!(of("id = \"a\"\nmust_find = [\"lots\"]").contains("no check `lots`"));
+        assert!(of("id = \"a\"\n[[scenario]]\nid = \"a\"").contains("twice"));
+        assert!(of("id = \"a\"\nfaults = \"x\"").contains("unknown field"));
+        assert!(refused("name = \"x\"\ndescription = \"d\"\nscenario = []\n").contains("1 to"));
+    }
+
+    #[test]
+    fn a_scenario_is_refused_what_it_cannot_decide() {
+        let claims = guide().unwrap();
+        let spec = |plan: &str| Request::of("smoke", plan, "local").resolve().unwrap().spec;
+        let scenario = |plan: &str, claim: &str| {
+            let text = format!(
+                "name = \"x\"\ndescription = \"d\"\n[[scenario]]\nid = \"a\"\nplan = \"{plan}\"\nclaims = [\"{claim}\"]"
+            );
+            parse::<RunSuite>(&text).unwrap().scenarios.remove(0)
+        };
+        let asked = |plan: &str, claim: &str| scenario(plan, claim).can_decide(&claims, &spec(plan));
+        assert!(asked("failover", "leader-failover").is_ok());
+        for (plan, claim, words) in [
+            ("none", "leader-failover", "needs step \"leader\""),
+            ("none", "leader-failovr", "no claim"),
+            ("none", "msg-rate", "nothing measures"),
+        ] {
+            let why = asked(plan, claim).unwrap_err().to_string();
+            assert!(why.contains(words), "{why}");
+        }
+        assert_eq!(
+            scenario("failover", "leader-failover").command(),
+            "kbench run --workload 1k-msg-s --faults failover"
+        );
+    }
+}

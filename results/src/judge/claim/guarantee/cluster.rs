@@ -1,0 +1,271 @@
+//! Guarantees about the cluster itself: who leads, who recovers, which settings are in force; and about the order and
+//! the places of records in its logs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Examination;
+use crate::judge::claim::measure::{proven_step, undisturbed};
+use crate::judge::claim::metric::LeaderSpread;
+use crate::judge::claim::proof::{Examined, Proof};
+use crate::judge::claim::seen::HealthyCluster;
+use crate::judge::claim::{Claim, TrialFacts};
+use crate::judge::expectation;
+use crate::judge::recovery::StreamKind;
+use crate::judge::span::FaultSpan;
+use crate::record::event::BrokerId;
+
+/// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
+fn of_steps(
+    claim: &Claim,
+    trial: &TrialFacts,
+    what: &'static str,
+    look: impl Fn(&FaultSpan) -> Examination,
+) -> Examination {
+    let (mut n, mut open) = (0, None);
+    for step in &claim.scenario {
+        let fault = match proven_step(trial, claim, step) {
+            Ok(fault) => fault,
+            Err(why) => {
+                open.get_or_insert(why);
+                continue;
+            }
+        };
+        let disturbed = undisturbed(trial, |one| {
+            one.is_of_servers() && one.touches(fault.injecting, fault.window_end, 0.0)
+        });
+        match look(fault) {
+            Examination::Kept(Proof::Examined(some)) => n += some.values().sum::<u64>(),
+            Examination::Kept(_) => n += 1,
+            Examination::Open(why) => {
+                open.get_or_insert(why);
+            }
+            violated => match disturbed {
+                Ok(()) => return violated,
+                Err(_) => {}
+            },
+        }
+        if let Err(why) = disturbed {
+            open.get_or_insert(why);
+        }
+    }
+    open.map_or_else(|| examined(what, n), Examination::Open)
+}
+
+fn examined(what: &'static str, n: u64) -> Examination {
+    match n {
+        0 => Examination::Open(format!("there were no {what} to look at")),
+        n => Examination::Kept(Proof::Examined(Examined::from([(what, n)]))),
+    }
+}
+
+/// Everything was served again while each fault lasted.
+pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
+    of_steps(claim, trial, "faults", |fault| {
+        let rows = trial.recovery.partitions.iter();
+        let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
+        let id = &fault.id;
+        match (fault.recovered, expectation::of_the_client(&rows)) {
+            (Some(true), _) => examined("faults", 1),
+            (None, _) => {
+                Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
+            }
+            (Some(false), Some(of_client)) => Examination::Open(of_client),
+            (Some(false), None) => Examination::Violated(format!(
+                "not everything was served again while step \"{id}\" lasted"
+            )),
+        }
+    })
+}
+
+/// The partitions that the dead broker led stayed away until it was back.
+pub(super) fn outage_until_heal(claim: &Claim, trial: &TrialFacts) -> Examination {
+    of_steps(claim, trial, "partitions", |fault| {
+        let rows = trial.recovery.partitions.iter().filter(|row| {
+            row.fault == fault.id && row.stream == StreamKind::Main && row.led == Some(true)
+        });
+        let mut n = 0;
+        for row in rows {
+            if !row.censored && !row.ended_after_heal {
+                return Examination::Violated(format!(
+                    "{}-{} was served again {:.1} s after step \"{}\", before that was undone",
+                    row.topic, row.partition, row.unavailable_s, fault.id
+                ));
+            }
+            n += 1;
+        }
+        examined("partitions", n)
+    })
+}
+
+/// Nobody else led before ZooKeeper had lost the dead broker's registration.
+pub(super) fn registration_gone_first(claim: &Claim, trial: &TrialFacts) -> Examination {
+    of_steps(claim, trial, "elections", |fault| {
+        let of_fault = trial.seen.elections.iter().filter(|it| it.fault == fault.id);
+        let mut n = 0;
+        for election in of_fault {
+            let place = format!("{}-{}", trial.main_topic(), election.partition);
+            match (election.gone, election.elected) {
+                (Some(gone), Some(elected)) if elected < gone => {
+                    return Examination::Violated(format!(
+                        "{place} had another leader {:.3} s before the registration of broker {} was gone",
+                        gone.secs_since(elected),
+                        election.broker
+                    ));
+                }
+                (Some(_), Some(_)) => n += 1,
+                (None, _) => {
+                    return Examination::Open(format!(
+                        "the registration of broker {} was not seen to go in step \"{}\"",
+                        election.broker, fault.id
+                    ));
+                }
+                (_, None) => {
+                    return Examination::Open(format!(
+                        "no other leader of {place} was seen in step \"{}\"",
+                        fault.id
+                    ));
+                }
+            }
+        }
+        examined("elections", n)
+    })
+}
+
+/// Each record of the logs has an offset of its own, and none is left out.
+pub(super) fn offsets_in_sequence(trial: &TrialFacts) -> Examination {
+    let policy = trial.environment.settings.topic_config.get("cleanup.policy");
+    if policy.is_some_and(|policy| policy.contains("compact")) {
+        return Examination::Open("the topic is compacted, which takes offsets out".to_owned());
+    }
+    match &trial.seen.offsets {
+        Err(why) => Examination::Open(why.clone()),
+        Ok(seen) => match &seen.gap {
+            Some(gap) => Examination::Violated(gap.clone()),
+            None => examined("records", seen.records),
+        },
+    }
+}
+
+/// One inversion shows that there is no order; none shows nothing.
+pub(super) fn inversion(trial: &TrialFacts) -> Examination {
+    match &trial.seen.inversions {
+        Err(why) => Examination::Open(why.clone()),
+        Ok(seen) => match &seen.first {
+            Some(first) => {
+                let shown = format!("{} records came out of order, e.g. {first}", seen.inverted);
+                Examination::Kept(Proof::Shown(shown))
+            }
+            None if seen.members == 0 => Examination::Open(
+                "no member read several partitions: one member alone does".to_owned(),
+            ),
+            None => Examination::Open(
+                "no record came out of order, which is no proof that none can".to_owned(),
+            ),
+        },
+    }
+}
+
+/// The healthy cluster, and the partitions of a topic in it.
+type TopicSeen<'a> =
+    (&'a HealthyCluster, &'a BTreeMap<i32, (BrokerId, Vec<BrokerId>)>);
+
+fn topic<'a>(trial: &'a TrialFacts, name: &str) -> Result<TopicSeen<'a>, Examination> {
+    let open = |why: &str| Examination::Open(why.to_owned());
+    let healthy = trial.seen.healthy.as_ref().map_err(|why| open(why))?;
+    match healthy.partitions.get(name).filter(|partitions| !partitions.is_empty()) {
+        Some(partitions) => Ok((healthy, partitions)),
+        None => Err(open(&format!("who led the partitions of {name} was not seen"))),
+    }
+}
+
+/// Each broker leads so many partitions.
+pub(super) fn leaders(spread: &LeaderSpread, trial: &TrialFacts) -> Examination {
+    let name = spread.topic.as_deref().unwrap_or(trial.main_topic());
+    let (_, partitions) = match topic(trial, name) {
+        Ok(seen) => seen,
+        Err(open) => return open,
+    };
+    let followers = partitions.values().flat_map(|(_, isr)| isr.iter().copied());
+    let leaders = partitions.values().map(|(leader, _)| *leader).filter(|leader| *leader >= 0);
+    let all: BTreeSet<BrokerId> = match spread.brokers.as_slice() {
+        [] => followers.chain(leaders.clone()).collect(),
+        named => named.iter().copied().collect(),
+    };
+    let led = |broker: &BrokerId| leaders.clone().filter(|leader| leader == broker).count();
+    let told: Vec<_> = all.iter().map(|broker| (*broker, led(broker))).collect();
+    let text = told.iter().map(|(broker, n)| format!("broker {broker} leads {n}"));
+    let text = format!("{name}: {}", text.collect::<Vec<_>>().join(", "));
+    let kept = told.iter().all(|(_, n)| (spread.fewest..=spread.most).contains(n));
+    match kept && !told.is_empty() {
+        true => Examination::Kept(Proof::Shown(text)),
+        false => Examination::Violated(text),
+    }
+}
+
+/// The controller has nothing to do with the main topic's records.
+pub(super) fn controller_without_data(trial: &TrialFacts) -> Examination {
+    let name = trial.main_topic();
+    let (healthy, partitions) = match topic(trial, name) {
+        Ok(seen) => seen,
+        Err(open) => return open,
+    };
+    let Some(controller) = healthy.controller else {
+        return Examination::Open("who was the controller was not seen".to_owned());
+    };
+    let leads = partitions.values().filter(|(leader, _)| *leader == controller).count();
+    let copies = partitions.values().filter(|(_, isr)| isr.contains(&controller)).count();
+    match (leads, copies) {
+        (0, 0) => Examination::Kept(Proof::Shown(format!(
+            "broker {controller}, the controller, neither led nor copied {name}"
+        ))),
+        _ => Examination::Violated(format!(
+            "broker {controller}, the controller, led {leads} partitions of {name} and had {copies} in-sync copies"
+        )),
+    }
+}
+
+/// Each partition is read by one member, and each of these reads one.
+pub(super) fn one_reader(trial: &TrialFacts) -> Examination {
+    let name = trial.main_topic();
+    let (healthy, partitions) = match topic(trial, name) {
+        Ok(seen) => seen,
+        Err(open) => return open,
+    };
+    if healthy.readers.is_empty() {
+        return Examination::Open("no group read anything".to_owned());
+    }
+    let mut members = BTreeSet::new();
+    for partition in partitions.keys() {
+        let place = format!("{name}-{partition}");
+        let readers = healthy.readers.get(partition).map(Vec::as_slice).unwrap_or_default();
+        let [(reader, delivered)] = readers else {
+            return Examination::Violated(format!("{place} was read by {} members", readers.len()));
+        };
+        if !delivered {
+            return Examination::Open(format!("{reader} had {place} and got nothing of it"));
+        }
+        if !members.insert(reader) {
+            return Examination::Violated(format!("{reader} read {place} and another partition"));
+        }
+    }
+    examined("partitions", members.len() as u64)
+}
+
+/// Brokers say that they have these settings.
+pub(super) fn settings(wanted: &BTreeMap<String, String>, trial: &TrialFacts) -> Examination {
+    let known = &trial.environment.settings.broker;
+    let mut unknown = vec![];
+    for (name, wanted) in wanted {
+        match known.get(name) {
+            Some(value) if value == wanted => {}
+            Some(value) => {
+                return Examination::Violated(format!("{name} is {value}, not {wanted}"));
+            }
+            None => unknown.push(name.as_str()),
+        }
+    }
+    match unknown.is_empty() {
+        true => examined("settings", wanted.len() as u64),
+        false => Examination::Open(format!("no broker told {}", unknown.join(", "))),
+    }
+}

@@ -1,0 +1,190 @@
+//! What a claim is measured by. A new metric is a variant here, with its [example](Metric::EXAMPLES), and what the
+//! compiler asks for then.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::event::BrokerId;
+
+/// What a claim is measured by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Time from the fault to another controller.
+    ControllerFailover,
+    /// The part of it after the dead controller's registration is gone.
+    ControllerElection,
+    /// Longest unavailability of the main topic's partitions that the dead broker led.
+    UnavailabilityLed,
+    /// Longest unavailability of partitions that it did not lead, for one kind of client.
+    UnavailabilityNotLed(LeaderService),
+    /// The part of an unavailability of partitions that the dead broker led from their new leader and copies on.
+    NewLeaderServes,
+    /// Named checks find nothing.
+    Checks(Vec<String>),
+    /// The same, and the sentence speaks of acks=all only.
+    ChecksAcksAll(Vec<String>),
+    /// At least so many members of every ISR are alive all the time.
+    MinIsrCopies(usize),
+    /// Named checks find nothing, and every member that a fault made resume was seen to do so at the commit.
+    ResumeAtCommitted(Vec<String>),
+    /// Clients and cluster had recovered while each fault lasted.
+    RecoversWhileFaultLasts,
+    /// Partitions that the dead broker led answered only after it was healed.
+    OutageUntilHeal,
+    /// ZooKeeper had lost a dead broker's registration before another broker led its partitions.
+    RegistrationGoneFirst,
+    /// The logs of the main topic have an offset for each record, without gaps.
+    OffsetsInSequence,
+    /// A member that reads several partitions got records of one producer in another order than they were sent in.
+    InversionAcrossPartitions,
+    /// Before any fault each of these brokers led at least and at most so many partitions of a topic.
+    LeadersPerBroker(LeaderSpread),
+    /// Before any fault the broker that was the controller led no partition of the main topic, and had no copy of one.
+    ControllerWithoutData,
+    /// Before any fault each partition of the main topic was read by a member of its own.
+    OneReaderAPartition,
+    /// Brokers have these settings in force.
+    SettingsInForce(BTreeMap<String, String>),
+    /// Nothing measures it; what would be needed.
+    NotTestedHere(String),
+}
+
+/// What is asked of a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaderService {
+    /// Writes that wait for the whole ISR: the main load.
+    AcksAll,
+    /// Writes that wait for the leader: the probe.
+    #[serde(rename = "acks-1")]
+    Acks1,
+    /// Reads: the read probe.
+    Reads,
+}
+
+/// How many partitions each broker leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaderSpread {
+    /// The topic; the main one where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The brokers; all that lead or follow where none are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brokers: Vec<BrokerId>,
+    /// At least.
+    pub fewest: usize,
+    /// At most.
+    pub most: usize,
+}
+
+impl Metric {
+    /// Each metric as a claim names it, and what it is.
+    pub const EXAMPLES: &[(&str, &str)] = &[
+        ("\"controller-failover\"", "seconds from a fault to another controller"),
+        ("\"controller-election\"", "the part of it after the registration is gone"),
+        ("\"unavailability-led\"", "seconds without an ack on partitions that the dead broker led"),
+        (
+            "{ unavailability-not-led = \"acks-all\" }",
+            "the same on partitions that it did not lead; or \"acks-1\", or \"reads\"",
+        ),
+        ("\"new-leader-serves\"", "seconds from the new leader and its copies to an answer"),
+        ("{ checks = [\"lost\", \"duplicate\"] }", "checks of a report, which find nothing"),
+        ("{ checks-acks-all = [\"lost\"] }", "the same of a load with acks=all"),
+        ("{ min-isr-copies = 2 }", "live members of every ISR while the faults last"),
+        (
+            "{ resume-at-committed = [\"commit-skip\"] }",
+            "members resume at the group's commit, and checks find nothing",
+        ),
+        ("\"recovers-while-fault-lasts\"", "everything is served again before the fault is undone"),
+        ("\"outage-until-heal\"", "partitions of the dead broker stay away until it is back"),
+        ("\"registration-gone-first\"", "no new leader before ZooKeeper lost the registration"),
+        ("\"offsets-in-sequence\"", "an offset for each record of a log, without gaps"),
+        (
+            "\"inversion-across-partitions\"",
+            "a consumer of several partitions got a producer's records in another order",
+        ),
+        (
+            "{ leaders-per-broker = { fewest = 1, most = 1 } }",
+            "partitions that each broker leads before any fault; topic = \"...\" names another than the load's",
+        ),
+        ("\"controller-without-data\"", "the controller neither leads nor copies partitions"),
+        ("\"one-reader-a-partition\"", "each partition is read by a member of its own"),
+        (
+            "{ settings-in-force = { \"min.insync.replicas\" = \"2\" } }",
+            "what brokers say of their settings",
+        ),
+        ("{ not-tested-here = \"two network cards a machine\" }", "nothing; what would be needed"),
+    ];
+
+    /// Whether it is a time, to be compared with a bound.
+    pub fn is_time(&self) -> bool {
+        match self {
+            Self::ControllerFailover
+            | Self::ControllerElection
+            | Self::UnavailabilityLed
+            | Self::NewLeaderServes
+            | Self::UnavailabilityNotLed(_) => true,
+            Self::Checks(_)
+            | Self::ChecksAcksAll(_)
+            | Self::MinIsrCopies(_)
+            | Self::ResumeAtCommitted(_)
+            | Self::RecoversWhileFaultLasts
+            | Self::OutageUntilHeal
+            | Self::RegistrationGoneFirst
+            | Self::OffsetsInSequence
+            | Self::InversionAcrossPartitions
+            | Self::LeadersPerBroker(_)
+            | Self::ControllerWithoutData
+            | Self::OneReaderAPartition
+            | Self::SettingsInForce(_)
+            | Self::NotTestedHere(_) => false,
+        }
+    }
+
+    /// Whether anything measures it.
+    pub fn is_tested_here(&self) -> bool {
+        !matches!(self, Self::NotTestedHere(_))
+    }
+
+    /// Whether every run says something about it, whatever its cluster is and its plan does.
+    pub fn is_of_any_run(&self) -> bool {
+        matches!(self, Self::Checks(_) | Self::ChecksAcksAll(_) | Self::ResumeAtCommitted(_))
+    }
+
+    /// Whether it is about a fault, which a claim must name by its step.
+    pub fn is_of_steps(&self) -> bool {
+        self.is_time()
+            || matches!(
+                self,
+                Self::MinIsrCopies(_)
+                    | Self::RecoversWhileFaultLasts
+                    | Self::OutageUntilHeal
+                    | Self::RegistrationGoneFirst
+            )
+    }
+
+    /// What is wrong with what it holds.
+    pub(super) fn fault(&self) -> Option<String> {
+        let text = match self {
+            Self::Checks(names) | Self::ChecksAcksAll(names) | Self::ResumeAtCommitted(names)
+                if names.is_empty() =>
+            {
+                "names no check; list at least one, e.g. [\"lost\"]".to_owned()
+            }
+            Self::LeadersPerBroker(LeaderSpread { fewest, most, .. }) if fewest > most => {
+                format!("at least {fewest} and at most {most} leaders are none; exchange them")
+            }
+            Self::SettingsInForce(settings) if settings.is_empty() => {
+                "names no setting; list at least one with its value".to_owned()
+            }
+            Self::NotTestedHere(needs) if needs.trim().is_empty() => {
+                "say what would be needed to test it".to_owned()
+            }
+            _ => return None,
+        };
+        Some(text)
+    }
+}

@@ -1,0 +1,367 @@
+//! The report of a suite: several runs that answer for the claims of one document.
+//!
+//! Made from the reports of its runs and nothing else, so that it can be made again. Each claim is decided by the runs
+//! of the scenarios that name it: refuted by one, it is refuted; where one of them does not say, it is undecided. What no
+//! scenario decides is *not tested here*, with what would be needed. `report.json` in the suite's folder is this document
+//! (`results/schema/suite.schema.json`); [`text`], [`markdown`] and [`html`] are views of it.
+
+mod html;
+mod markdown;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::claim::{Claim, ClaimResult, Outcome, judge};
+use crate::judge::verdict::Verdict;
+use crate::record::open;
+use crate::report::Report;
+use crate::report::files::{WriteError, escaped};
+use crate::terminal::counted;
+
+pub use markdown::render as markdown;
+pub use text::render;
+
+/// Version of the document's keys.
+pub const FORMAT: u32 = 1;
+
+/// Exit codes of runs, from the best to the worst.
+const CODES: [u8; 4] = [0, 3, 4, 1];
+
+/// The worst of these exit codes by the contract: a violation comes before infrastructure, that before unknown. One
+/// that is none of a run's is as bad as infrastructure that failed.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let rank = |code| CODES.iter().position(|it| *it == code).unwrap_or(2);
+    CODES[codes.into_iter().map(rank).max().unwrap_or_default()]
+}
+
+/// What a suite was asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SuiteMeta {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Name of its folder.
+    pub folder: String,
+    /// The command line.
+    pub command: String,
+    /// When it began (RFC 3339).
+    pub started: String,
+    /// kbench's version.
+    pub kbench: String,
+    /// Where the claims come from: "guide", or a file.
+    pub claims: String,
+    /// Whether refuted claims fail it.
+    pub strict: bool,
+}
+
+/// What a scenario of a suite is to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScenarioAsked {
+    /// Its id.
+    pub id: String,
+    /// What is run, as arguments of `kbench run`.
+    pub command: String,
+    /// Ids of the claims that it decides.
+    pub claims: Vec<String>,
+    /// Checks of which one must find something.
+    pub must_find: Vec<String>,
+}
+
+/// What became of its run.
+#[derive(Debug)]
+pub enum ScenarioRun {
+    /// It left a report: the run's directory in the suite's folder, and the report.
+    Finished(String, Box<Report>),
+    /// It left none: with which code it ended, and what it said.
+    Failed(u8, String),
+    /// It was not carried out.
+    Missing,
+}
+
+/// What a scenario came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ScenarioResult {
+    /// Its id.
+    pub id: String,
+    /// What was run, as arguments of `kbench run`.
+    pub command: String,
+    /// Directory of its run in the suite's folder; none when it left none.
+    pub run: Option<String>,
+    /// The verdict of its run.
+    pub verdict: Option<Verdict>,
+    /// What it counts as, by the contract's exit codes: where something had to be found, 0 when it was.
+    pub code: u8,
+    /// Trials that were judged.
+    pub trials: u32,
+    /// Faults that were injected.
+    pub faults: usize,
+    /// Seconds that its trials took, all together.
+    pub seconds: f64,
+    /// What it came to, in words.
+    pub outcome: String,
+}
+
+/// A claim, and what decides it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DecidedClaim {
+    /// How it stands, and the figures of the run that decides it.
+    pub claim: ClaimResult,
+    /// What was measured, with the number of trials or of things that were examined.
+    pub figure: String,
+    /// The runs that decide it, with their outcomes.
+    pub by: Vec<Decision>,
+}
+
+/// What one run says of a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Decision {
+    /// Id of the scenario.
+    pub scenario: String,
+    /// Directory of its run.
+    pub run: Option<String>,
+    /// How the claim stands there.
+    pub outcome: Outcome,
+}
+
+/// The report of a suite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SuiteReport {
+    /// Version of the keys.
+    pub format: u32,
+    /// What the suite was asked to do.
+    pub suite: SuiteMeta,
+    /// What kbench exits with: the worst of its runs.
+    pub exit_code: u8,
+    /// What its scenarios came to, in order.
+    pub scenarios: Vec<ScenarioResult>,
+    /// Every claim.
+    pub claims: Vec<DecidedClaim>,
+    /// Host and versions of the first run, in a sentence; none when no run tells.
+    pub environment: Option<String>,
+}
+
+impl SuiteReport {
+    /// Of a suite whose scenarios came to this; `claims` are all of the document's.
+    pub fn of(suite: SuiteMeta, claims: &[Claim], runs: &[(ScenarioAsked, ScenarioRun)]) -> Self {
+        let scenarios: Vec<_> = runs.iter().map(|(asked, run)| scenario(asked, run)).collect();
+        let reports = runs.iter().filter_map(|(_, run)| match run {
+            ScenarioRun::Finished(_, report) => Some(report),
+            ScenarioRun::Failed(..) | ScenarioRun::Missing => None,
+        });
+        let environment = reports.flat_map(|report| &report.environments).next().map(|it| {
+            let it = &it.environment;
+            format!(
+                "Kafka {}, ZooKeeper {}, {}, {}, data in {}, kernel {}",
+                it.kafka,
+                it.zookeeper,
+                it.mode,
+                counted(it.cores.into(), "core"),
+                it.storage,
+                it.kernel
+            )
+        });
+        Self {
+            format: FORMAT,
+            suite,
+            exit_code: worst(scenarios.iter().map(|scenario| scenario.code)),
+            scenarios,
+            claims: claims.iter().map(|claim| decided(claim, runs)).collect(),
+            environment,
+        }
+    }
+
+    /// How many claims stand so.
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.claims.iter().filter(|it| it.claim.outcome == outcome).count()
+    }
+
+    /// The document as it stands in `report.json`.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        Ok(escaped(serde_json::to_string_pretty(self)? + "\n"))
+    }
+
+    /// Writes the files of the report into the suite's folder.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), WriteError> {
+        let json = self.to_json().map_err(std::io::Error::other);
+        for (name, text) in [
+            ("report.md", Ok(markdown(self))),
+            ("report.html", Ok(html::render(self))),
+            ("report.json", json),
+        ] {
+            let path = folder.join(name);
+            let written = text.and_then(|text| open::write(&path, text.as_bytes()));
+            written.map_err(|source| WriteError { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
+    let without = |code: u8, outcome: String| ScenarioResult {
+        id: asked.id.clone(),
+        command: asked.command.clone(),
+        run: None,
+        verdict: None,
+        code,
+        trials: 0,
+        faults: 0,
+        seconds: 0.0,
+        outcome,
+    };
+    match run {
+        ScenarioRun::Missing => without(3, "not carried out: `--resume` goes on with it".to_owned()),
+        ScenarioRun::Failed(code, said) => without(*code, said.clone()),
+        ScenarioRun::Finished(dir, report) => {
+            let (code, outcome) = came_to(asked, report);
+            ScenarioResult {
+                run: Some(dir.clone()),
+                verdict: Some(report.verdict),
+                trials: report.trials,
+                faults: report.faults.len(),
+                seconds: report.time.iter().flat_map(|it| &it.stages).map(|it| it.seconds).sum(),
+                ..without(code, outcome)
+            }
+        }
+    }
+}
+
+/// As which exit code a run counts, and what it came to.
+fn came_to(asked: &ScenarioAsked, report: &Report) -> (u8, String) {
+    if asked.must_find.is_empty() {
+        let violated = report.checks.iter().filter(|check| check.verdict == report.verdict);
+        let named: Vec<_> = match report.verdict {
+            Verdict::Valid => vec![],
+            _ => violated.map(|check| check.name.as_str()).collect(),
+        };
+        let outcome = match named.is_empty() {
+            true => report.verdict.as_str().to_owned(),
+            false => format!("{}: {}", report.verdict.as_str(), named.join(", ")),
+        };
+        return (report.exit_code, outcome);
+    }
+    let sought = || report.checks.iter().filter(move |check| asked.must_find.contains(&check.name));
+    let found = sought().filter(|check| check.count > 0);
+    let found: Vec<_> = found.map(|check| format!("{} {}", check.name, check.count)).collect();
+    if !found.is_empty() {
+        return (0, format!("found what it must: {}", found.join(", ")));
+    }
+    let names = asked.must_find.join(", ");
+    // What was not looked at in full may be there.
+    let looked = !report.interrupted
+        && sought().count() > 0
+        && sought().all(|check| check.verdict == Verdict::Valid && check.examined > 0)
+        && !matches!(report.verdict, Verdict::Unknown | Verdict::InvalidRun);
+    match looked {
+        true => (1, format!("MISSED what it must find: {names}; checks or faults are blind")),
+        false => (3, format!("{}: whether {names} is there is not known", report.verdict.as_str())),
+    }
+}
+
+/// A claim by the runs of all scenarios that decide it.
+fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
+    let deciding: Vec<_> = runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id)).collect();
+    // Judged over nothing: as the claim stands where no run says anything.
+    let nothing = judge(claim, &[]);
+    if deciding.is_empty() || !claim.metric.is_tested_here() {
+        let needs = "a scenario that decides it, which this suite does not have".to_owned();
+        let reason = if claim.metric.is_tested_here() { needs } else { nothing.reason.clone() };
+        let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
+        return DecidedClaim { claim, figure: String::new(), by: vec![] };
+    }
+    let of_run = |(asked, run): &&(ScenarioAsked, ScenarioRun)| {
+        let open = |why: String| ClaimResult { reason: why, tested: true, ..nothing.clone() };
+        let (dir, result) = match run {
+            ScenarioRun::Finished(dir, report) => {
+                let told = report.claims.iter().find(|it| it.id == claim.id).cloned();
+                let none = || open(format!("the run of scenario {} was not asked", asked.id));
+                (Some(dir.clone()), told.unwrap_or_else(none))
+            }
+            ScenarioRun::Failed(..) | ScenarioRun::Missing => {
+                (None, open(format!("scenario {} has no finished run", asked.id)))
+            }
+        };
+        let outcome = result.outcome;
+        (Decision { scenario: asked.id.clone(), run: dir, outcome }, result)
+    };
+    let (by, results): (Vec<_>, Vec<_>) = deciding.iter().map(of_run).unzip();
+    let worst = [Outcome::Refuted, Outcome::NotTested, Outcome::Undecided, Outcome::Holds];
+    let rank = |result: &&ClaimResult| worst.iter().position(|it| *it == result.outcome);
+    // The first of the worst ones tells.
+    let Some(first) = results.iter().min_by_key(rank) else {
+        return DecidedClaim { claim: nothing, figure: String::new(), by };
+    };
+    let mut deciding = first.clone();
+    if deciding.outcome == Outcome::Holds && results.len() > 1 {
+        deciding.examined = BTreeMap::new();
+        for (what, n) in results.iter().flat_map(|result| &result.examined) {
+            *deciding.examined.entry(what.clone()).or_default() += n;
+        }
+    }
+    let faults = by.iter().filter_map(|by| {
+        let run = runs.iter().find(|(asked, _)| asked.id == by.scenario);
+        run.and_then(|(_, run)| match run {
+            ScenarioRun::Finished(_, report) => Some(report.faults.len()),
+            ScenarioRun::Failed(..) | ScenarioRun::Missing => None,
+        })
+    });
+    let figure = figure(&deciding, faults.sum());
+    DecidedClaim { claim: deciding, figure, by }
+}
+
+/// What was measured, in words; of a guarantee what was examined, and how rare what was not found is at the most.
+fn figure(claim: &ClaimResult, faults: usize) -> String {
+    if let Some(measured) = claim.measured_s.as_ref().filter(|measured| measured.n > 0) {
+        let response = measured.longest_response_s.filter(|_| measured.uninterrupted == measured.n);
+        if let Some(response) = response {
+            return format!("no gap; longest response {:.0} ms (n = {})", response * 1e3, measured.n);
+        }
+        let show = |value: Option<f64>| value.map_or("?".to_owned(), |s| format!("{s:.2}"));
+        let open = match measured.censored {
+            0 => String::new(),
+            n => format!(", {n} did not end"),
+        };
+        return match measured.n {
+            1 => format!("{} s (n = 1{open})", show(measured.max)),
+            n => format!(
+                "{} s (n = {n}, {} to {}{open})",
+                show(measured.median),
+                show(measured.min),
+                show(measured.max)
+            ),
+        };
+    }
+    if claim.examined.is_empty() || claim.outcome != Outcome::Holds {
+        return String::new();
+    }
+    let all: Vec<_> = claim
+        .examined
+        .iter()
+        .map(|(what, n)| match what.as_str() {
+            "records" => {
+                // With probability 95 % none of n is found where a share of more than this is wrong.
+                let share = -(0.05_f64.ln()) / *n as f64 * 1e6;
+                format!("0 of {n} records; below {share:.3} per million at 95 %")
+            }
+            _ => counted(*n, what.trim_end_matches('s')),
+        })
+        .collect();
+    let over = if faults > 0 { format!(", over {}", counted(faults as u64, "fault")) } else { String::new() };
+    all.join(", ") + &over
+}

@@ -1,0 +1,84 @@
+//! The report of a suite as Markdown.
+
+use crate::judge::claim::{ClaimResult, Outcome};
+use crate::terminal::printable_line;
+
+use super::text::{ORDER, summary};
+use super::{DecidedClaim, SuiteReport};
+
+/// The report as Markdown.
+pub fn render(report: &SuiteReport) -> String {
+    let suite = &report.suite;
+    let mut out = format!("# {}\n\n{}\n\n", cell(&suite.name), cell(&suite.description));
+    out += &format!("{}. Exit code {}.\n\n", summary(report), report.exit_code);
+    for it in &report.environment {
+        out += &format!("{}, kbench {}, started {}.\n\n", cell(it), cell(&suite.kbench), cell(&suite.started));
+    }
+    out += &format!("To repeat it: {}\n", code(&suite.command));
+    out += "\n## Scenarios\n\n| scenario | trials | faults | seconds | outcome | run |\n|---|---|---|---|---|---|\n";
+    for it in &report.scenarios {
+        let run = it.run.as_deref().map_or("none".to_owned(), code);
+        let (id, outcome) = (cell(&it.id), cell(&it.outcome));
+        out += &format!("| {id} | {} | {} | {:.0} | {outcome} | {run} |\n", it.trials, it.faults, it.seconds);
+    }
+    for outcome in ORDER {
+        let claims = || report.claims.iter().filter(|it| it.claim.outcome == outcome);
+        if claims().next().is_none() {
+            continue;
+        }
+        out += &format!("\n## Claims: {}\n\n", outcome.as_str());
+        if outcome == Outcome::NotTested {
+            out += "| claim | sentence | what would be needed |\n|---|---|---|\n";
+            for DecidedClaim { claim, .. } in claims() {
+                let (id, text, needs) = (cell(&claim.id), quoted(claim), cell(&claim.reason));
+                out += &format!("| {id} | {text} | {needs} |\n");
+            }
+            continue;
+        }
+        out += "| claim | sentence | reading | figure | why | decided by |\n|---|---|---|---|---|---|\n";
+        for it in claims() {
+            let reading = cell(it.claim.reading.as_deref().unwrap_or_default());
+            let by = it.by.iter().map(|by| format!("{}: {}", cell(&by.scenario), by.outcome.as_str()));
+            let by = by.collect::<Vec<_>>().join("; ");
+            let (id, text, figure) = (cell(&it.claim.id), quoted(&it.claim), cell(&it.figure));
+            out += &format!("| {id} | {text} | {reading} | {figure} | {} | {by} |\n", cell(&why(&it.claim)));
+        }
+        for corrected in claims().filter_map(|it| it.claim.corrected.as_ref().map(|to| (it, to))) {
+            let (it, corrected) = corrected;
+            out += &format!("\n{} should read: {}\n", quoted(&it.claim), cell(corrected));
+        }
+    }
+    out
+}
+
+/// The judgement in words, and the mechanism behind it.
+pub(super) fn why(claim: &ClaimResult) -> String {
+    match &claim.mechanism {
+        Some(mechanism) => format!("{}. {mechanism}", claim.reason),
+        None => claim.reason.clone(),
+    }
+}
+
+fn quoted(claim: &ClaimResult) -> String {
+    format!("\"{}\" ({})", cell(&claim.text), cell(&claim.source))
+}
+
+/// A text as it may stand in a cell of a table: on one line, with nothing that Markdown or HTML would take for its own.
+fn cell(text: &str) -> String {
+    let mut shown = String::new();
+    for c in printable_line(text).chars() {
+        match c {
+            '<' => shown.push_str("&lt;"),
+            '&' => shown.push_str("&amp;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' => shown.extend(['\\', c]),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// A text as code, whatever is in it but a table's bar, which is escaped there as well.
+fn code(text: &str) -> String {
+    let text = printable_line(text).replace('`', "'").replace('|', "\\|");
+    format!("`{text}`")
+}

@@ -1,0 +1,209 @@
+use super::*;
+use crate::fixture::{self, Fixture, three_faults};
+use crate::judge::claim::{for_steps, guide};
+use crate::judge::verdict::Check;
+use crate::record::trial::TrialRecord;
+use crate::report;
+
+fn meta() -> SuiteMeta {
+    SuiteMeta {
+        name: "test".to_owned(),
+        description: "A <b>test</b> | of it".to_owned(),
+        folder: "20261127T080000Z-test-0001".to_owned(),
+        command: "kbench run --suite test".to_owned(),
+        started: "2026-11-27T08:00:00Z".to_owned(),
+        kbench: "0.1.0".to_owned(),
+        claims: "guide".to_owned(),
+        strict: false,
+    }
+}
+
+fn asked(id: &str, claims: &[&str], must_find: &[&str]) -> ScenarioAsked {
+    let texts = |all: &[&str]| all.iter().map(|it| (*it).to_owned()).collect();
+    let command = format!("kbench run --faults {id}");
+    ScenarioAsked { id: id.to_owned(), command, claims: texts(claims), must_find: texts(must_find) }
+}
+
+fn finished(trials: &[TrialRecord]) -> ScenarioRun {
+    let report = report::judge(&fixture::question(trials.len() as u32), trials);
+    ScenarioRun::Finished("01-x/20261127T080000Z-x-0001".to_owned(), Box::new(report))
+}
+
+fn of(runs: &[(ScenarioAsked, ScenarioRun)]) -> SuiteReport {
+    SuiteReport::of(meta(), &guide().unwrap(), runs)
+}
+
+fn claim<'a>(report: &'a SuiteReport, id: &str) -> &'a DecidedClaim {
+    report.claims.iter().find(|it| it.claim.id == id).unwrap()
+}
+
+/// What kbench refutes of the guide: the controller fails over after 16 s.
+fn failover() -> ScenarioRun {
+    finished(&[three_faults(1).trial(), three_faults(2).trial()])
+}
+
+#[test]
+fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
+    let claims = ["controller-failover", "leader-failover", "no-acked-loss"];
+    let report = of(&[(asked("failover", &claims, &[]), failover())]);
+    assert_eq!(report.claims.len(), guide().unwrap().len(), "nothing is left out");
+    assert_eq!(report.exit_code, 0);
+
+    let controller = claim(&report, "controller-failover");
+    assert_eq!(controller.claim.outcome, Outcome::Refuted);
+    assert_eq!(controller.figure, "16.02 s (n = 2, 16.02 to 16.02)");
+    assert_eq!((&*controller.by[0].scenario, controller.by[0].outcome), ("failover", Outcome::Refuted));
+    let corrected = controller.claim.corrected.as_ref().unwrap();
+    assert!(corrected.contains("16.0 s after the old one died (n = 2"), "{corrected}");
+    assert!(corrected.contains("zookeeper.session.timeout.ms = 18 s"), "{corrected}");
+
+    assert_eq!(claim(&report, "leader-failover").claim.outcome, Outcome::Holds);
+    let loss = claim(&report, "no-acked-loss");
+    assert_eq!(loss.figure, "0 of 30000 records; below 99.858 per million at 95 %, over 6 faults");
+    // Its run has an outcome for it, and no scenario was to decide it.
+    let undecided = claim(&report, "both-failover");
+    assert_eq!(undecided.claim.outcome, Outcome::NotTested);
+    assert!(undecided.claim.reason.contains("which this suite does not have"));
+    let untested = claim(&report, "seven-three");
+    assert!(untested.claim.reason.contains("seven nodes"), "{:?}", untested.claim);
+}
+
+#[test]
+fn the_worst_run_tells_and_one_that_is_missing_decides_nothing() {
+    let scenarios = |second: ScenarioRun| {
+        of(&[
+            (asked("failover", &["no-acked-loss"], &[]), failover()),
+            (asked("again", &["no-acked-loss", "leader-failover"], &[]), second),
+        ])
+    };
+    let both = scenarios(failover());
+    assert!(claim(&both, "no-acked-loss").figure.starts_with("0 of 60000 records"));
+    for (run, code, words) in [
+        (ScenarioRun::Missing, 3, "has no finished run"),
+        (ScenarioRun::Failed(4, "no disk".to_owned()), 4, "has no finished run"),
+    ] {
+        let report = scenarios(run);
+        assert_eq!(report.exit_code, code);
+        let claim = &claim(&report, "no-acked-loss").claim;
+        assert_eq!(claim.outcome, Outcome::Undecided);
+        assert!(claim.reason.contains(words), "{}", claim.reason);
+        assert!(claim.examined.is_empty());
+    }
+    let mut lost = three_faults(1).trial();
+    fixture::change(&mut lost, |history| {
+        let drain = history.streams.iter_mut().find(|it| it.name == "drain").unwrap();
+        drain.entries.remove(9);
+    });
+    let report = scenarios(finished(&[lost]));
+    assert_eq!((report.exit_code, claim(&report, "no-acked-loss").claim.outcome), (1, Outcome::Refuted));
+    assert!(report.scenarios[1].outcome.starts_with("violated: "), "{:?}", report.scenarios[1]);
+}
+
+#[test]
+fn a_run_that_was_not_asked_decides_nothing() {
+    let claims = for_steps(guide().unwrap(), ["leader"]);
+    let report = report::judge(
+        &report::Question { claims, ..fixture::question(1) },
+        &[three_faults(1).trial()],
+    );
+    let run = ScenarioRun::Finished("x".to_owned(), Box::new(report));
+    let report = of(&[(asked("failover", &["controller-failover"], &[]), run)]);
+    let claim = &claim(&report, "controller-failover").claim;
+    assert_eq!(claim.outcome, Outcome::Undecided);
+    assert!(claim.reason.contains("was not asked"), "{}", claim.reason);
+}
+
+#[test]
+fn what_must_be_found_passes_when_it_is_and_fails_when_it_is_missed() {
+    let with = |change: &dyn Fn(&mut report::Report)| {
+        let mut run = report::judge(&fixture::question(1), &[three_faults(1).trial()]);
+        change(&mut run);
+        let run = ScenarioRun::Finished("x".to_owned(), Box::new(run));
+        let report = of(&[(asked("power", &[], &["lost", "lost-tail"]), run)]);
+        (report.exit_code, report.scenarios[0].outcome.clone())
+    };
+    fn lost(report: &mut report::Report) -> &mut Check {
+        report.checks.iter_mut().find(|check| check.name == "lost").unwrap()
+    }
+    let found = with(&|report| {
+        let check = lost(report);
+        (check.count, check.verdict) = (7, Verdict::Violated);
+        (report.verdict, report.exit_code) = (Verdict::Violated, 1);
+    });
+    assert_eq!(found, (0, "found what it must: lost 7".to_owned()));
+    let (code, missed) = with(&|_| ());
+    assert!(code == 1 && missed.starts_with("MISSED"), "{code} {missed}");
+    for change in [
+        (|report| lost(report).verdict = Verdict::Unknown) as fn(&mut report::Report),
+        |report| report.checks.clear(),
+        |report| report.interrupted = true,
+        |report| report.verdict = Verdict::InvalidRun,
+    ] {
+        let (code, unknown) = with(&change);
+        assert!(code == 3 && unknown.contains("not known"), "{code} {unknown}");
+    }
+}
+
+#[test]
+fn the_worst_exit_code_is_that_of_the_contract() {
+    assert_eq!(worst([]), 0);
+    assert_eq!(worst([0, 3, 0]), 3);
+    assert_eq!(worst([3, 4]), 4);
+    assert_eq!(worst([4, 1, 3]), 1);
+    assert_eq!(worst([2, 3]), 4, "a run that could not begin");
+}
+
+#[test]
+fn no_text_of_a_file_passes_for_markup_in_any_form() {
+    let mut report = of(&[(asked("failover", &["controller-failover"], &[]), failover())]);
+    let evil = "<script>x</script>|`*\u{1b}[2J\n# y";
+    report.scenarios[0].outcome = evil.to_owned();
+    report.suite.command = evil.to_owned();
+    report.claims[0].claim.reason = evil.to_owned();
+    report.claims[0].claim.text = evil.to_owned();
+    let (html, markdown) = (html::render(&report), markdown::render(&report));
+    let text = render(&report, Path::new("x"));
+    assert!(!html.contains("<script"), "{html}");
+    assert!(html.contains("&lt;script&gt;"));
+    assert!(!markdown.contains("<script>x</script>|`"), "{markdown}");
+    for shown in [&html, &markdown, &text, &report.to_json().unwrap()] {
+        assert!(!shown.contains('\u{1b}') && !shown.contains("\n# y"), "{shown}");
+    }
+}
+
+#[test]
+fn every_form_has_every_claim_with_its_own_words() {
+    let report = of(&[(asked("failover", &["controller-failover"], &[]), failover())]);
+    let html = html::render(&report);
+    for claim in guide().unwrap() {
+        assert!(html.contains(&format!("<article id=\"{}\">", claim.id)), "{}", claim.id);
+    }
+    let markdown = markdown::render(&report);
+    assert_eq!(markdown.matches("Kafka Distributed Architecture Guide, ").count(), guide().unwrap().len() + 1);
+    assert!(markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s"));
+    let text = render(&report, Path::new("results/runs/x"));
+    assert!(text.contains("kbench check results/runs/x"), "{text}");
+    let json: SuiteReport = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+    assert_eq!(json, report);
+}
+
+#[test]
+fn a_run_of_the_fixture_is_told_with_its_figures() {
+    let report = of(&[(asked("healthy", &[], &[]), finished(&[Fixture::new(1, 40.0).trial()]))]);
+    let healthy = &report.scenarios[0];
+    assert_eq!((healthy.trials, healthy.faults, healthy.code), (1, 0, 0));
+    assert!((healthy.seconds - 43.0).abs() < 0.1, "{}", healthy.seconds);
+    assert_eq!(report.environment.as_deref().map(|it| it.starts_with("Kafka 3.9.1, ")), Some(true));
+}
+
+#[test]
+fn the_schema_of_a_suite_is_in_step() {
+    let schema = schemars::schema_for!(SuiteReport);
+    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/suite.schema.json");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(committed, text, "run the test with UPDATE_SCHEMA=1 and commit the schema");
+}
