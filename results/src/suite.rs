@@ -202,7 +202,7 @@ impl SuiteReport {
         let json = self.to_json().map_err(std::io::Error::other);
         for (name, text) in [
             ("report.md", Ok(markdown(self))),
-            ("report.html", Ok(html::render(self))),
+            ("report.html", html::render(self)),
             ("report.json", json),
         ] {
             let path = folder.join(name);

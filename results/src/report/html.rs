@@ -16,7 +16,7 @@ use crate::terminal::argument;
 use timeline::Timeline;
 
 const PAGE: &str = include_str!("html/report.html");
-pub(super) const STYLE: &str = include_str!("html/report.css");
+pub(crate) const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");
 
 /// Draws lines over time: <https://github.com/leeoniya/uPlot> 1.6.32, MIT.
@@ -57,7 +57,7 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
 }
 
 /// Renders a template in which every text is escaped.
-pub(super) fn engine(
+pub(crate) fn engine(
     name: &'static str,
     template: &'static str,
     render: impl FnOnce(&Template<'_, '_>) -> Result<String, Error>,

@@ -74,7 +74,7 @@ fn table(
 }
 
 /// The text with what Markdown or HTML would take for markup escaped, on one line.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -16,6 +16,8 @@ use std::path::Path;
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::judge::recovery::Phases;
@@ -108,6 +110,13 @@ pub(in crate::report) fn shown(report: &Report) -> serde_json::Result<Report> {
         each_text(&mut problems, &|text| printable(text));
         table.insert("problems".to_owned(), problems);
     }
+    serde_json::from_value(json)
+}
+
+/// A document with every text in it on one line, as it may be printed.
+pub(crate) fn printable_texts<T: Serialize + DeserializeOwned>(document: &T) -> serde_json::Result<T> {
+    let mut json = serde_json::to_value(document)?;
+    each_text(&mut json, &|text| printable_line(text));
     serde_json::from_value(json)
 }
 

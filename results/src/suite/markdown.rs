@@ -1,6 +1,7 @@
 //! The report of a suite as Markdown.
 
 use crate::judge::claim::{ClaimResult, Outcome};
+use crate::report::markdown::escaped;
 use crate::terminal::printable_line;
 
 use super::text::{ORDER, summary};
@@ -63,18 +64,9 @@ fn quoted(claim: &ClaimResult) -> String {
     format!("\"{}\" ({})", cell(&claim.text), cell(&claim.source))
 }
 
-/// A text as it may stand in a cell of a table: on one line, with nothing that Markdown or HTML would take for its own.
+/// A text as it may stand in a cell of a table.
 fn cell(text: &str) -> String {
-    let mut shown = String::new();
-    for c in printable_line(text).chars() {
-        match c {
-            '<' => shown.push_str("&lt;"),
-            '&' => shown.push_str("&amp;"),
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' => shown.extend(['\\', c]),
-            c => shown.push(c),
-        }
-    }
-    shown
+    escaped(&printable_line(text))
 }
 
 /// A text as code, whatever is in it but a table's bar, which is escaped there as well.

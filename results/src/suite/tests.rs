@@ -161,7 +161,7 @@ fn no_text_of_a_file_passes_for_markup_in_any_form() {
     report.suite.command = evil.to_owned();
     report.claims[0].claim.reason = evil.to_owned();
     report.claims[0].claim.text = evil.to_owned();
-    let (html, markdown) = (html::render(&report), markdown::render(&report));
+    let (html, markdown) = (html::render(&report).unwrap(), markdown(&report));
     let text = render(&report, Path::new("x"));
     assert!(!html.contains("<script"), "{html}");
     assert!(html.contains("&lt;script&gt;"));
@@ -174,11 +174,11 @@ fn no_text_of_a_file_passes_for_markup_in_any_form() {
 #[test]
 fn every_form_has_every_claim_with_its_own_words() {
     let report = of(&[(asked("failover", &["controller-failover"], &[]), failover())]);
-    let html = html::render(&report);
+    let html = html::render(&report).unwrap();
     for claim in guide().unwrap() {
         assert!(html.contains(&format!("<article id=\"{}\">", claim.id)), "{}", claim.id);
     }
-    let markdown = markdown::render(&report);
+    let markdown = markdown(&report);
     assert_eq!(markdown.matches("Kafka Distributed Architecture Guide, ").count(), guide().unwrap().len() + 1);
     assert!(markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s"));
     let text = render(&report, Path::new("results/runs/x"));
