@@ -8,8 +8,12 @@ mod timeline;
 
 use std::io;
 
-use minijinja::{AutoEscape, Environment, Error, Template, context};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment};
+use serde::Serialize;
 
+use super::rows::{ClaimRow, FaultRow, ReportTable, ToneClass};
 use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
 use crate::terminal::argument;
@@ -31,44 +35,69 @@ const UPLOT: [&str; 2] = [
 /// When the report is no JSON, or the template does not fit it.
 pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
     let report = &text::shown(report).map_err(io::Error::other)?;
-    let timelines: Vec<Timeline> = trials.iter().map(|trial| Timeline::of(report, trial)).collect();
-    let values = context! {
-        style => STYLE,
-        script => SCRIPT,
-        uplot_style => UPLOT[0],
-        uplot_script => UPLOT[1],
+    let page = Page {
+        style: STYLE,
+        script: SCRIPT,
+        uplot_style: UPLOT[0],
+        uplot_script: UPLOT[1],
         report,
-        verdict_tone => rows::verdict(report.verdict).1,
-        facts => rows::facts(report),
-        again => format!("kbench check {}", argument(&report.run.run_id)),
-        claims => rows::claims(report),
-        faults => rows::faults(report),
-        consuming => rows::consuming(report),
-        gates => rows::gates(report),
-        checks => rows::checks(report),
-        rates => rows::rates(report),
-        latencies => rows::latencies(report),
-        servers => rows::servers(report),
-        times => rows::times(report),
-        settings => rows::settings(report),
-        timelines,
+        verdict_tone: rows::verdict(report.verdict).1,
+        facts: rows::facts(report),
+        again: format!("kbench check {}", argument(&report.run.run_id)),
+        claims: rows::claims(report),
+        faults: rows::faults(report),
+        consuming: rows::consuming(report),
+        gates: rows::gates(report),
+        checks: rows::checks(report),
+        rates: rows::rates(report),
+        latencies: rows::latencies(report),
+        servers: rows::servers(report),
+        times: rows::times(report),
+        settings: rows::settings(report),
+        timelines: trials.iter().map(|trial| Timeline::of(report, trial)).collect(),
     };
-    engine("report", PAGE, |page| page.render(values))
+    rendered("report", PAGE, &page)
 }
 
-/// Renders a template in which every text is escaped.
-pub(crate) fn engine(
+/// Renders a template in which every text is escaped, from values that it names.
+///
+/// # Errors
+/// When the template does not fit the values.
+pub(crate) fn rendered(
     name: &'static str,
     template: &'static str,
-    render: impl FnOnce(&Template<'_, '_>) -> Result<String, Error>,
+    values: &impl Serialize,
 ) -> io::Result<String> {
     let mut engine = Environment::new();
     engine.set_auto_escape_callback(|_| AutoEscape::Html);
-    engine.set_trim_blocks(true);
-    engine.set_lstrip_blocks(true);
-    let rendered = engine.add_template(name, template).and_then(|()| {
-        let page = engine.get_template(name)?;
-        render(&page)
-    });
-    rendered.map_err(io::Error::other)
+    let mut rendered = || {
+        engine.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        engine.add_template(name, template)?;
+        engine.get_template(name)?.render(Serde(values))
+    };
+    rendered().map_err(io::Error::other)
+}
+
+/// What the template is told.
+#[derive(Serialize)]
+struct Page<'a> {
+    style: &'static str,
+    script: &'static str,
+    uplot_style: &'static str,
+    uplot_script: &'static str,
+    report: &'a Report,
+    verdict_tone: ToneClass,
+    facts: Vec<(&'static str, String)>,
+    again: String,
+    claims: Vec<ClaimRow<'a>>,
+    faults: Vec<FaultRow<'a>>,
+    consuming: ReportTable,
+    gates: ReportTable,
+    checks: ReportTable,
+    rates: ReportTable,
+    latencies: ReportTable,
+    servers: ReportTable,
+    times: ReportTable,
+    settings: ReportTable,
+    timelines: Vec<Timeline>,
 }

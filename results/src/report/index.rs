@@ -2,10 +2,9 @@
 
 use std::io;
 
-use minijinja::context;
 use serde::Serialize;
 
-use super::html::{STYLE, engine};
+use super::html::{STYLE, rendered};
 use super::rows::{ToneClass, verdict};
 use super::text::shown;
 use super::{Report, text};
@@ -35,6 +34,13 @@ struct IndexRow {
     /// Claims that are refuted, each with what was measured.
     refuted: Vec<(String, String)>,
     undecided: usize,
+}
+
+/// What the template is told.
+#[derive(Serialize)]
+struct IndexPage {
+    style: &'static str,
+    rows: Vec<IndexRow>,
 }
 
 impl IndexRow {
@@ -74,5 +80,5 @@ pub fn render<'a>(runs: impl IntoIterator<Item = (&'a str, &'a Report)>) -> io::
         shown(report).map(|report| IndexRow::of(name, &report)).map_err(io::Error::other)
     };
     let rows = runs.into_iter().take(MOST).map(row).collect::<io::Result<Vec<_>>>()?;
-    engine("index", PAGE, |page| page.render(context! { style => STYLE, rows }))
+    rendered("index", PAGE, &IndexPage { style: STYLE, rows })
 }

@@ -16,7 +16,7 @@ use super::{GateOutcome, Population, Report};
 use crate::terminal::counted;
 
 pub(super) use claims::{ClaimRow, claims};
-pub(super) use faults::faults;
+pub(super) use faults::{FaultRow, faults};
 
 /// How a text is meant: a class of the page's style.
 pub(super) type ToneClass = &'static str;

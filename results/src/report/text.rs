@@ -92,7 +92,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
         line(&mut out, &format!("  {}", printable_line(&path)));
         let recorded = [EVENTS, "history/", "logs/"];
         let names: Vec<&str> = files::names().chain(recorded).collect();
-        line(&mut out, &format!("  {}", names.join("  ")));
+        wrapped(&mut out, " ", " ", &names.join(" "));
         // By its path: its name alone is looked up in the default folder.
         let again = format!("  judge it again: kbench check {}", argument(&path));
         line(&mut out, &harmless(&again).replace('\n', " "));

@@ -3,17 +3,25 @@
 
 use std::io;
 
-use minijinja::context;
 use serde::Serialize;
 
 use super::markdown::why;
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, Decision, SuiteReport};
 use crate::judge::claim::{ClaimResult, Outcome};
-use crate::report::html::{STYLE, engine};
+use crate::report::html::{STYLE, rendered};
 use crate::report::text::printable_texts;
 
 const PAGE: &str = include_str!("html/suite.html");
+
+/// What the template is told.
+#[derive(Serialize)]
+struct SuitePage<'a> {
+    style: &'static str,
+    report: &'a SuiteReport,
+    summary: String,
+    groups: Vec<ClaimGroup<'a>>,
+}
 
 /// The claims that stand alike.
 #[derive(Serialize)]
@@ -41,8 +49,7 @@ struct GroupedClaim<'a> {
 pub(super) fn render(report: &SuiteReport) -> io::Result<String> {
     let report: &SuiteReport = &printable_texts(report).map_err(io::Error::other)?;
     let groups: Vec<_> = ORDER.into_iter().filter_map(|outcome| group(report, outcome)).collect();
-    let values = context! { style => STYLE, report, summary => summary(report), groups };
-    engine("suite", PAGE, |page| page.render(values))
+    rendered("suite", PAGE, &SuitePage { style: STYLE, report, summary: summary(report), groups })
 }
 
 /// None where no claim stands so.

@@ -33,24 +33,26 @@ struct ClaimScale {
 }
 
 pub(in crate::report) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
-    let row = |claim| {
-        let ClaimResult { outcome, measured_s, .. } = claim;
-        let tone = match outcome {
+    report.claims.iter().map(ClaimRow::of).collect()
+}
+
+impl<'a> ClaimRow<'a> {
+    fn of(claim: &'a ClaimResult) -> Self {
+        let tone = match claim.outcome {
             Outcome::Holds => GOOD,
             Outcome::Undecided | Outcome::NotTested => DOUBT,
             Outcome::Refuted => BAD,
         };
-        ClaimRow {
+        Self {
             claim,
-            outcome: outcome.as_str(),
+            outcome: claim.outcome.as_str(),
             tone,
             stated: stated(claim),
-            measured: measured_s.as_ref().map(distribution).unwrap_or_default(),
+            measured: claim.measured_s.as_ref().map(distribution).unwrap_or_default(),
             predicted: predicted(claim),
             scale: ClaimScale::of(claim),
         }
-    };
-    report.claims.iter().map(row).collect()
+    }
 }
 
 impl ClaimScale {

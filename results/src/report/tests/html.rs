@@ -4,7 +4,7 @@
 use super::*;
 
 fn page_of(report: &Report, trials: &[TrialRecord]) -> String {
-    html::render(report, trials).unwrap()
+    crate::report::html::render(report, trials).unwrap()
 }
 
 /// The text between two others, at each place.
@@ -33,8 +33,8 @@ fn a_page_says_what_the_report_says() {
     assert_eq!(between(&page, "<article>", "</article>").len(), report.faults.len());
     // A bar's phases add up to what was unavailable.
     for (bar, row) in between(&page, "<div class=\"bar\"", "</div>").iter().zip(&report.recovery) {
-        let parts = between(bar, "width:", "%").iter().map(|part| part.parse::<f64>().unwrap());
-        let sum: f64 = parts.sum();
+        let parts = between(bar, "width:", "%");
+        let sum: f64 = parts.iter().map(|part| part.parse::<f64>().unwrap()).sum();
         assert!(row.interrupted == (sum > 0.0) && sum < 100.1, "{bar}");
     }
 }
@@ -90,7 +90,9 @@ fn no_text_is_taken_for_markup_and_nothing_is_fetched() {
     let lanes = data["lanes"].to_string();
     assert!(lanes.contains("onerror"), "the topic is there as it is: {lanes}");
     let document = markdown::render(&report).unwrap();
+    let (document, fence) = document.split_once("The same again:").unwrap();
     assert!(!document.contains("<script") && !document.contains("<img"), "{document}");
+    assert_eq!(fence.trim().lines().count(), 3, "one line of code: {fence}");
     for fetched in ["src=\"", "href=\"", "@import", "url("] {
         assert!(!page.contains(fetched), "{fetched}");
     }
