@@ -22,7 +22,7 @@ use crate::private;
 use crate::provision;
 use crate::run;
 use crate::rundir::RunDir;
-use crate::spec::{self, Asked, Request, RunSpec};
+use crate::spec::{self, AnyInventory, Asked, Request, RunSpec};
 use crate::trial;
 use crate::wire::Connector;
 
@@ -134,7 +134,9 @@ fn spec(what: ExaminedCluster) -> Result<RunSpec, Failure> {
 /// The same on machines that run already.
 fn of_machines(name: &str, id: String, request: Request) -> Result<Request, Failure> {
     let none = || Failure::usage(format!("`{name}` is no inventory of machines"));
-    let inventory = spec::inventory_of(name)?.ok_or_else(none)?;
+    let Some(AnyInventory::Machines(inventory)) = spec::inventory_of(name)? else {
+        return Err(none());
+    };
     let survey = ClusterSurvey::blocking(&inventory.bootstrap(), &Connector::default())?;
     survey.is_at(&inventory)?;
     let asked = Asked { hurt: Some(id), ..Asked::default() };

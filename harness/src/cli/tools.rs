@@ -1,5 +1,6 @@
-//! `kbench doctor` and `kbench completions`.
+//! `kbench doctor`, `kbench completions` and `kbench man`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;

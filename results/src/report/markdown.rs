@@ -1,7 +1,5 @@
 //! The report for a pull request or an issue: Markdown as GitHub has it, on about a screen.
 
-use std::fmt::Write as _;
-
 use super::rows::{self, ReportCell, ReportTable};
 use super::{Report, text};
 use crate::judge::verdict::Verdict;
@@ -19,6 +17,7 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
     let facts = facts.map(|(name, value)| format!("{name} {}", escaped(&value)));
     paragraph(&mut out, &facts.collect::<Vec<_>>().join(", "));
     report.problems.iter().for_each(|problem| bullet(&mut out, problem));
+    out.push('\n');
     let claims = rows::claims(report);
     if !claims.is_empty() {
         let head = ["outcome", "claim", "stated", "measured", "predicted", "why"];
@@ -51,7 +50,7 @@ fn paragraph(out: &mut String, text: &str) {
 }
 
 fn bullet(out: &mut String, text: &str) {
-    drop(writeln!(out, "- {}", escaped(text)));
+    out.push_str(&format!("- {}\n", escaped(text)));
 }
 
 fn grid(out: &mut String, grid: &ReportTable) {
@@ -68,8 +67,8 @@ fn table(
     head: &[&str],
     rows: impl Iterator<Item = impl AsRef<[String]>>,
 ) {
-    drop(writeln!(out, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len())));
-    rows.for_each(|row| drop(writeln!(out, "| {} |", row.as_ref().join(" | "))));
+    out.push_str(&format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len())));
+    rows.for_each(|row| out.push_str(&format!("| {} |\n", row.as_ref().join(" | "))));
     out.push('\n');
 }
 
