@@ -64,7 +64,7 @@ pub async fn connect(setup: AdoptedSetup<'_>) -> Result<Rc<dyn RunningCluster>, 
     }
     let connector = spec.connector()?;
     let engine = Engine::connect().await?;
-    let found = ask::find_again(&engine, containers).await?;
+    let found = ask::find_again(&engine, containers, !healing).await?;
     if healing {
         let there = spec.is_still_there(&connector).await;
         there.map_err(|failure| startable(failure, &found))?;

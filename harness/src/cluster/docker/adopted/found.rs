@@ -25,7 +25,7 @@ impl FoundContainers {
     /// # Errors
     /// A usage failure for one that could not be left as it was found; an infrastructure failure for one that does
     /// not run, or is in no network with the others.
-    pub(super) fn of(
+    pub fn of(
         inventory: ContainerInventory,
         seen: BTreeMap<String, SeenContainer>,
     ) -> Result<Self, Failure> {
