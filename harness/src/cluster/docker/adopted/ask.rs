@@ -151,6 +151,8 @@ pub(super) async fn set_restart(
     match engine.docker.update_container(id, update).await {
         Ok(()) => Ok(look(engine, id).await?.map(|now| now.restart)),
         Err(error) if status(&error) == Some(404) => Ok(None),
-        Err(error) => Err(refused(&format!("set the restart policy of the container {id}"), &error)),
+        Err(error) => {
+            Err(refused(&format!("set the restart policy of the container {id}"), &error))
+        }
     }
 }

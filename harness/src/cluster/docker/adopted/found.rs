@@ -32,8 +32,12 @@ impl FoundContainers {
         for (node, container) in &seen {
             let name = &container.name;
             if let Some(why) = container.unsuited {
-                return Err(Failure::usage(format!("container {name} ({node}) is left alone: {why}"))
-                    .with_cure("--bootstrap-server HOST:PORT runs load, checks and faults of clients on it"));
+                return Err(Failure::usage(format!(
+                    "container {name} ({node}) is left alone: {why}"
+                ))
+                .with_cure(
+                    "--bootstrap-server HOST:PORT runs load, checks and faults of clients on it",
+                ));
             }
             if !container.runs {
                 let status = &container.status;
