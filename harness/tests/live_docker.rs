@@ -387,7 +387,8 @@ fn plan_of(adopted: &Adopted, text: &str) -> String {
 fn what_cannot_be_adopted_is_refused(adopted: &Adopted, name: &str) {
     let good = std::fs::read_to_string(adopted.inventory()).expect("a file");
     let exchanged = good.replace("broker = 1", "broker = 9");
-    let exchanged = exchanged.replace("broker = 2", "broker = 1").replace("broker = 9", "broker = 2");
+    let exchanged =
+        exchanged.replace("broker = 2", "broker = 1").replace("broker = 9", "broker = 2");
     for (text, faults, code, words) in [
         (good.clone(), "clock-jumps", 2, "are left alone"),
         (good.clone(), "link-down", 2, "has lost its routes"),
@@ -399,7 +400,15 @@ fn what_cannot_be_adopted_is_refused(adopted: &Adopted, name: &str) {
         let file = out.path().join("inventory.toml");
         std::fs::write(&file, text).expect("a file");
         let mut run = kbench();
-        run.args(["run", "--workload", "smoke", "--faults", faults, "--yes-hurt-this-cluster", name]);
+        run.args([
+            "run",
+            "--workload",
+            "smoke",
+            "--faults",
+            faults,
+            "--yes-hurt-this-cluster",
+            name,
+        ]);
         let (seen, _, said) = output(run.arg("--cluster").arg(&file).arg("--out").arg(out.path()));
         let said = flat(&said);
         assert!(seen == Some(code) && said.contains(words), "{faults}: {seen:?} {said}");
@@ -422,7 +431,9 @@ fn faults_are_undone(adopted: &Adopted, name: &str) {
         assert!(fault["proven"] == true && fault["heal_proven"] == true, "{fault}");
         eprintln!("{}: {}", fault["id"], fault["evidence"]);
     }
-    let Some(report) = valid_report("faults on adopted containers", out.path(), code) else { return };
+    let Some(report) = valid_report("faults on adopted containers", out.path(), code) else {
+        return;
+    };
     let environment = json(&latest(out.path()).join("environment.json"));
     let mode = environment["mode"].as_str().unwrap_or_default();
     assert!(mode.starts_with("containers of adopted, which ran already"), "{mode}");
@@ -437,7 +448,8 @@ fn faults_are_undone(adopted: &Adopted, name: &str) {
 fn what_a_killed_kbench_leaves_is_healed(adopted: &Adopted, name: &str) {
     let out = folder();
     let mut run = on_adopted(adopted, name, out.path(), &plan_of(adopted, ALL_AT_ONCE));
-    let injected = |event: &Value| event["event"] == "fault-injected" && event["fault_id"] == "killed";
+    let injected =
+        |event: &Value| event["event"] == "fault-injected" && event["fault_id"] == "killed";
     await_event(&mut run, out.path(), injected);
     run.kill().expect("it runs");
     run.wait().expect("a child");

@@ -15,8 +15,8 @@ use results::terminal::printable_line;
 use workloads::WorkloadSpec;
 
 use super::ListArgs;
-use crate::cluster::local::{capability, sandbox};
 use crate::cluster::docker::adopted::ContainerInventory;
+use crate::cluster::local::{capability, sandbox};
 use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;

@@ -44,7 +44,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (inventory, containers) = match is_named {
         true => (None, None),
         false => match spec::inventory_of(&args.cluster)? {
-            Some(AnyInventory::Machines(inventory)) => (Some(inventory), None),
+            Some(AnyInventory::Machines(inventory)) => (Some(*inventory), None),
             Some(AnyInventory::Containers(inventory)) => (None, Some(adopted::find(inventory)?)),
             None => (None, None),
         },

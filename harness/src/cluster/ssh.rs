@@ -30,5 +30,5 @@ mod shell;
 pub use cluster::{SshCluster, SshSetup};
 pub use dry_run::dry_run;
 pub use host::SshHost;
-pub(in crate::cluster) use network::{clients_address, own_address};
 pub use inventory::{Driver, Inventory, InventoryNode, Login, ServiceSpec};
+pub(in crate::cluster) use network::{clients_address, own_address};

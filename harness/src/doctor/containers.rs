@@ -33,7 +33,9 @@ pub fn container_checks(inventory: ContainerInventory) -> Vec<DoctorCheck> {
             found.at(&survey)?;
             survey.is_whole()?;
             let id = survey.cluster_id;
-            Ok(format!("cluster {id} takes connections from here, and tells where its containers are"))
+            Ok(format!(
+                "cluster {id} takes connections from here, and tells where its containers are"
+            ))
         }),
     ));
     checks
@@ -42,7 +44,12 @@ pub fn container_checks(inventory: ContainerInventory) -> Vec<DoctorCheck> {
 /// Whether kbench may act in containers.
 fn root(is_root: bool) -> DoctorCheck {
     if is_root {
-        return check("root", Health::Good, "processes and networks of containers can be acted on", None);
+        return check(
+            "root",
+            Health::Good,
+            "processes and networks of containers can be acted on",
+            None,
+        );
     }
     let detail = "you are not root: load, checks and faults of clients work, and what acts on containers does not";
     let cure = "start kbench by sudo, on the machine that Docker runs on, and not in a container";

@@ -119,7 +119,7 @@ impl Spec for ContainerInventory {
 /// What describes a cluster that runs already, by its backend.
 pub enum AnyInventory {
     /// Machines that are reached by ssh.
-    Machines(Inventory),
+    Machines(Box<Inventory>),
     /// Containers of this machine's engine.
     Containers(ContainerInventory),
 }
@@ -151,7 +151,7 @@ pub fn inventory_of(name: &str) -> Result<Option<AnyInventory>, Failure> {
             load(name, &[]).map(|it| Some(AnyInventory::Containers(it)))
         }
         Ok(table) if Inventory::is_meant(&table) => {
-            load(name, &[]).map(|it| Some(AnyInventory::Machines(it)))
+            load(name, &[]).map(|it| Some(AnyInventory::Machines(Box::new(it))))
         }
         _ => Ok(None),
     }

@@ -335,7 +335,8 @@ fn redacted(keys: &[String], whose: &str) -> Vec<String> {
 fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
     if let Some(inventory) = inventory_of(name)? {
         let name = inventory.name();
-        let why = format!("cluster `{name}` is an inventory: it runs already, and is none to be made");
+        let why =
+            format!("cluster `{name}` is an inventory: it runs already, and is none to be made");
         return Err(
             Failure::usage(why).with_cure("`kbench run --cluster` runs on it, without --backend")
         );

@@ -284,7 +284,9 @@ async fn cluster(
                     let setup = AdoptedSetup { spec, containers, healing, faults, files, recorder };
                     adopted::connect(setup).await?
                 }
-                (None, None) => Rc::new(AttachedCluster::connect(attached, &spec.cluster.brokers()).await?),
+                (None, None) => {
+                    Rc::new(AttachedCluster::connect(attached, &spec.cluster.brokers()).await?)
+                }
             };
             return Ok((cluster, None, BTreeMap::new()));
         }

@@ -22,8 +22,7 @@ pub(super) async fn hold(lab: &Lab, spec: &RunSpec, number: u32) -> Result<(), F
         return Ok(());
     }
     let broken = |error: LedgerError| Failure::infrastructure(error.to_string());
-    let mut ledger =
-        Ledger::open(&lab.files.join(LEDGER), owner(spec, number)).map_err(broken)?;
+    let mut ledger = Ledger::open(&lab.files.join(LEDGER), owner(spec, number)).map_err(broken)?;
     let tag = ledger.tag();
     ledger.plan(&tag, HOLDING, lab.recorder.clock().now(), undos).map_err(broken)?;
     lab.cluster.hold_restarts().await

@@ -93,7 +93,10 @@ impl Adopted {
         run.extend(["--network", NETWORK, "--ip", &address, "--restart", policy]);
         run.extend(["--label", "com.docker.compose.project=adopted", "--label", &service]);
         run.extend(["--volume", &mount, "kbench-kafka:3.9.1", "java", "-Xmx384m"]);
-        run.extend(["-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:/etc/adopted/log4j.properties"]);
+        run.extend([
+            "-XX:TieredStopAtLevel=1",
+            "-Dlog4j.configuration=file:/etc/adopted/log4j.properties",
+        ]);
         run.extend(["-cp", "/opt/kafka/libs/*"]);
         match number {
             0 => {
@@ -120,7 +123,8 @@ impl Adopted {
         run.args(["run", "--workload", "smoke", "--cluster"]).arg(self.inventory());
         let (code, _, said) = output(run.arg("--out").arg(out.path()));
         let said = flat(&said);
-        let (_, after) = said.split_once("--yes-hurt-this-cluster ").unwrap_or_else(|| panic!("{said}"));
+        let (_, after) =
+            said.split_once("--yes-hurt-this-cluster ").unwrap_or_else(|| panic!("{said}"));
         assert_eq!(code, Some(2), "{said}");
         after.split(',').next().unwrap_or_default().to_owned()
     }
@@ -130,7 +134,8 @@ impl Drop for Adopted {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for name in NAMES {
-                let (_, log, more) = output(Command::new("docker").args(["logs", "--tail", "5", name]));
+                let (_, log, more) =
+                    output(Command::new("docker").args(["logs", "--tail", "5", name]));
                 eprintln!("{name}: {log}{more}");
             }
         }

@@ -250,7 +250,8 @@ fn adopted_containers_are_recorded_by_their_ids_and_plans_beyond_them_are_refuse
     assert_eq!(again.check(), Ok(()));
     let attached = again.backend.attached().unwrap();
     assert!(attached.sees_zookeeper() && attached.containers.as_ref() == Some(&adopted));
-    let nodes: Vec<_> = again.cluster.node.iter().map(|node| (node.broker, node.zookeeper)).collect();
+    let nodes: Vec<_> =
+        again.cluster.node.iter().map(|node| (node.broker, node.zookeeper)).collect();
     assert_eq!(nodes, [(None, Some(1)), (Some(1), None), (Some(2), None), (Some(3), None)]);
     assert!(again.cluster.main_topic().name.starts_with("user-events-kb"));
     for (plan, hurt, words) in [

@@ -64,24 +64,28 @@ pub(in crate::cluster::docker) async fn find(
     Ok(found)
 }
 
-/// The containers of a run, as they are now: these very ones.
+/// The containers of a run, as they are now: these very ones. With `all` none may be missing.
 ///
 /// # Errors
 /// An infrastructure failure for one that is not there any more.
 pub(super) async fn find_again(
     engine: &Engine,
     spec: &AdoptedSpec,
+    all: bool,
 ) -> Result<FoundContainers, Failure> {
     let mut seen = BTreeMap::new();
     for container in &spec.container {
-        let now = look(engine, &container.id).await?.ok_or_else(|| {
-            let (node, id) = (&container.node, container.id.get(..12).unwrap_or_default());
-            Failure::infrastructure(format!(
-                "the container of {node} ({id}) is not there any more: somebody has removed it since the run was \
-                 asked for"
-            ))
-        })?;
-        seen.insert(container.node.clone(), now);
+        let (node, id) = (&container.node, &container.id);
+        match look(engine, id).await? {
+            Some(now) => drop(seen.insert(node.clone(), now)),
+            None if all => {
+                return Err(Failure::infrastructure(format!(
+                    "the container of {node} ({id}) is not there any more: somebody has removed it since the run was \
+                     asked for"
+                )));
+            }
+            None => {}
+        }
     }
     Ok(FoundContainers { spec: spec.clone(), seen })
 }
@@ -147,6 +151,8 @@ pub(super) async fn set_restart(
     match engine.docker.update_container(id, update).await {
         Ok(()) => Ok(look(engine, id).await?.map(|now| now.restart)),
         Err(error) if status(&error) == Some(404) => Ok(None),
-        Err(error) => Err(refused(&format!("set the restart policy of the container {id}"), &error)),
+        Err(error) => {
+            Err(refused(&format!("set the restart policy of the container {id}"), &error))
+        }
     }
 }

@@ -64,7 +64,7 @@ pub async fn connect(setup: AdoptedSetup<'_>) -> Result<Rc<dyn RunningCluster>, 
     }
     let connector = spec.connector()?;
     let engine = Engine::connect().await?;
-    let found = ask::find_again(&engine, containers).await?;
+    let found = ask::find_again(&engine, containers, !healing).await?;
     if healing {
         let there = spec.is_still_there(&connector).await;
         there.map_err(|failure| startable(failure, &found))?;
@@ -102,8 +102,9 @@ pub async fn connect(setup: AdoptedSetup<'_>) -> Result<Rc<dyn RunningCluster>, 
     };
     if let Some(network) = network.as_ref().filter(|_| !healing) {
         network.prepare(&faults).await.map_err(|error| {
-            Failure::infrastructure(format!("faults cannot be prepared: {error}"))
-                .with_cure("`nft` of this machine is run in the containers' networks: install nftables")
+            Failure::infrastructure(format!("faults cannot be prepared: {error}")).with_cure(
+                "`nft` of this machine is run in the containers' networks: install nftables",
+            )
         })?;
     }
     let restarts = match faults.contains(&Capability::Signal) && !healing {
@@ -168,7 +169,8 @@ async fn network(servers: &AdoptedServers, healing: bool) -> Result<ClusterNetwo
             false => interface(&*host, address).await?,
         };
         // Its far end is the engine's.
-        let link = Link { interface: interface.clone(), far: host.clone(), far_interface: interface };
+        let link =
+            Link { interface: interface.clone(), far: host.clone(), far_interface: interface };
         let node = NetworkNode { host, address, link: Some(link), control: None };
         nodes.insert(process.node.clone(), node);
     }

@@ -25,15 +25,19 @@ impl FoundContainers {
     /// # Errors
     /// A usage failure for one that could not be left as it was found; an infrastructure failure for one that does
     /// not run, or is in no network with the others.
-    pub(super) fn of(
+    pub fn of(
         inventory: ContainerInventory,
         seen: BTreeMap<String, SeenContainer>,
     ) -> Result<Self, Failure> {
         for (node, container) in &seen {
             let name = &container.name;
             if let Some(why) = container.unsuited {
-                return Err(Failure::usage(format!("container {name} ({node}) is left alone: {why}"))
-                    .with_cure("--bootstrap-server HOST:PORT runs load, checks and faults of clients on it"));
+                return Err(Failure::usage(format!(
+                    "container {name} ({node}) is left alone: {why}"
+                ))
+                .with_cure(
+                    "--bootstrap-server HOST:PORT runs load, checks and faults of clients on it",
+                ));
             }
             if !container.runs {
                 let status = &container.status;

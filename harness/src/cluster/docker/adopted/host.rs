@@ -53,7 +53,8 @@ impl ContainerHost {
     }
 
     fn inside(&self) -> Result<LocalHost, HostError> {
-        let gone = || HostError::new(ErrorKind::Gone, &self.0.name, "be entered", "it does not run");
+        let gone =
+            || HostError::new(ErrorKind::Gone, &self.0.name, "be entered", "it does not run");
         self.0.inside.borrow().clone().ok_or_else(gone)
     }
 }

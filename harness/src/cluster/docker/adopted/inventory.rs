@@ -241,17 +241,18 @@ impl ContainerInventory {
             Capability::LinkDown => {
                 Some("a link that was down has lost its routes, which the engine alone knows")
             }
-            Capability::Rate
-            | Capability::Delay
-            | Capability::Reorder
-            | Capability::Duplicate => Some(
-                "what kbench's observer is told would be degraded as well, and nothing is tried out in networks that \
+            Capability::Rate | Capability::Delay | Capability::Reorder | Capability::Duplicate => {
+                Some(
+                    "what kbench's observer is told would be degraded as well, and nothing is tried out in networks that \
                  are not kbench's",
-            ),
+                )
+            }
             Capability::Upgrade => Some("a container stays of its image"),
             other => match other.subject() {
                 Subject::Clients => None,
-                _ => Some("clocks, disks and limits of containers that are not kbench's are left alone"),
+                _ => Some(
+                    "clocks, disks and limits of containers that are not kbench's are left alone",
+                ),
             },
         }
     }

@@ -26,7 +26,12 @@ const QUARTER_HOUR_MS: i64 = 15 * 60 * 1000;
 ///
 /// # Errors
 /// Why it is not to be had, in words.
-pub(super) async fn fetch(engine: &Engine, id: &str, since_s: i64, file: &Path) -> Result<i64, String> {
+pub(super) async fn fetch(
+    engine: &Engine,
+    id: &str,
+    since_s: i64,
+    file: &Path,
+) -> Result<i64, String> {
     let since = i32::try_from(since_s).unwrap_or_default();
     let options = of_all().since(since).timestamps(true).build();
     let (mut all, mut ahead_ms) = (String::new(), None);
@@ -46,7 +51,10 @@ pub(super) async fn fetch(engine: &Engine, id: &str, since_s: i64, file: &Path) 
     }
     open::write(file, all.as_bytes()).map_err(|error| error.to_string())?;
     match cut {
-        true => Err(format!("more than {} MiB were written; what came after is not fetched", MOST >> 20)),
+        true => Err(format!(
+            "more than {} MiB were written; what came after is not fetched",
+            MOST >> 20
+        )),
         false => Ok(ahead_ms.unwrap_or_default()),
     }
 }
@@ -55,7 +63,11 @@ pub(super) async fn fetch(engine: &Engine, id: &str, since_s: i64, file: &Path) 
 ///
 /// # Errors
 /// Why its log is not to be had, in words.
-pub(super) async fn last_said(engine: &Engine, id: &str, what: &str) -> Result<Option<String>, String> {
+pub(super) async fn last_said(
+    engine: &Engine,
+    id: &str,
+    what: &str,
+) -> Result<Option<String>, String> {
     let mut last = None;
     each_line(engine, id, of_all().build(), |line| {
         if line.contains(what) {

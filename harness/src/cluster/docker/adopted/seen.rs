@@ -209,7 +209,10 @@ pub(super) mod tests {
     #[test]
     fn what_the_engine_says_of_a_container_is_read() {
         let container = seen(&recorded());
-        assert_eq!((&*container.name, container.pid, container.runs), ("kafka-kafka-1-1", 4711, true));
+        assert_eq!(
+            (&*container.name, container.pid, container.runs),
+            ("kafka-kafka-1-1", 4711, true)
+        );
         assert_eq!((&*container.restart, container.is_restarted()), ("unless-stopped", true));
         let networks: Vec<_> = container.addresses.iter().collect();
         assert_eq!(networks, [(&"kafka_default".to_owned(), &Ipv4Addr::new(198, 18, 7, 3))]);

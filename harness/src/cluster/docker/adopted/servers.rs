@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use faults::port::{
-    ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter,
-};
+use faults::port::{ErrorKind, PortError, Process, ProcessIdentity, ProcessState, Signal, Starter};
 use faults::until;
 use nix::libc;
 use results::record::event::{EventKind, ProcessEnd};
@@ -133,7 +131,8 @@ impl AdoptedServers {
     /// Starts the container of a server that has ended; returns when the server is there.
     async fn start_container(&self, process: &Process) -> Result<(), Failure> {
         let id = &self.of(process)?.container.id;
-        let gone = || PortError::new(ErrorKind::Gone, format!("{process} has no container any more"));
+        let gone =
+            || PortError::new(ErrorKind::Gone, format!("{process} has no container any more"));
         // The engine takes notice of the end a moment later, and would have nothing to start.
         let ended = until(NOTICED, LOOK_CLOSELY, async || {
             let Some(seen) = ask::look(&self.engine, id).await? else {
@@ -167,7 +166,8 @@ impl AdoptedServers {
                 Ok(true) => Ok(self.kept_address(process, &seen)),
                 Ok(false) => {
                     let limit = START_LIMIT.as_secs();
-                    let what = format!("no {process} runs in its container {limit} s after its start");
+                    let what =
+                        format!("no {process} runs in its container {limit} s after its start");
                     Err(Failure::from(PortError::new(ErrorKind::TimedOut, what)))
                 }
                 Err(error) => Ok(Err(not_seen(process, error))),
@@ -191,8 +191,9 @@ impl AdoptedServers {
             "the container of {process} had {before}, and was given {} when it was started again",
             now.join(", ")
         );
-        Err(Failure::infrastructure(what)
-            .with_cure("give the containers fixed addresses: the engine hands out others to who comes first"))
+        Err(Failure::infrastructure(what).with_cure(
+            "give the containers fixed addresses: the engine hands out others to who comes first",
+        ))
     }
 
     /// Fetches what each server wrote since then, in seconds since 1970. What is not to be had is told.
@@ -245,7 +246,8 @@ fn watch(process: &ProcessIdentity) -> io::Result<AsyncFd<OwnedFd>> {
     if identify(process.pid)? != *process {
         return Err(gone());
     }
-    AsyncFd::with_interest(opened, Interest::READABLE)
+    // SAFETY: an owned descriptor stays the same, and open, for as long as it is watched.
+    Ok(unsafe { AsyncFd::register_with_interest(opened, Interest::READABLE) }?)
 }
 
 /// How a server ended that is no child of kbench.
