@@ -383,7 +383,10 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     assert_eq!(left(), [""; 0]);
     assert_eq!(tables(), [""; 0]);
     whole(folder);
-    all_proven(&json(&latest(out.path()).join("report.json")), &["leader", "isolated", "loss", "rate"]);
+    all_proven(
+        &json(&latest(out.path()).join("report.json")),
+        &["leader", "isolated", "loss", "rate"],
+    );
     let what = "a kill, a cut, a loss and a rate by ssh";
     let Some(report) = valid_report(what, out.path(), code) else { return };
     let run = latest(out.path());

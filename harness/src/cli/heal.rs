@@ -69,7 +69,9 @@ pub(super) fn heal(args: &HealArgs) -> Result<ExitCode, Failure> {
     }
     // Connections to machines that a killed kbench had; where there is no place for them, none is left.
     let swept = control::sweep().unwrap_or_default();
-    swept.iter().for_each(|folder| results::out!("removed {}", printable_line(&folder.to_string_lossy())));
+    swept
+        .iter()
+        .for_each(|folder| results::out!("removed {}", printable_line(&folder.to_string_lossy())));
     if args.all {
         // Where no engine is to be had, nothing is left with one. Runs of containers say so themselves.
         let swept = docker::sweep(None).unwrap_or_default();

@@ -150,7 +150,9 @@ fn discipline(condition: Condition) -> Option<String> {
 /// but one is there, HTB sends every packet at once.
 fn classes(interface: &str, handle: &str, discipline: &str, control: u16) -> String {
     let class = |number| {
-        format!("class add dev {interface} parent {handle} classid {handle}{number} htb {UNLIMITED}")
+        format!(
+            "class add dev {interface} parent {handle} classid {handle}{number} htb {UNLIMITED}"
+        )
     };
     [
         format!("qdisc add dev {interface} root handle {handle} htb default {DEGRADED}"),

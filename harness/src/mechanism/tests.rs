@@ -311,7 +311,8 @@ fn a_rate_lets_kbench_s_own_connection_alone() {
         let network = one_node_on(Some(22)).await;
         // Nobody is there, and nobody asks for one.
         std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1").unwrap();
-        let neighbour = ["neigh", "add", "198.18.0.99", "lladdr", "02:00:00:00:00:01", "dev", "eth0"];
+        let neighbour =
+            ["neigh", "add", "198.18.0.99", "lladdr", "02:00:00:00:00:01", "dev", "eth0"];
         LocalHost::here("here").output(&Command::new("ip").args(neighbour)).await.unwrap();
         let condition = Condition::Rate(100_000);
         let slow = Degradation { tag: tag(7), nodes: vec!["node1".into()], condition };

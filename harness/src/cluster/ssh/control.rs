@@ -41,7 +41,8 @@ impl ControlFolder {
     fn make_in(place: &Path) -> io::Result<Self> {
         loop {
             let alone = fs::Permissions::from_mode(0o700);
-            let dir = tempfile::Builder::new().prefix(PREFIX).permissions(alone).tempdir_in(place)?;
+            let dir =
+                tempfile::Builder::new().prefix(PREFIX).permissions(alone).tempdir_in(place)?;
             // Before it is held, another kbench may take it for one that is left.
             match hold(dir.path()) {
                 Ok(Some(held)) if dir.path().exists() => return Ok(Self { dir, _held: held }),

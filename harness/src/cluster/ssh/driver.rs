@@ -138,8 +138,8 @@ impl DrivenService {
 mod tests {
     use std::process::Command as Program;
 
-    use super::super::inventory::{Commands, SHIPPED};
     use super::super::Inventory;
+    use super::super::inventory::{Commands, SHIPPED};
     use super::*;
 
     #[test]

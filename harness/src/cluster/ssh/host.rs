@@ -155,7 +155,8 @@ impl SshHost {
         match self.root("nft") {
             "" => script.to_owned(),
             sudo => {
-                let by_sudo = |program: &str| format!("{program}() {{ {sudo}{program} \"$@\"; }}\n");
+                let by_sudo =
+                    |program: &str| format!("{program}() {{ {sudo}{program} \"$@\"; }}\n");
                 by_sudo("nft") + &by_sudo("tc") + script
             }
         }

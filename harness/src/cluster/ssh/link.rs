@@ -192,7 +192,8 @@ fn options(login: &Login) -> Vec<String> {
 /// The command whose streams are the connection to a host, by way of `jump`, `[USER@]HOST[:PORT]`: what `-J` starts
 /// would be given none of the options.
 fn by_way_of(program: &Path, jump: &str, options: &[String]) -> String {
-    let (host, port) = jump.rsplit_once(':').map_or((jump, None), |(host, port)| (host, Some(port)));
+    let (host, port) =
+        jump.rsplit_once(':').map_or((jump, None), |(host, port)| (host, Some(port)));
     let mut words = vec![program.display().to_string(), "-T".to_owned(), "-x".to_owned()];
     let own = ["ControlPath=none".to_owned()];
     words.extend(options.iter().chain(&own).flat_map(|one| ["-o".to_owned(), one.clone()]));

@@ -199,7 +199,8 @@ fn can(degradation: &Degradation) -> Result<(), PortError> {
     match degradation.condition {
         Condition::Loss(_) | Condition::Rate(_) => Ok(()),
         Condition::Delay(_) | Condition::Duplicate(_) | Condition::Reorder(_) => {
-            let why = "not every kernel can, and nothing is tried out on machines that are not kbench's";
+            let why =
+                "not every kernel can, and nothing is tried out on machines that are not kbench's";
             Err(PortError::new(ErrorKind::Unsupported, format!("no {degradation}: {why}")))
         }
     }

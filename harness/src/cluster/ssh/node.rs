@@ -183,7 +183,10 @@ impl SshNode {
              with it, and so has its dead-man's switch",
             self.host.name_of()
         );
-        self.lose(what, "a run on machines that stay up; `kbench heal` undoes what is left of this one");
+        self.lose(
+            what,
+            "a run on machines that stay up; `kbench heal` undoes what is left of this one",
+        );
         for server in self.servers.iter().filter(|server| server.runs()) {
             self.ended(server, false);
         }

@@ -184,6 +184,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "halves",
         "bridge",
         "packet-loss",
+        "low-bandwidth",
         "clients-killed",
         "consumers",
         "unclean-election",

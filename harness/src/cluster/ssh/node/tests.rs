@@ -84,9 +84,7 @@ fn a_process_is_known_by_its_pid_and_its_start() {
         within: None,
     };
     let line = |pid: i32, state: char, started: u64| {
-        format!(
-            "{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n"
-        )
+        format!("{pid} (a b) ) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {started} 9 9\n")
     };
     let stats = line(7, 'S', 100) + &line(71, 'T', 200) + &line(8, 'Z', 300);
     assert_eq!(state_of(&stats, &identity(7, 100)), Some('S'));
