@@ -66,8 +66,9 @@ impl SplitFold {
 
     /// The split, steady load first.
     pub(crate) fn told(self) -> Vec<ResponseSplit> {
-        let of = |((phase, broker), [queue_us, socket_us, broker_us])| ResponseSplit {
-            phase: str::to_owned(phase),
+        type SplitEntry = ((&'static str, BrokerId), [PartTimes; 3]);
+        let of = |((phase, broker), [queue_us, socket_us, broker_us]): SplitEntry| ResponseSplit {
+            phase: phase.to_owned(),
             broker,
             queue_us,
             socket_us,
