@@ -31,8 +31,13 @@ pub(super) fn render(report: &SuiteReport) -> String {
         report.exit_code,
         text(&suite.command)
     );
-    for it in &report.environment {
-        out += &format!("<p><small>{}, kbench {}, started {}</small></p>\n", text(it), text(&suite.kbench), text(&suite.started));
+    if let Some(it) = &report.environment {
+        out += &format!(
+            "<p><small>{}, kbench {}, started {}</small></p>\n",
+            text(it),
+            text(&suite.kbench),
+            text(&suite.started)
+        );
     }
     for outcome in ORDER {
         let claims: Vec<_> =
@@ -41,7 +46,11 @@ pub(super) fn render(report: &SuiteReport) -> String {
             continue;
         }
         let class = class(outcome);
-        out += &format!("<section><h2 class=\"{class}\">Claims: {} ({})</h2>\n", outcome.as_str(), claims.len());
+        out += &format!(
+            "<section><h2 class=\"{class}\">Claims: {} ({})</h2>\n",
+            outcome.as_str(),
+            claims.len()
+        );
         claims.iter().for_each(|it| out += &article(it));
         out += "</section>\n";
     }
@@ -51,7 +60,12 @@ pub(super) fn render(report: &SuiteReport) -> String {
         let run = it.run.as_deref().map_or("none".to_owned(), text);
         out += &format!(
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{}</td><td><code>{}</code></td><td>{run}</td></tr>\n",
-            text(&it.id), it.trials, it.faults, it.seconds, text(&it.outcome), text(&it.command)
+            text(&it.id),
+            it.trials,
+            it.faults,
+            it.seconds,
+            text(&it.outcome),
+            text(&it.command)
         );
     }
     out + "</tbody></table></div></section>\n</main></body></html>\n"
@@ -71,7 +85,12 @@ fn article(it: &DecidedClaim) -> String {
     let mut out = format!(
         "<article id=\"{0}\"><p><strong class=\"{1}\">{2}</strong> <code>{0}</code> {3}</p>\
          <blockquote>{4} <small>({5})</small></blockquote>",
-        text(id), class(*outcome), outcome.as_str(), text(&it.figure), text(sentence), text(source)
+        text(id),
+        class(*outcome),
+        outcome.as_str(),
+        text(&it.figure),
+        text(sentence),
+        text(source)
     );
     let mut paragraph = |name: &str, words: &str| {
         out += &format!("<p><small>{name}:</small> {}</p>", text(words));

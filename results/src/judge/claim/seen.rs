@@ -167,7 +167,7 @@ fn offsets(source: &dyn Source, topic: &str) -> Result<LogOffsets, String> {
                 if *next <= *offset {
                     seen.records += 1;
                     gaps.extend((*next < *offset).then_some((*partition, *next)));
-                    *next = offset + 1;
+                    *next = offset.saturating_add(1);
                 }
             }
             Entry::Drained { partition, start_offset, end_offset, reached: end, .. } => {
