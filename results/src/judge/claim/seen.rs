@@ -126,8 +126,14 @@ fn healthy(
 
 fn elections(timeline: &Timeline, topic: &str) -> Vec<Election> {
     let mut elections = vec![];
+    // Those that were seen: what a number says of how many there are may be anything.
+    let state = |kind: &EventKind| match kind {
+        EventKind::PartitionState { topic: of, partition, .. } if of == topic => Some(*partition),
+        _ => None,
+    };
+    let partitions: BTreeSet<_> = timeline.events().filter_map(|it| state(&it.kind)).collect();
     for fault in &timeline.faults {
-        for partition in 0..timeline.partitions(topic) {
+        for &partition in &partitions {
             let Some(before) = timeline.state_at(topic, partition, fault.injecting) else {
                 continue;
             };
