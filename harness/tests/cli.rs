@@ -332,7 +332,11 @@ fn a_suite_is_listed_told_beforehand_and_refused_what_is_a_scenario_s() {
     };
     let (code, stdout, stderr) = run(&["--suite", "guide-quick", "--dry-run"]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("3 scenarios, expected to take about") && stderr.contains("nothing was done"), "{stderr}");
+    assert!(
+        stderr.contains("3 scenarios, expected to take about")
+            && stderr.contains("nothing was done"),
+        "{stderr}"
+    );
     assert!(stdout.contains("kbench run --workload 1k-msg-s --faults failover"), "{stdout}");
     assert_eq!(std::fs::read_dir(out.path()).expect("the folder").count(), 0);
     for (arguments, words) in [
@@ -350,7 +354,10 @@ fn a_suite_is_listed_told_beforehand_and_refused_what_is_a_scenario_s() {
     let head = "name = 's'\ndescription = 'd'\n[[scenario]]\nid = 'a'\nworkload = 'smoke'\n";
     let good = write(dir, "good.toml", &format!("{head}claims = ['no-acked-loss']\n"));
     let (code, stdout, stderr) = exited(kbench().args(["validate", &good]));
-    assert!(code == 0 && stdout.contains("valid suite") && stdout.contains("1 scenario takes"), "{stdout}{stderr}");
+    assert!(
+        code == 0 && stdout.contains("valid suite") && stdout.contains("1 scenario takes"),
+        "{stdout}{stderr}"
+    );
     let blind = write(dir, "blind.toml", &format!("{head}claims = ['leader-failover']\n"));
     let (code, _, stderr) = exited(kbench().args(["validate", &blind]));
     assert!(code == 2 && flat(&stderr).contains("needs step \"leader\""), "{stderr}");

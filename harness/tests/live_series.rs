@@ -1,10 +1,14 @@
-//! Several runs for one question, on real clusters: a sweep over a setting, and its runs compared.
+//! Several runs for one question, on real clusters: a sweep over a setting, and its runs compared; a suite.
 
 mod support;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use support::*;
+
+/// Longest that a run of a few seconds may take here.
+const SHORT: Duration = Duration::from_secs(90);
 
 #[test]
 #[ignore = "starts two real clusters, one after the other"]
@@ -43,4 +47,52 @@ fn a_sweep_makes_runs_that_are_told_apart() {
     } else {
         skipped("a comparison of what was swept", "a run of it was no measurement");
     }
+}
+
+/// Two short scenarios, of which the second must find what a healthy cluster does not have.
+const SUITE: &str = "name = \"short\"\ndescription = \"two short runs\"\n\
+    [[scenario]]\nid = \"healthy\"\nworkload = \"smoke\"\nduration = \"3s\"\n\
+    set = [\"workload.consumers.members=1\"]\n\
+    claims = [\"load-balanced\", \"written-unique-offset\", \"no-order-across\", \"settings-in-force\"]\n\
+    [[scenario]]\nid = \"blind\"\nworkload = \"smoke\"\nduration = \"3s\"\nmust_find = [\"lost\"]\n";
+
+#[test]
+#[ignore = "starts three real clusters, one after the other"]
+fn a_suite_is_interrupted_gone_on_with_and_told_in_one_report() {
+    let out = folder();
+    let file = out.path().join("short.toml");
+    std::fs::write(&file, SUITE).expect("a file");
+    let runs = out.path().join("runs");
+    std::fs::create_dir(&runs).expect("a folder");
+    let file = file.display().to_string();
+    let mut suite = start(&runs, &["--suite", &file]);
+    let second = || stderr(&runs).contains("2 of 2: blind: kbench run");
+    assert!(within(SHORT, second), "{}", stderr(&runs));
+    let pid = nix::unistd::Pid::from_raw(suite.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("a signal");
+    assert_eq!(exit_code(&mut suite, SHORT, &runs), 3, "{}", stderr(&runs));
+    let folder = latest(&runs);
+    let report = json(&folder.join("report.json"));
+    assert_eq!(report["scenarios"][1]["outcome"], "interrupted", "{report}");
+
+    let resumed = exit_code(&mut start(&runs, &["--resume", "latest"]), SHORT, &runs);
+    let said = stderr(&runs);
+    assert!(said.contains("2 scenarios, 1 of them finished"), "{said}");
+    let report = json(&folder.join("report.json"));
+    let outcome = report["scenarios"][1]["outcome"].as_str().unwrap_or_default().to_owned();
+    // A busy machine makes a run invalid, and whether anything is lost is unknown then.
+    assert!(outcome.starts_with("MISSED") || resumed == 3, "{resumed}: {report}");
+    assert!([1, 3].contains(&resumed), "{said}");
+    for claim in report["claims"].as_array().into_iter().flatten() {
+        let (id, stands) = (&claim["claim"]["id"], &claim["claim"]["outcome"]);
+        let decided = claim["by"].as_array().is_some_and(|by| !by.is_empty());
+        assert_eq!(decided, stands != "not-tested", "{claim}");
+        if decided && resumed == 1 {
+            assert_eq!(stands, "holds", "{id}: {claim}");
+        }
+    }
+    let (code, checked, errors) = output(kbench().args(["check"]).arg(&folder));
+    assert_eq!(code, Some(resumed), "{checked}{errors}");
+    let (code, _, errors) = output(kbench().args(["prune", "--keep", "1", "--out"]).arg(&runs));
+    assert_eq!((code, folder.exists()), (Some(0), true), "{errors}");
 }

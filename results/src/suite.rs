@@ -226,7 +226,9 @@ fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
         outcome,
     };
     match run {
-        ScenarioRun::Missing => without(3, "not carried out: `--resume` goes on with it".to_owned()),
+        ScenarioRun::Missing => {
+            without(3, "not carried out: `--resume` goes on with it".to_owned())
+        }
         ScenarioRun::Failed(code, said) => without(*code, said.clone()),
         ScenarioRun::Finished(dir, report) => {
             let (code, outcome) = came_to(asked, report);
@@ -276,7 +278,8 @@ fn came_to(asked: &ScenarioAsked, report: &Report) -> (u8, String) {
 
 /// A claim by the runs of all scenarios that decide it.
 fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
-    let deciding: Vec<_> = runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id)).collect();
+    let deciding: Vec<_> =
+        runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id)).collect();
     // Judged over nothing: as the claim stands where no run says anything.
     let nothing = judge(claim, &[]);
     if deciding.is_empty() || !claim.metric.is_tested_here() {
@@ -330,7 +333,11 @@ fn figure(claim: &ClaimResult, faults: usize) -> String {
     if let Some(measured) = claim.measured_s.as_ref().filter(|measured| measured.n > 0) {
         let response = measured.longest_response_s.filter(|_| measured.uninterrupted == measured.n);
         if let Some(response) = response {
-            return format!("no gap; longest response {:.0} ms (n = {})", response * 1e3, measured.n);
+            return format!(
+                "no gap; longest response {:.0} ms (n = {})",
+                response * 1e3,
+                measured.n
+            );
         }
         let show = |value: Option<f64>| value.map_or("?".to_owned(), |s| format!("{s:.2}"));
         let open = match measured.censored {
@@ -362,6 +369,10 @@ fn figure(claim: &ClaimResult, faults: usize) -> String {
             _ => counted(*n, what.trim_end_matches('s')),
         })
         .collect();
-    let over = if faults > 0 { format!(", over {}", counted(faults as u64, "fault")) } else { String::new() };
+    let over = if faults > 0 {
+        format!(", over {}", counted(faults as u64, "fault"))
+    } else {
+        String::new()
+    };
     all.join(", ") + &over
 }

@@ -21,7 +21,7 @@ use crate::cluster::ssh::Inventory;
 use crate::failure::Failure;
 use crate::rundir::RunDir;
 use crate::series::suite::SuiteDir;
-use crate::spec::{self, Spec, RunSuite};
+use crate::spec::{self, RunSuite, Spec};
 use crate::topology::Topology;
 
 /// What can be listed.
@@ -60,7 +60,9 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     show(header, &rows);
     if args.what == What::Claims {
         results::out!("");
-        let row = |(example, what): &(&str, &str)| vec![format!("metric = {example}"), (*what).to_owned()];
+        let row = |(example, what): &(&str, &str)| {
+            vec![format!("metric = {example}"), (*what).to_owned()]
+        };
         let rows: Vec<_> = Metric::EXAMPLES.iter().map(row).collect();
         show(vec!["METRIC, AS A CLAIM NAMES IT", "WHAT IT IS"], &rows);
     }

@@ -157,7 +157,8 @@ fn show(all: &[Expected]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["SCENARIO", "ABOUT", "COMMAND"]);
     for it in all {
-        let time = if it.finished { "finished".to_owned() } else { format!("{} s", it.time.as_secs()) };
+        let time =
+            if it.finished { "finished".to_owned() } else { format!("{} s", it.time.as_secs()) };
         table.add_row([&*printable_line(&it.id), &time, &printable_line(&it.command)]);
     }
     results::out!("{}", table.trim_fmt());
@@ -169,7 +170,8 @@ pub(super) fn valid(file: &str, trusted: bool) -> Result<String, Failure> {
     let mut args = super::run::arguments(&["--suite", file])?;
     args.trust_spec = trusted;
     let all = expected(&spec, &args, &guide()?, None)?;
-    let time: Duration = all.iter().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add);
+    let time: Duration =
+        all.iter().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add);
     let take = if all.len() == 1 { "takes" } else { "take" };
     Ok(format!("{} {take} about {} s", counted(all.len() as u64, "scenario"), time.as_secs()))
 }

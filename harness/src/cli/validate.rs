@@ -12,7 +12,7 @@ use crate::cluster::docker::adopted::ContainerInventory;
 use crate::cluster::ssh::Inventory;
 use crate::failure::{self, Failure};
 use crate::need::{Need, RunFigures, place};
-use crate::spec::{self, Spec, RunSuite, trust};
+use crate::spec::{self, RunSuite, Spec, trust};
 use crate::topology::{Topology, settings};
 use crate::version::KafkaVersion;
 

@@ -78,7 +78,11 @@ impl SuiteDir {
     ///
     /// # Errors
     /// An infrastructure failure when it cannot be written.
-    pub fn create(series: &Series, spec: &SuiteSpec, claims: Option<&Path>) -> Result<Self, Failure> {
+    pub fn create(
+        series: &Series,
+        spec: &SuiteSpec,
+        claims: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let folder = series.folder().to_owned();
         let cannot = |error: &dyn std::fmt::Display| {
             Failure::infrastructure(format!("{} cannot be written: {error}", folder.display()))
@@ -133,8 +137,7 @@ impl SuiteDir {
     /// An unknown-failure when it cannot be read, or is of another format.
     pub fn spec(&self) -> Result<SuiteSpec, Failure> {
         let path = self.0.join(SUITE);
-        let damaged =
-            |why: &str| Failure::unknown(format!("{} is damaged: {why}", path.display()));
+        let damaged = |why: &str| Failure::unknown(format!("{} is damaged: {why}", path.display()));
         let text = open::read_text(&path, MOST_DOCUMENT_BYTES)
             .map_err(|error| damaged(&error.to_string()))?;
         let spec: SuiteSpec = toml::from_str(&text).map_err(|error| damaged(error.message()))?;

@@ -113,10 +113,13 @@ impl Spec for RunSuite {
         for scenario in &written.scenario {
             let (span, scenario) = (scenario.span(), scenario.get_ref());
             let wrong = |why: String| (format!("scenario \"{}\": {why}", scenario.id), Some(span));
-            scenario.check().and_then(|()| match ids.insert(&scenario.id) {
-                true => Ok(()),
-                false => Err("it is there twice; ids must be unique".to_owned()),
-            }).map_err(wrong)?;
+            scenario
+                .check()
+                .and_then(|()| match ids.insert(&scenario.id) {
+                    true => Ok(()),
+                    false => Err("it is there twice; ids must be unique".to_owned()),
+                })
+                .map_err(wrong)?;
         }
         let scenarios = written.scenario.into_iter().map(Spanned::into_inner).collect();
         Ok(Self { name: written.name.into_inner(), description: written.description, scenarios })
@@ -130,7 +133,8 @@ impl Spec for RunSuite {
                 let beside = folder.join(&*name);
                 if beside.is_file() {
                     // Whoever goes on with it may be somewhere else.
-                    let beside = std::fs::canonicalize(beside).map_err(|error| error.to_string())?;
+                    let beside =
+                        std::fs::canonicalize(beside).map_err(|error| error.to_string())?;
                     *name = beside.to_str().ok_or("a path is no text")?.to_owned();
                 }
             }
@@ -213,7 +217,9 @@ impl SuiteScenario {
             }
             if let Some(step) = claim.scenario.iter().find(|step| !steps.contains(step.as_str())) {
                 let plan = &self.plan;
-                return Err(wrong(format!("claim `{id}` needs step \"{step}\", and plan `{plan}` has none")));
+                return Err(wrong(format!(
+                    "claim `{id}` needs step \"{step}\", and plan `{plan}` has none"
+                )));
             }
         }
         Ok(())
@@ -243,7 +249,8 @@ mod tests {
         let suite: RunSuite = load("guide", &[]).unwrap();
         let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
         let measured = claims.iter().filter(|claim| claim.metric.is_tested_here());
-        let left: Vec<_> = measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
+        let left: Vec<_> =
+            measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
         assert!(left.is_empty(), "no scenario decides {left:?}");
     }
 
@@ -301,7 +308,8 @@ mod tests {
             );
             parse::<RunSuite>(&text).unwrap().scenarios.remove(0)
         };
-        let asked = |plan: &str, claim: &str| scenario(plan, claim).can_decide(&claims, &spec(plan));
+        let asked =
+            |plan: &str, claim: &str| scenario(plan, claim).can_decide(&claims, &spec(plan));
         assert!(asked("failover", "leader-failover").is_ok());
         for (plan, claim, words) in [
             ("none", "leader-failover", "needs step \"leader\""),

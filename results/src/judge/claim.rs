@@ -216,7 +216,7 @@ mod tests {
             assert!(!unbounded || !claim.metric.is_time(), "{id}: no corrected sentence");
         }
         let untested = claims.iter().filter(|claim| !claim.metric.is_tested_here()).count();
-        assert!((1..claims.len() / 2).contains(&untested), "{untested} are not tested here");
+        assert!((1..30).contains(&untested), "{untested} are not tested here");
     }
 
     #[test]
@@ -246,7 +246,11 @@ mod tests {
         assert_eq!(kinds.len(), Metric::EXAMPLES.len(), "each once: {kinds:?}");
         let unknown = refused("metric = \"x\"\n");
         let named = unknown.matches('`').count() / 2;
-        assert_eq!(named, kinds.len() + 1, "the metric that is not there, and the others: {unknown}");
+        assert_eq!(
+            named,
+            kinds.len() + 1,
+            "the metric that is not there, and the others: {unknown}"
+        );
     }
 
     fn refused(body: &str) -> String {

@@ -69,6 +69,7 @@ fn a_clean_run_is_valid_and_its_claims_are_judged() {
             ("leaders-serve-uninterrupted-acks-all", Refuted),
             ("leaders-serve-uninterrupted-acks-1", Holds),
             ("leaders-serve-uninterrupted-reads", Holds),
+            ("detects-via-zookeeper", Holds),
             ("order-within-partition", Holds),
             ("no-acked-loss", Holds),
             ("two-copies-remain", Holds),

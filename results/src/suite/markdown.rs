@@ -12,15 +12,23 @@ pub fn render(report: &SuiteReport) -> String {
     let suite = &report.suite;
     let mut out = format!("# {}\n\n{}\n\n", cell(&suite.name), cell(&suite.description));
     out += &format!("{}. Exit code {}.\n\n", summary(report), report.exit_code);
-    for it in &report.environment {
-        out += &format!("{}, kbench {}, started {}.\n\n", cell(it), cell(&suite.kbench), cell(&suite.started));
+    if let Some(it) = &report.environment {
+        out += &format!(
+            "{}, kbench {}, started {}.\n\n",
+            cell(it),
+            cell(&suite.kbench),
+            cell(&suite.started)
+        );
     }
     out += &format!("To repeat it: {}\n", code(&suite.command));
     out += "\n## Scenarios\n\n| scenario | trials | faults | seconds | outcome | run |\n|---|---|---|---|---|---|\n";
     for it in &report.scenarios {
         let run = it.run.as_deref().map_or("none".to_owned(), code);
         let (id, outcome) = (cell(&it.id), cell(&it.outcome));
-        out += &format!("| {id} | {} | {} | {:.0} | {outcome} | {run} |\n", it.trials, it.faults, it.seconds);
+        out += &format!(
+            "| {id} | {} | {} | {:.0} | {outcome} | {run} |\n",
+            it.trials, it.faults, it.seconds
+        );
     }
     for outcome in ORDER {
         let claims = || report.claims.iter().filter(|it| it.claim.outcome == outcome);
@@ -39,10 +47,14 @@ pub fn render(report: &SuiteReport) -> String {
         out += "| claim | sentence | reading | figure | why | decided by |\n|---|---|---|---|---|---|\n";
         for it in claims() {
             let reading = cell(it.claim.reading.as_deref().unwrap_or_default());
-            let by = it.by.iter().map(|by| format!("{}: {}", cell(&by.scenario), by.outcome.as_str()));
+            let by =
+                it.by.iter().map(|by| format!("{}: {}", cell(&by.scenario), by.outcome.as_str()));
             let by = by.collect::<Vec<_>>().join("; ");
             let (id, text, figure) = (cell(&it.claim.id), quoted(&it.claim), cell(&it.figure));
-            out += &format!("| {id} | {text} | {reading} | {figure} | {} | {by} |\n", cell(&why(&it.claim)));
+            out += &format!(
+                "| {id} | {text} | {reading} | {figure} | {} | {by} |\n",
+                cell(&why(&it.claim))
+            );
         }
         for corrected in claims().filter_map(|it| it.claim.corrected.as_ref().map(|to| (it, to))) {
             let (it, corrected) = corrected;

@@ -52,7 +52,10 @@ fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
     let controller = claim(&report, "controller-failover");
     assert_eq!(controller.claim.outcome, Outcome::Refuted);
     assert_eq!(controller.figure, "16.02 s (n = 2, 16.02 to 16.02)");
-    assert_eq!((&*controller.by[0].scenario, controller.by[0].outcome), ("failover", Outcome::Refuted));
+    assert_eq!(
+        (&*controller.by[0].scenario, controller.by[0].outcome),
+        ("failover", Outcome::Refuted)
+    );
     let corrected = controller.claim.corrected.as_ref().unwrap();
     assert!(corrected.contains("16.0 s after the old one died (n = 2"), "{corrected}");
     assert!(corrected.contains("zookeeper.session.timeout.ms = 18 s"), "{corrected}");
@@ -95,7 +98,10 @@ fn the_worst_run_tells_and_one_that_is_missing_decides_nothing() {
         drain.entries.remove(9);
     });
     let report = scenarios(finished(&[lost]));
-    assert_eq!((report.exit_code, claim(&report, "no-acked-loss").claim.outcome), (1, Outcome::Refuted));
+    assert_eq!(
+        (report.exit_code, claim(&report, "no-acked-loss").claim.outcome),
+        (1, Outcome::Refuted)
+    );
     assert!(report.scenarios[1].outcome.starts_with("violated: "), "{:?}", report.scenarios[1]);
 }
 
@@ -179,8 +185,13 @@ fn every_form_has_every_claim_with_its_own_words() {
         assert!(html.contains(&format!("<article id=\"{}\">", claim.id)), "{}", claim.id);
     }
     let markdown = markdown(&report);
-    assert_eq!(markdown.matches("Kafka Distributed Architecture Guide, ").count(), guide().unwrap().len() + 1);
-    assert!(markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s"));
+    assert_eq!(
+        markdown.matches("Kafka Distributed Architecture Guide, ").count(),
+        guide().unwrap().len() + 1
+    );
+    assert!(
+        markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s")
+    );
     let text = render(&report, Path::new("results/runs/x"));
     assert!(text.contains("kbench check results/runs/x"), "{text}");
     let json: SuiteReport = serde_json::from_str(&report.to_json().unwrap()).unwrap();

@@ -22,7 +22,10 @@ pub(super) fn summary(report: &SuiteReport) -> String {
 pub fn render(report: &SuiteReport, dir: &Path) -> String {
     let mut out = String::new();
     let suite = &report.suite;
-    line(&mut out, &format!("kbench suite {}  exit code: {}", printable_line(&suite.name), report.exit_code));
+    line(
+        &mut out,
+        &format!("kbench suite {}  exit code: {}", printable_line(&suite.name), report.exit_code),
+    );
     line(&mut out, &summary(report));
     report.environment.iter().for_each(|it| line(&mut out, &printable_line(it)));
     section(&mut out, "Scenarios");
@@ -30,7 +33,13 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
     for it in &report.scenarios {
         let [trials, faults] = [it.trials as usize, it.faults].map(|n| n.to_string());
         let seconds = format!("{:.0}", it.seconds);
-        rows.add_row([&*printable_line(&it.id), &trials, &faults, &seconds, &printable_line(&it.outcome)]);
+        rows.add_row([
+            &*printable_line(&it.id),
+            &trials,
+            &faults,
+            &seconds,
+            &printable_line(&it.outcome),
+        ]);
     }
     show(&mut out, &rows);
     section(&mut out, "Claims");
@@ -39,16 +48,23 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
         for it in report.claims.iter().filter(|it| it.claim.outcome == *outcome) {
             let by: Vec<_> = it.by.iter().map(|by| by.scenario.as_str()).collect();
             let (id, by) = (printable_line(&it.claim.id), by.join(", "));
-            rows.add_row([&*id, outcome.as_str(), &printable_line(&it.figure), &printable_line(&by)]);
+            rows.add_row([
+                &*id,
+                outcome.as_str(),
+                &printable_line(&it.figure),
+                &printable_line(&by),
+            ]);
         }
     }
     show(&mut out, &rows);
-    for it in report.claims.iter().filter(|it| {
-        matches!(it.claim.outcome, Outcome::Refuted | Outcome::Undecided)
-    }) {
+    for it in report
+        .claims
+        .iter()
+        .filter(|it| matches!(it.claim.outcome, Outcome::Refuted | Outcome::Undecided))
+    {
         let (id, outcome) = (&it.claim.id, it.claim.outcome.as_str());
         bullet(&mut out, &printable_line(&format!("{id} {outcome}: {}", it.claim.reason)));
-        for corrected in &it.claim.corrected {
+        if let Some(corrected) = &it.claim.corrected {
             bullet(&mut out, &printable_line(&format!("{id} instead: {corrected}")));
         }
     }

@@ -232,7 +232,11 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let of_median = claim.of == TrialsHeld::Median;
     // The two middle ones: one and the same when there is an odd number.
     let (half, all) = (figures.len() / 2, figures.len());
-    let held = if of_median { &figures[all.saturating_sub(1) / 2..(half + 1).min(all)] } else { &figures[..] };
+    let held = if of_median {
+        &figures[all.saturating_sub(1) / 2..(half + 1).min(all)]
+    } else {
+        &figures[..]
+    };
     let mean = held.iter().map(|f| f.seconds).sum::<f64>() / held.len().max(1) as f64;
     let enough = !of_median || all >= claim.min_trials as usize;
     let beyond = match of_median {
@@ -242,7 +246,9 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
     let open = held.iter().filter(|f| f.censored).count();
     (out.outcome, out.reason) = if beyond > 0 {
         let how = match of_median {
-            true => format!("the median of {} is longer than {high} s", counted(all as u64, "trial")),
+            true => {
+                format!("the median of {} is longer than {high} s", counted(all as u64, "trial"))
+            }
             false => format!("{} took longer than {high} s", of_trials(beyond, all)),
         };
         (Outcome::Refuted, how)

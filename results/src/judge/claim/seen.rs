@@ -126,8 +126,14 @@ fn healthy(
 
 fn elections(timeline: &Timeline, topic: &str) -> Vec<Election> {
     let mut elections = vec![];
+    // Those that were seen: what a number says of how many there are may be anything.
+    let state = |kind: &EventKind| match kind {
+        EventKind::PartitionState { topic: of, partition, .. } if of == topic => Some(*partition),
+        _ => None,
+    };
+    let partitions: BTreeSet<_> = timeline.events().filter_map(|it| state(&it.kind)).collect();
     for fault in &timeline.faults {
-        for partition in 0..timeline.partitions(topic) {
+        for &partition in &partitions {
             let Some(before) = timeline.state_at(topic, partition, fault.injecting) else {
                 continue;
             };
@@ -167,7 +173,7 @@ fn offsets(source: &dyn Source, topic: &str) -> Result<LogOffsets, String> {
                 if *next <= *offset {
                     seen.records += 1;
                     gaps.extend((*next < *offset).then_some((*partition, *next)));
-                    *next = offset + 1;
+                    *next = offset.saturating_add(1);
                 }
             }
             Entry::Drained { partition, start_offset, end_offset, reached: end, .. } => {

@@ -13,6 +13,7 @@ use crate::judge::expectation;
 use crate::judge::recovery::StreamKind;
 use crate::judge::span::FaultSpan;
 use crate::record::event::BrokerId;
+use crate::terminal::counted;
 
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
 fn of_steps(
@@ -152,7 +153,10 @@ pub(super) fn inversion(trial: &TrialFacts) -> Examination {
         Err(why) => Examination::Open(why.clone()),
         Ok(seen) => match &seen.first {
             Some(first) => {
-                let shown = format!("{} records came out of order, e.g. {first}", seen.inverted);
+                let shown = format!(
+                    "{} came out of order, e.g. {first}",
+                    counted(seen.inverted, "record")
+                );
                 Examination::Kept(Proof::Shown(shown))
             }
             None if seen.members == 0 => Examination::Open(
@@ -166,8 +170,7 @@ pub(super) fn inversion(trial: &TrialFacts) -> Examination {
 }
 
 /// The healthy cluster, and the partitions of a topic in it.
-type TopicSeen<'a> =
-    (&'a HealthyCluster, &'a BTreeMap<i32, (BrokerId, Vec<BrokerId>)>);
+type TopicSeen<'a> = (&'a HealthyCluster, &'a BTreeMap<i32, (BrokerId, Vec<BrokerId>)>);
 
 fn topic<'a>(trial: &'a TrialFacts, name: &str) -> Result<TopicSeen<'a>, Examination> {
     let open = |why: &str| Examination::Open(why.to_owned());
@@ -219,7 +222,9 @@ pub(super) fn controller_without_data(trial: &TrialFacts) -> Examination {
             "broker {controller}, the controller, neither led nor copied {name}"
         ))),
         _ => Examination::Violated(format!(
-            "broker {controller}, the controller, led {leads} partitions of {name} and had {copies} in-sync copies"
+            "broker {controller}, the controller, led {} of {name} and had {}",
+            counted(leads as u64, "partition"),
+            counted(copies as u64, "in-sync replica")
         )),
     }
 }
