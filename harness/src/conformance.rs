@@ -142,7 +142,7 @@ fn of_machines(name: &str, id: String, request: Request) -> Result<Request, Fail
     let asked = Asked { hurt: Some(id), ..Asked::default() };
     spec::asked_again(&survey.as_spec(false), &asked)?;
     let set = request.set.into_iter().filter(|set| !set.starts_with("cluster.")).collect();
-    let (attached, inventory) = (Some(survey), Some(inventory));
+    let (attached, inventory) = (Some(survey), Some(*inventory));
     Ok(Request { attached, inventory, asked, set, trusted: true, ..request })
 }
 
