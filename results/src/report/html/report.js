@@ -43,6 +43,9 @@
       zooming = false;
     };
 
+    // One width for all, so that times stand above each other.
+    const names = ["controller", ...data.lanes.map((lane) => lane.name)];
+    const left = Math.min(Math.max(...names.map((name) => name.length)) * 7 + 16, 150);
     const axis = (extra) => ({ stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
     const options = (title, height, more) => ({
       title, height, width: place.clientWidth || 700,
@@ -56,7 +59,7 @@
       const series = list.map(([label, , name, fill]) => ({ label, stroke: colour(name), width: 1.5, fill: fill && `color-mix(in srgb, ${colour(name)} 15%, transparent)`, value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
         scales: { y: scale },
-        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: 64, values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: (u, v) => v.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null)), values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
         series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
       }), [data.series.at, ...list.map(([, values]) => values)], place);
       charts.push(made);
@@ -74,6 +77,7 @@
         ctx.clip();
         ctx.font = `${11 * ratio}px system-ui, sans-serif`;
         ctx.textBaseline = "middle";
+        ctx.textAlign = "left";
         rows.forEach((row, at) => {
           const top = bbox.top + at * height, full = height * 0.8;
           row.spans.forEach((span, n) => {
@@ -106,12 +110,10 @@
         });
         ctx.restore();
       };
-      const names = rows.map((row) => row.name);
-      const longest = Math.max(...names.map((name) => name.length));
       const made = new uPlot(options("", rows.length * LANE + 40, {
         scales: { y: { range: [0, rows.length] } },
         legend: { show: false },
-        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: Math.min(Math.max(64, longest * 7), 150), grid: { show: false }, ticks: { show: false }, splits: rows.map((_, n) => n + 0.5), values: () => [...names].reverse() })],
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, grid: { show: false }, ticks: { show: false }, splits: rows.map((_, n) => n + 0.5), values: () => rows.map((row) => row.name).reverse() })],
         series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         hooks: { draw: [draw] },
       }), [whole, [null, null]], place);
