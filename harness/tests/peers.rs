@@ -63,7 +63,7 @@ fn performance_arguments(case: Case, count: u64) -> Vec<String> {
     let acks = if acks == "all" { "-1" } else { acks };
     let text = format!(
         "-P -t user-events -s {bytes} -c {count} -a {acks} -X linger.ms={linger_ms} -X \
-         queue.buffering.max.messages=500000"
+         queue.buffering.max.messages=100000 -X queue.buffering.max.kbytes=65536"
     );
     text.split_whitespace().map(str::to_owned).collect()
 }
@@ -114,10 +114,7 @@ fn producers_on_mock_brokers() {
             let (said, cpu_s) = on_mock_brokers("KBENCH_MOCK_LOAD", &ask);
             let number = |word| number_before(&said, word).unwrap_or_else(|| panic!("{said}"));
             let count = number("acked") as u64;
-            ours.push(Turn {
-                records_per_s: number("msgs/s"),
-                cpu_us: cpu_s * 1e6 / count as f64,
-            });
+            ours.push(Turn { records_per_s: number("msgs/s"), cpu_us: cpu_s * 1e6 / count as f64 });
             let mut ask = performance_arguments(case, count);
             ask.extend(["-X", "test.mock.num.brokers=3", "-b", "mock"].map(str::to_owned));
             let (said, cpu_s) = on_mock_brokers("KBENCH_PEER", &ask);
@@ -168,7 +165,7 @@ impl Peers {
             "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
              [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
              [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
-             settings = {{ \"linger.ms\" = \"{linger_ms}\", \"queue.buffering.max.messages\" = \"500000\" }}\n\
+             settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
              [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
         );
         std::fs::write(&workload, text).expect("a file");

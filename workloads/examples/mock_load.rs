@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
          [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = 1000\n\
          [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
-         settings = {{ \"linger.ms\" = \"{linger_ms}\", \"queue.buffering.max.messages\" = \"500000\" }}\n\
+         settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
          [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{seconds}s\"\n"
     );
     let cluster = MockCluster::new(3)?;

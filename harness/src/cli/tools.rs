@@ -109,8 +109,11 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failu
 
 pub(super) fn man(dir: &Path) -> Result<ExitCode, Failure> {
     clap_mangen::generate_to(Cli::command(), dir).map_err(|error| {
-        Failure::infrastructure(format!("cannot write manual pages into {}: {error}", dir.display()))
-            .with_cure("name a folder that is there and can be written")
+        Failure::infrastructure(format!(
+            "cannot write manual pages into {}: {error}",
+            dir.display()
+        ))
+        .with_cure("name a folder that is there and can be written")
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,7 +23,14 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         let head = ["outcome", "claim", "stated", "measured", "predicted", "why"];
         let of = |row: &rows::ClaimRow<'_>| {
             let measured = row.measured.replace('\n', " ");
-            let cells = [row.outcome, &row.claim.text, &row.stated, &measured, &row.predicted, &row.claim.reason];
+            let cells = [
+                row.outcome,
+                &row.claim.text,
+                &row.stated,
+                &measured,
+                &row.predicted,
+                &row.claim.reason,
+            ];
             cells.map(escaped)
         };
         table(&mut out, &head, claims.iter().map(of));
@@ -40,7 +47,10 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
     paragraph(&mut out, "The same again:");
     // A fence longer than any run of back quotes in it.
     let fence = "`".repeat(longest_run(&report.run.command, '`').max(2) + 1);
-    paragraph(&mut out, &format!("{fence}\n{} --seed {}\n{fence}", report.run.command, report.run.seed));
+    paragraph(
+        &mut out,
+        &format!("{fence}\n{} --seed {}\n{fence}", report.run.command, report.run.seed),
+    );
     Ok(out)
 }
 
@@ -55,18 +65,15 @@ fn bullet(out: &mut String, text: &str) {
 
 fn grid(out: &mut String, grid: &ReportTable) {
     if !grid.rows.is_empty() {
-        let cells = |row: &Vec<ReportCell>| row.iter().map(|it| escaped(&it.text)).collect::<Vec<_>>();
+        let cells =
+            |row: &Vec<ReportCell>| row.iter().map(|it| escaped(&it.text)).collect::<Vec<_>>();
         table(out, &grid.head, grid.rows.iter().map(cells));
     }
     grid.notes.iter().for_each(|note| bullet(out, note));
     out.push('\n');
 }
 
-fn table(
-    out: &mut String,
-    head: &[&str],
-    rows: impl Iterator<Item = impl AsRef<[String]>>,
-) {
+fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = impl AsRef<[String]>>) {
     out.push_str(&format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len())));
     rows.for_each(|row| out.push_str(&format!("| {} |\n", row.as_ref().join(" | "))));
     out.push('\n');

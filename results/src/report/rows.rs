@@ -5,14 +5,14 @@ mod faults;
 
 use serde::Serialize;
 
+use super::text::load::{percentile_row, witness};
+use super::text::{consuming, usage};
+use super::{GateOutcome, Population, Report};
 use crate::judge::latency::Percentiles;
 use crate::judge::offer::Offer;
 use crate::judge::threshold::Threshold;
 use crate::judge::usage::ServerUse;
 use crate::judge::verdict::Verdict;
-use super::text::load::{percentile_row, witness};
-use super::text::{consuming, usage};
-use super::{GateOutcome, Population, Report};
 use crate::terminal::counted;
 
 pub(super) use claims::{ClaimRow, claims};
@@ -102,7 +102,11 @@ pub(super) fn gates(report: &Report) -> ReportTable {
     };
     let gates = report.gates.iter();
     let rows = gates.map(|gate| {
-        vec![plain(&gate.gate), toned((gate.outcome.as_str(), tone(gate.outcome))), plain(&gate.seen)]
+        vec![
+            plain(&gate.gate),
+            toned((gate.outcome.as_str(), tone(gate.outcome))),
+            plain(&gate.seen),
+        ]
     });
     ReportTable { head: vec!["gate", "outcome", "seen"], rows: rows.collect(), notes: vec![] }
 }
@@ -128,7 +132,8 @@ pub(super) fn checks(report: &Report) -> ReportTable {
 
 pub(super) fn rates(report: &Report) -> ReportTable {
     let rows = report.load.rates.iter().map(|(phase, rates)| {
-        let shown = |rate: Option<f64>| plain(rate.map_or("n/a".into(), |rate| format!("{rate:.1}")));
+        let shown =
+            |rate: Option<f64>| plain(rate.map_or("n/a".into(), |rate| format!("{rate:.1}")));
         let asked = rates.asked_per_s.or(Some(report.load.asked_per_s));
         vec![
             plain(phase.replace('-', " ")),
@@ -279,5 +284,9 @@ pub(super) fn settings(report: &Report) -> ReportTable {
         });
         each.collect()
     });
-    ReportTable { head: vec!["of", "setting", "value"], rows: rows.unwrap_or_default(), notes: vec![] }
+    ReportTable {
+        head: vec!["of", "setting", "value"],
+        rows: rows.unwrap_or_default(),
+        notes: vec![],
+    }
 }

@@ -114,7 +114,9 @@ pub(in crate::report) fn shown(report: &Report) -> serde_json::Result<Report> {
 }
 
 /// A document with every text in it on one line, as it may be printed.
-pub(crate) fn printable_texts<T: Serialize + DeserializeOwned>(document: &T) -> serde_json::Result<T> {
+pub(crate) fn printable_texts<T: Serialize + DeserializeOwned>(
+    document: &T,
+) -> serde_json::Result<T> {
     let mut json = serde_json::to_value(document)?;
     each_text(&mut json, &|text| printable_line(text));
     serde_json::from_value(json)

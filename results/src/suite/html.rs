@@ -60,7 +60,12 @@ fn group(report: &SuiteReport, outcome: Outcome) -> Option<ClaimGroup<'_>> {
         _ => why(&it.claim),
     };
     let claims: Vec<_> = of_group
-        .map(|it| GroupedClaim { claim: &it.claim, figure: &it.figure, why: grouped(it), by: &it.by })
+        .map(|it| GroupedClaim {
+            claim: &it.claim,
+            figure: &it.figure,
+            why: grouped(it),
+            by: &it.by,
+        })
         .collect();
     let (tone, because) = match outcome {
         Outcome::Holds => ("good", "because"),
@@ -69,5 +74,11 @@ fn group(report: &SuiteReport, outcome: Outcome) -> Option<ClaimGroup<'_>> {
         Outcome::NotTested => ("", "needs"),
     };
     let class = outcome.as_str().replace(' ', "-");
-    (!claims.is_empty()).then_some(ClaimGroup { outcome: outcome.as_str(), class, tone, because, claims })
+    (!claims.is_empty()).then_some(ClaimGroup {
+        outcome: outcome.as_str(),
+        class,
+        tone,
+        because,
+        claims,
+    })
 }

@@ -102,7 +102,9 @@ impl ProducerSetup {
 
     /// Whether its batches are compressed.
     fn compresses(&self) -> bool {
-        self.settings.get("compression.type").is_some_and(|codec| codec != Compression::None.as_str())
+        self.settings
+            .get("compression.type")
+            .is_some_and(|codec| codec != Compression::None.as_str())
     }
 
     fn header(&self) -> history::Client {
@@ -305,7 +307,7 @@ impl Producer {
     fn try_first_records(&mut self) -> Result<(), LoadError> {
         let untried: Vec<_> = self.sender.unacked().filter(|p| self.sender.idle(*p)).collect();
         for partition in untried {
-            self.sender.send(partition, None, self.clock.now(), true, self.seconds.as_mut())?;
+            self.sender.send(partition, None, None, true, self.seconds.as_mut())?;
         }
         Ok(())
     }
@@ -353,7 +355,7 @@ impl Producer {
             let chosen = self.sender.choose(next).filter(|(_, to)| self.sender.has_acked(*to));
             let in_turn = || self.ready[(next % self.ready.len() as u64) as usize];
             let to = chosen.map_or_else(in_turn, |(_, to)| to);
-            let due = self.pace.due(|| self.clock.now());
+            let due = self.pace.due();
             let key = chosen.map(|(key, _)| key);
             let given = self.sender.send(to, key, due, self.warm_up, self.seconds.as_mut())?;
             if given != Given::Taken {

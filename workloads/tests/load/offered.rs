@@ -6,7 +6,9 @@ use std::time::Duration;
 use results::record::history::{History, Send, SendOutcome};
 use workloads::LoadSummary;
 
-use crate::lab::{LIMIT, Lab, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec};
+use crate::lab::{
+    LIMIT, Lab, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec,
+};
 
 /// What a load that is changed so sends in some time; it is read back and checked.
 fn run(changes: &[(&str, &str)], ms: u64) -> (LoadSummary, Vec<Send>) {

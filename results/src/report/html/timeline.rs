@@ -174,9 +174,8 @@ fn unavailable(report: &Report, trial: u32, topic: &str, partition: i32) -> Vec<
             && row.interrupted
     };
     let gap = |row: &crate::judge::recovery::PartitionRecovery| {
-        let own = |fault: &&super::super::FaultReport| {
-            fault.trial == trial && fault.id == row.fault
-        };
+        let own =
+            |fault: &&super::super::FaultReport| fault.trial == trial && fault.id == row.fault;
         let injected = report.faults.iter().find(own)?.injected_s;
         // One that did not end has no first ack.
         let to = row.first_ack_s.map_or(injected + row.unavailable_s, |ack| injected + ack);
@@ -199,11 +198,8 @@ mod tests {
         ];
         let of = |span: &LaneSpan| (span.from, span.to, span.broker, span.isr);
         let found: Vec<_> = spans(&states, 9.0).iter().map(of).collect();
-        let wanted = [
-            (1.0, 3.0, Some(1), Some(3)),
-            (3.0, 4.5, None, Some(3)),
-            (4.5, 9.0, Some(2), Some(2)),
-        ];
+        let wanted =
+            [(1.0, 3.0, Some(1), Some(3)), (3.0, 4.5, None, Some(3)), (4.5, 9.0, Some(2), Some(2))];
         assert_eq!(found, wanted);
         assert_eq!(spans(&[], 9.0), vec![]);
     }

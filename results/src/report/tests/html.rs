@@ -20,7 +20,14 @@ fn a_page_says_what_the_report_says() {
     let report = judge(&fixture::question(2), &trials);
     let page = page_of(&report, &trials);
     let escaped = |text: &str| {
-        let pairs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;")];
+        let pairs = [
+            ("&", "&amp;"),
+            ("<", "&lt;"),
+            (">", "&gt;"),
+            ("\"", "&quot;"),
+            ("'", "&#x27;"),
+            ("/", "&#x2f;"),
+        ];
         pairs.iter().fold(text.to_owned(), |text, (one, other)| text.replace(one, other))
     };
     let claims = report.claims.iter().flat_map(|claim| [&claim.text, &claim.reason, &claim.id]);

@@ -14,7 +14,10 @@ pub(super) fn render(report: &Report, dir: Option<&Path>, colours: bool) -> Stri
     headline(&mut out, report, colours);
     claims::render(&mut out, report, colours);
     if !report.faults.is_empty() || !report.skipped.is_empty() {
-        section(&mut out, "Faults (seconds: without a controller; without an ack or answer; until the ISR is full)");
+        section(
+            &mut out,
+            "Faults (seconds: without a controller; without an ack or answer; until the ISR is full)",
+        );
         all(&mut out, report, colours);
         skipped(&mut out, report);
     }
@@ -47,11 +50,27 @@ fn checks(out: &mut String, report: &Report, colours: bool) {
     let (good, others): (Vec<_>, Vec<_>) =
         report.checks.iter().partition(|check| check.verdict == Verdict::Valid);
     let records = good.iter().map(|check| check.examined).max().unwrap_or_default();
-    let seen = format!("{} valid, over up to {}", counted(good.len() as u64, "check"), counted(records, "record"));
-    bullet(out, &super::paint(&seen, if others.is_empty() { Tone::Good } else { Tone::Plain }, colours));
+    let seen = format!(
+        "{} valid, over up to {}",
+        counted(good.len() as u64, "check"),
+        counted(records, "record")
+    );
+    bullet(
+        out,
+        &super::paint(&seen, if others.is_empty() { Tone::Good } else { Tone::Plain }, colours),
+    );
     for check in others {
         let note = check.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
-        bullet(out, &format!("{} {}, {} of {}{note}", check.name, check.verdict.as_str(), check.count, check.examined));
+        bullet(
+            out,
+            &format!(
+                "{} {}, {} of {}{note}",
+                check.name,
+                check.verdict.as_str(),
+                check.count,
+                check.examined
+            ),
+        );
         check.witnesses.iter().take(1).for_each(|it| bullet(out, &load::witness(check, it)));
     }
 }
@@ -72,7 +91,8 @@ fn figures(out: &mut String, report: &Report) {
         ),
     );
     let ms = |us: Option<u64>| us.map_or("n/a".to_owned(), |us| format!("{:.2}", us as f64 / 1e3));
-    let shown = |p: &Percentiles| format!("p50 {} p99 {} max {} ms", ms(p.p50), ms(p.p99), ms(p.max));
+    let shown =
+        |p: &Percentiles| format!("p50 {} p99 {} max {} ms", ms(p.p50), ms(p.p99), ms(p.max));
     let steady = &load.baseline;
     bullet(
         out,

@@ -53,7 +53,8 @@ pub(in crate::report) fn above(threshold: Threshold, report: &Report) -> String 
         };
         return format!("{what}: {why}");
     }
-    let total = |all: &[&TimeAbove], of: fn(&TimeAbove) -> f64| all.iter().map(|one| of(one)).sum::<f64>();
+    let total =
+        |all: &[&TimeAbove], of: fn(&TimeAbove) -> f64| all.iter().map(|one| of(one)).sum::<f64>();
     let most = |all: &[&TimeAbove]| all.iter().map(|one| one.most).fold(0.0, f64::max) * 100.0;
     let exceeded = |all: &&Vec<&TimeAbove>| total(all, |one| one.above_s) > 0.0;
     let mut told: Vec<String> = vec![];
@@ -75,9 +76,8 @@ pub(in crate::report) fn by_server(report: &Report) -> Vec<(&Process, Vec<&Serve
     let mut all: Vec<&Process> = report.servers.iter().map(|used| &used.process).collect();
     all.sort();
     all.dedup();
-    let used = |process: &Process| {
-        report.servers.iter().filter(|used| used.process == *process).collect()
-    };
+    let used =
+        |process: &Process| report.servers.iter().filter(|used| used.process == *process).collect();
     all.into_iter().map(|process| (process, used(process))).collect()
 }
 

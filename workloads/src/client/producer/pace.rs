@@ -104,11 +104,11 @@ impl LoadPace {
         matches!(self.begun, Some(Begun::Closed))
     }
 
-    /// When the next record is due; `now` where nothing is scheduled.
-    pub(super) fn due(&self, now: impl FnOnce() -> RunTime) -> RunTime {
+    /// When the next record is due; none where nothing is scheduled.
+    pub(super) fn due(&self) -> Option<RunTime> {
         match &self.begun {
-            Some(Begun::Scheduled(schedule)) => schedule.due(self.next - self.first),
-            Some(Begun::Closed) | None => now(),
+            Some(Begun::Scheduled(schedule)) => Some(schedule.due(self.next - self.first)),
+            Some(Begun::Closed) | None => None,
         }
     }
 
@@ -117,7 +117,7 @@ impl LoadPace {
         if self.is_over() {
             return RunTime(u64::MAX);
         }
-        self.tempo.sent_at(self.due(|| now))
+        self.tempo.sent_at(self.due().unwrap_or(now))
     }
 
     /// Number of the records that are due by `now`, and of those that may be sent.

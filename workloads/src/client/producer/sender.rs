@@ -20,7 +20,7 @@ use super::handle::TopicHandle;
 use super::keys::Keys;
 use super::reports::{DeliveryReport, DeliveryReports};
 use super::seconds::Seconds;
-use super::slots::Slots;
+use super::slots::{OpenSend, Slots};
 use super::values::Values;
 use crate::client::outcome::{self, OPEN};
 use crate::client::{Counts, LoadClient, LoadTopic};
@@ -182,12 +182,13 @@ impl Sender {
         self.keys.choose(self.setup.seed, number)
     }
 
-    /// Hands the next record of `partition` to the client, with a key that was chosen or the partition's next.
+    /// Hands the next record of `partition` to the client, with a key that was chosen or the partition's next; it is due
+    /// now where it has no other time.
     pub(crate) fn send(
         &mut self,
         partition: usize,
         chosen: Option<u32>,
-        due: RunTime,
+        due: Option<RunTime>,
         warm_up: bool,
         seconds: Option<&mut Seconds>,
     ) -> Result<Given, LoadError> {
@@ -195,6 +196,8 @@ impl Sender {
             Some(key) => (key, self.keys.name(key)),
             None => self.keys.turn(partition),
         };
+        let sent = self.clock.now();
+        let due = due.unwrap_or(sent);
         let id = RecordId {
             producer: self.setup.number,
             incarnation: self.setup.incarnation,
@@ -206,16 +209,13 @@ impl Sender {
         let series = u64::from(id.producer) << 32 | partition as u64;
         let value = self.values.value(series, id.sequence);
         record::encode(value, self.topic.run, &id, warm_up);
-        let sent = self.clock.now();
-        let slot = self.slots.take(Send {
+        let slot = self.slots.take(OpenSend {
             partition: id.partition,
             sequence: id.sequence,
             key,
             warm_up,
             due,
             sent,
-            done: sent,
-            outcome: OPEN,
         });
         let key_bytes = key_name.map(str::as_bytes);
         let refused = self.handle.produce(id.partition, key_bytes, value, slot).err();
@@ -292,10 +292,10 @@ impl Sender {
         outcome: impl FnOnce(&Send) -> SendOutcome,
         seconds: Option<&mut Seconds>,
     ) -> Result<(), LoadError> {
-        let Some(mut send) = self.slots.free(slot) else {
+        let Some(open) = self.slots.free(slot) else {
             return Ok(());
         };
-        send.done = at;
+        let mut send = open.ended(at);
         send.outcome = outcome(&send);
         let number = send.partition as usize;
         let partition = &mut self.partitions[number];
