@@ -183,6 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_that_is_cut_off_takes_no_zookeeper_server_along_where_none_is_beside_it() {
+        let mut apart = cluster();
+        for server in apart.processes.iter_mut().filter(|it| it.role == Role::Zookeeper) {
+            server.node = format!("zookeeper{}", server.id);
+        }
+        apart.processes.retain(|it| it.role == Role::Broker || it.id == 1);
+        let checked = |target: &str| {
+            let steps = step("a", "{cut = {from = 'other-nodes'}}", target, "");
+            let text = format!("name = 'p'\ndescription = 'd'\n{steps}");
+            check(&Plan::parse(&text).unwrap(), &apart, None)
+        };
+        assert_eq!(checked("{leader = {not_controller = true}}"), Ok(()));
+        for target in ["'zk-leader'", "{node = 'zookeeper1'}"] {
+            let refused = checked(target).unwrap_err();
+            assert!(refused.why.contains("up to 1 of 1 ZooKeeper servers"), "{target}: {refused}");
+        }
+    }
+
+    #[test]
     fn what_overlaps_is_counted_together_and_what_does_not_is_not() {
         let two = |start: &str| {
             let first = step("a", "'kill'", "{zookeeper = 1}", "");

@@ -113,8 +113,8 @@ impl Outage {
         let (losing, zookeepers) = match effect.risk {
             Risk::None => (0, 0),
             Risk::Process => (0, zookeepers),
-            // Each victim is a node of its own at most, and takes the server beside it along.
-            Risk::Node => (0, brokers.max(zookeepers)),
+            // Each victim is a node of its own at most, and takes the server beside it along, where there is one.
+            Risk::Node => (0, zookeepers.max(brokers.min(beside_brokers(processes)))),
             Risk::Data => (brokers, zookeepers),
         };
         let away = if takes_brokers(effect) { brokers } else { 0 };
@@ -184,6 +184,14 @@ fn takes_brokers(effect: Effect) -> bool {
         | Takes::Replicas
         | Takes::Clients => false,
     }
+}
+
+/// How many ZooKeeper servers share their node with a broker.
+fn beside_brokers(processes: &[Process]) -> usize {
+    let has_broker = |server: &&Process| {
+        processes.iter().any(|other| other.role == Role::Broker && other.node == server.node)
+    };
+    processes.iter().filter(|it| it.role == Role::Zookeeper).filter(has_broker).count()
 }
 
 /// How many of the processes have a role.

@@ -58,6 +58,8 @@ pub(crate) struct Adopted {
     pub(crate) folder: tempfile::TempDir,
     /// What was of each of them before anything was done to it.
     pub(crate) before: String,
+    /// The tables of rules that Docker has in their networks.
+    rules: Vec<String>,
 }
 
 impl Adopted {
@@ -71,7 +73,7 @@ impl Adopted {
         file("zookeeper.properties", ENSEMBLE);
         file("log4j.properties", LOGGING);
         docker(&["network", "create", "--subnet", "198.19.200.0/24", NETWORK]);
-        let mut started = Self { folder, before: String::new() };
+        let mut started = Self { folder, before: String::new(), rules: vec![] };
         for (number, (name, policy)) in (0..).zip(NAMES.into_iter().zip(POLICIES)) {
             started.container(number, name, policy);
         }
@@ -79,8 +81,19 @@ impl Adopted {
         let doctor = || output(kbench().arg("doctor").arg("--cluster").arg(started.inventory()));
         let well = || doctor().1.contains("takes connections from here");
         assert!(within(UP, well), "{:?}", doctor());
-        started.before = facts();
+        (started.before, started.rules) = (facts(), traces());
         started
+    }
+
+    /// Rules that were not there before, and who stands still.
+    pub(crate) fn hurt(&self) -> Vec<String> {
+        traces().into_iter().filter(|trace| !self.rules.contains(trace)).collect()
+    }
+
+    /// Whether all is as it was, rules included.
+    pub(crate) fn is_as_before(&self) {
+        assert_eq!(facts(), self.before);
+        assert_eq!(traces(), self.rules);
     }
 
     fn container(&self, number: u8, name: &str, policy: &str) {
@@ -179,7 +192,7 @@ pub(crate) fn fact(name: &str, format: &str) -> String {
 }
 
 /// The tables of rules in the networks of those that run, and who of them stands still.
-pub(crate) fn traces() -> Vec<String> {
+fn traces() -> Vec<String> {
     let of = |name: &str| {
         let pid = fact(name, "{{.State.Pid}}");
         if pid == "0" {

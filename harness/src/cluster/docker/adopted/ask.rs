@@ -46,12 +46,13 @@ pub(in crate::cluster::docker) async fn find(
         let Some(SeenContainer { id, name, pid, .. }) = found.seen.get(&process.node) else {
             continue;
         };
-        let servers = servers_in(id, *pid, process.role).map_err(|error| {
-            let what = format!(
-                "container {name} is process {pid} by its engine, and none that kbench sees: {error}"
-            );
+        let unseen = |why: String| {
+            let what = format!("container {name} is process {pid} by its engine, and {why}");
             Failure::infrastructure(what).with_cure(ROOT_HERE)
-        })?;
+        };
+        let servers = servers_in(id, *pid, process.role)
+            .map_err(|error| unseen(error.to_string()))?
+            .ok_or_else(|| unseen("none that kbench sees".to_owned()))?;
         if servers.len() != 1 {
             let (role, count) = (process.role.as_str(), servers.len());
             return Err(Failure::usage(format!(

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use results::record::event::Role;
 
+use crate::kernel::has_ended;
+
 /// Where processes are.
 const PROC: &str = "/proc";
 
@@ -23,12 +25,17 @@ fn main_classes(role: Role) -> &'static [&'static str] {
     }
 }
 
-/// The pids of a role's servers in the container of this id, whose first process is `first`.
+/// The pids of a role's servers in the container of this id, whose first process is `first`; `None` where that has
+/// ended, which the engine may not have taken notice of.
 ///
 /// # Errors
-/// When that is none of the container's, as this machine sees it.
-pub(super) fn servers_in(id: &str, first: i32, role: Role) -> io::Result<Vec<i32>> {
-    servers_among(Path::new(PROC), id, first, role)
+/// When it is none of the container's, as this machine sees it.
+pub(super) fn servers_in(id: &str, first: i32, role: Role) -> io::Result<Option<Vec<i32>>> {
+    match servers_among(Path::new(PROC), id, first, role) {
+        // It is in no group any more, or has no state.
+        _ if has_ended(first) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 fn servers_among(proc: &Path, id: &str, first: i32, role: Role) -> io::Result<Vec<i32>> {
@@ -63,6 +70,21 @@ mod tests {
     use super::*;
 
     const ID: &str = "8f1b0c1e9a9f";
+
+    #[test]
+    fn a_container_whose_first_process_has_just_ended_is_no_mistake() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id() as i32;
+        while !has_ended(pid) {
+            std::thread::yield_now();
+        }
+        // A zombie, then nothing.
+        assert_eq!(servers_in(ID, pid, Role::Broker).unwrap(), None);
+        child.wait().unwrap();
+        assert_eq!(servers_in(ID, pid, Role::Broker).unwrap(), None);
+        let own = std::process::id() as i32;
+        assert!(servers_in(ID, own, Role::Broker).is_err(), "it runs, and in no such container");
+    }
 
     #[test]
     fn the_server_is_told_from_what_runs_beside_it_and_from_those_of_other_containers() {

@@ -31,6 +31,7 @@ use crate::cluster::local::process::Server;
 use crate::cluster::local::started::StartedServers;
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
+use crate::kernel::has_ended;
 use crate::observe::logs::{NEGOTIATED, negotiated_in};
 use crate::recorder::Recorder;
 use crate::wire::Connector;
@@ -90,11 +91,25 @@ impl AdoptedServers {
     /// When there are several, or its network cannot be entered.
     fn take_up(&self, process: &Process, first: i32) -> io::Result<bool> {
         let Some(one) = self.containers.get(process) else { return Ok(false) };
-        let identity = match servers_in(&one.container.id, first, process.role)?[..] {
-            [pid] => identify(pid)?,
-            [] => return Ok(false),
-            _ => return Err(io::Error::other("several servers run in its container")),
-        };
+        let pids = servers_in(&one.container.id, first, process.role)?.unwrap_or_default();
+        match pids[..] {
+            [] => Ok(false),
+            [pid] => match self.take_up_process(process, one, pid) {
+                // Meanwhile.
+                Err(_) if has_ended(pid) => Ok(false),
+                taken => taken,
+            },
+            _ => Err(io::Error::other("several servers run in its container")),
+        }
+    }
+
+    fn take_up_process(
+        &self,
+        process: &Process,
+        one: &AdoptedServer,
+        pid: i32,
+    ) -> io::Result<bool> {
+        let identity = identify(pid)?;
         if let Some(last) = self.servers.get(process).filter(|it| *it.identity() == identity) {
             return Ok(last.is_running());
         }
@@ -108,7 +123,7 @@ impl AdoptedServers {
             drop(watched.readable().await);
             end_of(&engine, &id, ordered.take()).await
         };
-        let (of, pid) = (process.clone(), identity.pid);
+        let of = process.clone();
         self.recorder.now(EventKind::ProcessStarted { process: of, pid });
         let server = Server::watched(process, identity, ended, Arc::clone(&self.recorder));
         self.servers.insert(process.clone(), server);
