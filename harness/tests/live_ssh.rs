@@ -88,6 +88,14 @@ fn machines_behind_ssh_are_a_backend() {
         what_is_not_allowed_is_refused(folder, name);
         faults_are_proven_and_undone(folder, name);
         a_machine_whose_link_is_lost_heals_itself(folder, name);
+    });
+}
+
+#[test]
+#[ignore = "starts a real cluster on machines of its own"]
+fn machines_survive_a_kbench_that_is_killed() {
+    among_machines("machines_survive_a_kbench_that_is_killed", |folder, name| {
+        permit(folder);
         what_a_killed_kbench_leaves_is_healed(folder, name);
         machines_whose_kbench_is_killed_heal_themselves(folder, name);
     });

@@ -91,7 +91,8 @@ L
     cat > "$files/service" <<S
 #!/bin/sh
 pid=\$(cat "$home/\$1.pid" 2>/dev/null)
-[ -n "\$pid" ] && kill -0 "\$pid" 2>/dev/null || pid=
+# One that has ended, and waits for its parent to take notice, does not run.
+[ -n "\$pid" ] && grep -qs '^State:[[:space:]]*[^Z]' "/proc/\$pid/status" || pid=
 case "\$2" in
 status) echo "\$pid" ;;
 start)

@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(sweep_in(place.path()), [left]);
         assert!(held.path().exists() && other.join("file").exists());
         drop((held, socket));
-        assert_eq!(sweep_in(place.path()), [PathBuf::new(); 0]);
+        assert!(sweep_in(place.path()).is_empty());
     }
 
     #[test]

@@ -47,11 +47,12 @@ impl DrivenService {
         }
     }
 
-    /// A script that starts it unless it runs: whoever logs in there may not be the one whose process it is.
+    /// A script that starts it unless it runs: whoever logs in there may not be the one whose process it is, and one that
+    /// has ended may wait for its parent to take notice.
     pub(super) fn start_script(&self) -> String {
         let (pid, start) = (self.pid_line(), self.start_line());
         format!(
-            "pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && [ -d \"/proc/$pid\" ] || {{ {start}\n}}"
+            "pid=$({pid}); [ \"${{pid:-0}}\" -gt 1 ] && grep -qs '^State:[[:space:]]*[^Z]' \"/proc/$pid/status\" || {{ {start}\n}}"
         )
     }
 

@@ -319,15 +319,17 @@ fn is_boot_id(said: &str) -> bool {
     said.len() == 36 && said.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
-/// The state letter of a process in what `cat /proc/PID/stat ...` wrote; none where it is gone.
+/// The state letter of a process in what `cat /proc/PID/stat ...` wrote; none where it is gone. One whose first thread
+/// has ended is not, as long as others hold its ports and files.
 fn state_of(stats: &str, identity: &ProcessIdentity) -> Option<char> {
     let own = format!("{} (", identity.pid);
     let line = stats.lines().find(|line| line.starts_with(&own))?;
     let (_, fields) = line.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let started = fields.nth(18)?.parse::<u64>().ok()?;
-    (started == identity.started_ticks && state != 'Z').then_some(state)
+    let fields: Vec<_> = fields.split(' ').collect();
+    let state = fields.first()?.chars().next()?;
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let (threads, started) = (number(17)?, number(19)?);
+    (started == identity.started_ticks && (state != 'Z' || threads > 1)).then_some(state)
 }
 
 #[cfg(test)]

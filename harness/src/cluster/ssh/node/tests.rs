@@ -91,6 +91,8 @@ fn a_process_is_known_by_its_pid_and_its_start() {
     assert_eq!(state_of(&stats, &identity(71, 200)), Some('T'));
     assert_eq!(state_of(&stats, &identity(7, 101)), None, "its pid was used again");
     assert_eq!(state_of(&stats, &identity(8, 300)), None, "it has ended");
+    let ending = line(8, 'Z', 300).replace(" 20 0 1 0 300", " 20 0 9 0 300");
+    assert_eq!(state_of(&ending, &identity(8, 300)), Some('Z'), "8 threads of it have not");
     assert_eq!(state_of(&stats, &identity(9, 1)), None);
     assert_eq!(state_of("", &identity(7, 100)), None);
 }
