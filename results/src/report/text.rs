@@ -73,8 +73,8 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
         let path = dir.display().to_string();
         line(&mut out, &format!("  {}", printable_line(&path)));
         let recorded = [EVENTS, "history/", "logs/"];
-        let names: Vec<&str> = files::names().chain(recorded).collect();
-        line(&mut out, &format!("  {}", names.join("  ")));
+        line(&mut out, &format!("  {}", files::names().collect::<Vec<_>>().join("  ")));
+        line(&mut out, &format!("  {}", recorded.join("  ")));
         // By its path: its name alone is looked up in the default folder.
         let again = format!("  judge it again: kbench check {}", argument(&path));
         line(&mut out, &harmless(&again).replace('\n', " "));
