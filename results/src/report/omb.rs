@@ -127,6 +127,12 @@ fn groups_of(trial: &TrialRecord) -> u64 {
     groups.collect::<BTreeSet<_>>().len() as u64
 }
 
+/// How long the windows of so many seconds are, and the number of the last, from 0.
+fn division(seconds: f64) -> (f64, usize) {
+    let length = WINDOW_S.max(seconds / MOST_WINDOWS);
+    (length, (seconds / length).ceil().max(1.0) as usize - 1)
+}
+
 /// The windows of a trial, from the end of its warm-up until its load ended.
 fn windows(
     trial: &TrialRecord,
@@ -138,8 +144,7 @@ fn windows(
     let from = measured.map(|(_, begin, _)| *begin).unwrap_or_default();
     let until = timeline.load_stopping.unwrap_or(timeline.load_end);
     let seconds = until.secs_since(from).max(0.0);
-    let length = WINDOW_S.max(seconds / MOST_WINDOWS);
-    let last = (seconds / length).ceil().max(1.0) as usize - 1;
+    let (length, last) = division(seconds);
     let mut windows: BTreeMap<usize, OmbWindow> = BTreeMap::new();
     // What comes after the end, as outcomes do, is the last one's.
     let place = |at: RunTime| ((at.secs_since(from).max(0.0) / length) as usize).min(last);
@@ -243,7 +248,8 @@ mod tests {
         let seconds = |load_s: f64| windows(load_s).iter().map(|it| it.seconds).collect::<Vec<_>>();
         let short = seconds(35.0);
         assert!(short.iter().sum::<f64>() <= 35.0 && *short.last().unwrap() < WINDOW_S, "{short:?}");
-        assert!(seconds(1e6).len() <= 1001);
+        assert_eq!(division(1e6), (1000.0, 999));
+        assert_eq!((division(0.0), division(35.0)), ((10.0, 0), (10.0, 3)));
         let longest = result["aggregatedPublishLatencyMax"].as_f64().unwrap();
         let service = report.load.service_us.max.unwrap() as f64 / 1e3;
         assert!((longest - service).abs() <= service * 0.01, "{longest}, {service}");
