@@ -138,7 +138,8 @@ impl Admin {
 
 /// A limit that grows with the number of partitions that it is for.
 fn for_many(limit: Duration, partitions: usize) -> Duration {
-    limit.saturating_add(PER_PARTITION.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
+    limit
+        .saturating_add(PER_PARTITION.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
 }
 
 /// What an error code of the protocol says, as a result.

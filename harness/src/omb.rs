@@ -20,7 +20,11 @@ use workload::OmbWorkload;
 ///
 /// # Errors
 /// Usage failures: a file that cannot be read, one that is no such file, or asks for what kbench has not.
-pub(crate) fn import(workload: &Path, driver: Option<&Path>, one_topic: bool) -> Result<String, Failure> {
+pub(crate) fn import(
+    workload: &Path,
+    driver: Option<&Path>,
+    one_topic: bool,
+) -> Result<String, Failure> {
     let named = |path: &Path, why: String| Failure::usage(format!("{}: {why}", path.display()));
     let asked = spec::read(workload)?;
     let asked = OmbWorkload::parse(&asked).map_err(|why| named(workload, why))?;
@@ -73,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_workload_and_its_driver_become_a_workload() {
-        let (text, spec) = imported("1-topic-16-partitions-1kb.yaml", Some("kafka-big-batches-lz4.yaml"));
+        let (text, spec) =
+            imported("1-topic-16-partitions-1kb.yaml", Some("kafka-big-batches-lz4.yaml"));
         assert_eq!(spec.name, "1-topic-16-partitions-1kb");
         let topics = spec.topics.unwrap();
         assert_eq!((topics.count, topics.partitions, topics.replication_factor), (1, 16, 3));
@@ -101,7 +106,9 @@ mod tests {
         assert_eq!(spec.load.payload, workloads::Payload::Ratio(0.5));
         assert_eq!(spec.consumers.unwrap().members, 4);
         assert!(!spec.producer.settings.contains_key("request.timeout.ms"));
-        for words in ["producersPerTopic: 4", "request.timeout.ms = 1200000", "default.api.timeout.ms"] {
+        for words in
+            ["producersPerTopic: 4", "request.timeout.ms = 1200000", "default.api.timeout.ms"]
+        {
             assert!(text.contains(words), "{words}: {text}");
         }
         let (text, spec) = imported("max-rate-1-topic-1-partition-1p-1c-100b.yaml", None);

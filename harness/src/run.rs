@@ -44,11 +44,7 @@ pub fn save_spec(spec: &RunSpec, dir: &RunDir) -> Result<(), Failure> {
 ///
 /// # Errors
 /// An infrastructure failure when Kafka is not to be had, or no trial could be carried out.
-pub fn run(
-    spec: &RunSpec,
-    dir: &RunDir,
-    metrics: Option<MetricsListener>,
-) -> Result<(), Failure> {
+pub fn run(spec: &RunSpec, dir: &RunDir, metrics: Option<MetricsListener>) -> Result<(), Failure> {
     sweep(dir);
     let _lock = spec.backend.kept().map(|kept| lock(kept, dir)).transpose()?;
     let attached = spec.backend.attached();

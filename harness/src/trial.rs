@@ -200,9 +200,11 @@ impl Trial {
     /// Limit for every partition to have been written and read once.
     fn warm_limit(&self) -> Duration {
         let partitions = self.spec.cluster.main_topic().assignment.len();
-        let turn = Duration::from_secs(1) / u32::try_from(self.per_second().max(1)).unwrap_or(u32::MAX);
+        let turn =
+            Duration::from_secs(1) / u32::try_from(self.per_second().max(1)).unwrap_or(u32::MAX);
         let each = WARM_EACH.saturating_add(turn);
-        WARM_LIMIT.saturating_add(each.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
+        WARM_LIMIT
+            .saturating_add(each.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
     }
 
     /// Time between two pings of an idle broker (ZooKeeper's client pings after a third of its session's

@@ -40,8 +40,9 @@ pub use seat::worker_main;
 pub use security::{Security, SecurityError};
 pub use settings::BESIDE_VALUE;
 pub use spec::{
-    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload, PhasesSpec,
-    ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, TopicsSpec, WorkloadSpec, shipped,
+    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload,
+    PhasesSpec, ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, TopicsSpec,
+    WorkloadSpec, shipped,
 };
 
 /// Version of librdkafka that the clients are built on.

@@ -18,7 +18,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
 
-use super::{Admin, CALL_LIMIT, LOOK, METADATA_VERSION, VISIBLE_LIMIT, check, for_many, topic_name};
+use super::{
+    Admin, CALL_LIMIT, LOOK, METADATA_VERSION, VISIBLE_LIMIT, check, for_many, topic_name,
+};
 
 /// Version of CreateTopics that is used.
 const VERSION: i16 = 5;
@@ -137,9 +139,8 @@ impl Admin {
 
     /// Names of the topics that are there, by the controller's word.
     async fn all_topics(&self) -> Result<BTreeSet<String>, PortError> {
-        let request = MetadataRequest::default()
-            .with_topics(None)
-            .with_allow_auto_topic_creation(false);
+        let request =
+            MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let answer = self.ask_controller("list the topics", METADATA_VERSION, &request).await?;
         let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
         Ok(names.map(|name| name.0.as_str().to_owned()).collect())
@@ -235,7 +236,6 @@ impl Admin {
             .collect();
         self.await_led(&led).await
     }
-
 }
 
 /// The topics in lots of a size that a controller makes in a few seconds; a topic that is larger is one by itself.
@@ -335,9 +335,10 @@ mod tests {
         assert_eq!(sizes(&[]), [0; 0]);
         let many: Vec<_> = (0..250).map(|n| topic(&n.to_string(), 6)).collect();
         assert_eq!(sizes(&many), [996, 504]);
-        assert_eq!(sizes(&[topic("a", 3), topic("b", 5000), topic("c", 1000), topic("d", 1)]), [
-            3, 5000, 1000, 1
-        ]);
+        assert_eq!(
+            sizes(&[topic("a", 3), topic("b", 5000), topic("c", 1000), topic("d", 1)]),
+            [3, 5000, 1000, 1]
+        );
         let all: Vec<_> = batches(&many).concat();
         assert_eq!(all, many);
     }

@@ -55,7 +55,9 @@ fn needs(
     let mut cluster: Topology = cluster.map_or_else(|| spec::load("guide", &[]), Ok)?;
     let brokers: Vec<_> = cluster.brokers().into_iter().collect();
     let loaded = workload.topics.as_ref().map(|topics| cluster.load_topics(topics, &brokers, ""));
-    loaded.transpose().map_err(|why| Failure::usage(format!("topics, on {}: {why}", cluster.name)))?;
+    loaded
+        .transpose()
+        .map_err(|why| Failure::usage(format!("topics, on {}: {why}", cluster.name)))?;
     let figures = RunFigures::of_trial(&workload, plan.as_ref(), &cluster);
     let need = Need::of(&figures);
     let (seconds, workload, cluster) = (need.seconds, workload.name, cluster.name);

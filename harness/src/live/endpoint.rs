@@ -63,9 +63,8 @@ impl MetricsEndpoint {
     /// # Errors
     /// An infrastructure failure when the runtime does not take the listener.
     pub(crate) fn start(listener: MetricsListener, metrics: RunMetrics) -> Result<Self, Failure> {
-        let listener = TcpListener::from_std(listener.0).map_err(|error| {
-            Failure::infrastructure(format!("metrics cannot be told: {error}"))
-        })?;
+        let listener = TcpListener::from_std(listener.0)
+            .map_err(|error| Failure::infrastructure(format!("metrics cannot be told: {error}")))?;
         let metrics = Arc::new(Mutex::new(metrics));
         let task = tokio::spawn(accept(listener, Arc::clone(&metrics)));
         Ok(Self { metrics, task })

@@ -36,8 +36,10 @@ impl Exposition {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         for (labels, value) in samples {
-            let labels: Vec<String> =
-                labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+                .collect();
             self.0.push_str(&format!("{name}{{{}}} {value}\n", labels.join(",")));
         }
     }

@@ -95,7 +95,8 @@ impl RunMetrics {
     fn load(&self, out: &mut Exposition) {
         use FamilyKind::{Counter, Gauge};
         let stages = self.each(|trial| {
-            let now = |stage: Stage| f64::from(u8::from(!trial.ended && trial.stage == Some(stage)));
+            let now =
+                |stage: Stage| f64::from(u8::from(!trial.ended && trial.stage == Some(stage)));
             STAGES.map(|stage| (vec![("stage", stage.as_str().to_owned())], now(stage)))
         });
         out.family("kbench_trial_stage", Gauge, "1 for the stage that a trial is in.", stages);
@@ -103,8 +104,12 @@ impl RunMetrics {
             ("kbench_records_due_total", "Records that were due.", |trial| trial.due),
             ("kbench_records_sent_total", "Records handed to the client.", |trial| trial.sent),
             ("kbench_records_acked_total", "Records acked.", |trial| trial.acked),
-            ("kbench_records_failed_total", "Records failed, or of unknown outcome.", |trial| trial.failed),
-            ("kbench_records_consumed_total", "Records that the main group consumed.", |trial| trial.consumed),
+            ("kbench_records_failed_total", "Records failed, or of unknown outcome.", |trial| {
+                trial.failed
+            }),
+            ("kbench_records_consumed_total", "Records that the main group consumed.", |trial| {
+                trial.consumed
+            }),
         ];
         for (name, help, of) in totals {
             out.family(name, Counter, help, self.each(|trial| [(vec![], of(trial) as f64)]));
@@ -151,7 +156,8 @@ impl RunMetrics {
     fn trouble(&self, out: &mut Exposition) {
         let faults = self.each(|trial| {
             let of = |fault: &FaultSpan| {
-                let labels = [("step", &fault.id), ("fault", &fault.fault), ("target", &fault.target)];
+                let labels =
+                    [("step", &fault.id), ("fault", &fault.fault), ("target", &fault.target)];
                 (labels.map(|(label, value)| (label, value.clone())).to_vec(), 1.0)
             };
             trial.faults.in_force().map(of).collect::<Vec<_>>()

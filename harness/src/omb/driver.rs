@@ -40,7 +40,9 @@ impl OmbDriver {
         let mut take = |key: &str| values.remove(key).map(|(value, _)| value).unwrap_or_default();
         let class = take("driverClass");
         if class != CLASS {
-            return Err(format!("driverClass: {class}: kbench is for Kafka, whose driver is {CLASS}"));
+            return Err(format!(
+                "driverClass: {class}: kbench is for Kafka, whose driver is {CLASS}"
+            ));
         }
         // Of the benchmark's own lists.
         take("name");
@@ -56,7 +58,9 @@ impl OmbDriver {
             consumer: properties("consumerConfig")?,
         };
         match values.into_iter().next() {
-            Some((key, (_, line))) => Err(format!("line {line}: `{key}` is no key of a driver for Kafka")),
+            Some((key, (_, line))) => {
+                Err(format!("line {line}: `{key}` is no key of a driver for Kafka"))
+            }
             None => Ok(read),
         }
     }
@@ -65,7 +69,11 @@ impl OmbDriver {
     ///
     /// # Errors
     /// Values that no producer has.
-    pub(super) fn apply(&self, spec: &mut WorkloadSpec, notes: &mut Vec<String>) -> Result<(), String> {
+    pub(super) fn apply(
+        &self,
+        spec: &mut WorkloadSpec,
+        notes: &mut Vec<String>,
+    ) -> Result<(), String> {
         if let Some(topics) = &mut spec.topics {
             topics.replication_factor = self.replication_factor;
             topics.config.clone_from(&self.topic);
@@ -95,7 +103,9 @@ impl OmbDriver {
         };
         let mut common = self.common.clone();
         if let Some(servers) = common.remove("bootstrap.servers") {
-            notes.push(format!("bootstrap.servers: {servers}: --bootstrap-server names a cluster that runs already"));
+            notes.push(format!(
+                "bootstrap.servers: {servers}: --bootstrap-server names a cluster that runs already"
+            ));
         }
         let all = common.iter().chain(&producer).map(|(name, value)| (&**name, &**value));
         let set = taken(spec, all, notes, |spec| &mut spec.producer.settings);
@@ -132,7 +142,9 @@ fn taken<'a>(
     for (java, value) in settings {
         let (name, value) = match java {
             "buffer.memory" => {
-                let kbytes = value.parse::<u64>().map_or(value.to_owned(), |bytes| (bytes / 1024).to_string());
+                let kbytes = value
+                    .parse::<u64>()
+                    .map_or(value.to_owned(), |bytes| (bytes / 1024).to_string());
                 ("queue.buffering.max.kbytes", kbytes)
             }
             _ => {
@@ -161,9 +173,11 @@ fn taken<'a>(
 
 /// The lines `NAME=VALUE` of a key's text.
 fn properties(key: &str, text: &str) -> Result<BTreeMap<String, String>, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let read = |line: &str| {
-        let (name, value) = line.split_once('=').ok_or_else(|| format!("{key}: `{line}` is no NAME=VALUE"))?;
+        let (name, value) =
+            line.split_once('=').ok_or_else(|| format!("{key}: `{line}` is no NAME=VALUE"))?;
         Ok((name.trim().to_owned(), value.trim().to_owned()))
     };
     lines.map(read).collect()
@@ -175,7 +189,9 @@ mod tests {
 
     fn text(producer: &str) -> String {
         let lines: String = producer.lines().map(|line| format!("  {line}\n")).collect();
-        format!("name: Kafka\ndriverClass: {CLASS}\nreplicationFactor: 2\nproducerConfig: |\n{lines}")
+        format!(
+            "name: Kafka\ndriverClass: {CLASS}\nreplicationFactor: 2\nproducerConfig: |\n{lines}"
+        )
     }
 
     fn applied(producer: &str) -> Result<(WorkloadSpec, Vec<String>), String> {
@@ -195,26 +211,38 @@ mod tests {
             ("acks=all\nenable.idempotence=false", Acks::All, false),
         ] {
             let (spec, _) = applied(producer).unwrap();
-            assert_eq!((spec.producer.acks, spec.producer.idempotence), (acks, idempotence), "{producer}");
+            assert_eq!(
+                (spec.producer.acks, spec.producer.idempotence),
+                (acks, idempotence),
+                "{producer}"
+            );
         }
     }
 
     #[test]
     fn settings_have_librdkafka_s_names_or_are_left_out_in_words() {
         let (spec, notes) =
-            applied("max.request.size=4194304\nbuffer.memory=67108864\npartitioner.class=x.Y").unwrap();
+            applied("max.request.size=4194304\nbuffer.memory=67108864\npartitioner.class=x.Y")
+                .unwrap();
         let settings = &spec.producer.settings;
         assert_eq!(settings["message.max.bytes"], "4194304");
         assert_eq!(settings["queue.buffering.max.kbytes"], "65536");
         assert_eq!(settings.len(), 2, "{settings:?}");
-        assert!(notes.iter().any(|note| note.starts_with("left out: partitioner.class = x.Y")), "{notes:?}");
+        assert!(
+            notes.iter().any(|note| note.starts_with("left out: partitioner.class = x.Y")),
+            "{notes:?}"
+        );
     }
 
     #[test]
     fn what_is_no_driver_for_kafka_is_refused() {
         let pulsar = text("acks=all").replace("kafka.Kafka", "pulsar.Pulsar");
         assert!(OmbDriver::parse(&pulsar).unwrap_err().contains("driverClass: io.openmessaging"));
-        assert!(OmbDriver::parse(&format!("{}colour: red\n", text(""))).unwrap_err().contains("`colour`"));
+        assert!(
+            OmbDriver::parse(&format!("{}colour: red\n", text("")))
+                .unwrap_err()
+                .contains("`colour`")
+        );
         assert!(applied("acks=2").unwrap_err().contains("acks=2"));
         assert!(applied("nonsense").unwrap_err().contains("`nonsense` is no NAME=VALUE"));
         assert!(applied("compression.type=brotli").unwrap_err().contains("brotli"));

@@ -27,13 +27,16 @@ pub(super) fn read(text: &str) -> Result<YamlValues, String> {
             "|" | "|-" => {
                 let mut block = vec![];
                 // Comments within are the text's own.
-                let inside = |(_, line): &(usize, &str)| line.trim().is_empty() || line.starts_with(' ');
+                let inside =
+                    |(_, line): &(usize, &str)| line.trim().is_empty() || line.starts_with(' ');
                 while let Some((_, line)) = lines.next_if(inside) {
                     block.push(line.trim());
                 }
                 block.join("\n").trim().to_owned()
             }
-            value => plain(value).ok_or_else(|| format!("line {number}: `{value}` is no plain value"))?,
+            value => {
+                plain(value).ok_or_else(|| format!("line {number}: `{value}` is no plain value"))?
+            }
         };
         let key = key.trim().to_owned();
         if values.insert(key.clone(), (value, number)).is_some() {
@@ -49,7 +52,9 @@ fn without_comment(line: &str) -> &str {
     let mut before = ' ';
     for (place, c) in line.char_indices() {
         match (quote, c) {
-            (None, '#') if before.is_whitespace() => return line.get(..place).unwrap_or(line).trim_end(),
+            (None, '#') if before.is_whitespace() => {
+                return line.get(..place).unwrap_or(line).trim_end();
+            }
             (None, '"' | '\'') => quote = Some(c),
             (Some(open), _) if c == open => quote = None,
             _ => {}

@@ -71,7 +71,9 @@ impl OmbWorkload {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut keys = UnreadKeys(flat_yaml::read(text)?);
         if keys.0.contains_key("driverClass") {
-            return Err("`driverClass`: it is a driver's file, which is the second argument".to_owned());
+            return Err(
+                "`driverClass`: it is a driver's file, which is the second argument".to_owned()
+            );
         }
         let distributor = keys.text("keyDistributor").map(|(value, _)| value);
         let chosen = |chosen| {
@@ -82,7 +84,9 @@ impl OmbWorkload {
             None | Some("NO_KEY") => KeySpec::None,
             Some("KEY_ROUND_ROBIN") => chosen(KeyChoice::RoundRobin),
             Some("RANDOM_NANO") => chosen(KeyChoice::Uniform),
-            Some(other) => return Err(format!("keyDistributor: {other}: there is no such distributor")),
+            Some(other) => {
+                return Err(format!("keyDistributor: {other}: there is no such distributor"));
+            }
         };
         let randomized = keys.value("useRandomizedPayloads", Some(false))?;
         let ratio = keys.value("randomBytesRatio", Some(0.0))?;
@@ -203,9 +207,9 @@ impl OmbWorkload {
                 ));
                 Ok(Rate::Max)
             }
-            rate if rate > MOST => {
-                Err(format!("producerRate: {rate}: a producer of kbench's sends at most {MOST} records a second"))
-            }
+            rate if rate > MOST => Err(format!(
+                "producerRate: {rate}: a producer of kbench's sends at most {MOST} records a second"
+            )),
             rate => Ok(Rate::PerSecond(rate)),
         }
     }
@@ -262,7 +266,8 @@ impl OmbWorkload {
 
 /// A file's name as that of a workload.
 fn slug(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(plain).collect()
 }
 
@@ -289,7 +294,8 @@ mod tests {
         let turns = spec(&format!("{TEXT}keyDistributor: KEY_ROUND_ROBIN\n")).unwrap();
         let KeySpec::Chosen(chosen) = turns.load.keys else { panic!("{:?}", turns.load.keys) };
         assert_eq!((chosen.count, chosen.chosen), (10_000, KeyChoice::RoundRobin));
-        let unread = spec(&TEXT.replace("consumerPerSubscription: 2", "consumerPerSubscription: 0"));
+        let unread =
+            spec(&TEXT.replace("consumerPerSubscription: 2", "consumerPerSubscription: 0"));
         assert_eq!(unread.unwrap().consumers, None);
     }
 

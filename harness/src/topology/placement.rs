@@ -41,7 +41,12 @@ pub(crate) fn placed(topics: &[Topic], brokers: &[BrokerId]) -> Result<Vec<Topic
             let assignment = round_robin(brokers, partitions, factor, before);
             before += partitions;
             let name = if count == 1 { name.clone() } else { format!("{name}-{number:04}") };
-            placed.push(Topic { name, assignment, config: topic.config.clone(), ..Topic::default() });
+            placed.push(Topic {
+                name,
+                assignment,
+                config: topic.config.clone(),
+                ..Topic::default()
+            });
         }
     }
     Ok(placed)
@@ -139,8 +144,16 @@ mod tests {
     fn each_round_shifts_the_other_replicas_as_kafka_does() {
         // The example in the comment of Kafka's AdminUtils: five brokers, ten partitions, three replicas.
         let expected = [
-            [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1],
-            [0, 2, 3], [1, 3, 4], [2, 4, 0], [3, 0, 1], [4, 1, 2],
+            [0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4],
+            [3, 4, 0],
+            [4, 0, 1],
+            [0, 2, 3],
+            [1, 3, 4],
+            [2, 4, 0],
+            [3, 0, 1],
+            [4, 1, 2],
         ];
         assert_eq!(round_robin(&[0, 1, 2, 3, 4], 10, 3, 0), expected);
         assert_eq!(round_robin(&[7], 2, 1, 5), [[7], [7]]);
@@ -180,8 +193,14 @@ mod tests {
             ("partitions = 0\nreplication_factor = 1", "partitions = 0: must be 1 or more"),
             ("partitions = 1\nreplication_factor = 0", "replication_factor = 0"),
             ("count = 0\npartitions = 1\nreplication_factor = 2", "count = 0"),
-            ("partitions = 1\nreplication_factor = 4", "replication_factor = 4, and the cluster starts with 3"),
-            ("partitions = 1\nreplication_factor = 1", "min.insync.replicas 2 exceeds its replicas (1)"),
+            (
+                "partitions = 1\nreplication_factor = 4",
+                "replication_factor = 4, and the cluster starts with 3",
+            ),
+            (
+                "partitions = 1\nreplication_factor = 1",
+                "min.insync.replicas 2 exceeds its replicas (1)",
+            ),
             ("partitions = 10001\nreplication_factor = 2", "make 10001; at most 10000 in all"),
             (
                 "count = 4294967295\npartitions = 4294967295\nreplication_factor = 2",
@@ -201,14 +220,16 @@ mod tests {
         let topics = |text: &str| toml::from_str::<TopicsSpec>(text).unwrap();
         let mut cluster = guide("partitions = 3\nreplication_factor = 3").unwrap();
         cluster.topic[0].name = "user-events-kb1".to_owned();
-        let many = topics("count = 2\npartitions = 4\nreplication_factor = 2\nconfig = { a = \"b\" }");
+        let many =
+            topics("count = 2\npartitions = 4\nreplication_factor = 2\nconfig = { a = \"b\" }");
         cluster.load_topics(&many, &[3, 1, 2], "-kb1").unwrap();
         let names: Vec<_> = cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
         assert_eq!(names, ["user-events-0001-kb1", "user-events-0002-kb1"]);
         let main = cluster.main_topic();
         assert_eq!(main.assignment, [[3, 1], [1, 2], [2, 3], [3, 2]]);
         assert_eq!((&*main.config["a"], &*main.config["min.insync.replicas"]), ("b", "2"));
-        let why = cluster.load_topics(&topics("partitions = 1\nreplication_factor = 4"), &[1, 2, 3], "");
+        let why =
+            cluster.load_topics(&topics("partitions = 1\nreplication_factor = 4"), &[1, 2, 3], "");
         assert!(why.unwrap_err().contains("replication_factor = 4"));
     }
 }

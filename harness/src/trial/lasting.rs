@@ -18,7 +18,11 @@ pub(super) fn is_over(live: &Live) -> bool {
 }
 
 /// Lets the load run for some time, or without end; less when it is over or the trial is to stop.
-pub(super) async fn run_on(is_over: impl Fn() -> bool, time: Option<Duration>, interrupt: &Interrupt) {
+pub(super) async fn run_on(
+    is_over: impl Fn() -> bool,
+    time: Option<Duration>,
+    interrupt: &Interrupt,
+) {
     let end = time.map(|time| Instant::now() + time);
     while !is_over() && !interrupt.raised() {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));

@@ -103,10 +103,15 @@ mod tests {
     }
 
     fn times(seconds: f64, n: u64, mean_us: u64) -> Event {
-        let window = |scale| TimesWindow { n, mean_us, p99_us: mean_us * scale, max_us: mean_us * 9 };
-        let one = BrokerTimes { broker: 2, queue: window(2), socket: window(3), broker_rtt: window(4) };
+        let window =
+            |scale| TimesWindow { n, mean_us, p99_us: mean_us * scale, max_us: mean_us * 9 };
+        let one =
+            BrokerTimes { broker: 2, queue: window(2), socket: window(3), broker_rtt: window(4) };
         let client = "producer-0".to_owned();
-        at(seconds, EventKind::ClientTimes(ClientTimes { client, over_ms: 1000, brokers: vec![one] }))
+        at(
+            seconds,
+            EventKind::ClientTimes(ClientTimes { client, over_ms: 1000, brokers: vec![one] }),
+        )
     }
 
     #[test]

@@ -133,7 +133,8 @@ pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32)
         let sent = servers.values().map(|held| &held.sent).find(|sent| !sent.is_empty());
         let saturated = sent.map(|sent| against(sent, &limits)).unwrap_or_default();
         let cpu = sum(servers.values().flat_map(|held| &held.cpu));
-        let fullest = servers.values().map(|held| &held.disk).max_by(|a, b| most(a).total_cmp(&most(b)));
+        let fullest =
+            servers.values().map(|held| &held.disk).max_by(|a, b| most(a).total_cmp(&most(b)));
         let disk: &[Held] = fullest.map_or(&[], Vec::as_slice);
         for (threshold, held) in [
             (Threshold::Cpu, cpu.as_slice()),
@@ -191,7 +192,8 @@ fn limits(events: &[Event], faults: &[FaultSpan], node: &str) -> Vec<Held> {
 fn against(sent: &[Held], limits: &[Held]) -> Vec<Held> {
     let of = |held: &Held| {
         let all = limits.iter().filter(|limit| limit.from <= held.from && held.to <= limit.to);
-        let limit = all.map(|limit| limit.share).min_by(f64::total_cmp).filter(|limit| *limit > 0.0)?;
+        let limit =
+            all.map(|limit| limit.share).min_by(f64::total_cmp).filter(|limit| *limit > 0.0)?;
         Some(Held { from: held.from, to: held.to, share: held.share / limit })
     };
     sent.iter().filter_map(of).collect()
@@ -336,7 +338,8 @@ mod tests {
         let limited = EventKind::LinksLimited { fault_id: id(), bytes_per_s: 1000 };
         let (victims, effect) = (vec![broker.clone()], Effect::NONE);
         let (fault, target) = ("degrade".to_owned(), "broker(1)".to_owned());
-        let injecting = EventKind::FaultInjecting { fault_id: id(), fault, target, victims, effect };
+        let injecting =
+            EventKind::FaultInjecting { fault_id: id(), fault, target, victims, effect };
         let injected = EventKind::FaultInjected {
             fault_id: id(),
             evidence: vec![],

@@ -16,9 +16,7 @@ use crate::judge::latency::{counts, histogram};
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::Stage;
-use crate::record::history::{
-    Client, Entry, HistoryError, LoadRole, Observed, SendOutcome,
-};
+use crate::record::history::{Client, Entry, HistoryError, LoadRole, Observed, SendOutcome};
 use crate::record::trial::TrialRecord;
 
 /// Seconds of a window.
@@ -28,8 +26,14 @@ const WINDOW_S: f64 = 10.0;
 const MOST_WINDOWS: f64 = 1000.0;
 
 /// Percentiles, and what their keys end in.
-const PERCENTILES: [(f64, &str); 6] =
-    [(50.0, "50pct"), (75.0, "75pct"), (95.0, "95pct"), (99.0, "99pct"), (99.9, "999pct"), (99.99, "9999pct")];
+const PERCENTILES: [(f64, &str); 6] = [
+    (50.0, "50pct"),
+    (75.0, "75pct"),
+    (95.0, "95pct"),
+    (99.0, "99pct"),
+    (99.9, "999pct"),
+    (99.99, "9999pct"),
+];
 
 /// Microseconds that are told as milliseconds, and as they are.
 const MS: f64 = 1000.0;
@@ -76,7 +80,11 @@ struct Whole {
 ///
 /// # Errors
 /// When a history cannot be read, or the result not be written.
-pub(super) fn write(out: &mut impl io::Write, report: &Report, trials: &[TrialRecord]) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut impl io::Write,
+    report: &Report,
+    trials: &[TrialRecord],
+) -> io::Result<()> {
     let mut whole = Whole { publish: histogram(), delay: histogram(), end_to_end: histogram() };
     let (mut result, mut groups) = (head(report), 0);
     for trial in trials {
@@ -93,8 +101,13 @@ pub(super) fn write(out: &mut impl io::Write, report: &Report, trials: &[TrialRe
             result.insert(format!("aggregated{name}{key}"), value);
         }
         let quantiles = PERCENTILES.iter().map(|(percentile, _)| *percentile).chain([100.0]);
-        let at = |percentile: f64| (percentile.to_string(), json!(all.value_at_percentile(percentile) as f64 / unit));
-        result.insert(format!("aggregated{name}Quantiles"), Value::Object(quantiles.map(at).collect()));
+        let at = |percentile: f64| {
+            (percentile.to_string(), json!(all.value_at_percentile(percentile) as f64 / unit))
+        };
+        result.insert(
+            format!("aggregated{name}Quantiles"),
+            Value::Object(quantiles.map(at).collect()),
+        );
     }
     serde_json::to_writer_pretty(&mut *out, &result)?;
     writeln!(out)
@@ -120,10 +133,11 @@ fn head(report: &Report) -> Map<String, Value> {
 
 /// Groups that a trial had.
 fn groups_of(trial: &TrialRecord) -> u64 {
-    let groups = trial.history.streams().into_iter().filter_map(|stream| match &stream.header.client {
-        Client::GroupConsumer { group, .. } => Some(group.clone()),
-        _ => None,
-    });
+    let groups =
+        trial.history.streams().into_iter().filter_map(|stream| match &stream.header.client {
+            Client::GroupConsumer { group, .. } => Some(group.clone()),
+            _ => None,
+        });
     groups.collect::<BTreeSet<_>>().len() as u64
 }
 
@@ -134,10 +148,7 @@ fn division(seconds: f64) -> (f64, usize) {
 }
 
 /// The windows of a trial, from the end of its warm-up until its load ended.
-fn windows(
-    trial: &TrialRecord,
-    whole: &mut Whole,
-) -> Result<Vec<OmbWindow>, HistoryError> {
+fn windows(trial: &TrialRecord, whole: &mut Whole) -> Result<Vec<OmbWindow>, HistoryError> {
     let timeline = Timeline::new(&trial.events);
     let stages = timeline.stages();
     let measured = stages.iter().find(|(stage, ..)| *stage == Stage::Baseline);
@@ -216,8 +227,11 @@ fn add(result: &mut Map<String, Value>, windows: &[OmbWindow], groups: u64) {
 
 /// Mean, percentiles and maximum by the ends of their keys.
 fn spread(all: &Histogram<u64>, unit: f64) -> impl Iterator<Item = (&'static str, Value)> {
-    let percentiles = PERCENTILES.iter().map(|(percentile, key)| (*key, all.value_at_percentile(*percentile) as f64));
-    let figures = [("Avg", all.mean())].into_iter().chain(percentiles).chain([("Max", all.max() as f64)]);
+    let percentiles = PERCENTILES
+        .iter()
+        .map(|(percentile, key)| (*key, all.value_at_percentile(*percentile) as f64));
+    let figures =
+        [("Avg", all.mean())].into_iter().chain(percentiles).chain([("Max", all.max() as f64)]);
     figures.map(move |(key, us)| (key, json!(us / unit))).collect::<Vec<_>>().into_iter()
 }
 
@@ -233,21 +247,34 @@ mod tests {
         let mut text = vec![];
         write(&mut text, &report, &trials).unwrap();
         let result: Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!((&result["driver"], &result["workload"]), (&json!("kbench"), &json!(report.run.workload)));
+        assert_eq!(
+            (&result["driver"], &result["workload"]),
+            (&json!("kbench"), &json!(report.run.workload))
+        );
         let rates = result["publishRate"].as_array().unwrap();
-        for key in ["consumeRate", "publishErrorRate", "backlog", "publishLatency999pct", "endToEndLatencyAvg"] {
+        for key in [
+            "consumeRate",
+            "publishErrorRate",
+            "backlog",
+            "publishLatency999pct",
+            "endToEndLatencyAvg",
+        ] {
             assert_eq!(result[key].as_array().unwrap().len(), rates.len(), "{key}");
         }
         // Ten windows of a load of 100 s.
         let acked: f64 = rates.iter().map(|rate| rate.as_f64().unwrap() * WINDOW_S).sum();
         assert!((acked - report.load.acked as f64).abs() < 0.5, "{acked}, {}", report.load.acked);
         let windows = |load_s: f64| {
-            let mut whole = Whole { publish: histogram(), delay: histogram(), end_to_end: histogram() };
+            let mut whole =
+                Whole { publish: histogram(), delay: histogram(), end_to_end: histogram() };
             windows(&fixture::Fixture::new(1, load_s).trial(), &mut whole).unwrap()
         };
         let seconds = |load_s: f64| windows(load_s).iter().map(|it| it.seconds).collect::<Vec<_>>();
         let short = seconds(35.0);
-        assert!(short.iter().sum::<f64>() <= 35.0 && *short.last().unwrap() < WINDOW_S, "{short:?}");
+        assert!(
+            short.iter().sum::<f64>() <= 35.0 && *short.last().unwrap() < WINDOW_S,
+            "{short:?}"
+        );
         assert_eq!(division(1e6), (1000.0, 999));
         assert_eq!((division(0.0), division(35.0)), ((10.0, 0), (10.0, 3)));
         let longest = result["aggregatedPublishLatencyMax"].as_f64().unwrap();

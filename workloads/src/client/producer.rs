@@ -100,7 +100,9 @@ impl ProducerSetup {
 
     /// Whether its batches are compressed.
     fn compresses(&self) -> bool {
-        self.settings.get("compression.type").is_some_and(|codec| codec != Compression::None.as_str())
+        self.settings
+            .get("compression.type")
+            .is_some_and(|codec| codec != Compression::None.as_str())
     }
 
     fn header(&self) -> history::Client {

@@ -41,9 +41,11 @@ impl TopicsSpec {
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         let Self { count, partitions, replication_factor, config } = self;
         let why = "must be 1 or more";
-        for (key, number) in
-            [("count", count), ("partitions", partitions), ("replication_factor", replication_factor)]
-        {
+        for (key, number) in [
+            ("count", count),
+            ("partitions", partitions),
+            ("replication_factor", replication_factor),
+        ] {
             require(*number > 0, &format!("topics.{key}"), number, why)?;
         }
         let all = u64::from(*count).saturating_mul((*partitions).into());

@@ -21,11 +21,13 @@ pub(super) fn split(out: &mut String, report: &Report, colours: bool) {
             let ms = |us: f64| if none { "-".to_owned() } else { format!("{:.2}", us / 1e3) };
             [ms(of.mean), ms(of.worst_p99 as f64)]
         };
-        let figures = [one.queue_us, one.socket_us, one.broker_us].iter().flat_map(shown).collect::<Vec<_>>();
+        let figures =
+            [one.queue_us, one.socket_us, one.broker_us].iter().flat_map(shown).collect::<Vec<_>>();
         let requests = one.broker_us.n.to_string();
         let cells = figures.iter().chain([&requests]).map(|text| number(text, colours));
         let phase = if one.phase == "steady" { "steady" } else { "around faults" };
-        let named = [phase.to_owned(), one.broker.to_string()].map(|text| cell(&text, Tone::Plain, colours));
+        let named = [phase.to_owned(), one.broker.to_string()]
+            .map(|text| cell(&text, Tone::Plain, colours));
         rows.add_row(named.into_iter().chain(cells));
     }
     show(out, &rows);

@@ -62,7 +62,8 @@ fn above(threshold: Threshold, report: &Report) -> String {
         };
         return format!("{what}: {why}");
     }
-    let total = |all: &[&TimeAbove], of: fn(&TimeAbove) -> f64| all.iter().map(|one| of(one)).sum::<f64>();
+    let total =
+        |all: &[&TimeAbove], of: fn(&TimeAbove) -> f64| all.iter().map(|one| of(one)).sum::<f64>();
     let most = |all: &[&TimeAbove]| all.iter().map(|one| one.most).fold(0.0, f64::max) * 100.0;
     let exceeded = |all: &&Vec<&TimeAbove>| total(all, |one| one.above_s) > 0.0;
     let mut told: Vec<String> = vec![];

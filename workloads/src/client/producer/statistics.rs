@@ -100,6 +100,9 @@ mod tests {
 
     #[test]
     fn many_partitions_are_told_of_less_often() {
-        assert_eq!([1, 100, 101, 1000, 10_000].map(interval_ms), [1000, 1000, 2000, 10_000, 60_000]);
+        assert_eq!(
+            [1, 100, 101, 1000, 10_000].map(interval_ms),
+            [1000, 1000, 2000, 10_000, 60_000]
+        );
     }
 }
