@@ -20,7 +20,11 @@ use workload::OmbWorkload;
 ///
 /// # Errors
 /// Usage failures: a file that cannot be read, one that is no such file, or asks for what kbench has not.
-pub fn import(workload: &Path, driver: Option<&Path>, one_topic: bool) -> Result<String, Failure> {
+pub(crate) fn import(
+    workload: &Path,
+    driver: Option<&Path>,
+    one_topic: bool,
+) -> Result<String, Failure> {
     let named = |path: &Path, why: String| Failure::usage(format!("{}: {why}", path.display()));
     let asked = spec::read(workload)?;
     let asked = OmbWorkload::parse(&asked).map_err(|why| named(workload, why))?;

@@ -50,6 +50,9 @@ struct TrialMetrics {
     ended: bool,
 }
 
+/// A counter of records: its name, its help, and what it counts.
+type RecordTotal = (&'static str, &'static str, fn(&TrialMetrics) -> u64);
+
 /// Labels of a sample.
 type SampleLabels = Vec<(&'static str, String)>;
 
@@ -100,7 +103,7 @@ impl RunMetrics {
             STAGES.map(|stage| (vec![("stage", stage.as_str().to_owned())], now(stage)))
         });
         out.family("kbench_trial_stage", Gauge, "1 for the stage that a trial is in.", stages);
-        let totals: [(&str, &str, fn(&TrialMetrics) -> u64); 5] = [
+        let totals: [RecordTotal; 5] = [
             ("kbench_records_due_total", "Records that were due.", |trial| trial.due),
             ("kbench_records_sent_total", "Records handed to the client.", |trial| trial.sent),
             ("kbench_records_acked_total", "Records acked.", |trial| trial.acked),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use workloads::{Acks, Compression, WorkloadSpec};
+use workloads::{Acks, Compression, SpecError, WorkloadSpec};
 
 use super::flat_yaml;
 
@@ -157,8 +157,10 @@ fn taken<'a>(
         match alone.validate() {
             Ok(()) => drop(set.insert(name.to_owned(), value)),
             Err(error) => {
-                let why = error.to_string();
-                let why = why.rsplit_once(": ").map_or(why.as_str(), |(_, why)| why);
+                let why = match error {
+                    SpecError::Impossible { why, .. } => why,
+                    other => other.to_string(),
+                };
                 let note = format!("left out: {java} = {value}: {why}");
                 if !notes.contains(&note) {
                     notes.push(note);

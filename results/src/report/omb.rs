@@ -5,7 +5,7 @@
 //! due. A figure of each ten seconds, or of a thousandth of a long trial; those of several trials follow one another. The
 //! driver is kbench; faults, checks and verdicts have no place there, and are in `report.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use hdrhistogram::Histogram;
@@ -15,7 +15,8 @@ use super::Report;
 use crate::judge::latency::{counts, histogram};
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::history::{Client, Entry, LoadRole, Observed, SendOutcome};
+use crate::record::event::Stage;
+use crate::record::history::{Client, Entry, HistoryError, LoadRole, Observed, SendOutcome};
 use crate::record::trial::TrialRecord;
 
 /// Seconds of a window.
@@ -44,6 +45,8 @@ struct OmbWindow {
     acked: u64,
     failed: u64,
     consumed: u64,
+    /// How long it was: the last one of a trial may be shorter.
+    seconds: f64,
     publish: Spread,
     delay: Spread,
     end_to_end: Spread,
@@ -85,9 +88,9 @@ pub(super) fn write(
     let mut whole = Whole { publish: histogram(), delay: histogram(), end_to_end: histogram() };
     let (mut result, mut groups) = (head(report), 0);
     for trial in trials {
-        let (length, windows) = windows(trial, &mut whole).map_err(io::Error::other)?;
+        let windows = windows(trial, &mut whole).map_err(io::Error::other)?;
         groups = groups.max(groups_of(trial));
-        add(&mut result, length, &windows, groups);
+        add(&mut result, &windows, groups);
     }
     for (name, all, unit) in [
         ("PublishLatency", &whole.publish, MS),
@@ -135,23 +138,24 @@ fn groups_of(trial: &TrialRecord) -> u64 {
             Client::GroupConsumer { group, .. } => Some(group.clone()),
             _ => None,
         });
-    groups.collect::<std::collections::BTreeSet<_>>().len() as u64
+    groups.collect::<BTreeSet<_>>().len() as u64
 }
 
-/// The windows of a trial, from the end of its warm-up until its load ended, and how long each is, in seconds.
-fn windows(
-    trial: &TrialRecord,
-    whole: &mut Whole,
-) -> Result<(f64, Vec<OmbWindow>), crate::record::history::HistoryError> {
+/// How long the windows of so many seconds are, and the number of the last, from 0.
+fn division(seconds: f64) -> (f64, usize) {
+    let length = WINDOW_S.max(seconds / MOST_WINDOWS);
+    (length, (seconds / length).ceil().max(1.0) as usize - 1)
+}
+
+/// The windows of a trial, from the end of its warm-up until its load ended.
+fn windows(trial: &TrialRecord, whole: &mut Whole) -> Result<Vec<OmbWindow>, HistoryError> {
     let timeline = Timeline::new(&trial.events);
     let stages = timeline.stages();
-    let measured =
-        stages.iter().find(|(stage, ..)| *stage == crate::record::event::Stage::Baseline);
+    let measured = stages.iter().find(|(stage, ..)| *stage == Stage::Baseline);
     let from = measured.map(|(_, begin, _)| *begin).unwrap_or_default();
     let until = timeline.load_stopping.unwrap_or(timeline.load_end);
     let seconds = until.secs_since(from).max(0.0);
-    let length = WINDOW_S.max(seconds / MOST_WINDOWS);
-    let last = (seconds / length).ceil().max(1.0) as usize - 1;
+    let (length, last) = division(seconds);
     let mut windows: BTreeMap<usize, OmbWindow> = BTreeMap::new();
     // What comes after the end, as outcomes do, is the last one's.
     let place = |at: RunTime| ((at.secs_since(from).max(0.0) / length) as usize).min(last);
@@ -188,12 +192,15 @@ fn windows(
             _ => {}
         })?;
     }
-    let all = (0..=last).map(|place| windows.remove(&place).unwrap_or_default());
-    Ok((length, all.collect()))
+    let all = (0..=last).map(|place| {
+        let rest = seconds - place as f64 * length;
+        OmbWindow { seconds: rest.min(length), ..windows.remove(&place).unwrap_or_default() }
+    });
+    Ok(all.collect())
 }
 
 /// Adds the windows of a trial whose records so many groups were to read.
-fn add(result: &mut Map<String, Value>, length: f64, windows: &[OmbWindow], groups: u64) {
+fn add(result: &mut Map<String, Value>, windows: &[OmbWindow], groups: u64) {
     let mut push = |key: String, value: Value| {
         if let Value::Array(all) = result.entry(key).or_insert_with(|| Value::Array(vec![])) {
             all.push(value);
@@ -202,7 +209,8 @@ fn add(result: &mut Map<String, Value>, length: f64, windows: &[OmbWindow], grou
     let (mut acked, mut consumed) = (0, 0);
     for window in windows {
         (acked, consumed) = (acked + window.acked, consumed + window.consumed);
-        let per_s = |records: u64| json!(records as f64 / length);
+        // Of no time there is no rate.
+        let per_s = |records: u64| json!(records as f64 / window.seconds.max(0.001));
         push("publishRate".to_owned(), per_s(window.acked));
         push("publishErrorRate".to_owned(), per_s(window.failed));
         push("consumeRate".to_owned(), per_s(window.consumed));
@@ -253,8 +261,22 @@ mod tests {
         ] {
             assert_eq!(result[key].as_array().unwrap().len(), rates.len(), "{key}");
         }
+        // Ten windows of a load of 100 s.
         let acked: f64 = rates.iter().map(|rate| rate.as_f64().unwrap() * WINDOW_S).sum();
         assert!((acked - report.load.acked as f64).abs() < 0.5, "{acked}, {}", report.load.acked);
+        let windows = |load_s: f64| {
+            let mut whole =
+                Whole { publish: histogram(), delay: histogram(), end_to_end: histogram() };
+            windows(&fixture::Fixture::new(1, load_s).trial(), &mut whole).unwrap()
+        };
+        let seconds = |load_s: f64| windows(load_s).iter().map(|it| it.seconds).collect::<Vec<_>>();
+        let short = seconds(35.0);
+        assert!(
+            short.iter().sum::<f64>() <= 35.0 && *short.last().unwrap() < WINDOW_S,
+            "{short:?}"
+        );
+        assert_eq!(division(1e6), (1000.0, 999));
+        assert_eq!((division(0.0), division(35.0)), ((10.0, 0), (10.0, 3)));
         let longest = result["aggregatedPublishLatencyMax"].as_f64().unwrap();
         let service = report.load.service_us.max.unwrap() as f64 / 1e3;
         assert!((longest - service).abs() <= service * 0.01, "{longest}, {service}");

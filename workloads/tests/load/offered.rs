@@ -91,13 +91,14 @@ fn the_main_producer_s_client_tells_each_second_where_time_went() {
     let times = lab.times();
     assert!(times.iter().all(|one| one.client == "producer-0" && one.over_ms == 1000), "{times:?}");
     let last = times.last().unwrap();
-    let brokers: Vec<_> = last.brokers.iter().map(|one| one.broker).collect();
-    assert_eq!(brokers, [1, 2, 3]);
+    assert!(!last.brokers.is_empty(), "{times:?}");
     for one in &last.brokers {
-        assert!(one.broker_rtt.mean_us >= 30_000, "{one:?}");
-        // Of the records of a second, each waited for its batch.
-        assert!((300..1200).contains(&one.queue.n) && one.queue.mean_us > 1000, "{one:?}");
+        assert!((1..=3).contains(&one.broker) && one.broker_rtt.mean_us >= 30_000, "{one:?}");
+        // Each record waited for its batch.
+        assert!(one.queue.mean_us > 1000, "{one:?}");
     }
+    let records: u64 = last.brokers.iter().map(|one| one.queue.n).sum();
+    assert!((500..5000).contains(&records), "{last:?}");
 }
 
 #[test]
