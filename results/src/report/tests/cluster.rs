@@ -161,7 +161,11 @@ fn who_leads_what_before_any_fault_is_seen() {
     stands(&unseen, Outcome::Refuted, "__consumer_offsets: broker 1 leads 1");
 
     let controller = of_guide("controller-without-data", three_faults(1).trial());
-    stands(&controller, Outcome::Refuted, "broker 3, the controller, led 1 partition of user-events and had 3 in-sync replicas");
+    stands(
+        &controller,
+        Outcome::Refuted,
+        "broker 3, the controller, led 1 partition of user-events and had 3 in-sync replicas",
+    );
     let idle = of_guide("controller-without-data", led_by([1, 2, 1], &[1, 2]));
     stands(&idle, Outcome::Holds, "neither led nor copied");
     let mut f = three_faults(1);

@@ -153,10 +153,8 @@ pub(super) fn inversion(trial: &TrialFacts) -> Examination {
         Err(why) => Examination::Open(why.clone()),
         Ok(seen) => match &seen.first {
             Some(first) => {
-                let shown = format!(
-                    "{} came out of order, e.g. {first}",
-                    counted(seen.inverted, "record")
-                );
+                let shown =
+                    format!("{} came out of order, e.g. {first}", counted(seen.inverted, "record"));
                 Examination::Kept(Proof::Shown(shown))
             }
             None if seen.members == 0 => Examination::Open(
