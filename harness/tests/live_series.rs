@@ -75,9 +75,11 @@ fn a_suite_is_interrupted_gone_on_with_and_told_in_one_report() {
     let report = json(&folder.join("report.json"));
     assert_eq!(report["scenarios"][1]["outcome"], "interrupted", "{report}");
 
-    let resumed = exit_code(&mut start(&runs, &["--resume", "latest"]), SHORT, &runs);
+    let resumed = exit_code(&mut start(&runs, &["--resume", "latest"]), SHORT * 2, &runs);
     let said = stderr(&runs);
-    assert!(said.contains("2 scenarios, 1 of them finished"), "{said}");
+    // An invalid run, as on a busy machine, is made again.
+    let settled = report["scenarios"][0]["verdict"] != "invalid-run";
+    assert_eq!(said.contains("2 scenarios, 1 of them finished"), settled, "{said}");
     let report = json(&folder.join("report.json"));
     let outcome = report["scenarios"][1]["outcome"].as_str().unwrap_or_default().to_owned();
     // A busy machine makes a run invalid, and whether anything is lost is unknown then.

@@ -354,8 +354,10 @@ fn figure(claim: &ClaimResult, faults: usize) -> String {
             ),
         };
     }
-    if claim.examined.is_empty() || claim.outcome != Outcome::Holds {
-        return String::new();
+    match claim.outcome {
+        Outcome::Holds if claim.examined.is_empty() => return claim.reason.clone(),
+        Outcome::Holds => {}
+        Outcome::Refuted | Outcome::Undecided | Outcome::NotTested => return String::new(),
     }
     let all: Vec<_> = claim
         .examined

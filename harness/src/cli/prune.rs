@@ -32,7 +32,7 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
     let mut all: Vec<PathBuf> = folders(&args.out).filter(|path| is_of_runs(path)).collect();
     all.sort();
     let old = all.len().saturating_sub(args.keep as usize);
-    let mut code = ExitCode::SUCCESS;
+    let (mut code, mut left) = (ExitCode::SUCCESS, all.len());
     for path in &all[..old] {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let shown = printable_line(&name);
@@ -41,8 +41,12 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
                 results::err!("{shown} is kept: {}", printable_line(&why));
                 code = Failure::unknown("something is kept").exit_code();
             }
-            None if args.dry_run => results::out!("{shown} would be deleted"),
+            None if args.dry_run => {
+                left -= 1;
+                results::out!("{shown} would be deleted");
+            }
             None => {
+                left -= 1;
                 let parent = path.parent().unwrap_or(Path::new("."));
                 let removed = private::remove(parent, &name).map_err(|error| {
                     Failure::infrastructure(format!("{shown} cannot be deleted: {error}"))
@@ -51,7 +55,7 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    results::err!("{} of {} kept", all.len() - old, all.len());
+    results::err!("{left} of {} kept", all.len());
     Ok(code)
 }
 

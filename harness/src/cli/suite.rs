@@ -134,7 +134,7 @@ fn expected(
             id: scenario.id.clone(),
             time: resolved.spec.expected_trial().saturating_mul(scenario.trials),
             command: scenario.command(),
-            finished: dir.is_some_and(|dir| dir.finished(&folder, scenario.trials).is_some()),
+            finished: dir.is_some_and(|dir| dir.settled(&folder, scenario.trials).is_some()),
         });
     }
     Ok(all)

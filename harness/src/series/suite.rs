@@ -190,6 +190,12 @@ impl SuiteDir {
             .find(|(_, report)| !report.interrupted && report.trials == trials)
     }
 
+    /// The same, unless it is invalid and so worth nothing: whoever goes on with the suite makes it again.
+    pub fn settled(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
+        let finished = self.finished(folder, trials);
+        finished.filter(|(_, report)| report.verdict != Verdict::InvalidRun)
+    }
+
     /// The report, from the reports of the runs; with `again` each run is judged anew, strictly where that is asked for.
     ///
     /// # Errors
@@ -290,7 +296,7 @@ impl SuiteSpec {
     }
 }
 
-/// Carries out every scenario that has no finished run, one after the other; what became of those without one. Stops
+/// Carries out every scenario that has no finished run, or an invalid one, one after the other; what became of those without one. Stops
 /// when it is interrupted, and says so.
 ///
 /// # Errors
@@ -303,7 +309,7 @@ pub async fn carry_out(
     let (mut failed, all) = (Failures::new(), spec.suite.scenarios.len());
     for (n, (scenario, folder)) in (1..).zip(folder_names(&spec.suite)) {
         let id = &scenario.id;
-        if let Some((run, report)) = dir.finished(&folder, scenario.trials) {
+        if let Some((run, report)) = dir.settled(&folder, scenario.trials) {
             let verdict = report.verdict.as_str();
             results::err!("{n} of {all}: {id}: {verdict}, by {}", run.name());
             continue;

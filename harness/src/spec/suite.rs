@@ -294,7 +294,7 @@ mod tests {
         assert!(of("id = \"a\"\nduration = \"x\"").contains("duration"));
         assert!(of("id = \"a\"\nmust_find = [\"lots\"]").contains("no check `lots`"));
         assert!(of("id = \"a\"\n[[scenario]]\nid = \"a\"").contains("twice"));
-        assert!(of("id = \"a\"\nfaults = \"x\"").contains("unknown field"));
+        assert!(of("id = \"a\"\nfaults = \"x\"").contains("faults"));
         assert!(refused("name = \"x\"\ndescription = \"d\"\nscenario = []\n").contains("1 to"));
     }
 

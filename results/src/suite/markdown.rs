@@ -64,11 +64,13 @@ pub fn render(report: &SuiteReport) -> String {
     out
 }
 
-/// The judgement in words, and the mechanism behind it.
+/// The judgement in words, and the mechanism behind it where it is one.
 pub(super) fn why(claim: &ClaimResult) -> String {
     match &claim.mechanism {
-        Some(mechanism) => format!("{}. {mechanism}", claim.reason),
-        None => claim.reason.clone(),
+        Some(mechanism) if claim.outcome != Outcome::Undecided => {
+            format!("{}. {mechanism}", claim.reason)
+        }
+        _ => claim.reason.clone(),
     }
 }
 

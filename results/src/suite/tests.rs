@@ -63,6 +63,8 @@ fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
     assert_eq!(claim(&report, "leader-failover").claim.outcome, Outcome::Holds);
     let loss = claim(&report, "no-acked-loss");
     assert_eq!(loss.figure, "0 of 30000 records; below 99.858 per million at 95 %, over 6 faults");
+    let copies = of(&[(asked("failover", &["two-copies-remain"], &[]), failover())]);
+    assert_eq!(claim(&copies, "two-copies-remain").figure, "at least 2 live ISR members");
     // Its run has an outcome for it, and no scenario was to decide it.
     let undecided = claim(&report, "both-failover");
     assert_eq!(undecided.claim.outcome, Outcome::NotTested);

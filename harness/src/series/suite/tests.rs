@@ -65,14 +65,19 @@ fn a_scenario_is_finished_by_a_report_of_all_its_trials_and_by_nothing_else() {
     run_in(&folder, "3", None);
     assert_eq!(finished(0).as_deref(), Some("2"));
     assert_eq!(finished(1), None, "a trial is missing");
+    let settled = || dir.settled("01-healthy", 0).map(|(run, _)| run.name());
+    assert_eq!(settled().as_deref(), Some("2"));
+    let invalid = Report { verdict: Verdict::InvalidRun, ..report(false) };
+    run_in(&folder, "4", Some(&invalid));
+    assert_eq!((finished(0).as_deref(), settled()), (Some("4"), None), "it is made again");
     // As the suite tells it: one trial was asked for.
     let told = dir.report(&Failures::new(), None).unwrap();
     assert_eq!((told.exit_code, told.scenarios[0].code), (3, 3));
-    assert!(told.scenarios[0].outcome.contains("3 was not finished"), "{told:?}");
+    assert!(told.scenarios[0].outcome.contains("4 was not finished"), "{told:?}");
     assert!(told.scenarios[1].outcome.contains("not carried out"), "{told:?}");
     let failed = Failures::from([("healthy".to_owned(), (4, "no disk".to_owned()))]);
     assert_eq!(dir.report(&failed, None).unwrap().exit_code, 4);
-    assert_eq!(RunDir::within(place.path()).len(), 3, "all of them are healed");
+    assert_eq!(RunDir::within(place.path()).len(), 4, "all of them are healed");
 }
 
 #[test]

@@ -40,10 +40,11 @@ fn of_steps(
             Examination::Open(why) => {
                 open.get_or_insert(why);
             }
-            violated => match disturbed {
-                Ok(()) => return violated,
-                Err(_) => {}
-            },
+            violated => {
+                if disturbed.is_ok() {
+                    return violated;
+                }
+            }
         }
         if let Err(why) = disturbed {
             open.get_or_insert(why);
