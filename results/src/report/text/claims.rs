@@ -14,6 +14,12 @@ use super::{
 const ID_WIDTH: usize = 22;
 
 pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
+    tables(out, report, colours);
+    report.claims.iter().for_each(|claim| explain(out, claim));
+}
+
+/// The tables alone.
+pub(super) fn tables(out: &mut String, report: &Report, colours: bool) {
     let (times, guarantees): (Vec<_>, Vec<_>) =
         report.claims.iter().partition(|claim| claim.measured_s.is_some());
     if !times.is_empty() {
@@ -34,14 +40,24 @@ pub(super) fn render(out: &mut String, report: &Report, colours: bool) {
             ]);
         }
         show(out, &rows);
-        guarantees.iter().for_each(|claim| instead(out, claim));
     }
 }
 
-/// The sentence that would be true.
-fn instead(out: &mut String, claim: &ClaimResult) {
+/// Why a claim does not simply hold, and the sentence that would be true.
+fn explain(out: &mut String, claim: &ClaimResult) {
+    let is_time = claim.measured_s.is_some();
+    if claim.outcome != Outcome::Holds && is_time {
+        bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
+    }
     if let Some(corrected) = &claim.corrected {
         bullet(out, &format!("{} instead: {corrected}", claim.id));
+    }
+    if claim.faster_than_stated {
+        bullet(out, &format!("{} holds, faster than stated", claim.id));
+    }
+    if claim.outside_prediction {
+        let formula = claim.formula.as_deref().unwrap_or("");
+        bullet(out, &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id));
     }
 }
 
@@ -73,19 +89,6 @@ fn show_times(out: &mut String, claims: &[&ClaimResult], colours: bool) {
         rows.add_row(cells);
     }
     show(out, &rows);
-    for claim in claims {
-        if claim.outcome != Outcome::Holds {
-            bullet(out, &format!("{} {}: {}", claim.id, claim.outcome.as_str(), claim.reason));
-        }
-        instead(out, claim);
-        if claim.faster_than_stated {
-            bullet(out, &format!("{} holds, faster than stated", claim.id));
-        }
-        if claim.outside_prediction {
-            let formula = claim.formula.as_deref().unwrap_or("");
-            bullet(out, &format!("{}: OUTSIDE THE PREDICTION: {formula}", claim.id));
-        }
-    }
 }
 
 fn outcome(claim: &ClaimResult, colours: bool) -> Cell {

@@ -12,7 +12,7 @@ use crate::terminal::{argument, counted, harmless};
 pub(super) fn render(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     let mut out = String::new();
     headline(&mut out, report, colours);
-    claims::render(&mut out, report, colours);
+    claims::tables(&mut out, report, colours);
     if !report.faults.is_empty() || !report.skipped.is_empty() {
         section(
             &mut out,
