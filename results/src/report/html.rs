@@ -17,7 +17,7 @@ use super::rows::{ClaimRow, FaultRow, ReportTable, ToneClass};
 use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
 use crate::terminal::argument;
-use timeline::Timeline;
+use timeline::DrawnTimeline;
 
 const PAGE: &str = include_str!("html/report.html");
 pub(crate) const STYLE: &str = include_str!("html/report.css");
@@ -54,7 +54,7 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
         servers: rows::servers(report),
         times: rows::times(report),
         settings: rows::settings(report),
-        timelines: trials.iter().map(|trial| Timeline::of(report, trial)).collect(),
+        timelines: trials.iter().map(|trial| DrawnTimeline::of(report, trial)).collect(),
     };
     rendered("report", PAGE, &page)
 }
@@ -99,5 +99,5 @@ struct Page<'a> {
     servers: ReportTable,
     times: ReportTable,
     settings: ReportTable,
-    timelines: Vec<Timeline>,
+    timelines: Vec<DrawnTimeline>,
 }

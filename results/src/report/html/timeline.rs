@@ -14,7 +14,7 @@ const MOST_LANES: usize = 12;
 
 /// A trial over time; all times are seconds on its clock.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Timeline {
+pub(super) struct DrawnTimeline {
     trial: u32,
     /// When the last event was.
     end: f64,
@@ -65,7 +65,7 @@ struct LaneSpan {
     isr: Option<usize>,
 }
 
-impl Timeline {
+impl DrawnTimeline {
     /// Of a trial of the report's run.
     pub(super) fn of(report: &Report, trial: &TrialRecord) -> Self {
         let end = trial.events.last().map_or(0.0, |event| event.at.as_secs_f64());

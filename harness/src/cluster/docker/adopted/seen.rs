@@ -32,7 +32,7 @@ pub struct SeenContainer {
     pub exit_code: Option<i64>,
     /// Whether the kernel ended it for want of memory.
     pub without_memory: bool,
-    /// When the engine starts it again by itself, as `docker update --restart` takes it.
+    /// When the engine starts it again by itself, as `docker update` takes its restart policy.
     pub restart: String,
     /// Its addresses, by network.
     pub addresses: BTreeMap<String, Ipv4Addr>,
@@ -89,7 +89,7 @@ impl SeenContainer {
     }
 }
 
-/// A policy as `docker update --restart` takes it.
+/// A policy as `docker update` takes its restart policy.
 #[cfg(feature = "docker")]
 fn words(policy: &RestartPolicy) -> String {
     let name = policy.name.map(|name| name.to_string()).unwrap_or_default();
@@ -124,7 +124,7 @@ pub(super) fn policy(words: &str) -> Result<RestartPolicy, String> {
 fn unsuited(host: &HostConfig, labels: &HashMap<String, String>) -> Option<&'static str> {
     let network = host.network_mode.as_deref().unwrap_or_default();
     if host.auto_remove == Some(true) {
-        return Some("it is removed when it ends (`--rm`)");
+        return Some("it is removed when it ends");
     }
     if network == "host" {
         return Some("its network is the machine's own, where rules would act on everybody");
