@@ -57,6 +57,12 @@ fn containers_are_refused_where_they_make_no_sense_or_there_is_no_engine() {
     doctor.env("DOCKER_HOST", "unix:///no/such/docker.sock");
     let (code, stdout, _) = exited(doctor.args(["doctor", "--backend", "docker"]));
     assert!(code == 4 && stdout.contains("apt-get install docker.io"), "{stdout}");
+    let (code, said) = run(&["run", "--cluster", "compose", "--faults", "none"]);
+    assert!(code == 4 && said.contains("no engine listens there"), "{code} {said}");
+    let mut doctor = kbench();
+    doctor.env("DOCKER_HOST", "unix:///no/such/docker.sock");
+    let (code, stdout, _) = exited(doctor.args(["doctor", "--cluster", "compose"]));
+    assert!(code == 4 && stdout.contains("no engine listens there"), "{stdout}");
 }
 
 #[test]

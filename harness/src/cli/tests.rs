@@ -22,6 +22,14 @@ const FOREIGN: &[&str] = &[
     "queue-num",
     "queue-bypass",
     "version",
+    // docker, kafka.Kafka.
+    "restart",
+    "rm",
+    "name",
+    "network",
+    "ip",
+    "subnet",
+    "override",
     // systemctl.
     "runtime",
     "value",

@@ -102,10 +102,10 @@ impl Adopted {
         let service = format!("com.docker.compose.service={name}");
         let listeners = format!("listeners=PLAINTEXT://{address}:9092");
         let id = format!("broker.id={number}");
-        let mut run = vec!["run", "--detach", "--name", name, "--hostname", name];
+        let mut run = vec!["run", "-d", "--name", name, "-h", name];
         run.extend(["--network", NETWORK, "--ip", &address, "--restart", policy]);
-        run.extend(["--label", "com.docker.compose.project=adopted", "--label", &service]);
-        run.extend(["--volume", &mount, "kbench-kafka:3.9.1", "java", "-Xmx384m"]);
+        run.extend(["-l", "com.docker.compose.project=adopted", "-l", &service]);
+        run.extend(["-v", &mount, "kbench-kafka:3.9.1", "java", "-Xmx384m"]);
         run.extend([
             "-XX:TieredStopAtLevel=1",
             "-Dlog4j.configuration=file:/etc/adopted/log4j.properties",
@@ -147,13 +147,12 @@ impl Drop for Adopted {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for name in NAMES {
-                let (_, log, more) =
-                    output(Command::new("docker").args(["logs", "--tail", "5", name]));
+                let (_, log, more) = output(Command::new("docker").args(["logs", "-n", "5", name]));
                 eprintln!("{name}: {log}{more}");
             }
         }
         for name in NAMES {
-            output(Command::new("docker").args(["rm", "--force", "--volumes", name]));
+            output(Command::new("docker").args(["rm", "-f", "-v", name]));
         }
         output(Command::new("docker").args(["network", "rm", NETWORK]));
     }
@@ -183,12 +182,12 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
 
 /// What is now of each container.
 pub(crate) fn facts() -> String {
-    docker(&[&["inspect", "--format", FACTS][..], &NAMES].concat())
+    docker(&[&["inspect", "-f", FACTS][..], &NAMES].concat())
 }
 
 /// A fact of one container.
 pub(crate) fn fact(name: &str, format: &str) -> String {
-    docker(&["inspect", "--format", format, name])
+    docker(&["inspect", "-f", format, name])
 }
 
 /// The tables of rules in the networks of those that run, and who of them stands still.

@@ -92,7 +92,7 @@ async fn a_container_has_its_restart_policy_back_when_what_was_killed_in_it_runs
     killed(&world, "c1");
     world.signal(&world.broker(1), Signal::Kill).await.unwrap();
     heal_all(world.ports(), None, &mut world.ledger()).await.unwrap();
-    let trace = world.trace.borrow();
+    let trace = world.trace.borrow().clone();
     let at = |wanted: &str| trace.iter().position(|call| call.contains(wanted)).expect(wanted);
     assert!(at("start broker 1") < at("policy always of broker 1"), "{trace:?}");
     assert_eq!(world.on_disk(), []);
