@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::private;
 
 /// What their names begin with.
-const PREFIX: &str = "kbench-ssh-";
+const PREFIX: &str = "kbench-control-";
 
 /// A folder for a control socket, which is removed with this.
 pub(super) struct ControlFolder {
