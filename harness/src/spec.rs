@@ -11,6 +11,7 @@ mod claims;
 mod conditions;
 mod lookup;
 mod name;
+mod permitted;
 mod plain;
 mod replay;
 mod request;

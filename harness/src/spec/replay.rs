@@ -9,7 +9,8 @@ use faults::plan;
 use results::record::event::log::{self, LogEnd};
 
 use super::name::{fresh_number, name_of_run};
-use super::request::{Asked, fits, known_settings, permitted};
+use super::permitted::{fits, permitted};
+use super::request::{Asked, known_settings};
 use super::{BackendSpec, RunSpec, attached, trust};
 use crate::cluster::local::sandbox;
 use crate::failure::Failure;
