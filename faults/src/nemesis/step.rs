@@ -157,14 +157,14 @@ impl Stepper<'_, '_> {
             victims: processes(&aimed.victims),
             effect: fault.effect(),
         });
-        if let Some(bytes_per_s) = fault.limits_links() {
-            self.record(EventKind::LinksLimited { fault_id: self.id.clone(), bytes_per_s });
-        }
         self.run.injects(&self.id);
         let decided = Instant::now();
         let on = self.context(aimed);
         let injected = fault.inject(on).await;
         let took = decided.elapsed();
+        if let Some(bytes_per_s) = fault.limits_links().filter(|_| injected.is_ok()) {
+            self.record(EventKind::LinksLimited { fault_id: self.id.clone(), bytes_per_s });
+        }
         let evidence = match &injected {
             Ok(()) => fault.evidence(on).await.into(),
             Err(error) => Evidence::of(error.to_string(), false),
