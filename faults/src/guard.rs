@@ -162,6 +162,7 @@ mod tests {
             ("'restart'", "'all'"),
             ("'kill'", "{majority = {}}"),
             ("{cut = {from = 'other-nodes'}}", "{random = {count = 2, role = 'broker'}}"),
+            ("{cut = {from = 'other-nodes'}}", "[{broker = 1}, {zookeeper = 2}]"),
         ] {
             let steps = step("a", fault, target, "");
             let refused = checked("", &steps).unwrap_err();
@@ -178,8 +179,10 @@ mod tests {
         ] {
             assert_eq!(checked("", &step("a", fault, target, "")), Ok(()), "{fault} {target}");
         }
-        let rolling = step("a", "'restart'", "'zk-all'", "rolling = true");
-        assert_eq!(checked("", &rolling), Ok(()));
+        for (fault, target) in [("'restart'", "'zk-all'"), ("{cut = {from = 'other-nodes'}}", "'all'")] {
+            let rolling = step("a", fault, target, "rolling = true");
+            assert_eq!(checked("", &rolling), Ok(()), "one after the other: {fault}");
+        }
     }
 
     #[test]

@@ -103,18 +103,20 @@ impl AtOnce {
 impl Outage {
     fn new(fault: &FaultSpec, targets: &[Target], cluster: &GuardedCluster) -> Self {
         let processes = &cluster.processes;
-        let (mut brokers, mut zookeepers) = (0, 0);
+        let beside = beside_brokers(processes);
+        // With what a node takes along: each victim is a node of its own at most.
+        let (mut brokers, mut zookeepers, mut on_nodes) = (0, 0, 0);
         for target in targets {
             let (more_brokers, more_zookeepers) = target.at_most(processes);
             brokers += more_brokers;
             zookeepers += more_zookeepers;
+            on_nodes += more_zookeepers.max(more_brokers.min(beside));
         }
         let effect = fault.fault().effect();
         let (losing, zookeepers) = match effect.risk {
             Risk::None => (0, 0),
             Risk::Process => (0, zookeepers),
-            // Each victim is a node of its own at most, and takes the server beside it along, where there is one.
-            Risk::Node => (0, zookeepers.max(brokers.min(beside_brokers(processes)))),
+            Risk::Node => (0, on_nodes),
             Risk::Data => (brokers, zookeepers),
         };
         let away = if takes_brokers(effect) { brokers } else { 0 };
@@ -138,8 +140,12 @@ impl Outage {
                 let any = if role == Role::Broker { brokers } else { zookeepers };
                 any.min(1)
             };
-            let target = |role| Target::Random(Random { count: one(role), role: Some(role) });
-            Self::new(&step.fault, &[target(Role::Broker), target(Role::Zookeeper)], cluster)
+            let of = |role| {
+                let target = Target::Random(Random { count: one(role), role: Some(role) });
+                Self::new(&step.fault, &[target], cluster)
+            };
+            let (brokers, servers) = (of(Role::Broker), of(Role::Zookeeper));
+            Self { zookeepers: brokers.zookeepers.max(servers.zookeepers), ..brokers }
         } else {
             Self::new(&step.fault, step.targets(), cluster)
         };
