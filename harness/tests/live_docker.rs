@@ -9,7 +9,7 @@ mod support;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::adopted::{Adopted, fact, facts};
@@ -279,13 +279,16 @@ fn what_is_not_to_be_had_is_refused() {
     assert_eq!(left(), "");
 }
 
-/// A kbench is killed at a random moment of a run.
+/// A kbench is killed at a moment of a run with faults: in its start, its load, or in the middle of a fault.
 fn one_that_is_killed_leaves_nothing() {
-    let (out, now) = (folder(), SystemTime::now());
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    let after = Duration::from_millis(500 + u64::from(since.subsec_nanos()) % 10_000);
+    let rounds = kills(1);
+    (0..rounds).for_each(|round| killed_after(moment(round, rounds, KILL_WITHIN)));
+}
+
+fn killed_after(after: Duration) {
+    let out = folder();
     eprintln!("killed after {after:?}");
-    let arguments = ["--backend", "docker", "--workload", "smoke", "--faults", "none"];
+    let arguments = ["--backend", "docker", "--workload", "smoke", "--set", SHORT_SESSION];
     let mut killed = start(out.path(), &arguments);
     std::thread::sleep(after);
     killed.kill().expect("it runs");

@@ -4,7 +4,7 @@
 //! What is left is looked for by the run's own folder: every process of a lab has its path in its
 //! command line or in that of its ancestors. Network namespaces are told by the processes in them
 //! and mounts by the lab's data folder: both end with the sandbox. `KBENCH_KILLS` sets how often
-//! kbench is killed in each mode (default 7: 21 times in three modes).
+//! kbench is killed in each mode (default 7: 21 times in three modes); `live_docker` and `live_ssh` heed it too.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::{folder, kbench, processes, skipped, stderr, within};
+use support::{folder, kbench, kills, moment, processes, skipped, stderr, within};
 
 /// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -175,16 +175,13 @@ fn victim(name: &str, run: &Child) -> Option<i32> {
 #[test]
 #[ignore = "starts a real cluster"]
 fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
-    let kills: u32 = std::env::var("KBENCH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(7);
+    let kills = kills(7);
     for mode in modes() {
         let out = folder();
         let before = Before::now();
         for round in 0..kills {
             let name = VICTIMS[round as usize % VICTIMS.len()];
-            // Spread evenly, jittered by the clock: the moments differ from run to run.
-            let nanos = std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_nanos();
-            let share = (f64::from(round) + f64::from(nanos % 1000) / 1000.0) / f64::from(kills);
-            let delay = KILL_WITHIN.mul_f64(share);
+            let delay = moment(round, kills, KILL_WITHIN);
             let mut run = start(out.path(), mode, &[]);
             let began = Instant::now();
             let mut pid = None;

@@ -71,6 +71,9 @@ hold = "20s"
 /// Limit for a run: 80 s were measured.
 const RUN: Duration = Duration::from_secs(300);
 
+/// Kills are spread over this long after the start: into the second fault.
+const KILL_WITHIN: Duration = Duration::from_secs(45);
+
 /// Limit for the machines to serve: 15 s were measured.
 const UP: Duration = Duration::from_secs(120);
 
@@ -97,6 +100,7 @@ fn machines_survive_a_kbench_that_is_killed() {
     among_machines("machines_survive_a_kbench_that_is_killed", |folder, name| {
         permit(folder);
         what_a_killed_kbench_leaves_is_healed(folder, name);
+        kbench_is_killed_at_any_moment(folder, name);
         machines_whose_kbench_is_killed_heal_themselves(folder, name);
     });
 }
@@ -500,4 +504,23 @@ fn machines_whose_kbench_is_killed_heal_themselves(folder: &Path, name: &str) {
     whole(folder);
     healed(out.path(), name);
     whole(folder);
+}
+
+/// At a moment of the start, of the load or of a fault.
+fn kbench_is_killed_at_any_moment(folder: &Path, name: &str) {
+    let rounds = kills(1);
+    for round in 0..rounds {
+        in_sync(folder);
+        let (out, after) = (support::folder(), moment(round, rounds, KILL_WITHIN));
+        eprintln!("killed after {after:?}");
+        let mut run = run_on(folder, name, out.path(), "failover");
+        std::thread::sleep(after);
+        run.kill().expect("it runs");
+        run.wait().expect("a child");
+        if out.path().join("latest/spec.toml").exists() {
+            healed(out.path(), name);
+        }
+        assert_eq!(tables(), [""; 0]);
+        whole(folder);
+    }
 }

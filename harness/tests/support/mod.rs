@@ -51,6 +51,18 @@ pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("live-").tempdir().expect("a folder")
 }
 
+/// How often kbench is killed at a moment of its own: `KBENCH_KILLS`, or so often.
+pub(crate) fn kills(usual: u32) -> u32 {
+    std::env::var("KBENCH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// The moment of a round: rounds are spread evenly, jittered by the clock, so that they differ from run to run.
+pub(crate) fn moment(round: u32, rounds: u32, within: Duration) -> Duration {
+    let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
+    let share = (f64::from(round) + f64::from(nanos % 1000) / 1000.0) / f64::from(rounds.max(1));
+    within.mul_f64(share)
+}
+
 /// Starts `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
 pub(crate) fn start(out: &Path, arguments: &[&str]) -> Child {
     run(out, arguments).spawn().expect("kbench starts")
