@@ -179,7 +179,9 @@ mod tests {
         ] {
             assert_eq!(checked("", &step("a", fault, target, "")), Ok(()), "{fault} {target}");
         }
-        for (fault, target) in [("'restart'", "'zk-all'"), ("{cut = {from = 'other-nodes'}}", "'all'")] {
+        for (fault, target) in
+            [("'restart'", "'zk-all'"), ("{cut = {from = 'other-nodes'}}", "'all'")]
+        {
             let rolling = step("a", fault, target, "rolling = true");
             assert_eq!(checked("", &rolling), Ok(()), "one after the other: {fault}");
         }
