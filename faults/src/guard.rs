@@ -151,7 +151,8 @@ mod tests {
     }
 
     fn step(id: &str, fault: &str, target: &str, more: &str) -> String {
-        format!("[[step]]\nid = '{id}'\nfault = {fault}\ntarget = {target}\nhold = '20s'\n{more}\n")
+        let key = if target.starts_with('[') { "targets" } else { "target" };
+        format!("[[step]]\nid = '{id}'\nfault = {fault}\n{key} = {target}\nhold = '20s'\n{more}\n")
     }
 
     #[test]

@@ -29,6 +29,9 @@ const ENGINE_PID: &str = "KBENCH_ENGINE_PID";
 /// Limit for a run.
 const RUN: Duration = Duration::from_secs(300);
 
+/// Kills are spread over this long after the start: into the second fault.
+const KILL_WITHIN: Duration = Duration::from_secs(40);
+
 /// One kill of the default scenario, which shows whether its outcome is the local cluster's, and what containers do by
 /// their control groups.
 const PLAN: &str = r#"
