@@ -179,15 +179,16 @@ impl Account {
             vec![crate::trial::SUBCOMMAND.into(), path.to_owned(), number.to_string().into()],
             vec![crate::trial::CONFORMANCE.into(), path.to_owned()],
         ];
-        if let Some(holder) = leftovers::holder(dir).filter(leftovers::is_alive) {
+        // Without kbench it ends by itself.
+        if let Some(holder) = leftovers::holder(dir).filter(leftovers::lives_on) {
             let pid = holder.pid;
-            if !leftovers::is_sandbox(pid, &commands) {
+            if !leftovers::is_sandbox(pid, &commands) && leftovers::lives_on(&holder) {
                 let what = format!("process {pid} is no sandbox of trial {number}");
                 self.left.push(format!("{what}, whatever its lab.json says, and is left alone"));
                 return Ok(false);
             }
             match leftovers::end(&holder, &commands) {
-                Err(error) if leftovers::is_alive(&holder) => return Err(failed(error)),
+                Err(error) if leftovers::lives_on(&holder) => return Err(failed(error)),
                 _ => self.undone.push(format!("ended trial {number} (process {pid})")),
             }
         } else if !left_of(&data).is_empty() {

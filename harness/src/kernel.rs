@@ -62,6 +62,11 @@ pub fn has_ended(pid: i32) -> bool {
     stat.map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
 }
 
+/// Whether a process shows nothing of itself, although it has not ended: it has given its memory back, and will.
+pub fn is_ending(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty())
+}
+
 /// The arguments that a process was started with, its program's name first; none of one that has ended.
 pub fn arguments(pid: i32) -> Vec<OsString> {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

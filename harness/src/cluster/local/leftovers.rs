@@ -61,6 +61,23 @@ pub fn is_alive(holder: &ProcessIdentity) -> bool {
     !ended && identify(holder.pid).is_ok_and(|now| now == *holder)
 }
 
+/// Whether that very process goes on to run. One that is ending is waited for: it shows nothing any more by which it
+/// could be known.
+pub fn lives_on(holder: &ProcessIdentity) -> bool {
+    lives_on_within(holder, END_LIMIT)
+}
+
+fn lives_on_within(holder: &ProcessIdentity, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while is_alive(holder) {
+        if !kernel::is_ending(holder.pid) || Instant::now() >= deadline {
+            return true;
+        }
+        std::thread::sleep(LOOK);
+    }
+    false
+}
+
 /// Whether the process of this pid is a sandbox of this user's, or what entered one, that was started to
 /// carry out one of `commands`. A file can name any process; what a process was started for stands in the
 /// kernel, and the command names the directory.
@@ -250,6 +267,27 @@ pub(super) mod tests {
         fs::write(trial.path().join(LAB_FILE), serde_json::to_vec(&another).unwrap()).unwrap();
         let another = holder(trial.path()).unwrap();
         assert!(!is_alive(&another), "another process under the same pid");
+    }
+
+    #[test]
+    fn one_that_ends_does_not_live_on_and_is_waited_for() {
+        for _ in 0..20 {
+            let mut child = sleeping(|sleep| sleep);
+            let holder = identify(child.id() as i32).unwrap();
+            assert!(lives_on(&holder), "it has not been told to end");
+            child.kill().unwrap();
+            while !kernel::is_ending(holder.pid) && is_alive(&holder) {}
+            assert!(!lives_on(&holder));
+            child.wait().unwrap();
+        }
+        // A thread of the kernel shows nothing, and goes on.
+        let own = identify(std::process::id() as i32).unwrap();
+        if kernel::is_ending(2) {
+            let began = Instant::now();
+            let thread = identify(2).unwrap();
+            assert!(lives_on_within(&thread, LOOK) && began.elapsed() >= LOOK);
+        }
+        assert!(lives_on(&own));
     }
 
     #[test]
