@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use results::record::event::{BrokerId, EventKind, Role};
+use results::record::event::{EventKind, Role};
 use tokio::time::Instant;
 
 use super::{Undo, Undone, VIEW_INTERVAL, nodes};
@@ -146,13 +146,17 @@ async fn revive_once(
     let mut waited_for_session = Duration::ZERO;
     if matches!(state, ProcessState::Gone { .. }) {
         if process.role == Role::Broker {
-            waited_for_session = await_unregistered(process.id, ports).await?;
+            waited_for_session = await_unregistered(process, ports).await?;
             if let Some(run) = run.filter(|_| waited_for_session >= VIEW_INTERVAL) {
                 let (broker, waited_s) = (process.id, waited_for_session.as_secs_f64());
                 run.record(run.now(), EventKind::StaleRegistrationGone { broker, waited_s });
             }
         }
-        ports.servers()?.start(process).await?;
+        let servers = ports.servers()?;
+        // Another fault that struck it as well may have started it meanwhile.
+        if waited_for_session.is_zero() || is_gone(process, ports).await? {
+            servers.start(process).await?;
+        }
     }
     Ok(Undone { evidence: await_up(process, ports).await?, waited_for_session })
 }
@@ -167,13 +171,18 @@ async fn resume(process: &Process, ports: Ports<'_>) -> Result<Evidence, PortErr
     await_up(process, ports).await
 }
 
+/// Whether a process has ended.
+async fn is_gone(process: &Process, ports: Ports<'_>) -> Result<bool, PortError> {
+    Ok(matches!(ports.servers()?.state(process).await?, ProcessState::Gone { .. }))
+}
+
 /// Waits until ZooKeeper has dropped the registration of a broker that has ended: one that starts
-/// earlier finds its place taken and gives up.
-async fn await_unregistered(broker: BrokerId, ports: Ports<'_>) -> Result<Duration, PortError> {
-    let (metadata, began) = (ports.metadata()?, Instant::now());
+/// earlier finds its place taken and gives up. One that runs again meanwhile has a registration of its own.
+async fn await_unregistered(process: &Process, ports: Ports<'_>) -> Result<Duration, PortError> {
+    let (metadata, began, broker) = (ports.metadata()?, Instant::now(), process.id);
     // ZooKeeper may be away for a while itself; only the limit ends the wait.
     let unregistered = until(STALE_REGISTRATION_LIMIT, VIEW_INTERVAL, async || {
-        if metadata.view().await?.brokers.contains(&broker) {
+        if metadata.view().await?.brokers.contains(&broker) && is_gone(process, ports).await? {
             let what = "its registration of before is still in ZooKeeper";
             return Err(PortError::new(ErrorKind::TimedOut, what));
         }

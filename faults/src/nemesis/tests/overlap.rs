@@ -221,6 +221,26 @@ async fn what_was_recorded_is_repeated_at_its_times_on_its_processes() {
     assert_eq!(nothing.to_string(), "it injected no fault");
 }
 
+/// As it was drawn once in some two thousand sequences: two restarts of one broker, of which one waits for the
+/// registration of before while the other has started the broker already.
+#[test]
+fn a_broker_that_another_fault_has_started_meanwhile_is_not_waited_for() {
+    let plan = steps(
+        "",
+        &[
+            "fault = 'kill'\ntarget = 'controller'\nhold = '1s'",
+            "fault = 'kill'\ntarget = 'controller'\nhold = '4s'\nstart = {healed = {step = 'a'}}",
+            "fault = 'kill'\ntarget = {coordinator = {group = 'g'}}\nhold = '1s'\n\
+         start = {recovered = {step = 'a', delay = '3s'}}",
+            "fault = 'restart'\ntarget = {node = 'cpu-node1'}\nhold = '8s'\n\
+         start = {healed = {step = 'a'}}",
+            "fault = 'restart'\ntarget = 'controller'\nhold = '5s'\n\
+         start = {healed = {step = 'b', delay = '1s'}}\nrepeat = {times = 2, pause = '1s'}",
+        ],
+    );
+    survive(&plan, BTreeMap::new());
+}
+
 /// One step of a random sequence.
 fn any_step(index: usize) -> impl Strategy<Value = String> {
     let fault = select(vec![
