@@ -7,6 +7,7 @@ pub mod answers;
 pub mod attached;
 pub mod docker;
 pub mod host;
+pub mod inventory;
 pub mod local;
 pub mod port;
 pub mod servers;

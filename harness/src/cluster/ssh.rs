@@ -31,5 +31,3 @@ pub use cluster::{SshCluster, SshSetup};
 pub use dry_run::dry_run;
 pub use host::SshHost;
 pub use inventory::{Driver, Inventory, InventoryNode, Login, ServiceSpec};
-#[cfg(feature = "docker")]
-pub(in crate::cluster) use network::{clients_address, own_address};

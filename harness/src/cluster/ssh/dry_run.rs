@@ -9,13 +9,14 @@ use faults::tag::Tag;
 
 use super::driver::DrivenService;
 use super::guardian::{arm_script, end_script, prefix, start_script};
-use super::network::{clients_address, own_address, ports};
+use super::network::ports;
 use super::node::hold_part;
 use super::servers::unreached;
 use super::{Inventory, InventoryNode, SshHost};
 use crate::child::own;
 use crate::cluster::host::Host;
 use crate::cluster::host::recording::{Recording, RecordingHost};
+use crate::cluster::inventory::{clients_address, own_address};
 use crate::failure::Failure;
 use crate::mechanism::layout::{Link, NetworkLayout, NetworkNode};
 use crate::mechanism::network::ClusterNetwork;

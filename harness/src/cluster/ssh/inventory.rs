@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::Range;
 use std::path::PathBuf;
 
-use faults::port::{Capability, Process, Subject};
+use faults::port::{Capability, Process};
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::rules;
+use crate::cluster::inventory::{Allowed, InventoryError, not_allowed};
 use crate::topology::{Topic, placed_topics};
 
 /// The inventories that come with kbench: name and TOML text.
@@ -49,20 +49,6 @@ pub struct Inventory {
 pub enum InventoryBackend {
     /// Machines that are reached by ssh.
     Ssh,
-}
-
-/// Something that may be done to a cluster which is not kbench's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Allowed {
-    /// Signals to the servers: kill, pause, terminate.
-    Signal,
-    /// Starting servers again.
-    Restart,
-    /// What is done to packets between nodes: cuts, losses, rates.
-    Network,
-    /// What Kafka's and ZooKeeper's protocols do: moving the run's own partitions, ending a session.
-    Metadata,
 }
 
 /// How a machine is logged into. What is not said is as the user's own `ssh` has it.
@@ -161,16 +147,6 @@ pub struct InventoryNode {
     pub ssh: Option<Login>,
 }
 
-/// An inventory that cannot be: why, and where in its text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct InventoryError {
-    /// What is wrong, and what is allowed.
-    pub message: String,
-    /// Bytes of the text that are wrong, where they are known.
-    pub span: Option<Range<usize>>,
-}
-
 impl Inventory {
     /// Whether a text is an inventory, right or wrong: it names a backend.
     pub fn is_meant(table: &toml::Table) -> bool {
@@ -182,16 +158,13 @@ impl Inventory {
     /// # Errors
     /// What is not TOML, not an inventory, or cannot work.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
-        let mut inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
-            message: error.message().trim().to_owned(),
-            span: error.span(),
-        })?;
+        let mut inventory: Self = toml::from_str(text)?;
         let brokers: Vec<BrokerId> = inventory.members().filter_map(|node| node.broker).collect();
         let checked = placed_topics(&inventory.topic, &brokers).and_then(|topics| {
             inventory.topic = topics;
             inventory.check()
         });
-        checked.map_err(|message| InventoryError { message, span: None })?;
+        checked.map_err(InventoryError::of)?;
         Ok(inventory)
     }
 
@@ -281,18 +254,7 @@ impl Inventory {
 
     /// Why something cannot be done to it; `None` when it can.
     pub fn missing(&self, need: Capability) -> Option<&'static str> {
-        let allowed = |what: Allowed, why| (!self.allow.contains(&what)).then_some(why);
         match need {
-            Capability::Signal => allowed(Allowed::Signal, "its inventory does not allow `signal`"),
-            Capability::Start => {
-                allowed(Allowed::Restart, "its inventory does not allow `restart`")
-            }
-            Capability::MoveLeaders | Capability::ExpireSession => {
-                allowed(Allowed::Metadata, "its inventory does not allow `metadata`")
-            }
-            Capability::Cut | Capability::Loss | Capability::Rate => {
-                allowed(Allowed::Network, "its inventory does not allow `network`")
-            }
             Capability::LinkDown => {
                 Some("the connection by which kbench reaches a node goes over its link")
             }
@@ -303,12 +265,9 @@ impl Inventory {
                 "not every kernel sends packets twice, and nothing is tried out on machines that are not kbench's",
             ),
             Capability::Upgrade => Some("nothing is installed on machines that are not kbench's"),
-            other => match other.subject() {
-                Subject::Clients => None,
-                _ => Some(
-                    "clocks, disks and memory of machines that are not kbench's are left alone",
-                ),
-            },
+            other => not_allowed(other, &self.allow).unwrap_or(Some(
+                "clocks, disks and memory of machines that are not kbench's are left alone",
+            )),
         }
     }
 }

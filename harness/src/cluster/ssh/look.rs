@@ -247,7 +247,8 @@ fn free_mb(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::ssh::inventory::{Allowed, SHIPPED};
+    use crate::cluster::inventory::Allowed;
+    use crate::cluster::ssh::inventory::SHIPPED;
 
     #[test]
     fn root_is_asked_for_what_the_inventory_allows_and_no_more() {

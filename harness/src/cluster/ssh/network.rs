@@ -6,7 +6,7 @@
 //! refused: links that go down. So is what not every kernel can do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::node::SshNode;
 use super::servers::{SshServers, unreached};
 use crate::child::own;
 use crate::cluster::host::Host as _;
+use crate::cluster::inventory::{clients_address, own_address};
 use crate::cluster::local::LocalHost;
 use crate::failure::Failure;
 use crate::mechanism::cut::TcpPorts;
@@ -151,49 +152,6 @@ pub(super) fn ports(inventory: &Inventory) -> TcpPorts {
     TcpPorts { broker, zookeeper, quorum, elections }
 }
 
-/// The address that the nodes see kbench's connections come from.
-///
-/// # Errors
-/// When it is not the same for all, or is a node's: rules between nodes would take the load's packets as well.
-pub(in crate::cluster) fn clients_address(
-    nodes: &[(&str, Ipv4Addr)],
-    own: impl Fn(Ipv4Addr) -> std::io::Result<Ipv4Addr>,
-) -> Result<Ipv4Addr, Failure> {
-    let mut all = BTreeMap::new();
-    for (name, address) in nodes {
-        let from = own(*address).map_err(|error| {
-            Failure::infrastructure(format!("there is no way to {name} ({address}): {error}"))
-        })?;
-        all.entry(from).or_insert(*name);
-    }
-    if let Some((name, address)) = nodes.iter().find(|(_, address)| all.contains_key(address)) {
-        return Err(Failure::usage(format!(
-            "kbench runs on {name} ({address}): a rule between nodes would take packets of its load and of its \
-             own connections"
-        ))
-        .with_cure("run it on a machine that is no node of the cluster, or a plan without faults of networks"));
-    }
-    let mut addresses = all.iter();
-    match (addresses.next(), addresses.next()) {
-        (Some((one, _)), None) => Ok(*one),
-        (Some((one, first)), Some((other, second))) => Err(Failure::usage(format!(
-            "{first} is reached from {one} and {second} from {other}: rules know one address of the clients"
-        ))
-        .with_cure("one route to all nodes, or a plan without faults of networks")),
-        _ => Err(Failure::infrastructure("the inventory has no node with a server")),
-    }
-}
-
-/// Where connections to an address come from, as the kernel routes them; no packet is sent.
-pub(in crate::cluster) fn own_address(to: Ipv4Addr) -> std::io::Result<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect(SocketAddr::from((to, 9)))?;
-    match socket.local_addr()?.ip() {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(std::io::ErrorKind::AddrNotAvailable.into()),
-    }
-}
-
 /// Refuses what is not done to packets on machines that are not kbench's.
 fn can(degradation: &Degradation) -> Result<(), PortError> {
     match degradation.condition {
@@ -278,31 +236,5 @@ impl Network for SshNetwork {
         service: Service,
     ) -> Result<Reach, PortError> {
         self.network.reaches(from, to, service).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NODES: [(&str, Ipv4Addr); 2] =
-        [("a", Ipv4Addr::new(198, 18, 0, 11)), ("b", Ipv4Addr::new(198, 18, 0, 12))];
-
-    #[test]
-    fn the_clients_have_one_address_and_no_node_s() {
-        let here = Ipv4Addr::new(198, 18, 0, 1);
-        let address = |own: fn(Ipv4Addr) -> Ipv4Addr| {
-            clients_address(&NODES, |to| Ok(own(to))).map_err(|failure| failure.text().to_owned())
-        };
-        assert_eq!(address(|_| Ipv4Addr::new(198, 18, 0, 1)), Ok(here));
-        let on_a_node = address(|_| Ipv4Addr::new(198, 18, 0, 12)).unwrap_err();
-        assert!(on_a_node.contains("kbench runs on b (198.18.0.12)"), "{on_a_node}");
-        let two_ways = address(|to| Ipv4Addr::from(u32::from(to) + 100)).unwrap_err();
-        let words = "a is reached from 198.18.0.111 and b from 198.18.0.112";
-        assert!(two_ways.contains(words), "{two_ways}");
-        let no_way =
-            clients_address(&NODES, |_| Err(std::io::ErrorKind::NetworkUnreachable.into()));
-        assert!(no_way.unwrap_err().text().contains("there is no way to a"));
-        assert!(own_address(Ipv4Addr::LOCALHOST).unwrap().is_loopback());
     }
 }

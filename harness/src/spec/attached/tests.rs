@@ -218,7 +218,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         }
     }
     assert_eq!(done, DONE);
-    let allow = [crate::cluster::ssh::inventory::Allowed::Metadata].into();
+    let allow = [crate::cluster::inventory::Allowed::Metadata].into();
     let forbidden = Inventory { allow, ..homelab };
     for (name, what) in
         [("isolate-broker", "network"), ("packet-loss", "network"), ("failover", "signal")]

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use faults::port::{Capability, Process, Subject};
+use faults::port::{Capability, Process};
 use results::record::event::{BrokerId, Role};
 use results::record::line;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ssh::inventory::{Allowed, InventoryError};
-use crate::topology::{PEER_PORTS, Topic, check_topics};
+use crate::cluster::inventory::{Allowed, InventoryError, not_allowed};
+use crate::topology::{PEER_PORTS, Topic, check_topics, placed_topics};
 
 /// The inventories that come with kbench: name and TOML text.
 pub const SHIPPED: &[(&str, &str)] =
@@ -137,12 +137,13 @@ impl ContainerInventory {
     /// # Errors
     /// What is not TOML, not an inventory, or cannot work.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
-        let inventory: Self = toml::from_str(text).map_err(|error| InventoryError {
-            message: error.message().trim().to_owned(),
-            span: error.span(),
-        })?;
-        let checked = inventory.check();
-        checked.map_err(|message| InventoryError { message, span: None })?;
+        let mut inventory: Self = toml::from_str(text)?;
+        let brokers: Vec<BrokerId> = inventory.brokers().into_iter().collect();
+        let checked = placed_topics(&inventory.topic, &brokers).and_then(|topics| {
+            inventory.topic = topics;
+            inventory.check()
+        });
+        checked.map_err(InventoryError::of)?;
         Ok(inventory)
     }
 
@@ -226,18 +227,7 @@ impl ContainerInventory {
 
     /// Why something cannot be done to it; `None` when it can.
     pub fn missing(&self, need: Capability) -> Option<&'static str> {
-        let allowed = |what: Allowed, why| (!self.allow.contains(&what)).then_some(why);
         match need {
-            Capability::Signal => allowed(Allowed::Signal, "its inventory does not allow `signal`"),
-            Capability::Start => {
-                allowed(Allowed::Restart, "its inventory does not allow `restart`")
-            }
-            Capability::MoveLeaders | Capability::ExpireSession => {
-                allowed(Allowed::Metadata, "its inventory does not allow `metadata`")
-            }
-            Capability::Cut | Capability::Loss => {
-                allowed(Allowed::Network, "its inventory does not allow `network`")
-            }
             Capability::LinkDown => {
                 Some("a link that was down has lost its routes, which the engine alone knows")
             }
@@ -248,12 +238,9 @@ impl ContainerInventory {
                 )
             }
             Capability::Upgrade => Some("a container stays of its image"),
-            other => match other.subject() {
-                Subject::Clients => None,
-                _ => Some(
-                    "clocks, disks and limits of containers that are not kbench's are left alone",
-                ),
-            },
+            other => not_allowed(other, &self.allow).unwrap_or(Some(
+                "clocks, disks and limits of containers that are not kbench's are left alone",
+            )),
         }
     }
 }
@@ -369,6 +356,16 @@ assignment = [[1, 2], [2, 1]]
         assert_eq!(again, inventory);
         let shipped = ContainerInventory::parse(SHIPPED[0].1).unwrap();
         assert_eq!((shipped.name.as_str(), shipped.processes().len()), (SHIPPED[0].0, 4));
+    }
+
+    #[test]
+    fn topics_are_placed_by_number() {
+        let written = "assignment = [[1, 2], [2, 1]]";
+        let by_number = COMPOSE.replace(written, "partitions = 2\nreplication_factor = 2");
+        assert_ne!(by_number, COMPOSE);
+        let [by_number, written] =
+            [&by_number, COMPOSE].map(|text| ContainerInventory::parse(text).unwrap().topic);
+        assert_eq!(by_number, written);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use faults::until;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
-use crate::cluster::ssh::inventory::{Allowed, Commands, PidFile};
+use crate::cluster::inventory::Allowed;
+use crate::cluster::ssh::inventory::{Commands, PidFile};
 use crate::cluster::ssh::look::look;
 use crate::cluster::ssh::{Driver, Inventory};
 use crate::mechanism::tests::{block_on, skipped};
