@@ -7,8 +7,10 @@ pub(crate) mod adopted;
 pub(crate) mod attached;
 pub(crate) mod catalogue;
 pub(crate) mod during;
+pub(crate) mod engine;
 pub(crate) mod kept;
 pub(crate) mod kraft;
+pub(crate) mod machines;
 pub(crate) mod scenario;
 pub(crate) mod suite;
 
@@ -61,6 +63,12 @@ pub(crate) fn moment(round: u32, rounds: u32, within: Duration) -> Duration {
     let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
     let share = (f64::from(round) + f64::from(nanos % 1000) / 1000.0) / f64::from(rounds.max(1));
     within.mul_f64(share)
+}
+
+pub(crate) fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.display().to_string()
 }
 
 /// Starts `kbench run ARGUMENTS --out OUT`, its messages in the file `stderr` there.
