@@ -37,6 +37,36 @@ struct Turn {
     cpu_us: f64,
 }
 
+/// A table with the columns that every comparison begins with.
+fn table_of(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["BYTES", "ACKS", "LINGER"].iter().chain(columns));
+    table
+}
+
+impl Case {
+    /// The first cells of its row.
+    fn cells(self) -> Vec<String> {
+        vec![self.bytes.to_string(), self.acks.to_owned(), format!("{} ms", self.linger_ms)]
+    }
+}
+
+/// Median of the rates, in records a second.
+fn rate(turns: &[Turn]) -> f64 {
+    middle(turns, |turn| turn.records_per_s)
+}
+
+/// Median of the CPU times of a record, in microseconds.
+fn cpu(turns: &[Turn]) -> f64 {
+    middle(turns, |turn| turn.cpu_us)
+}
+
+/// The cells of a client: its rate and its CPU time.
+fn figures(turns: &[Turn]) -> [String; 2] {
+    [format!("{:.0}/s", rate(turns)), format!("{:.2}", cpu(turns))]
+}
+
 /// Median.
 fn middle(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
     let mut all: Vec<f64> = turns.iter().map(of).collect();
@@ -93,19 +123,9 @@ fn on_mock_brokers(client: &str, arguments: &[String]) -> (String, f64) {
 #[test]
 #[ignore = "compares speeds, for about five minutes"]
 fn producers_on_mock_brokers() {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "BYTES",
-        "ACKS",
-        "LINGER",
-        "KBENCH",
-        "us CPU",
-        "RDKAFKA_PERFORMANCE",
-        "us CPU",
-        "RATE",
-        "RECORDS A CPU SECOND",
-    ]);
+    let columns =
+        ["KBENCH", "us CPU", "RDKAFKA_PERFORMANCE", "us CPU", "RATE", "RECORDS A CPU SECOND"];
+    let mut table = table_of(&columns);
     for case in cases() {
         let (mut ours, mut theirs) = (vec![], vec![]);
         for _ in 0..rounds() {
@@ -121,19 +141,12 @@ fn producers_on_mock_brokers() {
             let records_per_s = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
             theirs.push(Turn { records_per_s, cpu_us: cpu_s * 1e6 / count as f64 });
         }
-        let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
-        let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
-        table.add_row([
-            case.bytes.to_string(),
-            case.acks.to_owned(),
-            format!("{} ms", case.linger_ms),
-            format!("{:.0}/s", rate(&ours)),
-            format!("{:.2}", cpu(&ours)),
-            format!("{:.0}/s", rate(&theirs)),
-            format!("{:.2}", cpu(&theirs)),
-            format!("{:.2}", rate(&ours) / rate(&theirs)),
-            format!("{:.2}", cpu(&theirs) / cpu(&ours)),
-        ]);
+        let mut row = case.cells();
+        row.extend(figures(&ours));
+        row.extend(figures(&theirs));
+        row.push(format!("{:.2}", rate(&ours) / rate(&theirs)));
+        row.push(format!("{:.2}", cpu(&theirs) / cpu(&ours)));
+        table.add_row(row);
         eprintln!("{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}");
     }
     eprintln!("\n{}", table.trim_fmt());
@@ -278,12 +291,7 @@ impl Peers {
 fn kbench_beside_other_clients() {
     let rounds = rounds();
     let mut peers = Peers::up();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "BYTES",
-        "ACKS",
-        "LINGER",
+    let mut table = table_of(&[
         "KBENCH",
         "us CPU",
         "RDKAFKA_PERFORMANCE",
@@ -311,24 +319,13 @@ fn kbench_beside_other_clients() {
             javas.push(peers.producer_performance(case));
         }
         drained.sort_by(f64::total_cmp);
-        let rate = |turns: &[Turn]| middle(turns, |turn| turn.records_per_s);
-        let cpu = |turns: &[Turn]| middle(turns, |turn| turn.cpu_us);
-        table.add_row([
-            case.bytes.to_string(),
-            case.acks.to_owned(),
-            format!("{} ms", case.linger_ms),
-            format!("{:.0}/s", rate(&ours)),
-            format!("{:.2}", cpu(&ours)),
-            format!("{:.0}/s", rate(&theirs)),
-            format!("{:.2}", cpu(&theirs)),
-            format!("{:.0}/s", rate(&javas)),
-            format!("{:.2}", cpu(&javas)),
-            format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)),
-            format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)),
-            format!("{:.0}/s", drained[drained.len() / 2]),
-            format!("{:.0}/s", read.0),
-            format!("{:.0}/s", read.1),
-        ]);
+        let mut row = case.cells();
+        [&ours, &theirs, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
+        row.push(format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)));
+        row.push(format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)));
+        let read = [drained[drained.len() / 2], read.0, read.1];
+        row.extend(read.map(|per_s| format!("{per_s:.0}/s")));
+        table.add_row(row);
         eprintln!(
             "{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}"
         );
