@@ -48,6 +48,13 @@ async fn the_cluster_in_memory_is_a_backend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layout_that_is_seen_later_than_it_is_restored_fails_no_case() {
+    let mut world = World::new();
+    world.seen_late = Duration::from_millis(700);
+    assert_eq!(failures(&examine(&world).await), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_it_lacks_it_refuses_and_the_rest_still_works() {
     use Subject::{Clients, Machine, Metadata, Network, Servers};
     for subject in [Servers, Network, Machine, Metadata, Clients] {

@@ -126,6 +126,7 @@ async fn the_controller_alone_is_killed_and_everything_is_put_back() {
         "fault-healed",
         "steady",
         "restore leaders",
+        "view",
     ];
     assert_eq!(*world.trace.borrow(), expected);
     let injection = injection(&outcome, 0);

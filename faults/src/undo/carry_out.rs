@@ -24,6 +24,9 @@ const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
 /// back itself.
 const UP_LIMIT: Duration = Duration::from_secs(60);
 
+/// How much later than brokers do whoever follows the cluster sees a new leader: notifications on a busy machine.
+const SHOWN_LIMIT: Duration = Duration::from_secs(10);
+
 /// After a restart: an unclean broker scans its logs, catches up and rejoins the ISR.
 const IN_SYNC_LIMIT: Duration = Duration::from_secs(60);
 
@@ -258,15 +261,41 @@ async fn assign(
     };
     // Tried in any case: most partitions may be able to follow.
     match (ports.metadata()?.assign(assignment).await, in_sync) {
-        (Ok(()), _) => Ok(Evidence::of(
-            "every partition of the load has its replicas, and the preferred one leads",
-            true,
-        )),
+        (Ok(()), _) => Ok(Evidence::within(SHOWN_LIMIT, VIEW_INTERVAL, async || {
+            seen_as_assigned(assignment, ports).await
+        })
+        .await),
         (Err(error), Ok(())) => Err(error),
         (Err(error), Err(unsteady)) => {
             Err(error.context(format!("{unsteady}; tried all the same")))
         }
     }
+}
+
+/// Evidence that whoever follows the cluster sees these replicas and leaders: brokers tell of them earlier, and the next
+/// target is chosen by what is seen.
+async fn seen_as_assigned(
+    assignment: &Assignment,
+    ports: Ports<'_>,
+) -> Result<Evidence, PortError> {
+    let view = ports.metadata()?.view().await?;
+    let elsewhere = assignment.iter().find_map(|((topic, number), replicas)| {
+        let partition = format!("{topic}-{number}");
+        match view.partitions.get(&(topic.clone(), *number)) {
+            None => Some(format!("{partition} is not seen")),
+            Some(now) if now.replicas == *replicas && now.leader == replicas.first().copied() => {
+                None
+            }
+            Some(now) => Some(format!("{partition} is {now}, assigned to {replicas:?}")),
+        }
+    });
+    Ok(match elsewhere {
+        Some(seen) => Evidence::of(seen, false),
+        None => Evidence::of(
+            "every partition of the load has its replicas, and the preferred one leads",
+            true,
+        ),
+    })
 }
 
 /// Waits until every partition has its full ISR.

@@ -56,6 +56,8 @@ pub(super) enum Trouble {
 pub(crate) struct World {
     /// When a killed broker's session expires.
     pub(super) session: Duration,
+    /// A layout that is restored is seen so much later.
+    pub(crate) seen_late: Duration,
     /// Signals have no effect.
     pub(crate) deaf: bool,
     /// Something goes on answering on the ports of dead processes.
@@ -128,6 +130,7 @@ impl World {
             controller: Some(2),
             leaders: replicas.iter().map(|r| Some(r[0])).collect(),
             replicas,
+            still_seen: None,
             cuts: vec![],
             links_down: BTreeSet::new(),
             degraded: vec![],
@@ -140,6 +143,7 @@ impl World {
         };
         Self {
             session: Duration::from_secs(15),
+            seen_late: Duration::ZERO,
             deaf: false,
             haunted: false,
             synced: false,
@@ -379,10 +383,14 @@ impl World {
         view.controller = state.controller;
         view.brokers = state.registered.keys().copied().collect();
         view.sessions = state.registered.keys().map(|id| (*id, state.sessions[id])).collect();
-        for (number, replicas) in state.replicas.iter().enumerate() {
+        let (replicas, leaders) = match &state.still_seen {
+            Some((until, replicas, leaders)) if Instant::now() < *until => (replicas, leaders),
+            _ => (&state.replicas, &state.leaders),
+        };
+        for (number, replicas) in replicas.iter().enumerate() {
             let isr = replicas.iter().filter(|id| view.brokers.contains(id)).copied().collect();
             let partition =
-                PartitionView { leader: state.leaders[number], isr, replicas: replicas.clone() };
+                PartitionView { leader: leaders[number], isr, replicas: replicas.clone() };
             view.partitions.insert(("user-events".into(), number as i32), partition);
         }
         view

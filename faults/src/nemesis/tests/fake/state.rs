@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) controller: Option<BrokerId>,
     pub(super) replicas: Vec<Vec<BrokerId>>,
     pub(super) leaders: Vec<Option<BrokerId>>,
+    /// Replicas and leaders that who follows the cluster sees until then, whatever they are.
+    pub(super) still_seen: Option<(Instant, Vec<Vec<BrokerId>>, Vec<Option<BrokerId>>)>,
     pub(super) cuts: Vec<Cut>,
     /// Nodes whose link is down.
     pub(super) links_down: BTreeSet<String>,
