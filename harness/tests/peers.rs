@@ -87,15 +87,33 @@ fn number_before(text: &str, word: &str) -> Option<f64> {
     words.get(at.checked_sub(1)?)?.parse().ok()
 }
 
+/// How `rdkafka_performance` comes by its records.
+#[derive(Debug, Clone, Copy)]
+enum Records {
+    /// Each has memory of its own, as with every client whose records differ.
+    Own,
+    /// All are the same bytes in the same place, which is not copied into the queue and stays in the CPU's cache.
+    OneForAll,
+}
+
 /// What rdkafka_performance is told, but for the brokers.
-fn performance_arguments(case: Case, count: u64) -> Vec<String> {
+fn performance_arguments(case: Case, records: Records, count: u64) -> Vec<String> {
     let Case { bytes, acks, linger_ms } = case;
     let acks = if acks == "all" { "-1" } else { acks };
     let text = format!(
         "-P -t user-events -s {bytes} -c {count} -a {acks} -X linger.ms={linger_ms} -X \
          queue.buffering.max.messages=100000 -X queue.buffering.max.kbytes=65536"
     );
-    text.split_whitespace().map(str::to_owned).collect()
+    let own = matches!(records, Records::Own).then_some("-D");
+    text.split_whitespace().chain(own).map(str::to_owned).collect()
+}
+
+/// The cells of ratios, kbench's to each of the others': of rates, and of records a CPU second.
+fn ratios(ours: &[Turn], others: &[&[Turn]]) -> [String; 2] {
+    let each = |of: &dyn Fn(&[Turn]) -> f64| {
+        others.iter().map(|it| format!("{:.2}", of(it))).collect::<Vec<_>>().join(" ")
+    };
+    [each(&|theirs| rate(ours) / rate(theirs)), each(&|theirs| cpu(theirs) / cpu(ours))]
 }
 
 /// The cases: sizes, acks and lingers, each with each.
@@ -123,11 +141,18 @@ fn on_mock_brokers(client: &str, arguments: &[String]) -> (String, f64) {
 #[test]
 #[ignore = "compares speeds, for about five minutes"]
 fn producers_on_mock_brokers() {
-    let columns =
-        ["KBENCH", "us CPU", "RDKAFKA_PERFORMANCE", "us CPU", "RATE", "RECORDS A CPU SECOND"];
-    let mut table = table_of(&columns);
+    let mut table = table_of(&[
+        "KBENCH",
+        "us CPU",
+        "RDKAFKA_PERFORMANCE -D",
+        "us CPU",
+        "WITHOUT -D",
+        "us CPU",
+        "RATE",
+        "RECORDS A CPU SECOND",
+    ]);
     for case in cases() {
-        let (mut ours, mut theirs) = (vec![], vec![]);
+        let (mut ours, mut own, mut one) = (vec![], vec![], vec![]);
         for _ in 0..rounds() {
             let Case { bytes, acks, linger_ms } = case;
             let ask = [bytes.to_string(), acks.into(), linger_ms.to_string(), SECONDS.to_string()];
@@ -135,19 +160,20 @@ fn producers_on_mock_brokers() {
             let number = |word| number_before(&said, word).unwrap_or_else(|| panic!("{said}"));
             let count = number("acked") as u64;
             ours.push(Turn { records_per_s: number("msgs/s"), cpu_us: cpu_s * 1e6 / count as f64 });
-            let mut ask = performance_arguments(case, count);
-            ask.extend(["-X", "test.mock.num.brokers=3", "-b", "mock"].map(str::to_owned));
-            let (said, cpu_s) = on_mock_brokers("KBENCH_PEER", &ask);
-            let records_per_s = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
-            theirs.push(Turn { records_per_s, cpu_us: cpu_s * 1e6 / count as f64 });
+            for (records, turns) in [(Records::Own, &mut own), (Records::OneForAll, &mut one)] {
+                let mut ask = performance_arguments(case, records, count);
+                ask.extend(["-X", "test.mock.num.brokers=3", "-b", "mock"].map(str::to_owned));
+                let (said, cpu_s) = on_mock_brokers("KBENCH_PEER", &ask);
+                let records_per_s = number_before(&said, "msgs/s");
+                let records_per_s = records_per_s.unwrap_or_else(|| panic!("{said}"));
+                turns.push(Turn { records_per_s, cpu_us: cpu_s * 1e6 / count as f64 });
+            }
         }
         let mut row = case.cells();
-        row.extend(figures(&ours));
-        row.extend(figures(&theirs));
-        row.push(format!("{:.2}", rate(&ours) / rate(&theirs)));
-        row.push(format!("{:.2}", cpu(&theirs) / cpu(&ours)));
+        [&ours, &own, &one].into_iter().for_each(|turns| row.extend(figures(turns)));
+        row.extend(ratios(&ours, &[&own, &one]));
         table.add_row(row);
-        eprintln!("{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}");
+        eprintln!("{case:?}\n  kbench {ours:?}\n  -D {own:?}\n  without {one:?}");
     }
     eprintln!("\n{}", table.trim_fmt());
     assert_eq!(table.row_count(), 8);
@@ -216,9 +242,9 @@ impl Peers {
         Turn { records_per_s, cpu_us: cpu_s * 1e6 / self.count as f64 }
     }
 
-    fn rdkafka_performance(&self, case: Case) -> Turn {
+    fn rdkafka_performance(&self, case: Case, records: Records) -> Turn {
         let mut command = vec![self.performance.display().to_string()];
-        command.extend(performance_arguments(case, self.count));
+        command.extend(performance_arguments(case, records, self.count));
         command.extend(["-b".into(), self.bootstrap.clone()]);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let (said, cpu_s) = self.others(&command);
@@ -294,7 +320,9 @@ fn kbench_beside_other_clients() {
     let mut table = table_of(&[
         "KBENCH",
         "us CPU",
-        "RDKAFKA_PERFORMANCE",
+        "RDKAFKA_PERFORMANCE -D",
+        "us CPU",
+        "WITHOUT -D",
         "us CPU",
         "PRODUCERPERFORMANCE",
         "us CPU",
@@ -305,7 +333,7 @@ fn kbench_beside_other_clients() {
         "CONSUMERPERFORMANCE",
     ]);
     for case in cases() {
-        let (mut ours, mut theirs, mut javas) = (vec![], vec![], vec![]);
+        let (mut ours, mut own, mut one, mut javas) = (vec![], vec![], vec![], vec![]);
         let mut drained = vec![];
         let mut read = (0.0, 0.0);
         for round in 0..rounds {
@@ -315,20 +343,18 @@ fn kbench_beside_other_clients() {
             if round + 1 == rounds {
                 read = peers.consumers();
             }
-            theirs.push(peers.rdkafka_performance(case));
+            own.push(peers.rdkafka_performance(case, Records::Own));
+            one.push(peers.rdkafka_performance(case, Records::OneForAll));
             javas.push(peers.producer_performance(case));
         }
         drained.sort_by(f64::total_cmp);
         let mut row = case.cells();
-        [&ours, &theirs, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
-        row.push(format!("{:.2} {:.2}", rate(&ours) / rate(&theirs), rate(&ours) / rate(&javas)));
-        row.push(format!("{:.2} {:.2}", cpu(&theirs) / cpu(&ours), cpu(&javas) / cpu(&ours)));
+        [&ours, &own, &one, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
+        row.extend(ratios(&ours, &[&own, &one, &javas]));
         let read = [drained[drained.len() / 2], read.0, read.1];
         row.extend(read.map(|per_s| format!("{per_s:.0}/s")));
         table.add_row(row);
-        eprintln!(
-            "{case:?}\n  kbench {ours:?}\n  rdkafka_performance {theirs:?}\n  ProducerPerformance {javas:?}"
-        );
+        eprintln!("{case:?}\n  kbench {ours:?}\n  -D {own:?}\n  without {one:?}\n  Java {javas:?}");
     }
     eprintln!("\n{}", table.trim_fmt());
     assert_eq!(table.row_count(), 8);

@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     rows: Vec<Vec<String>>,
     /// How soon after the decision each fault was done, and shown to be in effect, in seconds.
     pub(crate) prompt: Vec<(String, [f64; 2])>,
+    /// Why the backend refused the plan before anything was started.
+    pub(crate) refused: Option<String>,
     /// Why the plan does not count as passed.
     pub(crate) failures: Vec<String>,
 }
@@ -49,6 +51,10 @@ fn carry_out_and(plan: &str, more: &[&str], loses: bool) -> Outcome {
     let code = exit_code(&mut start(out.path(), &arguments), PLAN, out.path());
     if [0, 1, 3].contains(&code) {
         look_at(plan, loses, &latest(out.path()), &mut outcome);
+    } else if let (2, Some(why)) = (code, refusal(&stderr(out.path()))) {
+        let row = [plan, "-", "refused", &why].map(str::to_owned);
+        outcome.rows.push(row.into());
+        outcome.refused = Some(why);
     } else {
         let text = stderr(out.path());
         outcome.failures.push(format!("{plan}: exit code {code}\n{text}"));
@@ -58,6 +64,12 @@ fn carry_out_and(plan: &str, more: &[&str], loses: bool) -> Outcome {
         outcome.failures.push(format!("{plan}: its run is kept in {}", kept.display()));
     }
     outcome
+}
+
+/// Why a backend refuses a plan: it cannot do what a fault needs.
+fn refusal(text: &str) -> Option<String> {
+    let why = text.lines().find_map(|line| line.strip_prefix("error: "))?;
+    why.contains("needs the capability").then(|| why.to_owned())
 }
 
 /// Judges the run of a plan, and collects what the table shows of it.
