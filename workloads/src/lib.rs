@@ -42,7 +42,7 @@ pub use seat::worker_main;
 pub use security::{Security, SecurityError};
 pub use settings::BESIDE_VALUE;
 pub use spec::{
-    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload,
+    Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload,
     PhasesSpec, ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, TopicsSpec,
     WorkloadSpec, shipped,
 };

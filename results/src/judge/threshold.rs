@@ -106,7 +106,8 @@ struct ServerHeld {
 pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32) -> Vec<TimeAbove> {
     let mut ordered: Vec<&Event> = events.iter().collect();
     ordered.sort_by_key(|event| event.at);
-    let (mut loaded, mut seconds) = (false, vec![]);
+    // A planned backlog is no falling behind.
+    let (mut loaded, mut planned, mut seconds) = (false, false, vec![]);
     let mut last: BTreeMap<&Process, (RunTime, &ServerCounters)> = BTreeMap::new();
     let mut nodes: BTreeMap<&str, BTreeMap<&Process, ServerHeld>> = BTreeMap::new();
     for event in ordered {
@@ -114,7 +115,9 @@ pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32)
             EventKind::Stage { stage } => {
                 loaded = matches!(stage, Stage::Baseline | Stage::Faults | Stage::Healing);
             }
-            EventKind::Second(second) => seconds.push((loaded, second)),
+            EventKind::ConsumersPaused => planned = true,
+            EventKind::BacklogRead => planned = false,
+            EventKind::Second(second) => seconds.push((loaded && !planned, second)),
             EventKind::ServerUsage(now) if loaded => {
                 let process = &now.process;
                 let held = nodes.entry(&process.node).or_default().entry(process).or_default();
