@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn what_kbench_has_not_is_refused_in_words() {
-        let several = import(&fixture("100-topics-1-partitions-1kb.yaml"), None, false).unwrap_err();
+        let several =
+            import(&fixture("100-topics-1-partitions-1kb.yaml"), None, false).unwrap_err();
         assert!(several.text().contains("topics: 100"), "{}", several.text());
         let one = import(&fixture("100-topics-1-partitions-1kb.yaml"), None, true).unwrap();
         let topics = WorkloadSpec::parse(&one).unwrap().topics.unwrap();

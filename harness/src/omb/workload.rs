@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use workloads::spec::{ChosenKeys, KeyChoice, NamedGroupSpec, Partitioner};
 use workloads::{
-    Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload, PhasesSpec,
-    ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
+    Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload,
+    PhasesSpec, ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
 };
 
 use super::flat_yaml::{self, YamlValues};
@@ -254,7 +254,9 @@ impl OmbWorkload {
             return Ok(None);
         }
         if self.rate == 0 {
-            return Err(format!("{key}: with producerRate: 0, which the benchmark refuses as well"));
+            return Err(format!(
+                "{key}: with producerRate: 0, which the benchmark refuses as well"
+            ));
         }
         let all = self.backlog_gb.checked_mul(1 << 30).ok_or(format!("{key}: too many bytes"))?;
         let bytes = all / u64::from(self.subscriptions.max(1));

@@ -53,10 +53,7 @@ pub(crate) fn weigh(groups: &mut [GroupConsuming], record_bytes: u64) {
 
 /// The check that each group of a trial built its backlog and read it off; none where none was planned. What was not
 /// seen to be gone before producers ended is unknown.
-pub(crate) fn check(
-    planned: Option<&PlannedBacklog>,
-    groups: &[GroupConsuming],
-) -> Option<Check> {
+pub(crate) fn check(planned: Option<&PlannedBacklog>, groups: &[GroupConsuming]) -> Option<Check> {
     planned?;
     let mut failed = 0;
     let notes = groups.iter().map(|group| {

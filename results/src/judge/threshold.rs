@@ -386,6 +386,10 @@ mod tests {
         // Five seconds are looked at: the first of the slow ones is a tenth by itself, and no more.
         assert!((9.0..=14.0).contains(&lag.above_s), "{lag:?}");
         assert!((lag.most - 0.5).abs() < 1e-6 && lag.over_s > 30.0, "{lag:?}");
+        let planned = [(20.5, EventKind::ConsumersPaused), (40.5, EventKind::BacklogRead)];
+        let planned = planned.map(|(s, event)| at(s, event));
+        let planned: Vec<_> = events.iter().cloned().chain(planned).collect();
+        assert_eq!(find(&judged(&planned), Threshold::Lag, "consumers").unwrap().above_s, 0.0);
         let steady: Vec<_> = events.into_iter().take(20).collect();
         assert_eq!(find(&judged(&steady), Threshold::Lag, "consumers").unwrap().above_s, 0.0);
     }

@@ -404,7 +404,8 @@ fn compressed(trials: &[TrialRecord]) -> Option<f64> {
 fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64) -> LoadReport {
     let counts = &load.counts;
     let [building, reading] = &counts.backlog;
-    let phases = [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
+    let phases =
+        [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
     let phases = phases.into_iter().chain([(BACKLOG_BUILDS, building), (BACKLOG_IS_READ, reading)]);
     let rates = phases.filter_map(|(name, phase)| {
         let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));

@@ -81,10 +81,16 @@ mod tests {
     fn what_is_no_backlog_or_is_never_read_is_refused() {
         for (changes, words) in [
             (vec![("\"10s\"", "\"1s\"")], "backlog.paused_for = \"1s\": must be at least \"2s\""),
-            (vec![("\"10s\"", "\"1day\"")], "backlog.paused_for = \"1day\": is as long as the load"),
+            (
+                vec![("\"10s\"", "\"1day\"")],
+                "backlog.paused_for = \"1day\": is as long as the load",
+            ),
             (vec![("paused_for = \"10s\"", "bytes = 0")], "backlog.bytes = 0"),
             (
-                vec![("acks = \"all\"", "acks = \"0\""), ("idempotence = true", "idempotence = false")],
+                vec![
+                    ("acks = \"all\"", "acks = \"0\""),
+                    ("idempotence = true", "idempotence = false"),
+                ],
                 "backlog = acks = \"0\": without acks",
             ),
         ] {

@@ -49,8 +49,8 @@ use crate::record::event::{EventKind, Stage};
 use crate::record::history::{Entry, Partition, Send, SendOutcome, StreamRef};
 
 use again::Deliveries;
-use backlog::GroupBacklog;
 pub(crate) use again::Redelivered;
+use backlog::GroupBacklog;
 use cuts::{AckedLog, LogCut};
 pub(crate) use member::MemberFold;
 use member::Reads;

@@ -9,7 +9,8 @@ use crate::judge::verdict::{Check, Verdict, Witness};
 
 use super::super::judge::total;
 use super::super::{
-    BACKLOG_BUILDS, BACKLOG_IS_READ, Bystander, ClockReport, GateOutcome, ObserverReport, Population, Report, SendErrors,
+    BACKLOG_BUILDS, BACKLOG_IS_READ, Bystander, ClockReport, GateOutcome, ObserverReport,
+    Population, Report, SendErrors,
 };
 use super::{Tone, bullet, cell, number, section, show, table};
 

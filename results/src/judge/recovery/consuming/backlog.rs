@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MeasuredGroup;
 use super::progress::{Furthest, TICK, tick, time};
-use super::{AckedLog, MeasuredGroup};
 use crate::judge::backlog::PlannedBacklog;
 use crate::judge::recovery::gap::DELAYED;
 use crate::record::clock::RunTime;
@@ -44,11 +44,13 @@ impl GroupBacklog {
             return Some(format!("NOT PAUSED: it got {read} records after it was told to pause"));
         }
         match (self.resumed, self.gone_s) {
-            (false, _) => Some("NEVER READ OFF: the load ended before consumers went on".to_owned()),
-            (true, None) => Some("NOT READ OFF when producers ended".to_owned()),
-            (true, Some(s)) if s <= 0.0 => {
-                Some("NO BACKLOG: nothing had waited for a second when consumers went on".to_owned())
+            (false, _) => {
+                Some("NEVER READ OFF: the load ended before consumers went on".to_owned())
             }
+            (true, None) => Some("NOT READ OFF when producers ended".to_owned()),
+            (true, Some(s)) if s <= 0.0 => Some(
+                "NO BACKLOG: nothing had waited for a second when consumers went on".to_owned(),
+            ),
             (true, Some(_)) => None,
         }
     }
@@ -61,7 +63,8 @@ impl GroupBacklog {
             let bytes = self.bytes as f64 / self.records.max(1) as f64;
             format!(", read off at {per_s:.0} records/s ({:.1} MB/s)", mb(per_s * bytes))
         });
-        let gone = self.gone_s.map_or(String::new(), |s| format!(", gone {s:.2} s after it went on"));
+        let gone =
+            self.gone_s.map_or(String::new(), |s| format!(", gone {s:.2} s after it went on"));
         format!("paused for {:.1} s, backlog {most} at its largest{read}{gone}", self.paused_s)
     }
 }
@@ -80,13 +83,13 @@ impl MeasuredGroup<'_> {
         if partitions.iter().any(|(acked, _)| !acked.cuts().is_empty()) {
             return None;
         }
-        let follow = |(acked, read): &(&'_ AckedLog, Option<_>)| PartitionFollowed {
+        let followed = partitions.into_iter().map(|(acked, read)| PartitionFollowed {
             acked: acked.between(0),
             second_ago: acked.between(0),
             delivered: Furthest::of(read.map(Vec::as_slice).unwrap_or_default()),
-        };
+        });
         let ended = self.timeline.load_stopping.unwrap_or(self.timeline.load_end);
-        Some(follow_all(partitions.iter().map(follow).collect(), &planned, ended))
+        Some(follow_all(followed.collect(), &planned, ended))
     }
 }
 
