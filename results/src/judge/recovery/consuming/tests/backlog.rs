@@ -33,7 +33,8 @@ fn its_size_and_how_it_was_read_off_are_measured_and_no_lag_of_the_steady_load()
     assert_eq!(backlog.bytes, backlog.records * 1000);
     // 450 + 50 t records had been acked a second before t, of which 500 t were read.
     assert!(backlog.gone_s.is_some_and(|s| (s - 1.0).abs() < 0.05), "{backlog:?}");
-    assert!(backlog.read_per_s.is_some_and(|rate| (rate - 510.0).abs() < 20.0), "{backlog:?}");
+    // With the 50 that came meanwhile.
+    assert!(backlog.read_per_s.is_some_and(|rate| (rate - 555.0).abs() < 20.0), "{backlog:?}");
     assert_eq!((backlog.read_while_paused, backlog.trouble(), verdict), (0, None, Verdict::Valid));
     assert!(backlog.words().contains("read off at 5"), "{}", backlog.words());
     assert!(group.steady.longest_wait_s.is_some_and(|wait| wait < 0.1), "{:?}", group.steady);
@@ -41,10 +42,10 @@ fn its_size_and_how_it_was_read_off_are_measured_and_no_lag_of_the_steady_load()
 
 #[test]
 fn one_that_was_not_seen_to_be_gone_is_unknown() {
-    let slow = Course { batch: 1, apart_ms: 20, ..outage(20_000, 30_000) };
-    let quick = Course { batch: 10, ..slow.clone() };
+    let slow = Course { batch: 1, apart_ms: 60, ..outage(20_000, 30_000) };
+    let quick = Course { batch: 10, apart_ms: 20, ..slow.clone() };
     for (course, events, words) in [
-        // Read as fast as new ones come, to the end of the load.
+        // Read more slowly than producers end.
         (&slow, vec![RESUMED], "NOT READ OFF when producers ended"),
         // Read after producers had ended.
         (&outage(20_000, 60_000), vec![RESUMED], "NOT READ OFF when producers ended"),
