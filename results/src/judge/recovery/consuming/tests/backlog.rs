@@ -8,7 +8,9 @@ use crate::judge::verdict::Verdict;
 fn planned(course: &Course, events: &[(f64, EventKind)]) -> (GroupConsuming, Verdict) {
     let mut f = Fixture::new(1, 50.0);
     f.at(20.0, EventKind::ConsumersPaused);
-    events.iter().for_each(|(s, event)| drop(f.at(*s, event.clone())));
+    for (s, event) in events {
+        f.at(*s, event.clone());
+    }
     let events = f.trial().events;
     let mut entries = vec![assigned(0, 10.0, Committed::Nothing)];
     entries.extend(deliveries(0, course));
