@@ -206,6 +206,9 @@ impl TrialStatus {
                 Some(format!("a member of the group is replaced by consumer {consumer}"))
             }
             EventKind::ConsumerJoined { consumer } => Some(format!("consumer {consumer} reads")),
+            EventKind::ConsumersPaused => Some("consumers are paused: a backlog builds".to_owned()),
+            EventKind::ConsumersResumed => Some("consumers go on".to_owned()),
+            EventKind::BacklogRead => Some("the backlog is read off".to_owned()),
             EventKind::FaultSkipped { fault_id, reason } => {
                 Some(format!("{fault_id}: skipped: {reason}"))
             }

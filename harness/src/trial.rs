@@ -4,6 +4,7 @@
 //! Runs on one thread (see the sandbox: processes end with the thread that spawned them); clients
 //! and observers have threads of their own.
 
+mod backlog;
 mod bystanders;
 mod change;
 mod conformance;
@@ -335,7 +336,8 @@ impl Trial {
     ) -> Result<(), Failure> {
         let Some(plan) = &self.spec.plan else {
             let (phases, live) = (&self.spec.workload.phases, load.borrow().live());
-            run_on(|| is_over(&live), phases.duration, interrupt).await;
+            let whole = run_on(|| is_over(&live), phases.duration, interrupt);
+            backlog::during(whole, &self.spec.workload, load, &self.recorder).await;
             if let Some(count) = phases.count.filter(|_| !interrupt.raised()) {
                 note_cut_short(&live, count, &self.recorder);
             }

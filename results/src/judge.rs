@@ -5,6 +5,7 @@
 //! what its plan says. `integrity`: what a damaged record is still good for. [`verdict`]: the words of a
 //! judgement.
 
+pub mod backlog;
 pub mod check;
 pub mod claim;
 pub mod disturbance;

@@ -223,7 +223,7 @@ pub struct LoadReport {
     pub asked_per_s: f64,
     /// Records a second that were acked; handed to the client where no acks are asked for.
     pub achieved_per_s: f64,
-    /// Rates by phase: `steady`, `around-faults`, `all`.
+    /// Rates by phase: `steady`, `around-faults`, `all`; with a planned backlog `backlog-builds` and `backlog-is-read`.
     pub rates: BTreeMap<String, PhaseRates>,
     /// Whether the steady load was saturated in some trial: its latency grows with the time that it lasts then.
     pub saturated: bool,
@@ -264,6 +264,20 @@ pub struct LoadReport {
     pub baseline: Population,
     /// The load around faults.
     pub faults: Population,
+    /// The load while a planned backlog builds, and while it is read off; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<[Population; 2]>,
+}
+
+/// Names of a planned backlog's phases.
+const BACKLOG_BUILDS: &str = "backlog-builds";
+const BACKLOG_IS_READ: &str = "backlog-is-read";
+
+impl LoadReport {
+    /// The populations of a planned backlog, with their names for people.
+    fn backlog(&self) -> impl Iterator<Item = (&'static str, Population)> {
+        ["backlog builds", "backlog is read"].into_iter().zip(self.backlog.into_iter().flatten())
+    }
 }
 
 /// Sends that ended with one error.

@@ -167,6 +167,8 @@ pub(crate) enum ToClient {
     Replace { number: u16 },
     /// Stop polling and stay connected, or poll again.
     Stall { stalled: bool },
+    /// Pause all partitions that it has or is given (Kafka's `pause`) and go on polling, or resume them.
+    Pause { paused: bool },
     /// End in good order; what is open may take so long.
     Stop { within: Duration },
 }

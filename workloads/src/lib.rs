@@ -42,9 +42,9 @@ pub use seat::worker_main;
 pub use security::{Security, SecurityError};
 pub use settings::BESIDE_VALUE;
 pub use spec::{
-    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS, Payload,
-    PhasesSpec, ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError, TopicsSpec,
-    WorkloadSpec, shipped,
+    Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS,
+    Payload, PhasesSpec, ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError,
+    TopicsSpec, WorkloadSpec, shipped,
 };
 pub use suites::SUITES;
 

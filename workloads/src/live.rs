@@ -125,6 +125,20 @@ impl Live {
         (0..self.groups.len()).map(of_group).max().unwrap_or(0)
     }
 
+    /// The ends of what is acked now, by partition.
+    pub fn acked_ends(&self) -> Vec<i64> {
+        self.read_lock().iter().map(|p| p.acked_end.load(Relaxed)).collect()
+    }
+
+    /// Whether every group has consumed all up to these ends, and there is a group.
+    pub fn has_consumed(&self, ends: &[i64]) -> bool {
+        let list = self.read_lock();
+        let reached = |p: &PartitionLive, end: i64| {
+            p.groups.iter().all(|group| group.consumed_end.load(Relaxed) >= end)
+        };
+        !self.groups.is_empty() && list.iter().zip(ends).all(|(p, end)| reached(p, *end))
+    }
+
     /// Whether all records of a load by count have been sent and have their outcomes.
     pub fn is_complete(&self) -> bool {
         self.complete.load(Relaxed)

@@ -9,6 +9,7 @@
 //! `[readers.NAME]`).
 
 mod allowed;
+mod backlog;
 mod keys;
 mod limits;
 mod named;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::client::direct::DirectSpec;
 pub use crate::client::reader::ReaderSpec;
 use crate::load::List;
+pub use backlog::BacklogSpec;
 pub use keys::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 pub use named::{NamedGroupSpec, NamedProducerSpec};
 pub use payload::Payload;
@@ -47,6 +49,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     &[
         ("1k-msg-s", include_str!("../specs/1k-msg-s.toml")),
         ("1k-per-broker", include_str!("../specs/1k-per-broker.toml")),
+        ("backlog", include_str!("../specs/backlog.toml")),
         ("bursts", include_str!("../specs/bursts.toml")),
         ("many-topics", include_str!("../specs/many-topics.toml")),
         ("max", include_str!("../specs/max.toml")),
@@ -91,6 +94,9 @@ pub struct WorkloadSpec {
     /// Readers of the same topic's first records, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub readers: BTreeMap<String, ReaderSpec>,
+    /// A backlog that is built on a healthy cluster and read off; absent: groups read all the while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<BacklogSpec>,
     /// How long each phase lasts.
     pub phases: PhasesSpec,
 }

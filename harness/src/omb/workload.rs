@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use workloads::spec::{ChosenKeys, KeyChoice, NamedGroupSpec, Partitioner};
 use workloads::{
-    Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload, PhasesSpec,
-    ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
+    Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload,
+    PhasesSpec, ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
 };
 
 use super::flat_yaml::{self, YamlValues};
@@ -40,6 +40,8 @@ pub(super) struct OmbWorkload {
     consumers: u16,
     rate: u64,
     backlog_gb: u64,
+    /// What part of the backlog is to be gone before it counts as read off.
+    drained: f64,
     minutes: u64,
     warm_up_minutes: u64,
 }
@@ -92,7 +94,7 @@ impl OmbWorkload {
         let ratio = keys.value("randomBytesRatio", Some(0.0))?;
         // So many different payloads take turns there; here each record is filled anew.
         let _pool: u32 = keys.value("randomizedPayloadPoolSize", Some(0))?;
-        let _drained: f64 = keys.value("backlogDrainRatio", Some(1.0))?;
+        let drained: f64 = keys.value("backlogDrainRatio", Some(1.0))?;
         let read = Self {
             name: keys.value("name", None)?,
             topics: keys.value("topics", None)?,
@@ -106,6 +108,7 @@ impl OmbWorkload {
             consumers: keys.value("consumerPerSubscription", None)?,
             rate: keys.value("producerRate", None)?,
             backlog_gb: keys.value("consumerBacklogSizeGB", Some(0))?,
+            drained,
             minutes: keys.value("testDurationMinutes", None)?,
             warm_up_minutes: keys.value("warmupDurationMinutes", Some(1))?,
         };
@@ -125,12 +128,6 @@ impl OmbWorkload {
         one_topic: bool,
         notes: &mut Vec<String>,
     ) -> Result<WorkloadSpec, String> {
-        if self.backlog_gb > 0 {
-            return Err(format!(
-                "consumerBacklogSizeGB: {}: kbench builds no backlog before it is read",
-                self.backlog_gb
-            ));
-        }
         if self.producers == 0 {
             return Err("producersPerTopic: 0: kbench always produces".to_owned());
         }
@@ -141,6 +138,7 @@ impl OmbWorkload {
             ));
         }
         let (consumers, groups) = self.groups();
+        let backlog = self.backlog(notes)?;
         Ok(WorkloadSpec {
             name: slug(name),
             description: self.name.clone(),
@@ -166,7 +164,8 @@ impl OmbWorkload {
             producers: BTreeMap::new(),
             groups,
             readers: BTreeMap::new(),
-            phases: self.phases(notes)?,
+            backlog,
+            phases: self.phases(backlog, notes)?,
         })
     }
 
@@ -248,12 +247,47 @@ impl OmbWorkload {
         (main, more.collect())
     }
 
-    fn phases(&self, notes: &mut Vec<String>) -> Result<PhasesSpec, String> {
+    /// It pauses all consumers until there is so much to read by all subscriptions together, in gigabytes of 2^30 bytes.
+    fn backlog(&self, notes: &mut Vec<String>) -> Result<Option<BacklogSpec>, String> {
+        let key = format!("consumerBacklogSizeGB: {}", self.backlog_gb);
+        if self.backlog_gb == 0 {
+            return Ok(None);
+        }
+        if self.rate == 0 {
+            return Err(format!(
+                "{key}: with producerRate: 0, which the benchmark refuses as well"
+            ));
+        }
+        let all = self.backlog_gb.checked_mul(1 << 30).ok_or(format!("{key}: too many bytes"))?;
+        let bytes = all / u64::from(self.subscriptions.max(1));
+        notes.push(format!(
+            "{key}: {bytes} bytes of each group; backlogDrainRatio: {}: here a backlog is gone when nothing waits for \
+             longer than a second",
+            self.drained
+        ));
+        Ok(Some(BacklogSpec::Bytes(bytes)))
+    }
+
+    fn phases(
+        &self,
+        backlog: Option<BacklogSpec>,
+        notes: &mut Vec<String>,
+    ) -> Result<PhasesSpec, String> {
         let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60));
         if self.minutes == 0 {
             return Err("testDurationMinutes: 0, without end: kbench's loads end".to_owned());
         }
-        let (baseline, rest) = (BASELINE, minutes(self.minutes).saturating_sub(BASELINE));
+        let (baseline, mut rest) = (BASELINE, minutes(self.minutes).saturating_sub(BASELINE));
+        if let Some(BacklogSpec::Bytes(bytes)) = backlog {
+            let per_s = self.rate.saturating_mul(self.message_size as u64).max(1);
+            let builds = Duration::from_secs(bytes.div_ceil(per_s));
+            rest = rest.saturating_add(builds.saturating_mul(2));
+            notes.push(format!(
+                "the backlog takes {} s to build at this rate and has as long again to be read off, before the test's \
+                 own minutes; one that takes longer is told as not read off",
+                builds.as_secs()
+            ));
+        }
         notes.push(format!(
             "testDurationMinutes: {} are baseline and duration together; with a plan of faults the load lasts as long \
              as its steps take (--faults none)",
@@ -294,6 +328,9 @@ mod tests {
         let turns = spec(&format!("{TEXT}keyDistributor: KEY_ROUND_ROBIN\n")).unwrap();
         let KeySpec::Chosen(chosen) = turns.load.keys else { panic!("{:?}", turns.load.keys) };
         assert_eq!((chosen.count, chosen.chosen), (10_000, KeyChoice::RoundRobin));
+        let both = spec(&format!("{TEXT}consumerBacklogSizeGB: 3\n")).unwrap();
+        // It counts what all subscriptions have to read together.
+        assert_eq!(both.backlog, Some(BacklogSpec::Bytes(1 << 30)));
         let unread =
             spec(&TEXT.replace("consumerPerSubscription: 2", "consumerPerSubscription: 0"));
         assert_eq!(unread.unwrap().consumers, None);
@@ -308,6 +345,11 @@ mod tests {
             ("producerRate: 1000", "producerRate: 2000000", "producerRate: 2000000"),
             ("testDurationMinutes: 1", "testDurationMinutes: 0", "testDurationMinutes: 0"),
             ("producersPerTopic: 1", "producersPerTopic: 0", "producersPerTopic: 0"),
+            (
+                "producerRate: 1000",
+                "producerRate: 0\nconsumerBacklogSizeGB: 1",
+                "consumerBacklogSizeGB: 1: with producerRate: 0",
+            ),
             ("messageSize: 100", "messageSize: 10", "load.record_bytes = 10"),
             ("topics: 1\n", "topics: 1\nkeyDistributor: ZIPF\n", "keyDistributor: ZIPF"),
         ] {

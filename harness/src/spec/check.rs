@@ -87,6 +87,13 @@ impl RunSpec {
                  lasts as long as the plan's steps take: --faults none"
             ));
         }
+        if let Some(plan) = self.plan.as_ref().filter(|_| self.workload.backlog.is_some()) {
+            let name = &plan.name;
+            return Err(format!(
+                "workload: [backlog] is built and read off on a healthy cluster; with plan `{name}` nobody could tell it \
+                 from what the faults do: --faults none"
+            ));
+        }
         let expected = self.expected_trial();
         if expected > Duration::from_nanos(MOST_RUN_TIME) {
             let days = expected.as_secs() / (24 * 3600);
@@ -200,7 +207,11 @@ pub(super) mod tests {
     #[test]
     fn what_no_user_can_ask_for_is_refused_in_a_file_as_well() {
         type Change = fn(&mut RunSpec);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 17] = [
+            (
+                |spec| spec.workload.backlog = Some(workloads::BacklogSpec::Bytes(1)),
+                "[backlog] is built and read off on a healthy cluster",
+            ),
             (
                 |spec| spec.workload.phases.count = Some(1000),
                 "phases.count = 1000 is the length of a run without faults",

@@ -11,6 +11,7 @@ mod servers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::judge::backlog::PlannedBacklog;
 use crate::judge::recovery::lives::ClientEnds;
 use crate::judge::recovery::{PartitionRecovery, Recovery, StreamKind};
 use crate::judge::span::FaultSpan;
@@ -213,7 +214,9 @@ pub(crate) fn check(
     disturbances: &[Disturbance],
     unread: bool,
 ) -> Check {
-    let steady = timeline.steady();
+    let mut steady = timeline.steady();
+    // What is measured of a planned backlog is measured of a healthy cluster as well.
+    steady.extend(timeline.backlog.iter().map(PlannedBacklog::interval));
     // Latencies are far below what standing still begins at.
     let of_steady =
         |one: &Disturbance| steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0));

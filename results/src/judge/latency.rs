@@ -6,7 +6,8 @@
 //! of a record to each group.
 //!
 //! Two populations beside the whole: the steady load, and the load from a fault's preparation to
-//! the steady cluster after it. A send belongs to the second when any part of its life does.
+//! the steady cluster after it. A send belongs to the second when any part of its life does; so it is with a
+//! planned backlog, while it builds and while it is read off, which is no steady load either.
 
 pub mod interval_log;
 
@@ -96,6 +97,8 @@ pub struct LoadFigures {
     pub baseline: Histograms,
     /// The load around faults.
     pub faults: Histograms,
+    /// The load while a planned backlog builds, and while it is read off.
+    pub backlog: [Histograms; 2],
 }
 
 /// A new histogram of this crate's precision.
@@ -185,6 +188,7 @@ impl Default for LoadFigures {
             all: Histograms::new(),
             baseline: Histograms::new(),
             faults: Histograms::new(),
+            backlog: [Histograms::new(), Histograms::new()],
         }
     }
 }
@@ -207,6 +211,8 @@ impl LoadFigures {
         self.all.merge(&other.all);
         self.baseline.merge(&other.baseline);
         self.faults.merge(&other.faults);
+        let backlog = self.backlog.iter_mut().zip(&other.backlog);
+        backlog.for_each(|(mine, theirs)| mine.merge(theirs));
     }
 
     /// Sends a second that were handed to the client.
@@ -225,6 +231,8 @@ pub(crate) struct LoadFold {
     load: LoadFigures,
     /// Times that are not steady load.
     disturbed: Vec<(RunTime, RunTime)>,
+    /// Of a planned backlog: while it builds, and while it is read off.
+    backlog: Option<[(RunTime, RunTime); 2]>,
     /// Producers of the main load.
     producers: BTreeSet<u16>,
     first_due: RunTime,
@@ -250,10 +258,13 @@ impl LoadFold {
         let stages = timeline.stages();
         let measured = stages.iter().find(|(stage, ..)| *stage == Stage::Baseline);
         let from = measured.map(|(_, begin, _)| *begin).unwrap_or_default();
-        let rates = RatesFold::new(timeline.steady(), timeline.disturbed(), (from, until));
+        let backlog = timeline.backlog.map(|backlog| backlog.parts());
+        let rates = RatesFold::new(timeline.steady(), timeline.disturbed(), (from, until))
+            .with_backlog(backlog);
         Self {
             load: LoadFigures::default(),
             disturbed,
+            backlog,
             producers: producers.collect(),
             first_due: RunTime(u64::MAX),
             last_sent: RunTime(0),
@@ -315,11 +326,15 @@ impl LoadFold {
     }
 
     fn population(&mut self, from: RunTime, to: RunTime) -> &mut Histograms {
-        let mut disturbed = self.disturbed.iter();
-        if disturbed.any(|(begin, end)| from < *end && to >= *begin) {
-            &mut self.load.faults
-        } else {
-            &mut self.load.baseline
+        let touches = |(begin, end): &(RunTime, RunTime)| from < *end && to >= *begin;
+        if self.disturbed.iter().any(touches) {
+            return &mut self.load.faults;
+        }
+        let LoadFigures { baseline, backlog: [building, reading], .. } = &mut self.load;
+        match &self.backlog {
+            Some([_, reads]) if touches(reads) => reading,
+            Some([builds, _]) if touches(builds) => building,
+            _ => baseline,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct LoadCounts {
     pub faults: PhaseCounts,
     /// From the end of the warm-up until the producers are told to stop.
     pub all: PhaseCounts,
+    /// While a planned backlog builds, and while it is read off.
+    pub backlog: [PhaseCounts; 2],
     /// Whether no acks are asked for, so that none can come.
     pub unacked: bool,
 }
@@ -97,6 +99,8 @@ impl LoadCounts {
         self.steady.merge(&other.steady);
         self.faults.merge(&other.faults);
         self.all.merge(&other.all);
+        let backlog = self.backlog.iter_mut().zip(&other.backlog);
+        backlog.for_each(|(mine, theirs)| mine.merge(theirs));
         self.unacked |= other.unacked;
     }
 
@@ -114,6 +118,8 @@ impl LoadCounts {
 pub(crate) struct RatesFold {
     steady: Vec<Interval>,
     disturbed: Vec<Interval>,
+    /// Of a planned backlog: while it builds, and while it is read off.
+    backlog: Option<[Interval; 2]>,
     all: Interval,
     counts: LoadCounts,
     last_due: RunTime,
@@ -122,7 +128,13 @@ pub(crate) struct RatesFold {
 impl RatesFold {
     /// `all` is from the end of the warm-up until the producers are told to stop.
     pub(crate) fn new(steady: Vec<Interval>, disturbed: Vec<Interval>, all: Interval) -> Self {
-        Self { steady, disturbed, all, counts: LoadCounts::default(), last_due: RunTime(0) }
+        let (backlog, counts) = (None, LoadCounts::default());
+        Self { steady, disturbed, backlog, all, counts, last_due: RunTime(0) }
+    }
+
+    /// Counts a planned backlog as well.
+    pub(crate) fn with_backlog(self, backlog: Option<[Interval; 2]>) -> Self {
+        Self { backlog, ..self }
     }
 
     /// Adds a send, of the warm-up or later.
@@ -160,8 +172,10 @@ impl RatesFold {
         if !within(&[self.all]) {
             return;
         }
-        let LoadCounts { steady, faults, all, .. } = &mut self.counts;
+        let LoadCounts { steady, faults, all, backlog, .. } = &mut self.counts;
         add(all);
+        let planned = self.backlog.iter().flatten().zip(backlog);
+        planned.filter(|(time, _)| within(&[**time])).for_each(|(_, counts)| add(counts));
         if within(&self.steady) {
             add(steady);
         } else if within(&self.disturbed) {
@@ -180,6 +194,8 @@ impl RatesFold {
         self.counts.steady.seconds = sum(&self.steady);
         self.counts.faults.seconds = sum(&self.disturbed);
         self.counts.all.seconds = sum(&[self.all]);
+        let planned = self.backlog.iter().flatten().zip(&mut self.counts.backlog);
+        planned.for_each(|(time, counts)| counts.seconds = sum(&[*time]));
         self.counts
     }
 }

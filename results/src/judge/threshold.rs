@@ -106,7 +106,8 @@ struct ServerHeld {
 pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32) -> Vec<TimeAbove> {
     let mut ordered: Vec<&Event> = events.iter().collect();
     ordered.sort_by_key(|event| event.at);
-    let (mut loaded, mut seconds) = (false, vec![]);
+    // A planned backlog is no falling behind.
+    let (mut loaded, mut planned, mut seconds) = (false, false, vec![]);
     let mut last: BTreeMap<&Process, (RunTime, &ServerCounters)> = BTreeMap::new();
     let mut nodes: BTreeMap<&str, BTreeMap<&Process, ServerHeld>> = BTreeMap::new();
     for event in ordered {
@@ -114,7 +115,9 @@ pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32)
             EventKind::Stage { stage } => {
                 loaded = matches!(stage, Stage::Baseline | Stage::Faults | Stage::Healing);
             }
-            EventKind::Second(second) => seconds.push((loaded, second)),
+            EventKind::ConsumersPaused => planned = true,
+            EventKind::BacklogRead => planned = false,
+            EventKind::Second(second) => seconds.push((loaded && !planned, second)),
             EventKind::ServerUsage(now) if loaded => {
                 let process = &now.process;
                 let held = nodes.entry(&process.node).or_default().entry(process).or_default();
@@ -383,6 +386,10 @@ mod tests {
         // Five seconds are looked at: the first of the slow ones is a tenth by itself, and no more.
         assert!((9.0..=14.0).contains(&lag.above_s), "{lag:?}");
         assert!((lag.most - 0.5).abs() < 1e-6 && lag.over_s > 30.0, "{lag:?}");
+        let planned = [(20.5, EventKind::ConsumersPaused), (40.5, EventKind::BacklogRead)];
+        let planned = planned.map(|(s, event)| at(s, event));
+        let planned: Vec<_> = events.iter().cloned().chain(planned).collect();
+        assert_eq!(find(&judged(&planned), Threshold::Lag, "consumers").unwrap().above_s, 0.0);
         let steady: Vec<_> = events.into_iter().take(20).collect();
         assert_eq!(find(&judged(&steady), Threshold::Lag, "consumers").unwrap().above_s, 0.0);
     }

@@ -7,6 +7,7 @@ mod liveness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::judge::backlog::PlannedBacklog;
 use crate::judge::span::{FaultSpan, FaultSpans};
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, Event, EventKind, Stage};
@@ -54,6 +55,8 @@ pub struct Timeline<'a> {
     pub faults: Vec<FaultSpan>,
     /// Steps that were not carried out: id, and why.
     pub skipped: Vec<(String, String)>,
+    /// The backlog that was built and read off, if one was planned.
+    pub backlog: Option<PlannedBacklog>,
     /// When the load ended; the last event's time when that was not recorded.
     pub load_end: RunTime,
     /// When the producers were told to stop.
@@ -77,6 +80,7 @@ impl<'a> Timeline<'a> {
             registrations: registrations(&ordered),
             faults,
             skipped,
+            backlog: PlannedBacklog::of(&ordered, load_end),
             load_end,
             load_stopping: ordered.iter().find(|e| e.kind == EventKind::LoadStopping).map(|e| e.at),
             interrupted: ordered.iter().any(|e| e.kind == EventKind::Interrupted),
@@ -181,7 +185,8 @@ impl<'a> Timeline<'a> {
         begins.iter().zip(ends).map(|((stage, begin), end)| (*stage, *begin, end)).collect()
     }
 
-    /// Times of steady load after the warm-up: those that are not [disturbed](Self::disturbed).
+    /// Times of steady load after the warm-up: those that are not [disturbed](Self::disturbed), nor of a planned
+    /// backlog.
     pub fn steady(&self) -> Vec<Interval> {
         let begun = self.stages().into_iter().find(|(stage, ..)| *stage == Stage::Baseline);
         let Some((_, mut from, _)) = begun else {
@@ -189,7 +194,9 @@ impl<'a> Timeline<'a> {
         };
         let end = self.load_stopping.unwrap_or(self.load_end);
         let mut steady = vec![];
-        for (begin, until) in self.disturbed() {
+        // With a backlog there are no faults.
+        let backlog = self.backlog.iter().map(PlannedBacklog::interval);
+        for (begin, until) in self.disturbed().into_iter().chain(backlog) {
             steady.push((from, begin.min(end)));
             from = until;
         }

@@ -328,6 +328,12 @@ pub enum EventKind {
         /// Its id.
         consumer: u16,
     },
+    /// All groups are paused from now on, so that a backlog builds.
+    ConsumersPaused,
+    /// They go on from now on.
+    ConsumersResumed,
+    /// The backlog is gone: no group has an acked record to read that has waited for longer than a second.
+    BacklogRead,
     /// The process of a client of the load was killed on purpose.
     ClientKilled {
         /// Name of its stream in the history, which may just stop.

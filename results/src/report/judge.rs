@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::judge::backlog;
 use crate::judge::check::{self, CheckContext};
 use crate::judge::claim::{self, ClusterSeen, TrialFacts};
 use crate::judge::disturbance;
@@ -190,8 +191,9 @@ impl Parts {
         let number = trial.number;
         // Of settings that are not known, none is assumed.
         let environment = trial.environment.clone().unwrap_or_default();
-        let recovery =
+        let mut recovery =
             recovery::measure(number, &environment, &timeline, &figures.service, figures.acks_all);
+        backlog::weigh(&mut recovery.consuming, run.record_bytes);
         let disturbances = disturbance::of(&timeline, &figures.late);
         let per_producer = run.asked_per_s / figures.producers.max(1) as f64;
         self.burst_us = self.burst_us.max(burst::planned(per_producer).as_micros() as u64);
@@ -206,6 +208,7 @@ impl Parts {
         });
         let unread = checks.iter().any(|it| it.name == "unseen" && it.verdict != Verdict::Valid);
         validity.push(disturbance::check(&timeline, &recovery, &disturbances, unread));
+        validity.extend(backlog::check(timeline.backlog.as_ref(), &recovery.consuming));
         validity.push(integrity::judge(&trial.integrity));
         let unusable = integrity::unusable(&trial.integrity)
             .or_else(|| unusable(self.interrupted, &timeline, validity.iter()));
@@ -400,9 +403,11 @@ fn compressed(trials: &[TrialRecord]) -> Option<f64> {
 
 fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64) -> LoadReport {
     let counts = &load.counts;
+    let [building, reading] = &counts.backlog;
     let phases =
         [("steady", &counts.steady), ("around-faults", &counts.faults), ("all", &counts.all)];
-    let rates = phases.into_iter().filter_map(|(name, phase)| {
+    let phases = phases.into_iter().chain([(BACKLOG_BUILDS, building), (BACKLOG_IS_READ, reading)]);
+    let rates = phases.filter_map(|(name, phase)| {
         let asked = (run.offer == Offer::Shaped).then(|| run.offer.per_s(0.0, phase));
         let rates = phase.rates(counts.unacked)?;
         Some((name.to_owned(), PhaseRates { asked_per_s: asked, ..rates }))
@@ -439,5 +444,6 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
         end_to_end_us: all.end_to_end_us,
         baseline: population(&load.baseline),
         faults: population(&load.faults),
+        backlog: (building.seconds > 0.0).then(|| load.backlog.each_ref().map(population)),
     }
 }

@@ -168,7 +168,8 @@ pub(super) fn latencies(report: &Report) -> ReportTable {
     };
     let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
     let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
-    let rows = parts.into_iter().flatten().flat_map(|(part, of)| {
+    let parts = parts.into_iter().flatten().chain(load.backlog());
+    let rows = parts.flat_map(|(part, of)| {
         let row = move |name: &str, p: Percentiles| {
             let mut cells = vec![plain(format!("{part}: {name}"))];
             cells.extend(percentile_row(&p).map(plain));

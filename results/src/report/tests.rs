@@ -1,5 +1,6 @@
 //! Whole synthetic runs, judged and rendered.
 
+mod backlog;
 mod client_ends;
 mod cluster;
 mod damage;

@@ -133,7 +133,10 @@ impl Direct {
                         attempts.grow(topic.partitions)?;
                     }
                     ToClient::Stop { within } => break within,
-                    ToClient::Rate { .. } | ToClient::Replace { .. } | ToClient::Stall { .. } => {}
+                    ToClient::Rate { .. }
+                    | ToClient::Replace { .. }
+                    | ToClient::Stall { .. }
+                    | ToClient::Pause { .. } => {}
                 }
             }
             attempts.check()?;

@@ -58,7 +58,7 @@ struct GroupMember {
 impl OpenClient for GroupMember {
     fn run(self: Box<Self>) -> Result<Counts, LoadError> {
         let Self { mut setup, mut topic, env, mut session } = *self;
-        let mut stalled = false;
+        let (mut stalled, mut paused) = (false, false);
         loop {
             match env.inbox.next() {
                 Some(ToClient::Stop { .. }) => break,
@@ -66,6 +66,11 @@ impl OpenClient for GroupMember {
                     session.close()?;
                     setup.number = number;
                     session = Session::open(&setup, &topic, &env)?;
+                    session.pause(paused)?;
+                }
+                Some(ToClient::Pause { paused: wanted }) => {
+                    paused = wanted;
+                    session.pause(paused)?;
                 }
                 Some(ToClient::Stall { stalled: wanted }) => stalled = wanted,
                 Some(ToClient::Partitions { count }) => {

@@ -267,7 +267,7 @@ impl Producer {
                     let deadline = Instant::now() + within;
                     self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));
                 }
-                ToClient::Replace { .. } | ToClient::Stall { .. } => {}
+                ToClient::Replace { .. } | ToClient::Stall { .. } | ToClient::Pause { .. } => {}
             }
         }
         Ok(self.deadline.is_some())

@@ -171,7 +171,8 @@ impl FirstRecordReader {
                 ToClient::EndWarmUp
                 | ToClient::Rate { .. }
                 | ToClient::Replace { .. }
-                | ToClient::Stall { .. } => {}
+                | ToClient::Stall { .. }
+                | ToClient::Pause { .. } => {}
             }
         }
         true

@@ -160,6 +160,13 @@ impl Load {
         }
     }
 
+    /// Lets the members of all groups pause, or resume where they were. They stay in their groups.
+    pub fn pause_groups(&self, paused: bool) {
+        let members =
+            self.clients.iter().filter(|client| client.setup.kind() == ClientKind::Member);
+        members.for_each(|member| member.seat.tell(ToClient::Pause { paused }));
+    }
+
     /// How many members the group has now, and how many it is to have.
     pub fn consumers(&self) -> (usize, usize) {
         (self.members().len(), self.listed_members().len())

@@ -45,6 +45,7 @@ impl WorkloadSpec {
         self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
         self.phases.validate()?;
+        self.validate_backlog()?;
         self.count_clients()
     }
 

@@ -26,6 +26,7 @@
 //! that it had reached at each tick, its assignments, and runs of records that were read in a row.
 
 mod again;
+pub mod backlog;
 mod cuts;
 mod member;
 pub mod phases;
@@ -49,6 +50,7 @@ use crate::record::history::{Entry, Partition, Send, SendOutcome, StreamRef};
 
 use again::Deliveries;
 pub(crate) use again::Redelivered;
+use backlog::GroupBacklog;
 use cuts::{AckedLog, LogCut};
 pub(crate) use member::MemberFold;
 use member::Reads;
@@ -141,6 +143,9 @@ pub struct GroupConsuming {
     pub began_late: bool,
     /// The steady load.
     pub steady: SteadyConsuming,
+    /// The backlog that the workload plans; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<GroupBacklog>,
     /// Each fault.
     pub faults: Vec<GroupFault>,
 }
@@ -324,6 +329,7 @@ impl MeasuredGroup<'_> {
                 delivered: steady.first,
                 redelivered: steady.again,
             },
+            backlog: self.backlog(),
             faults,
         }
     }

@@ -88,6 +88,10 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
 /// What a group got in all, and how long it waited while nothing was wrong.
 pub(in crate::report) fn summary(group: &GroupConsuming) -> String {
     let steady = &group.steady;
+    let backlog = group.backlog.as_ref().map_or(String::new(), |backlog| {
+        let trouble = backlog.trouble().map_or(String::new(), |why| format!("; {why}"));
+        format!("; planned: {}{trouble}", backlog.words())
+    });
     let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
         let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
         format!("{wait} s from ack to delivery at the longest")
@@ -98,7 +102,7 @@ pub(in crate::report) fn summary(group: &GroupConsuming) -> String {
         n => format!("; {} NOT DELIVERED when it was stopped", counted(n, "acked record")),
     };
     format!(
-        "group {} of {}: {} delivered, {} delivered again{undelivered}; steady: {longest}{lag}",
+        "group {} of {}: {} delivered, {} delivered again{undelivered}; steady: {longest}{lag}{backlog}",
         group.group,
         group.topic,
         counted(group.delivered, "record"),

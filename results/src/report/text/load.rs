@@ -9,7 +9,8 @@ use crate::judge::verdict::{Check, Verdict, Witness};
 
 use super::super::judge::total;
 use super::super::{
-    Bystander, ClockReport, GateOutcome, ObserverReport, Population, Report, SendErrors,
+    BACKLOG_BUILDS, BACKLOG_IS_READ, Bystander, ClockReport, GateOutcome, ObserverReport,
+    Population, Report, SendErrors,
 };
 use super::{Tone, bullet, cell, number, section, show, table};
 
@@ -134,7 +135,8 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
     };
     let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
     let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
-    for (part, population) in parts.into_iter().flatten() {
+    let parts = parts.into_iter().flatten().chain(load.backlog());
+    for (part, population) in parts {
         for (name, p) in [
             ("response", population.latency_us),
             ("service", population.service_us),
@@ -187,8 +189,9 @@ fn rates(report: &Report, colours: bool) -> Table {
     let load = &report.load;
     let mut rows = table(&["records/s", "asked", "sent", "acked", "consumed", "seconds"], colours);
     let around = (!report.faults.is_empty()).then_some(("around-faults", "around faults"));
+    let backlog = [(BACKLOG_BUILDS, "backlog builds"), (BACKLOG_IS_READ, "backlog is read")];
     let phases = [Some(("steady", "steady")), around, Some(("all", "all"))];
-    for (key, name) in phases.into_iter().flatten() {
+    for (key, name) in phases.into_iter().flatten().chain(backlog) {
         let Some(rates) = load.rates.get(key) else { continue };
         let shown = |rate: Option<f64>| {
             let text = rate.map_or("n/a".to_owned(), |rate| format!("{rate:.1}"));

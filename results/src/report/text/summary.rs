@@ -70,7 +70,7 @@ fn checks(out: &mut String, report: &Report, colours: bool) {
     }
 }
 
-/// The load in two lines.
+/// The load in two lines, and a planned backlog.
 fn figures(out: &mut String, report: &Report) {
     let load = &report.load;
     let errors = match load.failed + load.indeterminate {
@@ -97,4 +97,12 @@ fn figures(out: &mut String, report: &Report) {
             shown(&steady.end_to_end_us)
         ),
     );
+    for group in &report.consuming {
+        let Some(backlog) = &group.backlog else { continue };
+        let trouble = backlog.trouble().map_or(String::new(), |why| format!("; {why}"));
+        bullet(out, &format!("group {} {}{trouble}", group.group, backlog.words()));
+    }
+    for (phase, population) in load.backlog() {
+        bullet(out, &format!("while the {phase}: response {}", shown(&population.latency_us)));
+    }
 }

@@ -38,6 +38,8 @@ pub(super) struct Session {
     /// Whether a commit is not answered yet. Only one is: of two under way, librdkafka may repeat
     /// the older one after the newer was accepted, and the committed offset goes back.
     committing: bool,
+    /// Whether nothing is to be read, of partitions that it is given from now on as well.
+    paused: bool,
     next_commit: Instant,
 }
 
@@ -74,6 +76,7 @@ impl Session {
             stream,
             processed: BTreeMap::new(),
             committing: false,
+            paused: false,
         })
     }
 
@@ -85,6 +88,18 @@ impl Session {
         let ask = move |limit| consumer.fetch_metadata(None, limit);
         self.learning = Some(Learning::start(&self.name, &self.topic.name, count, ask, || ())?);
         Ok(())
+    }
+
+    /// Pauses all partitions that it has or is given from now on, or resumes them where they were.
+    pub(super) fn pause(&mut self, paused: bool) -> Result<(), LoadError> {
+        self.paused = paused;
+        let assigned = self.consumer.assignment();
+        let done = assigned.and_then(|all| match paused {
+            true => self.consumer.pause(&all),
+            false => self.consumer.resume(&all),
+        });
+        let (client, what) = (self.name.clone(), if paused { "pause" } else { "resume" });
+        done.map_err(|source| LoadError::Request { client, what, source })
     }
 
     /// One poll, and what is due besides.
@@ -146,15 +161,17 @@ impl Session {
     }
 
     fn record_answers(&mut self) -> Result<(), LoadError> {
+        let mut assigned = false;
         for entry in self.consumer.context().take() {
             match entry {
+                Entry::Assigned { .. } => assigned = true,
                 Entry::Revoked { partition, .. } => drop(self.processed.remove(&partition)),
                 Entry::Commit { .. } => self.committing = false,
                 _ => {}
             }
             self.push(&entry)?;
         }
-        Ok(())
+        if assigned && self.paused { self.pause(true) } else { Ok(()) }
     }
 
     fn push(&mut self, entry: &Entry) -> Result<(), LoadError> {

@@ -1,5 +1,6 @@
 //! Timelines with a known wait of each partition.
 
+mod backlog;
 mod cut;
 
 use proptest::prelude::*;
