@@ -15,6 +15,7 @@ mod run;
 mod suite;
 mod sweep;
 mod tools;
+mod trend;
 mod validate;
 
 use std::path::PathBuf;
@@ -67,6 +68,8 @@ enum CliCommand {
     MaxRate(max_rate::MaxRateArgs),
     /// Run every combination of some settings, and show their figures side by side
     Sweep(sweep::SweepArgs),
+    /// Keep the figures of recorded runs, and say where they changed from run to run
+    Trend(trend::TrendArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
     /// Delete the oldest recorded runs of which nothing is left to undo
@@ -410,6 +413,7 @@ pub fn main() -> ExitCode {
         CliCommand::Compare(args) => compare::compare(&args),
         CliCommand::MaxRate(args) => max_rate::max_rate(&args),
         CliCommand::Sweep(args) => sweep::sweep(&args),
+        CliCommand::Trend(args) => trend::trend(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Prune(args) => prune::prune(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),

@@ -5,7 +5,7 @@
 //!
 //! [`record`]: what was recorded. [`judge`]: what it means. [`report`]: all of it as one document,
 //! in several forms. [`suite`]: several runs that answer for one document's claims. [`compare`]: two sets
-//! of runs.
+//! of runs. [`trend`]: the history of runs over nights.
 
 pub mod compare;
 #[cfg(test)]
@@ -15,3 +15,4 @@ pub mod record;
 pub mod report;
 pub mod suite;
 pub mod terminal;
+pub mod trend;
