@@ -61,7 +61,7 @@ enum CliCommand {
     /// Judge a recorded run again, from its files alone
     Check(JudgeArgs),
     /// Judge a recorded run again and write its report files anew
-    Report(JudgeArgs),
+    Report(ReportArgs),
     /// Compare two sets of recorded runs: is B worse than A?
     Compare(compare::CompareArgs),
     /// Find the highest rate at which a cluster keeps an objective, by several runs
@@ -333,6 +333,15 @@ struct JudgeArgs {
     /// Exit with 1 when a claim is refuted
     #[arg(long)]
     strict: bool,
+}
+
+#[derive(Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    judge: JudgeArgs,
+    /// Write plots into this folder as well, as SVG: response over time of each trial, and recovery
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Args)]

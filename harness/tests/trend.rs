@@ -22,9 +22,7 @@ use support::{exited, kbench};
 /// What each of the nights asks for.
 fn asked() -> RunSpec {
     let (seed, mode) = (Some(7), Some(Mode::Loopback));
-    let faults = "none".to_owned();
-    let request =
-        Request { seed, mode, faults, workload: "smoke".to_owned(), ..Request::default() };
+    let request = Request { seed, mode, ..Request::of("smoke", "none", "guide") };
     request.resolve().expect("a spec").spec
 }
 

@@ -304,4 +304,4 @@ fn judged(metric: &TrendMetric, before: f64, after: f64, least_effect: f64) -> M
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

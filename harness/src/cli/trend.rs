@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use results::plot;
 use results::record::open;
 use results::trend::{self, LEAST_FIGURES, TrendExport, TrendMetric, TrendOptions, Trends};
 
-use super::{Format, per_cent};
+use super::{Format, judge, per_cent};
 use crate::failure::Failure;
 use crate::run_history::{HISTORY_FILE, RunHistory};
 
@@ -39,6 +40,9 @@ pub(super) struct TrendArgs {
     /// `github-benchmark` (customSmallerIsBetter of github-action-benchmark)
     #[arg(long, num_args = 2, value_names = ["FORM", "FILE"])]
     export: Option<Vec<String>>,
+    /// Write a plot of each figure over the runs, as SVG, as well
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Folder of the runs, and of their history
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -54,6 +58,13 @@ pub(super) fn trend(args: &TrendArgs) -> Result<ExitCode, Failure> {
     let trends = followed(args)?;
     if let Some((form, file)) = export {
         write_export(form, &file, &trends)?;
+    }
+    if let Some(file) = &args.svg {
+        let charts: Vec<_> = trends.series.iter().flat_map(plot::trend).collect();
+        if charts.is_empty() {
+            return Err(Failure::usage("no run has any of the figures that are to be plotted"));
+        }
+        judge::write_plot(file, &charts)?;
     }
     match args.format {
         Format::Text => results::out!("{}", trend::render(&trends).trim_end()),

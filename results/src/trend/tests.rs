@@ -18,7 +18,7 @@ fn key() -> SeriesKey {
 
 /// So many nights of a figure around 20 ms with a deviation of 3 %; from night `at` on it is `by` times as long, and
 /// Kafka another.
-pub(super) fn nights(all: usize, at: usize, by: f64) -> PastSeries {
+pub(crate) fn nights(all: usize, at: usize, by: f64) -> PastSeries {
     let mut random = StdRng::seed_from_u64(1);
     let mut normal = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     let mut run = |night: usize| {
