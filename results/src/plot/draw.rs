@@ -5,14 +5,13 @@ use std::ops::Range;
 use plotters::chart::ChartContext;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
-use plotters::coord::combinators::{BindKeyPoints, WithKeyPoints};
-use plotters::coord::types::RangedCoordf64;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::terminal::printable_line;
 
-use super::{Chart, ChartSeries, SeriesForm};
+use super::{Chart, ChartAxis, ChartSeries, SeriesForm};
 
 /// Width and height of a chart, in pixels.
 const SIZE: (u32, u32) = (860, 380);
@@ -41,8 +40,52 @@ pub struct PlotError(String);
 
 type Error = DrawingAreaErrorKind<std::io::Error>;
 type Area<'a, C> = DrawingArea<SVGBackend<'a>, C>;
-type Even = WithKeyPoints<RangedCoordf64>;
-type Coordinates = Cartesian2d<Even, Even>;
+type Coordinates = Cartesian2d<Ticked, Ticked>;
+
+/// An axis as plotters takes one, with ticks and words of our own.
+struct Ticked {
+    range: Range<f64>,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Ticked {
+    fn of(axis: &ChartAxis) -> Self {
+        let ticks = axis.ticks().into_iter();
+        Self {
+            range: axis.place(axis.range.0)..axis.place(axis.range.1),
+            ticks: ticks.map(|(figure, word)| (axis.place(figure), shown(&word))).collect(),
+        }
+    }
+}
+
+impl Ranged for Ticked {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, place: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (place - self.range.start) / (self.range.end - self.range.start);
+        from + (share * f64::from(to - from)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.iter().map(|(place, _)| *place).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Ticked {
+    fn format(place: &f64) -> String {
+        place.to_string()
+    }
+
+    fn format_ext(&self, place: &f64) -> String {
+        let of_it = self.ticks.iter().find(|(at, _)| at == place);
+        of_it.map_or_else(String::new, |(_, word)| word.clone())
+    }
+}
 
 /// Draws charts one under the other, as one SVG document.
 ///
@@ -79,11 +122,6 @@ fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), Error> {
     let title = font(15.0).pos(Pos::new(HPos::Left, VPos::Top));
     part.draw_text(&shown(&chart.title), &title, (14, 8))?;
     key(chart, part)?;
-    let (x, y) = (chart.x.ticks(), chart.y.ticks());
-    let even = |axis: &super::ChartAxis, ticks: &[(f64, String)]| -> Even {
-        let range: Range<f64> = axis.place(axis.range.0)..axis.place(axis.range.1);
-        range.with_key_points(ticks.iter().map(|(figure, _)| axis.place(*figure)).collect())
-    };
     let mut context = ChartBuilder::on(part)
         .margin_top(HEAD)
         .margin_right(24)
@@ -91,18 +129,12 @@ fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), Error> {
         .margin_bottom(if chart.note.is_empty() { 6 } else { 24 })
         .x_label_area_size(44)
         .y_label_area_size(78)
-        .build_cartesian_2d(even(&chart.x, &x), even(&chart.y, &y))?;
+        .build_cartesian_2d(Ticked::of(&chart.x), Ticked::of(&chart.y))?;
     for band in &chart.bands {
         let corners = [(band.from, chart.y.range.0), (band.to, chart.y.range.1)];
         let corners = corners.map(|(x, figure)| (chart.x.place(x), chart.y.place(figure)));
         context.plotting_area().draw(&Rectangle::new(corners, BAND.filled()))?;
     }
-    let word = |ticks: &[(f64, String)], axis: &super::ChartAxis, place: f64| {
-        let near = |(figure, _): &&(f64, String)| {
-            (axis.place(*figure) - place).abs() < 1e-9 + place.abs() * 1e-9
-        };
-        ticks.iter().find(near).map_or_else(String::new, |(_, word)| shown(word))
-    };
     context
         .configure_mesh()
         .disable_x_mesh()
@@ -113,8 +145,6 @@ fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), Error> {
         .axis_desc_style(font(12.0))
         .x_desc(shown(&chart.x.label))
         .y_desc(shown(&chart.y.label))
-        .x_label_formatter(&|place| word(&x, &chart.x, *place))
-        .y_label_formatter(&|place| word(&y, &chart.y, *place))
         .draw()?;
     labels(chart, &context)?;
     for (series, colour) in chart.series.iter().zip(COLOURS.iter().cycle()) {
