@@ -34,10 +34,13 @@ pub enum AxisScale {
 }
 
 /// Ticks of an even axis, about.
-const TICKS: f64 = 6.0;
+const TICKS: f64 = 7.0;
 
-/// Names that fit under a chart.
-const MOST_NAMES: usize = 10;
+/// Characters that fit under a chart.
+const MOST_CHARACTERS: usize = 100;
+
+/// Between two names, at least.
+const BETWEEN: usize = 3;
 
 impl ChartAxis {
     /// Of figures, which it shows with a margin: at least a tenth of the largest on either side, so that noise does not fill
@@ -103,7 +106,9 @@ impl ChartAxis {
                 (first..=last).map(of).collect()
             }
             AxisScale::Named(names) => {
-                let every = names.len().div_ceil(MOST_NAMES).max(1);
+                let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+                let fit = (MOST_CHARACTERS / (longest + BETWEEN)).max(1);
+                let every = names.len().div_ceil(fit).max(1);
                 let named = names.iter().enumerate().step_by(every);
                 named.map(|(place, name)| (place as f64, name.clone())).collect()
             }
@@ -177,7 +182,7 @@ mod tests {
                 assert!(from < to && axis.ticks().len() > 1, "{figures:?}: {axis:?}");
             }
         }
-        let names = (0..45).map(|number| number.to_string()).collect();
-        assert_eq!(words(&ChartAxis::named("x", names)).len(), 9, "every fifth");
+        let days = (10..40).map(|day| format!("2026-01-{day}")).collect();
+        assert_eq!(words(&ChartAxis::named("x", days)).len(), 6, "every fifth");
     }
 }

@@ -14,10 +14,10 @@ use crate::terminal::printable_line;
 use super::{Chart, ChartAxis, ChartSeries, SeriesForm};
 
 /// Width and height of a chart, in pixels.
-const SIZE: (u32, u32) = (860, 380);
+const SIZE: (u32, u32) = (860, 390);
 
 /// Height of title, key and note.
-const HEAD: i32 = 52;
+const HEAD: i32 = 60;
 
 /// Colours that are told apart by whoever sees no red or no green, and in grey (Okabe and Ito).
 const COLOURS: [RGBColor; 6] = [
@@ -31,7 +31,7 @@ const COLOURS: [RGBColor; 6] = [
 
 const GREY: RGBColor = RGBColor(110, 110, 110);
 const PALE: RGBColor = RGBColor(225, 225, 225);
-const BAND: RGBColor = RGBColor(250, 224, 200);
+const BAND: RGBColor = RGBColor(252, 234, 216);
 
 /// A plot could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -247,7 +247,7 @@ fn figures<'a>(
             };
             for (x, figure) in &series.points {
                 let Some(figure) = figure else { continue };
-                area.draw(&Circle::new(place(*x, *figure), 4, style))?;
+                area.draw(&Circle::new(place(*x, *figure), 3, style))?;
             }
         }
     }
