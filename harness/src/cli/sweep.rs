@@ -119,10 +119,10 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     results::out!("{}", table.trim_fmt());
     results::out!("medians of valid runs, with the least and the most; is a difference one?");
     if let Some(file) = &args.svg {
-        let chart =
-            |(metric, points): (&LoadMetric, _)| plot::sweep(*metric, &args.over[0].key, points);
-        let charts: Vec<_> =
-            metrics.iter().zip(&swept).map(chart).filter(|it| !it.is_empty()).collect();
+        let key = &args.over[0].key;
+        let all = metrics.iter().zip(&swept);
+        let mut charts: Vec<_> = all.map(|(it, points)| plot::sweep(*it, key, points)).collect();
+        charts.retain(|chart| !chart.is_empty());
         judge::write_plot(file, &charts)?;
     }
     let folder = series.folder().display();

@@ -38,10 +38,14 @@ pub fn response(report: &Report, trial: &TrialRecord) -> Chart {
     let last = ends.fold(first + 1.0, f64::max);
     let mut x = ChartAxis::from_zero("time of the trial", PlotUnit::Seconds, [last].into_iter());
     x.range = (first, last);
+    let name = "response (logarithmic)";
+    let mut y = ChartAxis::logarithmic(name, PlotUnit::Microseconds, figures);
+    // Above what there is, for the names of the bands.
+    y.range.1 *= 3.0;
     Chart {
         title: format!("{}: response, ack - due", report.run.run_id),
         x,
-        y: ChartAxis::logarithmic("response (logarithmic)", PlotUnit::Microseconds, figures),
+        y,
         bands,
         rules: vec![],
         note: format!(
