@@ -122,7 +122,7 @@ fn a_regression_is_told_and_fails_where_that_is_asked_for() {
     assert!(stderr.contains("history.sqlite: 20 taken"), "{stderr}");
     for words in [
         "workload smoke, plan none, profile not seen, 1 trial a run",
-        "response.p99: 20.20 ms to 25.20 ms (+24.8 %) from 20260115T020000Z-smoke-000e on",
+        "response.p99: 20.20 ms to 25.25 ms (+25.0 %) from 20260115T020000Z-smoke-000e on",
         "regression; with it: kafka 3.8.1 to 3.9.1",
     ] {
         assert!(support::flat(&stdout).contains(words), "no {words:?} in {stdout}");
@@ -138,8 +138,12 @@ fn a_regression_is_told_and_fails_where_that_is_asked_for() {
     let (code, _, _) = of("trend", out, &["--strict", "--least-effect", "30"]);
     assert_eq!(code, 0, "a quarter is not what counts");
     let id = json(&stdout)["series"][0]["id"].as_str().expect("an id").to_owned();
-    let (code, _, _) = of("trend", out, &["--strict", "--series", &id]);
-    assert_eq!(code, 1);
+    let plot = out.join("plot.svg");
+    let svg = plot.to_str().expect("a path");
+    let (code, _, stderr) = of("trend", out, &["--strict", "--series", &id, "--svg", svg]);
+    assert!(code == 1 && stderr.contains("plot: "), "{code} {stderr}");
+    let drawn = fs::read_to_string(&plot).expect("a plot");
+    assert!(drawn.starts_with("<svg ") && drawn.contains("+25.0 % regression"), "{drawn}");
 }
 
 #[test]

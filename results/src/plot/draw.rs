@@ -38,7 +38,7 @@ const BAND: RGBColor = RGBColor(252, 234, 216);
 #[error("the plot cannot be drawn: {0}")]
 pub struct PlotError(String);
 
-type Error = DrawingAreaErrorKind<std::io::Error>;
+type DrawError = DrawingAreaErrorKind<std::io::Error>;
 type Area<'a, C> = DrawingArea<SVGBackend<'a>, C>;
 type Coordinates = Cartesian2d<Ticked, Ticked>;
 
@@ -97,7 +97,7 @@ pub fn render(charts: &[Chart]) -> Result<String, PlotError> {
     Ok(svg)
 }
 
-fn draw_all(charts: &[Chart], svg: &mut String) -> Result<(), Error> {
+fn draw_all(charts: &[Chart], svg: &mut String) -> Result<(), DrawError> {
     let parts = charts.len().max(1);
     let size = (SIZE.0, SIZE.1 * parts as u32);
     let area = SVGBackend::with_string(svg, size).into_drawing_area();
@@ -118,7 +118,7 @@ fn shown(text: &str) -> String {
     printable_line(text).into_owned()
 }
 
-fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), Error> {
+fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), DrawError> {
     let title = font(15.0).pos(Pos::new(HPos::Left, VPos::Top));
     part.draw_text(&shown(&chart.title), &title, (14, 8))?;
     key(chart, part)?;
@@ -155,7 +155,7 @@ fn draw(chart: &Chart, part: &Area<'_, Shift>) -> Result<(), Error> {
 }
 
 /// What each colour is of, in a line under the title.
-fn key<'a>(chart: &Chart, part: &Area<'a, Shift>) -> Result<(), Error> {
+fn key<'a>(chart: &Chart, part: &Area<'a, Shift>) -> Result<(), DrawError> {
     let mut left = 16;
     for (series, colour) in chart.series.iter().zip(COLOURS.iter().cycle()) {
         if series.label.is_empty() {
@@ -185,7 +185,7 @@ fn key<'a>(chart: &Chart, part: &Area<'a, Shift>) -> Result<(), Error> {
 fn labels<'a>(
     chart: &Chart,
     context: &ChartContext<'a, SVGBackend<'a>, Coordinates>,
-) -> Result<(), Error> {
+) -> Result<(), DrawError> {
     let area = context.plotting_area();
     let (low, high) = (chart.y.place(chart.y.range.0), chart.y.place(chart.y.range.1));
     // Neighbours stand at different heights.
@@ -215,7 +215,7 @@ fn figures<'a>(
     series: &ChartSeries,
     colour: RGBColor,
     context: &ChartContext<'a, SVGBackend<'a>, Coordinates>,
-) -> Result<(), Error> {
+) -> Result<(), DrawError> {
     let area = context.plotting_area();
     let place = |x: f64, figure: f64| (chart.x.place(x), chart.y.place(figure));
     // Half the width of what ends an interval, as a share of the axis.

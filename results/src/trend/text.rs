@@ -1,6 +1,6 @@
 //! Trends for a terminal.
 
-use crate::compare::MetricChange;
+use crate::compare::{Aspect, MetricChange};
 use crate::report::text::{line, show, table, wrapped};
 use crate::terminal::{counted, printable_line};
 
@@ -41,11 +41,11 @@ fn of_series(out: &mut String, series: &SeriesTrend) {
             key.workload, key.plan, key.profile
         ),
     );
-    let machine = |name| key.conditions.get(crate::compare::Aspect::Machine, name).unwrap_or("?");
-    say(
-        "machine:",
-        &format!("{} cores, kernel {}, {}", machine("cores"), machine("kernel"), machine("mode")),
-    );
+    let of_machine = [("cores", " cores"), ("kernel", ""), ("mode", "")].map(|(name, unit)| {
+        let value = key.conditions.get(Aspect::Machine, name).filter(|value| !value.is_empty());
+        value.map(|value| format!("{value}{unit}"))
+    });
+    say("machine:", &of_machine.into_iter().flatten().collect::<Vec<_>>().join(", "));
     let span = match (series.runs.first(), series.runs.last()) {
         (Some(first), Some(last)) => format!(", {} to {}", first.started, last.started),
         _ => String::new(),
