@@ -41,9 +41,10 @@ fn of_series(out: &mut String, series: &SeriesTrend) {
             key.workload, key.plan, key.profile
         ),
     );
-    let of_machine = [("cores", " cores"), ("kernel", ""), ("mode", "")].map(|(name, unit)| {
+    let facts = [("cores", "", " cores"), ("kernel", "kernel ", ""), ("mode", "", "")];
+    let of_machine = facts.map(|(name, before, after)| {
         let value = key.conditions.get(Aspect::Machine, name).filter(|value| !value.is_empty());
-        value.map(|value| format!("{value}{unit}"))
+        value.map(|value| format!("{before}{value}{after}"))
     });
     say("machine:", &of_machine.into_iter().flatten().collect::<Vec<_>>().join(", "));
     let span = match (series.runs.first(), series.runs.last()) {
