@@ -15,6 +15,7 @@ mod run;
 mod suite;
 mod sweep;
 mod tools;
+mod trend;
 mod validate;
 
 use std::path::PathBuf;
@@ -60,13 +61,15 @@ enum CliCommand {
     /// Judge a recorded run again, from its files alone
     Check(JudgeArgs),
     /// Judge a recorded run again and write its report files anew
-    Report(JudgeArgs),
+    Report(ReportArgs),
     /// Compare two sets of recorded runs: is B worse than A?
     Compare(compare::CompareArgs),
     /// Find the highest rate at which a cluster keeps an objective, by several runs
     MaxRate(max_rate::MaxRateArgs),
     /// Run every combination of some settings, and show their figures side by side
     Sweep(sweep::SweepArgs),
+    /// Keep the figures of recorded runs, and say where they changed from run to run
+    Trend(trend::TrendArgs),
     /// Undo what an interrupted run may have left behind
     Heal(HealArgs),
     /// Delete the oldest recorded runs of which nothing is left to undo
@@ -333,6 +336,15 @@ struct JudgeArgs {
 }
 
 #[derive(Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    judge: JudgeArgs,
+    /// Write plots into this folder as well, as SVG: response over time of each trial, and recovery
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct HealArgs {
     /// Directory of the run, or of a suite, or `latest`
     #[arg(value_name = "RUN", required_unless_present = "all")]
@@ -410,6 +422,7 @@ pub fn main() -> ExitCode {
         CliCommand::Compare(args) => compare::compare(&args),
         CliCommand::MaxRate(args) => max_rate::max_rate(&args),
         CliCommand::Sweep(args) => sweep::sweep(&args),
+        CliCommand::Trend(args) => trend::trend(&args),
         CliCommand::Heal(args) => heal::heal(&args),
         CliCommand::Prune(args) => prune::prune(&args),
         CliCommand::Cluster(command) => cluster::carry_out(command),

@@ -24,6 +24,7 @@ mod private;
 pub mod provision;
 pub mod recorder;
 pub mod run;
+pub mod run_history;
 pub mod rundir;
 mod runtime;
 pub mod series;

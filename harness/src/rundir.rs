@@ -99,9 +99,8 @@ impl RunDir {
     /// An infrastructure failure when the page cannot be written.
     pub fn write_index(out: &Path) -> Result<(), Failure> {
         let report = |run: &Self| {
-            let bytes = open::read(&run.0.join("report.json"), MOST_EVENT_BYTES).ok()?;
             let name = run.0.file_name()?.to_str()?.to_owned();
-            Some((name, serde_json::from_slice::<Report>(&bytes).ok()?))
+            Some((name, run.report().ok()?))
         };
         let runs: Vec<_> =
             Self::all(out).iter().rev().filter_map(report).take(index::MOST).collect();
@@ -214,6 +213,19 @@ impl RunDir {
             toml::from_str(&text).map_err(|error: toml::de::Error| damaged(error.message()))?;
         spec.check().map_err(|what| damaged(&what))?;
         Ok(spec)
+    }
+
+    /// Reads the report that was written last.
+    ///
+    /// # Errors
+    /// An unknown-failure when there is none, or this kbench does not read it.
+    pub fn report(&self) -> Result<Report, Failure> {
+        let path = self.0.join("report.json");
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::unknown(format!("{} cannot be read: {error}", path.display()))
+        };
+        let bytes = open::read(&path, MOST_EVENT_BYTES).map_err(|error| cannot(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| cannot(&error))
     }
 
     /// Checksum of the resolved spec, as it is now.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use support::*;
@@ -13,10 +13,17 @@ const SHORT: Duration = Duration::from_secs(90);
 #[test]
 #[ignore = "starts two real clusters, one after the other"]
 fn a_sweep_makes_runs_that_are_told_apart() {
-    let out = folder();
+    let (out, plots) = (folder(), folder());
+    let plot = plots.path().join("sweep.svg");
     let mut sweep = kbench();
     sweep.args(["sweep", "--over", "workload.producer.acks=1,all", "--runs", "1", "--out"]);
-    sweep.arg(out.path()).args(["--", "--workload", "smoke", "--faults", "none"]);
+    sweep.arg(out.path()).arg("--svg").arg(&plot).args([
+        "--",
+        "--workload",
+        "smoke",
+        "--faults",
+        "none",
+    ]);
     sweep.args(["--set", "workload.producer.idempotence=false", "--duration", "6s"]);
     let swept = sweep.output().expect("kbench starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -47,6 +54,19 @@ fn a_sweep_makes_runs_that_are_told_apart() {
     } else {
         skipped("a comparison of what was swept", "a run of it was no measurement");
     }
+    let svg = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    assert!(svg(&plot).contains("workload.producer.acks"), "{errors}");
+    let run = std::fs::read_dir(series.join("1")).expect("a folder").flatten();
+    let run = run.map(|entry| entry.path()).find(|path| path.join("spec.toml").is_file());
+    let mut report = kbench();
+    report.arg("report").arg(run.expect("a run")).arg("--svg").arg(plots.path());
+    let reported = report.output().expect("kbench starts");
+    let drawn = svg(&plots.path().join("response.svg"));
+    assert!(drawn.contains("99th percentile"), "{}", text(&reported.stderr));
+    let trend = kbench().arg("trend").arg("--out").arg(out.path()).output().expect("kbench starts");
+    let (said, errors) = (text(&trend.stdout), text(&trend.stderr));
+    assert!(trend.status.success() && errors.contains(": 2 taken"), "{said}{errors}");
+    assert_eq!(said.matches("workload smoke, plan none").count(), 2, "two series: {said}");
 }
 
 /// Two short scenarios, of which the second must find what a healthy cluster does not have.

@@ -5,13 +5,15 @@
 //!
 //! [`record`]: what was recorded. [`judge`]: what it means. [`report`]: all of it as one document,
 //! in several forms. [`suite`]: several runs that answer for one document's claims. [`compare`]: two sets
-//! of runs.
+//! of runs. [`trend`]: the history of runs over nights. [`plot`]: figures as SVG.
 
 pub mod compare;
 #[cfg(test)]
 mod fixture;
 pub mod judge;
+pub mod plot;
 pub mod record;
 pub mod report;
 pub mod suite;
 pub mod terminal;
+pub mod trend;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use results::compare::{self, Aspect, CompareOptions, Conditions, Replicate};
+use results::compare::{self, Aspect, CompareOptions, Replicate};
 use results::judge::metric::LoadMetric;
-use results::report::Report;
 
 use super::{Format, per_cent};
 use crate::failure::Failure;
@@ -106,12 +105,6 @@ fn replicates(runs: &[PathBuf], out: &Path) -> Result<Vec<Replicate>, Failure> {
 
 fn trials(dir: &RunDir) -> Result<Vec<Replicate>, Failure> {
     let spec = dir.spec()?;
-    let conditions = |report: &Report| {
-        let mut all = spec.conditions();
-        let recorded = report.environments.first().map(|it| Conditions::of(&it.environment));
-        all.merge(recorded.unwrap_or_default());
-        all
-    };
     let each = run::each_trial(&spec, dir)?;
     let name = |number| match spec.trials {
         1 => dir.name(),
@@ -119,7 +112,7 @@ fn trials(dir: &RunDir) -> Result<Vec<Replicate>, Failure> {
     };
     let replicate = |(number, report)| Replicate {
         name: name(number),
-        conditions: conditions(&report),
+        conditions: spec.conditions_with(&report),
         report,
     };
     Ok(each.into_iter().map(replicate).collect())

@@ -1,11 +1,14 @@
 //! `kbench check` and `kbench report`: a recorded run judged again from its files.
 
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
+use results::plot::{self, Chart};
+use results::record::open;
 use results::report::{Judged, Report, markdown, text};
 
-use super::{JudgeArgs, PrintArgs, ReportFormat, suite};
+use super::{JudgeArgs, PrintArgs, ReportArgs, ReportFormat, suite};
 use crate::failure::Failure;
 use crate::run;
 use crate::rundir::RunDir;
@@ -19,13 +22,36 @@ pub(super) fn check(args: &JudgeArgs) -> Result<ExitCode, Failure> {
     print(&judged.report, &dir, args.print)
 }
 
-pub(super) fn report(args: &JudgeArgs) -> Result<ExitCode, Failure> {
+pub(super) fn report(all: &ReportArgs) -> Result<ExitCode, Failure> {
+    let args = &all.judge;
     if let Some(dir) = SuiteDir::find(&args.run, &args.out) {
+        if all.svg.is_some() {
+            return Err(Failure::usage("plots are of one run, and this is a suite")
+                .with_cure("name one of its runs by its directory"));
+        }
         return suite::judge(&dir, args, true);
     }
     let (dir, judged) = judged(args)?;
     run::write(&judged, &dir)?;
+    if let Some(folder) = &all.svg {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::infrastructure(format!("{} cannot be made: {error}", folder.display()))
+        })?;
+        for (name, chart) in plot::of_run(&judged) {
+            write_plot(&folder.join(name), &[chart])?;
+        }
+    }
     print(&judged.report, &dir, args.print)
+}
+
+/// Writes charts as one file, and says so.
+pub(super) fn write_plot(path: &Path, charts: &[Chart]) -> Result<(), Failure> {
+    let svg = plot::render(charts).map_err(|error| Failure::infrastructure(error.to_string()))?;
+    open::write(path, svg.as_bytes()).map_err(|error| {
+        Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
+    })?;
+    results::err!("plot: {}", path.display());
+    Ok(())
 }
 
 fn judged(args: &JudgeArgs) -> Result<(RunDir, Judged), Failure> {

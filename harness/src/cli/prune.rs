@@ -1,4 +1,5 @@
-//! `kbench prune`: the oldest runs are deleted, when nothing of them is left to undo.
+//! `kbench prune`: the oldest runs are deleted, when nothing of them is left to undo. Their figures stay in the history
+//! of the folder, where it has one.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use results::terminal::printable_line;
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::private;
+use crate::run_history::RunHistory;
 use crate::rundir::{self, RunDir, folders};
 use crate::series::SAID;
 use crate::series::suite::SuiteDir;
@@ -31,6 +33,10 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
     // Names begin with the time.
     let mut all: Vec<PathBuf> = folders(&args.out).filter(|path| is_of_runs(path)).collect();
     all.sort();
+    if !args.dry_run && RunHistory::is_in(&args.out) {
+        // What is deleted can be taken into the history no more.
+        RunHistory::open(&args.out)?.fill(&args.out)?;
+    }
     let old = all.len().saturating_sub(args.keep as usize);
     let (mut code, mut left) = (ExitCode::SUCCESS, all.len());
     for path in &all[..old] {

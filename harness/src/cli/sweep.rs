@@ -9,8 +9,10 @@ use comfy_table::{Table, presets};
 use results::compare::median;
 use results::judge::metric::LoadMetric;
 use results::judge::verdict::Verdict;
+use results::plot::{self, SweptPoint};
 use results::suite;
 
+use super::judge;
 use crate::failure::Failure;
 use crate::series::Series;
 use crate::series::sweep::{Axis, combinations, order};
@@ -33,6 +35,9 @@ pub(super) struct SweepArgs {
     /// Show this figure, named as in a gate, e.g. `faults.recovery` (may be repeated)
     #[arg(long = "metric", value_name = "NAME")]
     metrics: Vec<LoadMetric>,
+    /// Write a plot as SVG as well: each figure over the values of the first setting
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Folder in which the folder of the runs is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -78,13 +83,20 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     table.set_header(
         ["FOLDER".to_owned()].into_iter().chain(keys).chain(["RUNS".to_owned()]).chain(named),
     );
-    let mut worst = 0;
+    let (mut worst, mut swept) = (0, vec![Vec::new(); metrics.len()]);
     for (index, reports) in reports.iter().enumerate() {
         worst = suite::worst(reports.iter().map(|report| report.exit_code).chain([worst]));
         let measured: Vec<_> = reports
             .iter()
             .filter(|it| matches!(it.verdict, Verdict::Valid | Verdict::Violated))
             .collect();
+        for (metric, points) in metrics.iter().zip(&mut swept) {
+            points.push(SweptPoint {
+                value: all[index][0].to_owned(),
+                others: others(&args.over, &all[index]),
+                figures: measured.iter().filter_map(|it| metric.of(it).ok()).collect(),
+            });
+        }
         let figure = |metric: &LoadMetric| {
             let mut figures: Vec<_> = measured.iter().filter_map(|it| metric.of(it).ok()).collect();
             figures.sort_by(f64::total_cmp);
@@ -106,11 +118,25 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     }
     results::out!("{}", table.trim_fmt());
     results::out!("medians of valid runs, with the least and the most; is a difference one?");
+    if let Some(file) = &args.svg {
+        let key = &args.over[0].key;
+        let all = metrics.iter().zip(&swept);
+        let mut charts: Vec<_> = all.map(|(it, points)| plot::sweep(*it, key, points)).collect();
+        charts.retain(|chart| !chart.is_empty());
+        judge::write_plot(file, &charts)?;
+    }
     let folder = series.folder().display();
     results::out!(
         "  kbench compare {folder}/1 {folder}/2 --allow-differing workload,cluster,versions"
     );
     Ok(ExitCode::from(worst))
+}
+
+/// The settings of a combination beside the first, in words.
+fn others(axes: &[Axis], values: &[&str]) -> String {
+    let settings =
+        axes.iter().zip(values).skip(1).map(|(axis, value)| format!("{}={value}", axis.key));
+    settings.collect::<Vec<_>>().join(" ")
 }
 
 /// The folder of a combination's runs.

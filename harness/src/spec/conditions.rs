@@ -1,6 +1,7 @@
 //! What a run was asked to do, as conditions that runs have in common which are compared.
 
 use results::compare::{Aspect, Conditions};
+use results::report::Report;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +15,14 @@ impl RunSpec {
         all.add(Aspect::Workload, "workload", &self.anonymous(&self.workload));
         all.add(Aspect::Workload, "plan", &self.anonymous(&self.plan));
         all.add(Aspect::Cluster, "cluster", &self.anonymous(&self.cluster));
+        all
+    }
+
+    /// The same, with what a report of the run says of where it was.
+    pub fn conditions_with(&self, report: &Report) -> Conditions {
+        let mut all = self.conditions();
+        let recorded = report.environments.first().map(|it| Conditions::of(&it.environment));
+        all.merge(recorded.unwrap_or_default());
         all
     }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::record::environment::Environment;
 
 /// A side of what a run was made in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aspect {
     /// What was produced, consumed and done to the cluster.
@@ -44,8 +44,31 @@ impl fmt::Display for Aspect {
 }
 
 /// What a run was made in: a value for each key, by aspect.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ByAspect", into = "ByAspect")]
 pub struct Conditions(BTreeMap<(Aspect, String), String>);
+
+/// Conditions as they are written down.
+type ByAspect = BTreeMap<Aspect, BTreeMap<String, String>>;
+
+impl From<ByAspect> for Conditions {
+    fn from(aspects: ByAspect) -> Self {
+        let of = |(aspect, keys): (Aspect, BTreeMap<String, String>)| {
+            keys.into_iter().map(move |(key, value)| ((aspect, key), value))
+        };
+        Self(aspects.into_iter().flat_map(of).collect())
+    }
+}
+
+impl From<Conditions> for ByAspect {
+    fn from(conditions: Conditions) -> Self {
+        let mut aspects = Self::new();
+        for ((aspect, key), value) in conditions.0 {
+            aspects.entry(aspect).or_default().insert(key, value);
+        }
+        aspects
+    }
+}
 
 /// A key that has not the same value in two runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,6 +125,19 @@ impl Conditions {
         }
     }
 
+    /// Takes those of an aspect out.
+    pub fn split_off(&mut self, aspect: Aspect) -> Self {
+        let (out, kept) =
+            std::mem::take(&mut self.0).into_iter().partition(|(key, _)| key.0 == aspect);
+        self.0 = kept;
+        Self(out)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, aspect: Aspect, key: &str) -> Option<&str> {
+        self.0.get(&(aspect, key.to_owned())).map(String::as_str)
+    }
+
     /// Adds what is known of the same run from elsewhere.
     pub fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
@@ -139,6 +175,20 @@ impl fmt::Display for Unlike {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_down_is_read_again_and_taken_apart_by_aspect() {
+        let all = Conditions::of(&Environment { cores: 2, ..Environment::default() });
+        let text = serde_json::to_string(&all).unwrap();
+        assert!(text.contains(r#""machine":{"#) && text.contains(r#""cores":"2""#), "{text}");
+        let mut read: Conditions = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, all);
+        let versions = read.split_off(Aspect::Versions);
+        assert_eq!((read.get(Aspect::Versions, "kafka"), versions.0.len()), (None, 5));
+        assert_eq!(read.get(Aspect::Machine, "cores"), Some("2"));
+        read.merge(versions);
+        assert_eq!(read, all);
+    }
 
     #[test]
     fn what_differs_is_named_with_both_values() {

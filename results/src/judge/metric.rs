@@ -115,6 +115,28 @@ pub enum MetricFigure {
 }
 
 impl LoadMetric {
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of = |phase: &LoadPhase| {
+            let phase = *phase;
+            figures().map(move |figure| Self { phase, figure })
+        };
+        LoadPhase::ALL.iter().flat_map(of).filter(|metric| metric.nowhere().is_none())
+    }
+
+    /// Why its phase has no such figure, if it has none.
+    fn nowhere(self) -> Option<&'static str> {
+        match (self.figure, self.phase) {
+            (MetricFigure::ConsumeLag, LoadPhase::Faults | LoadPhase::All) => {
+                Some("consume.lag is of the steady load alone")
+            }
+            (MetricFigure::Recovery, LoadPhase::Steady | LoadPhase::All) => {
+                Some("recovery is of the load around faults: faults.recovery")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a higher figure is the better one.
     pub fn higher_is_better(self) -> bool {
         matches!(self.figure, MetricFigure::Rate(_))
@@ -163,16 +185,8 @@ impl FromStr for LoadMetric {
         let named = phases
             .find_map(|phase| Some((phase, text.strip_prefix(phase.as_str())?.strip_prefix('.')?)));
         let (phase, name) = named.unwrap_or((LoadPhase::Steady, text));
-        let figure = figure(name)?;
-        match (figure, phase) {
-            (MetricFigure::ConsumeLag, LoadPhase::Faults | LoadPhase::All) => {
-                Err("consume.lag is of the steady load alone".to_owned())
-            }
-            (MetricFigure::Recovery, LoadPhase::Steady | LoadPhase::All) => {
-                Err("recovery is of the load around faults: faults.recovery".to_owned())
-            }
-            _ => Ok(Self { phase, figure }),
-        }
+        let metric = Self { phase, figure: figure(name)? };
+        metric.nowhere().map_or(Ok(metric), |why| Err(why.to_owned()))
     }
 }
 
@@ -182,13 +196,17 @@ impl Serialize for LoadMetric {
     }
 }
 
-fn figure(name: &str) -> Result<MetricFigure, String> {
+/// All figures, of whatever phase.
+fn figures() -> impl Iterator<Item = MetricFigure> {
     let latencies = LatencyMetric::ALL.iter().flat_map(|latency| {
         Statistic::ALL.iter().map(|statistic| MetricFigure::Latency(*latency, *statistic))
     });
     let rates = RateMetric::ALL.iter().map(|rate| MetricFigure::Rate(*rate));
-    let mut all = latencies.chain(rates).chain([MetricFigure::ConsumeLag, MetricFigure::Recovery]);
-    all.find(|figure| figure.to_string() == name).ok_or_else(|| {
+    latencies.chain(rates).chain([MetricFigure::ConsumeLag, MetricFigure::Recovery])
+}
+
+fn figure(name: &str) -> Result<MetricFigure, String> {
+    figures().find(|figure| figure.to_string() == name).ok_or_else(|| {
         format!(
             "there is no figure `{name}`: it is response, service, schedule-lag or end-to-end with .p50, .p90, \
              .p99, .p99.9 or .max; sent.rate, acked.rate or consumed.rate; consume.lag; or faults.recovery"

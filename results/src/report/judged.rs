@@ -82,6 +82,11 @@ impl Judged {
         Ok(Self { report, trials })
     }
 
+    /// Its trials that were readable.
+    pub(crate) fn trials(&self) -> &[TrialRecord] {
+        &self.trials
+    }
+
     /// Writes the report's files into the run's directory `dir`.
     ///
     /// # Errors
