@@ -286,7 +286,10 @@ async fn seen_as_assigned(
             Some(now) if now.replicas == *replicas && now.leader == replicas.first().copied() => {
                 None
             }
-            Some(now) => Some(format!("{partition} is {now}, assigned to {replicas:?}")),
+            Some(now) => {
+                let ids: Vec<_> = replicas.iter().map(ToString::to_string).collect();
+                Some(format!("{partition} is {now}, its replicas are to be {}", ids.join(", ")))
+            }
         }
     });
     Ok(match elsewhere {
