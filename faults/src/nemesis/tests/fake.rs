@@ -383,14 +383,13 @@ impl World {
         view.controller = state.controller;
         view.brokers = state.registered.keys().copied().collect();
         view.sessions = state.registered.keys().map(|id| (*id, state.sessions[id])).collect();
-        let (replicas, leaders) = match &state.still_seen {
-            Some((until, replicas, leaders)) if Instant::now() < *until => (replicas, leaders),
-            _ => (&state.replicas, &state.leaders),
+        let layout = match &state.still_seen {
+            Some((until, layout)) if Instant::now() < *until => layout.clone(),
+            _ => state.layout(),
         };
-        for (number, replicas) in replicas.iter().enumerate() {
+        for (number, (replicas, leader)) in layout.into_iter().enumerate() {
             let isr = replicas.iter().filter(|id| view.brokers.contains(id)).copied().collect();
-            let partition =
-                PartitionView { leader: leaders[number], isr, replicas: replicas.clone() };
+            let partition = PartitionView { leader, isr, replicas };
             view.partitions.insert(("user-events".into(), number as i32), partition);
         }
         view

@@ -113,7 +113,7 @@ impl Metadata for World {
             }
             let mut state = self.state.borrow_mut();
             let seen_until = Instant::now() + self.seen_late;
-            state.still_seen = Some((seen_until, state.replicas.clone(), state.leaders.clone()));
+            state.still_seen = Some((seen_until, state.layout()));
             state.replicas = assignment.values().cloned().collect();
             state.leaders = assignment.values().map(|r| Some(r[0])).collect();
             Ok(())

@@ -27,8 +27,8 @@ pub(super) struct State {
     pub(super) controller: Option<BrokerId>,
     pub(super) replicas: Vec<Vec<BrokerId>>,
     pub(super) leaders: Vec<Option<BrokerId>>,
-    /// Replicas and leaders that who follows the cluster sees until then, whatever they are.
-    pub(super) still_seen: Option<(Instant, Vec<Vec<BrokerId>>, Vec<Option<BrokerId>>)>,
+    /// The layout that who follows the cluster sees until then, whatever it is.
+    pub(super) still_seen: Option<(Instant, Vec<ReplicasAndLeader>)>,
     pub(super) cuts: Vec<Cut>,
     /// Nodes whose link is down.
     pub(super) links_down: BTreeSet<String>,
@@ -44,7 +44,15 @@ pub(super) struct State {
     pub(super) mute: bool,
 }
 
+/// The replicas of a partition, and which of them leads.
+pub(super) type ReplicasAndLeader = (Vec<BrokerId>, Option<BrokerId>);
+
 impl State {
+    /// The layout as it is.
+    pub(super) fn layout(&self) -> Vec<ReplicasAndLeader> {
+        self.replicas.iter().cloned().zip(self.leaders.iter().copied()).collect()
+    }
+
     pub(super) fn runs(&self, process: &Process) -> bool {
         self.processes[process].1 && !self.paused.contains(process)
     }
