@@ -5,6 +5,7 @@
 
 mod cluster;
 mod compare;
+mod format;
 mod heal;
 mod import;
 mod judge;
@@ -29,6 +30,7 @@ use results::record::budget::{MOST_PARALLEL, MOST_TRIALS};
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::spec::WORKLOAD;
+use format::Format;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -97,15 +99,6 @@ enum CliCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
-}
-
-/// How results are printed on stdout.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables for people
-    Text,
-    /// JSON
-    Json,
 }
 
 /// How a report is printed on stdout.

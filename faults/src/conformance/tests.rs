@@ -55,6 +55,14 @@ async fn a_layout_that_is_seen_later_than_it_is_restored_fails_no_case() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_layout_that_is_not_seen_to_be_restored_is_not_proven() {
+    let mut world = World::new();
+    world.seen_late = Duration::from_secs(3600);
+    let failures = failures(&examine(&world).await);
+    assert!(failures.iter().any(|it| it.contains("its replicas are to be")), "{failures:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_it_lacks_it_refuses_and_the_rest_still_works() {
     use Subject::{Clients, Machine, Metadata, Network, Servers};
     for subject in [Servers, Network, Machine, Metadata, Clients] {

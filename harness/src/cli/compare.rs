@@ -70,15 +70,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<ExitCode, Failure> {
         let cure = "--allow-differing names what may differ; `kbench check RUN` judges one run";
         Failure::unknown(error.to_string()).with_cure(cure)
     })?;
-    match args.format {
-        Format::Text => results::out!("{}", compare::render(&compared).trim_end()),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&compared).map_err(|error| {
-                Failure::infrastructure(format!("the comparison cannot be written: {error}"))
-            })?;
-            results::out!("{json}");
-        }
-    }
+    args.format.print(|| compare::render(&compared), &compared)?;
     Ok(ExitCode::from(compared.exit_code()))
 }
 

@@ -66,15 +66,7 @@ pub(super) fn trend(args: &TrendArgs) -> Result<ExitCode, Failure> {
         }
         judge::write_plot(file, &charts)?;
     }
-    match args.format {
-        Format::Text => results::out!("{}", trend::render(&trends).trim_end()),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&trends).map_err(|error| {
-                Failure::infrastructure(format!("the trends cannot be written: {error}"))
-            })?;
-            results::out!("{json}");
-        }
-    }
+    args.format.print(|| trend::render(&trends), &trends)?;
     Ok(ExitCode::from(u8::from(args.strict && trends.regressed())))
 }
 

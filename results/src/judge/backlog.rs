@@ -57,14 +57,12 @@ pub(crate) fn check(planned: Option<&PlannedBacklog>, groups: &[GroupConsuming])
     planned?;
     let mut failed = 0;
     let notes = groups.iter().map(|group| {
-        let told = group.backlog.as_ref().map(|backlog| (backlog, backlog.trouble()));
-        let (words, trouble) = match told {
-            Some((backlog, trouble)) => (backlog.words(), trouble),
-            None => (String::new(), Some("its logs were cut back meanwhile".to_owned())),
+        let (words, fine) = match &group.backlog {
+            Some(backlog) => (backlog.words(), backlog.trouble().is_none()),
+            None => ("its logs were cut back meanwhile".to_owned(), false),
         };
-        failed += u64::from(trouble.is_some());
-        let parts = [Some(words).filter(|words| !words.is_empty()), trouble];
-        format!("{}: {}", group.group, parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+        failed += u64::from(!fine);
+        format!("{}: {words}", group.group)
     });
     let mut notes: Vec<_> = notes.collect();
     if notes.is_empty() {

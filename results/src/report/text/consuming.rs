@@ -88,10 +88,8 @@ fn one(out: &mut String, report: &Report, group: &GroupConsuming, colours: bool)
 /// What a group got in all, and how long it waited while nothing was wrong.
 pub(in crate::report) fn summary(group: &GroupConsuming) -> String {
     let steady = &group.steady;
-    let backlog = group.backlog.as_ref().map_or(String::new(), |backlog| {
-        let trouble = backlog.trouble().map_or(String::new(), |why| format!("; {why}"));
-        format!("; planned: {}{trouble}", backlog.words())
-    });
+    let backlog = group.backlog.as_ref();
+    let backlog = backlog.map_or(String::new(), |it| format!("; planned: {}", it.words()));
     let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
         let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
         format!("{wait} s from ack to delivery at the longest")

@@ -99,8 +99,7 @@ fn figures(out: &mut String, report: &Report) {
     );
     for group in &report.consuming {
         let Some(backlog) = &group.backlog else { continue };
-        let trouble = backlog.trouble().map_or(String::new(), |why| format!("; {why}"));
-        bullet(out, &format!("group {} {}{trouble}", group.group, backlog.words()));
+        bullet(out, &format!("group {} {}", group.group, backlog.words()));
     }
     for (phase, population) in load.backlog() {
         bullet(out, &format!("while the {phase}: response {}", shown(&population.latency_us)));

@@ -55,7 +55,7 @@ impl GroupBacklog {
         }
     }
 
-    /// What was measured, for people.
+    /// What was measured, for people, and what is wrong with it.
     pub fn words(&self) -> String {
         let mb = |bytes: f64| bytes / 1e6;
         let most = format!("{} ({:.1} MB)", counted(self.records, "record"), mb(self.bytes as f64));
@@ -65,7 +65,9 @@ impl GroupBacklog {
         });
         let gone =
             self.gone_s.map_or(String::new(), |s| format!(", gone {s:.2} s after it went on"));
-        format!("paused for {:.1} s, backlog {most} at its largest{read}{gone}", self.paused_s)
+        let trouble = self.trouble().map_or(String::new(), |why| format!("; {why}"));
+        let paused_s = self.paused_s;
+        format!("paused for {paused_s:.1} s, backlog {most} at its largest{read}{gone}{trouble}")
     }
 }
 
