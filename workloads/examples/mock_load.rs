@@ -10,9 +10,14 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rdkafka::mocking::MockCluster;
 use results::record::clock::RunClock;
+use tikv_jemallocator::Jemalloc;
 use workloads::spec::WorkloadSpec;
 use workloads::wire::Connector;
 use workloads::{Load, LoadContext};
+
+/// That of kbench.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const PARTITIONS: u32 = 3;
 

@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::reports::DeliveryReports;
+use super::values::Value;
 
 /// Where records of one topic are handed to a client.
 pub(super) struct TopicHandle {
@@ -44,7 +45,8 @@ impl TopicHandle {
         &self.client
     }
 
-    /// Hands a copy of a record to the client, which reports its outcome with `slot`.
+    /// Hands a record to the client, which reports its outcome with `slot`, and makes a copy of a value that does not
+    /// last until then.
     ///
     /// # Errors
     /// With librdkafka's code, when the client does not take it; nothing will be reported of it then.
@@ -52,19 +54,20 @@ impl TopicHandle {
         &self,
         partition: i32,
         key: Option<&[u8]>,
-        value: &[u8],
+        value: &Value<'_>,
         slot: usize,
     ) -> Result<(), RDKafkaErrorCode> {
         let (key, key_bytes) = key.map_or((ptr::null(), 0), |key| (key.as_ptr(), key.len()));
-        // SAFETY: the handle is ours until `drop`; key and value are copied before the call returns, and not written
-        // to; the number that is carried along is no address for librdkafka.
+        let copy = if value.lasts { 0 } else { sys::RD_KAFKA_MSG_F_COPY };
+        // SAFETY: the handle is ours until `drop`; the key is copied before the call returns, and the value as well
+        // where it does not last; neither is written to; the number that is carried along is no address for librdkafka.
         let taken = unsafe {
             sys::rd_kafka_produce(
                 self.topic,
                 partition,
-                sys::RD_KAFKA_MSG_F_COPY,
-                value.as_ptr().cast_mut().cast::<c_void>(),
-                value.len(),
+                copy,
+                value.bytes.as_ptr().cast_mut().cast::<c_void>(),
+                value.bytes.len(),
                 key.cast::<c_void>(),
                 key_bytes,
                 slot as *mut c_void,

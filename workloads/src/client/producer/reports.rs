@@ -1,7 +1,7 @@
 //! What librdkafka's client tells the thread that polls it: outcomes of sends, and its own end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
@@ -12,6 +12,7 @@ use results::record::clock::RunTime;
 use results::record::event::BrokerTimes;
 
 use super::statistics::{self, Statistics};
+use super::values::ValueMemory;
 use crate::client::outcome::{self, Reported};
 
 /// One delivery report.
@@ -33,12 +34,14 @@ pub(super) struct DeliveryReports {
     sent_bytes: [AtomicU64; 2],
     /// What the client said last of its brokers, and when, until it is taken.
     times: Mutex<Option<(RunTime, Vec<BrokerTimes>)>>,
+    /// What the client reads values from; it ends before this.
+    _memory: Arc<ValueMemory>,
 }
 
 impl DeliveryReports {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(memory: Arc<ValueMemory>) -> Self {
         let (polled, failed, sent_bytes, times) = Default::default();
-        Self { polled, new: Mutex::default(), failed, sent_bytes, times }
+        Self { polled, new: Mutex::default(), failed, sent_bytes, times, _memory: memory }
     }
 
     /// What is reported from now on is reported at `at`: all of an event is told at once.

@@ -57,8 +57,9 @@ pub(crate) struct Sender {
     values: Values,
     partitions: Vec<SenderPartition>,
     slots: Slots,
-    /// Delivery reports that are being recorded; none between two calls.
+    /// Delivery reports that are being recorded, and the sends that they are of; none between two calls.
     reports: Vec<DeliveryReport>,
+    ended: Vec<Option<OpenSend>>,
     /// Partitions with acks that the load's figures do not have yet.
     news: Vec<usize>,
     purged: bool,
@@ -89,10 +90,11 @@ impl Sender {
     ) -> Result<Self, LoadError> {
         let name = setup.name();
         let keys = setup.keys_of(topic.partitions)?;
-        let handle = handle(setup, &name, &topic.name, &security)?;
+        let values = Values::new(setup.seed, &setup.record_bytes, setup.payload);
+        let handle = handle(setup, &name, &topic.name, &security, &values)?;
         Ok(Self {
             stream: topic.stream(&name, setup.header())?,
-            values: Values::new(setup.seed, &setup.record_bytes, setup.payload),
+            values,
             partitions: vec![SenderPartition::default(); topic.partitions as usize],
             setup: setup.clone(),
             name,
@@ -104,6 +106,7 @@ impl Sender {
             keys,
             slots: Slots::default(),
             reports: vec![],
+            ended: vec![],
             news: vec![],
             purged: false,
             retry: outcome::first_retry(&setup.settings),
@@ -206,9 +209,6 @@ impl Sender {
             key,
             due,
         };
-        let series = u64::from(id.producer) << 32 | partition as u64;
-        let value = self.values.value(series, id.sequence);
-        record::encode(value, self.topic.run, &id, warm_up);
         let slot = self.slots.take(OpenSend {
             partition: id.partition,
             sequence: id.sequence,
@@ -217,8 +217,11 @@ impl Sender {
             due,
             sent,
         });
+        let series = u64::from(id.producer) << 32 | partition as u64;
+        let value = self.values.value(slot, series, id.sequence);
+        record::encode_header(value.bytes, value.filling, self.topic.run, &id, warm_up);
         let key_bytes = key_name.map(str::as_bytes);
-        let refused = self.handle.produce(id.partition, key_bytes, value, slot).err();
+        let refused = self.handle.produce(id.partition, key_bytes, &value, slot).err();
         let given = match refused {
             Some(RDKafkaErrorCode::QueueFull) => Given::QueueFull,
             Some(RDKafkaErrorCode::Fatal) => Given::Failed,
@@ -245,7 +248,8 @@ impl Sender {
         if let Some(code) = refused {
             // It was in no request.
             let outcome = SendOutcome::Failed { code: code as i32 };
-            self.end(slot, self.clock.now(), |_| outcome, seconds)?;
+            let open = self.slots.free(slot);
+            self.end(open, self.clock.now(), |_| outcome, seconds)?;
         }
         Ok(Given::Taken)
     }
@@ -262,16 +266,19 @@ impl Sender {
         self.client().context().take(&mut reports);
         let flush = self.setup.prompt && !reports.is_empty();
         let (purged, retry, asks) = (self.purged, self.retry, self.setup.acks != Acks::None);
-        for DeliveryReport { slot, at, reported } in reports.drain(..) {
+        // Sends are seldom in a cache; when all are fetched at once, one need not wait for the other.
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.extend(reports.iter().map(|report| self.slots.free(report.slot)));
+        for (DeliveryReport { at, reported, .. }, open) in reports.drain(..).zip(ended.drain(..)) {
             let outcome = |send: &Send| match reported.outcome(at.since(send.sent), retry, asks) {
                 sent @ SendOutcome::Indeterminate { code: NO_ACK_ASKED } => sent,
                 // What was open when we gave up has no error of its own.
                 SendOutcome::Indeterminate { .. } if purged => OPEN,
                 outcome => outcome,
             };
-            self.end(slot, at, outcome, seconds.as_deref_mut())?;
+            self.end(open, at, outcome, seconds.as_deref_mut())?;
         }
-        self.reports = reports;
+        (self.reports, self.ended) = (reports, ended);
         self.tell_acks();
         if flush { self.flush() } else { Ok(()) }
     }
@@ -287,12 +294,12 @@ impl Sender {
 
     fn end(
         &mut self,
-        slot: usize,
+        open: Option<OpenSend>,
         at: RunTime,
         outcome: impl FnOnce(&Send) -> SendOutcome,
         seconds: Option<&mut Seconds>,
     ) -> Result<(), LoadError> {
-        let Some(open) = self.slots.free(slot) else {
+        let Some(open) = open else {
             return Ok(());
         };
         let mut send = open.ended(at);
@@ -373,7 +380,9 @@ impl Sender {
         let stream = self.topic.stream(&self.name, self.setup.header())?;
         let ended = std::mem::replace(&mut self.stream, stream).finish();
         ended.map_err(|source| LoadError::History { client: former, source })?;
-        self.handle = handle(&self.setup, &self.name, &self.topic.name, &self.security)?;
+        self.values.renew();
+        self.handle =
+            handle(&self.setup, &self.name, &self.topic.name, &self.security, &self.values)?;
         self.partitions.iter_mut().for_each(|partition| partition.next_sequence = 0);
         self.purged = false;
         Ok(())
@@ -394,7 +403,8 @@ impl Sender {
     fn give_up_open(&mut self) -> Result<(), LoadError> {
         let at = self.clock.now();
         for slot in self.slots.taken() {
-            self.end(slot, at, |_| OPEN, None)?;
+            let open = self.slots.free(slot);
+            self.end(open, at, |_| OPEN, None)?;
         }
         Ok(())
     }
@@ -415,10 +425,11 @@ fn handle(
     name: &str,
     topic: &str,
     security: &Security,
+    values: &Values,
 ) -> Result<TopicHandle, LoadError> {
     let failed = |source| LoadError::Client { client: name.to_owned(), source };
     let made = settings::config(&setup.settings, name, security)
-        .create_with_context(DeliveryReports::new())
+        .create_with_context(DeliveryReports::new(values.memory()))
         .map_err(failed)?;
     TopicHandle::new(Arc::new(made), topic)
         .map_err(|code| failed(KafkaError::ClientCreation(format!("the topic {topic}: {code}"))))

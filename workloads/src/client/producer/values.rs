@@ -1,10 +1,20 @@
 //! The values of records: cut from bytes that are made once, before the load.
 //!
-//! Nothing is drawn for a record but its size. The pieces that values are cut from follow each other in a ring, and
+//! Nothing is drawn for a record but its size. Where all have the same, and that is no large one, each send without
+//! outcome has memory of its own, whose filling is written once, and which the client reads; else the client makes a
+//! copy. The pieces that values are cut from follow each other in a ring, and
 //! are as many that no batch repeats itself; those of large records overlap, so that the ring stays small.
 
+mod own;
+
+use std::sync::Arc;
+
+use own::OwnValues;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+pub(super) use own::ValueMemory;
+
+use crate::record;
 use crate::spec::{Payload, RecordBytes, SizeDraw};
 
 /// Number of different values.
@@ -12,6 +22,9 @@ const VALUES: usize = 64;
 
 /// The begins of two values are no farther apart.
 const MOST_APART: usize = 1 << 20;
+
+/// Largest values that have memory of their own.
+const LARGEST_OWN: usize = 64 << 10;
 
 /// Bytes of a unit of a payload of a wanted ratio: a part is random, the rest one byte again and again.
 const UNIT: usize = 256;
@@ -22,6 +35,15 @@ const SAMPLE: usize = 64 << 10;
 /// Words of a text.
 const WORDS: usize = 1024;
 
+/// The value of one record, whose header is to be written.
+pub(crate) struct Value<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    /// The checksum of what follows the header.
+    pub(crate) filling: u64,
+    /// Whether nobody writes to the bytes, nor frees them, before the send has its outcome.
+    pub(crate) lasts: bool,
+}
+
 /// The values of a producer's records.
 pub(crate) struct Values {
     ring: Vec<u8>,
@@ -29,6 +51,7 @@ pub(crate) struct Values {
     next: usize,
     sizes: SizeDraw,
     seed: u64,
+    own: Option<OwnValues>,
 }
 
 impl Values {
@@ -37,19 +60,38 @@ impl Values {
         let apart = largest.min(MOST_APART);
         let mut ring = vec![0; apart * (VALUES - 1) + largest];
         fill(&mut ring, payload, &mut StdRng::seed_from_u64(seed));
-        Self { ring, apart, next: 0, sizes: SizeDraw::of(bytes), seed }
+        let is_own = matches!(bytes, RecordBytes::Fixed(_)) && largest <= LARGEST_OWN;
+        let own = is_own.then(|| OwnValues::of(&ring, largest));
+        Self { ring, apart, next: 0, sizes: SizeDraw::of(bytes), seed, own }
     }
 
-    /// The value of record `sequence`, in a series of the seed's, whose header is to be written.
-    pub(crate) fn value(&mut self, series: u64, sequence: u64) -> &mut [u8] {
+    /// The value of record `sequence`, in a series of the seed's, that is sent from `slot`, which no other send has
+    /// until this one has its outcome.
+    pub(crate) fn value(&mut self, slot: usize, series: u64, sequence: u64) -> Value<'_> {
+        if let Some(own) = &mut self.own {
+            return own.value(&self.ring, slot);
+        }
         let size = self.sizes.size(self.seed, series, sequence);
         let at = self.next * self.apart;
-        &mut self.ring[at..at + size]
+        let bytes = &mut self.ring[at..at + size];
+        Value { filling: record::filling_checksum(bytes), bytes, lasts: false }
     }
 
     /// Goes on to other bytes.
     pub(crate) fn advance(&mut self) {
         self.next = (self.next + 1) % VALUES;
+    }
+
+    /// What a client has to keep as long as it lives.
+    pub(super) fn memory(&self) -> Arc<ValueMemory> {
+        self.own.as_ref().map_or_else(Arc::default, OwnValues::memory)
+    }
+
+    /// Takes other memory, for another client; the one before may still read what it has.
+    pub(super) fn renew(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.renew();
+        }
     }
 }
 
@@ -142,10 +184,13 @@ mod tests {
         let mut values = Values::new(7, &sizes, Payload::Random);
         let mut seen = vec![];
         for sequence in 0..200 {
-            let value = values.value(3, sequence).to_vec();
+            let value = values.value(0, 3, sequence);
+            assert!(!value.lasts);
+            assert_eq!(value.filling, record::filling_checksum(value.bytes));
+            let value = value.bytes.to_vec();
             assert!((100..=5000).contains(&value.len()));
             assert_eq!(
-                values.value(3, sequence).len(),
+                values.value(0, 3, sequence).bytes.len(),
                 value.len(),
                 "the same again until it is sent"
             );
@@ -154,7 +199,7 @@ mod tests {
         }
         assert_ne!(seen[0][..100], seen[1][..100]);
         let mut again = Values::new(7, &sizes, Payload::Random);
-        assert_eq!(again.value(3, 0), seen[0]);
+        assert_eq!(*again.value(0, 3, 0).bytes, *seen[0]);
     }
 
     #[test]
@@ -163,6 +208,7 @@ mod tests {
         assert!(values.ring.len() < 100 << 20);
         let mut values = Values::new(7, &RecordBytes::Fixed(3 << 20), Payload::Random);
         (0..VALUES - 1).for_each(|_| values.advance());
-        assert_eq!(values.value(0, 0).len(), 3 << 20);
+        let value = values.value(0, 0, 0);
+        assert_eq!((value.bytes.len(), value.lasts), (3 << 20, false));
     }
 }
