@@ -157,6 +157,8 @@ pub(crate) trait Watch: Send + Sync {
 /// What a running client is told. One that a message means nothing to passes over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToClient {
+    /// The schedule begins.
+    Begin,
     /// Records are not tagged as warm-up any more.
     EndWarmUp,
     /// So many records a second from now on.

@@ -12,6 +12,7 @@ mod list;
 mod members;
 mod running;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -128,6 +129,8 @@ pub struct Load {
     on_event: OnEvent,
     history_dir: PathBuf,
     next_member: u16,
+    /// What clients were told last of where the load is.
+    stage: Cell<Option<ToClient>>,
     /// For the main producer, until it starts.
     seconds: Option<Seconds>,
     /// Passes the seconds on.
@@ -139,7 +142,8 @@ pub struct Load {
 
 impl Load {
     /// Starts every client of `spec` but the groups' members. They connect by themselves; see
-    /// [`Load::wait_acked`]. The groups join with [`Load::start_group`].
+    /// [`Load::wait_acked`]. The groups join with [`Load::start_group`], and schedules begin with
+    /// [`Load::wait_warm`].
     pub fn start(spec: &WorkloadSpec, ctx: LoadContext) -> Result<Self, LoadError> {
         if ctx.partitions == 0 {
             return Err(LoadError::NoPartitions { topic: ctx.topic });
@@ -166,6 +170,7 @@ impl Load {
             on_event: ctx.on_event,
             history_dir: ctx.history_dir,
             next_member: 0,
+            stage: Cell::default(),
             seconds: Some(Seconds::new(ctx.clock.now(), out)),
             receiver: Some(receiver),
             started: ctx.clock.now(),
@@ -215,6 +220,7 @@ impl Load {
         };
         let command = self.command.filter(|_| own_process).map(|command| command());
         let seat = seat::start(client, command)?;
+        self.stage.get().into_iter().for_each(|stage| seat.tell(stage));
         if let ClientSetup::Producer(producer) = &mut spec.setup {
             producer.incarnation += 1;
         }
@@ -228,12 +234,15 @@ impl Load {
         self.wait_for(limit, &unacked)
     }
 
-    /// Waits until every partition has acked a record and has a reader in each group.
+    /// Waits until every partition has acked a record and has a reader in each group. Then producers begin with their
+    /// schedules: what they sent before readers were there, these would have to catch up with.
     pub fn wait_warm(&self, limit: Duration) -> Result<(), LoadError> {
         self.wait_for(limit, &|live| {
             let missing: Vec<_> = unacked(live).into_iter().chain(unread(live)).collect();
             (!missing.is_empty()).then(|| missing.join("; "))
-        })
+        })?;
+        self.tell(ToClient::Begin);
+        Ok(())
     }
 
     /// Waits until nothing is missing any more.
@@ -257,7 +266,13 @@ impl Load {
 
     /// From now on records count for figures too.
     pub fn end_warm_up(&self) {
-        self.clients.iter().for_each(|client| client.seat.tell(ToClient::EndWarmUp));
+        self.tell(ToClient::EndWarmUp);
+    }
+
+    /// Tells it to every client, and to those that start later.
+    fn tell(&self, stage: ToClient) {
+        self.stage.set(Some(stage));
+        self.clients.iter().for_each(|client| client.seat.tell(stage));
     }
 
     /// Changes the rate of a producer; the main one is called `main`, others as in the workload. What

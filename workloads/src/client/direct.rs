@@ -133,7 +133,8 @@ impl Direct {
                         attempts.grow(topic.partitions)?;
                     }
                     ToClient::Stop { within } => break within,
-                    ToClient::Rate { .. }
+                    ToClient::Begin
+                    | ToClient::Rate { .. }
                     | ToClient::Replace { .. }
                     | ToClient::Stall { .. }
                     | ToClient::Pause { .. } => {}

@@ -77,7 +77,7 @@ impl OpenClient for GroupMember {
                     topic.partitions = count;
                     session.learn(count)?;
                 }
-                Some(ToClient::EndWarmUp | ToClient::Rate { .. }) => {}
+                Some(ToClient::Begin | ToClient::EndWarmUp | ToClient::Rate { .. }) => {}
                 None if stalled => std::thread::sleep(STALLED),
                 None => session.turn()?,
             }

@@ -10,7 +10,7 @@
 //! its outcome, its stream ends, and after [`RENEW_AFTER`] its next life (an *incarnation*) begins with a
 //! stream of its own. The schedule goes on where it was; what was due meanwhile is sent late.
 //!
-//! One record is acked by each partition before the schedule begins there (KAFKA-15591: the first
+//! The schedule begins when it is told to. One record is acked by each partition before it begins there (KAFKA-15591: the first
 //! batch of an idempotent producer on an empty partition may be refused or reordered).
 
 mod handle;
@@ -147,6 +147,7 @@ impl LoadClient for ProducerSetup {
             warm_up: true,
             count: self.count,
             pace: LoadPace::of(self),
+            may_begin: false,
             deadline: None,
             asked: topic.partitions,
             known: Arc::new(AtomicU32::new(topic.partitions)),
@@ -167,8 +168,9 @@ struct Producer {
     warm_up: bool,
     /// Records behind the warm-up, while that lasts.
     count: Option<u64>,
-    /// Begins when the first records are acked.
+    /// Begins when the first records are acked and the load says so.
     pace: LoadPace,
+    may_begin: bool,
     /// Partitions that the schedule feeds: each in turn.
     ready: Vec<usize>,
     /// When set: nothing more is sent, and what is open is waited for until then.
@@ -255,8 +257,9 @@ impl Producer {
     fn is_told_to_stop(&mut self) -> Result<bool, LoadError> {
         while let Some(message) = self.inbox.next() {
             match message {
+                ToClient::Begin => self.may_begin = true,
                 ToClient::EndWarmUp => {
-                    self.warm_up = false;
+                    (self.may_begin, self.warm_up) = (true, false);
                     self.count.take().into_iter().for_each(|count| self.pace.end_after(count));
                 }
                 ToClient::Rate { per_second } => {
@@ -289,12 +292,17 @@ impl Producer {
         Ok(())
     }
 
-    /// One record to each partition, again where it was not acked, until all are acked.
+    /// One record to each partition, again where it was not acked, until all are acked; then it waits for the word to
+    /// begin.
     fn first_records(&mut self, events: &Events) -> Result<(), LoadError> {
+        let mut at_work = false;
         while !self.pace.has_begun() && self.goes_on()? {
             self.collect(events)?;
-            if self.sender.unacked().next().is_none() {
+            if !at_work && self.sender.unacked().next().is_none() {
                 self.watch.hear(FromClient::AtWork);
+                at_work = true;
+            }
+            if at_work && self.may_begin {
                 return Ok(());
             }
             self.try_first_records()?;

@@ -168,7 +168,8 @@ impl FirstRecordReader {
                     self.turns.resize(count as usize, Turn::Next(RunTime(0)));
                     self.first.resize(count as usize, 0);
                 }
-                ToClient::EndWarmUp
+                ToClient::Begin
+                | ToClient::EndWarmUp
                 | ToClient::Rate { .. }
                 | ToClient::Replace { .. }
                 | ToClient::Stall { .. }

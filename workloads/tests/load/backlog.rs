@@ -2,7 +2,7 @@
 
 use results::record::history::{Entry, History};
 
-use crate::lab::{LIMIT, Lab, await_that, check_all, run_for, spec};
+use crate::lab::{LIMIT, Lab, await_that, check_all, run_for, sends, spec};
 
 #[test]
 fn groups_that_are_paused_read_nothing_and_go_on_where_they_were() {
@@ -38,4 +38,39 @@ fn groups_that_are_paused_read_nothing_and_go_on_where_they_were() {
     assert_eq!(polls.iter().filter(|at| (from..until).contains(*at)).count(), 0);
     assert!(polls.iter().any(|at| *at < from) && polls.iter().any(|at| *at > until));
     check_all(&history);
+}
+
+#[test]
+fn groups_that_go_on_during_a_rebalance_read_every_partition() {
+    let lab = Lab::new();
+    let (mut load, _seconds) = lab.start(&spec(&[]));
+    load.wait_warm(LIMIT).unwrap();
+    load.end_warm_up();
+    let live = load.live();
+    for _ in 0..3 {
+        load.pause_groups(true);
+        run_for(300);
+        load.restart_consumer().unwrap();
+        // Long enough for some to have lost their partitions, not for all to have new ones.
+        run_for(100);
+        load.pause_groups(false);
+        let ends = live.acked_ends();
+        await_that(&load, &|_| live.has_consumed(&ends));
+    }
+    load.stop(LIMIT).unwrap();
+    lab.drain(3, LIMIT);
+    check_all(&History::load(lab.dir.path()).unwrap());
+}
+
+#[test]
+fn schedules_begin_when_the_groups_read() {
+    let lab = Lab::new();
+    let (load, _seconds) = lab.start(&spec(&[]));
+    run_for(700);
+    load.wait_warm(LIMIT).unwrap();
+    run_for(700);
+    load.stop(LIMIT).unwrap();
+    let sent = sends(&lab.history()["producer-0"]);
+    // 200 records a second.
+    assert!((100..200).contains(&sent.len()), "{}", sent.len());
 }

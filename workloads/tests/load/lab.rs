@@ -184,7 +184,9 @@ pub(crate) fn await_that(load: &Load, met: &dyn Fn(&Load) -> bool) {
         assert_eq!(live.failure(), None);
         let clients = load.clients();
         let late = std::time::Instant::now() >= deadline;
-        assert!(!late, "partitions are read by {owners:?}, {clients:?}");
+        let consumed: Vec<_> = (0..live.partitions()).map(|p| live.consumed_offset(p)).collect();
+        let ends = (live.acked_ends(), consumed, live.lag());
+        assert!(!late, "acked and consumed: {ends:?}; read by {owners:?}, {clients:?}");
         std::thread::sleep(LOOK);
     }
 }

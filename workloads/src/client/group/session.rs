@@ -171,7 +171,8 @@ impl Session {
             }
             self.push(&entry)?;
         }
-        if assigned && self.paused { self.pause(true) } else { Ok(()) }
+        // Whether a partition is paused outlasts its assignment: one that comes back may be what it was before.
+        if assigned { self.pause(self.paused) } else { Ok(()) }
     }
 
     fn push(&mut self, entry: &Entry) -> Result<(), LoadError> {
