@@ -128,6 +128,7 @@ pub struct Topic {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
+    ("five-brokers", include_str!("../clusters/five-brokers.toml")),
 ];
 
 /// A cluster that cannot be: why, and where in its text.

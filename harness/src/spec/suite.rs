@@ -13,7 +13,7 @@ use results::terminal::argument;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Mistake, RunSpec, Spec};
+use super::{Mistake, RunSpec, SearchSpec, Spec};
 use crate::failure::Failure;
 use crate::nearest::{did_you_mean, nearest};
 
@@ -36,7 +36,7 @@ pub struct RunSuite {
     pub scenarios: Vec<SuiteScenario>,
 }
 
-/// One run of a suite.
+/// One run of a suite, or one search of the highest rate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteScenario {
@@ -63,6 +63,9 @@ pub struct SuiteScenario {
     /// Ids of the claims that it decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
+    /// A search of the highest rate, in place of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<SearchSpec>,
     /// Checks of which one must find something: then finding it is what passes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub must_find: Vec<String>,
@@ -143,6 +146,11 @@ impl Spec for RunSuite {
     }
 }
 
+/// A time as an argument.
+pub(crate) fn written(time: Duration) -> String {
+    humantime::format_duration(time).to_string().replace(' ', "")
+}
+
 /// Whether a name may be one of a folder and stand in any text.
 fn is_plain(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -161,10 +169,28 @@ impl SuiteScenario {
             return Err(format!("trials: 1 to {MOST_TRIALS} are possible"));
         }
         self.length()?;
+        self.max_rate.as_ref().map_or(Ok(()), |search| self.check_search(search))?;
         match self.must_find.iter().find(|name| !is_of_history(name)) {
             Some(name) => Err(format!("must_find: there is no check `{name}` of what clients saw")),
             None => Ok(()),
         }
+    }
+
+    /// What a search leaves no room for.
+    fn check_search(&self, search: &SearchSpec) -> Result<(), String> {
+        let why = "a search of the highest rate";
+        if self.plan != "none" {
+            return Err(format!("plan: {why} is made without faults; remove it"));
+        }
+        if self.duration.is_some() || self.trials != 1 {
+            return Err(format!("{why} decides how long its runs are, and how many; remove duration and trials"));
+        }
+        if !self.must_find.is_empty() || !self.claims.is_empty() {
+            return Err(format!(
+                "{why} looks for no check, and claims name it by their metric; remove must_find and claims"
+            ));
+        }
+        search.check()
     }
 
     /// Length of the load without faults.
@@ -181,7 +207,10 @@ impl SuiteScenario {
         let mut all = vec![];
         let mut add = |option: &str, value: &str| all.extend([option, value].map(str::to_owned));
         add("--workload", &self.workload);
-        add("--faults", &self.plan);
+        // A search says so by itself.
+        if self.max_rate.is_none() {
+            add("--faults", &self.plan);
+        }
         if self.cluster != "local" {
             add("--cluster", &self.cluster);
         }
@@ -197,7 +226,19 @@ impl SuiteScenario {
     pub fn command(&self) -> String {
         let arguments = self.arguments();
         let all: Vec<_> = arguments.iter().map(|it| argument(it)).collect();
-        format!("kbench run {}", all.join(" "))
+        let Some(search) = &self.max_rate else {
+            return format!("kbench run {}", all.join(" "));
+        };
+        let objectives = search.objective.iter();
+        let objectives: String =
+            objectives.map(|gate| format!(" --objective {}", argument(gate))).collect();
+        let [step, hold] = [search.step, search.hold].map(written);
+        let (from, to, precision) = (search.from, search.to, search.precision);
+        format!(
+            "kbench max-rate{objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
+             -- {}",
+            all.join(" ")
+        )
     }
 
     /// Whether a run with this spec can decide the claims that the scenario is to decide.
@@ -212,6 +253,11 @@ impl SuiteScenario {
             let Some(claim) = all.iter().find(|claim| claim.id == *id) else {
                 return Err(unknown_claim(id, all).within(&format!("scenario \"{}\"", self.id)));
             };
+            if !claim.metric.scenarios().is_empty() {
+                return Err(wrong(format!(
+                    "claim `{id}` is decided by the scenarios that its metric names; remove it from claims"
+                )));
+            }
             if !claim.metric.is_tested_here() {
                 return Err(wrong(format!("nothing measures claim `{id}`")));
             }
@@ -249,9 +295,16 @@ mod tests {
         let claims = guide().unwrap();
         let suite: RunSuite = load("guide", &[]).unwrap();
         let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
-        let measured = claims.iter().filter(|claim| claim.metric.is_tested_here());
-        let left: Vec<_> =
-            measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
+        let there: BTreeSet<_> = suite.scenarios.iter().map(|it| it.id.as_str()).collect();
+        let left: Vec<_> = claims
+            .iter()
+            .filter(|claim| claim.metric.is_tested_here())
+            .filter(|claim| match claim.metric.scenarios().as_slice() {
+                [] => !decided.contains(&claim.id),
+                names => names.iter().any(|name| !there.contains(name)),
+            })
+            .map(|claim| &claim.id)
+            .collect();
         assert!(left.is_empty(), "no scenario decides {left:?}");
     }
 
@@ -316,7 +369,8 @@ mod tests {
         for (plan, claim, words) in [
             ("none", "leader-failover", "needs step \"leader\""),
             ("none", "leader-failovr", "no claim"),
-            ("none", "msg-rate", "nothing measures"),
+            ("none", "seven-three", "nothing measures"),
+            ("none", "plus-67", "the scenarios that its metric names"),
         ] {
             let why = asked(plan, claim).unwrap_err().to_string();
             assert!(why.contains(words), "{why}");
