@@ -324,6 +324,29 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn links_are_limited_where_nodes_have_their_own_and_no_fault_takes_their_place() {
+        let limited = |plan: &str, mode| {
+            let set = vec!["cluster.links.rate=2 MB/s".to_owned()];
+            let request = Request { set, mode: Some(Mode::Loopback), ..Request::of("smoke", "none", "local") };
+            let mut spec = request.resolve().unwrap().spec;
+            assert_eq!(spec.cluster.links.map(|it| it.rate), Some(2_000_000));
+            local(&mut spec).mode = mode;
+            let text = faults::plan::SHIPPED.iter().find(|(name, _)| *name == plan);
+            spec.plan = text.map(|(_, text)| Plan::parse(text).unwrap().drawn(7));
+            spec.check()
+        };
+        assert_eq!(limited("none", Mode::UserNamespaces), Ok(()));
+        assert_eq!(limited("failover", Mode::UserNamespaces), Ok(()));
+        let refused = limited("none", Mode::Loopback).unwrap_err();
+        assert!(refused.contains("nodes have no links of their own"), "{refused}");
+        let taken = faults::plan::SHIPPED.iter().find(|(_, text)| {
+            Plan::parse(text).is_ok_and(|plan| plan.needs().contains(&Capability::Rate))
+        });
+        let refused = limited(taken.unwrap().0, Mode::UserNamespaces).unwrap_err();
+        assert!(refused.contains("where the links are limited"), "{refused}");
+    }
+
+    #[test]
     fn profiles_are_asked_for_on_the_command_line_and_make_runs_unlike() {
         let of = |profile: &str| {
             let set = vec![format!("cluster.profile={profile}")];

@@ -284,6 +284,7 @@ pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
 mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
+    use crate::series::search;
     use crate::spec::{Request, guide, load, parse};
 
     fn refused(text: &str) -> String {
@@ -329,7 +330,10 @@ mod tests {
                     plan => Some(load(plan, &[]).unwrap()),
                 };
                 scenario.can_decide(&claims, &spec).unwrap();
-                whole += spec.expected_trial() * scenario.trials;
+                whole += match &scenario.max_rate {
+                    None => spec.expected_trial() * scenario.trials,
+                    Some(search) => search::expected(&search.into(), &spec),
+                };
             }
             let limit = match *name {
                 "guide-quick" => 300,
@@ -351,6 +355,23 @@ mod tests {
         assert!(of("id = \"a\"\n[[scenario]]\nid = \"a\"").contains("twice"));
         assert!(of("id = \"a\"\nfaults = \"x\"").contains("faults"));
         assert!(refused("name = \"x\"\ndescription = \"d\"\nscenario = []\n").contains("1 to"));
+        let search = "id = \"a\"\nmax_rate = { from = 1, to = 9 }";
+        let text = |more: &str| format!("{head}[[scenario]]\n{search}\n{more}\n");
+        let whole: RunSuite = parse(&text("")).unwrap();
+        let command = whole.scenarios[0].command();
+        let ends = "--from 1 --to 9 --precision 2 --step 10s --hold 30s -- --workload 1k-msg-s";
+        assert!(command.starts_with("kbench max-rate --objective ") && command.ends_with(ends), "{command}");
+        assert!(of("id = \"a\"\nmax_rate = { from = 9, to = 9 }").contains("the lower one first"));
+        for (more, words) in [
+            ("plan = \"failover\"", "without faults"),
+            ("duration = \"9s\"", "how long its runs are"),
+            ("trials = 2", "how long its runs are"),
+            ("claims = [\"plus-67\"]", "name it by their metric"),
+            ("must_find = [\"lost\"]", "looks for no check"),
+        ] {
+            let why = refused(&text(more));
+            assert!(why.contains(words), "{more}: {why}");
+        }
     }
 
     #[test]
