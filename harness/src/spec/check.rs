@@ -326,10 +326,11 @@ pub(super) mod tests {
     #[test]
     fn links_are_limited_where_nodes_have_their_own_and_no_fault_takes_their_place() {
         let limited = |plan: &str, mode| {
-            let set = vec!["cluster.links.rate=2 MB/s".to_owned()];
-            let request = Request { set, mode: Some(Mode::Loopback), ..Request::of("smoke", "none", "local") };
-            let mut spec = request.resolve().unwrap().spec;
-            assert_eq!(spec.cluster.links.map(|it| it.rate), Some(2_000_000));
+            let mut spec = asked("none");
+            let set = ["cluster.links.rate=2 MB/s".to_owned()];
+            let (cluster, _) = crate::spec::cluster("local", &set, None, false).unwrap().spec;
+            assert_eq!(cluster.links.map(|it| it.rate), Some(2_000_000));
+            spec.cluster = cluster;
             local(&mut spec).mode = mode;
             let text = faults::plan::SHIPPED.iter().find(|(name, _)| *name == plan);
             spec.plan = text.map(|(_, text)| Plan::parse(text).unwrap().drawn(7));

@@ -285,6 +285,7 @@ mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
     use crate::series::search;
+    use crate::topology::LinksSpec;
     use crate::spec::{Request, guide, load, parse};
 
     fn refused(text: &str) -> String {
@@ -318,13 +319,18 @@ mod tests {
             let mut whole = Duration::ZERO;
             for scenario in &suite.scenarios {
                 // Without its plan, so that no machine lacks what it takes.
+                // Of links that are limited, as these are, where the machine can.
+                let (links, set): (Vec<_>, Vec<_>) =
+                    scenario.set.iter().cloned().partition(|it| it.starts_with("cluster.links"));
+                assert!(links.iter().all(|it| it == "cluster.links.rate=2 MB/s"), "{links:?}");
                 let request = Request {
-                    set: scenario.set.clone(),
+                    set,
                     trials: scenario.trials,
                     mode: Some(Mode::Loopback),
                     ..Request::of(&scenario.workload, "none", &scenario.cluster)
                 };
                 let mut spec = request.resolve().unwrap().spec;
+                spec.cluster.links = links.first().map(|_| LinksSpec { rate: 2_000_000 });
                 spec.plan = match scenario.plan.as_str() {
                     "none" => None,
                     plan => Some(load(plan, &[]).unwrap()),
