@@ -21,6 +21,7 @@ use faults::port::{Capability, Machine, Network};
 use faults::undo::Undo;
 
 use crate::failure::Failure;
+use crate::mechanism::standing::LinkLimits;
 use host::Host;
 use servers::{ServerAddresses, ServerProcesses};
 
@@ -45,6 +46,11 @@ pub trait RunningCluster {
 
     /// Faults of its machines; `None` where nothing can be done to them.
     fn machine(&self) -> Option<&dyn Machine>;
+
+    /// The limits of its nodes' links; `None` where they take what the machine can send.
+    fn links(&self) -> Option<&LinkLimits> {
+        None
+    }
 
     /// Why what its servers run in is not there any more, whatever Kafka did; nothing can be said of it then.
     fn lost(&self) -> Option<Failure> {

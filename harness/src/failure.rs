@@ -128,6 +128,11 @@ impl Failure {
         ExitCode::from(self.0.exit as u8)
     }
 
+    /// The exit code as a number.
+    pub fn code(&self) -> u8 {
+        self.0.exit as u8
+    }
+
     /// The text, without cure and place.
     pub fn text(&self) -> &str {
         &self.0.text

@@ -21,6 +21,7 @@ pub mod network;
 pub mod nfqueue;
 mod nft;
 mod qdisc;
+pub mod standing;
 mod syscalls;
 mod tools;
 mod unflushed;

@@ -2,6 +2,7 @@
 //! one folder. What is asked of them all are arguments of `kbench run`.
 
 pub mod max_rate;
+pub mod search;
 pub mod suite;
 pub mod sweep;
 
@@ -39,6 +40,7 @@ pub struct Series {
     folder: PathBuf,
     arguments: Vec<OsString>,
     signals: StopSignals,
+    stopped: bool,
 }
 
 impl Series {
@@ -61,7 +63,12 @@ impl Series {
         let signals = StopSignals::take().map_err(|error| {
             Failure::infrastructure(format!("signals cannot be handled: {error}"))
         })?;
-        Ok(Self { folder, arguments: arguments.to_vec(), signals })
+        Ok(Self { folder, arguments: arguments.to_vec(), signals, stopped: false })
+    }
+
+    /// Whether a run was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Where the runs are.
@@ -136,6 +143,7 @@ impl Series {
         };
         let status = status.map_err(|error| cannot("a run cannot be waited for", error))?;
         let said = format!("a run ended with {status}:{}", tail(&log));
+        self.stopped |= stopped;
         Ok(RunEnd { code: status.code(), report: read(json), said, stopped })
     }
 }

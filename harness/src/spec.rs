@@ -15,6 +15,7 @@ mod permitted;
 mod plain;
 mod replay;
 mod request;
+mod search;
 mod set;
 mod suite;
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub(crate) use name::{fresh_number, name_of_run, now};
 pub(crate) use plain::plain;
 pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
+pub use search::SearchSpec;
+pub(crate) use suite::written;
 pub use suite::{RunSuite, SuiteScenario, WORKLOAD};
 
 /// Everything that decides what a run does.

@@ -2,6 +2,7 @@
 
 mod jvm;
 mod limits;
+mod links;
 mod placement;
 mod profile;
 mod rules;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use workloads::TopicsSpec;
 
 pub use limits::ProcessLimits;
+pub use links::LinksSpec;
 pub(crate) use placement::placed as placed_topics;
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
@@ -41,6 +43,9 @@ pub struct Topology {
     /// How its brokers are connected to.
     #[serde(default, skip_serializing_if = "ListenerSecurity::is_none")]
     pub security: ListenerSecurity,
+    /// What each node's link takes; none where it takes what the machine can send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinksSpec>,
     /// Apache Kafka.
     pub kafka: KafkaSpec,
     /// Every broker.
@@ -123,6 +128,7 @@ pub struct Topic {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
+    ("five-brokers", include_str!("../clusters/five-brokers.toml")),
 ];
 
 /// A cluster that cannot be: why, and where in its text.

@@ -1,11 +1,12 @@
 //! What the recorded data mean.
 //!
 //! [`check`]: the checkers; [`policy`], [`durability`]: what may be absent lawfully, and why. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
-//! [`latency`], [`validity`], [`claim`]: figures and claims. [`expectation`]: whether a fault did
+//! [`latency`], [`validity`], [`claim`]: figures and claims. [`capacity`]: a model of what links let through. [`expectation`]: whether a fault did
 //! what its plan says. `integrity`: what a damaged record is still good for. [`verdict`]: the words of a
 //! judgement.
 
 pub mod backlog;
+pub mod capacity;
 pub mod check;
 pub mod claim;
 pub mod disturbance;

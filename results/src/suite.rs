@@ -7,6 +7,8 @@
 
 mod html;
 mod markdown;
+pub mod searched;
+mod several;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,6 +26,7 @@ use crate::report::files::{WriteError, escaped};
 use crate::terminal::counted;
 
 pub use markdown::render as markdown;
+pub use searched::{MaxRate, RateStep};
 pub use text::render;
 
 /// Version of the document's keys.
@@ -79,6 +82,8 @@ pub struct ScenarioAsked {
 pub enum ScenarioRun {
     /// It left a report: the run's directory in the suite's folder, and the report.
     Finished(String, Box<Report>),
+    /// It is a search of the highest rate, as far as it has come.
+    Searched(Box<MaxRate>),
     /// It left none: with which code it ended, and what it said.
     Failed(u8, String),
     /// It was not carried out.
@@ -107,6 +112,9 @@ pub struct ScenarioResult {
     pub seconds: f64,
     /// What it came to, in words.
     pub outcome: String,
+    /// Of a search of the highest rate, what it found; none of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<MaxRate>,
 }
 
 /// A claim, and what decides it.
@@ -157,7 +165,7 @@ impl SuiteReport {
         let scenarios: Vec<_> = runs.iter().map(|(asked, run)| scenario(asked, run)).collect();
         let reports = runs.iter().filter_map(|(_, run)| match run {
             ScenarioRun::Finished(_, report) => Some(report),
-            ScenarioRun::Failed(..) | ScenarioRun::Missing => None,
+            _ => None,
         });
         let environment = reports.flat_map(|report| &report.environments).next().map(|it| {
             let it = &it.environment;
@@ -224,12 +232,20 @@ fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
         faults: 0,
         seconds: 0.0,
         outcome,
+        max_rate: None,
     };
     match run {
         ScenarioRun::Missing => {
             without(3, "not carried out: `--resume` goes on with it".to_owned())
         }
         ScenarioRun::Failed(code, said) => without(*code, said.clone()),
+        ScenarioRun::Searched(search) => ScenarioResult {
+            run: search.run().map(str::to_owned),
+            trials: search.steps.len() as u32,
+            seconds: search.steps.iter().map(|step| step.took_s).sum(),
+            max_rate: Some((**search).clone()),
+            ..without(search.code(), search.outcome())
+        },
         ScenarioRun::Finished(dir, report) => {
             let (code, outcome) = came_to(asked, report);
             ScenarioResult {
@@ -278,6 +294,9 @@ fn came_to(asked: &ScenarioAsked, report: &Report) -> (u8, String) {
 
 /// A claim by the runs of all scenarios that decide it.
 fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
+    if !claim.metric.scenarios().is_empty() {
+        return several::decided(claim, runs);
+    }
     let deciding: Vec<_> =
         runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id)).collect();
     // Judged over nothing: as the claim stands where no run says anything.
@@ -295,6 +314,9 @@ fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim
                 let told = report.claims.iter().find(|it| it.id == claim.id).cloned();
                 let none = || open(format!("the run of scenario {} was not asked", asked.id));
                 (Some(dir.clone()), told.unwrap_or_else(none))
+            }
+            ScenarioRun::Searched(_) => {
+                (None, open(format!("scenario {} is a search of the highest rate", asked.id)))
             }
             ScenarioRun::Failed(..) | ScenarioRun::Missing => {
                 (None, open(format!("scenario {} has no finished run", asked.id)))
@@ -321,7 +343,7 @@ fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim
         let run = runs.iter().find(|(asked, _)| asked.id == by.scenario);
         run.and_then(|(_, run)| match run {
             ScenarioRun::Finished(_, report) => Some(report.faults.len()),
-            ScenarioRun::Failed(..) | ScenarioRun::Missing => None,
+            _ => None,
         })
     });
     let figure = figure(&deciding, faults.sum());

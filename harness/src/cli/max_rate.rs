@@ -8,18 +8,15 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use results::judge::gate::Gate;
 use results::judge::metric::LoadMetric;
-use results::report::Report;
 
 use super::per_cent;
 use crate::failure::Failure;
 use crate::series::Series;
-use crate::series::max_rate::{ACHIEVED, Limit, NextStep, RateAttempt, RateSearch, attempt};
+use crate::series::max_rate::Limit;
+use crate::series::search::{RateQuestion, RateRun, RateRuns, carry_out};
 
 /// Figures that are shown of each run.
 const SHOWN: [&str; 3] = ["acked.rate", "response.p50", "response.p99"];
-
-/// How often a run at one rate is made again when something spoils it.
-const ATTEMPTS: u32 = 3;
 
 #[derive(Args)]
 pub(super) struct MaxRateArgs {
@@ -59,90 +56,68 @@ pub(super) fn max_rate(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
 
 async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
     let mut series = Series::create(&args.out, "max-rate", &args.run)?;
-    let mut search = RateSearch::new((args.from, args.to), args.precision / 100.0);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["RATE", "FOR", "ACKED/S", "P50", "P99", "OBJECTIVE"]);
+    let mut runs = RateRuns::new(RateQuestion {
+        objectives: args.objectives.iter().map(ToString::to_string).collect(),
+        range: (args.from, args.to),
+        precision: args.precision / 100.0,
+        step: args.step.into(),
+        hold: args.hold.into(),
+    });
     results::err!("runs: {}", series.folder().display());
-    let mut last_missed = None;
-    loop {
-        let (rate, time) = match search.next() {
-            NextStep::Try(rate) => (rate, args.step),
-            NextStep::Hold(rate) => (rate, args.hold),
-            NextStep::End => break,
-        };
-        let (report, came_to) = measured(&mut series, args, rate, time).await?;
-        let said = match &came_to {
-            RateAttempt::Kept => "kept".to_owned(),
-            RateAttempt::Missed(why) => format!("missed: {why}"),
-            RateAttempt::Spoilt(why) => {
-                let text = format!("{rate} records/s could not be measured: {why}");
-                results::out!("{}", table.trim_fmt());
-                return Err(Failure::unknown(text).with_cure(
-                    "make the machine quiet, and try again; `kbench check RUN` says more",
-                ));
-            }
-        };
-        results::err!("{rate} records/s for {time}: {said}");
-        let figures = SHOWN.map(|name| {
-            let metric: Option<LoadMetric> = name.parse().ok();
-            let shown = metric.and_then(|it| Some(it.show(it.of(&report).ok()?)));
-            shown.unwrap_or_else(|| "n/a".to_owned())
-        });
-        table.add_row(
-            [vec![rate.to_string(), time.to_string()], figures.to_vec(), vec![said]].concat(),
-        );
-        if let RateAttempt::Missed(why) = &came_to {
-            last_missed = Some((rate, why.clone()));
-        }
-        search.told(came_to == RateAttempt::Kept);
-    }
-    results::out!("{}\n", table.trim_fmt());
-    let why = last_missed.map_or_else(String::new, |(rate, why)| format!(" (at {rate}: {why})"));
-    match search.limit() {
+    let told = |run: &RateRun| {
+        let time = humantime::format_duration(run.time);
+        results::err!("{} records/s for {time}: {}", run.rate, run.outcome());
+    };
+    let carried_out = carry_out(&mut series, "", &mut runs, &[], told).await;
+    results::out!("{}\n", table(&runs));
+    carried_out?;
+    let what = runs.told();
+    let why = runs.lowest_missed();
+    let why = why.map_or_else(String::new, |(run, why)| format!(" (at {}: {why})", run.rate));
+    let code = match runs.limit() {
         Some(Limit::Between(kept, missed)) => {
             results::out!(
                 "max rate: {kept} records/s, held for {}; {missed} are missed{why}",
                 args.hold
             );
+            ExitCode::SUCCESS
         }
         Some(Limit::AtLeast(kept)) => {
             results::out!(
                 "max rate: at least {kept} records/s, held for {}; no more were tried",
                 args.hold
             );
+            ExitCode::SUCCESS
         }
         Some(Limit::Below(missed)) => {
             results::out!(
                 "max rate: below {missed} records/s, the lowest rate that was tried{why}"
             );
-            return Ok(ExitCode::from(1));
+            ExitCode::from(1)
         }
         None => return Err(Failure::unknown("the search did not end (a defect)")),
+    };
+    what.limiting.iter().for_each(|it| results::out!("what limits: {it}"));
+    if let (Some(links), Some(rate)) = (what.link_bytes_per_s, what.predicted) {
+        results::out!("by the model of links that take {links} bytes/s each way: {rate:.0} records/s");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-/// A run at a rate, made again where something spoils it.
-async fn measured(
-    series: &mut Series,
-    args: &MaxRateArgs,
-    rate: u64,
-    time: humantime::Duration,
-) -> Result<(Report, RateAttempt), Failure> {
-    let gates = args.objectives.iter().map(ToString::to_string);
-    let gates =
-        gates.chain(ACHIEVED.map(str::to_owned)).flat_map(|gate| ["--gate".to_owned(), gate]);
-    let rate = format!("workload.load.rate={{per_second={rate}}}");
-    let load = ["--faults", "none", "--duration", &time.to_string(), "--set", &rate];
-    let arguments: Vec<_> = load.map(str::to_owned).into_iter().chain(gates).collect();
-    let mut left = ATTEMPTS;
-    loop {
-        let report = series.run(&arguments).await?;
-        left -= 1;
-        match attempt(&report) {
-            RateAttempt::Spoilt(why) if left > 0 => results::err!("measured again: {why}"),
-            came_to => return Ok((report, came_to)),
-        }
+/// The runs, side by side.
+fn table(runs: &RateRuns) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["RATE", "FOR", "ACKED/S", "P50", "P99", "OBJECTIVE"]);
+    for run in runs.runs() {
+        let figures = SHOWN.map(|name| {
+            let metric: Option<LoadMetric> = name.parse().ok();
+            let shown = metric.and_then(|it| Some(it.show(it.of(&run.report).ok()?)));
+            shown.unwrap_or_else(|| "n/a".to_owned())
+        });
+        let time = humantime::format_duration(run.time).to_string();
+        let row = [vec![run.rate.to_string(), time], figures.to_vec(), vec![run.outcome()]];
+        table.add_row(row.concat());
     }
+    table.trim_fmt()
 }

@@ -13,6 +13,7 @@ use super::run::{command_line, containers, kafka_source};
 use super::{BackendChoice, JudgeArgs, PrintArgs, ReportFormat, RunArgs};
 use crate::failure::{self, Failure};
 use crate::rundir;
+use crate::series::search;
 use crate::series::suite::{SuiteDir, SuiteSpec, carry_out, folder_names, trusted};
 use crate::series::{Series, block_on};
 use crate::spec::{self, Request, RunSuite, claims_of, guide, now};
@@ -117,7 +118,7 @@ fn expected(
     let mut all = vec![];
     for (scenario, folder) in folder_names(&spec.suite) {
         let within = |failure: Failure| failure.within(&format!("scenario \"{}\"", scenario.id));
-        let request = Request {
+        let mut request = Request {
             set: scenario.set.clone(),
             duration: scenario.length().map_err(Failure::usage).map_err(within)?,
             trials: scenario.trials,
@@ -127,14 +128,21 @@ fn expected(
             trusted: args.trust_spec,
             ..Request::of(&scenario.workload, &scenario.plan, &scenario.cluster)
         };
+        if let Some(search) = &scenario.max_rate {
+            let gates = search.objective.iter().map(|gate| gate.parse().map_err(Failure::usage));
+            request.gates = gates.collect::<Result<_, _>>().map_err(within)?;
+        }
         let resolved = request.resolve().map_err(within)?;
         scenario.can_decide(claims, &resolved.spec)?;
         failure::warn(&resolved.warnings);
         all.push(Expected {
             id: scenario.id.clone(),
-            time: resolved.spec.expected_trial().saturating_mul(scenario.trials),
+            time: match &scenario.max_rate {
+                None => resolved.spec.expected_trial().saturating_mul(scenario.trials),
+                Some(search) => search::expected(&search.into(), &resolved.spec),
+            },
             command: scenario.command(),
-            finished: dir.is_some_and(|dir| dir.settled(&folder, scenario.trials).is_some()),
+            finished: dir.is_some_and(|dir| dir.done(scenario, &folder).is_some()),
         });
     }
     Ok(all)

@@ -39,6 +39,7 @@ use crate::mechanism::cut::TcpPorts;
 use crate::mechanism::layout::{Link, NetworkLayout, NetworkNode};
 use crate::mechanism::machine::ClusterMachine;
 use crate::mechanism::network::ClusterNetwork;
+use crate::mechanism::standing::LinkLimits;
 use crate::need::place::Storage;
 use crate::provision::Kafka;
 use crate::recorder::Recorder;
@@ -96,6 +97,7 @@ pub struct LocalCluster {
     storage: Storage,
     servers: Rc<LocalServers>,
     network: ClusterNetwork,
+    links: Option<LinkLimits>,
     machine: ClusterMachine,
 }
 
@@ -112,14 +114,19 @@ impl LocalCluster {
         let network = made.map_err(no_network)?;
         let hosts = hosts(&network, nodes)?;
         let (mode, storage, needs) = (setup.mode, setup.share.storage, setup.faults.clone());
-        let faulty = ClusterNetwork::new(layout(&setup, &network, &hosts, here));
+        let layout = layout(&setup, &network, &hosts, here);
+        let links = LinkLimits::of(&layout, setup.topology.links);
+        if let Some(links) = &links {
+            links.set().await.map_err(no_network)?;
+        }
+        let faulty = ClusterNetwork::new(layout);
         let servers = Rc::new(LocalServers::prepare(setup, network, hosts).await?);
         // What faults need is started while the JVMs do, so that it costs no time.
         let faults = async { faulty.prepare(&needs).await.map_err(no_network) };
         try_join(servers.start_all(), faults).await?;
         let able = capability::of_cluster(mode, storage, false);
         let machine = ClusterMachine::new(servers.clone(), able);
-        Ok(Self { mode, storage, servers, network: faulty, machine })
+        Ok(Self { mode, storage, servers, network: faulty, links, machine })
     }
 
     /// Takes up a cluster that runs already, in whose sandbox this process is: its servers stay their
@@ -132,12 +139,13 @@ impl LocalCluster {
         let hosts = hosts(&network, setup.topology.node_names())?;
         let (mode, storage, needs) = (setup.mode, setup.share.storage, setup.faults.clone());
         let layout = layout(&setup, &network, &hosts, Rc::new(LocalHost::here(HERE)));
+        let links = LinkLimits::of(&layout, setup.topology.links);
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
         let able = capability::of_cluster(mode, storage, true);
         let machine = ClusterMachine::new(servers.clone(), able);
-        Ok(Self { mode, storage, servers, network, machine })
+        Ok(Self { mode, storage, servers, network, links, machine })
     }
 }
 
@@ -174,6 +182,10 @@ impl RunningCluster for LocalCluster {
 
     fn machine(&self) -> Option<&dyn Machine> {
         Some(&self.machine)
+    }
+
+    fn links(&self) -> Option<&LinkLimits> {
+        self.links.as_ref()
     }
 
     fn outlives_kbench(&self) -> bool {

@@ -26,24 +26,34 @@ pub enum RateAttempt {
     Spoilt(String),
 }
 
+/// What checks with these names say of what is wrong.
+fn notes(report: &Report, names: &[&str]) -> String {
+    let of = report.checks.iter().filter(|check| names.contains(&check.name.as_str()));
+    let bad = of.filter(|check| check.verdict != Verdict::Valid);
+    let said =
+        bad.map(|check| format!("{}: {}", check.name, check.note.as_deref().unwrap_or("failed")));
+    said.collect::<Vec<_>>().join("; ")
+}
+
+/// Why the generator was what could do no more, if it was.
+pub fn generator(report: &Report) -> Option<String> {
+    let generator = notes(report, &OF_THE_GENERATOR);
+    let undisturbed = notes(report, &["disturbance"]).is_empty();
+    let is_it = report.verdict == Verdict::InvalidRun && undisturbed && !generator.is_empty();
+    is_it.then_some(generator)
+}
+
 /// What a report says of the rate that its run asked for.
 pub fn attempt(report: &Report) -> RateAttempt {
-    let notes = |names: &[&str]| {
-        let of = report.checks.iter().filter(|check| names.contains(&check.name.as_str()));
-        let bad = of.filter(|check| check.verdict != Verdict::Valid);
-        let said = bad
-            .map(|check| format!("{}: {}", check.name, check.note.as_deref().unwrap_or("failed")));
-        said.collect::<Vec<_>>().join("; ")
-    };
-    let disturbed = notes(&["disturbance"]);
-    let generator = notes(&OF_THE_GENERATOR);
+    if let Some(why) = generator(report) {
+        return RateAttempt::Missed(format!("the generator can do no more ({why})"));
+    }
     match report.verdict {
         Verdict::Valid | Verdict::Violated => {}
-        Verdict::InvalidRun if disturbed.is_empty() && !generator.is_empty() => {
-            return RateAttempt::Missed(format!("the generator can do no more ({generator})"));
-        }
         Verdict::InvalidRun | Verdict::Unknown => {
-            let why = [disturbed, generator, report.problems.join("; ")];
+            let of = |names: &[&str]| notes(report, names);
+            let why =
+                [of(&["disturbance"]), of(&OF_THE_GENERATOR), report.problems.join("; ")];
             let why = why.into_iter().find(|why| !why.is_empty());
             let verdict = report.verdict.as_str();
             return RateAttempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));

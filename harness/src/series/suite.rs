@@ -2,7 +2,7 @@
 //! from the runs alone, so that it can be made again, and that an interrupted suite goes on with what has no finished run.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,13 @@ use results::terminal::printable_line;
 use serde::{Deserialize, Serialize};
 
 use super::Series;
+use super::search::{self, RateRuns};
 use crate::cluster::local::sandbox::Mode;
 use crate::failure::Failure;
 use crate::private;
 use crate::run;
 use crate::rundir::{RunDir, folders};
-use crate::spec::{RunSuite, SuiteScenario, guide};
+use crate::spec::{RunSuite, SearchSpec, SuiteScenario, guide};
 
 /// The file that says what was asked for.
 const SUITE: &str = "suite.toml";
@@ -183,8 +184,7 @@ impl SuiteDir {
             .into_iter()
             .rev()
             .filter_map(|run| {
-                let json = open::read(&run.path().join("report.json"), MOST_EVENT_BYTES).ok()?;
-                let report: Report = serde_json::from_slice(&json).ok()?;
+                let report = recorded(&run)?;
                 Some((run, report))
             })
             .find(|(_, report)| !report.interrupted && report.trials == trials)
@@ -194,6 +194,36 @@ impl SuiteDir {
     pub fn settled(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
         let finished = self.finished(folder, trials);
         finished.filter(|(_, report)| report.verdict != Verdict::InvalidRun)
+    }
+
+    /// How a scenario ended of which nothing is to be made again: in words. None for one that is to be gone on with.
+    pub fn done(&self, scenario: &SuiteScenario, folder: &str) -> Option<String> {
+        let Some(search) = &scenario.max_rate else {
+            let (run, report) = self.settled(folder, scenario.trials)?;
+            return Some(format!("{}, by {}", report.verdict.as_str(), run.name()));
+        };
+        let runs = self.search(search, folder, None);
+        runs.limit().map(|_| format!("{} runs of a search that has ended", runs.runs().len()))
+    }
+
+    /// A search as its finished runs make it; with `again` each is judged anew, strictly where that is asked for.
+    fn search(&self, search: &SearchSpec, folder: &str, again: Option<bool>) -> RateRuns {
+        let mut runs = RateRuns::new(search.into());
+        for dir in self.runs_of(folder) {
+            let (Ok(spec), Some(recorded)) = (dir.spec(), recorded(&dir)) else { continue };
+            let phases = &spec.workload.phases;
+            let (Some(time), false) = (phases.duration, recorded.interrupted) else { continue };
+            let report = match again {
+                None => recorded,
+                Some(strict) => match run::judge(&spec, &dir, strict || spec.strict) {
+                    Ok(judged) => judged.report,
+                    Err(_) => continue,
+                },
+            };
+            let rate = report.run.asked_per_s.round() as u64;
+            runs.take(format!("{folder}/{}", dir.name()), rate, time, report);
+        }
+        runs
     }
 
     /// The report, from the reports of the runs; with `again` each run is judged anew, strictly where that is asked for.
@@ -237,6 +267,13 @@ impl SuiteDir {
         if let Some((code, said)) = failed.get(&scenario.id) {
             return ScenarioRun::Failed(*code, said.clone());
         }
+        if let Some(search) = &scenario.max_rate {
+            let runs = self.search(search, folder, again);
+            return match runs.runs() {
+                [] => ScenarioRun::Missing,
+                _ => ScenarioRun::Searched(Box::new(runs.told())),
+            };
+        }
         let Some((dir, report)) = self.finished(folder, scenario.trials) else {
             return self.runs_of(folder).last().map_or(ScenarioRun::Missing, |run| {
                 ScenarioRun::Failed(3, format!("its run {} was not finished", run.name()))
@@ -250,6 +287,12 @@ impl SuiteDir {
             Err(failure) => ScenarioRun::Failed(3, format!("{name}: {}", failure.text())),
         }
     }
+}
+
+/// The report that a run left.
+fn recorded(run: &RunDir) -> Option<Report> {
+    let json = open::read(&run.path().join("report.json"), MOST_EVENT_BYTES).ok()?;
+    serde_json::from_slice(&json).ok()
 }
 
 /// The scenarios, each with the name of its folder: in order, by name as well.
@@ -309,13 +352,29 @@ pub async fn carry_out(
     let (mut failed, all) = (Failures::new(), spec.suite.scenarios.len());
     for (n, (scenario, folder)) in (1..).zip(folder_names(&spec.suite)) {
         let id = &scenario.id;
-        if let Some((run, report)) = dir.settled(&folder, scenario.trials) {
-            let verdict = report.verdict.as_str();
-            results::err!("{n} of {all}: {id}: {verdict}, by {}", run.name());
+        if let Some(how) = dir.done(scenario, &folder) {
+            results::err!("{n} of {all}: {id}: {how}");
             continue;
         }
         results::err!("{n} of {all}: {id}: {}", printable_line(&scenario.command()));
-        let end = series.end_of(&folder, &spec.arguments(dir, scenario)).await?;
+        let arguments = spec.arguments(dir, scenario);
+        if let Some(asked) = &scenario.max_rate {
+            let mut runs = dir.search(asked, &folder, None);
+            let told = |run: &search::RateRun| {
+                results::err!("{n} of {all}: {id}: {}/s: {}", run.rate, run.outcome());
+            };
+            let ended = search::carry_out(series, &folder, &mut runs, &arguments, told).await;
+            if let Err(failure) = ended {
+                let (code, said) = (failure.code(), failure.text().to_owned());
+                results::err!("{n} of {all}: {id}: {said}");
+                failed.insert(id.clone(), (code, said));
+                if series.is_stopped() {
+                    return Ok((failed, true));
+                }
+            }
+            continue;
+        }
+        let end = series.end_of(&folder, &arguments).await?;
         if end.stopped {
             failed.insert(id.clone(), (3, "interrupted".to_owned()));
             return Ok((failed, true));

@@ -93,6 +93,7 @@ fn described(
         profile: Profile::default(),
         // What secures brokers that run already says `--command-config`.
         security: ListenerSecurity::None,
+        links: None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..server(Role::Broker) },
         zookeeper: server(Role::Zookeeper),
@@ -123,6 +124,7 @@ pub(super) fn topology(survey: &ClusterSurvey, like: &Topology, number: u64) -> 
         // Of no effect: nobody starts its servers.
         profile: Profile::default(),
         security: ListenerSecurity::None,
+        links: None,
         kafka: KafkaSpec { version: UNKNOWN.to_owned() },
         broker: ServerSpec { settings: weakest(survey), ..servers.clone() },
         zookeeper: servers,

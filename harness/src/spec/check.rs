@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use faults::plan::Plan;
+use faults::port::Capability;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::line;
 
@@ -73,6 +74,7 @@ impl RunSpec {
             }
         };
         cluster.map_err(|error| format!("cluster: {error}"))?;
+        self.links()?;
         if self.backend.runs_already() && self.trials != 1 {
             return Err("a run on a cluster that runs already is of one trial".to_owned());
         }
@@ -100,6 +102,29 @@ impl RunSpec {
             return Err(format!("a trial would take about {days} days: it has 7 at most"));
         }
         Ok(())
+    }
+
+    /// Refuses limits of links where nodes have none of their own, and faults that would need their place.
+    fn links(&self) -> Result<(), String> {
+        if self.cluster.links.is_none() {
+            return Ok(());
+        }
+        if matches!(&self.backend, BackendSpec::Local(local) if !local.mode.has_namespaces()) {
+            let why = "in loopback mode nodes have no links of their own; run it in namespaces \
+                (`kbench doctor` says what is missing for that), or without cluster.links";
+            return Err(format!("cluster: links: {why}"));
+        }
+        let needs = self.plan.iter().flat_map(Plan::needs);
+        let takes =
+            |need: &Capability| matches!(need, Capability::Rate | Capability::Delay | Capability::Reorder);
+        match (self.plan.as_ref(), needs.into_iter().find(takes)) {
+            (Some(plan), Some(need)) => Err(format!(
+                "cluster: links: plan `{}` needs `{need}`, which acts where the links are limited; use another plan, \
+                 or leave cluster.links out",
+                plan.name
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses records that the main topic refuses, as far as its settings are known.
@@ -296,6 +321,30 @@ pub(super) mod tests {
         local(&mut spec).storage = Storage::Memory;
         let refused = spec.check().unwrap_err();
         assert!(refused.contains("storage = \"memory\", and a benchmark"), "{refused}");
+    }
+
+    #[test]
+    fn links_are_limited_where_nodes_have_their_own_and_no_fault_takes_their_place() {
+        let limited = |plan: &str, mode| {
+            let mut spec = asked("none");
+            let set = ["cluster.links.rate=2 MB/s".to_owned()];
+            let (cluster, _) = crate::spec::cluster("local", &set, None, false).unwrap().spec;
+            assert_eq!(cluster.links.map(|it| it.rate), Some(2_000_000));
+            spec.cluster = cluster;
+            local(&mut spec).mode = mode;
+            let text = faults::plan::SHIPPED.iter().find(|(name, _)| *name == plan);
+            spec.plan = text.map(|(_, text)| Plan::parse(text).unwrap().drawn(7));
+            spec.check()
+        };
+        assert_eq!(limited("none", Mode::UserNamespaces), Ok(()));
+        assert_eq!(limited("failover", Mode::UserNamespaces), Ok(()));
+        let refused = limited("none", Mode::Loopback).unwrap_err();
+        assert!(refused.contains("nodes have no links of their own"), "{refused}");
+        let taken = faults::plan::SHIPPED.iter().find(|(_, text)| {
+            Plan::parse(text).is_ok_and(|plan| plan.needs().contains(&Capability::Rate))
+        });
+        let refused = limited(taken.unwrap().0, Mode::UserNamespaces).unwrap_err();
+        assert!(refused.contains("where the links are limited"), "{refused}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use results::terminal::argument;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Mistake, RunSpec, Spec};
+use super::{Mistake, RunSpec, SearchSpec, Spec};
 use crate::failure::Failure;
 use crate::nearest::{did_you_mean, nearest};
 
@@ -36,7 +36,7 @@ pub struct RunSuite {
     pub scenarios: Vec<SuiteScenario>,
 }
 
-/// One run of a suite.
+/// One run of a suite, or one search of the highest rate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteScenario {
@@ -63,6 +63,9 @@ pub struct SuiteScenario {
     /// Ids of the claims that it decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
+    /// A search of the highest rate, in place of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<SearchSpec>,
     /// Checks of which one must find something: then finding it is what passes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub must_find: Vec<String>,
@@ -143,6 +146,11 @@ impl Spec for RunSuite {
     }
 }
 
+/// A time as an argument.
+pub(crate) fn written(time: Duration) -> String {
+    humantime::format_duration(time).to_string().replace(' ', "")
+}
+
 /// Whether a name may be one of a folder and stand in any text.
 fn is_plain(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -161,10 +169,28 @@ impl SuiteScenario {
             return Err(format!("trials: 1 to {MOST_TRIALS} are possible"));
         }
         self.length()?;
+        self.max_rate.as_ref().map_or(Ok(()), |search| self.check_search(search))?;
         match self.must_find.iter().find(|name| !is_of_history(name)) {
             Some(name) => Err(format!("must_find: there is no check `{name}` of what clients saw")),
             None => Ok(()),
         }
+    }
+
+    /// What a search leaves no room for.
+    fn check_search(&self, search: &SearchSpec) -> Result<(), String> {
+        let why = "a search of the highest rate";
+        if self.plan != "none" {
+            return Err(format!("plan: {why} is made without faults; remove it"));
+        }
+        if self.duration.is_some() || self.trials != 1 {
+            return Err(format!("{why} decides how long its runs are, and how many; remove duration and trials"));
+        }
+        if !self.must_find.is_empty() || !self.claims.is_empty() {
+            return Err(format!(
+                "{why} looks for no check, and claims name it by their metric; remove must_find and claims"
+            ));
+        }
+        search.check()
     }
 
     /// Length of the load without faults.
@@ -181,7 +207,10 @@ impl SuiteScenario {
         let mut all = vec![];
         let mut add = |option: &str, value: &str| all.extend([option, value].map(str::to_owned));
         add("--workload", &self.workload);
-        add("--faults", &self.plan);
+        // A search says so by itself.
+        if self.max_rate.is_none() {
+            add("--faults", &self.plan);
+        }
         if self.cluster != "local" {
             add("--cluster", &self.cluster);
         }
@@ -197,7 +226,19 @@ impl SuiteScenario {
     pub fn command(&self) -> String {
         let arguments = self.arguments();
         let all: Vec<_> = arguments.iter().map(|it| argument(it)).collect();
-        format!("kbench run {}", all.join(" "))
+        let Some(search) = &self.max_rate else {
+            return format!("kbench run {}", all.join(" "));
+        };
+        let objectives = search.objective.iter();
+        let objectives: String =
+            objectives.map(|gate| format!(" --objective {}", argument(gate))).collect();
+        let [step, hold] = [search.step, search.hold].map(written);
+        let (from, to, precision) = (search.from, search.to, search.precision);
+        format!(
+            "kbench max-rate{objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
+             -- {}",
+            all.join(" ")
+        )
     }
 
     /// Whether a run with this spec can decide the claims that the scenario is to decide.
@@ -212,6 +253,11 @@ impl SuiteScenario {
             let Some(claim) = all.iter().find(|claim| claim.id == *id) else {
                 return Err(unknown_claim(id, all).within(&format!("scenario \"{}\"", self.id)));
             };
+            if !claim.metric.scenarios().is_empty() {
+                return Err(wrong(format!(
+                    "claim `{id}` is decided by the scenarios that its metric names; remove it from claims"
+                )));
+            }
             if !claim.metric.is_tested_here() {
                 return Err(wrong(format!("nothing measures claim `{id}`")));
             }
@@ -238,6 +284,8 @@ pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
 mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
+    use crate::series::search;
+    use crate::topology::LinksSpec;
     use crate::spec::{Request, guide, load, parse};
 
     fn refused(text: &str) -> String {
@@ -249,9 +297,16 @@ mod tests {
         let claims = guide().unwrap();
         let suite: RunSuite = load("guide", &[]).unwrap();
         let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
-        let measured = claims.iter().filter(|claim| claim.metric.is_tested_here());
-        let left: Vec<_> =
-            measured.map(|claim| &claim.id).filter(|id| !decided.contains(id)).collect();
+        let there: BTreeSet<_> = suite.scenarios.iter().map(|it| it.id.as_str()).collect();
+        let left: Vec<_> = claims
+            .iter()
+            .filter(|claim| claim.metric.is_tested_here())
+            .filter(|claim| match claim.metric.scenarios().as_slice() {
+                [] => !decided.contains(&claim.id),
+                names => names.iter().any(|name| !there.contains(name)),
+            })
+            .map(|claim| &claim.id)
+            .collect();
         assert!(left.is_empty(), "no scenario decides {left:?}");
     }
 
@@ -264,19 +319,27 @@ mod tests {
             let mut whole = Duration::ZERO;
             for scenario in &suite.scenarios {
                 // Without its plan, so that no machine lacks what it takes.
+                // Of links that are limited, as these are, where the machine can.
+                let (links, set): (Vec<_>, Vec<_>) =
+                    scenario.set.iter().cloned().partition(|it| it.starts_with("cluster.links"));
+                assert!(links.iter().all(|it| it == "cluster.links.rate=2 MB/s"), "{links:?}");
                 let request = Request {
-                    set: scenario.set.clone(),
+                    set,
                     trials: scenario.trials,
                     mode: Some(Mode::Loopback),
                     ..Request::of(&scenario.workload, "none", &scenario.cluster)
                 };
                 let mut spec = request.resolve().unwrap().spec;
+                spec.cluster.links = links.first().map(|_| LinksSpec { rate: 2_000_000 });
                 spec.plan = match scenario.plan.as_str() {
                     "none" => None,
                     plan => Some(load(plan, &[]).unwrap()),
                 };
                 scenario.can_decide(&claims, &spec).unwrap();
-                whole += spec.expected_trial() * scenario.trials;
+                whole += match &scenario.max_rate {
+                    None => spec.expected_trial() * scenario.trials,
+                    Some(search) => search::expected(&search.into(), &spec),
+                };
             }
             let limit = match *name {
                 "guide-quick" => 300,
@@ -298,6 +361,23 @@ mod tests {
         assert!(of("id = \"a\"\n[[scenario]]\nid = \"a\"").contains("twice"));
         assert!(of("id = \"a\"\nfaults = \"x\"").contains("faults"));
         assert!(refused("name = \"x\"\ndescription = \"d\"\nscenario = []\n").contains("1 to"));
+        let search = "id = \"a\"\nmax_rate = { from = 1, to = 9 }";
+        let text = |more: &str| format!("{head}[[scenario]]\n{search}\n{more}\n");
+        let whole: RunSuite = parse(&text("")).unwrap();
+        let command = whole.scenarios[0].command();
+        let ends = "--from 1 --to 9 --precision 2 --step 10s --hold 30s -- --workload 1k-msg-s";
+        assert!(command.starts_with("kbench max-rate --objective ") && command.ends_with(ends), "{command}");
+        assert!(of("id = \"a\"\nmax_rate = { from = 9, to = 9 }").contains("the lower one first"));
+        for (more, words) in [
+            ("plan = \"failover\"", "without faults"),
+            ("duration = \"9s\"", "how long its runs are"),
+            ("trials = 2", "how long its runs are"),
+            ("claims = [\"plus-67\"]", "name it by their metric"),
+            ("must_find = [\"lost\"]", "looks for no check"),
+        ] {
+            let why = refused(&text(more));
+            assert!(why.contains(words), "{more}: {why}");
+        }
     }
 
     #[test]
@@ -316,7 +396,8 @@ mod tests {
         for (plan, claim, words) in [
             ("none", "leader-failover", "needs step \"leader\""),
             ("none", "leader-failovr", "no claim"),
-            ("none", "msg-rate", "nothing measures"),
+            ("none", "seven-three", "nothing measures"),
+            ("none", "plus-67", "the scenarios that its metric names"),
         ] {
             let why = asked(plan, claim).unwrap_err().to_string();
             assert!(why.contains(words), "{why}");

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ServerSpec, Topic, Topology, jvm, limits, settings};
+use super::{LinksSpec, ServerSpec, Topic, Topology, jvm, limits, settings};
 use crate::version::KafkaVersion;
 use results::record::event::BrokerId;
 use results::record::line;
@@ -53,6 +53,7 @@ pub(super) fn check(topology: &Topology) -> Result<(), String> {
     nodes(topology, true)?;
     servers(topology)?;
     limits::check(topology)?;
+    topology.links.map_or(Ok(()), LinksSpec::check)?;
     numbers("broker.settings", &topology.broker.settings, &READ_BROKER)?;
     for Topic { name, config, .. } in &topology.topic {
         numbers(&format!("topic {name}, config"), config, &["min.insync.replicas"])?;

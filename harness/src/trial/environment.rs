@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use results::record::environment::{Environment, Settings};
+use results::record::environment::{Environment, LinksInForce, Settings};
 use results::record::event::{EventKind, Role};
 use results::record::open;
 use results::record::trial::ENVIRONMENT;
@@ -55,6 +55,7 @@ pub(super) async fn record(
     unmeasured: Option<String>,
 ) -> Result<(), Failure> {
     let Description { isolation, storage, class_archive } = lab.cluster.description();
+    let links = links(lab).await?;
     let settings = settings(spec, lab, recorder).await?;
     let Versions { kafka, zookeeper, java } = match (&lab.kafka, spec.backend.attached()) {
         (Some(kafka), _) => Versions {
@@ -82,6 +83,7 @@ pub(super) async fn record(
         memory_bytes: memory_bytes(),
         mode: isolation,
         storage: storage.to_owned(),
+        links,
         profile: spec.backend.is_ours().then(|| spec.cluster.profile.to_string()),
         class_archive,
         settings,
@@ -89,6 +91,15 @@ pub(super) async fn record(
     };
     environment.redact();
     save(&environment, files)
+}
+
+/// What the kernel says of the limits of the nodes' links, which have been written through by now.
+async fn links(lab: &Lab) -> Result<Option<LinksInForce>, Failure> {
+    let Some(links) = lab.cluster.links() else { return Ok(None) };
+    links.in_force().await.map(Some).map_err(|error| {
+        Failure::infrastructure(error.to_string())
+            .with_cure("leave the cluster's links alone, or take `links` out of its file")
+    })
 }
 
 /// Writes the file.

@@ -99,6 +99,8 @@ impl Conditions {
         for key in ["kernel", "cores", "memory_bytes", "mode", "storage", "class_archive"] {
             all.add(Aspect::Machine, key, &machine[key].take());
         }
+        let rate = machine.pointer("/links/bytes_per_s").cloned().unwrap_or_default();
+        all.add(Aspect::Cluster, "links.bytes_per_s", &rate);
         all.add(Aspect::Workload, "client", &machine["producer"].take());
         let mut settings = serde_json::to_value(settings).unwrap_or_default();
         settings["topic"].take();

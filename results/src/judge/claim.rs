@@ -21,7 +21,7 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub use metric::{LeaderService, LeaderSpread, Metric};
+pub use metric::{LeaderService, LeaderSpread, Metric, RatePerBroker, RateRatio};
 pub(crate) use seen::ClusterSeen;
 
 /// The guide's claims, shipped with kbench.
@@ -181,6 +181,13 @@ fn fault_in(claim: &Claim) -> Option<String> {
         return Some("no trials are asked for; use at least 1".to_owned());
     }
     claim.metric.fault().or_else(|| claim.corrected.as_deref().and_then(corrected::fault))
+}
+
+/// The sentence that is true in place of one that something else than a run refutes; none where it does not, or where
+/// the sentence needs a figure of runs.
+pub(crate) fn sentence(claim: &Claim, result: &ClaimResult) -> Option<String> {
+    let template = claim.corrected.as_ref().filter(|_| result.outcome == Outcome::Refuted)?;
+    corrected::filled(template, result, &[])
 }
 
 /// Those of the claims that a run with these steps says something about.

@@ -3,7 +3,7 @@
 //!
 //! A node's CPU is that of its servers, as a share of the cores that the run could use: nodes of a lab share one
 //! machine. A disk is the file system that a server's data lie on. A network is held against a limit where one is known,
-//! which kbench's own fault sets. Consumers fall behind while the lag of the main group grows by more than a tenth of
+//! which kbench's own fault sets for what a node sends, or the cluster has for all its links, both ways. Consumers fall behind while the lag of the main group grows by more than a tenth of
 //! what is acked meanwhile.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub enum Threshold {
     Cpu,
     /// The file system of a node's data is more than 70 % full.
     Disk,
-    /// A node sends at least 90 % of what its link takes.
+    /// A node sends, or gets, at least 90 % of what its link takes.
     Network,
     /// The main group falls behind, by more than a tenth of what is acked.
     Lag,
@@ -87,6 +87,7 @@ pub struct TimeAbove {
 }
 
 /// A share that held for some time.
+#[derive(Clone, Copy)]
 struct Held {
     from: RunTime,
     to: RunTime,
@@ -100,10 +101,19 @@ struct ServerHeld {
     disk: Vec<Held>,
     /// Bytes a second that its node sent.
     sent: Vec<Held>,
+    /// Of those that it got and those that it sent, the more.
+    busier: Vec<Held>,
 }
 
 /// What was exceeded in a trial on so many cores, from its baseline until its load had ended.
-pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32) -> Vec<TimeAbove> {
+/// `links` is what every link takes each way, in bytes a second, where it is limited.
+pub(crate) fn of(
+    trial: u32,
+    events: &[Event],
+    faults: &[FaultSpan],
+    cores: u32,
+    links: Option<u64>,
+) -> Vec<TimeAbove> {
     let mut ordered: Vec<&Event> = events.iter().collect();
     ordered.sort_by_key(|event| event.at);
     // A planned backlog is no falling behind.
@@ -133,8 +143,15 @@ pub(crate) fn of(trial: u32, events: &[Event], faults: &[FaultSpan], cores: u32)
     for (node, servers) in &nodes {
         let limits = limits(events, faults, node);
         // Each of its servers sees all that its node sends.
-        let sent = servers.values().map(|held| &held.sent).find(|sent| !sent.is_empty());
-        let saturated = sent.map(|sent| against(sent, &limits)).unwrap_or_default();
+        let seen = servers.values().find(|held| !held.sent.is_empty());
+        let saturated = match (seen, links) {
+            (None, _) => vec![],
+            (Some(held), None) => against(&held.sent, &limits),
+            (Some(held), Some(links)) => {
+                let of = |held: &Held| Held { share: held.share / links as f64, ..*held };
+                held.busier.iter().map(of).collect()
+            }
+        };
         let cpu = sum(servers.values().flat_map(|held| &held.cpu));
         let fullest =
             servers.values().map(|held| &held.disk).max_by(|a, b| most(a).total_cmp(&most(b)));
@@ -172,9 +189,11 @@ impl ServerHeld {
             let share = used as f64 / size as f64;
             Held { from, to, share }
         }));
-        if let Some(([_, before], [_, now])) = before.network_bytes.zip(now.network_bytes) {
-            let share = now.saturating_sub(before) as f64 / seconds;
-            self.sent.push(Held { from, to, share });
+        if let Some((before, now)) = before.network_bytes.zip(now.network_bytes) {
+            let [got, sent] =
+                [0, 1].map(|way| now[way].saturating_sub(before[way]) as f64 / seconds);
+            self.sent.push(Held { from, to, share: sent });
+            self.busier.push(Held { from, to, share: sent.max(got) });
         }
     }
 }
@@ -293,7 +312,7 @@ mod tests {
 
     fn judged(events: &[Event]) -> Vec<TimeAbove> {
         let end = RunTime::from_secs_f64(100.0);
-        of(1, events, &FaultSpans::new(events, end).faults, 2)
+        of(1, events, &FaultSpans::new(events, end).faults, 2, None)
     }
 
     fn find<'a>(all: &'a [TimeAbove], threshold: Threshold, place: &str) -> Option<&'a TimeAbove> {
@@ -332,6 +351,30 @@ mod tests {
         // No limit of a link is known, and nobody reads.
         assert!(find(&all, Threshold::Network, "n1").is_none());
         assert!(find(&all, Threshold::Lag, "consumers").is_none());
+    }
+
+    #[test]
+    fn a_standing_limit_is_of_both_ways_at_all_times() {
+        let broker = server("n1", Role::Broker);
+        let look = |seconds: f64, both: [u64; 2]| {
+            let mut look = look(seconds, &broker, 0.0, 0, 0);
+            if let EventKind::ServerUsage(counters) = &mut look.kind {
+                counters.network_bytes = Some(both);
+            }
+            look
+        };
+        let events = [
+            at(0.0, EventKind::Stage { stage: Stage::Baseline }),
+            look(1.0, [0, 0]),
+            look(3.0, [1900, 100]),
+            look(5.0, [2000, 2000]),
+            look(7.0, [2100, 2100]),
+        ];
+        let all = of(1, &events, &[], 2, Some(1000));
+        let network = find(&all, Threshold::Network, "n1").unwrap();
+        assert!((network.above_s - 4.0).abs() < 1e-6 && (network.over_s - 6.0).abs() < 1e-6);
+        assert!((network.most - 0.95).abs() < 1e-6, "{network:?}");
+        assert!(find(&of(1, &events, &[], 2, None), Threshold::Network, "n1").is_none());
     }
 
     #[test]

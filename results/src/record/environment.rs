@@ -3,6 +3,7 @@
 //! Settings are read back from the running servers, never copied from what was asked for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,9 @@ pub struct Environment {
     /// where nobody saw them start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The limit of each node's link, as the kernel told it; absent where links take what the machine can send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<LinksInForce>,
     /// Whether the JVMs used a class-data archive; absent where nobody saw them start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_archive: Option<bool>,
@@ -66,6 +70,22 @@ impl Environment {
         [broker, topic_config, &mut self.producer]
             .into_iter()
             .for_each(|settings| drop(redact(settings)));
+    }
+}
+
+/// A limit of every node's link, read back from the kernel while the load warmed up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LinksInForce {
+    /// Bytes a second that each link takes, to its node and from it, Ethernet's headers included.
+    pub bytes_per_s: u64,
+    /// Bytes that had come through the limit by then, to each node and from it.
+    pub passed: BTreeMap<String, [u64; 2]>,
+}
+
+impl fmt::Display for LinksInForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limited to {:.3} MB/s each way", self.bytes_per_s as f64 / 1e6)
     }
 }
 

@@ -239,8 +239,9 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
-        let cores = environment.cores;
-        self.thresholds.extend(threshold::of(number, &trial.events, &timeline.faults, cores));
+        let (cores, links) = (environment.cores, environment.links.as_ref().map(|it| it.bytes_per_s));
+        let above = threshold::of(number, &trial.events, &timeline.faults, cores, links);
+        self.thresholds.extend(above);
         self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));
         self.split.add(&trial.events, &timeline);

@@ -84,6 +84,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
             ("librdkafka", e.librdkafka.clone()),
         ]);
         facts.extend(e.profile.clone().map(|profile| ("profile", profile)));
+        facts.extend(e.links.as_ref().map(|links| ("links of nodes", links.to_string())));
         let ms = |name, value: Option<u64>| value.map(|ms| (name, format!("{ms} ms")));
         facts.extend(ms("ZooKeeper session", settings.zk_session_timeout_ms));
         let copies = settings.min_insync_replicas;

@@ -180,6 +180,7 @@ fn headline(out: &mut String, report: &Report, colours: bool) {
         ),
     );
     e.profile.iter().for_each(|profile| line(out, &format!("profile of the cluster: {profile}")));
+    e.links.iter().for_each(|links| line(out, &format!("links of nodes: {links}")));
     let ms = |value: Option<u64>| value.map_or("unknown".to_owned(), |v| format!("{v} ms"));
     line(
         out,

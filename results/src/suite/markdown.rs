@@ -30,6 +30,7 @@ pub fn render(report: &SuiteReport) -> String {
             it.trials, it.faults, it.seconds
         );
     }
+    out += &searches(report);
     for outcome in ORDER {
         let claims = || report.claims.iter().filter(|it| it.claim.outcome == outcome);
         if claims().next().is_none() {
@@ -59,6 +60,26 @@ pub fn render(report: &SuiteReport) -> String {
         for corrected in claims().filter_map(|it| it.claim.corrected.as_ref().map(|to| (it, to))) {
             let (it, corrected) = corrected;
             out += &format!("\n{} should read: {}\n", quoted(&it.claim), cell(corrected));
+        }
+    }
+    out
+}
+
+/// What searches of the highest rate tried and found; nothing where there are none.
+fn searches(report: &SuiteReport) -> String {
+    let mut out = String::new();
+    for it in &report.scenarios {
+        let Some(search) = &it.max_rate else { continue };
+        let objective = cell(&search.objective.join(", "));
+        out += &format!("\n## Highest rate: {}\n\n{}. ", cell(&it.id), cell(&it.outcome));
+        let model = search.model();
+        if !model.is_empty() {
+            out += &format!("{}. ", cell(&model));
+        }
+        out += &format!("Objective: {objective}.\n\n| records/s | seconds | outcome | run |\n|---|---|---|---|\n");
+        for step in &search.steps {
+            let (outcome, run) = (cell(&step.outcome), code(&step.run));
+            out += &format!("| {} | {:.0} | {outcome} | {run} |\n", step.rate, step.for_s);
         }
     }
     out

@@ -42,6 +42,17 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
         ]);
     }
     show(&mut out, &rows);
+    let searches = || report.scenarios.iter().filter_map(|it| Some((it, it.max_rate.as_ref()?)));
+    if searches().next().is_some() {
+        section(&mut out, "Highest rates");
+        for (it, search) in searches() {
+            let (id, model) = (&it.id, search.model());
+            let model = if model.is_empty() { model } else { format!("; {model}") };
+            let objective = search.objective.join(", ");
+            let said = format!("{id} ({objective}): {}{model}", it.outcome);
+            bullet(&mut out, &printable_line(&said));
+        }
+    }
     section(&mut out, "Claims");
     let mut rows = table(&["claim", "outcome", "figure", "by"], false);
     for outcome in &ORDER[..3] {

@@ -26,6 +26,7 @@ use crate::mechanism::cut::TcpPorts;
 use crate::mechanism::layout::{NetworkLayout, NetworkNode};
 use crate::mechanism::machine::ClusterMachine;
 use crate::mechanism::network::ClusterNetwork;
+use crate::mechanism::standing::LinkLimits;
 use crate::need::place::Storage;
 use crate::topology::PEER_PORTS;
 
@@ -39,6 +40,7 @@ struct DockerCluster {
     images: String,
     servers: Rc<DockerServers>,
     network: ClusterNetwork,
+    links: Option<LinkLimits>,
     machine: ClusterMachine,
 }
 
@@ -107,6 +109,11 @@ async fn started(
         servers: StartedServers::default(),
     });
     let layout = layout(&servers, &here).await?;
+    let links = LinkLimits::of(&layout, setup.topology.links);
+    if let Some(links) = &links {
+        let set = links.set().await;
+        set.map_err(|error| Failure::infrastructure(format!("links cannot be limited: {error}")))?;
+    }
     let network = ClusterNetwork::new(layout);
     let faults = async {
         network
@@ -117,7 +124,7 @@ async fn started(
     try_join(servers.start_all(), faults).await?;
     let machine = ClusterMachine::new(servers.clone(), spec::capabilities());
     let images = setup.spec.images_in_words();
-    Ok((Rc::new(DockerCluster { engine, images, servers, network, machine }), kafka))
+    Ok((Rc::new(DockerCluster { engine, images, servers, network, links, machine }), kafka))
 }
 
 async fn layout(servers: &DockerServers, here: &Rc<LocalHost>) -> Result<NetworkLayout, Failure> {
@@ -169,6 +176,10 @@ impl RunningCluster for DockerCluster {
 
     fn machine(&self) -> Option<&dyn Machine> {
         Some(&self.machine)
+    }
+
+    fn links(&self) -> Option<&LinkLimits> {
+        self.links.as_ref()
     }
 
     fn lost(&self) -> Option<Failure> {

@@ -21,7 +21,7 @@ fn written(place: &Path) -> SuiteDir {
 }
 
 /// A report of no trial at all.
-fn report(interrupted: bool) -> Report {
+pub(crate) fn report(interrupted: bool) -> Report {
     let text = || "x".to_owned();
     let run = RunMeta {
         run_id: text(),

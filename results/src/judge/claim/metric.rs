@@ -47,8 +47,38 @@ pub enum Metric {
     OneReaderAPartition,
     /// Brokers have these settings in force.
     SettingsInForce(BTreeMap<String, String>),
+    /// The highest rates of two searches of a suite have such ratios.
+    MaxRateRatios(Vec<RateRatio>),
+    /// The highest rate of a search of a suite, per broker.
+    MaxRatePerBroker(RatePerBroker),
     /// Nothing measures it; what would be needed.
     NotTestedHere(String),
+}
+
+/// The highest rate that one scenario of a suite found, as a multiple of another's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateRatio {
+    /// The scenario whose rate it is.
+    pub of: String,
+    /// The scenario whose rate is 1.
+    pub to: String,
+    /// At least.
+    pub least: f64,
+    /// At most.
+    pub most: f64,
+}
+
+/// The highest rate that a scenario of a suite found, per broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatePerBroker {
+    /// The scenario.
+    pub scenario: String,
+    /// At least, in records a second.
+    pub least: f64,
+    /// At most.
+    pub most: f64,
 }
 
 /// What is asked of a leader.
@@ -116,6 +146,14 @@ impl Metric {
             "{ settings-in-force = { \"min.insync.replicas\" = \"2\" } }",
             "what brokers say of their settings",
         ),
+        (
+            "{ max-rate-ratios = [{ of = \"five\", to = \"three\", least = 1.6, most = 1.74 }] }",
+            "the highest rate that one `max_rate` scenario of a suite found to that of another",
+        ),
+        (
+            "{ max-rate-per-broker = { scenario = \"three\", least = 900, most = 1100 } }",
+            "records a second a broker at the highest rate that a `max_rate` scenario of a suite found",
+        ),
         ("{ not-tested-here = \"two network cards a machine\" }", "nothing; what would be needed"),
     ];
 
@@ -140,6 +178,8 @@ impl Metric {
             | Self::ControllerWithoutData
             | Self::OneReaderAPartition
             | Self::SettingsInForce(_)
+            | Self::MaxRateRatios(_)
+            | Self::MaxRatePerBroker(_)
             | Self::NotTestedHere(_) => false,
         }
     }
@@ -147,6 +187,20 @@ impl Metric {
     /// Whether anything measures it.
     pub fn is_tested_here(&self) -> bool {
         !matches!(self, Self::NotTestedHere(_))
+    }
+
+    /// The scenarios of a suite that it names: no run by itself says anything about it then.
+    pub fn scenarios(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = match self {
+            Self::MaxRateRatios(ratios) => {
+                ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
+            }
+            Self::MaxRatePerBroker(bound) => vec![&bound.scenario],
+            _ => vec![],
+        };
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether every run says something about it, whatever its cluster is and its plan does.
@@ -180,6 +234,13 @@ impl Metric {
             Self::SettingsInForce(settings) if settings.is_empty() => {
                 "names no setting; list at least one with its value".to_owned()
             }
+            Self::MaxRateRatios(ratios) if ratios.is_empty() => {
+                "names no ratio; list at least one with its scenarios".to_owned()
+            }
+            Self::MaxRateRatios(ratios) => {
+                return ratios.iter().find_map(|it| bounds(it.least, it.most));
+            }
+            Self::MaxRatePerBroker(bound) => return bounds(bound.least, bound.most),
             Self::NotTestedHere(needs) if needs.trim().is_empty() => {
                 "say what would be needed to test it".to_owned()
             }
@@ -187,4 +248,10 @@ impl Metric {
         };
         Some(text)
     }
+}
+
+/// What is wrong with bounds of what can only be positive.
+fn bounds(least: f64, most: f64) -> Option<String> {
+    let are = least.is_finite() && most.is_finite() && 0.0 <= least && least <= most;
+    (!are).then(|| format!("least = {least} and most = {most} are no bounds; give both, the lower one first"))
 }

@@ -1,0 +1,140 @@
+//! Claims that no run decides by itself: they name scenarios of the suite, whose results are put side by side.
+
+use super::searched::{Limiting, MaxRate};
+use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
+use crate::judge::claim::{Claim, ClaimResult, Metric, Outcome, RateRatio, judge, sentence};
+
+/// Judges a claim whose metric names scenarios of the suite.
+pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
+    let names = claim.metric.scenarios();
+    let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
+    let nothing = judge(claim, &[]);
+    if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
+        let reason = format!("a scenario `{missing}`, which this suite does not have");
+        let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
+        return DecidedClaim { claim, figure: String::new(), by: vec![] };
+    }
+    let found = |name: &str| match find(name).map(|(_, run)| run) {
+        Some(ScenarioRun::Searched(search)) if search.ended => Ok(&**search),
+        Some(ScenarioRun::Searched(_)) => Err(format!("the search of scenario {name} did not end")),
+        Some(ScenarioRun::Missing | ScenarioRun::Failed(..)) => {
+            Err(format!("scenario {name} has no finished search"))
+        }
+        Some(ScenarioRun::Finished(..)) | None => {
+            Err(format!("scenario {name} is no search of the highest rate"))
+        }
+    };
+    let weighed: Vec<Weighed> = match &claim.metric {
+        Metric::MaxRateRatios(ratios) => ratios
+            .iter()
+            .map(|ratio| match (found(&ratio.of), found(&ratio.to)) {
+                (Ok(of), Ok(to)) => weigh_ratio(ratio, of, to),
+                (Err(why), _) | (_, Err(why)) => Weighed::open(String::new(), why),
+            })
+            .collect(),
+        Metric::MaxRatePerBroker(bound) => vec![match found(&bound.scenario) {
+            Ok(search) => weigh_per_broker([bound.least, bound.most], search),
+            Err(why) => Weighed::open(String::new(), why),
+        }],
+        _ => vec![],
+    };
+    let worst = [Outcome::Refuted, Outcome::Undecided, Outcome::Holds];
+    let outcome = worst.into_iter().find(|of| weighed.iter().any(|it| it.outcome == *of));
+    let outcome = outcome.unwrap_or(Outcome::Undecided);
+    let join = |of: &dyn Fn(&Weighed) -> &str| {
+        let texts = weighed.iter().map(of).filter(|text| !text.is_empty());
+        texts.collect::<Vec<_>>().join("; ")
+    };
+    let reason = join(&|it| &it.reason);
+    let mut result = ClaimResult { outcome, tested: true, reason, ..nothing };
+    result.corrected = sentence(claim, &result);
+    let by = names.iter().map(|name| Decision {
+        scenario: (*name).to_owned(),
+        run: find(name).and_then(|(_, run)| match run {
+            ScenarioRun::Searched(search) => search.run().map(str::to_owned),
+            _ => None,
+        }),
+        outcome,
+    });
+    DecidedClaim { figure: join(&|it| &it.figure), by: by.collect(), claim: result }
+}
+
+/// A figure that was held against what is stated.
+struct Weighed {
+    outcome: Outcome,
+    figure: String,
+    reason: String,
+}
+
+impl Weighed {
+    fn open(figure: String, reason: String) -> Self {
+        Self { outcome: Outcome::Undecided, figure, reason }
+    }
+
+    /// An interval is within the bounds, beyond them, or says nothing.
+    fn of([low, high]: [f64; 2], [least, most]: [f64; 2], figure: String, what: &str) -> Self {
+        let stated = format!("{least} to {most}");
+        let (outcome, reason) = if least <= low && high <= most {
+            (Outcome::Holds, format!("{what} is within {stated}"))
+        } else if high < least || most < low {
+            (Outcome::Refuted, format!("{what} is {figure}, and not {stated}"))
+        } else {
+            (Outcome::Undecided, format!("{what} is {figure}, which may be {stated}, or not"))
+        };
+        Self { outcome, figure, reason }
+    }
+}
+
+/// What a link's limit makes of the ratio is the cluster's; what this machine's cores make of it is not.
+fn weigh_ratio(ratio: &RateRatio, of: &MaxRate, to: &MaxRate) -> Weighed {
+    let what = format!("the highest rate of {} to that of {}", ratio.of, ratio.to);
+    let (Some(of_both), Some(to_both)) = (both(of), both(to)) else {
+        return Weighed::open(
+            String::new(),
+            format!("{what} is not known: a search found no limit between its rates"),
+        );
+    };
+    let interval = [of_both[0] / to_both[1], of_both[1] / to_both[0]];
+    let model = match (of.predicted, to.predicted) {
+        (Some(of), Some(to)) if to > 0.0 => format!("; {:.2} by the model", of / to),
+        _ => String::new(),
+    };
+    let figure = format!("{:.2} to {:.2}{model}", interval[0], interval[1]);
+    for (name, search) in [(&ratio.of, of), (&ratio.to, to)] {
+        if !matches!(search.limiting, Some(Limiting::Links(_))) {
+            let limiting = search.limiting.as_ref().map_or("nothing".to_owned(), |it| it.to_string());
+            let why = format!("in {name} no node's link was what limited, but {limiting}");
+            return Weighed::open(figure, why);
+        }
+    }
+    if of.link_bytes_per_s != to.link_bytes_per_s {
+        return Weighed::open(figure, format!("{} and {} have other links", ratio.of, ratio.to));
+    }
+    Weighed::of(interval, [ratio.least, ratio.most], figure, &what)
+}
+
+fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
+    let brokers = f64::from(search.brokers);
+    let Some((held, missed)) = search.interval().filter(|_| brokers > 0.0) else {
+        return Weighed::open(String::new(), "how many brokers took the load is not known".to_owned());
+    };
+    let (low, high) = (held / brokers, missed.map(|rate| rate / brokers));
+    let figure = match high {
+        Some(high) => format!("{low:.0} to {high:.0} records/s a broker"),
+        None => format!("at least {low:.0} records/s a broker"),
+    };
+    let weighed = Weighed::of([low, high.unwrap_or(f64::INFINITY)], bounds, figure, "the highest rate");
+    // That servers which share cores can do less says nothing of brokers that have their own.
+    let short = high.is_some_and(|high| high < bounds[0]);
+    if short && !matches!(search.limiting, Some(Limiting::Links(_))) {
+        let why = format!("the nodes share one machine, whose limit may be the lower: {}", weighed.reason);
+        return Weighed::open(weighed.figure, why);
+    }
+    weighed
+}
+
+/// The rates between which the highest is; none before the end of a search, or where one of them is open.
+fn both(search: &MaxRate) -> Option<[f64; 2]> {
+    let (held, missed) = search.interval()?;
+    missed.filter(|_| held > 0.0).map(|missed| [held, missed])
+}
