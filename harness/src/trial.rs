@@ -309,7 +309,7 @@ impl Trial {
                 run: self.spec.run_number,
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,
-                brokers: self.spec.cluster.brokers().len() as u32,
+                brokers: self.spec.cluster.brokers(),
                 probe_topic: self
                     .spec
                     .workload

@@ -1,6 +1,7 @@
 //! What one trial shows of a guarantee.
 
 mod cluster;
+mod zombie;
 
 use crate::judge::check;
 use crate::judge::recovery::consuming::Resumed;
@@ -37,6 +38,8 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::RecoversWhileFaultLasts => cluster::recovers(claim, trial),
         Metric::OutageUntilHeal => cluster::outage_until_heal(claim, trial),
         Metric::RegistrationGoneFirst => cluster::registration_gone_first(claim, trial),
+        Metric::OneLeader => zombie::one_leader(claim, trial),
+        Metric::OneController => zombie::one_controller(claim, trial),
         Metric::OffsetsInSequence => cluster::offsets_in_sequence(trial),
         Metric::InversionAcrossPartitions => cluster::inversion(trial),
         Metric::LeadersPerBroker(spread) => cluster::leaders(spread, trial),

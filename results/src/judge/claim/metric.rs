@@ -35,6 +35,11 @@ pub enum Metric {
     OutageUntilHeal,
     /// ZooKeeper had lost a dead broker's registration before another broker led its partitions.
     RegistrationGoneFirst,
+    /// No broker took a write with acks=1 of a partition of the main topic after another one, which ZooKeeper names as its
+    /// leader, had taken one.
+    OneLeader,
+    /// No two brokers were elected controller with one epoch, and one that stood still resigned when it went on.
+    OneController,
     /// The logs of the main topic have an offset for each record, without gaps.
     OffsetsInSequence,
     /// A member that reads several partitions got records of one producer in another order than they were sent in.
@@ -101,6 +106,8 @@ impl Metric {
         ("\"recovers-while-fault-lasts\"", "everything is served again before the fault is undone"),
         ("\"outage-until-heal\"", "partitions of the dead broker stay away until it is back"),
         ("\"registration-gone-first\"", "no new leader before ZooKeeper lost the registration"),
+        ("\"one-leader\"", "no two brokers take writes with acks=1 of one partition at a time"),
+        ("\"one-controller\"", "a controller that stood still resigns; each epoch has one"),
         ("\"offsets-in-sequence\"", "an offset for each record of a log, without gaps"),
         (
             "\"inversion-across-partitions\"",
@@ -134,6 +141,8 @@ impl Metric {
             | Self::RecoversWhileFaultLasts
             | Self::OutageUntilHeal
             | Self::RegistrationGoneFirst
+            | Self::OneLeader
+            | Self::OneController
             | Self::OffsetsInSequence
             | Self::InversionAcrossPartitions
             | Self::LeadersPerBroker(_)
@@ -163,6 +172,8 @@ impl Metric {
                     | Self::RecoversWhileFaultLasts
                     | Self::OutageUntilHeal
                     | Self::RegistrationGoneFirst
+                    | Self::OneLeader
+                    | Self::OneController
             )
     }
 

@@ -16,13 +16,14 @@ use crate::record::event::BrokerId;
 use crate::terminal::counted;
 
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
-fn of_steps(
+pub(super) fn of_steps(
     claim: &Claim,
     trial: &TrialFacts,
     what: &'static str,
     look: impl Fn(&FaultSpan) -> Examination,
 ) -> Examination {
     let (mut n, mut open) = (0, None);
+    let (mut violated, mut shown) = (vec![], vec![]);
     for step in &claim.scenario {
         let fault = match proven_step(trial, claim, step) {
             Ok(fault) => fault,
@@ -36,24 +37,25 @@ fn of_steps(
         });
         match look(fault) {
             Examination::Kept(Proof::Examined(some)) => n += some.values().sum::<u64>(),
-            Examination::Kept(_) => n += 1,
+            Examination::Kept(proof) => shown.push(proof.to_string()),
             Examination::Open(why) => {
                 open.get_or_insert(why);
             }
-            violated => {
-                if disturbed.is_ok() {
-                    return violated;
-                }
-            }
+            Examination::Violated(what) => violated.extend(disturbed.is_ok().then_some(what)),
         }
         if let Err(why) = disturbed {
             open.get_or_insert(why);
         }
     }
-    open.map_or_else(|| examined(what, n), Examination::Open)
+    match (violated.is_empty(), open, shown.is_empty()) {
+        (false, ..) => Examination::Violated(violated.join("; ")),
+        (true, Some(why), _) => Examination::Open(why),
+        (true, None, false) => Examination::Kept(Proof::Shown(shown.join("; "))),
+        (true, None, true) => examined(what, n),
+    }
 }
 
-fn examined(what: &'static str, n: u64) -> Examination {
+pub(super) fn examined(what: &'static str, n: u64) -> Examination {
     match n {
         0 => Examination::Open(format!("there were no {what} to look at")),
         n => Examination::Kept(Proof::Examined(Examined::from([(what, n)]))),
