@@ -9,8 +9,8 @@ use results::record::{line, secret};
 
 use super::allowed::{is_allowed, is_known};
 use super::{
-    Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec,
-    WorkloadSpec, limits, offered,
+    Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec, WorkloadSpec,
+    limits, offered,
 };
 
 /// Names of producers that kbench starts by itself.
@@ -243,7 +243,11 @@ mod tests {
             ("record_bytes = 100\n", "record_bytes = 10\n", "probe.record_bytes"),
             ("\"50ms\"", "\"1ms\"", "probe.read_interval"),
             ("per_second = 4\n", "per_second = 21\n", "direct.per_second"),
-            ("per_second = 4\n", "per_second = 4\n[each_broker]\nper_second = 0\n", "each_broker.per_second"),
+            (
+                "per_second = 4\n",
+                "per_second = 4\n[each_broker]\nper_second = 0\n",
+                "each_broker.per_second",
+            ),
             ("\"60s\"", "\"0s\"", "phases.duration"),
             ("acks = \"all\"", "acks = \"1\"", "producer.idempotence"),
             (

@@ -39,7 +39,9 @@ pub(super) fn one_leader(claim: &Claim, trial: &TrialFacts) -> Examination {
             ));
         }
         match (both.is_empty(), n) {
-            (false, _) => Examination::Violated(format!("step \"{}\": {}", fault.id, both.join(", "))),
+            (false, _) => {
+                Examination::Violated(format!("step \"{}\": {}", fault.id, both.join(", ")))
+            }
             (true, 0) => Examination::Open(format!(
                 "nobody wrote to the old and to a new leader of a partition in step \"{}\"",
                 fault.id
@@ -74,7 +76,8 @@ fn went_on(fault: &FaultSpan, trial: &TrialFacts) -> Examination {
     let Some(healing) = fault.healing else {
         return open(format!("broker {old} did not go on"));
     };
-    let before = seen.elected.iter().rfind(|(at, broker, _)| *at <= fault.injecting && *broker == old);
+    let before =
+        seen.elected.iter().rfind(|(at, broker, _)| *at <= fault.injecting && *broker == old);
     let next = seen.elected.iter().find(|(at, ..)| fault.injecting < *at && *at < healing);
     let (Some((.., before)), Some((elected, new, after))) = (before, next) else {
         return open("the logs do not tell of an election before it and one in it".to_owned());
@@ -86,7 +89,8 @@ fn went_on(fault: &FaultSpan, trial: &TrialFacts) -> Examination {
     let Some((resigned, _)) = resigned.filter(|(at, _)| *at < fault.window_end) else {
         return open(format!("the log of broker {old} does not tell that it resigned"));
     };
-    let refused = seen.refused.iter().filter(|at| healing <= **at && **at < fault.window_end).count();
+    let refused =
+        seen.refused.iter().filter(|at| healing <= **at && **at < fault.window_end).count();
     Examination::Kept(Proof::Shown(format!(
         "broker {old} (epoch {before}) stood still, broker {new} was elected with epoch {after} after {:.1} s; \
          {old} went on and resigned {:.3} s later, and {} of its epoch refused",

@@ -54,9 +54,12 @@ pub(super) fn contested(
     source: &dyn Source,
     topic: &str,
 ) -> Result<Vec<Contested>, String> {
-    let streams: Vec<_> = source.streams().into_iter().filter_map(|it| of_broker(it, topic)).collect();
+    let streams: Vec<_> =
+        source.streams().into_iter().filter_map(|it| of_broker(it, topic)).collect();
     if streams.is_empty() {
-        return Err("nobody wrote to each broker by itself: [each_broker] in a workload does".to_owned());
+        return Err(
+            "nobody wrote to each broker by itself: [each_broker] in a workload does".to_owned()
+        );
     }
     let terms = terms(timeline, topic);
     let mut first_acks: BTreeMap<TermId, RunTime> = BTreeMap::new();
@@ -163,7 +166,8 @@ fn take_out_kept(
     topic: &str,
     taken: &mut BTreeMap<RecordKey, (TermId, BrokerId)>,
 ) -> Result<BTreeSet<Partition>, String> {
-    let mut unread: BTreeSet<Partition> = taken.keys().map(|(_, partition, _)| *partition).collect();
+    let mut unread: BTreeSet<Partition> =
+        taken.keys().map(|(_, partition, _)| *partition).collect();
     for stream in source.streams() {
         if stream.header.client != Client::Drain || stream.header.topic != topic {
             continue;
