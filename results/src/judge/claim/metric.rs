@@ -40,6 +40,8 @@ pub enum Metric {
     OneLeader,
     /// No two brokers were elected controller with one epoch, and one that stood still resigned when it went on.
     OneController,
+    /// While ZooKeeper's leader was cut off from its followers, writes were committed on one side alone.
+    OneSideCommits(OneSide),
     /// The logs of the main topic have an offset for each record, without gaps.
     OffsetsInSequence,
     /// A member that reads several partitions got records of one producer in another order than they were sent in.
@@ -85,6 +87,14 @@ pub struct LeaderSpread {
     pub most: usize,
 }
 
+/// What a ZooKeeper leader without followers may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneSide {
+    /// Seconds after the cut in which it may still answer reads: `syncLimit` and two more ticks.
+    pub serves_at_most_s: u32,
+}
+
 impl Metric {
     /// Each metric as a claim names it, and what it is.
     pub const EXAMPLES: &[(&str, &str)] = &[
@@ -108,6 +118,10 @@ impl Metric {
         ("\"registration-gone-first\"", "no new leader before ZooKeeper lost the registration"),
         ("\"one-leader\"", "no two brokers take writes with acks=1 of one partition at a time"),
         ("\"one-controller\"", "a controller that stood still resigns; each epoch has one"),
+        (
+            "{ one-side-commits = { serves_at_most_s = 14 } }",
+            "ZooKeeper commits on one side of a cut; the leader on the other side ends serving",
+        ),
         ("\"offsets-in-sequence\"", "an offset for each record of a log, without gaps"),
         (
             "\"inversion-across-partitions\"",
@@ -143,6 +157,7 @@ impl Metric {
             | Self::RegistrationGoneFirst
             | Self::OneLeader
             | Self::OneController
+            | Self::OneSideCommits(_)
             | Self::OffsetsInSequence
             | Self::InversionAcrossPartitions
             | Self::LeadersPerBroker(_)
@@ -174,6 +189,7 @@ impl Metric {
                     | Self::RegistrationGoneFirst
                     | Self::OneLeader
                     | Self::OneController
+                    | Self::OneSideCommits(_)
             )
     }
 

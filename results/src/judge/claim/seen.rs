@@ -5,6 +5,7 @@
 
 mod broker_writes;
 mod controllers;
+mod ensemble;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use crate::record::history::{Client, Ending, Entry, Observed, Partition, Poll, S
 
 use broker_writes::Contested;
 use controllers::Controllers;
+pub(super) use ensemble::{Ensemble, EnsembleWrite};
 
 /// What was seen of the cluster and its log in one trial.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub(crate) struct ClusterSeen {
     pub(super) contested: Result<Vec<Contested>, String>,
     /// Who was the controller.
     pub(super) controllers: Controllers,
+    /// What each ZooKeeper server answered a client of its own.
+    pub(super) ensemble: Ensemble,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -89,6 +93,7 @@ impl ClusterSeen {
             inversions: inversions(source, topic),
             contested: broker_writes::contested(timeline, source, topic),
             controllers: Controllers::of(timeline),
+            ensemble: Ensemble::of(timeline),
         }
     }
 }
