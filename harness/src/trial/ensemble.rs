@@ -49,7 +49,8 @@ pub(super) struct EnsembleWatch {
 impl EnsembleWatch {
     /// Starts the clients where the plan cuts ZooKeeper's servers off from each other.
     pub(super) fn start(plan: &Plan, lab: &Lab) -> Option<Self> {
-        let cuts = |fault: &faults::fault::FaultSpec| fault.fault().effect().takes == Takes::Ensemble;
+        let cuts =
+            |fault: &faults::fault::FaultSpec| fault.fault().effect().takes == Takes::Ensemble;
         let servers = lab.members.zookeepers();
         if !plan.faults().any(cuts) || servers.is_empty() {
             return None;
@@ -99,8 +100,11 @@ impl EnsembleWatch {
             };
             let number = std::str::from_utf8(&data).ok().and_then(|text| text.parse().ok());
             let (number, version) = (number.unwrap_or(0), stat.version.max(0) as u64);
-            self.recorder
-                .now(EventKind::Ensemble(EnsembleAnswer::Written { server, number, version }));
+            self.recorder.now(EventKind::Ensemble(EnsembleAnswer::Written {
+                server,
+                number,
+                version,
+            }));
             limited(END_LIMIT, client.delete(&path, None)).await?;
         }
         Ok(())

@@ -75,7 +75,9 @@ fn cut_off(fault: &FaultSpan, seen: &Ensemble, at_most_s: u32) -> Examination {
     }
     let by_server = newer().filter(|(write, _)| write.server == server).count();
     if by_server > 0 {
-        return open(format!("server {server}, which was to be cut off, committed with the others"));
+        return open(format!(
+            "server {server}, which was to be cut off, committed with the others"
+        ));
     }
     let Some(served) = served(seen, server, fault.injecting, healing) else {
         return open(format!("nobody read from server {server} when it was cut off"));
