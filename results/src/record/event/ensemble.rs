@@ -40,3 +40,24 @@ pub enum EnsembleAnswer {
         version: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::event::{Event, EventKind};
+
+    #[test]
+    fn an_answer_is_read_as_it_was_recorded() {
+        let sent = RunTime(5);
+        for answer in [
+            EnsembleAnswer::Write { server: 3, sent, number: 7, zxid: Some(1 << 32) },
+            EnsembleAnswer::Write { server: 3, sent, number: 8, zxid: None },
+            EnsembleAnswer::Reads { server: 3, from: sent, times: 2 },
+            EnsembleAnswer::Written { server: 3, number: 8, version: 8 },
+        ] {
+            let event = Event { at: RunTime(9), kind: EventKind::Ensemble(answer) };
+            let line = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+        }
+    }
+}
