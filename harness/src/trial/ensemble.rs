@@ -176,8 +176,8 @@ impl OneServer {
     async fn to_write(&self) -> Option<Client> {
         let client = self.connect().await?;
         let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
-        let create = client.create(&path(self.server), b"0", &persistent);
-        let created = limited(ANSWER_LIMIT, create).await;
+        let path = path(self.server);
+        let created = limited(ANSWER_LIMIT, client.create(&path, b"0", &persistent)).await;
         matches!(created, Ok(_) | Err(Error::NodeExists)).then_some(client)
     }
 

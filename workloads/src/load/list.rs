@@ -81,7 +81,7 @@ pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec>
         };
         list.direct(spec, per_second, acks, None);
     }
-    for each in &spec.each_broker {
+    if let Some(each) = &spec.each_broker {
         for broker in &ctx.brokers {
             list.direct(spec, each.per_second, Acks::Leader, Some(*broker));
         }

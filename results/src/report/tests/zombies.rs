@@ -88,7 +88,8 @@ fn two_leaders(old: &[Write], kept: usize, new: &[Write]) -> TrialRecord {
 fn two_brokers_that_take_writes_at_a_time_are_two_leaders() {
     let one = |trial| claim("\"one-leader\"", trial);
     let new = [(22.0, false), (28.0, true), (35.0, true)];
-    let both = one(two_leaders(&[(22.0, true), (29.0, true), (33.5, true), (41.0, false)], 1, &new));
+    let both =
+        one(two_leaders(&[(22.0, true), (29.0, true), (33.5, true), (41.0, false)], 1, &new));
     let words = "broker 2 took 2 writes with acks=1 of user-events-1 for 4.5 s beside its leader, broker 1; 2 of them \
                  are lost";
     stands(&both, Outcome::Refuted, words);
@@ -127,7 +128,8 @@ fn mark(f: &mut Fixture, s: f64, broker: BrokerId, mark: LogMark, text: &str) {
 /// Broker 3 is the controller with epoch 1, stands still, and broker 1 is elected with this epoch.
 fn two_controllers(epoch: i32, resigns: Option<f64>) -> TrialRecord {
     let mut f = replaced(3, Some(1));
-    let elected = |epoch| format!("elected as the controller. Epoch incremented to {epoch} and so on");
+    let elected =
+        |epoch| format!("elected as the controller. Epoch incremented to {epoch} and so on");
     mark(&mut f, 3.0, 3, LogMark::ControllerElected, &elected(1));
     mark(&mut f, 27.02, 1, LogMark::ControllerElected, &elected(epoch));
     if let Some(s) = resigns {
@@ -148,7 +150,11 @@ fn a_controller_that_goes_on_resigns_and_each_epoch_has_one() {
     stands(&one(two_controllers(2, None)), Outcome::Undecided, "does not tell that it resigned");
     stands(&one(two_controllers(2, Some(30.0))), Outcome::Undecided, "does not tell");
     stands(&one(replaced(3, Some(1)).trial()), Outcome::Undecided, "the logs do not tell");
-    stands(&one(replaced(2, None).trial()), Outcome::Undecided, "not seen to strike the controller");
+    stands(
+        &one(replaced(2, None).trial()),
+        Outcome::Undecided,
+        "not seen to strike the controller",
+    );
 }
 
 /// What the servers of an ensemble answered of which server 3 leads in epoch 1, and is cut off from 20 s to 40 s.
@@ -210,7 +216,11 @@ fn a_zookeeper_that_commits_on_both_sides_or_loses_a_write_is_told_from_one_that
     stands(&with_them, Outcome::Undecided, "committed with the others");
     stands(&one(EnsembleCase { served: 36.0, ..WELL }), Outcome::Refuted, "reads for 16.0 s");
     stands(&one(EnsembleCase { served: 19.5, ..WELL }), Outcome::Undecided, "nobody read");
-    stands(&one(EnsembleCase { kept: Some((2, 3)), ..WELL }), Outcome::Refuted, "number 2 is there");
+    stands(
+        &one(EnsembleCase { kept: Some((2, 3)), ..WELL }),
+        Outcome::Refuted,
+        "number 2 is there",
+    );
     stands(&one(EnsembleCase { kept: Some((3, 2)), ..WELL }), Outcome::Refuted, "written 2 times");
     stands(&one(EnsembleCase { kept: None, ..WELL }), Outcome::Undecided, "was not read");
     stands(&one(EnsembleCase { new: 1, ..WELL }), Outcome::Undecided, "by a new leader");
