@@ -144,7 +144,7 @@ fn a_controller_that_goes_on_resigns_and_each_epoch_has_one() {
     let one = |trial| claim("\"one-controller\"", trial);
     let resigned = one(two_controllers(2, Some(40.25)));
     let words = "broker 3 (epoch 1) stood still, broker 1 was elected with epoch 2 after 7.0 s; 3 went on and resigned \
-                 0.250 s later, and 1 request was";
+                 0.250 s later; their logs tell of 1 request";
     stands(&resigned, Outcome::Holds, words);
     stands(&one(two_controllers(1, Some(40.25))), Outcome::Refuted, "both elected with epoch 1");
     stands(&one(two_controllers(2, None)), Outcome::Undecided, "does not tell that it resigned");

@@ -93,12 +93,12 @@ fn went_on(fault: &FaultSpan, trial: &TrialFacts) -> Examination {
         seen.refused.iter().filter(|at| healing <= **at && **at < fault.window_end).count();
     Examination::Kept(Proof::Shown(format!(
         "broker {old} (epoch {before}) stood still, broker {new} was elected with epoch {after} after {:.1} s; \
-         {old} went on and resigned {:.3} s later, and {} of its epoch refused",
+         {old} went on and resigned {:.3} s later; {} of its epoch, which brokers refused",
         elected.secs_since(fault.injecting),
         resigned.secs_since(healing),
         match refused {
-            1 => "1 request was".to_owned(),
-            n => format!("{n} requests were"),
+            0 => "their logs tell of no request".to_owned(),
+            n => format!("their logs tell of {}", counted(n as u64, "request")),
         },
     )))
 }
