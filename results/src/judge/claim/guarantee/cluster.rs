@@ -1,6 +1,7 @@
 //! Guarantees about the cluster itself: who leads, who recovers, which settings are in force; and about the order and
 //! the places of records in its logs.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Examination;
@@ -64,7 +65,8 @@ pub(super) fn examined(what: &'static str, n: u64) -> Examination {
 
 /// Everything was served again while each fault lasted.
 pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
-    of_steps(claim, trial, "faults", |fault| {
+    let missed = Cell::new(0);
+    let all = of_steps(claim, trial, "faults", |fault| {
         let rows = trial.recovery.partitions.iter();
         let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
         let id = &fault.id;
@@ -74,11 +76,21 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
                 Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
             }
             (Some(false), Some(of_client)) => Examination::Open(of_client),
-            (Some(false), None) => Examination::Violated(format!(
-                "not everything was served again while step \"{id}\" lasted"
-            )),
+            (Some(false), None) => {
+                missed.set(missed.get() + 1);
+                Examination::Violated(format!(
+                    "not everything was served again while step \"{id}\" lasted"
+                ))
+            }
         }
-    })
+    });
+    match (all, claim.scenario.len() as u64) {
+        (Examination::Violated(what), steps @ 2..) => {
+            let faults = counted(steps, "fault");
+            Examination::Violated(format!("{} of {faults}: {what}", missed.get()))
+        }
+        (all, _) => all,
+    }
 }
 
 /// The partitions that the dead broker led stayed away until it was back.
