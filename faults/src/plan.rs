@@ -126,6 +126,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
+    ("zombies", include_str!("../plans/zombies.toml")),
+    ("single-points", include_str!("../plans/single-points.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),
     ("crash-loop", include_str!("../plans/crash-loop.toml")),

@@ -10,6 +10,7 @@ mod change;
 mod conformance;
 mod contention;
 mod drain;
+mod ensemble;
 mod environment;
 mod heartbeat;
 mod interrupt;
@@ -59,6 +60,7 @@ pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
 use bystanders::BystanderWatch;
 use contention::TheirServers;
+use ensemble::EnsembleWatch;
 use interrupt::Interrupt;
 use lab::Lab;
 use lasting::{is_over, note_cut_short, run_on};
@@ -309,7 +311,7 @@ impl Trial {
                 run: self.spec.run_number,
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,
-                brokers: self.spec.cluster.brokers().len() as u32,
+                brokers: self.spec.cluster.brokers(),
                 probe_topic: self
                     .spec
                     .workload
@@ -356,6 +358,7 @@ impl Trial {
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
+        let ensemble = EnsembleWatch::start(plan, lab);
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
@@ -368,6 +371,9 @@ impl Trial {
             self.recorder.now(EventKind::NotSteady { missing: missing.to_string() });
         }
         lab.observer.set_fast(false);
+        if let Some(ensemble) = ensemble {
+            ensemble.end().await;
+        }
         outcome.map(drop).map_err(Failure::from)
     }
 

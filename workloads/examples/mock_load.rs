@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         run: 1,
         topic: "peers".into(),
         partitions: PARTITIONS,
-        brokers: 3,
+        brokers: (1..=3).collect(),
         probe_topic: None,
         history_dir: folder.path().into(),
         clock: RunClock::start(),

@@ -80,7 +80,7 @@ pub fn honesty(dir: &Path) -> Result<HonestyFigures, LoadError> {
         run: 1,
         topic: TOPIC.into(),
         partitions: PARTITIONS,
-        brokers: 3,
+        brokers: (1..=3).collect(),
         probe_topic: None,
         history_dir: dir.into(),
         clock,

@@ -13,7 +13,7 @@ mod members;
 mod running;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::{EventKind, Second};
+use results::record::event::{BrokerId, EventKind, Second};
 use results::record::history::LoadRole;
 
 use crate::client::producer::seconds::Seconds;
@@ -60,8 +60,8 @@ pub struct LoadContext {
     pub topic: String,
     /// Number of partitions of both topics.
     pub partitions: u32,
-    /// Number of brokers, for rates per broker.
-    pub brokers: u32,
+    /// Ids of the brokers, for rates per broker and for what is asked of each.
+    pub brokers: BTreeSet<BrokerId>,
     /// Topic of the probes; it exists. `None`: no probe runs, whatever the spec says.
     pub probe_topic: Option<String>,
     /// Directory of the history's streams; it exists.

@@ -181,7 +181,7 @@ mod tests {
             run: 1,
             topic: TOPIC.into(),
             partitions: 3,
-            brokers: 3,
+            brokers: (1..=3).collect(),
             probe_topic: None,
             history_dir: dir.path().into(),
             clock: RunClock::start(),

@@ -29,7 +29,7 @@ use results::judge::gate::Gate;
 use results::record::secret;
 use serde::{Deserialize, Serialize};
 
-pub use crate::client::direct::DirectSpec;
+pub use crate::client::direct::{DirectSpec, EachBrokerSpec};
 pub use crate::client::reader::ReaderSpec;
 use crate::load::List;
 pub use backlog::BacklogSpec;
@@ -85,6 +85,9 @@ pub struct WorkloadSpec {
     /// The direct producer on the same topic, which does without librdkafka; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<DirectSpec>,
+    /// Producers with acks=1 that write to a broker each, whoever leads; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each_broker: Option<EachBrokerSpec>,
     /// Further producers on the same topic, by name: checked as the main one is, in no figure of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub producers: BTreeMap<String, NamedProducerSpec>,

@@ -110,7 +110,7 @@ impl RunFigures {
 
     /// Those of one trial on a new cluster.
     pub fn of_trial(workload: &WorkloadSpec, plan: Option<&Plan>, cluster: &Topology) -> Self {
-        let WorkloadSpec { load, consumers, probe, direct, .. } = workload;
+        let WorkloadSpec { load, consumers, probe, direct, each_broker, .. } = workload;
         let brokers = cluster.brokers().len() as u32;
         let main = cluster.main_topic();
         let partitions = main.assignment.len() as f64;
@@ -118,6 +118,10 @@ impl RunFigures {
             vec![(load.most_per_s(brokers) as f64, load.record_bytes.mean())];
         if let Some(direct) = direct {
             streams.push((direct.per_second as f64 * partitions, load.record_bytes.mean()));
+        }
+        if let Some(each) = each_broker {
+            // Who leads takes what is written to it.
+            streams.push((each.per_second as f64 * partitions, load.record_bytes.mean()));
         }
         let named = workload.producers.values().map(NamedProducerSpec::load);
         let stream = |load: LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());

@@ -12,9 +12,11 @@ use results::record::event::{EventKind, LogMark, Process};
 use crate::log::{last, lines};
 
 /// Texts of Apache Kafka 3.9.1 and ZooKeeper 3.8.4, and what they mark.
-const MARKS: [(&str, LogMark); 14] = [
+const MARKS: [(&str, LogMark); 16] = [
     ("successfully elected as the controller", LogMark::ControllerElected),
-    ("is no longer the controller", LogMark::ControllerLost),
+    ("Resigned (kafka.controller.KafkaController)", LogMark::ControllerLost),
+    ("from an old controller", LogMark::StaleController),
+    ("since its controller epoch", LogMark::StaleController),
     ("Broker failure callback for", LogMark::BrokerFailure),
     ("Shrinking ISR from", LogMark::IsrShrunk),
     ("ISR updated to", LogMark::IsrUpdated),

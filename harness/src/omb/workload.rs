@@ -161,6 +161,7 @@ impl OmbWorkload {
             consumers,
             probe: None,
             direct: None,
+            each_broker: None,
             producers: BTreeMap::new(),
             groups,
             readers: BTreeMap::new(),

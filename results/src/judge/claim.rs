@@ -21,7 +21,7 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub use metric::{LeaderService, LeaderSpread, Metric, RatePerBroker, RateRatio};
+pub use metric::{LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker, RateRatio};
 pub(crate) use seen::ClusterSeen;
 
 /// The guide's claims, shipped with kbench.

@@ -7,11 +7,13 @@
 mod client_times;
 mod disturbance;
 mod effect;
+mod ensemble;
 mod expectation;
 pub mod log;
 mod plane;
 mod process;
 mod second;
+mod stage;
 mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -22,10 +24,12 @@ use crate::record::seal::Checksum;
 pub use client_times::{BrokerTimes, ClientTimes, TimesWindow};
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
+pub use ensemble::EnsembleAnswer;
 pub use expectation::Expectation;
 pub use plane::MetadataPlane;
 pub use process::{LogMark, Process, ProcessEnd, Role};
 pub use second::Second;
+pub use stage::Stage;
 pub use usage::ServerCounters;
 
 /// A broker's `broker.id`.
@@ -39,26 +43,6 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
-}
-
-/// The stages of a trial, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// JVMs are starting, topics are created, the first record of each partition is acked.
-    Starting,
-    /// Load runs, tagged as warm-up; its latencies count nowhere.
-    WarmingUp,
-    /// Load runs on a healthy cluster.
-    Baseline,
-    /// Load runs, the nemesis injects faults.
-    Faults,
-    /// Everything injected is undone.
-    Healing,
-    /// Load has ended; outstanding sends complete, a fresh consumer reads every partition.
-    Draining,
-    /// The cluster is being stopped.
-    Stopping,
 }
 
 /// What happened.
@@ -130,6 +114,8 @@ pub enum EventKind {
         /// The epoch.
         epoch: i32,
     },
+    /// A ZooKeeper server answered a client that has this server alone.
+    Ensemble(EnsembleAnswer),
     /// A broker is registered (ZooKeeper: `/brokers/ids/N` was created or read).
     BrokerRegistered {
         /// Where the fact comes from.

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::clock::RunTime;
+use crate::record::event::BrokerId;
 
 mod codec;
 mod endings;
@@ -89,6 +90,9 @@ pub enum LoadRole {
     /// The direct producer on the main load's topic, which does without librdkafka: checked as the main load
     /// is, in figures of its own.
     Direct,
+    /// Writes on the main load's topic that go straight to this broker, whoever leads: checked as the main load is, in
+    /// no figure of it.
+    Broker(BrokerId),
 }
 
 /// One thing that a client saw.

@@ -19,6 +19,7 @@ mod sums;
 mod terminal;
 mod trusted;
 mod unseen;
+mod zombies;
 
 use super::*;
 use crate::fixture::{self, Fixture, TOPIC, at, three_faults};

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use results::record::event::BrokerId;
 use results::record::history::{self, LoadRole, StreamWriter};
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -50,6 +51,14 @@ pub struct DirectSpec {
     pub per_second: u64,
 }
 
+/// Direct producers with acks=1 on the main topic, one for each broker, which write to that broker whoever leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EachBrokerSpec {
+    /// Records per second *to each partition and broker*, of at most 100 partitions.
+    pub per_second: u64,
+}
+
 /// What a direct producer is made of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DirectSetup {
@@ -63,6 +72,8 @@ pub(crate) struct DirectSetup {
     pub(crate) acks: i16,
     /// Which keys there are; each partition's in turn.
     pub(crate) keys: KeySpec,
+    /// The broker that every record goes to, whoever leads; `None` for the leaders.
+    pub(crate) only: Option<BrokerId>,
 }
 
 impl DirectSetup {
@@ -73,7 +84,10 @@ impl DirectSetup {
 
 impl LoadClient for DirectSetup {
     fn name(&self) -> String {
-        "direct-producer-0".to_owned()
+        match self.only {
+            None => "direct-producer-0".to_owned(),
+            Some(broker) => format!("broker-producer-{broker}"),
+        }
     }
 
     fn writes(&self) -> bool {
@@ -86,7 +100,7 @@ impl LoadClient for DirectSetup {
             incarnation: 0,
             acks: self.acks,
             idempotent: false,
-            role: LoadRole::Direct,
+            role: self.only.map_or(LoadRole::Direct, LoadRole::Broker),
         };
         let stream = topic.stream(&self.name(), header)?;
         Ok(Box::new(Direct { setup: self.clone(), topic: topic.clone(), env, stream }))
@@ -113,7 +127,9 @@ impl Direct {
     async fn produce(self) -> Result<Counts, LoadError> {
         let Self { setup, mut topic, env, stream } = self;
         let mut counts = Counts::default();
-        let leaders = Rc::new(Leaders::new(&setup.bootstrap, &topic.name, env.connector.clone()));
+        let connector = env.connector.clone();
+        let leaders = Leaders::new(&setup.bootstrap, &topic.name, connector, setup.only);
+        let leaders = Rc::new(leaders);
         let attempts = Rc::new(Attempts::new(&setup, &topic, &env, stream, Rc::clone(&leaders))?);
         spawn_local(leaders::follow(leaders));
         let period = Duration::from_secs(1) / setup.per_second.max(1) as u32;

@@ -122,7 +122,7 @@ impl LoadClient for ProducerSetup {
     fn name(&self) -> String {
         match self.role {
             LoadRole::Main => format!("producer-{}", self.incarnation),
-            LoadRole::Probe | LoadRole::Extra | LoadRole::Direct => {
+            LoadRole::Probe | LoadRole::Extra | LoadRole::Direct | LoadRole::Broker(_) => {
                 format!("{}-producer-{}", self.name, self.incarnation)
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use results::record::event::BrokerId;
 use results::record::history::LoadRole;
 
 use super::LoadContext;
@@ -72,8 +73,18 @@ pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec>
     for (_, name, named) in spec.named() {
         named.add_to(name, &mut list);
     }
-    if let Some(direct) = &spec.direct {
-        list.direct(direct, spec);
+    if let Some(DirectSpec { per_second }) = spec.direct {
+        let acks = match spec.producer.acks {
+            // Nothing would be seen without an answer.
+            Acks::None => Acks::Leader,
+            acks => acks,
+        };
+        list.direct(spec, per_second, acks, None);
+    }
+    if let Some(each) = &spec.each_broker {
+        for broker in &ctx.brokers {
+            list.direct(spec, each.per_second, Acks::Leader, Some(*broker));
+        }
     }
     list.clients
 }
@@ -140,7 +151,7 @@ impl List<'_> {
         producer: &ProducerSpec,
         topic: LoadTopic,
     ) {
-        let rate = load.rate.total(self.ctx.brokers);
+        let rate = load.rate.total(self.ctx.brokers.len() as u32);
         let mut set = settings::producer(producer, &self.ctx.bootstrap, rate, &load.record_bytes);
         if role == LoadRole::Main {
             // Where its time goes.
@@ -186,18 +197,14 @@ impl List<'_> {
         }
     }
 
-    fn direct(&mut self, direct: &DirectSpec, spec: &WorkloadSpec) {
-        let acks = match spec.producer.acks {
-            // Nothing would be seen without an answer.
-            Acks::None => Acks::Leader,
-            acks => acks,
-        };
+    fn direct(&mut self, spec: &WorkloadSpec, per_second: u64, acks: Acks, only: Option<BrokerId>) {
         self.push(ClientSetup::Direct(DirectSetup {
             number: self.producers,
             bootstrap: self.ctx.bootstrap.clone(),
-            per_second: direct.per_second,
+            per_second,
             acks: acks.number(),
             keys: spec.load.keys,
+            only,
         }));
         self.producers += 1;
     }

@@ -9,8 +9,8 @@ use results::record::{line, secret};
 
 use super::allowed::{is_allowed, is_known};
 use super::{
-    Acks, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec,
-    WorkloadSpec, limits, offered,
+    Acks, ConsumersSpec, LoadSpec, ProbeSpec, ProducerSpec, SpecError, TopicsSpec, WorkloadSpec,
+    limits, offered,
 };
 
 /// Names of producers that kbench starts by itself.
@@ -42,7 +42,9 @@ impl WorkloadSpec {
             group("consumers", spec)?;
         }
         self.probe.as_ref().map_or(Ok(()), probe)?;
-        self.direct.as_ref().map_or(Ok(()), direct)?;
+        let each = self.each_broker.as_ref().map(|each| ("each_broker", each.per_second));
+        let direct_rates = self.direct.as_ref().map(|direct| ("direct", direct.per_second));
+        direct_rates.into_iter().chain(each).try_for_each(direct)?;
         self.validate_named()?;
         self.phases.validate()?;
         self.validate_backlog()?;
@@ -123,10 +125,13 @@ fn probe(probe: &ProbeSpec) -> Result<(), SpecError> {
     probe.read_interval.map_or(Ok(()), |read| interval("probe.read_interval", read))
 }
 
-fn direct(direct: &DirectSpec) -> Result<(), SpecError> {
-    let why = "must be from 1 to 20 records per second and partition; \
-               remove [direct] for a load without direct producer";
-    require((1..=20).contains(&direct.per_second), "direct.per_second", direct.per_second, why)
+/// A table of direct producers, and their rate.
+fn direct((table, per_second): (&str, u64)) -> Result<(), SpecError> {
+    let why = format!(
+        "must be from 1 to 20 records per second and partition; remove [{table}] for a load without"
+    );
+    let key = format!("{table}.per_second");
+    require((1..=20).contains(&per_second), &key, per_second, &why)
 }
 
 /// Shortest interval: librdkafka waits in whole milliseconds, and 10 of them are exact enough.
@@ -238,6 +243,11 @@ mod tests {
             ("record_bytes = 100\n", "record_bytes = 10\n", "probe.record_bytes"),
             ("\"50ms\"", "\"1ms\"", "probe.read_interval"),
             ("per_second = 4\n", "per_second = 21\n", "direct.per_second"),
+            (
+                "per_second = 4\n",
+                "per_second = 4\n[each_broker]\nper_second = 0\n",
+                "each_broker.per_second",
+            ),
             ("\"60s\"", "\"0s\"", "phases.duration"),
             ("acks = \"all\"", "acks = \"1\"", "producer.idempotence"),
             (

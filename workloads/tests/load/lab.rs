@@ -91,7 +91,7 @@ impl Lab {
             run: RUN,
             topic: TOPIC.into(),
             partitions: 3,
-            brokers: 3,
+            brokers: (1..=3).collect(),
             probe_topic: Some(PROBES.into()),
             history_dir: self.dir.path().into(),
             clock: self.clock,

@@ -1,6 +1,8 @@
 //! What one trial shows of a guarantee.
 
 mod cluster;
+mod ensemble;
+mod zombie;
 
 use crate::judge::check;
 use crate::judge::recovery::consuming::Resumed;
@@ -9,7 +11,7 @@ use crate::terminal::counted;
 
 use super::measure::undisturbed;
 use super::proof::{Examined, Proof};
-use super::{Claim, Metric, TrialFacts};
+use super::{Claim, Metric, OneSide, TrialFacts};
 
 /// What one trial says of a guarantee.
 pub(super) enum Examination {
@@ -37,6 +39,11 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::RecoversWhileFaultLasts => cluster::recovers(claim, trial),
         Metric::OutageUntilHeal => cluster::outage_until_heal(claim, trial),
         Metric::RegistrationGoneFirst => cluster::registration_gone_first(claim, trial),
+        Metric::OneLeader => zombie::one_leader(claim, trial),
+        Metric::OneController => zombie::one_controller(claim, trial),
+        Metric::OneSideCommits(OneSide { serves_at_most_s }) => {
+            ensemble::one_side(claim, trial, *serves_at_most_s)
+        }
         Metric::OffsetsInSequence => cluster::offsets_in_sequence(trial),
         Metric::InversionAcrossPartitions => cluster::inversion(trial),
         Metric::LeadersPerBroker(spread) => cluster::leaders(spread, trial),

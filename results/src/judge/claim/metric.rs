@@ -35,6 +35,13 @@ pub enum Metric {
     OutageUntilHeal,
     /// ZooKeeper had lost a dead broker's registration before another broker led its partitions.
     RegistrationGoneFirst,
+    /// No broker took a write with acks=1 of a partition of the main topic after another one, which ZooKeeper names as its
+    /// leader, had taken one.
+    OneLeader,
+    /// No two brokers were elected controller with one epoch, and one that stood still resigned when it went on.
+    OneController,
+    /// While ZooKeeper's leader was cut off from its followers, writes were committed on one side alone.
+    OneSideCommits(OneSide),
     /// The logs of the main topic have an offset for each record, without gaps.
     OffsetsInSequence,
     /// A member that reads several partitions got records of one producer in another order than they were sent in.
@@ -110,6 +117,14 @@ pub struct LeaderSpread {
     pub most: usize,
 }
 
+/// What a ZooKeeper leader without followers may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneSide {
+    /// Seconds after the cut in which it may still answer reads: `syncLimit` and two more ticks.
+    pub serves_at_most_s: u32,
+}
+
 impl Metric {
     /// Each metric as a claim names it, and what it is.
     pub const EXAMPLES: &[(&str, &str)] = &[
@@ -131,6 +146,12 @@ impl Metric {
         ("\"recovers-while-fault-lasts\"", "everything is served again before the fault is undone"),
         ("\"outage-until-heal\"", "partitions of the dead broker stay away until it is back"),
         ("\"registration-gone-first\"", "no new leader before ZooKeeper lost the registration"),
+        ("\"one-leader\"", "no two brokers take writes with acks=1 of one partition at a time"),
+        ("\"one-controller\"", "a controller that stood still resigns; each epoch has one"),
+        (
+            "{ one-side-commits = { serves_at_most_s = 14 } }",
+            "ZooKeeper commits on one side of a cut; the leader on the other side ends serving",
+        ),
         ("\"offsets-in-sequence\"", "an offset for each record of a log, without gaps"),
         (
             "\"inversion-across-partitions\"",
@@ -172,6 +193,9 @@ impl Metric {
             | Self::RecoversWhileFaultLasts
             | Self::OutageUntilHeal
             | Self::RegistrationGoneFirst
+            | Self::OneLeader
+            | Self::OneController
+            | Self::OneSideCommits(_)
             | Self::OffsetsInSequence
             | Self::InversionAcrossPartitions
             | Self::LeadersPerBroker(_)
@@ -217,6 +241,9 @@ impl Metric {
                     | Self::RecoversWhileFaultLasts
                     | Self::OutageUntilHeal
                     | Self::RegistrationGoneFirst
+                    | Self::OneLeader
+                    | Self::OneController
+                    | Self::OneSideCommits(_)
             )
     }
 

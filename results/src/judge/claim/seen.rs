@@ -3,12 +3,20 @@
 //!
 //! Invariant: what was not seen is said in words, as an error, and nothing is concluded from it.
 
+mod broker_writes;
+mod controllers;
+mod ensemble;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, EventKind};
 use crate::record::history::{Client, Ending, Entry, Observed, Partition, Poll, Source, StreamRef};
+
+use broker_writes::Contested;
+use controllers::Controllers;
+pub(super) use ensemble::{Ensemble, EnsembleWrite};
 
 /// What was seen of the cluster and its log in one trial.
 #[derive(Debug, Clone)]
@@ -21,6 +29,12 @@ pub(crate) struct ClusterSeen {
     pub(super) offsets: Result<LogOffsets, String>,
     /// Records of several partitions that came in another order than they were sent in.
     pub(super) inversions: Result<Inversions, String>,
+    /// Partitions of which two brokers were asked to take writes at a time.
+    pub(super) contested: Result<Vec<Contested>, String>,
+    /// Who was the controller.
+    pub(super) controllers: Controllers,
+    /// What each ZooKeeper server answered a client of its own.
+    pub(super) ensemble: Ensemble,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -77,6 +91,9 @@ impl ClusterSeen {
             elections: elections(timeline, topic),
             offsets: offsets(source, topic),
             inversions: inversions(source, topic),
+            contested: broker_writes::contested(timeline, source, topic),
+            controllers: Controllers::of(timeline),
+            ensemble: Ensemble::of(timeline),
         }
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn kind(client: &Client) -> Option<StreamKind> {
         Client::Producer { role: LoadRole::Probe, .. } => Some(StreamKind::Probe),
         Client::Producer { role: LoadRole::Direct, .. } => Some(StreamKind::Direct),
         Client::ReadProbe => Some(StreamKind::Reads),
-        Client::Producer { role: LoadRole::Extra, .. }
+        Client::Producer { role: LoadRole::Extra | LoadRole::Broker(_), .. }
         | Client::GroupConsumer { .. }
         | Client::Drain
         | Client::BatchHeaders => None,

@@ -88,8 +88,10 @@ impl fmt::Display for ProcessEnd {
 pub enum LogMark {
     /// A broker was elected as the controller.
     ControllerElected,
-    /// A broker is no longer the controller.
+    /// A broker is no longer the controller: it has resigned.
     ControllerLost,
+    /// A broker refuses what comes from a controller of an earlier epoch.
+    StaleController,
     /// The controller handles the failure of a broker.
     BrokerFailure,
     /// A leader takes replicas out of an ISR.

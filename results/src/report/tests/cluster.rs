@@ -244,6 +244,18 @@ fn what_recovers_while_a_fault_lasts_is_told_from_what_waits_for_its_end() {
         "before that was undone",
     );
     stands(&of_step(recovery, "two-brokers", two_brokers()), Outcome::Refuted, "not everything");
+    let mut f = three_faults(1);
+    for event in &mut f.events {
+        if let EventKind::FaultRecovered { fault_id, recovered, .. } = &mut event.kind {
+            *recovered = fault_id != "leader";
+        }
+    }
+    let two = of_step(recovery, "controller\", \"leader", f.trial());
+    stands(
+        &two,
+        Outcome::Refuted,
+        "1 of 2 faults: not everything was served again while step \"leader\"",
+    );
     stands(&of_step(outage, "two-brokers", two_brokers()), Outcome::Holds, "2 partitions");
     stands(&of_step(outage, "leader", two_brokers()), Outcome::Undecided, "needs step");
     let mut f = three_faults(1);

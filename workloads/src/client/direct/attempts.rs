@@ -251,7 +251,10 @@ impl Attempts {
         (send.done, send.outcome) = (self.clock.now(), outcome);
         if let SendOutcome::Acked { offset } = outcome {
             self.acked.set(self.acked.get() + 1);
-            self.live.appended(send.partition, offset);
+            // What a broker takes that does not lead may never be in the log: nobody is to wait for it.
+            if self.leaders.leads(send.partition) {
+                self.live.appended(send.partition, offset);
+            }
             self.watch.hear(FromClient::AtWork);
         } else {
             self.leaders.doubt();

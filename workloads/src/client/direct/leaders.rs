@@ -33,23 +33,46 @@ pub(super) struct Leaders {
     brokers: RefCell<BTreeSet<SocketAddr>>,
     /// Leader of each partition, and the epoch in which it is that.
     partitions: RefCell<BTreeMap<i32, (i32, Option<SocketAddr>)>>,
+    /// The broker that is asked for every partition, whoever leads.
+    only: Option<i32>,
+    /// Its address.
+    only_at: Cell<Option<SocketAddr>>,
     trouble: Cell<Instant>,
 }
 
 impl Leaders {
-    pub(super) fn new(bootstrap: &str, topic: &str, connector: Connector) -> Self {
+    pub(super) fn new(
+        bootstrap: &str,
+        topic: &str,
+        connector: Connector,
+        only: Option<i32>,
+    ) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
             connector,
             topic: topic.to_owned(),
             brokers: RefCell::default(),
             partitions: RefCell::default(),
+            only,
+            only_at: Cell::default(),
             trouble: Cell::new(Instant::now()),
         }
     }
 
-    /// The leader of a partition; `None` when no broker named one.
+    /// Whom a partition's records go to; `None` when no broker named it.
     pub(super) fn of(&self, partition: i32) -> Option<SocketAddr> {
+        match self.only {
+            None => self.leader(partition),
+            Some(_) => self.only_at.get(),
+        }
+    }
+
+    /// Whether that is the partition's leader, by the word of the brokers.
+    pub(super) fn leads(&self, partition: i32) -> bool {
+        self.of(partition).is_some_and(|at| self.leader(partition) == Some(at))
+    }
+
+    fn leader(&self, partition: i32) -> Option<SocketAddr> {
         self.partitions.borrow().get(&partition).and_then(|(_, leader)| *leader)
     }
 
@@ -59,6 +82,9 @@ impl Leaders {
     }
 
     fn take(&self, answer: &MetadataResponse, addresses: &BTreeMap<i32, SocketAddr>) {
+        // One that is away is in no answer, and where it was it may be again.
+        let only_at = self.only.and_then(|only| addresses.get(&only).copied());
+        self.only_at.set(only_at.or(self.only_at.get()));
         let mut known = self.partitions.borrow_mut();
         for topic in answer.topics.iter().filter(|topic| topic.error_code == 0) {
             for partition in &topic.partitions {
@@ -148,7 +174,7 @@ mod tests {
     fn a_broker_that_lags_behind_and_one_that_names_nobody_change_nothing() {
         let addresses: BTreeMap<i32, SocketAddr> =
             (1..4).map(|id| (id, SocketAddr::from(([127, 0, 0, 1], id as u16)))).collect();
-        let leaders = Leaders::new("", "t", Connector::default());
+        let leaders = Leaders::new("", "t", Connector::default(), None);
         let say = |leader, epoch| {
             let partition = MetadataResponsePartition::default()
                 .with_leader_id(BrokerId(leader))
@@ -163,5 +189,23 @@ mod tests {
         assert_eq!(say(1, 2), Some(2));
         assert_eq!(say(-1, 4), Some(2));
         assert_eq!(say(3, 4), Some(3));
+    }
+
+    #[test]
+    fn whoever_is_asked_alone_stays_the_one_and_is_known_not_to_lead() {
+        let at = |id: u16| SocketAddr::from(([127, 0, 0, 1], id));
+        let leaders = Leaders::new("", "t", Connector::default(), Some(2));
+        let say = |leader, epoch, brokers: &[u16]| {
+            let partition = MetadataResponsePartition::default()
+                .with_leader_id(BrokerId(leader))
+                .with_leader_epoch(epoch);
+            let topic = MetadataResponseTopic::default().with_partitions(vec![partition]);
+            let addresses = brokers.iter().map(|id| (i32::from(*id), at(*id))).collect();
+            leaders.take(&MetadataResponse::default().with_topics(vec![topic]), &addresses);
+            (leaders.of(0), leaders.leads(0))
+        };
+        assert_eq!(say(1, 0, &[1]), (None, false), "nobody named it yet");
+        assert_eq!(say(2, 1, &[1, 2]), (Some(at(2)), true));
+        assert_eq!(say(1, 2, &[1]), (Some(at(2)), false), "it is away, and does not lead");
     }
 }

@@ -1,6 +1,7 @@
 //! Guarantees about the cluster itself: who leads, who recovers, which settings are in force; and about the order and
 //! the places of records in its logs.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Examination;
@@ -16,13 +17,14 @@ use crate::record::event::BrokerId;
 use crate::terminal::counted;
 
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
-fn of_steps(
+pub(super) fn of_steps(
     claim: &Claim,
     trial: &TrialFacts,
     what: &'static str,
     look: impl Fn(&FaultSpan) -> Examination,
 ) -> Examination {
     let (mut n, mut open) = (0, None);
+    let (mut violated, mut shown) = (vec![], vec![]);
     for step in &claim.scenario {
         let fault = match proven_step(trial, claim, step) {
             Ok(fault) => fault,
@@ -36,24 +38,25 @@ fn of_steps(
         });
         match look(fault) {
             Examination::Kept(Proof::Examined(some)) => n += some.values().sum::<u64>(),
-            Examination::Kept(_) => n += 1,
+            Examination::Kept(proof) => shown.push(proof.to_string()),
             Examination::Open(why) => {
                 open.get_or_insert(why);
             }
-            violated => {
-                if disturbed.is_ok() {
-                    return violated;
-                }
-            }
+            Examination::Violated(what) => violated.extend(disturbed.is_ok().then_some(what)),
         }
         if let Err(why) = disturbed {
             open.get_or_insert(why);
         }
     }
-    open.map_or_else(|| examined(what, n), Examination::Open)
+    match (violated.is_empty(), open, shown.is_empty()) {
+        (false, ..) => Examination::Violated(violated.join("; ")),
+        (true, Some(why), _) => Examination::Open(why),
+        (true, None, false) => Examination::Kept(Proof::Shown(shown.join("; "))),
+        (true, None, true) => examined(what, n),
+    }
 }
 
-fn examined(what: &'static str, n: u64) -> Examination {
+pub(super) fn examined(what: &'static str, n: u64) -> Examination {
     match n {
         0 => Examination::Open(format!("there were no {what} to look at")),
         n => Examination::Kept(Proof::Examined(Examined::from([(what, n)]))),
@@ -62,7 +65,8 @@ fn examined(what: &'static str, n: u64) -> Examination {
 
 /// Everything was served again while each fault lasted.
 pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
-    of_steps(claim, trial, "faults", |fault| {
+    let missed = Cell::new(0);
+    let all = of_steps(claim, trial, "faults", |fault| {
         let rows = trial.recovery.partitions.iter();
         let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
         let id = &fault.id;
@@ -72,11 +76,21 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
                 Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
             }
             (Some(false), Some(of_client)) => Examination::Open(of_client),
-            (Some(false), None) => Examination::Violated(format!(
-                "not everything was served again while step \"{id}\" lasted"
-            )),
+            (Some(false), None) => {
+                missed.set(missed.get() + 1);
+                Examination::Violated(format!(
+                    "not everything was served again while step \"{id}\" lasted"
+                ))
+            }
         }
-    })
+    });
+    match (all, claim.scenario.len() as u64) {
+        (Examination::Violated(what), steps @ 2..) => {
+            let faults = counted(steps, "fault");
+            Examination::Violated(format!("{} of {faults}: {what}", missed.get()))
+        }
+        (all, _) => all,
+    }
 }
 
 /// The partitions that the dead broker led stayed away until it was back.

@@ -1,0 +1,215 @@
+//! Clients that have one ZooKeeper server each, while a plan cuts the ensemble: which of the servers goes on answering.
+//!
+//! A writer to each server sets a znode of its own, again and again, to the next number; a reader reads. A session is kept
+//! for as long as it works, since a server without a majority opens none. The znodes are read and deleted at the end.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faults::plan::Plan;
+use results::record::clock::RunTime;
+use results::record::event::{BrokerId, EnsembleAnswer, EventKind, Takes};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep_until, timeout};
+use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+use super::lab::Lab;
+use crate::recorder::Recorder;
+
+/// Time between two writes, and between two reads.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Session time-out that is asked for.
+const SESSION: Duration = Duration::from_secs(6);
+
+/// Limit for a session to be opened.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Limit for an answer: a leader without followers closes its connections before.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Limit for a read: no other server is asked for it.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// Limit for each step of the end.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// The clients.
+pub(super) struct EnsembleWatch {
+    servers: BTreeMap<BrokerId, SocketAddr>,
+    recorder: Arc<Recorder>,
+    stopped: Rc<Cell<bool>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl EnsembleWatch {
+    /// Starts the clients where the plan cuts ZooKeeper's servers off from each other.
+    pub(super) fn start(plan: &Plan, lab: &Lab) -> Option<Self> {
+        let cuts =
+            |fault: &faults::fault::FaultSpec| fault.fault().effect().takes == Takes::Ensemble;
+        let servers = lab.members.zookeepers();
+        if !plan.faults().any(cuts) || servers.is_empty() {
+            return None;
+        }
+        let (recorder, stopped) = (Arc::clone(&lab.recorder), Rc::new(Cell::new(false)));
+        let mut tasks = vec![];
+        for (server, address) in &servers {
+            let one = |recorder: &Arc<Recorder>| OneServer {
+                server: *server,
+                address: address.to_string(),
+                recorder: Arc::clone(recorder),
+                stopped: Rc::clone(&stopped),
+            };
+            tasks.push(spawn_local(one(&recorder).write()));
+            tasks.push(spawn_local(one(&recorder).read()));
+        }
+        Some(Self { servers, recorder, stopped, tasks })
+    }
+
+    /// Ends the clients, records what is there of their writes, and deletes it.
+    pub(super) async fn end(mut self) {
+        self.stopped.set(true);
+        for task in std::mem::take(&mut self.tasks) {
+            // One that panicked has said so.
+            if timeout(END_LIMIT, task).await.is_err() {
+                tracing::warn!("a client of ZooKeeper did not end in time");
+            }
+        }
+        if let Err(error) = self.look().await {
+            let text = format!(
+                "what is there of the writes to each ZooKeeper server could not be read: {error}"
+            );
+            self.recorder.now(EventKind::Problem { text });
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        let all: Vec<_> = self.servers.values().map(SocketAddr::to_string).collect();
+        let client = limited(END_LIMIT, Client::connect(&all.join(","))).await?;
+        for server in self.servers.keys().copied() {
+            let path = path(server);
+            limited(END_LIMIT, client.sync(&path)).await?;
+            let (data, stat) = match limited(END_LIMIT, client.get_data(&path)).await {
+                // Nothing was ever written to it.
+                Err(Error::NoNode) => continue,
+                read => read?,
+            };
+            let number = std::str::from_utf8(&data).ok().and_then(|text| text.parse().ok());
+            let (number, version) = (number.unwrap_or(0), stat.version.max(0) as u64);
+            self.recorder.now(EventKind::Ensemble(EnsembleAnswer::Written {
+                server,
+                number,
+                version,
+            }));
+            limited(END_LIMIT, client.delete(&path, None)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for EnsembleWatch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The znode that is written through a server.
+fn path(server: BrokerId) -> String {
+    format!("/kbench-written-to-{server}")
+}
+
+async fn limited<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, call).await.unwrap_or(Err(Error::Timeout))
+}
+
+/// A client of one server.
+struct OneServer {
+    server: BrokerId,
+    address: String,
+    recorder: Arc<Recorder>,
+    stopped: Rc<Cell<bool>>,
+}
+
+impl OneServer {
+    /// A session, if the server opens one.
+    async fn connect(&self) -> Option<Client> {
+        let connect = Client::connector()
+            .with_session_timeout(SESSION)
+            .with_connection_timeout(CONNECT_LIMIT)
+            .with_fail_eagerly()
+            .connect(&self.address);
+        limited(CONNECT_LIMIT, connect).await.ok()
+    }
+
+    async fn write(self) {
+        let (mut client, mut number) = (None, 0);
+        while !self.stopped.get() {
+            let next = Instant::now() + EVERY;
+            if client.is_none() {
+                client = self.to_write().await;
+            }
+            if let Some(open) = &client {
+                number += 1;
+                let sent = self.recorder.clock().now();
+                let data = u64::to_string(&number);
+                let set = open.set_data(&path(self.server), data.as_bytes(), None);
+                let answered = limited(ANSWER_LIMIT, set).await;
+                let (server, zxid) = (self.server, answered.as_ref().ok().map(|stat| stat.mzxid));
+                let answer = EnsembleAnswer::Write { server, sent, number, zxid };
+                self.recorder.now(EventKind::Ensemble(answer));
+                if answered.is_err() {
+                    client = None;
+                }
+            }
+            sleep_until(next).await;
+        }
+    }
+
+    /// A session, with the znode that it is for.
+    async fn to_write(&self) -> Option<Client> {
+        let client = self.connect().await?;
+        let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        let path = path(self.server);
+        let created = limited(ANSWER_LIMIT, client.create(&path, b"0", &persistent)).await;
+        matches!(created, Ok(_) | Err(Error::NodeExists)).then_some(client)
+    }
+
+    async fn read(self) {
+        let mut client = None;
+        // When the first of those was sent that were answered one after the other, when the last was answered, and how
+        // many there were.
+        let mut answered = None;
+        while !self.stopped.get() {
+            let next = Instant::now() + EVERY;
+            if client.is_none() {
+                client = self.connect().await;
+            }
+            if let Some(open) = &client {
+                let sent = self.recorder.clock().now();
+                if limited(READ_LIMIT, open.get_data("/")).await.is_ok() {
+                    let now = self.recorder.clock().now();
+                    let (from, _, times) = answered.unwrap_or((sent, now, 0));
+                    answered = Some((from, now, times + 1));
+                } else {
+                    client = None;
+                    self.tell_reads(&mut answered);
+                }
+            }
+            sleep_until(next).await;
+        }
+        self.tell_reads(&mut answered);
+    }
+
+    fn tell_reads(&self, answered: &mut Option<(RunTime, RunTime, u64)>) {
+        let Some((from, until, times)) = answered.take() else { return };
+        let answer = EnsembleAnswer::Reads { server: self.server, from, times };
+        self.recorder.at(until, EventKind::Ensemble(answer));
+    }
+}
