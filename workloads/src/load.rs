@@ -9,6 +9,7 @@
 //! without waiting for outcomes.
 
 mod list;
+mod lives;
 mod members;
 mod running;
 
@@ -57,8 +58,12 @@ pub struct LoadContext {
     pub run: u64,
     /// Topic of the main load; it exists.
     pub topic: String,
-    /// Number of partitions of both topics.
+    /// Number of its partitions, and of those of the probes' topic.
     pub partitions: u32,
+    /// The other topics that clients may choose, in the cluster's order; they exist.
+    pub further: Vec<FurtherTopic>,
+    /// What topics' names end in beyond what the workload calls them; mostly nothing.
+    pub suffix: String,
     /// Number of brokers, for rates per broker.
     pub brokers: u32,
     /// Topic of the probes; it exists. `None`: no probe runs, whatever the spec says.
@@ -76,6 +81,15 @@ pub struct LoadContext {
     pub on_second: Box<dyn Fn(RunTime, Second) + Send>,
     /// Receives what clients tell of their own ends, on their threads.
     pub on_event: OnEvent,
+}
+
+/// A topic beside that of the main load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherTopic {
+    /// Its name.
+    pub name: String,
+    /// Number of its partitions.
+    pub partitions: u32,
 }
 
 /// Whom events of clients are told.

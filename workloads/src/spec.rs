@@ -10,6 +10,7 @@
 
 mod allowed;
 mod backlog;
+mod choice;
 mod keys;
 mod limits;
 mod named;
@@ -39,6 +40,7 @@ pub use payload::Payload;
 pub use phases::PhasesSpec;
 pub(crate) use shape::Stretches;
 pub use shape::{Arrivals, Shape};
+pub use choice::TopicChoice;
 pub(crate) use size::SizeDraw;
 pub use size::{RecordBytes, Sizes};
 pub use topics::{MOST_PARTITIONS, TopicsSpec};
@@ -85,13 +87,13 @@ pub struct WorkloadSpec {
     /// The direct producer on the same topic, which does without librdkafka; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<DirectSpec>,
-    /// Further producers on the same topic, by name: checked as the main one is, in no figure of it.
+    /// Further producers, by name: checked as the main one is, in no figure of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub producers: BTreeMap<String, NamedProducerSpec>,
-    /// Further groups that read the same topic, by group id.
+    /// Further groups, by group id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, NamedGroupSpec>,
-    /// Readers of the same topic's first records, by name.
+    /// Readers of topics' first records, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub readers: BTreeMap<String, ReaderSpec>,
     /// A backlog that is built on a healthy cluster and read off; absent: groups read all the while.
@@ -130,6 +132,12 @@ impl LoadSpec {
         Self { rate, shape, arrivals, record_bytes, payload, keys }
     }
 
+    /// The part of it that each of so many topics has.
+    pub(crate) fn shared(mut self, topics: usize) -> Self {
+        self.rate = self.rate.shared(topics);
+        self
+    }
+
     /// Records a second on a cluster of `brokers` that room is made for: the highest rate, and what a small
     /// cluster takes where the load sends as fast as it can.
     pub fn most_per_s(&self, brokers: u32) -> u64 {
@@ -160,6 +168,16 @@ pub enum Rate {
 }
 
 impl Rate {
+    /// The part of it that each of so many topics has; at least 1 a second.
+    fn shared(self, topics: usize) -> Self {
+        let share = |n: u64| (n / (topics as u64).max(1)).max(1);
+        match self {
+            Self::PerSecond(n) => Self::PerSecond(share(n)),
+            Self::PerBrokerPerSecond(n) => Self::PerBrokerPerSecond(share(n)),
+            Self::Max => Self::Max,
+        }
+    }
+
     /// Records per second in total on a cluster of `brokers`; `None` as many as the producer takes.
     pub fn total(self, brokers: u32) -> Option<u64> {
         match self {
@@ -247,6 +265,9 @@ pub struct ConsumersSpec {
     pub group: String,
     /// Number of members.
     pub members: u16,
+    /// Which topics it reads; the first in any case.
+    #[serde(default, skip_serializing_if = "TopicChoice::is_first")]
+    pub topics: TopicChoice,
     /// Time between two commits of a member.
     #[serde(with = "humantime_serde")]
     pub commit_interval: Duration,

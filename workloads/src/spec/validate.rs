@@ -44,6 +44,7 @@ impl WorkloadSpec {
         self.probe.as_ref().map_or(Ok(()), probe)?;
         self.direct.as_ref().map_or(Ok(()), direct)?;
         self.validate_named()?;
+        self.validate_choices()?;
         self.phases.validate()?;
         self.validate_backlog()?;
         self.count_clients()
