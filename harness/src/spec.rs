@@ -17,6 +17,7 @@ mod replay;
 mod request;
 mod set;
 mod suite;
+mod topics;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trust;

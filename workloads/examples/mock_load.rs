@@ -44,6 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         run: 1,
         topic: "peers".into(),
         partitions: PARTITIONS,
+        further: vec![],
+        suffix: String::new(),
         brokers: 3,
         probe_topic: None,
         history_dir: folder.path().into(),

@@ -80,6 +80,8 @@ pub fn honesty(dir: &Path) -> Result<HonestyFigures, LoadError> {
         run: 1,
         topic: TOPIC.into(),
         partitions: PARTITIONS,
+        further: vec![],
+        suffix: String::new(),
         brokers: 3,
         probe_topic: None,
         history_dir: dir.into(),

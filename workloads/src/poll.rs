@@ -181,6 +181,8 @@ mod tests {
             run: 1,
             topic: TOPIC.into(),
             partitions: 3,
+            further: vec![],
+            suffix: String::new(),
             brokers: 3,
             probe_topic: None,
             history_dir: dir.path().into(),

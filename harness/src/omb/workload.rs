@@ -185,7 +185,13 @@ impl OmbWorkload {
                 ));
             }
         };
-        Ok(TopicsSpec { count: 1, partitions, replication_factor: 3, config: BTreeMap::new() })
+        Ok(TopicsSpec {
+            count: 1,
+            partitions,
+            replication_factor: 3,
+            further: BTreeMap::new(),
+            config: BTreeMap::new(),
+        })
     }
 
     fn rate(&self, notes: &mut Vec<String>) -> Result<Rate, String> {

@@ -77,7 +77,8 @@ impl RunSpec {
             return Err("a run on a cluster that runs already is of one trial".to_owned());
         }
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
-        self.taken_by_topic()?;
+        self.check_choices().map_err(|error| format!("workload: {error}"))?;
+        self.taken_by_topics()?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
         if let (Some(plan), Some(count)) = (&self.plan, self.workload.phases.count) {
@@ -102,17 +103,23 @@ impl RunSpec {
         Ok(())
     }
 
-    /// Refuses records that the main topic refuses, as far as its settings are known.
-    fn taken_by_topic(&self) -> Result<(), String> {
+    /// Refuses records that a topic refuses to which they are sent, as far as its settings are known.
+    fn taken_by_topics(&self) -> Result<(), String> {
+        let places = self.written_topics().into_iter();
+        let mut topics = places.filter_map(|place| Some((place, self.cluster.topic.get(place)?)));
+        topics.try_for_each(|(place, topic)| self.taken_by(place, topic))
+    }
+
+    fn taken_by(&self, place: usize, topic: &Topic) -> Result<(), String> {
         /// Kafka's default of `message.max.bytes`.
         const DEFAULT: u64 = 1_048_588;
-        let topic = self.cluster.main_topic();
+        let (largest, keyless) = self.sent_to(place);
         let name = &topic.name;
         let broker = &self.cluster.broker.settings;
         let set = topic.config.get("max.message.bytes").or_else(|| broker.get("message.max.bytes"));
         let known = set.and_then(|bytes| bytes.trim().parse().ok());
         let most = known.or((!self.backend.runs_already()).then_some(DEFAULT));
-        let largest = self.workload.largest_record() as u64;
+        let largest = largest as u64;
         if let Some(most) = most.filter(|most| largest + workloads::BESIDE_VALUE > *most) {
             return Err(format!(
                 "workload: record_bytes of {largest}: topic {name} takes batches of {most} bytes at most; raise its \
@@ -122,7 +129,7 @@ impl RunSpec {
         let policy =
             topic.config.get("cleanup.policy").or_else(|| broker.get("log.cleanup.policy"));
         let compacts = policy.is_some_and(|policy| policy.contains("compact"));
-        if compacts && self.workload.has_records_without_keys() {
+        if compacts && keyless {
             return Err(format!(
                 "workload: keys = \"none\": topic {name} is compacted, and takes no record without a key"
             ));

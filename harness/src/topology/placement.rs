@@ -71,7 +71,14 @@ pub(super) fn of_workload(
         count: Some(topics.count),
         config: like.config.clone().into_iter().chain(topics.config.clone()).collect(),
     };
-    let mut all = placed(&[written], brokers)?;
+    let further = topics.further.iter().map(|(name, partitions)| Topic {
+        name: name.clone(),
+        partitions: Some(*partitions),
+        count: None,
+        ..written.clone()
+    });
+    let written: Vec<Topic> = std::iter::once(written.clone()).chain(further).collect();
+    let mut all = placed(&written, brokers)?;
     all.iter_mut().for_each(|topic| topic.name.push_str(suffix));
     Ok(all)
 }

@@ -145,6 +145,13 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
         }
     }
     let topic_config = lab.admin.topic_config(*first, &topic.name).await?;
+    let mut other_topics = BTreeMap::new();
+    for topic in spec.written_topics().into_iter().filter_map(|place| spec.cluster.topic.get(place)) {
+        if topic.name != spec.cluster.main_topic().name {
+            let config = lab.admin.topic_config(*first, &topic.name).await?;
+            other_topics.insert(topic.name.clone(), config);
+        }
+    }
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
@@ -186,6 +193,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
             .filter_map(|name| Some(((*name).to_owned(), config.get(*name)?.clone())))
             .collect(),
         topic_config,
+        other_topics,
     })
 }
 

@@ -50,8 +50,11 @@ impl Policies {
     /// As a trial's settings and events tell them.
     pub fn of(environment: &Environment, timeline: &Timeline<'_>) -> Self {
         let settings = &environment.settings;
-        let at_start = settings.topic_config.get("cleanup.policy");
-        let at_start = at_start.map(|policy| (&settings.topic, policy, RunTime(0)));
+        let others = settings.other_topics.iter();
+        let all = [(&settings.topic, &settings.topic_config)].into_iter().chain(others);
+        let at_start = all.filter_map(|(topic, config)| {
+            Some((topic, config.get("cleanup.policy")?, RunTime(0)))
+        });
         let later = timeline.events().filter_map(|event| match &event.kind {
             EventKind::TopicSettingChanged { topic, name, value } if name == "cleanup.policy" => {
                 Some((topic, value.as_ref()?, event.at))
@@ -59,7 +62,7 @@ impl Policies {
             _ => None,
         });
         let mut compacted = BTreeMap::new();
-        for (topic, policy, since) in at_start.into_iter().chain(later) {
+        for (topic, policy, since) in at_start.chain(later) {
             if policy.contains("compact") {
                 compacted.entry(topic.clone()).or_insert(since);
             }

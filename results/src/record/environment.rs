@@ -62,9 +62,10 @@ pub struct Environment {
 impl Environment {
     /// Takes the secrets out of all settings.
     pub fn redact(&mut self) {
-        let Settings { broker, topic_config, .. } = &mut self.settings;
+        let Settings { broker, topic_config, other_topics, .. } = &mut self.settings;
         [broker, topic_config, &mut self.producer]
             .into_iter()
+            .chain(other_topics.values_mut())
             .for_each(|settings| drop(redact(settings)));
     }
 }
@@ -98,4 +99,7 @@ pub struct Settings {
     pub broker: BTreeMap<String, String>,
     /// The topic's configuration, as described.
     pub topic_config: BTreeMap<String, String>,
+    /// That of the other topics of the load, by their names; of runs on one topic there is none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_topics: BTreeMap<String, BTreeMap<String, String>>,
 }

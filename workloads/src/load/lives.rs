@@ -87,6 +87,25 @@ impl Lives {
     }
 }
 
+/// The partitions that lack something, after some words; `None` when none does.
+fn lacking(live: &Live, words: &str, lacks: impl Fn(u32) -> bool) -> Option<String> {
+    let list: Vec<_> =
+        (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
+    (!list.is_empty()).then(|| format!("{words} partition {}", list.join(", ")))
+}
+
+pub(super) fn unacked(live: &Live) -> Option<String> {
+    lacking(live, "no record is acked yet on", |p| live.last_acked_due(p).is_none())
+}
+
+pub(super) fn unread(live: &Live) -> Option<String> {
+    let mut groups = live.groups().iter().enumerate();
+    groups.find_map(|(place, group)| {
+        let words = format!("no member of group {group} reads");
+        lacking(live, &words, |p| live.owner_in(place, p).is_none())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
