@@ -352,17 +352,6 @@ impl WorkloadSpec {
         std::iter::once(main).chain(named).collect()
     }
 
-    /// Bytes of the largest record that a producer may send.
-    pub fn largest_record(&self) -> usize {
-        let producing = self.producing();
-        producing.iter().map(|(_, load, _)| load.record_bytes.largest()).max().unwrap_or_default()
-    }
-
-    /// Whether a producer sends records that have no key.
-    pub fn has_records_without_keys(&self) -> bool {
-        self.producing().iter().any(|(_, load, _)| load.keys == KeySpec::None)
-    }
-
     /// Takes the secrets out of the clients' settings; the keys of those that were there.
     pub fn redact(&mut self) -> Vec<String> {
         let groups = self.groups.values_mut().map(|group| &mut group.settings);

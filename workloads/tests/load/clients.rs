@@ -88,7 +88,7 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     check_all(&history);
 }
 
-pub(crate) fn worker() -> Command {
+pub(crate) pub(crate) fn worker() -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "worker"]).stderr(Stdio::inherit());
     command

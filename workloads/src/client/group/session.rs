@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// Leaves the group, without a commit.
-    pub(super) fn close(mut self) -> Result<(), LoadError> {
+    pub(super) fn close(self) -> Result<(), LoadError> {
         let answers = Arc::clone(self.consumer.context());
         drop(self.learning);
         closing::close(&self.name, self.consumer);
