@@ -101,6 +101,14 @@ impl ClientSetup {
         }
     }
 
+    /// The topics that it is for beside the one that it is started on.
+    pub(crate) fn others_mut(&mut self) -> &mut [LoadTopic] {
+        match self {
+            Self::Member(setup) => &mut setup.others,
+            Self::Producer(_) | Self::Reader(_) | Self::Direct(_) => &mut [],
+        }
+    }
+
     /// What it is for others.
     pub(crate) fn kind(&self) -> ClientKind {
         match self {
@@ -163,8 +171,8 @@ pub(crate) enum ToClient {
     EndWarmUp,
     /// So many records a second from now on.
     Rate { per_second: u64 },
-    /// The first topic of its own has so many partitions now.
-    Partitions { count: u32 },
+    /// Its topic at this place has so many partitions now.
+    Partitions { place: usize, count: u32 },
     /// Leave the group without a last commit, and join it anew under this number.
     Replace { number: u16 },
     /// Stop polling and stay connected, or poll again.

@@ -57,6 +57,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         ("max", include_str!("../specs/max.toml")),
         ("mixed", include_str!("../specs/mixed.toml")),
         ("smoke", include_str!("../specs/smoke.toml")),
+        ("three-topics", include_str!("../specs/three-topics.toml")),
     ]
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use faults::plan::Plan;
 use results::record::event::Role;
-use workloads::spec::NamedProducerSpec;
 use workloads::{LoadSpec, WorkloadSpec};
 
 use super::{JVM_BESIDE_HEAP, PER_RECORD};

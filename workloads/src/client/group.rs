@@ -82,9 +82,10 @@ impl OpenClient for GroupMember {
                     session.pause(paused)?;
                 }
                 Some(ToClient::Stall { stalled: wanted }) => stalled = wanted,
-                Some(ToClient::Partitions { count }) => {
-                    topic.partitions = count;
-                    session.learn(count)?;
+                Some(ToClient::Partitions { place, count }) => {
+                    let own = std::iter::once(&mut topic).chain(&mut setup.others);
+                    own.filter(|own| own.place == place).for_each(|own| own.partitions = count);
+                    session.learn(place, count)?;
                 }
                 Some(ToClient::EndWarmUp | ToClient::Rate { .. }) => {}
                 None if stalled => std::thread::sleep(STALLED),

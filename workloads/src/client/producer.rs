@@ -268,7 +268,7 @@ impl Producer {
                 ToClient::Rate { per_second } => {
                     self.pace.change(self.clock.now(), per_second);
                 }
-                ToClient::Partitions { count } => self.learn(count)?,
+                ToClient::Partitions { count, .. } => self.learn(count)?,
                 ToClient::Stop { within } => {
                     let deadline = Instant::now() + within;
                     self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));

@@ -169,7 +169,7 @@ impl FirstRecordReader {
             match message {
                 ToClient::Stop { .. } => return false,
                 // Each is begun with when a record of it is acked: the brokers know it then.
-                ToClient::Partitions { count } => {
+                ToClient::Partitions { count, .. } => {
                     self.turns.resize(count as usize, Turn::Next(RunTime(0)));
                     self.first.resize(count as usize, 0);
                 }

@@ -38,26 +38,37 @@ impl Load {
         Ok(())
     }
 
-    /// Takes up the partitions that the main topic has been given: it has `partitions` now. Every
-    /// client asks the brokers until it knows them. Fewer than before, or as many, change nothing.
+    /// Takes up the partitions that a topic has been given: it has `partitions` now. Every client of it asks the
+    /// brokers until it knows them. Fewer than before, or as many, change nothing, and so does a topic that no
+    /// client is on.
     ///
     /// # Errors
     /// When a producer has no key for one of them; then nothing has changed.
-    pub fn grow(&mut self, partitions: u32) -> Result<(), LoadError> {
-        if partitions <= self.live.partitions() {
+    pub fn grow(&mut self, topic: &str, partitions: u32) -> Result<(), LoadError> {
+        let mut loaded = self.lives.all();
+        let Some(grown) = loaded.find(|loaded| loaded.name == topic) else { return Ok(()) };
+        let place = grown.place;
+        if partitions <= grown.live.partitions() {
             return Ok(());
         }
-        for spec in self.list.iter().filter(|spec| spec.topic.name == self.topic) {
+        for spec in self.list.iter().filter(|spec| spec.topic.name == topic) {
             if let ClientSetup::Producer(producer) = &spec.setup {
                 producer.check(partitions)?;
             }
         }
-        self.live.grow(partitions);
-        for spec in self.list.iter_mut().filter(|spec| spec.topic.name == self.topic) {
-            spec.topic.partitions = partitions;
+        grown.live.grow(partitions);
+        for spec in &mut self.list {
+            let others = spec.setup.others_mut().iter_mut();
+            let of_client = std::iter::once(&mut spec.topic).chain(others);
+            for own in of_client.filter(|own| own.name == topic) {
+                own.partitions = partitions;
+            }
         }
-        for client in self.clients.iter().filter(|client| client.topic == self.topic) {
-            client.seat.tell(ToClient::Partitions { count: partitions });
+        for client in &mut self.clients {
+            let reads = client.setup.others_mut().iter().any(|other| other.name == topic);
+            if reads || client.topic == topic {
+                client.seat.tell(ToClient::Partitions { place, count: partitions });
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use results::record::history::{Client, Committed, Ending, Entry, History, LoadRo
 use workloads::{ClientKind, Load, LoadError, WorkloadSpec};
 
 use crate::lab::{
-    LIMIT, Lab, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec,
+    LIMIT, Lab, TOPIC, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec,
 };
 
 #[test]
@@ -88,7 +88,7 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     check_all(&history);
 }
 
-pub(crate) pub(crate) fn worker() -> Command {
+pub(crate) fn worker() -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "worker"]).stderr(Stdio::inherit());
     command
@@ -125,10 +125,10 @@ fn several_clients_of_a_kind_share_a_topic_and_grow_with_it() {
     load.end_warm_up();
     await_that(&load, &|load| load.clients().iter().all(|client| client.at_work));
     run_for(300);
-    let error = load.grow(200).unwrap_err();
+    let error = load.grow(TOPIC, 200).unwrap_err();
     assert!(error.to_string().contains("keys = 100 leaves partition"), "{error}");
     assert_eq!(load.live().partitions(), 3, "nothing has changed");
-    load.grow(4).unwrap();
+    load.grow(TOPIC, 4).unwrap();
     let live = load.live();
     await_that(&load, &|_| live.last_acked_due(3).is_some() && live.consumed_offset(3).is_some());
     run_for(1500);

@@ -168,6 +168,29 @@ fn the_rate_of_a_table_is_that_of_its_producers_together() {
 }
 
 #[test]
+fn a_topic_beside_the_first_grows_under_its_load() {
+    let (lab, mut further) = lab();
+    further[1].partitions = 11;
+    let mut load = Load::start(&on_three(), context(&lab, &further)).unwrap();
+    load.start_group().unwrap();
+    load.wait_warm(LIMIT).unwrap();
+    let error = load.grow("clicks-events", 400).unwrap_err().to_string();
+    assert!(error.contains("keys = 240 leaves partition"), "{error}");
+    load.grow("nobody's", 400).unwrap();
+    load.grow("clicks-events", 12).unwrap();
+    let since = lab.clock.now();
+    load.wait_warm(LIMIT).unwrap();
+    await_that(&load, &|load| load.served_since(since));
+    run_for(500);
+    load.stop(LIMIT).unwrap();
+    drained(&lab);
+    let sends = sends(&lab.history()["rest.3-producer-0"]);
+    let new = sends.iter().filter(|send| send.partition == 11).count();
+    assert!(new > 3, "{new} records went to the new partition");
+    check_all(&History::load(lab.dir.path()).unwrap());
+}
+
+#[test]
 fn a_topic_that_is_not_there_is_refused() {
     let (lab, mut further) = lab();
     further.pop();

@@ -31,7 +31,7 @@ pub(super) struct Session {
     watch: Arc<dyn Watch>,
     name: String,
     /// Ends before the consumer that it asks.
-    learning: Option<Learning>,
+    learning: BTreeMap<usize, Learning>,
     consumer: Arc<BaseConsumer<Answers>>,
     /// Per topic and partition: next offset to read, for those read on since the last commit.
     processed: BTreeMap<(usize, i32), i64>,
@@ -78,7 +78,7 @@ impl Session {
             clock: env.clock,
             watch: Arc::clone(&env.watch),
             name,
-            learning: None,
+            learning: BTreeMap::new(),
             consumer: Arc::new(consumer),
             processed: BTreeMap::new(),
             committing: false,
@@ -86,14 +86,15 @@ impl Session {
         })
     }
 
-    /// Lets the consumer learn that the first of its topics has `count` partitions, and the group share them.
-    pub(super) fn learn(&mut self, count: u32) -> Result<(), LoadError> {
+    /// Lets the consumer learn that its topic at `place` has `count` partitions, and the group share them.
+    pub(super) fn learn(&mut self, place: usize, count: u32) -> Result<(), LoadError> {
         // Whatever was being learnt before is part of this.
-        self.learning = None;
+        self.learning.remove(&place);
         let consumer = Arc::clone(&self.consumer);
         let ask = move |limit| consumer.fetch_metadata(None, limit);
-        if let Some((topic, _)) = self.topics.first() {
-            self.learning = Some(Learning::start(&self.name, &topic.name, count, ask, || ())?);
+        if let Some((topic, _)) = self.topics.iter().find(|(topic, _)| topic.place == place) {
+            let learning = Learning::start(&self.name, &topic.name, count, ask, || ())?;
+            self.learning.insert(place, learning);
         }
         Ok(())
     }
