@@ -17,9 +17,9 @@ mod replay;
 mod request;
 mod set;
 mod suite;
-mod topics;
 #[cfg(test)]
 mod tests;
+mod topics;
 pub(crate) mod trust;
 
 use faults::plan::Plan;

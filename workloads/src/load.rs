@@ -236,7 +236,11 @@ impl Load {
             }
             _ => {}
         }
-        let watch = Arc::new(ClientWatch::new(self.lives.clone(), group.as_deref(), Arc::clone(&self.on_event)));
+        let watch = Arc::new(ClientWatch::new(
+            self.lives.clone(),
+            group.as_deref(),
+            Arc::clone(&self.on_event),
+        ));
         let client = ClientStart {
             setup: &setup,
             topic: &spec.topic,
@@ -254,7 +258,15 @@ impl Load {
         }
         let topic = spec.topic.name.clone();
         let probes = probe;
-        self.clients.push(RunningClient { place, setup, topic, probes, seat, watch, stalled: false });
+        self.clients.push(RunningClient {
+            place,
+            setup,
+            topic,
+            probes,
+            seat,
+            watch,
+            stalled: false,
+        });
         Ok(())
     }
 

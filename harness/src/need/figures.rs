@@ -115,9 +115,8 @@ impl RunFigures {
         let partitions = main.assignment.len() as f64;
         let names: Vec<&str> = cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
         let streams_on = |place| -> Vec<(f64, f64)> {
-            let stream = |load: &LoadSpec| {
-                (load.most_per_s(brokers) as f64, load.record_bytes.mean())
-            };
+            let stream =
+                |load: &LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());
             workload.loads_on(place, &names).iter().map(stream).collect()
         };
         let mut streams = streams_on(0);
@@ -126,9 +125,9 @@ impl RunFigures {
         }
         let mut topics = vec![topic_figures(cluster, main, &streams, true)];
         let others = (1..).zip(cluster.topic.iter().skip(1));
-        topics.extend(others.map(|(place, topic)| {
-            topic_figures(cluster, topic, &streams_on(place), false)
-        }));
+        topics.extend(
+            others.map(|(place, topic)| topic_figures(cluster, topic, &streams_on(place), false)),
+        );
         if let Some(probe) = probe {
             let stream = (probe.per_second as f64 * partitions, probe.record_bytes as f64);
             let plain = Topic { config: BTreeMap::new(), ..main.clone() };

@@ -13,8 +13,8 @@ use crate::cluster::local::capability::takes_memory;
 use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
-use crate::topology::Topic;
 use crate::topology::Profile;
+use crate::topology::Topic;
 use crate::version::KafkaVersion;
 
 /// Most bytes of the name of a file.

@@ -124,7 +124,8 @@ impl Trial {
         };
         let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
         let history = self.files.join(HISTORY);
-        let mut stream = StreamWriter::create(&history, &stream_of("batches", place), &header).map_err(failed)?;
+        let mut stream = StreamWriter::create(&history, &stream_of("batches", place), &header)
+            .map_err(failed)?;
         for (partition, (start, end)) in
             (0..).zip(drained.start_offsets.iter().zip(&drained.reached))
         {

@@ -146,7 +146,8 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
     }
     let topic_config = lab.admin.topic_config(*first, &topic.name).await?;
     let mut other_topics = BTreeMap::new();
-    for topic in spec.written_topics().into_iter().filter_map(|place| spec.cluster.topic.get(place)) {
+    for topic in spec.written_topics().into_iter().filter_map(|place| spec.cluster.topic.get(place))
+    {
         if topic.name != spec.cluster.main_topic().name {
             let config = lab.admin.topic_config(*first, &topic.name).await?;
             other_topics.insert(topic.name.clone(), config);

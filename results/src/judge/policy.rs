@@ -52,9 +52,8 @@ impl Policies {
         let settings = &environment.settings;
         let others = settings.other_topics.iter();
         let all = [(&settings.topic, &settings.topic_config)].into_iter().chain(others);
-        let at_start = all.filter_map(|(topic, config)| {
-            Some((topic, config.get("cleanup.policy")?, RunTime(0)))
-        });
+        let at_start = all
+            .filter_map(|(topic, config)| Some((topic, config.get("cleanup.policy")?, RunTime(0))));
         let later = timeline.events().filter_map(|event| match &event.kind {
             EventKind::TopicSettingChanged { topic, name, value } if name == "cleanup.policy" => {
                 Some((topic, value.as_ref()?, event.at))

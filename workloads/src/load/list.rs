@@ -89,9 +89,8 @@ fn topic(ctx: &LoadContext, place: usize, name: &str, partitions: u32) -> LoadTo
 pub(super) fn topics(ctx: &LoadContext) -> Vec<LoadTopic> {
     let first = topic(ctx, 0, &ctx.topic, ctx.partitions);
     let further = (1..).zip(&ctx.further);
-    let further = further.map(|(place, FurtherTopic { name, partitions })| {
-        topic(ctx, place, name, *partitions)
-    });
+    let further = further
+        .map(|(place, FurtherTopic { name, partitions })| topic(ctx, place, name, *partitions));
     std::iter::once(first).chain(further).collect()
 }
 

@@ -14,9 +14,7 @@ impl Load {
     /// # Errors
     /// When the load has no producer of that name.
     pub fn set_rate(&mut self, producer: &str, per_second: NonZeroU64) -> Result<(), LoadError> {
-        let is_meant = |setup: &ClientSetup| {
-            matches!(setup, ClientSetup::Producer(setup) if setup.is_called(producer))
-        };
+        let is_meant = |setup: &ClientSetup| matches!(setup, ClientSetup::Producer(setup) if setup.is_called(producer));
         // A table's producers, one on each topic, have equal shares.
         let meant = self.list.iter().filter(|spec| is_meant(&spec.setup)).count() as u64;
         if meant == 0 {

@@ -78,7 +78,8 @@ impl Serialize for TopicChoice {
 
 impl<'de> Deserialize<'de> for TopicChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "\"all\", \"others\" (all but the first), or a list of topics' names";
+        const EXPECTED: &str =
+            "\"all\", \"others\" (all but the first), or a list of topics' names";
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(text) if text == "all" => Ok(Self::All),
             toml::Value::String(text) if text == "others" => Ok(Self::Others),
@@ -102,9 +103,10 @@ impl WorkloadSpec {
         let readers = self.readers.iter();
         let readers = readers.map(|(name, reader)| (format!("readers.{name}"), &reader.topics));
         let reads = main.chain(groups).chain(readers).map(|(table, of)| (table, of, Writes::No));
-        let producers = self.producers.iter().map(|(name, producer)| {
-            (format!("producers.{name}"), &producer.topics, Writes::Yes)
-        });
+        let producers = self
+            .producers
+            .iter()
+            .map(|(name, producer)| (format!("producers.{name}"), &producer.topics, Writes::Yes));
         reads.chain(producers).collect()
     }
 
@@ -244,15 +246,27 @@ mod tests {
             (producer("topics = []"), "", "producers.bulk.topics = []: names no topic"),
             (producer("topics = [\"a\", \"a\"]"), "", "names a topic twice"),
             (producer("topics = [\"a/b\"]"), "", "a name has a slash"),
-            (producer("topics = \"some\""), "", "\"all\", \"others\" (all but the first), or a list"),
+            (
+                producer("topics = \"some\""),
+                "",
+                "\"all\", \"others\" (all but the first), or a list",
+            ),
             (producer("topics = 3"), "", "or a list of topics' names"),
             (
                 producer("topics = [\"orders\"]"),
                 "",
                 "the cluster has no topic `orders`; it has `user-events`, `audit`, `clicks`",
             ),
-            (group("[\"audit\"]"), "", "groups.audit.topics = [\"audit\"]: nobody writes to `audit`"),
-            (String::new(), "topics = \"all\"", "consumers.topics = \"all\": nobody writes to `audit`"),
+            (
+                group("[\"audit\"]"),
+                "",
+                "groups.audit.topics = [\"audit\"]: nobody writes to `audit`",
+            ),
+            (
+                String::new(),
+                "topics = \"all\"",
+                "consumers.topics = \"all\": nobody writes to `audit`",
+            ),
             (
                 producer("topics = \"all\""),
                 "topics = [\"clicks\"]",

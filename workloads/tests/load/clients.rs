@@ -7,7 +7,8 @@ use results::record::history::{Client, Committed, Ending, Entry, History, LoadRo
 use workloads::{ClientKind, Load, LoadError, WorkloadSpec};
 
 use crate::lab::{
-    LIMIT, Lab, TOPIC, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec,
+    LIMIT, Lab, TOPIC, await_that, check_all, check_sequences_of, producer_only, run_for, sends,
+    spec,
 };
 
 #[test]

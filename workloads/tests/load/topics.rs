@@ -89,17 +89,23 @@ fn several_topics_are_written_read_drained_and_checked() {
         let rate = sends.len() as f64 / span;
         assert!((150.0..260.0).contains(&rate), "{name}: half of 400 a second: {rate}");
     }
-    let of_main = |member: usize, topic: &str| history[&format!("consumer-{member}{topic}")].clone();
-    for (topic, name, records) in
-        [("", "user-events", records[0]), (".2", "audit-events", records[1]), (".3", "clicks-events", records[2])]
-    {
+    let of_main =
+        |member: usize, topic: &str| history[&format!("consumer-{member}{topic}")].clone();
+    for (topic, name, records) in [
+        ("", "user-events", records[0]),
+        (".2", "audit-events", records[1]),
+        (".3", "clicks-events", records[2]),
+    ] {
         let read: Vec<Stream> = (0..3).map(|member| of_main(member, topic)).collect();
         assert!(read.iter().all(|stream| stream.header.topic == name));
         let read: usize = read.iter().map(polls).sum();
         assert!(read as u64 >= records, "{name}: {read} of {records} records");
     }
     let clicking = |member: usize| polls(&history[&format!("consumer-{member}")]);
-    assert!(clicking(3) > 0 && clicking(4) > 0, "the group of one other topic has a stream a member");
+    assert!(
+        clicking(3) > 0 && clicking(4) > 0,
+        "the group of one other topic has a stream a member"
+    );
     assert!(!history.contains_key("consumer-3.3"));
     let oldest = &history["oldest.2-reader"];
     assert_eq!(oldest.header.topic, "audit-events");
@@ -118,7 +124,10 @@ fn several_topics_are_written_read_drained_and_checked() {
     let judged = results::judge::check::all(&history, &Default::default()).unwrap();
     let lost = judged.iter().find(|check| check.name == "lost").unwrap();
     assert_eq!(lost.count, 1);
-    assert_eq!((lost.witnesses[0].topic.as_str(), lost.witnesses[0].partition), ("clicks-events", 7));
+    assert_eq!(
+        (lost.witnesses[0].topic.as_str(), lost.witnesses[0].partition),
+        ("clicks-events", 7)
+    );
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn the_rate_of_a_table_is_that_of_its_producers_together() {
     let spec = WorkloadSpec { consumers: None, probe: None, direct: None, ..on_three() };
     let spec = WorkloadSpec { groups: [].into(), readers: [].into(), ..spec };
     let mut load = Load::start(&spec, context(&lab, &further)).unwrap();
-    load.wait_acked(LIMIT).unwrap();
+    load.wait_warm(LIMIT).unwrap();
     let changed = lab.clock.now();
     load.set_rate("rest", NonZeroU64::new(1000).unwrap()).unwrap();
     let none = load.set_rate("res", NonZeroU64::MIN);
