@@ -284,6 +284,28 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn each_topic_takes_what_is_sent_to_it() {
+        let mut spec = asked("none");
+        let producer = "topics = 'others'\nrate = { per_second = 10 }\nrecord_bytes = 2000000\nkeys = 'none'\n\
+                        acks = '1'\nidempotence = false\ncompression = 'none'";
+        let rest = toml::from_str(producer).unwrap();
+        spec.workload.producers.insert("rest".to_owned(), rest);
+        assert!(spec.check().unwrap_err().contains("the cluster has one topic"));
+        let mut audit = spec.cluster.topic[0].clone();
+        audit.name = "audit".to_owned();
+        spec.cluster.topic.push(audit);
+        let refused = spec.check().unwrap_err();
+        assert!(refused.contains("record_bytes of 2000000: topic audit takes"), "{refused}");
+        let config = &mut spec.cluster.topic[1].config;
+        config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
+        assert_eq!(spec.check(), Ok(()));
+        let config = &mut spec.cluster.topic[1].config;
+        config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        let refused = spec.check().unwrap_err();
+        assert!(refused.contains("topic audit is compacted"), "{refused}");
+    }
+
+    #[test]
     fn a_benchmark_is_on_disk_and_on_a_new_cluster() {
         let benchmark = |faults| {
             let mut spec = asked(faults);

@@ -50,7 +50,7 @@ impl Policies {
     /// As a trial's settings and events tell them.
     pub fn of(environment: &Environment, timeline: &Timeline<'_>) -> Self {
         let settings = &environment.settings;
-        let others = settings.other_topics.iter();
+        let others = settings.other_topics.iter().map(|other| (&other.topic, &other.config));
         let all = [(&settings.topic, &settings.topic_config)].into_iter().chain(others);
         let at_start = all
             .filter_map(|(topic, config)| Some((topic, config.get("cleanup.policy")?, RunTime(0))));
@@ -175,6 +175,7 @@ pub(crate) fn log_of(line: &str) -> Option<(String, Partition)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::environment::OtherTopic;
     use crate::record::event::{Event, Process, Role};
 
     const MOVED: &str =
@@ -264,5 +265,12 @@ mod tests {
         let both = "delete,compact".to_owned();
         environment.settings.topic_config.insert("cleanup.policy".to_owned(), both);
         assert!(policy(&environment, &[]));
+        let policies = Policies::of(&environment, &Timeline::new(&[]));
+        assert_eq!(policies.compacts("audit"), None, "another topic has settings of its own");
+        let config = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let audit = OtherTopic { topic: "audit".to_owned(), partitions: 1, config };
+        environment.settings.other_topics.push(audit);
+        let policies = Policies::of(&environment, &Timeline::new(&[]));
+        assert_eq!(policies.compacts("audit"), Some(RunTime(0)));
     }
 }

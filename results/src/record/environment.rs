@@ -65,7 +65,7 @@ impl Environment {
         let Settings { broker, topic_config, other_topics, .. } = &mut self.settings;
         [broker, topic_config, &mut self.producer]
             .into_iter()
-            .chain(other_topics.values_mut())
+            .chain(other_topics.iter_mut().map(|topic| &mut topic.config))
             .for_each(|settings| drop(redact(settings)));
     }
 }
@@ -99,7 +99,19 @@ pub struct Settings {
     pub broker: BTreeMap<String, String>,
     /// The topic's configuration, as described.
     pub topic_config: BTreeMap<String, String>,
-    /// That of the other topics of the load, by their names; of runs on one topic there is none.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other_topics: BTreeMap<String, BTreeMap<String, String>>,
+    /// The other topics that the load writes to, in the cluster's order; none where it writes to one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_topics: Vec<OtherTopic>,
+}
+
+/// A topic of the load that is not that of the main load.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OtherTopic {
+    /// Its name.
+    pub topic: String,
+    /// Its number of partitions.
+    pub partitions: u32,
+    /// Its configuration, as described.
+    pub config: BTreeMap<String, String>,
 }
