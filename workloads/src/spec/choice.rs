@@ -33,7 +33,7 @@ impl TopicChoice {
     /// Refuses lists that no cluster has topics for.
     pub(super) fn validate(&self, table: &str) -> Result<(), SpecError> {
         let Self::Named(names) = self else { return Ok(()) };
-        let (key, shown) = (format!("{table}.topics"), format!("{names:?}"));
+        let (key, shown) = (format!("{table}.topics"), self.shown());
         require(!names.is_empty(), &key, &shown, "names no topic; remove it for the first one")?;
         let different: BTreeSet<_> = names.iter().collect();
         require(different.len() == names.len(), &key, &shown, "names a topic twice")?;
@@ -60,7 +60,10 @@ impl TopicChoice {
             Self::First => "the first".to_owned(),
             Self::All => "\"all\"".to_owned(),
             Self::Others => "\"others\"".to_owned(),
-            Self::Named(names) => format!("{names:?}"),
+            Self::Named(names) => {
+                let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                format!("[{}]", quoted.join(", "))
+            }
         }
     }
 }
