@@ -20,6 +20,7 @@ mod set;
 mod suite;
 #[cfg(test)]
 mod tests;
+mod topics;
 pub(crate) mod trust;
 
 use faults::plan::Plan;

@@ -203,7 +203,9 @@ impl Trial {
 
     /// Limit for every partition to have been written and read once.
     fn warm_limit(&self) -> Duration {
-        let partitions = self.spec.cluster.main_topic().assignment.len();
+        let topics = self.spec.written_topics().into_iter();
+        let topics = topics.filter_map(|place| self.spec.cluster.topic.get(place));
+        let partitions: usize = topics.map(|topic| topic.assignment.len()).sum();
         let turn =
             Duration::from_secs(1) / u32::try_from(self.per_second().max(1)).unwrap_or(u32::MAX);
         let each = WARM_EACH.saturating_add(turn);
@@ -312,6 +314,8 @@ impl Trial {
                 topic: topic.name.clone(),
                 partitions: topic.assignment.len() as u32,
                 brokers: self.spec.cluster.brokers(),
+                further: self.spec.further_topics(),
+                suffix: self.spec.own_name(""),
                 probe_topic: self
                     .spec
                     .workload

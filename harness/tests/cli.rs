@@ -270,6 +270,7 @@ fn lists_name_everything_that_is_shipped() {
         ("workloads", "1k-msg-s"),
         ("workloads", "smoke"),
         ("workloads", "many-topics"),
+        ("workloads", "three-topics"),
         ("plans", "failover-two-brokers"),
         ("faults", "kill"),
         ("claims", "controller-failover"),

@@ -50,6 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         topic: "peers".into(),
         partitions: PARTITIONS,
         brokers: (1..=3).collect(),
+        further: vec![],
+        suffix: String::new(),
         probe_topic: None,
         history_dir: folder.path().into(),
         clock: RunClock::start(),

@@ -39,6 +39,8 @@ use reader::ReaderSetup;
 pub(crate) struct LoadTopic {
     /// Number of the run, as it is in every record's header.
     pub(crate) run: u64,
+    /// Its place among the topics that clients may choose; 0 for that of the main load, and of the probes.
+    pub(crate) place: usize,
     pub(crate) name: String,
     /// Number of its partitions now.
     pub(crate) partitions: u32,
@@ -96,6 +98,14 @@ impl ClientSetup {
             Self::Member(setup) => setup,
             Self::Reader(setup) => setup,
             Self::Direct(setup) => setup,
+        }
+    }
+
+    /// The topics that it is for beside the one that it is started on.
+    pub(crate) fn others_mut(&mut self) -> &mut [LoadTopic] {
+        match self {
+            Self::Member(setup) => &mut setup.others,
+            Self::Producer(_) | Self::Reader(_) | Self::Direct(_) => &mut [],
         }
     }
 
@@ -163,8 +173,8 @@ pub(crate) enum ToClient {
     EndWarmUp,
     /// So many records a second from now on.
     Rate { per_second: u64 },
-    /// The topic has so many partitions now.
-    Partitions { count: u32 },
+    /// Its topic at this place has so many partitions now.
+    Partitions { place: usize, count: u32 },
     /// Leave the group without a last commit, and join it anew under this number.
     Replace { number: u16 },
     /// Stop polling and stay connected, or poll again.
@@ -181,12 +191,12 @@ pub(crate) enum FromClient {
     /// It does what it is for: every partition has acked a record, partitions were assigned, a record
     /// was read.
     AtWork,
-    /// The member reads this partition from now on.
-    Assigned { partition: i32, member: u16 },
+    /// The member reads this partition of the topic at this place from now on.
+    Assigned { place: usize, partition: i32, member: u16 },
     /// It reads it no more.
-    Revoked { partition: i32, member: u16 },
+    Revoked { place: usize, partition: i32, member: u16 },
     /// It read this record.
-    Polled { partition: i32, offset: i64 },
+    Polled { place: usize, partition: i32, offset: i64 },
     /// It ended with an error that it cannot go on after, in librdkafka's words.
     Failed { at: RunTime, client: String, error: String },
     /// It is made anew, and begins this life under another name.

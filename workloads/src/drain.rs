@@ -78,6 +78,8 @@ pub struct DrainTask<'a> {
     pub partitions: u32,
     /// Number of the run, which its records bear.
     pub run: u64,
+    /// Name of the stream in the history; no other drain of the run has it.
+    pub stream: &'a str,
     /// Folder of the history.
     pub history_dir: &'a Path,
     /// The run's clock.
@@ -89,7 +91,7 @@ pub struct DrainTask<'a> {
 /// Who is told once a second how far a drain is.
 pub type OnDrained<'a> = &'a mut dyn FnMut(RunTime, DrainProgress);
 
-/// Reads a topic into the history's stream `drain`. `interrupted` says whether the user wants the end.
+/// Reads a topic into a stream of the history. `interrupted` says whether the user wants the end.
 ///
 /// # Errors
 /// When no client can be made, or the history cannot be written.
@@ -98,8 +100,7 @@ pub fn drain(
     on_drained: OnDrained<'_>,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<DrainSummary, LoadError> {
-    let DrainTask { bootstrap, security, topic, partitions, run, history_dir, clock, patience } =
-        task;
+    let DrainTask { bootstrap, security, topic, partitions, run, clock, patience, .. } = task;
     let mut settings = settings::reader(bootstrap, "kbench-drain");
     // The last offsets of a log may hold no record: only this tells then that it was read to its end.
     settings.insert("enable.partition.eof".into(), "true".into());
@@ -110,7 +111,7 @@ pub fn drain(
         .create()
         .map_err(|source| LoadError::Client { client: NAME.into(), source })?;
     let header = StreamHeader { run, topic: topic.into(), partitions, client: Client::Drain };
-    let stream = StreamWriter::create(history_dir, NAME, &header).map_err(failed)?;
+    let stream = StreamWriter::create(task.history_dir, task.stream, &header).map_err(failed)?;
     let mut asker = Asker { consumer, topic: topic.to_owned(), left: patience.stuck, patience };
     let bounds: Vec<_> = (0..partitions as i32).map(|p| asker.log_bounds(p)).collect();
     let reached: Vec<_> = bounds.iter().map(|log| log.map_or(0, |log| log.start)).collect();

@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError;
 
 use results::record::history::HistoryError;
 
-use crate::spec::KeySpec;
+use crate::spec::{KeySpec, SpecError};
 
 /// The load (or the drain) could not start, or ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum LoadError {
         /// First partition without one.
         partition: u32,
     },
+    /// A client is to be on a topic as none can be.
+    #[error("workload: {0}")]
+    Topics(#[from] SpecError),
     /// A topic without partitions.
     #[error("topic {topic} has no partitions; create it before the load starts")]
     NoPartitions {

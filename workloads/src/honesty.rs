@@ -81,6 +81,8 @@ pub fn honesty(dir: &Path) -> Result<HonestyFigures, LoadError> {
         topic: TOPIC.into(),
         partitions: PARTITIONS,
         brokers: (1..=3).collect(),
+        further: vec![],
+        suffix: String::new(),
         probe_topic: None,
         history_dir: dir.into(),
         clock,

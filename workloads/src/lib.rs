@@ -36,7 +36,9 @@ pub use drain::{DrainProgress, DrainSummary, DrainTask, OnDrained, Patience, dra
 pub use error::LoadError;
 pub use honesty::{HonestyFigures, honesty};
 pub use live::Live;
-pub use load::{ClientState, Killed, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT};
+pub use load::{
+    ClientState, FurtherTopic, Killed, Lives, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT,
+};
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use security::{Security, SecurityError};
@@ -44,7 +46,7 @@ pub use settings::BESIDE_VALUE;
 pub use spec::{
     Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, MOST_PARTITIONS,
     Payload, PhasesSpec, ProbeSpec, ProducerSpec, Rate, RecordBytes, Shape, Sizes, SpecError,
-    TopicsSpec, WorkloadSpec, shipped,
+    TopicChoice, TopicsSpec, WorkloadSpec, shipped,
 };
 pub use suites::SUITES;
 

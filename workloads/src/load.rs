@@ -9,12 +9,13 @@
 //! without waiting for outcomes.
 
 mod list;
+mod lives;
 mod members;
 mod running;
+mod steer;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use crate::wake::process_cpu_s;
 use crate::wire::Connector;
 pub(crate) use list::List;
 use list::{ClientSpec, SeatKind};
+pub use lives::Lives;
+use lives::{TopicLive, unacked, unread};
 pub use members::Killed;
 pub use running::ClientState;
 use running::{ClientWatch, RunningClient};
@@ -58,8 +61,12 @@ pub struct LoadContext {
     pub run: u64,
     /// Topic of the main load; it exists.
     pub topic: String,
-    /// Number of partitions of both topics.
+    /// Number of its partitions, and of those of the probes' topic.
     pub partitions: u32,
+    /// The other topics that clients may choose, in the cluster's order; they exist.
+    pub further: Vec<FurtherTopic>,
+    /// What topics' names end in beyond what the workload calls them; mostly nothing.
+    pub suffix: String,
     /// Ids of the brokers, for rates per broker and for what is asked of each.
     pub brokers: BTreeSet<BrokerId>,
     /// Topic of the probes; it exists. `None`: no probe runs, whatever the spec says.
@@ -77,6 +84,15 @@ pub struct LoadContext {
     pub on_second: Box<dyn Fn(RunTime, Second) + Send>,
     /// Receives what clients tell of their own ends, on their threads.
     pub on_event: OnEvent,
+}
+
+/// A topic beside that of the main load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherTopic {
+    /// Its name.
+    pub name: String,
+    /// Number of its partitions.
+    pub partitions: u32,
 }
 
 /// Whom events of clients are told.
@@ -116,6 +132,8 @@ pub struct Load {
     /// Topic of the main load.
     topic: String,
     live: Arc<Live>,
+    /// The same, and that of every other topic that is written to.
+    lives: Lives,
     /// Figures of the probe's topic; `None` without a probe.
     probed: Option<Arc<Live>>,
     /// The clients that the load is to have.
@@ -145,10 +163,24 @@ impl Load {
     /// [`Load::wait_acked`]. The groups join with [`Load::start_group`], and schedules begin with
     /// [`Load::wait_warm`].
     pub fn start(spec: &WorkloadSpec, ctx: LoadContext) -> Result<Self, LoadError> {
-        if ctx.partitions == 0 {
-            return Err(LoadError::NoPartitions { topic: ctx.topic });
+        let all = [(&ctx.topic, ctx.partitions)].into_iter();
+        let further = ctx.further.iter().map(|topic| (&topic.name, topic.partitions));
+        if let Some((topic, _)) = all.chain(further).find(|(_, partitions)| *partitions == 0) {
+            return Err(LoadError::NoPartitions { topic: topic.clone() });
         }
+        let topics = list::topics(&ctx);
+        let called = list::called(&topics, &ctx.suffix);
+        spec.on_topics(&called)?;
         let list = list::clients(spec, &ctx);
+        let live_of = |place: usize| {
+            let topic = topics.get(place)?;
+            let live = Live::new(topic.partitions, &list::groups(spec, place, &called));
+            Some(TopicLive { place, name: topic.name.clone(), live: Arc::new(live) })
+        };
+        let further = spec.written(&called).into_iter().filter(|place| *place > 0);
+        let live = Arc::new(Live::new(ctx.partitions, &list::groups(spec, 0, &called)));
+        let main = TopicLive { place: 0, name: ctx.topic.clone(), live: Arc::clone(&live) };
+        let lives = Lives::new(main, further.filter_map(live_of));
         let (out, seconds) = mpsc::channel();
         let on_second = ctx.on_second;
         let receive = move || seconds.iter().for_each(|(at, second)| on_second(at, second));
@@ -159,7 +191,8 @@ impl Load {
         let mut load = Self {
             clock: ctx.clock,
             topic: ctx.topic,
-            live: Arc::new(Live::new(ctx.partitions, &list::groups(spec))),
+            live,
+            lives,
             probed: ctx.probe_topic.map(|_| Arc::new(Live::new(ctx.partitions, &[]))),
             settings: main_settings(&list),
             list,
@@ -191,8 +224,9 @@ impl Load {
     fn start_client(&mut self, like: usize, place: Option<usize>) -> Result<(), LoadError> {
         let spec = &mut self.list[like];
         let own_process = place.is_some() && spec.seat == SeatKind::Process;
-        let main = spec.topic.name == self.topic;
-        let live = self.probed.as_ref().filter(|_| !main).unwrap_or(&self.live);
+        let probe = spec.topic.place == 0 && spec.topic.name != self.topic;
+        let own = self.lives.at(spec.topic.place).unwrap_or(&self.live);
+        let live = self.probed.as_ref().filter(|_| probe).unwrap_or(own);
         let mut setup = spec.setup.clone();
         let mut group = None;
         let mut seconds = None;
@@ -200,14 +234,18 @@ impl Load {
             ClientSetup::Member(member) => {
                 member.number = self.next_member;
                 self.next_member += 1;
-                group = self.live.groups().iter().position(|id| *id == member.group);
+                group = Some(member.group.clone());
             }
             ClientSetup::Producer(producer) if producer.role == LoadRole::Main => {
                 seconds = self.seconds.take();
             }
             _ => {}
         }
-        let watch = Arc::new(ClientWatch::new(Arc::clone(live), group, Arc::clone(&self.on_event)));
+        let watch = Arc::new(ClientWatch::new(
+            self.lives.clone(),
+            group.as_deref(),
+            Arc::clone(&self.on_event),
+        ));
         let client = ClientStart {
             setup: &setup,
             topic: &spec.topic,
@@ -225,7 +263,16 @@ impl Load {
             producer.incarnation += 1;
         }
         let topic = spec.topic.name.clone();
-        self.clients.push(RunningClient { place, setup, topic, seat, watch, stalled: false });
+        let probes = probe;
+        self.clients.push(RunningClient {
+            place,
+            setup,
+            topic,
+            probes,
+            seat,
+            watch,
+            stalled: false,
+        });
         Ok(())
     }
 
@@ -251,14 +298,14 @@ impl Load {
         limit: Duration,
         missing: &dyn Fn(&Live) -> Option<String>,
     ) -> Result<(), LoadError> {
-        if self.live.wait_until(|live| missing(live).is_none(), limit) {
+        if self.lives.wait(missing, limit) {
             return Ok(());
         }
         if let Some(failure) = self.live.failure() {
             return Err(LoadError::Ended(failure));
         }
         // Whatever was missing may have come since; then the limit was met after all.
-        match missing(&self.live) {
+        match self.lives.missing(missing) {
             None => Ok(()),
             Some(missing) => Err(LoadError::NotWarm { after_s: limit.as_secs_f64(), missing }),
         }
@@ -275,73 +322,27 @@ impl Load {
         self.clients.iter().for_each(|client| client.seat.tell(stage));
     }
 
-    /// Changes the rate of a producer; the main one is called `main`, others as in the workload. What
-    /// was due by now stays due when it was, and the new rate begins where the old one stopped. The
-    /// client's queue keeps the size that the first rate gave it.
-    ///
-    /// # Errors
-    /// When the load has no producer of that name.
-    pub fn set_rate(&mut self, producer: &str, per_second: NonZeroU64) -> Result<(), LoadError> {
-        let mut found = false;
-        let mut change = |setup: &mut ClientSetup| match setup {
-            ClientSetup::Producer(setup) if setup.name == producer => {
-                setup.rate = Some(per_second.get());
-                found = true;
-                true
-            }
-            _ => false,
-        };
-        for spec in &mut self.list {
-            change(&mut spec.setup);
-        }
-        for client in &mut self.clients {
-            if change(&mut client.setup) {
-                client.seat.tell(ToClient::Rate { per_second: per_second.get() });
-            }
-        }
-        if found { Ok(()) } else { Err(LoadError::NoProducer { name: producer.to_owned() }) }
-    }
-
-    /// Takes up the partitions that the main topic has been given: it has `partitions` now. Every
-    /// client asks the brokers until it knows them. Fewer than before, or as many, change nothing.
-    ///
-    /// # Errors
-    /// When a producer has no key for one of them; then nothing has changed.
-    pub fn grow(&mut self, partitions: u32) -> Result<(), LoadError> {
-        if partitions <= self.live.partitions() {
-            return Ok(());
-        }
-        for spec in self.list.iter().filter(|spec| spec.topic.name == self.topic) {
-            if let ClientSetup::Producer(producer) = &spec.setup {
-                producer.check(partitions)?;
-            }
-        }
-        self.live.grow(partitions);
-        for spec in self.list.iter_mut().filter(|spec| spec.topic.name == self.topic) {
-            spec.topic.partitions = partitions;
-        }
-        for client in self.clients.iter().filter(|client| client.topic == self.topic) {
-            client.seat.tell(ToClient::Partitions { count: partitions });
-        }
-        Ok(())
-    }
-
-    /// The load as it stands now.
+    /// The main load's topic as it stands now.
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live)
+    }
+
+    /// The load on all its topics as it stands now.
+    pub fn lives(&self) -> Lives {
+        self.lives.clone()
     }
 
     /// Whether every partition has, for an operation that was due after `since`, acked the main
     /// load and answered the probes that run.
     pub fn served_since(&self, since: RunTime) -> bool {
         let is_reader = |client: &&RunningClient| matches!(client.setup, ClientSetup::Reader(_));
-        let probes = self.clients.iter().filter(|client| client.topic != self.topic);
+        let probes = self.clients.iter().filter(|client| client.probes);
         let read = probes.filter(is_reader).count() > 0;
         let probed = self
             .probed
             .as_ref()
             .is_none_or(|probed| probed.acked_since(since) && (!read || probed.read_since(since)));
-        probed && self.live.acked_since(since)
+        probed && self.lives.acked_since(since)
     }
 
     /// Every setting that the main producer was given; all others are librdkafka's defaults.
@@ -394,7 +395,7 @@ impl Load {
                 (_, Err(_)) => {}
             }
         }
-        until(limit, LOOK, || self.live.lag() == 0 || self.live.failure().is_some());
+        until(limit, LOOK, || self.lives.lag() == 0 || self.live.failure().is_some());
         for client in &readers {
             client.seat.tell(ToClient::Stop { within: Duration::ZERO });
         }
@@ -428,25 +429,6 @@ fn main_settings(list: &[ClientSpec]) -> BTreeMap<String, String> {
         _ => None,
     });
     main.cloned().unwrap_or_default()
-}
-
-/// The partitions that lack something, after some words; `None` when none does.
-fn lacking(live: &Live, words: &str, lacks: impl Fn(u32) -> bool) -> Option<String> {
-    let list: Vec<_> =
-        (0..live.partitions()).filter(|p| lacks(*p)).map(|p| p.to_string()).collect();
-    (!list.is_empty()).then(|| format!("{words} partition {}", list.join(", ")))
-}
-
-fn unacked(live: &Live) -> Option<String> {
-    lacking(live, "no record is acked yet on", |p| live.last_acked_due(p).is_none())
-}
-
-fn unread(live: &Live) -> Option<String> {
-    let mut groups = live.groups().iter().enumerate();
-    groups.find_map(|(place, group)| {
-        let words = format!("no member of group {group} reads");
-        lacking(live, &words, |p| live.owner_in(place, p).is_none())
-    })
 }
 
 impl Drop for Load {

@@ -182,6 +182,8 @@ mod tests {
             topic: TOPIC.into(),
             partitions: 3,
             brokers: (1..=3).collect(),
+            further: vec![],
+            suffix: String::new(),
             probe_topic: None,
             history_dir: dir.path().into(),
             clock: RunClock::start(),

@@ -10,6 +10,7 @@
 
 mod allowed;
 mod backlog;
+mod choice;
 mod keys;
 mod limits;
 mod named;
@@ -33,6 +34,7 @@ pub use crate::client::direct::{DirectSpec, EachBrokerSpec};
 pub use crate::client::reader::ReaderSpec;
 use crate::load::List;
 pub use backlog::BacklogSpec;
+pub use choice::TopicChoice;
 pub use keys::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 pub use named::{NamedGroupSpec, NamedProducerSpec};
 pub use payload::Payload;
@@ -55,6 +57,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         ("max", include_str!("../specs/max.toml")),
         ("mixed", include_str!("../specs/mixed.toml")),
         ("smoke", include_str!("../specs/smoke.toml")),
+        ("three-topics", include_str!("../specs/three-topics.toml")),
     ]
 }
 
@@ -88,13 +91,13 @@ pub struct WorkloadSpec {
     /// Producers with acks=1 that write to a broker each, whoever leads; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each_broker: Option<EachBrokerSpec>,
-    /// Further producers on the same topic, by name: checked as the main one is, in no figure of it.
+    /// Further producers, by name: checked as the main one is, in no figure of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub producers: BTreeMap<String, NamedProducerSpec>,
-    /// Further groups that read the same topic, by group id.
+    /// Further groups, by group id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, NamedGroupSpec>,
-    /// Readers of the same topic's first records, by name.
+    /// Readers of topics' first records, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub readers: BTreeMap<String, ReaderSpec>,
     /// A backlog that is built on a healthy cluster and read off; absent: groups read all the while.
@@ -133,6 +136,12 @@ impl LoadSpec {
         Self { rate, shape, arrivals, record_bytes, payload, keys }
     }
 
+    /// The part of it that each of so many topics has.
+    pub(crate) fn shared(mut self, topics: usize) -> Self {
+        self.rate = self.rate.shared(topics);
+        self
+    }
+
     /// Records a second on a cluster of `brokers` that room is made for: the highest rate, and what a small
     /// cluster takes where the load sends as fast as it can.
     pub fn most_per_s(&self, brokers: u32) -> u64 {
@@ -163,6 +172,16 @@ pub enum Rate {
 }
 
 impl Rate {
+    /// The part of it that each of so many topics has; at least 1 a second.
+    fn shared(self, topics: usize) -> Self {
+        let share = |n: u64| (n / (topics as u64).max(1)).max(1);
+        match self {
+            Self::PerSecond(n) => Self::PerSecond(share(n)),
+            Self::PerBrokerPerSecond(n) => Self::PerBrokerPerSecond(share(n)),
+            Self::Max => Self::Max,
+        }
+    }
+
     /// Records per second in total on a cluster of `brokers`; `None` as many as the producer takes.
     pub fn total(self, brokers: u32) -> Option<u64> {
         match self {
@@ -250,6 +269,9 @@ pub struct ConsumersSpec {
     pub group: String,
     /// Number of members.
     pub members: u16,
+    /// Which topics it reads; the first in any case.
+    #[serde(default, skip_serializing_if = "TopicChoice::is_first")]
+    pub topics: TopicChoice,
     /// Time between two commits of a member.
     #[serde(with = "humantime_serde")]
     pub commit_interval: Duration,
@@ -332,17 +354,6 @@ impl WorkloadSpec {
             (format!("producers.{name}"), load, producer)
         });
         std::iter::once(main).chain(named).collect()
-    }
-
-    /// Bytes of the largest record that a producer may send.
-    pub fn largest_record(&self) -> usize {
-        let producing = self.producing();
-        producing.iter().map(|(_, load, _)| load.record_bytes.largest()).max().unwrap_or_default()
-    }
-
-    /// Whether a producer sends records that have no key.
-    pub fn has_records_without_keys(&self) -> bool {
-        self.producing().iter().any(|(_, load, _)| load.keys == KeySpec::None)
     }
 
     /// Takes the secrets out of the clients' settings; the keys of those that were there.

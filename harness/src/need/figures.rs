@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use faults::plan::Plan;
 use results::record::event::Role;
-use workloads::spec::NamedProducerSpec;
 use workloads::{LoadSpec, WorkloadSpec};
 
 use super::{JVM_BESIDE_HEAP, PER_RECORD};
@@ -114,8 +113,13 @@ impl RunFigures {
         let brokers = cluster.brokers().len() as u32;
         let main = cluster.main_topic();
         let partitions = main.assignment.len() as f64;
-        let mut streams: Vec<(f64, f64)> =
-            vec![(load.most_per_s(brokers) as f64, load.record_bytes.mean())];
+        let names: Vec<&str> = cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
+        let streams_on = |place| -> Vec<(f64, f64)> {
+            let stream =
+                |load: &LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());
+            workload.loads_on(place, &names).iter().map(stream).collect()
+        };
+        let mut streams = streams_on(0);
         if let Some(direct) = direct {
             streams.push((direct.per_second as f64 * partitions, load.record_bytes.mean()));
         }
@@ -123,13 +127,11 @@ impl RunFigures {
             // Who leads takes what is written to it.
             streams.push((each.per_second as f64 * partitions, load.record_bytes.mean()));
         }
-        let named = workload.producers.values().map(NamedProducerSpec::load);
-        let stream = |load: LoadSpec| (load.most_per_s(brokers) as f64, load.record_bytes.mean());
-        streams.extend(named.map(stream));
         let mut topics = vec![topic_figures(cluster, main, &streams, true)];
-        // Nobody writes to the others.
-        let others = cluster.topic.iter().skip(1);
-        topics.extend(others.map(|topic| topic_figures(cluster, topic, &[], false)));
+        let others = (1..).zip(cluster.topic.iter().skip(1));
+        topics.extend(
+            others.map(|(place, topic)| topic_figures(cluster, topic, &streams_on(place), false)),
+        );
         if let Some(probe) = probe {
             let stream = (probe.per_second as f64 * partitions, probe.record_bytes as f64);
             let plain = Topic { config: BTreeMap::new(), ..main.clone() };

@@ -125,6 +125,7 @@ fn settings_of_consumers(spec: &mut WorkloadSpec) -> &mut BTreeMap<String, Strin
     let consumers = spec.consumers.get_or_insert_with(|| workloads::ConsumersSpec {
         group: "sub-000".to_owned(),
         members: 1,
+        topics: workloads::TopicChoice::First,
         commit_interval: std::time::Duration::from_secs(1),
         settings: BTreeMap::new(),
     });

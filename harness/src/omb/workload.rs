@@ -7,7 +7,7 @@ use std::time::Duration;
 use workloads::spec::{ChosenKeys, KeyChoice, NamedGroupSpec, Partitioner};
 use workloads::{
     Acks, Arrivals, BacklogSpec, Compression, ConsumersSpec, KeySpec, LoadSpec, Payload,
-    PhasesSpec, ProducerSpec, Rate, Shape, TopicsSpec, WorkloadSpec,
+    PhasesSpec, ProducerSpec, Rate, Shape, TopicChoice, TopicsSpec, WorkloadSpec,
 };
 
 use super::flat_yaml::{self, YamlValues};
@@ -182,11 +182,17 @@ impl OmbWorkload {
             }
             (topics, false) => {
                 return Err(format!(
-                    "topics: {topics}: kbench's load goes to one topic; --one-topic makes them partitions of one"
+                    "topics: {topics}: kbench's main load goes to one topic, and the figures are its own; --one-topic makes them partitions of one"
                 ));
             }
         };
-        Ok(TopicsSpec { count: 1, partitions, replication_factor: 3, config: BTreeMap::new() })
+        Ok(TopicsSpec {
+            count: 1,
+            partitions,
+            replication_factor: 3,
+            further: BTreeMap::new(),
+            config: BTreeMap::new(),
+        })
     }
 
     fn rate(&self, notes: &mut Vec<String>) -> Result<Rate, String> {
@@ -234,11 +240,13 @@ impl OmbWorkload {
         let main = (read && self.subscriptions > 0).then(|| ConsumersSpec {
             group: name(0),
             members: self.consumers,
+            topics: TopicChoice::First,
             commit_interval: COMMIT_INTERVAL,
             settings: BTreeMap::new(),
         });
         let more = (1..self.subscriptions).filter(|_| read).map(|number| {
             let group = NamedGroupSpec {
+                topics: TopicChoice::First,
                 members: self.consumers,
                 commit_interval: COMMIT_INTERVAL,
                 settings: BTreeMap::new(),

@@ -15,6 +15,7 @@ use crate::cluster::ssh::Inventory;
 use crate::need::place::Storage;
 use crate::provision::KafkaSource;
 use crate::topology::Profile;
+use crate::topology::Topic;
 use crate::version::KafkaVersion;
 
 /// Most bytes of the name of a file.
@@ -79,7 +80,8 @@ impl RunSpec {
             return Err("a run on a cluster that runs already is of one trial".to_owned());
         }
         self.workload.validate().map_err(|error| format!("workload: {error}"))?;
-        self.taken_by_topic()?;
+        self.check_choices().map_err(|error| format!("workload: {error}"))?;
+        self.taken_by_topics()?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
         if let (Some(plan), Some(count)) = (&self.plan, self.workload.phases.count) {
@@ -127,17 +129,23 @@ impl RunSpec {
         }
     }
 
-    /// Refuses records that the main topic refuses, as far as its settings are known.
-    fn taken_by_topic(&self) -> Result<(), String> {
+    /// Refuses records that a topic refuses to which they are sent, as far as its settings are known.
+    fn taken_by_topics(&self) -> Result<(), String> {
+        let places = self.written_topics().into_iter();
+        let mut topics = places.filter_map(|place| Some((place, self.cluster.topic.get(place)?)));
+        topics.try_for_each(|(place, topic)| self.taken_by(place, topic))
+    }
+
+    fn taken_by(&self, place: usize, topic: &Topic) -> Result<(), String> {
         /// Kafka's default of `message.max.bytes`.
         const DEFAULT: u64 = 1_048_588;
-        let topic = self.cluster.main_topic();
+        let (largest, keyless) = self.sent_to(place);
         let name = &topic.name;
         let broker = &self.cluster.broker.settings;
         let set = topic.config.get("max.message.bytes").or_else(|| broker.get("message.max.bytes"));
         let known = set.and_then(|bytes| bytes.trim().parse().ok());
         let most = known.or((!self.backend.runs_already()).then_some(DEFAULT));
-        let largest = self.workload.largest_record() as u64;
+        let largest = largest as u64;
         if let Some(most) = most.filter(|most| largest + workloads::BESIDE_VALUE > *most) {
             return Err(format!(
                 "workload: record_bytes of {largest}: topic {name} takes batches of {most} bytes at most; raise its \
@@ -147,7 +155,7 @@ impl RunSpec {
         let policy =
             topic.config.get("cleanup.policy").or_else(|| broker.get("log.cleanup.policy"));
         let compacts = policy.is_some_and(|policy| policy.contains("compact"));
-        if compacts && self.workload.has_records_without_keys() {
+        if compacts && keyless {
             return Err(format!(
                 "workload: keys = \"none\": topic {name} is compacted, and takes no record without a key"
             ));
@@ -298,6 +306,28 @@ pub(super) mod tests {
             refused.contains("keys = \"none\"") && refused.contains("is compacted"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn each_topic_takes_what_is_sent_to_it() {
+        let mut spec = asked("none");
+        let producer = "topics = 'others'\nrate = { per_second = 10 }\nrecord_bytes = 2000000\nkeys = 'none'\n\
+                        acks = '1'\nidempotence = false\ncompression = 'none'";
+        let rest = toml::from_str(producer).unwrap();
+        spec.workload.producers.insert("rest".to_owned(), rest);
+        assert!(spec.check().unwrap_err().contains("the cluster has one topic"));
+        let mut audit = spec.cluster.topic[0].clone();
+        audit.name = "audit".to_owned();
+        spec.cluster.topic.push(audit);
+        let refused = spec.check().unwrap_err();
+        assert!(refused.contains("record_bytes of 2000000: topic audit takes"), "{refused}");
+        let config = &mut spec.cluster.topic[1].config;
+        config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
+        assert_eq!(spec.check(), Ok(()));
+        let config = &mut spec.cluster.topic[1].config;
+        config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+        let refused = spec.check().unwrap_err();
+        assert!(refused.contains("topic audit is compacted"), "{refused}");
     }
 
     #[test]

@@ -71,7 +71,14 @@ pub(super) fn of_workload(
         count: Some(topics.count),
         config: like.config.clone().into_iter().chain(topics.config.clone()).collect(),
     };
-    let mut all = placed(&[written], brokers)?;
+    let further = topics.further.iter().map(|(name, partitions)| Topic {
+        name: name.clone(),
+        partitions: Some(*partitions),
+        count: None,
+        ..written.clone()
+    });
+    let written: Vec<Topic> = std::iter::once(written.clone()).chain(further).collect();
+    let mut all = placed(&written, brokers)?;
     all.iter_mut().for_each(|topic| topic.name.push_str(suffix));
     Ok(all)
 }
@@ -228,6 +235,14 @@ mod tests {
         let main = cluster.main_topic();
         assert_eq!(main.assignment, [[3, 1], [1, 2], [2, 3], [3, 2]]);
         assert_eq!((&*main.config["a"], &*main.config["min.insync.replicas"]), ("b", "2"));
+        let three = "partitions = 3\nreplication_factor = 3\nfurther = { audit = 1, clicks = 12 }";
+        cluster.topic[0].name = "user-events-kb1".to_owned();
+        cluster.load_topics(&topics(three), &[3, 1, 2], "-kb1").unwrap();
+        let made: Vec<_> =
+            cluster.topic.iter().map(|it| (&*it.name, it.assignment.len())).collect();
+        assert_eq!(made, [("user-events-kb1", 3), ("audit-kb1", 1), ("clicks-kb1", 12)]);
+        assert_eq!(cluster.topic[2].config, cluster.main_topic().config);
+        assert_eq!(cluster.topic[2].assignment[0], [1, 2, 3], "behind the one before");
         let why =
             cluster.load_topics(&topics("partitions = 1\nreplication_factor = 4"), &[1, 2, 3], "");
         assert!(why.unwrap_err().contains("replication_factor = 4"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use results::record::event::EventKind;
 use tokio::time::Instant;
-use workloads::{BacklogSpec, Live, Load, WorkloadSpec};
+use workloads::{BacklogSpec, Lives, Load, WorkloadSpec};
 
 use crate::recorder::Recorder;
 
@@ -28,7 +28,7 @@ pub(super) async fn during(
     recorder: &Recorder,
 ) {
     let Some(backlog) = workload.backlog else { return whole.await };
-    let live = load.borrow().live();
+    let live = load.borrow().lives();
     let record_bytes = workload.load.record_bytes.mean();
     let record = |event: EventKind| recorder.now(event);
     let pause = |paused: bool| load.borrow().pause_groups(paused);
@@ -43,7 +43,7 @@ pub(super) async fn during(
 async fn build_and_read(
     backlog: BacklogSpec,
     record_bytes: f64,
-    live: &Live,
+    live: &Lives,
     record: impl Fn(EventKind),
     pause: impl Fn(bool),
 ) {
@@ -56,7 +56,7 @@ async fn build_and_read(
     };
     let mut resumed = false;
     // Ends of what was acked, of the last second and one look before it.
-    let mut ends: VecDeque<(Instant, Vec<i64>)> = VecDeque::new();
+    let mut ends: VecDeque<(Instant, Vec<Vec<i64>>)> = VecDeque::new();
     loop {
         ends.push_back((Instant::now(), live.acked_ends()));
         while ends.get(1).is_some_and(|(at, _)| at.elapsed() >= GONE) {

@@ -44,7 +44,7 @@ impl Lab {
         let before = self.members.partitions(topic);
         self.admin.create_partitions(topic, before, replicas).await?;
         self.members.add_partitions(topic, replicas);
-        let grown = load.borrow_mut().grow(self.members.partitions(topic));
+        let grown = load.borrow_mut().grow(topic, self.members.partitions(topic));
         grown.map_err(super::client_failure)
     }
 }

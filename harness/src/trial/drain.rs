@@ -18,21 +18,38 @@ use super::lab::Lab;
 use super::{Trial, blocking};
 use crate::admin::Batches;
 use crate::failure::Failure;
+use crate::topology::Topic;
 
 /// Limit after an interrupt for reading the headers of every partition's batches: 28 MB took 20 ms.
 const BATCHES_LIMIT: Duration = Duration::from_secs(20);
 
 impl Trial {
-    /// Reads every partition.
+    /// Reads every partition of every topic that the load wrote to, one topic after the other; what was read, and
+    /// each topic's place among the cluster's.
     pub(super) async fn drain(
         &self,
         lab: &Rc<Lab>,
         interrupt: &Interrupt,
-    ) -> Result<DrainSummary, Failure> {
+    ) -> Result<Vec<(usize, DrainSummary)>, Failure> {
         self.stage(Stage::Draining);
+        let began = self.recorder.clock().now();
+        let mut drained = vec![];
+        for place in self.spec.written_topics() {
+            drained.push((place, self.drain_topic(place, began, lab, interrupt).await?));
+        }
+        Ok(drained)
+    }
+
+    async fn drain_topic(
+        &self,
+        place: usize,
+        began: RunTime,
+        lab: &Rc<Lab>,
+        interrupt: &Interrupt,
+    ) -> Result<DrainSummary, Failure> {
         let clock = self.recorder.clock();
-        let began = clock.now();
-        let topic = self.spec.cluster.main_topic().name.clone();
+        let topic = self.topic(place)?.name.clone();
+        let stream = stream_of("drain", place);
         let (topic_name, partitions) = (topic.clone(), lab.members.partitions(&topic));
         let bootstrap = lab.cluster.servers().bootstrap();
         let connector = lab.cluster.servers().connector();
@@ -46,6 +63,7 @@ impl Trial {
                 topic: &topic,
                 partitions,
                 run,
+                stream: &stream,
                 history_dir: &history,
                 clock,
                 patience: Patience::default(),
@@ -78,10 +96,25 @@ impl Trial {
     pub(super) async fn read_batch_headers(
         &self,
         lab: &Rc<Lab>,
-        drained: &DrainSummary,
+        drained: &[(usize, DrainSummary)],
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
-        let topic = self.spec.cluster.main_topic();
+        let began = Instant::now();
+        let goes_on = || !interrupt.raised() || began.elapsed() < BATCHES_LIMIT;
+        for (place, drained) in drained {
+            self.read_headers_of(*place, lab, drained, &goes_on).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_headers_of(
+        &self,
+        place: usize,
+        lab: &Rc<Lab>,
+        drained: &DrainSummary,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(), Failure> {
+        let topic = self.topic(place)?;
         let partitions = drained.reached.len() as u32;
         let header = StreamHeader {
             run: self.spec.run_number,
@@ -91,14 +124,13 @@ impl Trial {
         };
         let failed = |error: HistoryError| Failure::infrastructure(error.to_string());
         let history = self.files.join(HISTORY);
-        let mut stream = StreamWriter::create(&history, "batches", &header).map_err(failed)?;
-        let began = Instant::now();
-        let goes_on = || !interrupt.raised() || began.elapsed() < BATCHES_LIMIT;
+        let mut stream = StreamWriter::create(&history, &stream_of("batches", place), &header)
+            .map_err(failed)?;
         for (partition, (start, end)) in
             (0..).zip(drained.start_offsets.iter().zip(&drained.reached))
         {
             let offsets = start.unwrap_or(0)..*end;
-            let batches = lab.admin.batches(&topic.name, partition, offsets, &goes_on).await;
+            let batches = lab.admin.batches(&topic.name, partition, offsets, goes_on).await;
             let batches = batches.unwrap_or_else(|error| {
                 tracing::warn!(%error, "who wrote the batches is not known");
                 vec![]
@@ -111,4 +143,13 @@ impl Trial {
         }
         stream.finish().map_err(failed)
     }
+    fn topic(&self, place: usize) -> Result<&Topic, Failure> {
+        let topic = self.spec.cluster.topic.get(place);
+        topic.ok_or_else(|| Failure::infrastructure("a topic of the load is not there (a defect)"))
+    }
+}
+
+/// The name of the stream that has this of the topic at `place`.
+fn stream_of(what: &str, place: usize) -> String {
+    if place == 0 { what.to_owned() } else { format!("{what}.{}", place + 1) }
 }

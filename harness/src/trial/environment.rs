@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use results::record::environment::{Environment, LinksInForce, Settings};
+use results::record::environment::{Environment, LinksInForce, OtherTopic, Settings};
 use results::record::event::{EventKind, Role};
 use results::record::open;
 use results::record::trial::ENVIRONMENT;
@@ -156,6 +156,15 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
         }
     }
     let topic_config = lab.admin.topic_config(*first, &topic.name).await?;
+    let mut other_topics = vec![];
+    for topic in spec.written_topics().into_iter().filter_map(|place| spec.cluster.topic.get(place))
+    {
+        if topic.name != spec.cluster.main_topic().name {
+            let config = lab.admin.topic_config(*first, &topic.name).await?;
+            let (topic, partitions) = (topic.name.clone(), lab.members.partitions(&topic.name));
+            other_topics.push(OtherTopic { topic, partitions, config });
+        }
+    }
     let number = |settings: &BTreeMap<String, String>, name: &str| {
         settings.get(name).and_then(|value| value.parse::<u64>().ok())
     };
@@ -197,6 +206,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
             .filter_map(|name| Some(((*name).to_owned(), config.get(*name)?.clone())))
             .collect(),
         topic_config,
+        other_topics,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The cluster of a trial with everything that looks at it: servers, observer, topics.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -345,9 +345,12 @@ fn unknown_jars<'a>(all: impl IntoIterator<Item = &'a Kafka>) -> BTreeMap<String
 /// The cluster's members and the topics of the load, to be watched.
 fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder>) -> Watched {
     let members = Arc::new(cluster.servers().members());
-    let (main, probe) = (&spec.cluster.main_topic().name, spec.own_name(PROBE_TOPIC));
+    let written = spec.written_topics();
+    let written = written.into_iter().filter_map(|place| spec.cluster.topic.get(place));
+    let written: BTreeSet<&str> = written.map(|topic| topic.name.as_str()).collect();
+    let probe = spec.own_name(PROBE_TOPIC);
     for topic in topics(spec) {
-        match topic.name == *main || topic.name == probe {
+        match written.contains(topic.name.as_str()) || topic.name == probe {
             true => members.add_topic(&topic.name, &topic.assignment),
             false => members.add_idle_topic(&topic.name, &topic.assignment),
         }

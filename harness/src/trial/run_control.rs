@@ -93,7 +93,7 @@ impl TrialRunControl {
         if !load.served_since(self.ago(RECENT).max(since)) {
             return Some("a partition does not answer".to_owned());
         }
-        let trouble = load.live().last_trouble();
+        let trouble = load.lives().last_trouble();
         if trouble > self.ago(QUIET) && self.now() < since.plus(QUIET_LIMIT) {
             let ago = self.now().secs_since(trouble);
             return Some(format!("a send failed or was late {ago:.1} s ago"));
@@ -107,7 +107,7 @@ impl TrialRunControl {
         if !load.all_joined() {
             return Some("a member of the group has no partition".to_owned());
         }
-        let lag = load.live().lag();
+        let lag = load.lives().lag();
         (lag > self.caught_up)
             .then(|| format!("the consumers lag {} behind", counted(lag, "record")))
     }

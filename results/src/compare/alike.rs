@@ -84,8 +84,8 @@ pub struct Unlike {
 }
 
 impl Conditions {
-    /// What is recorded of a trial's environment. The topic's name is no condition: on a cluster that others use,
-    /// it bears the run's number.
+    /// What is recorded of a trial's environment. Topics' names are no condition: on a cluster that others use,
+    /// they bear the run's number.
     pub fn of(environment: &Environment) -> Self {
         let Environment { kbench, kafka, zookeeper, librdkafka, java, settings, .. } = environment;
         let mut all = Self::default();
@@ -104,6 +104,8 @@ impl Conditions {
         all.add(Aspect::Workload, "client", &machine["producer"].take());
         let mut settings = serde_json::to_value(settings).unwrap_or_default();
         settings["topic"].take();
+        let others = settings.get_mut("other_topics").and_then(Value::as_array_mut);
+        others.into_iter().flatten().for_each(|other| drop(other["topic"].take()));
         all.add(Aspect::Cluster, "in force", &settings);
         all
     }
@@ -177,6 +179,7 @@ impl fmt::Display for Unlike {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::environment::OtherTopic;
 
     #[test]
     fn what_is_written_down_is_read_again_and_taken_apart_by_aspect() {
@@ -199,6 +202,18 @@ mod tests {
         let a = Conditions::of(&environment);
         environment.settings.topic = "user-events-kb00000002".to_owned();
         assert_eq!(a.unlike(&Conditions::of(&environment)), []);
+        let other = |number: u32, partitions| {
+            let topic = format!("audit-kb0000000{number}");
+            vec![OtherTopic { topic, partitions, config: BTreeMap::new() }]
+        };
+        environment.settings.other_topics = other(1, 3);
+        let two = Conditions::of(&environment);
+        environment.settings.other_topics = other(2, 3);
+        assert_eq!(two.unlike(&Conditions::of(&environment)), []);
+        environment.settings.other_topics = other(2, 4);
+        let unlike = two.unlike(&Conditions::of(&environment));
+        assert_eq!(unlike[0].key, "in force.other_topics.1.partitions");
+        environment.settings.other_topics.clear();
         environment.cores = 4;
         environment.settings.broker.insert("num.io.threads".into(), "8".into());
         let unlike = a.unlike(&Conditions::of(&environment));

@@ -26,7 +26,7 @@
 //! | `unseen` | part of the history or of the log is missing | unknown |
 //!
 //! # What is judged, and what is deliberately not
-//! - Only topics that a producer of the main load writes to. Probe topics (acks=1) are not drained;
+//! - Only topics that a producer of the load writes to, the main one or a further one. Probe topics (acks=1) are not drained;
 //!   a probe's acks are never judged, only figures are taken from them.
 //! - Three outcomes: acked, certainly failed, indeterminate. An indeterminate send may be in L or
 //!   not; both are fine. It must still be in order, unique and uncorrupted.

@@ -50,8 +50,10 @@ impl Policies {
     /// As a trial's settings and events tell them.
     pub fn of(environment: &Environment, timeline: &Timeline<'_>) -> Self {
         let settings = &environment.settings;
-        let at_start = settings.topic_config.get("cleanup.policy");
-        let at_start = at_start.map(|policy| (&settings.topic, policy, RunTime(0)));
+        let others = settings.other_topics.iter().map(|other| (&other.topic, &other.config));
+        let all = [(&settings.topic, &settings.topic_config)].into_iter().chain(others);
+        let at_start = all
+            .filter_map(|(topic, config)| Some((topic, config.get("cleanup.policy")?, RunTime(0))));
         let later = timeline.events().filter_map(|event| match &event.kind {
             EventKind::TopicSettingChanged { topic, name, value } if name == "cleanup.policy" => {
                 Some((topic, value.as_ref()?, event.at))
@@ -59,7 +61,7 @@ impl Policies {
             _ => None,
         });
         let mut compacted = BTreeMap::new();
-        for (topic, policy, since) in at_start.into_iter().chain(later) {
+        for (topic, policy, since) in at_start.chain(later) {
             if policy.contains("compact") {
                 compacted.entry(topic.clone()).or_insert(since);
             }
@@ -173,6 +175,7 @@ pub(crate) fn log_of(line: &str) -> Option<(String, Partition)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::environment::OtherTopic;
     use crate::record::event::{Event, Process, Role};
 
     const MOVED: &str =
@@ -262,5 +265,12 @@ mod tests {
         let both = "delete,compact".to_owned();
         environment.settings.topic_config.insert("cleanup.policy".to_owned(), both);
         assert!(policy(&environment, &[]));
+        let policies = Policies::of(&environment, &Timeline::new(&[]));
+        assert_eq!(policies.compacts("audit"), None, "another topic has settings of its own");
+        let config = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let audit = OtherTopic { topic: "audit".to_owned(), partitions: 1, config };
+        environment.settings.other_topics.push(audit);
+        let policies = Policies::of(&environment, &Timeline::new(&[]));
+        assert_eq!(policies.compacts("audit"), Some(RunTime(0)));
     }
 }

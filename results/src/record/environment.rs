@@ -66,9 +66,10 @@ pub struct Environment {
 impl Environment {
     /// Takes the secrets out of all settings.
     pub fn redact(&mut self) {
-        let Settings { broker, topic_config, .. } = &mut self.settings;
+        let Settings { broker, topic_config, other_topics, .. } = &mut self.settings;
         [broker, topic_config, &mut self.producer]
             .into_iter()
+            .chain(other_topics.iter_mut().map(|topic| &mut topic.config))
             .for_each(|settings| drop(redact(settings)));
     }
 }
@@ -118,4 +119,19 @@ pub struct Settings {
     pub broker: BTreeMap<String, String>,
     /// The topic's configuration, as described.
     pub topic_config: BTreeMap<String, String>,
+    /// The other topics that the load writes to, in the cluster's order; none where it writes to one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_topics: Vec<OtherTopic>,
+}
+
+/// A topic of the load that is not that of the main load.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OtherTopic {
+    /// Its name.
+    pub topic: String,
+    /// Its number of partitions.
+    pub partitions: u32,
+    /// Its configuration, as described.
+    pub config: BTreeMap<String, String>,
 }

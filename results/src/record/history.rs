@@ -85,7 +85,7 @@ pub enum LoadRole {
     Main,
     /// A small probe on a topic of its own (acks=1); never counted in the load.
     Probe,
-    /// A further producer on the main load's topic: checked as the main load is, in no figure of it.
+    /// A further producer, on the main load's topic or another: checked as the main load is, in no figure of it.
     Extra,
     /// The direct producer on the main load's topic, which does without librdkafka: checked as the main load
     /// is, in figures of its own.

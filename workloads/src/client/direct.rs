@@ -144,7 +144,7 @@ impl Direct {
             if let Some(message) = env.inbox.next() {
                 match message {
                     ToClient::EndWarmUp => attempts.end_warm_up(),
-                    ToClient::Partitions { count } => {
+                    ToClient::Partitions { count, .. } => {
                         topic.partitions = count.max(topic.partitions);
                         attempts.grow(topic.partitions)?;
                     }

@@ -28,6 +28,8 @@ pub(crate) struct MemberSetup {
     pub(crate) number: u16,
     /// Group id.
     pub(crate) group: String,
+    /// What it reads beside the topic that it is started on.
+    pub(crate) others: Vec<LoadTopic>,
     pub(crate) settings: ClientSettings,
     pub(crate) commit_interval: Duration,
 }
@@ -44,6 +46,13 @@ impl LoadClient for MemberSetup {
     fn open(&self, topic: &LoadTopic, env: Env) -> Result<Box<dyn OpenClient>, LoadError> {
         let session = Session::open(self, topic, &env)?;
         Ok(Box::new(GroupMember { setup: self.clone(), topic: topic.clone(), env, session }))
+    }
+}
+
+impl MemberSetup {
+    /// The name of its stream of a topic that is not the first of its own.
+    pub(crate) fn stream_of(&self, other: &LoadTopic) -> String {
+        format!("{}.{}", self.name(), other.place + 1)
     }
 }
 
@@ -73,9 +82,10 @@ impl OpenClient for GroupMember {
                     session.pause(paused)?;
                 }
                 Some(ToClient::Stall { stalled: wanted }) => stalled = wanted,
-                Some(ToClient::Partitions { count }) => {
-                    topic.partitions = count;
-                    session.learn(count)?;
+                Some(ToClient::Partitions { place, count }) => {
+                    let own = std::iter::once(&mut topic).chain(&mut setup.others);
+                    own.filter(|own| own.place == place).for_each(|own| own.partitions = count);
+                    session.learn(place, count)?;
                 }
                 Some(ToClient::Begin | ToClient::EndWarmUp | ToClient::Rate { .. }) => {}
                 None if stalled => std::thread::sleep(STALLED),

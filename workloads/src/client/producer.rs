@@ -96,6 +96,12 @@ impl ProducerSetup {
         self.keys_of(partitions).map(drop)
     }
 
+    /// Whether it is, or is one of, what the workload calls so: a table's producers of several topics have its
+    /// name, a dot, and the topic's number.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name.split('.').next() == Some(name)
+    }
+
     fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
         Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
     }
@@ -265,7 +271,7 @@ impl Producer {
                 ToClient::Rate { per_second } => {
                     self.pace.change(self.clock.now(), per_second);
                 }
-                ToClient::Partitions { count } => self.learn(count)?,
+                ToClient::Partitions { count, .. } => self.learn(count)?,
                 ToClient::Stop { within } => {
                     let deadline = Instant::now() + within;
                     self.deadline = Some(self.deadline.map_or(deadline, |own| own.min(deadline)));

@@ -21,7 +21,7 @@ use crate::closing;
 use crate::error::LoadError;
 use crate::load::List;
 use crate::settings::{self, ClientSettings};
-use crate::spec::{NamedSpec, SpecError, interval};
+use crate::spec::{NamedSpec, SpecError, TopicChoice, interval};
 
 /// Longest poll: how late the reader may notice that it is to stop.
 const POLL: Duration = Duration::from_millis(50);
@@ -33,6 +33,9 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReaderSpec {
+    /// Which topics it reads; several have a reader each.
+    #[serde(default, skip_serializing_if = "TopicChoice::is_first")]
+    pub topics: TopicChoice,
     /// Time between two reads of a partition.
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
@@ -44,9 +47,11 @@ impl NamedSpec for ReaderSpec {
     }
 
     fn add_to(&self, name: &str, list: &mut List<'_>) {
-        let (name, bootstrap) = (format!("{name}-reader"), list.bootstrap().to_owned());
-        let setup = ReaderSetup { name, bootstrap, interval: self.interval };
-        list.push(ClientSetup::Reader(setup));
+        for (name, topic) in list.on_each(name, &self.topics) {
+            let (name, bootstrap) = (format!("{name}-reader"), list.bootstrap().to_owned());
+            let setup = ReaderSetup { name, bootstrap, interval: self.interval };
+            list.push_on(ClientSetup::Reader(setup), topic);
+        }
     }
 }
 
@@ -164,7 +169,7 @@ impl FirstRecordReader {
             match message {
                 ToClient::Stop { .. } => return false,
                 // Each is begun with when a record of it is acked: the brokers know it then.
-                ToClient::Partitions { count } => {
+                ToClient::Partitions { count, .. } => {
                     self.turns.resize(count as usize, Turn::Next(RunTime(0)));
                     self.first.resize(count as usize, 0);
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use results::record::event::BrokerId;
 use results::record::history::LoadRole;
 
-use super::LoadContext;
+use super::{FurtherTopic, LoadContext};
 use crate::client::direct::DirectSetup;
 use crate::client::group::MemberSetup;
 use crate::client::producer::{ProducerSetup, statistics};
@@ -14,7 +14,7 @@ use crate::client::{ClientSetup, LoadTopic};
 use crate::settings;
 use crate::spec::{
     Acks, Compression, ConsumersSpec, DirectSpec, LoadSpec, ProbeSpec, ProducerSpec, Rate,
-    WorkloadSpec,
+    TopicChoice, WorkloadSpec,
 };
 
 /// Records a second of the producer that may be killed: enough that some are always under way, too
@@ -40,22 +40,24 @@ pub(super) enum SeatKind {
     Process,
 }
 
-/// Ids of the groups of `spec` that read the main topic, the one of `[consumers]` first.
-pub(super) fn groups(spec: &WorkloadSpec) -> Vec<String> {
-    let main = spec.consumers.iter().map(|consumers| consumers.group.clone());
-    main.chain(spec.groups.keys().cloned()).collect()
+/// Ids of the groups of `spec` that read the topic at this place among `names`, the one of `[consumers]` first.
+pub(super) fn groups(spec: &WorkloadSpec, place: usize, names: &[&str]) -> Vec<String> {
+    let main = spec.consumers.iter().map(|consumers| (&consumers.group, &consumers.topics));
+    let all = main.chain(spec.groups.iter().map(|(id, group)| (id, &group.topics)));
+    let reads = all.filter(|(_, choice)| choice.places(names).contains(&place));
+    reads.map(|(id, _)| id.clone()).collect()
 }
 
 /// The clients of `spec`. With a command for processes, one member of the first group gets one, and a
 /// small producer besides. Numbers of members are given when they join.
 pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec> {
-    let mut list = List { ctx, main: topic(ctx, &ctx.topic), clients: vec![], producers: 0 };
+    let mut list = List { ctx, topics: topics(ctx), clients: vec![], producers: 0 };
     list.producer("main", LoadRole::Main, &spec.load, &spec.producer);
     if let Some(ClientSpec { setup: ClientSetup::Producer(main), .. }) = list.clients.last_mut() {
         main.count = spec.phases.count;
     }
     if let (Some(probe), Some(name)) = (&spec.probe, &ctx.probe_topic) {
-        list.probe(probe, topic(ctx, name));
+        list.probe(probe, topic(ctx, 0, name, ctx.partitions));
     }
     if ctx.worker.is_some() {
         let (shape, arrivals) = Default::default();
@@ -89,19 +91,31 @@ pub(super) fn clients(spec: &WorkloadSpec, ctx: &LoadContext) -> Vec<ClientSpec>
     list.clients
 }
 
-fn topic(ctx: &LoadContext, name: &str) -> LoadTopic {
-    LoadTopic {
-        run: ctx.run,
-        name: name.to_owned(),
-        partitions: ctx.partitions,
-        history_dir: ctx.history_dir.clone(),
-    }
+fn topic(ctx: &LoadContext, place: usize, name: &str, partitions: u32) -> LoadTopic {
+    let (run, history_dir) = (ctx.run, ctx.history_dir.clone());
+    LoadTopic { run, place, name: name.to_owned(), partitions, history_dir }
+}
+
+/// The topics that clients may choose, that of the main load first.
+pub(super) fn topics(ctx: &LoadContext) -> Vec<LoadTopic> {
+    let first = topic(ctx, 0, &ctx.topic, ctx.partitions);
+    let further = (1..).zip(&ctx.further);
+    let further = further
+        .map(|(place, FurtherTopic { name, partitions })| topic(ctx, place, name, *partitions));
+    std::iter::once(first).chain(further).collect()
+}
+
+/// What the workload calls topics that have these names.
+pub(super) fn called<'a>(topics: &'a [LoadTopic], suffix: &str) -> Vec<&'a str> {
+    let called = |topic: &'a LoadTopic| topic.name.strip_suffix(suffix).unwrap_or(&topic.name);
+    topics.iter().map(called).collect()
 }
 
 /// The clients so far.
 pub(crate) struct List<'a> {
     ctx: &'a LoadContext,
-    main: LoadTopic,
+    /// Those that clients may choose, that of the main load first.
+    topics: Vec<LoadTopic>,
     clients: Vec<ClientSpec>,
     /// Number of the next producer.
     producers: u16,
@@ -113,12 +127,25 @@ impl List<'_> {
         &self.ctx.bootstrap
     }
 
-    /// Adds a client of the main topic, on a thread.
-    pub(crate) fn push(&mut self, setup: ClientSetup) {
-        self.push_on(setup, self.main.clone());
+    /// The topics of a choice.
+    fn chosen(&self, choice: &TopicChoice) -> Vec<LoadTopic> {
+        let places = choice.places(&called(&self.topics, &self.ctx.suffix));
+        places.into_iter().filter_map(|place| self.topics.get(place).cloned()).collect()
     }
 
-    fn push_on(&mut self, setup: ClientSetup, topic: LoadTopic) {
+    /// The clients of a table that has one on each topic of a choice: their names, and their topics.
+    pub(crate) fn on_each(&self, name: &str, choice: &TopicChoice) -> Vec<(String, LoadTopic)> {
+        let topics = self.chosen(choice);
+        let name = |topic: &LoadTopic| match choice {
+            TopicChoice::First => name.to_owned(),
+            // A client's name is part of a file's, for which a topic's may be too long.
+            _ => format!("{name}.{}", topic.place + 1),
+        };
+        topics.into_iter().map(|topic| (name(&topic), topic)).collect()
+    }
+
+    /// Adds a client, on a thread.
+    pub(crate) fn push_on(&mut self, setup: ClientSetup, topic: LoadTopic) {
         self.clients.push(ClientSpec { setup, topic, seat: SeatKind::Thread });
     }
 
@@ -132,15 +159,26 @@ impl List<'_> {
         }
     }
 
-    /// Adds a producer.
-    pub(crate) fn producer(
+    /// Adds a producer of the main topic.
+    fn producer(&mut self, name: &str, role: LoadRole, load: &LoadSpec, producer: &ProducerSpec) {
+        for topic in self.chosen(&TopicChoice::First) {
+            self.producer_on(name, role, load, producer, topic);
+        }
+    }
+
+    /// Adds further producers, one for each topic of a choice.
+    pub(crate) fn producers(
         &mut self,
         name: &str,
-        role: LoadRole,
+        choice: &TopicChoice,
         load: &LoadSpec,
         producer: &ProducerSpec,
     ) {
-        self.producer_on(name, role, load, producer, self.main.clone());
+        let all = self.on_each(name, choice);
+        let load = load.clone().shared(all.len());
+        for (name, topic) in all {
+            self.producer_on(&name, LoadRole::Extra, &load, producer, topic);
+        }
     }
 
     fn producer_on(
@@ -198,27 +236,34 @@ impl List<'_> {
     }
 
     fn direct(&mut self, spec: &WorkloadSpec, per_second: u64, acks: Acks, only: Option<BrokerId>) {
-        self.push(ClientSetup::Direct(DirectSetup {
+        let setup = ClientSetup::Direct(DirectSetup {
             number: self.producers,
             bootstrap: self.ctx.bootstrap.clone(),
             per_second,
             acks: acks.number(),
             keys: spec.load.keys,
             only,
-        }));
+        });
         self.producers += 1;
+        for topic in self.chosen(&TopicChoice::First) {
+            self.push_on(setup.clone(), topic);
+        }
     }
 
     /// Adds the members of a group.
     pub(crate) fn group(&mut self, group: &ConsumersSpec) {
+        let mut topics = self.chosen(&group.topics).into_iter();
+        let Some(first) = topics.next() else { return };
+        let others: Vec<LoadTopic> = topics.collect();
         for _ in 0..group.members {
             let setup = MemberSetup {
                 number: 0,
                 group: group.group.clone(),
+                others: others.clone(),
                 settings: settings::member(group, &self.ctx.bootstrap),
                 commit_interval: group.commit_interval,
             };
-            self.push(ClientSetup::Member(setup));
+            self.push_on(ClientSetup::Member(setup), first.clone());
         }
     }
 }

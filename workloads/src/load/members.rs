@@ -3,6 +3,7 @@
 //!
 //! What is done to members is done to those of the main group, the one of `[consumers]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use results::record::history::stream_path;
@@ -11,16 +12,19 @@ use super::running::name_in;
 use super::{ClientState, Load, RunningClient};
 use crate::client::{ClientKind, ClientSetup, ToClient};
 use crate::error::LoadError;
+use crate::live::Live;
 
 /// A client whose process was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killed {
-    /// Name of the client and of its stream in the history.
+    /// Name of the client and of its stream in the history, that of its first topic.
     pub client: String,
     /// How the process ended, for people.
     pub how: String,
     /// Size of its stream when it had ended.
     pub history_bytes: u64,
+    /// Its streams of further topics, by name and size.
+    pub further: Vec<(String, u64)>,
 }
 
 impl Load {
@@ -69,10 +73,19 @@ impl Load {
         {
             producer.incarnation = renewed + 1;
         }
-        let written = stream_path(&self.history_dir, &name).metadata();
         // One that was killed before it wrote anything has no stream.
-        let history_bytes = written.map_or(0, |written| written.len());
-        Ok(Killed { client: name, how, history_bytes })
+        let written = |name: &str| {
+            stream_path(&self.history_dir, name).metadata().map_or(0, |written| written.len())
+        };
+        let history_bytes = written(&name);
+        let further = match &client.setup {
+            ClientSetup::Member(member) => {
+                let names = member.others.iter().map(|other| member.stream_of(other));
+                names.map(|name| (name.clone(), written(&name))).collect()
+            }
+            _ => vec![],
+        };
+        Ok(Killed { client: name, how, history_bytes, further })
     }
 
     /// Gives the load the clients that it is to have: starts what was killed or left, lets members
@@ -172,8 +185,8 @@ impl Load {
         (self.members().len(), self.listed_members().len())
     }
 
-    /// Partitions that a member which does not poll was last seen to read.
-    pub fn stalled_partitions(&self) -> Vec<u32> {
+    /// Partitions that a member which does not poll was last seen to read, each with its topic's figures.
+    pub fn stalled_partitions(&self) -> Vec<(Arc<Live>, u32)> {
         let members = self.members();
         let stalled = members.iter().filter(|(at, _)| self.clients[*at].stalled);
         stalled.flat_map(|(_, number)| self.read_by(*number)).collect()
@@ -184,8 +197,22 @@ impl Load {
         self.clients.iter().any(|client| client.stalled)
     }
 
-    fn read_by(&self, number: u16) -> Vec<u32> {
-        (0..self.live.partitions()).filter(|p| self.live.owner(*p) == Some(number)).collect()
+    /// What the main group's member `number` reads.
+    fn read_by(&self, number: u16) -> Vec<(Arc<Live>, u32)> {
+        let of = |live: &Arc<Live>| {
+            let own = |p: &u32| live.owner(*p) == Some(number);
+            let live = Arc::clone(live);
+            let own = (0..live.partitions()).filter(own).collect::<Vec<_>>();
+            own.into_iter().map(move |p| (Arc::clone(&live), p))
+        };
+        self.of_main_group().flat_map(of).collect()
+    }
+
+    /// Figures of the topics that the main group reads.
+    fn of_main_group(&self) -> impl Iterator<Item = &Arc<Live>> {
+        let group = self.live.groups().first();
+        let read = move |live: &&Arc<Live>| group.is_some() && live.groups().first() == group;
+        self.lives.all().map(|topic| &topic.live).filter(read)
     }
 
     /// Whether every member reads a partition, or need not.
@@ -198,7 +225,7 @@ impl Load {
     pub fn has_joined(&self, number: u16) -> bool {
         let members = self.members();
         members.iter().all(|(_, other)| *other != number)
-            || members.len() > self.live.partitions() as usize
+            || members.len() > self.of_main_group().map(|live| live.partitions() as usize).sum()
             || !self.read_by(number).is_empty()
     }
 }

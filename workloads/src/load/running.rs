@@ -1,5 +1,6 @@
 //! One running client of a load.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -8,7 +9,8 @@ use std::time::Duration;
 use results::record::event::EventKind;
 use results::record::history::LoadRole;
 
-use super::OnEvent;
+use super::lives::TopicLive;
+use super::{Lives, OnEvent};
 use crate::client::{ClientKind, ClientSetup, Counts, FromClient, ToClient, Watch};
 use crate::error::LoadError;
 use crate::live::Live;
@@ -21,6 +23,8 @@ pub(super) struct RunningClient {
     pub(super) setup: ClientSetup,
     /// Name of its topic.
     pub(super) topic: String,
+    /// Whether that is the probes'.
+    pub(super) probes: bool,
     pub(super) seat: Box<dyn Seat>,
     pub(super) watch: Arc<ClientWatch>,
     /// Whether it is a member that was told not to poll.
@@ -99,19 +103,32 @@ pub(super) fn name_in(setup: &ClientSetup, watch: &ClientWatch) -> String {
 
 /// What a client told of itself.
 pub(super) struct ClientWatch {
-    live: Arc<Live>,
+    lives: Lives,
     on_event: OnEvent,
-    /// Which of the topic's groups it is in.
-    group: Option<usize>,
+    /// Which of a topic's groups it is in, by the topics' places.
+    groups: BTreeMap<usize, usize>,
     at_work: AtomicBool,
     /// One more than the life that it was made anew for; 0 when it was not.
     renewed: AtomicU32,
 }
 
 impl ClientWatch {
-    pub(super) fn new(live: Arc<Live>, group: Option<usize>, on_event: OnEvent) -> Self {
+    /// Of a client in `group`, if it is in one.
+    pub(super) fn new(lives: Lives, group: Option<&str>, on_event: OnEvent) -> Self {
         let (at_work, renewed) = (AtomicBool::new(false), AtomicU32::new(0));
-        Self { live, on_event, group, at_work, renewed }
+        let in_group = |topic: &TopicLive| {
+            let at = topic.live.groups().iter().position(|id| Some(id.as_str()) == group)?;
+            Some((topic.place, at))
+        };
+        let groups = lives.all().filter_map(in_group).collect();
+        Self { lives, on_event, groups, at_work, renewed }
+    }
+
+    /// Tells the figures of the topic at `place`, of which it is in a group.
+    fn note(&self, place: usize, note: impl FnOnce(&Live, usize)) {
+        if let (Some(live), Some(group)) = (self.lives.at(place), self.groups.get(&place)) {
+            note(live, *group);
+        }
     }
 
     pub(super) fn at_work(&self) -> bool {
@@ -126,29 +143,27 @@ impl ClientWatch {
 
 impl Watch for ClientWatch {
     fn hear(&self, message: FromClient) {
-        match (message, self.group) {
-            (FromClient::AtWork, _) => self.at_work.store(true, Relaxed),
-            (FromClient::Failed { at, client, error }, _) => {
+        match message {
+            FromClient::AtWork => self.at_work.store(true, Relaxed),
+            FromClient::Failed { at, client, error } => {
                 (self.on_event)(at, EventKind::ClientFailed { client, error });
             }
-            (FromClient::Renewed { at, failed, client, incarnation }, _) => {
+            FromClient::Renewed { at, failed, client, incarnation } => {
                 self.renewed.store(u32::from(incarnation) + 1, Relaxed);
                 (self.on_event)(at, EventKind::ClientRenewed { failed, client });
             }
-            (FromClient::Times { at, times }, _) => {
-                (self.on_event)(at, EventKind::ClientTimes(times));
+            FromClient::Times { at, times } => (self.on_event)(at, EventKind::ClientTimes(times)),
+            FromClient::Assigned { place, partition, member } => {
+                self.note(place, |live, group| live.assigned(group, partition, member));
             }
-            (FromClient::Assigned { partition, member }, Some(group)) => {
-                self.live.assigned(group, partition, member);
+            FromClient::Revoked { place, partition, member } => {
+                self.note(place, |live, group| live.revoked(group, partition, member));
             }
-            (FromClient::Revoked { partition, member }, Some(group)) => {
-                self.live.revoked(group, partition, member);
+            FromClient::Polled { place, partition, offset } => {
+                self.note(place, |live, group| live.polled(group, partition, offset));
             }
-            (FromClient::Polled { partition, offset }, Some(group)) => {
-                self.live.polled(group, partition, offset);
-            }
-            // What it came to is its seat's to know; without a group there is nothing to be assigned.
-            _ => {}
+            // What it came to is its seat's to know.
+            FromClient::Ended(_) => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{SpecError, WorkloadSpec};
 use crate::settings;
 
 /// Most clients of a load: each has threads of its own, one for each broker among them.
-const MOST_CLIENTS: usize = 500;
+pub(super) const MOST_CLIENTS: usize = 500;
 
 /// Most records a second of all producers and the probe together.
 const MOST_RATE: u64 = 2_000_000;
@@ -29,12 +29,17 @@ pub(super) fn duration(key: &str, value: Duration) -> Result<(), SpecError> {
 impl WorkloadSpec {
     /// Refuses more clients than one program can have.
     pub(super) fn count_clients(&self) -> Result<(), SpecError> {
+        let clients = self.clients();
+        let why = format!("must be at most {MOST_CLIENTS}: each has threads of its own");
+        require(clients <= MOST_CLIENTS, "clients in all", clients, &why)
+    }
+
+    /// How many clients the load has where each is for one topic.
+    pub(super) fn clients(&self) -> usize {
         let main = self.consumers.as_ref().map_or(0, |consumers| usize::from(consumers.members));
         let members: usize = self.groups.values().map(|group| usize::from(group.members)).sum();
         // Producer, probes, direct producer, and two in processes of their own.
-        let clients = 6 + main + members + self.producers.len() + self.readers.len();
-        let why = format!("must be at most {MOST_CLIENTS}: each has threads of its own");
-        require(clients <= MOST_CLIENTS, "clients in all", clients, &why)
+        6 + main + members + self.producers.len() + self.readers.len()
     }
 
     /// Refuses a load that is too much on a cluster of so many brokers, for a main topic of so many

@@ -1,14 +1,13 @@
-//! Further producers and groups on the main topic.
+//! Further producers and groups.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use results::record::history::LoadRole;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Acks, Arrivals, Compression, ConsumersSpec, KeySpec, LoadSpec, NamedSpec, Payload,
-    ProducerSpec, Rate, RecordBytes, Shape, SpecError, offered, validate,
+    ProducerSpec, Rate, RecordBytes, Shape, SpecError, TopicChoice, offered, validate,
 };
 use crate::load::List;
 
@@ -16,6 +15,9 @@ use crate::load::List;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedProducerSpec {
+    /// Which topics it writes to. Several have a producer each, and each an equal share of the rate.
+    #[serde(default, skip_serializing_if = "TopicChoice::is_first")]
+    pub topics: TopicChoice,
     /// Records per second; the highest where the rate has a shape.
     pub rate: Rate,
     /// How the rate goes with time.
@@ -61,6 +63,9 @@ impl NamedProducerSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedGroupSpec {
+    /// Which topics it reads; each member subscribes to all of them.
+    #[serde(default, skip_serializing_if = "TopicChoice::is_first")]
+    pub topics: TopicChoice,
     /// Number of members.
     pub members: u16,
     /// Time between two commits of a member.
@@ -74,8 +79,8 @@ pub struct NamedGroupSpec {
 impl NamedGroupSpec {
     /// The table `[consumers]` that says the same.
     fn table(&self, group: &str) -> ConsumersSpec {
-        let Self { members, commit_interval, settings } = self.clone();
-        ConsumersSpec { group: group.to_owned(), members, commit_interval, settings }
+        let Self { topics, members, commit_interval, settings } = self.clone();
+        ConsumersSpec { group: group.to_owned(), members, topics, commit_interval, settings }
     }
 }
 
@@ -88,7 +93,7 @@ impl NamedSpec for NamedProducerSpec {
 
     fn add_to(&self, name: &str, list: &mut List<'_>) {
         let (load, producer) = self.tables();
-        list.producer(name, LoadRole::Extra, &load, &producer);
+        list.producers(name, &self.topics, &load, &producer);
     }
 }
 

@@ -46,6 +46,7 @@ impl WorkloadSpec {
         let direct_rates = self.direct.as_ref().map(|direct| ("direct", direct.per_second));
         direct_rates.into_iter().chain(each).try_for_each(direct)?;
         self.validate_named()?;
+        self.validate_choices()?;
         self.phases.validate()?;
         self.validate_backlog()?;
         self.count_clients()

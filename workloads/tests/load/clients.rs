@@ -7,7 +7,8 @@ use results::record::history::{Client, Committed, Ending, Entry, History, LoadRo
 use workloads::{ClientKind, Load, LoadError, WorkloadSpec};
 
 use crate::lab::{
-    LIMIT, Lab, await_that, check_all, check_sequences_of, producer_only, run_for, sends, spec,
+    LIMIT, Lab, TOPIC, await_that, check_all, check_sequences_of, producer_only, run_for, sends,
+    spec,
 };
 
 #[test]
@@ -129,10 +130,10 @@ fn several_clients_of_a_kind_share_a_topic_and_grow_with_it() {
     load.end_warm_up();
     await_that(&load, &|load| load.clients().iter().all(|client| client.at_work));
     run_for(300);
-    let error = load.grow(200).unwrap_err();
+    let error = load.grow(TOPIC, 200).unwrap_err();
     assert!(error.to_string().contains("keys = 100 leaves partition"), "{error}");
     assert_eq!(load.live().partitions(), 3, "nothing has changed");
-    load.grow(4).unwrap();
+    load.grow(TOPIC, 4).unwrap();
     let live = load.live();
     await_that(&load, &|_| live.last_acked_due(3).is_some() && live.consumed_offset(3).is_some());
     run_for(1500);

@@ -29,7 +29,7 @@ fn its_records_are_in_the_log_and_read_by_the_group_as_all_others() {
     let (mut load, _seconds) = lab.start(&spec(&[]));
     load.wait_warm(LIMIT).unwrap();
     load.end_warm_up();
-    load.grow(4).unwrap();
+    load.grow("user-events", 4).unwrap();
     let live = load.live();
     await_that(&load, &|_| live.consumed_offset(3).is_some());
     run_for(1500);

@@ -92,6 +92,8 @@ impl Lab {
             topic: TOPIC.into(),
             partitions: 3,
             brokers: (1..=3).collect(),
+            further: vec![],
+            suffix: String::new(),
             probe_topic: Some(PROBES.into()),
             history_dir: self.dir.path().into(),
             clock: self.clock,
@@ -111,13 +113,24 @@ impl Lab {
     }
 
     pub(crate) fn drain(&self, partitions: u32, stuck: Duration) -> DrainSummary {
+        self.drain_topic((TOPIC, "drain"), partitions, stuck)
+    }
+
+    /// The drain of a topic into a stream.
+    pub(crate) fn drain_topic(
+        &self,
+        (topic, stream): (&str, &str),
+        partitions: u32,
+        stuck: Duration,
+    ) -> DrainSummary {
         let bootstrap = self.cluster().bootstrap_servers();
         let task = DrainTask {
             bootstrap: &bootstrap,
             security: &workloads::Security::default(),
-            topic: TOPIC,
+            topic,
             partitions,
             run: RUN,
+            stream,
             history_dir: self.dir.path(),
             clock: self.clock,
             patience: Patience { stuck, ..Patience::default() },

@@ -11,6 +11,7 @@ mod offered;
 mod rates;
 mod recorded;
 mod stalls;
+mod topics;
 
 /// The worker process of tests in `clients`, which start this very program to run it.
 #[test]

@@ -65,6 +65,26 @@ fn a_run_s_topics_and_groups_are_its_own_and_its_spec_is_itself_when_it_is_read_
 }
 
 #[test]
+fn clients_choose_topics_by_names_in_which_no_run_s_number_is() {
+    let request = |workload: &str, set: &[&str]| {
+        let set = set.iter().map(|it| (*it).to_owned()).collect();
+        let (attached, asked) = (Some(survey(&[None; 3], &[])), Asked::default());
+        Request { attached, asked, set, ..Request::of(workload, "none", "local") }.resolve()
+    };
+    let spec = request("three-topics", &[]).unwrap().spec;
+    assert_eq!(spec.written_topics(), [0, 1, 2]);
+    let further = spec.further_topics();
+    let names: Vec<_> = further.iter().map(|it| (it.name.clone(), it.partitions)).collect();
+    assert_eq!(names, [(spec.own_name("audit"), 1), (spec.own_name("clicks"), 12)]);
+    let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+    assert_eq!((again.check(), again.written_topics()), (Ok(()), vec![0, 1, 2]));
+    let refused = request("three-topics", &["workload.groups.clicking.topics=[\"orders\"]"]);
+    let why = refused.map(drop).unwrap_err().to_string();
+    assert!(why.contains("no topic `orders`") && why.contains("`clicks`"), "{why}");
+    assert_eq!(request("smoke", &[]).unwrap().spec.written_topics(), [0]);
+}
+
+#[test]
 fn two_runs_on_one_cluster_are_comparable_although_their_names_differ() {
     let spec = |faults| asked(survey(&[None; 3], &[]), faults, None).unwrap();
     let (one, other) = (spec("consumers"), spec("consumers"));

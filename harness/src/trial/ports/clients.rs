@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use faults::port::{ClientChange, Clients, ErrorKind, PortError};
 use results::record::event::EventKind;
 use results::terminal::counted;
 use tokio::time::sleep;
-use workloads::{ClientKind, ClientState, Load, LoadError};
+use workloads::{ClientKind, ClientState, Live, Load, LoadError};
 
 use crate::cluster::port::gone;
 use crate::trial::lab::Lab;
@@ -22,9 +23,8 @@ const STALL_SHOWN: Duration = Duration::from_millis(500);
 /// acked there.
 async fn stalled(load: &Rc<RefCell<Load>>) -> Observation {
     let partitions = load.borrow().stalled_partitions();
-    let live = load.borrow().live();
     let offsets = || -> Vec<_> {
-        let of = |p: &u32| (live.consumed_offset(*p), live.acked_offset(*p));
+        let of = |(live, p): &(Arc<Live>, u32)| (live.consumed_offset(*p), live.acked_offset(*p));
         partitions.iter().map(of).collect()
     };
     let before = offsets();
@@ -34,7 +34,7 @@ async fn stalled(load: &Rc<RefCell<Load>>) -> Observation {
         read == read_then && acked < acked_then
     };
     let in_force = !before.is_empty() && before.iter().zip(&after).all(still);
-    let numbers: Vec<_> = partitions.iter().map(u32::to_string).collect();
+    let numbers: Vec<_> = partitions.iter().map(|(_, p)| p.to_string()).collect();
     let line = format!(
         "a member that reads partition{} {} read {} for {} ms while records were acked there",
         if numbers.len() == 1 { "" } else { "s" },
@@ -95,8 +95,10 @@ impl Clients for Lab {
             ClientChange::KillProducer => load.killable(ClientKind::Producer),
         };
         let killed = killed.and_then(|name| load.kill(&name)).map_err(failed)?;
-        let (client, history_bytes) = (killed.client.clone(), killed.history_bytes);
-        self.recorder.now(EventKind::ClientKilled { client, history_bytes });
+        let first = (killed.client.clone(), killed.history_bytes);
+        for (client, history_bytes) in killed.further.iter().cloned().chain([first]) {
+            self.recorder.now(EventKind::ClientKilled { client, history_bytes });
+        }
         self.killed.replace(Some(killed));
         Ok(())
     }

@@ -41,7 +41,7 @@ pub(super) use sent::WriterFacts;
 /// The judged part of a history, in short.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// The topics that a producer of the main load writes to.
+    /// The topics that a producer of the load writes to, the probe left out.
     pub(super) topics: BTreeMap<String, TopicFacts>,
     /// Their streams, probes' included.
     pub(super) streams: Vec<JudgedStream>,
@@ -150,11 +150,12 @@ impl Survey {
     }
 
     fn headers(streams: Vec<StreamRef<'_>>) -> Self {
-        let is_main = |stream: &&StreamRef<'_>| {
-            matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. })
+        let is_judged = |stream: &&StreamRef<'_>| match stream.header.client {
+            Client::Producer { role, .. } => role != LoadRole::Probe,
+            _ => false,
         };
         let topics: BTreeSet<&str> =
-            streams.iter().filter(is_main).map(|stream| &*stream.header.topic).collect();
+            streams.iter().filter(is_judged).map(|stream| &*stream.header.topic).collect();
         let mut survey = Self::default();
         for stream in streams.iter().filter(|stream| topics.contains(&*stream.header.topic)) {
             let header = stream.header.clone();

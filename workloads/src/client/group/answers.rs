@@ -22,18 +22,25 @@ pub(super) struct Answers {
     clock: RunClock,
     number: u16,
     watch: Arc<dyn Watch>,
-    new: Mutex<Vec<Entry>>,
+    /// Names of the topics that it reads, and their places.
+    topics: Vec<(String, usize)>,
+    new: Mutex<Vec<(usize, Entry)>>,
     /// When the commit that is under way was sent: never are two.
     asked: AtomicU64,
 }
 
 impl Answers {
-    pub(super) fn new(clock: RunClock, number: u16, watch: Arc<dyn Watch>) -> Self {
-        Self { clock, number, watch, new: Mutex::default(), asked: AtomicU64::default() }
+    pub(super) fn new(
+        clock: RunClock,
+        number: u16,
+        watch: Arc<dyn Watch>,
+        topics: Vec<(String, usize)>,
+    ) -> Self {
+        Self { clock, number, watch, topics, new: Mutex::default(), asked: AtomicU64::default() }
     }
 
-    /// What was told since the last call.
-    pub(super) fn take(&self) -> Vec<Entry> {
+    /// What was told since the last call, each with its topic: the how many-th of those that are read.
+    pub(super) fn take(&self) -> Vec<(usize, Entry)> {
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -42,8 +49,14 @@ impl Answers {
         self.asked.store(self.clock.now().0, Ordering::Relaxed);
     }
 
-    fn push(&self, entry: Entry) {
-        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    fn push(&self, topic: usize, entry: Entry) {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push((topic, entry));
+    }
+
+    /// Which of the topics that are read this one is: the how many-th, and its place in the load. There is no other.
+    fn topic(&self, name: &str) -> Option<(usize, usize)> {
+        let topic = self.topics.iter().position(|(read, _)| read == name)?;
+        self.topics.get(topic).map(|(_, place)| (topic, *place))
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
@@ -54,15 +67,16 @@ impl Answers {
         let committed = committed.ok();
         let at = self.clock.now();
         for element in partitions.elements() {
-            let (topic, partition) = (element.topic(), element.partition());
-            let offset = committed.as_ref().and_then(|c| c.find_partition(topic, partition));
+            let (name, partition) = (element.topic(), element.partition());
+            let Some((topic, place)) = self.topic(name) else { continue };
+            let offset = committed.as_ref().and_then(|c| c.find_partition(name, partition));
             let committed = match offset.map(|element| (element.offset(), element.error())) {
                 Some((Offset::Offset(offset), Ok(()))) => Committed::At(offset),
                 Some((Offset::Invalid, Ok(()))) => Committed::Nothing,
                 _ => Committed::Unknown,
             };
-            self.watch.hear(FromClient::Assigned { partition, member: self.number });
-            self.push(Entry::Assigned { partition, at, committed });
+            self.watch.hear(FromClient::Assigned { place, partition, member: self.number });
+            self.push(topic, Entry::Assigned { partition, at, committed });
         }
         self.watch.hear(FromClient::AtWork);
     }
@@ -77,9 +91,10 @@ impl ConsumerContext for Answers {
             Rebalance::Revoke(partitions) => {
                 let at = self.clock.now();
                 for element in partitions.elements() {
+                    let Some((topic, place)) = self.topic(element.topic()) else { continue };
                     let partition = element.partition();
-                    self.watch.hear(FromClient::Revoked { partition, member: self.number });
-                    self.push(Entry::Revoked { partition, at });
+                    self.watch.hear(FromClient::Revoked { place, partition, member: self.number });
+                    self.push(topic, Entry::Revoked { partition, at });
                 }
             }
             Rebalance::Error(error) => {
@@ -97,8 +112,9 @@ impl ConsumerContext for Answers {
                 continue;
             };
             let own = element.error().err().map(|error| code_of(&error) as i32);
-            let partition = element.partition();
-            self.push(Entry::Commit { partition, asked, at, offset, error: own.or(whole) });
+            let Some((topic, _)) = self.topic(element.topic()) else { continue };
+            let (partition, error) = (element.partition(), own.or(whole));
+            self.push(topic, Entry::Commit { partition, asked, at, offset, error });
         }
     }
 }
