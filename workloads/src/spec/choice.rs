@@ -225,7 +225,7 @@ mod tests {
         let spec = with(&producer("topics = \"others\""), "topics = \"all\"").unwrap();
         spec.on_topics(&TOPICS).unwrap();
         assert_eq!(spec.written(&TOPICS), [0, 1, 2]);
-        assert_eq!(spec.loads_on(0, &TOPICS), [spec.load.clone()]);
+        assert_eq!(spec.loads_on(0, &TOPICS), std::slice::from_ref(&spec.load));
         let [load] = spec.loads_on(2, &TOPICS).try_into().unwrap();
         assert_eq!(load.rate.total(3), Some(5), "each of two topics has half of the rate");
         for spec in [&spec, &with(&producer("topics = [\"audit\"]"), "").unwrap()] {
