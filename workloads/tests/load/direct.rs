@@ -100,3 +100,41 @@ fn a_try_that_hangs_holds_up_no_other() {
         assert!(served < Duration::from_millis(1500), "{served:?}");
     }
 }
+
+#[test]
+fn each_broker_is_written_to_and_takes_what_it_leads() {
+    let lab = Lab::new();
+    let each = [("[phases]", "[each_broker]\nper_second = 5\n\n[phases]")];
+    let (load, _seconds) = lab.start(&producer_only(&each));
+    load.wait_warm(LIMIT).unwrap();
+    let lead = |partition, broker| {
+        lab.cluster().partition_leader(TOPIC, partition, Some(broker)).unwrap();
+    };
+    (0..3).for_each(|partition| lead(partition, partition + 1));
+    run_for(500);
+    let led = lab.clock.now();
+    run_for(1500);
+    load.stop(Duration::from_secs(1)).unwrap();
+    for broker in 1..=3 {
+        let stream = &lab.history()[&format!("broker-producer-{broker}")];
+        let Client::Producer { acks, role, .. } = stream.header.client else { panic!() };
+        assert_eq!((acks, role), (1, LoadRole::Broker(broker)));
+        let sends = sends(stream);
+        check_sequences_of(&sends);
+        for partition in 0..3 {
+            let of = |send: &&Send| send.partition == partition && send.due > led;
+            let (mut all, mut taken) = (0, 0);
+            for send in sends.iter().filter(of) {
+                all += 1;
+                taken += u32::from(is_acked(&send));
+                let refused = matches!(send.outcome, SendOutcome::Failed { code: 6 });
+                assert!(is_acked(&send) || refused, "{send:?}");
+            }
+            let leads = broker == partition + 1;
+            assert!(
+                all > 3 && taken == if leads { all } else { 0 },
+                "{broker} {partition}: {sends:?}"
+            );
+        }
+    }
+}
