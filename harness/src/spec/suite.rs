@@ -231,11 +231,11 @@ impl SuiteScenario {
         };
         let objectives = search.objective.iter();
         let objectives: String =
-            objectives.map(|gate| format!(" --objective {}", argument(gate))).collect();
+            objectives.map(|gate| format!("--objective {} ", argument(gate))).collect();
         let [step, hold] = [search.step, search.hold].map(written);
         let (from, to, precision) = (search.from, search.to, search.precision);
         format!(
-            "kbench max-rate{objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
+            "kbench max-rate {objectives}--from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
              -- {}",
             all.join(" ")
         )

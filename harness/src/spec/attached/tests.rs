@@ -183,6 +183,8 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "failover-sigterm",
         "failover-two-brokers",
         "node-loss",
+        "zombies",
+        "single-points",
         "rolling-restart",
         "crash-loop",
         "session-expired",
