@@ -232,12 +232,13 @@ impl SuiteScenario {
             return format!("kbench run {}", all.join(" "));
         };
         let objectives = search.objective.iter();
-        let objectives: String =
-            objectives.map(|gate| format!(" --objective {}", argument(gate))).collect();
+        let objectives: Vec<_> =
+            objectives.map(|gate| format!("--objective {}", argument(gate))).collect();
+        let objectives = objectives.join(" ");
         let [step, hold] = [search.step, search.hold].map(written);
         let (from, to, precision) = (search.from, search.to, search.precision);
         format!(
-            "kbench max-rate{objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
+            "kbench max-rate {objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
              -- {}",
             all.join(" ")
         )
