@@ -99,7 +99,9 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
     };
     what.limiting.iter().for_each(|it| results::out!("what limits: {it}"));
     if let (Some(links), Some(rate)) = (what.link_bytes_per_s, what.predicted) {
-        results::out!("by the model of links that take {links} bytes/s each way: {rate:.0} records/s");
+        results::out!(
+            "by the model of links that take {links} bytes/s each way: {rate:.0} records/s"
+        );
     }
     Ok(code)
 }

@@ -52,8 +52,7 @@ pub fn attempt(report: &Report) -> RateAttempt {
         Verdict::Valid | Verdict::Violated => {}
         Verdict::InvalidRun | Verdict::Unknown => {
             let of = |names: &[&str]| notes(report, names);
-            let why =
-                [of(&["disturbance"]), of(&OF_THE_GENERATOR), report.problems.join("; ")];
+            let why = [of(&["disturbance"]), of(&OF_THE_GENERATOR), report.problems.join("; ")];
             let why = why.into_iter().find(|why| !why.is_empty());
             let verdict = report.verdict.as_str();
             return RateAttempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));

@@ -133,7 +133,9 @@ impl RateRuns {
             ended: self.limit().is_some(),
             held,
             missed,
-            limiting: self.lowest_missed().map(|(run, _)| limiting(&run.report, generator(&run.report))),
+            limiting: self
+                .lowest_missed()
+                .map(|(run, _)| limiting(&run.report, generator(&run.report))),
             brokers: environment.map_or(0, |it| it.settings.brokers),
             link_bytes_per_s: environment.and_then(|it| Some(it.links.as_ref()?.bytes_per_s)),
             predicted: self.runs.iter().find_map(|run| predicted(&run.report)),
@@ -241,9 +243,8 @@ pub async fn carry_out(
         }
         if let (RateAttempt::Spoilt(why), true) = (&last.came_to, spoilt >= ATTEMPTS) {
             let text = format!("{rate} records/s could not be measured: {why}");
-            return Err(Failure::unknown(text).with_cure(
-                "make the machine quiet, and try again; `kbench check RUN` says more",
-            ));
+            return Err(Failure::unknown(text)
+                .with_cure("make the machine quiet, and try again; `kbench check RUN` says more"));
         }
     }
     Ok(())

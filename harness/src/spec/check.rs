@@ -117,8 +117,9 @@ impl RunSpec {
             return Err(format!("cluster: links: {why}"));
         }
         let needs = self.plan.iter().flat_map(Plan::needs);
-        let takes =
-            |need: &Capability| matches!(need, Capability::Rate | Capability::Delay | Capability::Reorder);
+        let takes = |need: &Capability| {
+            matches!(need, Capability::Rate | Capability::Delay | Capability::Reorder)
+        };
         match (self.plan.as_ref(), needs.into_iter().find(takes)) {
             (Some(plan), Some(need)) => Err(format!(
                 "cluster: links: plan `{}` needs `{need}`, which acts where the links are limited; use another plan, \

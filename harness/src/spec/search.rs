@@ -57,7 +57,9 @@ impl SearchSpec {
         }
         let Self { from, to, precision, .. } = self;
         if !(1..*to).contains(from) || *to > 1_000_000 {
-            return Err(format!("max_rate: from = {from} to {to}: 1 to 1000000, the lower one first"));
+            return Err(format!(
+                "max_rate: from = {from} to {to}: 1 to 1000000, the lower one first"
+            ));
         }
         if !(1..=50).contains(precision) {
             return Err(format!("max_rate.precision = {precision}: 1 to 50 per cent"));

@@ -183,7 +183,9 @@ impl SuiteScenario {
             return Err(format!("plan: {why} is made without faults; remove it"));
         }
         if self.duration.is_some() || self.trials != 1 {
-            return Err(format!("{why} decides how long its runs are, and how many; remove duration and trials"));
+            return Err(format!(
+                "{why} decides how long its runs are, and how many; remove duration and trials"
+            ));
         }
         if !self.must_find.is_empty() || !self.claims.is_empty() {
             return Err(format!(
@@ -230,12 +232,13 @@ impl SuiteScenario {
             return format!("kbench run {}", all.join(" "));
         };
         let objectives = search.objective.iter();
-        let objectives: String =
-            objectives.map(|gate| format!("--objective {} ", argument(gate))).collect();
+        let objectives: Vec<_> =
+            objectives.map(|gate| format!("--objective {}", argument(gate))).collect();
+        let objectives = objectives.join(" ");
         let [step, hold] = [search.step, search.hold].map(written);
         let (from, to, precision) = (search.from, search.to, search.precision);
         format!(
-            "kbench max-rate {objectives}--from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
+            "kbench max-rate {objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
              -- {}",
             all.join(" ")
         )
@@ -285,8 +288,8 @@ mod tests {
     use super::*;
     use crate::cluster::local::sandbox::Mode;
     use crate::series::search;
-    use crate::topology::LinksSpec;
     use crate::spec::{Request, guide, load, parse};
+    use crate::topology::LinksSpec;
 
     fn refused(text: &str) -> String {
         parse::<RunSuite>(text).unwrap_err().0
@@ -366,7 +369,10 @@ mod tests {
         let whole: RunSuite = parse(&text("")).unwrap();
         let command = whole.scenarios[0].command();
         let ends = "--from 1 --to 9 --precision 2 --step 10s --hold 30s -- --workload 1k-msg-s";
-        assert!(command.starts_with("kbench max-rate --objective ") && command.ends_with(ends), "{command}");
+        assert!(
+            command.starts_with("kbench max-rate --objective ") && command.ends_with(ends),
+            "{command}"
+        );
         assert!(of("id = \"a\"\nmax_rate = { from = 9, to = 9 }").contains("the lower one first"));
         for (more, words) in [
             ("plan = \"failover\"", "without faults"),

@@ -239,7 +239,8 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
-        let (cores, links) = (environment.cores, environment.links.as_ref().map(|it| it.bytes_per_s));
+        let (cores, links) =
+            (environment.cores, environment.links.as_ref().map(|it| it.bytes_per_s));
         let above = threshold::of(number, &trial.events, &timeline.faults, cores, links);
         self.thresholds.extend(above);
         self.faults.extend(faults::of(number, &timeline, &recovery));

@@ -76,7 +76,9 @@ fn searches(report: &SuiteReport) -> String {
         if !model.is_empty() {
             out += &format!("{}. ", cell(&model));
         }
-        out += &format!("Objective: {objective}.\n\n| records/s | seconds | outcome | run |\n|---|---|---|---|\n");
+        out += &format!(
+            "Objective: {objective}.\n\n| records/s | seconds | outcome | run |\n|---|---|---|---|\n"
+        );
         for step in &search.steps {
             let (outcome, run) = (cell(&step.outcome), code(&step.run));
             out += &format!("| {} | {:.0} | {outcome} | {run} |\n", step.rate, step.for_s);

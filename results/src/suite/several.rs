@@ -102,7 +102,8 @@ fn weigh_ratio(ratio: &RateRatio, of: &MaxRate, to: &MaxRate) -> Weighed {
     let figure = format!("{:.2} to {:.2}{model}", interval[0], interval[1]);
     for (name, search) in [(&ratio.of, of), (&ratio.to, to)] {
         if !matches!(search.limiting, Some(Limiting::Links(_))) {
-            let limiting = search.limiting.as_ref().map_or("nothing".to_owned(), |it| it.to_string());
+            let limiting =
+                search.limiting.as_ref().map_or("nothing".to_owned(), |it| it.to_string());
             let why = format!("in {name} no node's link was what limited, but {limiting}");
             return Weighed::open(figure, why);
         }
@@ -116,18 +117,25 @@ fn weigh_ratio(ratio: &RateRatio, of: &MaxRate, to: &MaxRate) -> Weighed {
 fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
     let brokers = f64::from(search.brokers);
     let Some((held, missed)) = search.interval().filter(|_| brokers > 0.0) else {
-        return Weighed::open(String::new(), "how many brokers took the load is not known".to_owned());
+        return Weighed::open(
+            String::new(),
+            "how many brokers took the load is not known".to_owned(),
+        );
     };
     let (low, high) = (held / brokers, missed.map(|rate| rate / brokers));
     let figure = match high {
         Some(high) => format!("{low:.0} to {high:.0} records/s a broker"),
         None => format!("at least {low:.0} records/s a broker"),
     };
-    let weighed = Weighed::of([low, high.unwrap_or(f64::INFINITY)], bounds, figure, "the highest rate");
+    let weighed =
+        Weighed::of([low, high.unwrap_or(f64::INFINITY)], bounds, figure, "the highest rate");
     // That servers which share cores can do less says nothing of brokers that have their own.
     let short = high.is_some_and(|high| high < bounds[0]);
     if short && !matches!(search.limiting, Some(Limiting::Links(_))) {
-        let why = format!("the nodes share one machine, whose limit may be the lower: {}", weighed.reason);
+        let why = format!(
+            "the nodes share one machine, whose limit may be the lower: {}",
+            weighed.reason
+        );
         return Weighed::open(weighed.figure, why);
     }
     weighed

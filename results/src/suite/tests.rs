@@ -198,10 +198,16 @@ fn a_ratio_of_two_searches_is_decided_by_its_whole_interval_where_links_limited(
     assert_eq!(outcome, Outcome::Refuted);
     assert!(reason.contains("1.04 to 1.09"), "{reason}");
     let mut others = vec![(search(5, 2500, Some(2740)), "which may be 1.57 to 1.77, or not")];
-    others.push((MaxRate { limiting: Some(Limiting::Cores(0.97)), ..search(5, 2680, Some(2740)) }, "but cores"));
+    others.push((
+        MaxRate { limiting: Some(Limiting::Cores(0.97)), ..search(5, 2680, Some(2740)) },
+        "but cores",
+    ));
     others.push((search(5, 2680, None), "found no limit"));
     others.push((MaxRate { ended: false, ..search(5, 2680, Some(2740)) }, "did not end"));
-    others.push((MaxRate { link_bytes_per_s: Some(9), ..search(5, 2680, Some(2740)) }, "other links"));
+    others.push((
+        MaxRate { link_bytes_per_s: Some(9), ..search(5, 2680, Some(2740)) },
+        "other links",
+    ));
     for (five, words) in others {
         let (outcome, reason, _) = ratio(three(), five);
         assert_eq!(outcome, Outcome::Undecided, "{reason}");
@@ -229,7 +235,10 @@ fn a_rate_per_broker_is_refuted_by_more_and_by_less_where_that_is_the_brokers_ow
     assert_eq!(more.claim.outcome, Outcome::Refuted);
     assert_eq!(more.figure, "at least 4000 records/s a broker");
     let corrected = more.claim.corrected.unwrap();
-    assert!(corrected.contains("any number of writers") && corrected.contains("4000"), "{corrected}");
+    assert!(
+        corrected.contains("any number of writers") && corrected.contains("4000"),
+        "{corrected}"
+    );
     assert_eq!(more.by[0].run.as_deref(), Some("01-x/12000"));
     assert_eq!(rate(search(3, 2940, Some(3000))).claim.outcome, Outcome::Holds);
     assert_eq!(rate(search(3, 1000, Some(1020))).claim.outcome, Outcome::Refuted);
@@ -253,9 +262,17 @@ fn a_search_is_told_in_every_form_and_counts_by_its_end() {
     }
     let violated = RateStep { verdict: Verdict::Violated, ..search(3, 1600, None).steps.remove(0) };
     for (search, code, words) in [
-        (MaxRate { ended: false, held: None, ..search(3, 1600, None) }, 3, "did not end, after 1 run (kept)"),
+        (
+            MaxRate { ended: false, held: None, ..search(3, 1600, None) },
+            3,
+            "did not end, after 1 run (kept)",
+        ),
         (MaxRate { held: None, ..search(3, 800, Some(800)) }, 1, "below 800/s"),
-        (MaxRate { steps: vec![violated], ..search(3, 1600, None) }, 1, "1 run violated a guarantee"),
+        (
+            MaxRate { steps: vec![violated], ..search(3, 1600, None) },
+            1,
+            "1 run violated a guarantee",
+        ),
         (search(3, 1600, None), 0, "at least 1600/s"),
     ] {
         let report = of_searches(vec![("x", search)]);

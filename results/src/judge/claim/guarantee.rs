@@ -52,7 +52,9 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::SettingsInForce(settings) => cluster::settings(settings, trial),
         Metric::MaxRateRatios(_) | Metric::MaxRatePerBroker(_) => {
             let names = claim.metric.scenarios().join("`, `");
-            Examination::Open(format!("scenarios of a suite decide it, and no run by itself: `{names}`"))
+            Examination::Open(format!(
+                "scenarios of a suite decide it, and no run by itself: `{names}`"
+            ))
         }
         Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover

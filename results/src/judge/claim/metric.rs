@@ -280,5 +280,7 @@ impl Metric {
 /// What is wrong with bounds of what can only be positive.
 fn bounds(least: f64, most: f64) -> Option<String> {
     let are = least.is_finite() && most.is_finite() && 0.0 <= least && least <= most;
-    (!are).then(|| format!("least = {least} and most = {most} are no bounds; give both, the lower one first"))
+    (!are).then(|| {
+        format!("least = {least} and most = {most} are no bounds; give both, the lower one first")
+    })
 }
