@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::event::BrokerId;
+use crate::record::event::probe::ClusterProbe;
 
 /// What a claim is measured by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub enum Metric {
     OneReaderAPartition,
     /// Brokers have these settings in force.
     SettingsInForce(BTreeMap<String, String>),
+    /// What a probe of the cluster sees when the load has ended.
+    Probe(ClusterProbe),
     /// Nothing measures it; what would be needed.
     NotTestedHere(String),
 }
@@ -116,6 +119,12 @@ impl Metric {
             "{ settings-in-force = { \"min.insync.replicas\" = \"2\" } }",
             "what brokers say of their settings",
         ),
+        (
+            "{ probe = \"any-bootstrap\" }",
+            "what a probe of the cluster sees after the load; or \"produce-to-follower\", \"follower-fetch\", \
+             \"replica-logs\", \"zookeeper-trees\", \"zookeeper-writes\", \"keys-of-one-client\", \
+             \"keys-across-partitions\", \"keys-of-two-clients\"",
+        ),
         ("{ not-tested-here = \"two network cards a machine\" }", "nothing; what would be needed"),
     ];
 
@@ -140,6 +149,7 @@ impl Metric {
             | Self::ControllerWithoutData
             | Self::OneReaderAPartition
             | Self::SettingsInForce(_)
+            | Self::Probe(_)
             | Self::NotTestedHere(_) => false,
         }
     }
@@ -147,6 +157,14 @@ impl Metric {
     /// Whether anything measures it.
     pub fn is_tested_here(&self) -> bool {
         !matches!(self, Self::NotTestedHere(_))
+    }
+
+    /// The probe that it needs.
+    pub fn probe(&self) -> Option<ClusterProbe> {
+        match self {
+            Self::Probe(probe) => Some(*probe),
+            _ => None,
+        }
     }
 
     /// Whether every run says something about it, whatever its cluster is and its plan does.

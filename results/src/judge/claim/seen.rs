@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
+use crate::record::event::probe::Probed;
 use crate::record::event::{BrokerId, EventKind};
 use crate::record::history::{Client, Ending, Entry, Observed, Partition, Poll, Source, StreamRef};
 
@@ -21,6 +22,8 @@ pub(crate) struct ClusterSeen {
     pub(super) offsets: Result<LogOffsets, String>,
     /// Records of several partitions that came in another order than they were sent in.
     pub(super) inversions: Result<Inversions, String>,
+    /// What probes saw.
+    pub(super) probes: Vec<Probed>,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -77,8 +80,17 @@ impl ClusterSeen {
             elections: elections(timeline, topic),
             offsets: offsets(source, topic),
             inversions: inversions(source, topic),
+            probes: probes(timeline),
         }
     }
+}
+
+fn probes(timeline: &Timeline) -> Vec<Probed> {
+    let probed = timeline.events().filter_map(|event| match &event.kind {
+        EventKind::Probed(probed) => Some(probed.clone()),
+        _ => None,
+    });
+    probed.collect()
 }
 
 fn healthy(
