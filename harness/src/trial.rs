@@ -18,6 +18,7 @@ mod lasting;
 mod own_topics;
 mod periodic;
 mod ports;
+mod probe;
 mod restarts;
 mod run_control;
 mod undo;
@@ -292,7 +293,9 @@ impl Trial {
             return Ok(());
         }
         let drained = self.drain(lab, interrupt).await?;
-        self.read_batch_headers(lab, &drained, interrupt).await
+        self.read_batch_headers(lab, &drained, interrupt).await?;
+        self.probe(lab, &drained, interrupt).await;
+        Ok(())
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {

@@ -36,7 +36,7 @@ impl Probes<'_> {
     }
 }
 
-/// The lists of addresses that clients are given: each broker alone, and all of them behind one that is dead.
+/// The lists of addresses that clients are given: each broker alone, and the last behind one that is dead.
 fn lists(
     brokers: &BTreeMap<BrokerId, SocketAddr>,
     dead: SocketAddr,
@@ -50,8 +50,9 @@ fn lists(
 async fn dead(broker: SocketAddr) -> Result<SocketAddr, String> {
     let dead = SocketAddr::new(broker.ip(), DEAD_PORT);
     match timeout(REQUEST_LIMIT, TcpStream::connect(dead)).await {
+        Ok(Err(_)) => Ok(dead),
         Ok(Ok(_)) => Err(format!("somebody listens on {dead}, which was to be a dead address")),
-        _ => Ok(dead),
+        Err(_) => Err(format!("whether somebody listens on {dead} was not told in time")),
     }
 }
 
