@@ -2,6 +2,8 @@
 //!
 //! A probe says what it saw, and never what that means: `judge/claim/guarantee/probe.rs` does.
 
+mod by_id;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -129,12 +131,14 @@ pub struct TreeSeen {
 #[serde(deny_unknown_fields)]
 pub struct ZookeeperWritesSeen {
     /// Each server's `Mode` by `srvr`.
+    #[serde(with = "by_id")]
     pub modes: BTreeMap<BrokerId, String>,
     /// The epoch of the leader: the upper half of the last zxid that it names.
     pub leader_epoch: Option<i64>,
     /// In the order in which they were made.
     pub writes: Vec<ZookeeperWriteSeen>,
     /// The server on which the session is that owns a broker's registration, by `cons`.
+    #[serde(with = "by_id")]
     pub sessions: BTreeMap<BrokerId, BrokerId>,
 }
 
@@ -225,6 +229,7 @@ pub struct ConsumerSeen {
     /// Records read.
     pub records: u64,
     /// Fetch requests to each broker, by its own statistics.
+    #[serde(with = "by_id")]
     pub fetches: BTreeMap<BrokerId, u64>,
 }
 
