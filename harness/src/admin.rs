@@ -89,7 +89,11 @@ impl Admin {
     }
 
     /// A broker's metadata of some topics.
-    pub(crate) async fn metadata(&self, broker: BrokerId, topics: &[&str]) -> io::Result<MetadataResponse> {
+    pub(crate) async fn metadata(
+        &self,
+        broker: BrokerId,
+        topics: &[&str],
+    ) -> io::Result<MetadataResponse> {
         self.ask(broker, METADATA_VERSION, &metadata_request(topics)).await
     }
 

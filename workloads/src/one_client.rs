@@ -52,7 +52,9 @@ impl OneClient {
     /// # Errors
     /// When either does not come about within 15 s, or a client cannot be made.
     pub fn write_and_read(&self, partition: i32, value: &[u8]) -> KafkaResult<()> {
-        let record = |slot| BaseRecord::with_opaque_to(&self.topic, slot).partition(partition).payload(value);
+        let record = |slot| {
+            BaseRecord::with_opaque_to(&self.topic, slot).partition(partition).payload(value)
+        };
         let placed = self.send(None, 1, |slot| record(slot).key("kbench"))?;
         let offset = placed.first().map_or(0, |(_, offset)| *offset);
         let consumer: BaseConsumer = self.reader("written-and-read", None).create()?;
@@ -60,8 +62,12 @@ impl OneClient {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
             match consumer.poll(POLL) {
-                Some(Ok(read)) if read.offset() == offset && read.payload() == Some(value) => return Ok(()),
-                Some(Ok(_)) => return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage)),
+                Some(Ok(read)) if read.offset() == offset && read.payload() == Some(value) => {
+                    return Ok(());
+                }
+                Some(Ok(_)) => {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage));
+                }
                 Some(Err(error)) if !passes(&error) => return Err(error),
                 _ => {}
             }
@@ -75,8 +81,10 @@ impl OneClient {
     /// # Errors
     /// When a record is not acked within 15 s, or there is no such partitioner.
     pub fn place(&self, partitioner: Option<&str>, keys: &[String]) -> KafkaResult<Vec<i32>> {
-        let record = |slot: usize| BaseRecord::with_opaque_to(&self.topic, slot).payload(&b"kbench"[..]);
-        let placed = self.send(partitioner, keys.len(), |slot| record(slot).key(keys[slot].as_str()))?;
+        let record =
+            |slot: usize| BaseRecord::with_opaque_to(&self.topic, slot).payload(&b"kbench"[..]);
+        let placed =
+            self.send(partitioner, keys.len(), |slot| record(slot).key(keys[slot].as_str()))?;
         Ok(placed.into_iter().map(|(partition, _)| partition).collect())
     }
 
@@ -235,7 +243,9 @@ mod tests {
 
     use super::*;
 
-    fn on_mock(partitions: i32) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, OneClient) {
+    fn on_mock(
+        partitions: i32,
+    ) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, OneClient) {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic("t", partitions, 3).unwrap();
         let (bootstrap, security) = (cluster.bootstrap_servers(), Security::default());

@@ -46,7 +46,9 @@ pub(super) async fn answers(role: Role, address: SocketAddr, connector: &Connect
             };
             ask.await.is_ok()
         }
-        Role::Zookeeper => zookeeper_word(address, "srvr").await.is_some_and(|answer| !answer.is_empty()),
+        Role::Zookeeper => {
+            zookeeper_word(address, "srvr").await.is_some_and(|answer| !answer.is_empty())
+        }
     }
 }
 

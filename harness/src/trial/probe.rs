@@ -68,7 +68,8 @@ impl Trial {
             self.recorder.now(EventKind::Probed(Probed { probe, saw }));
         }
         if self.spec.backend.kept().is_some() {
-            let topics: Vec<_> = (0..=ClusterProbe::KeysOfTwoClients as u32).map(topic_of).collect();
+            let topics: Vec<_> =
+                (0..=ClusterProbe::KeysOfTwoClients as u32).map(topic_of).collect();
             if let Err(error) = lab.admin.delete_topics(&topics).await {
                 let text = format!("topics of probes are left on the cluster: {error}");
                 self.recorder.now(EventKind::Problem { text });

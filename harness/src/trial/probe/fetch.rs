@@ -60,7 +60,8 @@ impl Probes<'_> {
             .with_partition(0)
             .with_fetch_offset(0)
             .with_partition_max_bytes(MOST_BYTES);
-        let topic = FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![wanted]);
+        let topic =
+            FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![wanted]);
         let request = FetchRequest::default()
             // A consumer, and no replica.
             .with_replica_id(WireBroker(-1))

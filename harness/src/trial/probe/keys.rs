@@ -34,7 +34,9 @@ impl Probes<'_> {
             _ => None,
         };
         let second = self.placed(&topic, again, &keys).await?;
-        let of = |partitioner: &str, partitions: usize| format!("{partitioner}, {partitions} partitions");
+        let of = |partitioner: &str, partitions: usize| {
+            format!("{partitioner}, {partitions} partitions")
+        };
         let sent = match probe {
             ClusterProbe::KeysAcrossPartitions => [of(DEFAULT, PARTITIONS), of(DEFAULT, MORE)],
             ClusterProbe::KeysOfTwoClients => [of(DEFAULT, PARTITIONS), of(MURMUR2, PARTITIONS)],
@@ -57,9 +59,9 @@ impl Probes<'_> {
 fn compared(sent: [String; 2], keys: &[String], first: &[i32], second: &[i32]) -> KeysSeen {
     let both = keys.iter().zip(first.iter().zip(second));
     let moved: Vec<_> = both.clone().filter(|(_, (first, second))| first != second).collect();
-    let example = moved.first().map(|(key, (first, second))| {
-        format!("key {key} in partition {first}, then in {second}")
-    });
+    let example = moved
+        .first()
+        .map(|(key, (first, second))| format!("key {key} in partition {first}, then in {second}"));
     KeysSeen { sent, keys: both.count() as u64, moved: moved.len() as u64, example }
 }
 

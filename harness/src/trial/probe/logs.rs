@@ -37,10 +37,12 @@ impl Probes<'_> {
         let mut all = vec![];
         let assignment = self.lab.members.assignment();
         for (partition, below) in (0..).zip(self.drained.reached.iter().copied()) {
-            let replicas = assignment.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default();
+            let replicas =
+                assignment.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default();
             let folder = |broker: &BrokerId| {
                 let data = folders.iter().find(|(id, _)| id == broker).map(|(_, data)| data);
-                let data = data.ok_or_else(|| format!("the data of broker {broker} are not reached"))?;
+                let data =
+                    data.ok_or_else(|| format!("the data of broker {broker} are not reached"))?;
                 Ok((*broker, data.join(format!("{topic}-{partition}"))))
             };
             let replicas = replicas.iter().map(folder).collect::<Result<Vec<_>, String>>()?;
@@ -213,7 +215,8 @@ mod tests {
         let rest = LAST_OFFSET_DELTA.start - PREAMBLE;
         let length = (rest + 4 + filling.len()) as i32;
         let delta = (count - 1).to_be_bytes();
-        let parts = [&first.to_be_bytes()[..], &length.to_be_bytes(), &vec![0; rest], &delta, filling];
+        let parts =
+            [&first.to_be_bytes()[..], &length.to_be_bytes(), &vec![0; rest], &delta, filling];
         parts.concat()
     }
 
@@ -235,7 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn replicas_are_the_same_however_their_segments_are_cut_and_whatever_is_above_the_high_watermark() {
+    fn replicas_are_the_same_however_their_segments_are_cut_and_whatever_is_above_the_high_watermark()
+     {
         let [a, b, c] = [written(0, 2, b"aa"), written(2, 3, b"bbb"), written(5, 1, b"c")];
         let one = [(0, [a.clone(), b.clone(), c].concat())];
         let two = [(0, a.clone()), (2, b.clone())];

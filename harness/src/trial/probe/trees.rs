@@ -157,7 +157,10 @@ mod tests {
         assert_eq!(equal.servers[0].crc32, equal.servers[1].crc32);
         assert_eq!((equal.servers[0].znodes, equal.servers[0].bytes), (2, 1));
         for (other, words) in [
-            (tree(&[("/", "", 0)]), "/a: server 1 has version 1, zxid 0x100000002, 1 bytes, server 2 none"),
+            (
+                tree(&[("/", "", 0)]),
+                "/a: server 1 has version 1, zxid 0x100000002, 1 bytes, server 2 none",
+            ),
             (tree(&[("/", "", 0), ("/a", "y", 1)]), "/a: server 1"),
             (tree(&[("/", "", 0), ("/a", "x", 2)]), "server 2 version 2"),
         ] {

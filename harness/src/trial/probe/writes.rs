@@ -52,7 +52,8 @@ impl Probes<'_> {
         for broker in self.lab.members.brokers().into_keys() {
             let stat = client.check_stat(&format!("/brokers/ids/{broker}")).await.ok().flatten();
             let owner = stat.map(|stat| stat.ephemeral_owner);
-            let server = words.iter().find(|(_, word)| owner.is_some_and(|id| has_session(word, id)));
+            let server =
+                words.iter().find(|(_, word)| owner.is_some_and(|id| has_session(word, id)));
             sessions.extend(server.map(|(server, _)| (broker, *server)));
         }
         sessions

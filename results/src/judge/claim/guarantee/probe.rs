@@ -75,8 +75,7 @@ fn produced(all: &[ProduceSeen]) -> Examination {
         end[0],
         end[1]
     );
-    let refused =
-        |it: &&ProduceSeen| it.error_code == NOT_LEADER_OR_FOLLOWER && appended(it) == 0;
+    let refused = |it: &&ProduceSeen| it.error_code == NOT_LEADER_OR_FOLLOWER && appended(it) == 0;
     let forwarded = |it: &&ProduceSeen| it.error_code == NONE && appended(it) == 1;
     let n = others.len() as u64;
     if others.iter().all(refused) {
@@ -124,9 +123,10 @@ fn trees(seen: &TreesSeen) -> Examination {
     if others.is_empty() || first.znodes == 0 {
         return open("there was nothing to compare");
     }
-    if let Some(other) = others.iter().find(|it| {
-        (it.znodes, it.bytes, it.crc32) != (first.znodes, first.bytes, first.crc32)
-    }) {
+    if let Some(other) = others
+        .iter()
+        .find(|it| (it.znodes, it.bytes, it.crc32) != (first.znodes, first.bytes, first.crc32))
+    {
         let what = seen.difference.as_deref().unwrap_or("their checksums differ");
         return Examination::Violated(format!(
             "the trees of ZooKeeper servers {} and {} are not the same: {what}",
@@ -145,12 +145,17 @@ fn trees(seen: &TreesSeen) -> Examination {
 fn zookeeper_writes(seen: &ZookeeperWritesSeen) -> Examination {
     let leaders: Vec<_> =
         seen.modes.iter().filter(|(_, mode)| *mode == "leader").map(|(id, _)| *id).collect();
-    let modes: Vec<_> = seen.modes.iter().map(|(id, mode)| format!("server {id}: {mode}")).collect();
+    let modes: Vec<_> =
+        seen.modes.iter().map(|(id, mode)| format!("server {id}: {mode}")).collect();
     let modes = modes.join(", ");
     let [leader] = leaders[..] else {
-        return Examination::Violated(format!("{}: {modes}", counted(leaders.len() as u64, "leader")));
+        return Examination::Violated(format!(
+            "{}: {modes}",
+            counted(leaders.len() as u64, "leader")
+        ));
     };
-    if let Some((id, mode)) = seen.modes.iter().find(|(id, mode)| **id != leader && *mode != "follower")
+    if let Some((id, mode)) =
+        seen.modes.iter().find(|(id, mode)| **id != leader && *mode != "follower")
     {
         return Examination::Violated(format!("server {id} is no follower but {mode}"));
     }
@@ -178,7 +183,8 @@ fn zookeeper_writes(seen: &ZookeeperWritesSeen) -> Examination {
             ));
         }
     }
-    let sessions = seen.sessions.iter().map(|(broker, server)| format!("broker {broker} on server {server}"));
+    let sessions =
+        seen.sessions.iter().map(|(broker, server)| format!("broker {broker} on server {server}"));
     let sessions: Vec<_> = sessions.collect();
     let sessions = match sessions.is_empty() {
         true => "where brokers' sessions are was not told".to_owned(),
@@ -204,7 +210,8 @@ fn logs(all: &[PartitionLogsSeen]) -> Examination {
         if others.is_empty() {
             return Examination::Open(format!("{place} has one replica, with nothing to compare"));
         }
-        let of = |it: &crate::record::event::probe::ReplicaLogSeen| (it.batches, it.bytes, it.crc32);
+        let of =
+            |it: &crate::record::event::probe::ReplicaLogSeen| (it.batches, it.bytes, it.crc32);
         if let Some(other) = others.iter().find(|other| of(other) != of(first)) {
             return Examination::Violated(format!(
                 "{place}: the segments of brokers {} and {} differ",
@@ -269,7 +276,8 @@ fn fetched(seen: &FetchesSeen) -> Examination {
 fn answered(seen: &FetchesSeen) -> String {
     let one = |it: &FetchSeen| {
         let part = if it.broker == seen.leader { "leader" } else { "follower" };
-        let rack = if it.rack.is_empty() { "no rack".to_owned() } else { format!("rack {}", it.rack) };
+        let rack =
+            if it.rack.is_empty() { "no rack".to_owned() } else { format!("rack {}", it.rack) };
         let answer = match (it.error_code, it.preferred_replica) {
             (NONE, preferred) if preferred >= 0 => format!("read from broker {preferred}"),
             (NONE, _) => counted(it.bytes, "byte"),
@@ -295,4 +303,3 @@ fn keys(seen: &KeysSeen) -> Examination {
         }
     }
 }
-
