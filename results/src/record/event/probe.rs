@@ -132,7 +132,6 @@ pub struct TreeSeen {
 pub struct ZookeeperWritesSeen {
     /// Each server's `Mode` by `srvr`.
     #[serde(with = "by_id")]
-    #[serde(with = "pairs")]
     pub modes: BTreeMap<BrokerId, String>,
     /// The epoch of the leader: the upper half of the last zxid that it names.
     pub leader_epoch: Option<i64>,
@@ -140,7 +139,6 @@ pub struct ZookeeperWritesSeen {
     pub writes: Vec<ZookeeperWriteSeen>,
     /// The server on which the session is that owns a broker's registration, by `cons`.
     #[serde(with = "by_id")]
-    #[serde(with = "pairs")]
     pub sessions: BTreeMap<BrokerId, BrokerId>,
 }
 
@@ -232,7 +230,6 @@ pub struct ConsumerSeen {
     pub records: u64,
     /// Fetch requests to each broker, by its own statistics.
     #[serde(with = "by_id")]
-    #[serde(with = "pairs")]
     pub fetches: BTreeMap<BrokerId, u64>,
 }
 
@@ -249,65 +246,4 @@ pub struct KeysSeen {
     /// One of them, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
-}
-
-/// A map as a list of pairs: keys of objects are texts, and an event's tag lets none of them be read as a number.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &BTreeMap<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Vec::<(K, V)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::clock::RunTime;
-    use crate::record::event::{Event, EventKind};
-
-    #[test]
-    fn what_probes_saw_is_read_back_as_an_event() {
-        let consumer =
-            ConsumerSeen { rack: None, records: 1, fetches: BTreeMap::from([(1, 4), (2, 0)]) };
-        let fetched = FetchesSeen {
-            topic: "t".to_owned(),
-            partition: 0,
-            leader: 1,
-            answers: vec![],
-            consumers: vec![consumer],
-        };
-        let writes = ZookeeperWritesSeen {
-            modes: BTreeMap::from([(1, "leader".to_owned())]),
-            leader_epoch: Some(1),
-            writes: vec![ZookeeperWriteSeen { through: 1, zxid: 1 << 32, seen_by: vec![1] }],
-            sessions: BTreeMap::from([(2, 1)]),
-        };
-        let all = [
-            (ClusterProbe::FollowerFetch, ProbeSaw::Fetched(fetched)),
-            (ClusterProbe::ZookeeperWrites, ProbeSaw::ZookeeperWrites(writes)),
-            (ClusterProbe::ReplicaLogs, ProbeSaw::NotCarriedOut("why".to_owned())),
-            (ClusterProbe::AnyBootstrap, ProbeSaw::Clients(vec![])),
-        ];
-        for (probe, saw) in all {
-            let kind = EventKind::Probed(Probed { probe, saw });
-            let event = Event { at: RunTime(7), kind };
-            let line = serde_json::to_string(&event).unwrap();
-            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
-        }
-    }
 }
