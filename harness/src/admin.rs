@@ -64,7 +64,7 @@ impl Admin {
     }
 
     /// Asks one broker.
-    async fn ask<R: Request>(
+    pub(crate) async fn ask<R: Request>(
         &self,
         broker: BrokerId,
         version: i16,
@@ -89,7 +89,11 @@ impl Admin {
     }
 
     /// A broker's metadata of some topics.
-    async fn metadata(&self, broker: BrokerId, topics: &[&str]) -> io::Result<MetadataResponse> {
+    pub(crate) async fn metadata(
+        &self,
+        broker: BrokerId,
+        topics: &[&str],
+    ) -> io::Result<MetadataResponse> {
         self.ask(broker, METADATA_VERSION, &metadata_request(topics)).await
     }
 

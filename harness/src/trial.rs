@@ -19,6 +19,7 @@ mod lasting;
 mod own_topics;
 mod periodic;
 mod ports;
+mod probe;
 mod restarts;
 mod run_control;
 mod undo;
@@ -296,7 +297,12 @@ impl Trial {
             return Ok(());
         }
         let drained = self.drain(lab, interrupt).await?;
-        self.read_batch_headers(lab, &drained, interrupt).await
+        self.read_batch_headers(lab, &drained, interrupt).await?;
+        // Probes ask about the main load's topic, which every load writes to.
+        if let Some((_, main)) = drained.iter().find(|(place, _)| *place == 0) {
+            self.probe(lab, main, interrupt).await;
+        }
+        Ok(())
     }
 
     fn start_load(&self, lab: &Rc<Lab>) -> Result<Load, Failure> {

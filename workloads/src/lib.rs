@@ -20,6 +20,7 @@ mod error;
 mod honesty;
 mod live;
 mod load;
+mod one_client;
 mod poll;
 pub mod record;
 mod seat;
@@ -39,6 +40,7 @@ pub use live::Live;
 pub use load::{
     ClientState, FurtherTopic, Killed, Lives, Load, LoadContext, LoadSummary, OnEvent, STOP_LIMIT,
 };
+pub use one_client::{OneClient, PartitionRead};
 pub use poll::WAIT as POLL_WAIT;
 pub use seat::worker_main;
 pub use security::{Security, SecurityError};

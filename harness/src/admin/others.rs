@@ -69,7 +69,11 @@ impl Admin {
     }
 
     /// Where the logs of these partitions end, by their leaders' word.
-    async fn ends(&self, broker: BrokerId, of: BTreeSet<(String, i32)>) -> Option<Offsets> {
+    pub(crate) async fn ends(
+        &self,
+        broker: BrokerId,
+        of: BTreeSet<(String, i32)>,
+    ) -> Option<Offsets> {
         let topics: BTreeSet<&str> = of.iter().map(|(topic, _)| topic.as_str()).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
         let metadata = timeout(LIMIT, self.metadata(broker, &topics)).await.ok()?.ok()?;

@@ -46,24 +46,26 @@ pub(super) async fn answers(role: Role, address: SocketAddr, connector: &Connect
             };
             ask.await.is_ok()
         }
-        Role::Zookeeper => srvr(address).await.is_some_and(|answer| !answer.is_empty()),
+        Role::Zookeeper => {
+            zookeeper_word(address, "srvr").await.is_some_and(|answer| !answer.is_empty())
+        }
     }
 }
 
 /// The part of a ZooKeeper server in its quorum, by its own word; none when it has joined none.
 pub(super) async fn zookeeper_mode(address: SocketAddr) -> Option<ZkMode> {
-    let answer = srvr(address).await?;
+    let answer = zookeeper_word(address, "srvr").await?;
     match answer.lines().find_map(|line| line.strip_prefix("Mode: "))?.trim() {
         "leader" | "standalone" => Some(ZkMode::Leader),
         _ => Some(ZkMode::Follower),
     }
 }
 
-/// A ZooKeeper server's answer to `srvr`.
-async fn srvr(address: SocketAddr) -> Option<String> {
+/// A ZooKeeper server's answer to a four-letter word; none when it does not come in time.
+pub(crate) async fn zookeeper_word(address: SocketAddr, word: &str) -> Option<String> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"srvr").await?;
+        stream.write_all(word.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)

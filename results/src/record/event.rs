@@ -1,8 +1,7 @@
 //! What happened to the cluster and to the run, as a stream of events on the run's clock.
 //!
-//! `events.jsonl` holds one [`Event`] a line, in the order in which they were recorded; that order
-//! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
-//! times and the report are all views of this stream and of the client history.
+//! `events.jsonl` holds one [`Event`] a line, in the order in which they were recorded, which is not strictly that of
+//! `at` (a log line is read later). Live view, recovery times and report are views of it and of the client history.
 
 mod client_times;
 mod disturbance;
@@ -11,6 +10,7 @@ mod ensemble;
 mod expectation;
 pub mod log;
 mod plane;
+pub mod probe;
 mod process;
 mod second;
 mod stage;
@@ -420,6 +420,8 @@ pub enum EventKind {
         /// What, and what it means.
         text: String,
     },
+    /// A probe asked the cluster something when the load had ended.
+    Probed(probe::Probed),
     /// The trial could not be carried out.
     TrialFailed {
         /// What failed, on what, why.

@@ -11,6 +11,7 @@ mod gave_up;
 mod html;
 mod matrix;
 mod outcomes;
+mod probes;
 mod published;
 mod several_gaps;
 mod silences;

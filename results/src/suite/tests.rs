@@ -258,6 +258,7 @@ fn a_search_is_told_in_every_form_and_counts_by_its_end() {
     // A line may end anywhere.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for form in [&text, &markdown(&report), &html::render(&report).unwrap()] {
+        let form = form.replace("&#x2f;", "/");
         assert!(form.contains("1640/s missed") && form.contains("1650/s by the model"), "{form}");
     }
     let violated = RateStep { verdict: Verdict::Violated, ..search(3, 1600, None).steps.remove(0) };

@@ -87,7 +87,10 @@ fn clients_that_are_killed_leave_what_they_saw_and_are_started_again() {
     assert!(names.iter().all(cut) && !cut(&"killable-producer-1") && !cut(&"consumer-3"));
     let measured = |name: &str| sends(&streams[name]).iter().filter(|send| !send.warm_up).count();
     assert!(measured(names[0]) > 100, "it had outcomes before it was killed");
-    assert!(measured("killable-producer-1") > 10, "the one after it knows that the warm-up is over");
+    assert!(
+        measured("killable-producer-1") > 10,
+        "the one after it knows that the warm-up is over"
+    );
     let mut history = History::load(lab.dir.path()).unwrap();
     history.killed([&producer, &consumer].map(|one| (&*one.client, one.history_bytes)));
     check_all(&history);

@@ -88,8 +88,9 @@ pub(in crate::cluster) fn settings(
             set("clientPort", address.port().to_string());
             set("clientPortAddress", address.ip().to_string());
             set("admin.enableServer", "false".to_owned());
-            // `srvr` says when a server has joined the quorum, `conf` which settings are in force.
-            set("4lw.commands.whitelist", "srvr,conf,mntr".to_owned());
+            // `srvr` says when a server has joined the quorum, `conf` which settings are in force, `cons` whose
+            // sessions it has.
+            set("4lw.commands.whitelist", "srvr,conf,mntr,cons".to_owned());
             for peer in servers.processes().iter().filter(|peer| peer.role == Role::Zookeeper) {
                 let ip = servers.address(peer).ip();
                 set(&format!("server.{}", peer.id), format!("{ip}:2888:3888"));

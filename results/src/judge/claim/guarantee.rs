@@ -2,6 +2,7 @@
 
 mod cluster;
 mod ensemble;
+mod probe;
 mod zombie;
 
 use crate::judge::check;
@@ -56,6 +57,7 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
                 "scenarios of a suite decide it, and no run by itself: `{names}`"
             ))
         }
+        Metric::Probe(wanted) => probe::probe(*wanted, trial),
         Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover
         | Metric::ControllerElection

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::event::BrokerId;
+use crate::record::event::probe::ClusterProbe;
 
 /// What a claim is measured by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,8 @@ pub enum Metric {
     MaxRateRatios(Vec<RateRatio>),
     /// The highest rate of a search of a suite, per broker.
     MaxRatePerBroker(RatePerBroker),
+    /// What a probe of the cluster sees when the load has ended.
+    Probe(ClusterProbe),
     /// Nothing measures it; what would be needed.
     NotTestedHere(String),
 }
@@ -175,6 +178,12 @@ impl Metric {
             "{ max-rate-per-broker = { scenario = \"three\", least = 900, most = 1100 } }",
             "records a second a broker at the highest rate that a `max_rate` scenario of a suite found",
         ),
+        (
+            "{ probe = \"any-bootstrap\" }",
+            "what a probe of the cluster sees after the load; or \"produce-to-follower\", \"follower-fetch\", \
+             \"replica-logs\", \"zookeeper-trees\", \"zookeeper-writes\", \"keys-of-one-client\", \
+             \"keys-across-partitions\", \"keys-of-two-clients\"",
+        ),
         ("{ not-tested-here = \"two network cards a machine\" }", "nothing; what would be needed"),
     ];
 
@@ -204,6 +213,7 @@ impl Metric {
             | Self::SettingsInForce(_)
             | Self::MaxRateRatios(_)
             | Self::MaxRatePerBroker(_)
+            | Self::Probe(_)
             | Self::NotTestedHere(_) => false,
         }
     }
@@ -225,6 +235,14 @@ impl Metric {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The probe that it needs.
+    pub fn probe(&self) -> Option<ClusterProbe> {
+        match self {
+            Self::Probe(probe) => Some(*probe),
+            _ => None,
+        }
     }
 
     /// Whether every run says something about it, whatever its cluster is and its plan does.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
+use crate::record::event::probe::Probed;
 use crate::record::event::{BrokerId, EventKind};
 use crate::record::history::{Client, Ending, Entry, Observed, Partition, Poll, Source, StreamRef};
 
@@ -35,6 +36,8 @@ pub(crate) struct ClusterSeen {
     pub(super) controllers: Controllers,
     /// What each ZooKeeper server answered a client of its own.
     pub(super) ensemble: Ensemble,
+    /// What probes saw.
+    pub(super) probes: Vec<Probed>,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -94,8 +97,17 @@ impl ClusterSeen {
             contested: broker_writes::contested(timeline, source, topic),
             controllers: Controllers::of(timeline),
             ensemble: Ensemble::of(timeline),
+            probes: probes(timeline),
         }
     }
+}
+
+fn probes(timeline: &Timeline) -> Vec<Probed> {
+    let probed = timeline.events().filter_map(|event| match &event.kind {
+        EventKind::Probed(probed) => Some(probed.clone()),
+        _ => None,
+    });
+    probed.collect()
 }
 
 fn healthy(
