@@ -97,10 +97,10 @@ fn unread(broker: BrokerId) -> String {
 }
 
 /// How the batches that are next in turn differ, in words.
-fn differ(batches: &[(BrokerId, Option<Batch>)]) -> Option<String> {
+fn differ(batches: &[(BrokerId, Option<LogBatch>)]) -> Option<String> {
     let [(one, a), others @ ..] = batches else { return None };
     let (other, b) = others.iter().find(|(_, b)| b != a)?;
-    let of = |batch: &Option<Batch>| match batch {
+    let of = |batch: &Option<LogBatch>| match batch {
         None => "none".to_owned(),
         Some(batch) => {
             format!("offsets {} to {} in {} bytes", batch.first, batch.last, batch.bytes.len())
@@ -116,7 +116,7 @@ fn differ(batches: &[(BrokerId, Option<Batch>)]) -> Option<String> {
 
 /// A batch of records as it is in a segment.
 #[derive(Debug, PartialEq, Eq)]
-struct Batch {
+struct LogBatch {
     first: i64,
     last: i64,
     bytes: Vec<u8>,
@@ -149,7 +149,7 @@ impl Log {
     }
 
     /// The next batch that lies wholly in these offsets; none when there is no more.
-    fn next_within(&mut self, offsets: Range<i64>) -> io::Result<Option<Batch>> {
+    fn next_within(&mut self, offsets: Range<i64>) -> io::Result<Option<LogBatch>> {
         while let Some(batch) = self.next()? {
             if offsets.end <= batch.last {
                 // All that follow are above.
@@ -163,7 +163,7 @@ impl Log {
         Ok(None)
     }
 
-    fn next(&mut self) -> io::Result<Option<Batch>> {
+    fn next(&mut self) -> io::Result<Option<LogBatch>> {
         loop {
             if let Some(segment) = &mut self.segment {
                 if let Some(batch) = batch(segment)? {
@@ -178,7 +178,7 @@ impl Log {
 }
 
 /// The next whole batch of a segment: of the last one a part may not be written yet.
-fn batch(segment: &mut impl Read) -> io::Result<Option<Batch>> {
+fn batch(segment: &mut impl Read) -> io::Result<Option<LogBatch>> {
     let mut bytes = vec![0; PREAMBLE];
     if !filled(segment, &mut bytes)? {
         return Ok(None);
@@ -194,7 +194,7 @@ fn batch(segment: &mut impl Read) -> io::Result<Option<Batch>> {
         return Ok(None);
     }
     let last = first + number(&bytes[LAST_OFFSET_DELTA]);
-    Ok(Some(Batch { first, last, bytes }))
+    Ok(Some(LogBatch { first, last, bytes }))
 }
 
 /// Whether there was enough to fill a buffer.

@@ -102,7 +102,12 @@ fn checksum(tree: &Tree) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     for (path, (data, stat)) in tree {
         // Each with its length, so that none runs into the next.
-        for part in [path.as_bytes(), data, format!("{stat:?}").as_bytes()] {
+        let zxids =
+            [stat.czxid, stat.mzxid, stat.pzxid, stat.ctime, stat.mtime, stat.ephemeral_owner];
+        let versions = [stat.version, stat.cversion, stat.aversion, stat.num_children];
+        let numbers = zxids.into_iter().chain(versions.map(i64::from));
+        let numbers: Vec<u8> = numbers.flat_map(i64::to_be_bytes).collect();
+        for part in [path.as_bytes(), data, &numbers] {
             sum.update(&(part.len() as u64).to_be_bytes());
             sum.update(part);
         }
