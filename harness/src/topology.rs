@@ -123,6 +123,7 @@ pub struct Topic {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
+    ("five-nodes", include_str!("../clusters/five-nodes.toml")),
 ];
 
 /// A cluster that cannot be: why, and where in its text.

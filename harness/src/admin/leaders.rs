@@ -123,7 +123,7 @@ impl Admin {
     }
 
     /// Replicas of these partitions, by the controller's word.
-    async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, PortError> {
+    pub(super) async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, PortError> {
         let topics = topics_of(assignment);
         let controller = self.controller().await?;
         let metadata = self

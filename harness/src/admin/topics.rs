@@ -218,10 +218,53 @@ impl Admin {
         let assignments = replicas.iter().map(|replicas| {
             CreatePartitionsAssignment::default().with_broker_ids(wire_brokers(replicas))
         });
+        self.ask_for_partitions(topic, count, Some(assignments.collect())).await?;
+        let led: Assignment = (before as i32..)
+            .zip(replicas)
+            .map(|(p, r)| ((topic.to_owned(), p), r.clone()))
+            .collect();
+        self.await_led(&led).await
+    }
+
+    /// Gives a topic that has `before` partitions `count` of them, where Kafka places them by itself, and
+    /// waits until every broker names the preferred leader of each; the replicas of the new ones.
+    ///
+    /// # Errors
+    /// When the controller refuses, or a broker does not learn of it in time.
+    pub async fn grow_topic(
+        &self,
+        topic: &str,
+        before: u32,
+        count: u32,
+    ) -> Result<Vec<Vec<BrokerId>>, PortError> {
+        self.ask_for_partitions(topic, count as i32, None).await?;
+        let asked = Assignment::from([((topic.to_owned(), 0), vec![])]);
+        let is_new = |partition: i32| (before as i32..count as i32).contains(&partition);
+        let placed: Assignment = until(VISIBLE_LIMIT, LOOK, async || {
+            let mut placed = self.replicas(&asked).await?;
+            placed.retain(|(_, partition), replicas| is_new(*partition) && !replicas.is_empty());
+            if placed.len() as u32 == count.saturating_sub(before) {
+                return Ok(placed);
+            }
+            let what = format!("the controller does not name the new partitions of {topic}");
+            Err(PortError::new(ErrorKind::TimedOut, what))
+        })
+        .await?;
+        self.await_led(&placed).await?;
+        Ok(placed.into_values().collect())
+    }
+
+    /// Asks the controller for so many partitions; without assignments it places them.
+    async fn ask_for_partitions(
+        &self,
+        topic: &str,
+        count: i32,
+        assignments: Option<Vec<CreatePartitionsAssignment>>,
+    ) -> Result<(), PortError> {
         let wanted = CreatePartitionsTopic::default()
             .with_name(topic_name(topic))
             .with_count(count)
-            .with_assignments(Some(assignments.collect()));
+            .with_assignments(assignments);
         let request = CreatePartitionsRequest::default()
             .with_topics(vec![wanted])
             .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
@@ -230,11 +273,7 @@ impl Admin {
         for result in &answer.results {
             check(&what, result.error_code, result.error_message.as_ref())?;
         }
-        let led: Assignment = (before as i32..)
-            .zip(replicas)
-            .map(|(p, r)| ((topic.to_owned(), p), r.clone()))
-            .collect();
-        self.await_led(&led).await
+        Ok(())
     }
 }
 

@@ -1,12 +1,13 @@
 //! Changes of who belongs to a cluster while its load runs: a broker that joins, partitions that are
 //! added. Everybody who asks the membership knows of them from then on.
 //!
-//! What is absent: steps of a plan that ask for it, and brokers that leave.
+//! What is absent: brokers that leave.
 
 use std::cell::RefCell;
 
-use faults::port::{Process, Servers as _};
-use results::record::event::BrokerId;
+use faults::fault::spread_evenly;
+use faults::port::{ErrorKind, PortError, Process, Servers as _};
+use results::record::event::{BrokerId, Role};
 use workloads::Load;
 
 use super::lab::Lab;
@@ -46,5 +47,47 @@ impl Lab {
         self.members.add_partitions(topic, replicas);
         let grown = load.borrow_mut().grow(self.members.partitions(topic));
         grown.map_err(super::client_failure)
+    }
+
+    /// Lets these brokers join, which are on standby, one after the other.
+    pub(super) async fn join_all(&self, brokers: &[BrokerId]) -> Result<(), PortError> {
+        let all = self.cluster.servers().processes();
+        for id in brokers {
+            let is_it = |process: &&Process| process.role == Role::Broker && process.id == *id;
+            let process = all.iter().find(is_it).ok_or_else(|| {
+                let what = format!("the cluster has no broker {id}; give it a node on standby");
+                PortError::new(ErrorKind::Refused, what)
+            })?;
+            if self.members.brokers().contains_key(id) {
+                let what = format!("broker {id} belongs to the cluster already");
+                return Err(PortError::new(ErrorKind::Refused, what));
+            }
+            self.join(process).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the main topic so many partitions, placed by Kafka, and tells the load.
+    pub(super) async fn grow_to(&self, count: u32) -> Result<(), PortError> {
+        let topic = self.members.topics().into_iter().next().unwrap_or_default();
+        let before = self.members.partitions(&topic);
+        if count <= before {
+            let what = format!("{topic} has {before} partitions; it cannot get {count}");
+            return Err(PortError::new(ErrorKind::Refused, what));
+        }
+        let load = self.load()?;
+        let placed = self.admin.grow_topic(&topic, before, count).await?;
+        self.members.add_partitions(&topic, &placed);
+        let grown = load.borrow_mut().grow(count);
+        grown.map_err(|error| super::client_failure(error).into())
+    }
+
+    /// Reassigns the partitions of the run's topics over all brokers.
+    pub(super) async fn spread_over_all(&self) -> Result<(), PortError> {
+        let brokers: Vec<_> = self.members.brokers().into_keys().collect();
+        let wanted = spread_evenly(&self.members.assignment(), &brokers);
+        // Expected from now on, whether it is complete in time or not: the controller goes on with it.
+        self.members.reassign(wanted.clone());
+        self.admin.place(&wanted).await
     }
 }
