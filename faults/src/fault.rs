@@ -4,7 +4,6 @@
 //! how to undo itself *before* it is injected. A new fault is one file in `fault/`, one variant of
 //! [`FaultSpec`] and one line in [`FaultSpec::fault`] and [`FaultSpec::ALL`].
 
-mod change;
 mod client;
 mod cut;
 mod degrade;
@@ -24,7 +23,6 @@ mod restart;
 mod terminate;
 mod upgrade;
 
-pub use change::{Change, spread_evenly};
 pub(crate) use client::clients_restored;
 pub(crate) use cut::lifted;
 pub(crate) use degrade::restored;
@@ -129,9 +127,6 @@ pub enum FaultSpec {
     RemoveBroker,
     /// SIGTERM, and a start from another version.
     Upgrade(Upgrade),
-    /// Nothing bad: what an operator changes. Not in [`FaultSpec::ALL`], for it strikes nobody and
-    /// stays.
-    Change(Change),
     /// The power fails.
     PowerLoss,
     /// A member leaves the consumer group.
@@ -214,7 +209,6 @@ impl FaultSpec {
             Self::Reassign => &reassign::Reassign,
             Self::RemoveBroker => &remove_broker::RemoveBroker,
             Self::Upgrade(upgrade) => upgrade,
-            Self::Change(change) => change,
             Self::PowerLoss => &power_loss::PowerLoss,
             Self::ConsumerLeaves => &ClientChange::Leave,
             Self::ConsumerJoins => &ClientChange::Join,

@@ -136,7 +136,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("node-loss", include_str!("../plans/node-loss.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),
-    ("scale-out", include_str!("../plans/scale-out.toml")),
     ("crash-loop", include_str!("../plans/crash-loop.toml")),
     ("mayhem", include_str!("../plans/mayhem.toml")),
     ("session-expired", include_str!("../plans/session-expired.toml")),

@@ -20,6 +20,7 @@ mod periodic;
 mod ports;
 mod restarts;
 mod run_control;
+mod spread;
 mod undo;
 mod usage;
 mod watch;

@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep};
 use super::heal::{heal_fault, heal_layout};
 use super::step::{Stepper, Stop};
 use super::{Failure, INTERRUPTED, Injection, Nemesis, StepEnd, StepOutcome};
-use crate::fault::FaultSpec;
 use crate::plan::{Plan, Start, Step};
 use crate::port::{Process, RunControl};
 use crate::target::Target;
@@ -257,9 +256,6 @@ impl<'a> Run<'a> {
         // In any case: what the round planned to undo is undone before its turn ends.
         let failures = heal_fault(&stepper.id, self.nemesis, async || self.again().await).await;
         let healed = failures.is_empty() && end.is_ok();
-        if healed && matches!(step.fault, FaultSpec::Change(_)) {
-            self.stays(&stepper.id);
-        }
         self.note_failures(failures);
         self.progress.send_modify(|progress| {
             progress.struck.remove(&stepper.id);
@@ -273,17 +269,6 @@ impl<'a> Run<'a> {
         let goes_on = end.is_ok();
         self.note(place, stepper.id.clone(), end);
         goes_on && self.ends().is_none()
-    }
-
-    /// Records the end of a step that has nothing to undo.
-    fn stays(&self, fault_id: &str) {
-        self.nemesis.record(EventKind::FaultHealing { fault_id: fault_id.to_owned() });
-        self.nemesis.record(EventKind::FaultHealed {
-            fault_id: fault_id.to_owned(),
-            evidence: vec!["nothing is to be undone: the cluster stays so".to_owned()],
-            proven: true,
-            waited_for_session_s: 0.0,
-        });
     }
 
     /// Waits until a fault that is in force beside this one is healed; false when there is none.

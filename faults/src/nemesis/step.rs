@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::group::Run;
 use super::{Failure, Injection};
 use crate::evidence::Evidence;
-use crate::fault::{Context, FaultSpec, Victim};
+use crate::fault::{Context, Victim};
 use crate::ledger::LedgerError;
 use crate::plan::{Lasts, Prepare, Step};
 use crate::port::{ErrorKind, Metadata, PortError, Ports, Process, RunControl};
@@ -153,10 +153,7 @@ impl Stepper<'_, '_> {
         self.record(EventKind::FaultInjecting {
             fault_id: self.id.clone(),
             fault: fault.name().to_owned(),
-            target: match self.step.fault {
-                FaultSpec::Change(_) => self.step.targets_listed(),
-                _ => list_targets(&self.targets),
-            },
+            target: list_targets(&self.targets),
             victims: processes(&aimed.victims),
             effect: fault.effect(),
         });

@@ -118,7 +118,6 @@ fn fault(fault: &FaultSpec) -> Result<(), String> {
             _ => Ok(()),
         },
         FaultSpec::Upgrade(upgrade) => name("upgrade.to", &upgrade.to),
-        FaultSpec::Change(change) => change.check(),
         _ => Ok(()),
     }
 }

@@ -115,9 +115,6 @@ impl Step {
 
     /// The targets as they are written in reports.
     pub fn targets_listed(&self) -> String {
-        if matches!(self.fault, FaultSpec::Change(_)) {
-            return "the cluster".to_owned();
-        }
         list_targets(self.targets())
     }
 
@@ -140,12 +137,7 @@ impl Step {
     pub(super) fn check(&self) -> Result<(), String> {
         check_name("id", &self.id)?;
         let step = format!("step \"{}\"", self.id);
-        let is_change = matches!(self.fault, FaultSpec::Change(_));
         match (&self.target, self.targets.len()) {
-            (None, 0) if is_change => {}
-            (_, _) if is_change => {
-                return Err(format!("{step}: a change is to the cluster, and has no `target`"));
-            }
             (None, 0) if self.fault.fault().effect().is_of_clients() => {}
             (_, _) if self.fault.fault().effect().is_of_clients() => {
                 let name = self.fault.fault().name();

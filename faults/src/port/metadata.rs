@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use results::record::event::{BrokerId, MetadataPlane, Process};
 
-use super::{ErrorKind, PortError};
+use super::PortError;
 
 /// The cluster as its metadata plane describes it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,23 +103,6 @@ pub trait Metadata {
     /// Returns when the reassignment is complete.
     async fn move_replicas_away(&self, broker: BrokerId) -> Result<(), PortError>;
 
-    /// Starts these brokers, which are on standby, and lets them join; returns when all are registered.
-    async fn join(&self, _brokers: &[BrokerId]) -> Result<(), PortError> {
-        Err(cannot_change())
-    }
-
-    /// Gives the load's topic so many partitions, the new ones placed by Kafka; returns when every
-    /// broker names their leaders, and the load has been told.
-    async fn add_partitions(&self, _count: u32) -> Result<(), PortError> {
-        Err(cannot_change())
-    }
-
-    /// Reassigns the partitions of the load's topics over all brokers
-    /// ([`spread_evenly`](crate::fault::spread_evenly)); returns when all replicas are in sync.
-    async fn spread(&self) -> Result<(), PortError> {
-        Err(cannot_change())
-    }
-
     /// The replicas that every partition of the load is to have, whatever faults do to them.
     fn assignment(&self) -> Assignment;
 
@@ -130,8 +113,4 @@ pub trait Metadata {
     /// Deletes topics that the trial made; returns when no broker names them. Nothing happens to those that are
     /// not there. Topics of others are refused.
     async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError>;
-}
-
-fn cannot_change() -> PortError {
-    PortError::new(ErrorKind::Unsupported, "this cluster is not scaled out")
 }

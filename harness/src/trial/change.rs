@@ -5,12 +5,13 @@
 
 use std::cell::RefCell;
 
-use faults::fault::spread_evenly;
+use faults::plan::Change;
 use faults::port::{ErrorKind, PortError, Process, Servers as _};
 use results::record::event::{BrokerId, Role};
 use workloads::Load;
 
 use super::lab::Lab;
+use super::spread::spread;
 use crate::failure::Failure;
 use crate::membership::Member;
 
@@ -49,8 +50,18 @@ impl Lab {
         grown.map_err(super::client_failure)
     }
 
+    /// Makes a change of a plan; returns when it is complete.
+    pub(super) async fn make(&self, change: &Change) -> Result<(), PortError> {
+        match change {
+            Change::Join(brokers) => self.join_all(brokers).await,
+            Change::AddPartitions(count) => self.grow_to(*count).await,
+            Change::Reassign => self.spread_over_all().await,
+            Change::ElectLeaders => self.admin.lead(&self.members.assignment()).await,
+        }
+    }
+
     /// Lets these brokers join, which are on standby, one after the other.
-    pub(super) async fn join_all(&self, brokers: &[BrokerId]) -> Result<(), PortError> {
+    async fn join_all(&self, brokers: &[BrokerId]) -> Result<(), PortError> {
         let all = self.cluster.servers().processes();
         for id in brokers {
             let is_it = |process: &&Process| process.role == Role::Broker && process.id == *id;
@@ -68,7 +79,7 @@ impl Lab {
     }
 
     /// Gives the main topic so many partitions, placed by Kafka, and tells the load.
-    pub(super) async fn grow_to(&self, count: u32) -> Result<(), PortError> {
+    async fn grow_to(&self, count: u32) -> Result<(), PortError> {
         let topic = self.members.topics().into_iter().next().unwrap_or_default();
         let before = self.members.partitions(&topic);
         if count <= before {
@@ -83,9 +94,9 @@ impl Lab {
     }
 
     /// Reassigns the partitions of the run's topics over all brokers.
-    pub(super) async fn spread_over_all(&self) -> Result<(), PortError> {
+    async fn spread_over_all(&self) -> Result<(), PortError> {
         let brokers: Vec<_> = self.members.brokers().into_keys().collect();
-        let wanted = spread_evenly(&self.members.assignment(), &brokers);
+        let wanted = spread(&self.members.assignment(), &brokers);
         // Expected from now on, whether it is complete in time or not: the controller goes on with it.
         self.members.reassign(wanted.clone());
         self.admin.place(&wanted).await

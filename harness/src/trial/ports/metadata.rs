@@ -115,20 +115,6 @@ impl Metadata for Lab {
         self.admin.place(&moved).await
     }
 
-    async fn join(&self, brokers: &[BrokerId]) -> Result<(), PortError> {
-        self.join_all(brokers).await
-    }
-
-    async fn add_partitions(&self, count: u32) -> Result<(), PortError> {
-        self.may_move()?;
-        self.grow_to(count).await
-    }
-
-    async fn spread(&self) -> Result<(), PortError> {
-        self.may_move()?;
-        self.spread_over_all().await
-    }
-
     fn assignment(&self) -> Assignment {
         self.members.assignment()
     }
