@@ -17,6 +17,7 @@ pub mod lab;
 mod lasting;
 mod own_topics;
 mod periodic;
+mod phases;
 mod ports;
 mod restarts;
 mod run_control;
@@ -357,6 +358,7 @@ impl Trial {
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
+        lab.make_all(&plan.changes, &run_control).await?;
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
