@@ -1,9 +1,9 @@
 //! What happened to the cluster and to the run, as a stream of events on the run's clock.
 //!
 //! `events.jsonl` holds one [`Event`] a line, in the order in which they were recorded; that order
-//! is not strictly that of `at` (a log line is read after the fact). The live view, the recovery
-//! times and the report are all views of this stream and of the client history.
+//! is not strictly that of `at` (a log line is read after the fact).
 
+mod change;
 mod client_times;
 mod disturbance;
 mod effect;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::clock::RunTime;
 use crate::record::seal::Checksum;
 
+pub use change::{ChangeMark, ChangeSeen, PlacedPartition};
 pub use client_times::{BrokerTimes, ClientTimes, TimesWindow};
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
@@ -318,6 +319,8 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A change of the plan began or ended, with the cluster as it was then.
+    Change(ChangeSeen),
     /// A member of the consumer group was replaced on purpose, to see where it resumes.
     ConsumerRestarted {
         /// Id of the new consumer.

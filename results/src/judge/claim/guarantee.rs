@@ -1,6 +1,7 @@
 //! What one trial shows of a guarantee.
 
 mod cluster;
+mod scale_out;
 
 use crate::judge::check;
 use crate::judge::recovery::consuming::Resumed;
@@ -43,6 +44,7 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::ControllerWithoutData => cluster::controller_without_data(trial),
         Metric::OneReaderAPartition => cluster::one_reader(trial),
         Metric::SettingsInForce(settings) => cluster::settings(settings, trial),
+        Metric::ScaleOut(said) => scale_out::examine(*said, trial),
         Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover
         | Metric::ControllerElection

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::changes::Changes;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, EventKind};
@@ -21,6 +22,8 @@ pub(crate) struct ClusterSeen {
     pub(super) offsets: Result<LogOffsets, String>,
     /// Records of several partitions that came in another order than they were sent in.
     pub(super) inversions: Result<Inversions, String>,
+    /// Changes of the cluster under load.
+    pub(super) changes: Changes,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -77,6 +80,7 @@ impl ClusterSeen {
             elections: elections(timeline, topic),
             offsets: offsets(source, topic),
             inversions: inversions(source, topic),
+            changes: Changes::of(timeline, source, topic),
         }
     }
 }
@@ -248,7 +252,7 @@ fn members<'a>(source: &'a dyn Source, topic: &str) -> Vec<StreamRef<'a>> {
 }
 
 /// Reads a stream, which must not break off.
-fn read(
+pub(super) fn read(
     source: &dyn Source,
     stream: &StreamRef<'_>,
     see: impl FnMut(&Entry),
