@@ -8,7 +8,7 @@ mod configs;
 mod groups;
 mod leaders;
 mod others;
-mod placed;
+mod placement;
 mod producers;
 mod rights;
 mod topics;

@@ -83,9 +83,9 @@ impl Membership {
         self.change(|state| state.assign(topic, replicas));
     }
 
-    /// Notes that partitions are to have other replicas from now on.
-    pub fn reassign(&self, assignment: Assignment) {
-        self.change(|state| state.assignment.extend(assignment));
+    /// Notes that partitions that there are have these replicas from now on.
+    pub fn place(&self, assignment: &Assignment) {
+        self.change(|state| state.assignment.extend(assignment.clone()));
     }
 
     /// Notes that a process belongs to the cluster from now on. Nothing happens when it does.

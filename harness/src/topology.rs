@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use workloads::TopicsSpec;
 
 pub use limits::ProcessLimits;
-pub(crate) use placement::placed as placed_topics;
+pub(crate) use placement::{placed as placed_topics, round_robin};
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
 pub(crate) use rules::topics as check_topics;
@@ -123,7 +123,7 @@ pub struct Topic {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
-    ("five-nodes", include_str!("../clusters/five-nodes.toml")),
+    ("scale-out", include_str!("../clusters/scale-out.toml")),
 ];
 
 /// A cluster that cannot be: why, and where in its text.

@@ -17,11 +17,9 @@ pub mod lab;
 mod lasting;
 mod own_topics;
 mod periodic;
-mod phases;
 mod ports;
 mod restarts;
 mod run_control;
-mod spread;
 mod undo;
 mod usage;
 mod watch;
@@ -60,6 +58,7 @@ use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
 use bystanders::BystanderWatch;
+use change::Changing;
 use contention::TheirServers;
 use interrupt::Interrupt;
 use lab::Lab;
@@ -355,10 +354,12 @@ impl Trial {
             interrupt,
             &self.recorder,
         );
+        let seed = self.spec.seed;
+        let changing = Changing { lab, load, run_control: &run_control, interrupt, seed };
+        changing.make(&plan.changes).await?;
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
-        lab.make_all(&plan.changes, &run_control).await?;
         let outcome =
             nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);

@@ -5,5 +5,6 @@
 pub const SUITES: &[(&str, &str)] = &[
     ("guide-quick", include_str!("../suites/guide-quick.toml")),
     ("guide", include_str!("../suites/guide.toml")),
+    ("pre-scaling", include_str!("../suites/pre-scaling.toml")),
     ("nightly", include_str!("../suites/nightly.toml")),
 ];

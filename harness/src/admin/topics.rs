@@ -1,19 +1,16 @@
-//! Creating topics, and adding partitions to them.
+//! Creating topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::{Assignment, ErrorKind, PortError};
 use faults::until;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_partitions_request::{
-    CreatePartitionsAssignment, CreatePartitionsTopic,
-};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use kafka_protocol::messages::{
-    BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    MetadataRequest, MetadataResponse,
+    BrokerId as WireBroker, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest,
+    MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
@@ -27,9 +24,6 @@ const VERSION: i16 = 5;
 
 /// Version of DeleteTopics that is used: by name.
 const DELETE_VERSION: i16 = 4;
-
-/// Version of CreatePartitions that is used.
-const PARTITIONS_VERSION: i16 = 1;
 
 /// Most partitions that a controller is asked to make at once, where several topics have them.
 const BATCH: usize = 1000;
@@ -199,79 +193,6 @@ impl Admin {
                 Err(PortError::new(ErrorKind::TimedOut, what))
             });
             knows_all.await?;
-        }
-        Ok(())
-    }
-
-    /// Adds partitions to a topic that has `before` of them, and waits until every broker names the
-    /// preferred leader of each.
-    ///
-    /// # Errors
-    /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn create_partitions(
-        &self,
-        topic: &str,
-        before: u32,
-        replicas: &[Vec<BrokerId>],
-    ) -> Result<(), PortError> {
-        let count = before as i32 + replicas.len() as i32;
-        let assignments = replicas.iter().map(|replicas| {
-            CreatePartitionsAssignment::default().with_broker_ids(wire_brokers(replicas))
-        });
-        self.ask_for_partitions(topic, count, Some(assignments.collect())).await?;
-        let led: Assignment = (before as i32..)
-            .zip(replicas)
-            .map(|(p, r)| ((topic.to_owned(), p), r.clone()))
-            .collect();
-        self.await_led(&led).await
-    }
-
-    /// Gives a topic that has `before` partitions `count` of them, where Kafka places them by itself, and
-    /// waits until every broker names the preferred leader of each; the replicas of the new ones.
-    ///
-    /// # Errors
-    /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn grow_topic(
-        &self,
-        topic: &str,
-        before: u32,
-        count: u32,
-    ) -> Result<Vec<Vec<BrokerId>>, PortError> {
-        self.ask_for_partitions(topic, count as i32, None).await?;
-        let asked = Assignment::from([((topic.to_owned(), 0), vec![])]);
-        let is_new = |partition: i32| (before as i32..count as i32).contains(&partition);
-        let placed: Assignment = until(VISIBLE_LIMIT, LOOK, async || {
-            let mut placed = self.replicas(&asked).await?;
-            placed.retain(|(_, partition), replicas| is_new(*partition) && !replicas.is_empty());
-            if placed.len() as u32 == count.saturating_sub(before) {
-                return Ok(placed);
-            }
-            let what = format!("the controller does not name the new partitions of {topic}");
-            Err(PortError::new(ErrorKind::TimedOut, what))
-        })
-        .await?;
-        self.await_led(&placed).await?;
-        Ok(placed.into_values().collect())
-    }
-
-    /// Asks the controller for so many partitions; without assignments it places them.
-    async fn ask_for_partitions(
-        &self,
-        topic: &str,
-        count: i32,
-        assignments: Option<Vec<CreatePartitionsAssignment>>,
-    ) -> Result<(), PortError> {
-        let wanted = CreatePartitionsTopic::default()
-            .with_name(topic_name(topic))
-            .with_count(count)
-            .with_assignments(assignments);
-        let request = CreatePartitionsRequest::default()
-            .with_topics(vec![wanted])
-            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
-        let what = format!("add partitions to topic {topic}");
-        let answer = self.ask_controller(&what, PARTITIONS_VERSION, &request).await?;
-        for result in &answer.results {
-            check(&what, result.error_code, result.error_message.as_ref())?;
         }
         Ok(())
     }

@@ -206,8 +206,7 @@ impl SuiteScenario {
     /// # Errors
     /// A usage failure for a claim that is not among `all`, that nothing measures, or that needs another step.
     pub fn can_decide(&self, all: &[Claim], spec: &RunSpec) -> Result<(), Failure> {
-        let steps: BTreeSet<&str> =
-            spec.plan.iter().flat_map(faults::plan::Plan::ids).collect();
+        let steps: BTreeSet<&str> = spec.plan.iter().flat_map(Plan::ids).collect();
         for id in &self.claims {
             let wrong = |why: String| Failure::usage(format!("scenario \"{}\": {why}", self.id));
             let Some(claim) = all.iter().find(|claim| claim.id == *id) else {

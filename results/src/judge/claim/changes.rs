@@ -94,9 +94,9 @@ fn gaps(
     due.sort_unstable();
     acks.sort_unstable();
     // What was never acked is open to the end: a gap only if nothing else was acked either.
-    let ends_unacked = sends.iter().any(|(due, acked)| {
-        acked.is_none() && acks.last().is_none_or(|last| last < due)
-    });
+    let ends_unacked = sends
+        .iter()
+        .any(|(due, acked)| acked.is_none() && acks.last().is_none_or(|last| last < due));
     acks.extend(ends_unacked.then_some(end));
     let mut before = RunTime::default();
     let mut next_due = 0;

@@ -76,9 +76,11 @@ fn listed<T: std::fmt::Display>(all: impl IntoIterator<Item = T>) -> String {
 }
 
 fn replicas(partitions: &[PlacedPartition]) -> String {
-    listed(partitions.iter().map(|it| {
-        format!("{} on [{}] led by {}", it.partition, listed(&it.replicas), it.leader)
-    }))
+    listed(
+        partitions.iter().map(|it| {
+            format!("{} on [{}] led by {}", it.partition, listed(&it.replicas), it.leader)
+        }),
+    )
 }
 
 /// Brokers of which none was there when the changes began: those that have logs at the end of a change, and had
@@ -106,9 +108,8 @@ fn new_brokers_visible(trial: &TrialFacts) -> Examined {
 
 /// The change that added partitions.
 fn grown(trial: &TrialFacts) -> Result<(&ChangeSeen, &ChangeSeen), String> {
-    let more = |began: &ChangeSeen, ended: &ChangeSeen| {
-        began.partitions.len() < ended.partitions.len()
-    };
+    let more =
+        |began: &ChangeSeen, ended: &ChangeSeen| began.partitions.len() < ended.partitions.len();
     change(trial, "partitions were added", more)
 }
 
@@ -167,7 +168,12 @@ fn rebalanced_by_itself(trial: &TrialFacts) -> Examined {
     let moved = trial.seen.changes.all.iter().find_map(|span| {
         let (began, ended) = done(span).ok()?;
         let same = began.partitions.len() == ended.partitions.len();
-        let differ = same && began.partitions.iter().zip(&ended.partitions).any(|(a, b)| a.replicas != b.replicas);
+        let differ = same
+            && began
+                .partitions
+                .iter()
+                .zip(&ended.partitions)
+                .any(|(a, b)| a.replicas != b.replicas);
         let took = span.ended.as_ref()?.0.secs_since(span.began.0);
         differ.then(|| format!("; \"{}\" moved them, in {took:.1} s", ended.change))
     });
