@@ -19,7 +19,7 @@ pub struct ChangeSeen {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PlacedPartition>,
     /// Bytes of the main topic's logs on each broker, by its own word.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
     pub log_bytes: BTreeMap<BrokerId, u64>,
     /// Why either is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,4 +49,48 @@ pub struct PlacedPartition {
     pub replicas: Vec<BrokerId>,
     /// Those of them in sync.
     pub isr: Vec<BrokerId>,
+}
+
+/// A map as pairs: the number that a JSON object has as its key is not read back in an event.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::BrokerId;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<BrokerId, u64>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<BrokerId, u64>, D::Error> {
+        Ok(Vec::<(BrokerId, u64)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::event::EventKind;
+
+    #[test]
+    fn a_change_is_read_as_it_was_written() {
+        let placed =
+            PlacedPartition { partition: 0, leader: 1, replicas: vec![1, 2], isr: vec![1] };
+        let event = EventKind::Change(ChangeSeen {
+            change: "brokers".to_owned(),
+            mark: ChangeMark::Done,
+            what: "brokers [4] join".to_owned(),
+            partitions: vec![placed],
+            log_bytes: BTreeMap::from([(1, 7), (4, 0)]),
+            unseen: None,
+        });
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<EventKind>(&text).unwrap(), event);
+    }
 }
