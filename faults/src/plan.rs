@@ -12,6 +12,7 @@
 //! and knows how long its fault lasts. Whether a cluster can carry it out is asked of
 //! [`Plan::needs`] before anything starts. An error keeps its place in the text.
 
+mod change;
 mod estimate;
 mod limits;
 mod mix;
@@ -32,6 +33,7 @@ use toml::Spanned;
 
 use crate::fault::FaultSpec;
 use crate::port::Capability;
+pub use change::{Change, ChangeStep};
 pub use mix::{Candidate, Mix, Range as HoldRange};
 pub use replay::{NotReplayable, replay};
 pub use start::{After, Repeat, Start};
@@ -56,6 +58,9 @@ pub struct Plan {
     /// Most faults in force at once; a step that is due waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<usize>,
+    /// Changes of the cluster under load, in this order, before the steps.
+    #[serde(default, rename = "change", skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeStep>,
     /// What to do, in this order.
     #[serde(default, rename = "step", skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -116,6 +121,8 @@ struct Written {
     anomalies: BTreeSet<Anomaly>,
     at_once: Option<usize>,
     #[serde(default)]
+    change: Vec<Spanned<ChangeStep>>,
+    #[serde(default)]
     step: Vec<Spanned<Step>>,
     mix: Option<Spanned<Mix>>,
 }
@@ -123,6 +130,7 @@ struct Written {
 /// The plans that kbench ships, name and text; [`Plan::parse`] takes each of them.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("failover", include_str!("../plans/failover.toml")),
+    ("scale-out", include_str!("../plans/scale-out.toml")),
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
@@ -186,18 +194,24 @@ impl Plan {
         let at = |span: Range<usize>| move |message| PlanError { message, span: Some(span) };
         check_name("name", written.name.get_ref()).map_err(at(written.name.span()))?;
         match (written.step.is_empty(), &written.mix) {
-            (true, None) => {
-                let needs = "a plan needs at least one [[step]], or a [mix] to draw them from";
+            (true, None) if written.change.is_empty() => {
+                let needs = "a plan needs at least one [[step]] or [[change]], or a [mix] to draw steps from";
                 return Err(at(written.name.span())(needs.into()));
             }
             (false, Some(mix)) => {
                 return Err(at(mix.span())("a plan has steps or a mix, not both".into()));
             }
             (true, Some(mix)) => mix.get_ref().check().map_err(at(mix.span()))?,
-            (false, None) => {}
+            (_, None) => {}
         }
         let at_once = written.at_once.map_or(Ok(()), limits::at_once);
         at_once.map_err(at(written.name.span()))?;
+        let mut ids: Vec<&str> = vec![];
+        for change in &written.change {
+            let checked = change.get_ref().check(&ids);
+            checked.map_err(at(change.span()))?;
+            ids.push(&change.get_ref().id);
+        }
         let mut ids: Vec<&str> = vec![];
         for step in &written.step {
             let here = at(step.span());
@@ -226,6 +240,7 @@ impl Plan {
             allows: written.allows,
             anomalies: written.anomalies,
             at_once: written.at_once,
+            changes: written.change.into_iter().map(Spanned::into_inner).collect(),
             steps: written.step.into_iter().map(Spanned::into_inner).collect(),
             mix: written.mix.map(Spanned::into_inner),
         };
@@ -243,6 +258,11 @@ impl Plan {
         self.at_once.map_or(Ok(()), limits::at_once)?;
         self.mix.as_ref().map_or(Ok(()), Mix::check)?;
         let mut ids: Vec<&str> = vec![];
+        for change in &self.changes {
+            change.check(&ids)?;
+            ids.push(&change.id);
+        }
+        let mut ids: Vec<&str> = vec![];
         for step in &self.steps {
             step.check().and_then(|()| step.check_among(&ids))?;
             ids.push(&step.id);
@@ -259,6 +279,12 @@ impl Plan {
                 Self { steps: mix.draw(seed), mix: None, at_once, ..self }
             }
         }
+    }
+
+    /// Ids of its changes and steps, which claims may name.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let changes = self.changes.iter().map(|change| change.id.as_str());
+        changes.chain(self.steps.iter().map(|step| step.id.as_str()))
     }
 
     /// The steps that go together: a plain one with those after it that have a `start`.

@@ -8,6 +8,7 @@ mod configs;
 mod groups;
 mod leaders;
 mod others;
+mod placement;
 mod producers;
 mod rights;
 mod topics;

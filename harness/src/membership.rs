@@ -4,7 +4,7 @@
 //! The one place that says who is *expected*; who is *there* is the observer's [`View`]. Admin,
 //! observer, the wait for a steady cluster, targets and the load ask here, so that a broker that
 //! joins or a topic that grows is known to all of them at once. What is absent: how a member is
-//! started, which is the cluster's; plans that change the membership.
+//! started, which is the cluster's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -81,6 +81,11 @@ impl Membership {
     /// Notes further partitions of a topic, behind those that it has.
     pub fn add_partitions(&self, topic: &str, replicas: &[Vec<BrokerId>]) {
         self.change(|state| state.assign(topic, replicas));
+    }
+
+    /// Notes that partitions that there are have these replicas from now on.
+    pub fn place(&self, assignment: &Assignment) {
+        self.change(|state| state.assignment.extend(assignment.clone()));
     }
 
     /// Notes that a process belongs to the cluster from now on. Nothing happens when it does.

@@ -23,7 +23,7 @@ use workloads::TopicsSpec;
 
 pub use limits::ProcessLimits;
 pub use links::LinksSpec;
-pub(crate) use placement::placed as placed_topics;
+pub(crate) use placement::{placed as placed_topics, round_robin};
 pub use profile::Profile;
 pub use rules::PEER_PORTS;
 pub(crate) use rules::topics as check_topics;
@@ -129,6 +129,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
     ("five-brokers", include_str!("../clusters/five-brokers.toml")),
+    ("scale-out", include_str!("../clusters/scale-out.toml")),
 ];
 
 /// A cluster that cannot be: why, and where in its text.

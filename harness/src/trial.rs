@@ -60,6 +60,7 @@ use crate::spec::RunSpec;
 pub use undo::{SUBCOMMAND as UNDO, main as undo_main};
 
 use bystanders::BystanderWatch;
+use change::Changing;
 use contention::TheirServers;
 use ensemble::EnsembleWatch;
 use interrupt::Interrupt;
@@ -365,6 +366,9 @@ impl Trial {
             interrupt,
             &self.recorder,
         );
+        let seed = self.spec.seed;
+        let changing = Changing { lab, load, run_control: &run_control, interrupt, seed };
+        changing.make(&plan.changes).await?;
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;

@@ -29,7 +29,8 @@ impl Plan {
         let drawn =
             self.mix.as_ref().map_or(Duration::ZERO, |mix| mix.duration.saturating_add(around));
         let groups = self.groups().map(|group| estimate(group, session_timeout));
-        groups.fold(drawn, Duration::saturating_add)
+        let changes = self.changes.iter().map(|change| STEADY.saturating_add(change.estimate()));
+        groups.chain(changes).fold(drawn, Duration::saturating_add)
     }
 }
 

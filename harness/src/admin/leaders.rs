@@ -50,6 +50,29 @@ impl Admin {
         self.await_led(assignment).await
     }
 
+    /// Elects the preferred leader of each partition, and waits until every broker names it.
+    ///
+    /// # Errors
+    /// As [`Admin::lead`].
+    pub async fn elect_preferred(&self, assignment: &Assignment) -> Result<(), PortError> {
+        self.elect(assignment).await?;
+        self.await_led(assignment).await
+    }
+
+    /// Cancels what is under way of a reassignment of these partitions; returns of how many.
+    ///
+    /// # Errors
+    /// When the controller does not answer or refuses.
+    pub async fn cancel_reassignment(&self, assignment: &Assignment) -> Result<usize, PortError> {
+        let under_way = self.under_way(assignment).await?;
+        if under_way.is_empty() {
+            return Ok(0);
+        }
+        let open = assignment.keys().filter(|partition| under_way.contains(*partition));
+        let open: Vec<_> = open.map(|partition| (partition, None)).collect();
+        self.alter(&open).await.map(|()| open.len())
+    }
+
     /// Gives partitions these replicas, and waits until all of them are in sync.
     ///
     /// # Errors
@@ -123,7 +146,7 @@ impl Admin {
     }
 
     /// Replicas of these partitions, by the controller's word.
-    async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, PortError> {
+    pub(super) async fn replicas(&self, assignment: &Assignment) -> Result<Assignment, PortError> {
         let topics = topics_of(assignment);
         let controller = self.controller().await?;
         let metadata = self
@@ -144,15 +167,27 @@ impl Admin {
     }
 
     async fn reassign(&self, assignment: &Assignment) -> Result<(), PortError> {
-        let topics = topics_of(assignment).into_iter().map(|topic| {
-            let partitions = of_topic(assignment, topic).map(|(partition, replicas)| {
-                let replicas = replicas.iter().map(|broker| WireBroker(*broker)).collect();
+        let all = assignment.iter().map(|(partition, replicas)| (partition, Some(replicas)));
+        self.alter(&all.collect::<Vec<_>>()).await
+    }
+
+    /// Begins the reassignment of partitions to replicas, or cancels it for those without.
+    async fn alter(
+        &self,
+        all: &[(&TopicPartition, Option<&Vec<BrokerId>>)],
+    ) -> Result<(), PortError> {
+        let topics = all.chunk_by(|((a, _), _), ((b, _), _)| a == b).map(|of_topic| {
+            let partitions = of_topic.iter().map(|((_, partition), replicas)| {
+                let wire = |replicas: &Vec<BrokerId>| {
+                    replicas.iter().map(|broker| WireBroker(*broker)).collect()
+                };
                 ReassignablePartition::default()
-                    .with_partition_index(partition)
-                    .with_replicas(Some(replicas))
+                    .with_partition_index(*partition)
+                    .with_replicas(replicas.map(wire))
             });
+            let name = of_topic.first().map_or("", |((name, _), _)| name);
             ReassignableTopic::default()
-                .with_name(topic_name(topic))
+                .with_name(topic_name(name))
                 .with_partitions(partitions.collect())
         });
         let request = AlterPartitionReassignmentsRequest::default()

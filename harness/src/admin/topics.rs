@@ -1,19 +1,16 @@
-//! Creating topics, and adding partitions to them.
+//! Creating topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::{Assignment, ErrorKind, PortError};
 use faults::until;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_partitions_request::{
-    CreatePartitionsAssignment, CreatePartitionsTopic,
-};
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use kafka_protocol::messages::{
-    BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    MetadataRequest, MetadataResponse,
+    BrokerId as WireBroker, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest,
+    MetadataResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use results::record::event::BrokerId;
@@ -27,9 +24,6 @@ const VERSION: i16 = 5;
 
 /// Version of DeleteTopics that is used: by name.
 const DELETE_VERSION: i16 = 4;
-
-/// Version of CreatePartitions that is used.
-const PARTITIONS_VERSION: i16 = 1;
 
 /// Most partitions that a controller is asked to make at once, where several topics have them.
 const BATCH: usize = 1000;
@@ -201,40 +195,6 @@ impl Admin {
             knows_all.await?;
         }
         Ok(())
-    }
-
-    /// Adds partitions to a topic that has `before` of them, and waits until every broker names the
-    /// preferred leader of each.
-    ///
-    /// # Errors
-    /// When the controller refuses, or a broker does not learn of it in time.
-    pub async fn create_partitions(
-        &self,
-        topic: &str,
-        before: u32,
-        replicas: &[Vec<BrokerId>],
-    ) -> Result<(), PortError> {
-        let count = before as i32 + replicas.len() as i32;
-        let assignments = replicas.iter().map(|replicas| {
-            CreatePartitionsAssignment::default().with_broker_ids(wire_brokers(replicas))
-        });
-        let wanted = CreatePartitionsTopic::default()
-            .with_name(topic_name(topic))
-            .with_count(count)
-            .with_assignments(Some(assignments.collect()));
-        let request = CreatePartitionsRequest::default()
-            .with_topics(vec![wanted])
-            .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
-        let what = format!("add partitions to topic {topic}");
-        let answer = self.ask_controller(&what, PARTITIONS_VERSION, &request).await?;
-        for result in &answer.results {
-            check(&what, result.error_code, result.error_message.as_ref())?;
-        }
-        let led: Assignment = (before as i32..)
-            .zip(replicas)
-            .map(|(p, r)| ((topic.to_owned(), p), r.clone()))
-            .collect();
-        self.await_led(&led).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! A spec that was read from a run's directory is held to what holds for one that a user asks for: names
 //! that are parts of paths, numbers that are gone by. The directory may be a stranger's.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use faults::plan::Plan;
+use faults::plan::{Change, Plan};
 use faults::port::Capability;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
+use results::record::event::BrokerId;
 use results::record::line;
 
 use super::{BackendSpec, LocalSpec, RunSpec};
@@ -84,6 +86,7 @@ impl RunSpec {
         self.taken_by_topics()?;
         let plan = self.plan.as_ref().map_or(Ok(()), |plan| plan.check());
         plan.map_err(|error| format!("plan: {error}"))?;
+        self.may_change()?;
         if let (Some(plan), Some(count)) = (&self.plan, self.workload.phases.count) {
             let name = &plan.name;
             return Err(format!(
@@ -128,6 +131,46 @@ impl RunSpec {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses changes that this cluster cannot make, or that nobody would undo on it.
+    fn may_change(&self) -> Result<(), String> {
+        let Some(plan) = self.plan.as_ref().filter(|plan| !plan.changes.is_empty()) else {
+            return Ok(());
+        };
+        let name = &plan.name;
+        if self.backend.local().is_none() || self.backend.kept().is_some() {
+            return Err(format!(
+                "plan `{name}` changes the cluster for good: only one that the run starts itself, on this machine"
+            ));
+        }
+        let standby =
+            |id: BrokerId| self.cluster.node.iter().any(|n| n.standby && n.broker == Some(id));
+        let mut partitions = self.cluster.main_topic().assignment.len();
+        let mut joined = BTreeSet::new();
+        for step in &plan.changes {
+            let id = &step.id;
+            match &step.change {
+                Change::Join(brokers) => {
+                    if let Some(broker) =
+                        brokers.iter().find(|id| !standby(**id) || !joined.insert(**id))
+                    {
+                        return Err(format!(
+                            "plan `{name}`, change \"{id}\": broker {broker} is not on standby in the cluster: \
+                             --cluster scale-out"
+                        ));
+                    }
+                }
+                Change::AddPartitions(count) if *count as usize <= partitions => {
+                    return Err(format!(
+                        "plan `{name}`, change \"{id}\": the topic of the load has {partitions} partitions already"
+                    ));
+                }
+                Change::AddPartitions(count) => partitions = *count as usize,
+                Change::Reassign | Change::ElectLeaders => {}
+            }
+        }
+        Ok(())
     }
 
     /// Refuses records that a topic refuses to which they are sent, as far as its settings are known.

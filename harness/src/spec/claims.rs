@@ -43,7 +43,7 @@ pub(super) fn for_run(
     if !only.is_empty() {
         return Ok(claims.into_iter().filter(|claim| only.contains(&claim.id)).collect());
     }
-    let steps = plan.iter().flat_map(|plan| &plan.steps).map(|step| step.id.as_str());
+    let steps = plan.into_iter().flat_map(Plan::ids);
     Ok(if file.is_some() { claims } else { claim::for_steps(claims, steps) })
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use faults::plan::Plan;
 use results::judge::check::is_of_history;
 use results::judge::claim::Claim;
 use results::record::budget::MOST_TRIALS;
@@ -249,8 +250,7 @@ impl SuiteScenario {
     /// # Errors
     /// A usage failure for a claim that is not among `all`, that nothing measures, or that needs another step.
     pub fn can_decide(&self, all: &[Claim], spec: &RunSpec) -> Result<(), Failure> {
-        let steps: BTreeSet<&str> =
-            spec.plan.iter().flat_map(|plan| &plan.steps).map(|step| step.id.as_str()).collect();
+        let steps: BTreeSet<&str> = spec.plan.iter().flat_map(Plan::ids).collect();
         for id in &self.claims {
             let wrong = |why: String| Failure::usage(format!("scenario \"{}\": {why}", self.id));
             let Some(claim) = all.iter().find(|claim| claim.id == *id) else {

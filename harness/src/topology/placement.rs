@@ -109,8 +109,9 @@ fn by_number(topic: &Topic) -> Result<Option<(usize, usize, usize)>, String> {
     }
 }
 
-/// Replicas of so many partitions, from the `start`th broker on.
-fn round_robin(
+/// Replicas of so many partitions, from the `start`th broker on, as Kafka places them (`AdminUtils.
+/// assignReplicasToBrokers`, without racks and with the first follower next to the leader).
+pub(crate) fn round_robin(
     brokers: &[BrokerId],
     partitions: usize,
     factor: usize,

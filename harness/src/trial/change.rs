@@ -1,17 +1,157 @@
-//! Changes of who belongs to a cluster while its load runs: a broker that joins, partitions that are
-//! added. Everybody who asks the membership knows of them from then on.
+//! Changes of the cluster while its load runs, as a plan asks for them: brokers that join, partitions that are added
+//! and moved, leaders that are elected. Everybody who asks the membership knows of them from then on.
 //!
-//! What is absent: steps of a plan that ask for it, and brokers that leave.
+//! Invariant: a reassignment that is not complete when the run is interrupted or fails is cancelled, and the record
+//! says so. What is absent: brokers that leave.
+
+mod spread;
 
 use std::cell::RefCell;
+use std::time::Duration;
 
-use faults::port::{Process, Servers as _};
-use results::record::event::BrokerId;
+use faults::plan::{Change, ChangeStep};
+use faults::port::{PortError, Process, RunControl as _, Servers as _};
+use results::record::event::{BrokerId, ChangeMark, ChangeSeen, EventKind, Role};
 use workloads::Load;
 
+use super::interrupt::Interrupt;
 use super::lab::Lab;
+use super::run_control::TrialRunControl;
 use crate::failure::Failure;
 use crate::membership::Member;
+
+/// Limit for the cluster and its load to be steady before and after a change, as before a fault.
+const STEADY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Whom changes are made to, and how the trial goes.
+pub(super) struct Changing<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) load: &'a RefCell<Load>,
+    pub(super) run_control: &'a TrialRunControl,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) seed: u64,
+}
+
+impl Changing<'_> {
+    /// Makes the changes, one after the other, until the run is interrupted.
+    ///
+    /// # Errors
+    /// When the cluster does not become steady, or a change cannot be made.
+    pub(super) async fn make(&self, changes: &[ChangeStep]) -> Result<(), Failure> {
+        for step in changes {
+            if self.interrupt.raised() {
+                return Ok(());
+            }
+            self.run_control.steady(STEADY_LIMIT).await?;
+            let what = self.what(&step.change);
+            self.record(step, ChangeMark::Began, what.clone()).await;
+            let made = tokio::select! {
+                made = self.change(&step.change) => Some(made),
+                () = self.interrupt.wait() => None,
+            };
+            match made {
+                Some(Ok(())) => {
+                    self.run_control.steady(STEADY_LIMIT).await?;
+                    self.record(step, ChangeMark::Done, what).await;
+                    self.interrupt.sleep(step.hold).await;
+                }
+                Some(Err(failure)) => {
+                    self.give_up(step, failure.text()).await;
+                    return Err(failure);
+                }
+                None => {
+                    self.give_up(step, "the run was interrupted").await;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn what(&self, change: &Change) -> String {
+        match change {
+            Change::Join(brokers) => format!("brokers {brokers:?} join"),
+            Change::AddPartitions(count) => format!("the topic gets {count} partitions"),
+            Change::Reassign => {
+                "the replicas of all partitions are reassigned over all brokers, without a \
+                                 throttle"
+                    .to_owned()
+            }
+            Change::ElectLeaders => "preferred leaders are elected".to_owned(),
+        }
+    }
+
+    async fn change(&self, change: &Change) -> Result<(), Failure> {
+        let lab = self.lab;
+        match change {
+            Change::Join(brokers) => {
+                for broker in brokers {
+                    lab.join(&self.standby(*broker)?).await?;
+                }
+                Ok(())
+            }
+            Change::AddPartitions(count) => {
+                lab.add_partitions(self.load, &self.topic(), *count).await
+            }
+            Change::Reassign => {
+                let brokers: Vec<BrokerId> = lab.members.brokers().into_keys().collect();
+                let spread = spread::generated(&lab.members.assignment(), &brokers, self.seed);
+                lab.admin.place(&spread).await?;
+                lab.members.place(&spread);
+                Ok(())
+            }
+            Change::ElectLeaders => {
+                Ok(lab.admin.elect_preferred(&lab.members.assignment()).await?)
+            }
+        }
+    }
+
+    fn standby(&self, broker: BrokerId) -> Result<Process, Failure> {
+        let mut all = self.lab.cluster.servers().processes().into_iter();
+        let found = all.find(|it| it.role == Role::Broker && it.id == broker);
+        found
+            .ok_or_else(|| Failure::usage(format!("the cluster has no broker {broker} on standby")))
+    }
+
+    fn topic(&self) -> String {
+        self.lab.members.topics().into_iter().next().unwrap_or_default()
+    }
+
+    /// Leaves no reassignment under way, and records that.
+    async fn give_up(&self, step: &ChangeStep, why: &str) {
+        let cancelled = match &step.change {
+            Change::Reassign => self.cancelled().await.unwrap_or_else(|error| {
+                format!("; what is under way of the reassignment could not be cancelled: {error}")
+            }),
+            _ => String::new(),
+        };
+        self.record(step, ChangeMark::GivenUp, format!("{why}{cancelled}")).await;
+    }
+
+    async fn cancelled(&self) -> Result<String, PortError> {
+        let n = self.lab.admin.cancel_reassignment(&self.lab.members.assignment()).await?;
+        Ok(format!("; the reassignment of {n} partitions was cancelled"))
+    }
+
+    /// Records a moment of a change, with the cluster as its brokers describe it.
+    async fn record(&self, step: &ChangeStep, mark: ChangeMark, what: String) {
+        let at = self.run_control.now();
+        let topic = self.topic();
+        let placed = self.lab.admin.placement(&topic).await;
+        let bytes = self.lab.admin.log_bytes(&topic).await;
+        let unseen = [placed.as_ref().err(), bytes.as_ref().err()];
+        let unseen = unseen.into_iter().flatten().next().map(ToString::to_string);
+        let seen = ChangeSeen {
+            change: step.id.clone(),
+            mark,
+            what,
+            partitions: placed.unwrap_or_default(),
+            log_bytes: bytes.unwrap_or_default(),
+            unseen,
+        };
+        self.run_control.record(at, EventKind::Change(seen));
+    }
+}
 
 impl Lab {
     /// Lets a process on standby join the cluster; returns when it serves, a broker when it is
@@ -29,8 +169,8 @@ impl Lab {
         Ok(started?)
     }
 
-    /// Adds partitions with these replicas, the preferred leader first, to a topic of the load;
-    /// returns when every broker names their leaders, and the load has been told.
+    /// Gives a topic of the load `count` partitions, of which Kafka places the new ones; returns when every broker
+    /// names their leaders, and the load has been told.
     ///
     /// # Errors
     /// When the controller refuses, a broker does not learn of it in time, or a producer has no key
@@ -39,11 +179,10 @@ impl Lab {
         &self,
         load: &RefCell<Load>,
         topic: &str,
-        replicas: &[Vec<BrokerId>],
+        count: u32,
     ) -> Result<(), Failure> {
-        let before = self.members.partitions(topic);
-        self.admin.create_partitions(topic, before, replicas).await?;
-        self.members.add_partitions(topic, replicas);
+        let replicas = self.admin.add_partitions(topic, count).await?;
+        self.members.add_partitions(topic, &replicas);
         let grown = load.borrow_mut().grow(topic, self.members.partitions(topic));
         grown.map_err(super::client_failure)
     }

@@ -21,9 +21,6 @@ const NUMBER: u32 = 200;
 /// The broker that joins.
 const FOURTH: BrokerId = 4;
 
-/// Partitions that are added, led by the broker that joined and by another.
-const ADDED: [[BrokerId; 3]; 2] = [[FOURTH, 1, 2], [2, FOURTH, 3]];
-
 /// Limit for records on the new partitions to be acked and read: clients refresh metadata first.
 const TAKEN_UP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -46,7 +43,7 @@ async fn grow(lab: &Lab, load: &Rc<RefCell<Load>>, topic: &str) -> Result<(), Fa
     let fourth = servers.into_iter().find(|p| p.id == FOURTH).expect("a fourth broker");
     assert!(!lab.members.brokers().contains_key(&FOURTH), "it joined by itself");
     lab.join(&fourth).await?;
-    lab.add_partitions(load, topic, &ADDED.map(Vec::from)).await?;
+    lab.add_partitions(load, topic, 5).await?;
     let since = lab.recorder.clock().now();
     let taken_up = until(TAKEN_UP_LIMIT, LOOK, async || {
         if let Some(missing) = lab.members.missing(&lab.observer.view()) {

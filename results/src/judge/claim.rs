@@ -4,6 +4,7 @@
 //! file, line and column. Judging is in [`judge`].
 
 mod applies;
+mod changes;
 mod corrected;
 mod guarantee;
 pub mod judge;

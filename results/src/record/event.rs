@@ -3,6 +3,7 @@
 //! `events.jsonl` holds one [`Event`] a line, in the order in which they were recorded, which is not strictly that of
 //! `at` (a log line is read later). Live view, recovery times and report are views of it and of the client history.
 
+mod change;
 mod client_times;
 mod disturbance;
 mod effect;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::clock::RunTime;
 use crate::record::seal::Checksum;
 
+pub use change::{ChangeMark, ChangeSeen, PlacedPartition};
 pub use client_times::{BrokerTimes, ClientTimes, TimesWindow};
 pub use disturbance::{Cause, Place};
 pub use effect::{Detection, Effect, NOTHING_TO_TAKE, Risk, Takes};
@@ -304,6 +306,8 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A change of the plan began or ended, with the cluster as it was then.
+    Change(ChangeSeen),
     /// A member of the consumer group was replaced on purpose, to see where it resumes.
     ConsumerRestarted {
         /// Id of the new consumer.

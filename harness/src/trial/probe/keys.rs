@@ -25,8 +25,7 @@ impl Probes<'_> {
         let first = self.placed(&topic, None, &keys).await?;
         let again = match probe {
             ClusterProbe::KeysAcrossPartitions => {
-                let more = self.replicas(PARTITIONS, MORE - PARTITIONS);
-                let added = self.lab.admin.create_partitions(&topic, PARTITIONS as u32, &more);
+                let added = self.lab.admin.add_partitions(&topic, MORE as u32);
                 added.await.map_err(|error| error.to_string())?;
                 None
             }

@@ -3,6 +3,7 @@
 mod cluster;
 mod ensemble;
 mod probe;
+mod scale_out;
 mod zombie;
 
 use crate::judge::check;
@@ -58,6 +59,7 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
             ))
         }
         Metric::Probe(wanted) => probe::probe(*wanted, trial),
+        Metric::ScaleOut(said) => scale_out::examine(*said, trial),
         Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover
         | Metric::ControllerElection

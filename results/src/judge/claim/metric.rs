@@ -61,6 +61,8 @@ pub enum Metric {
     MaxRatePerBroker(RatePerBroker),
     /// What a probe of the cluster sees when the load has ended.
     Probe(ClusterProbe),
+    /// A sentence about the four phases of scaling out, which the plan's changes carry out under load.
+    ScaleOut(ScaleOut),
     /// Nothing measures it; what would be needed.
     NotTestedHere(String),
 }
@@ -89,6 +91,26 @@ pub struct RatePerBroker {
     pub least: f64,
     /// At most.
     pub most: f64,
+}
+
+/// What is said of scaling out. `joined` brokers are those that hold nothing when the first change begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaleOut {
+    /// Brokers that joined are among the topic's replicas before partitions are added.
+    NewBrokersVisible,
+    /// Partitions that are added have all their replicas on brokers that joined.
+    NewPartitionsPlaced,
+    /// Partitions that were there keep replicas and leaders' places until the reassignment.
+    ExistingStay,
+    /// Every broker has replicas without a reassignment.
+    RebalancedByItself,
+    /// Every broker leads as many partitions as any other when all is done.
+    LeadersEven,
+    /// Every broker holds as many replicas as any other when all is done.
+    StorageEven,
+    /// No acked record is lost, and no partition leaves a record that is due for longer than 1 s without an ack.
+    Online,
 }
 
 /// What is asked of a leader.
@@ -184,6 +206,11 @@ impl Metric {
              \"replica-logs\", \"zookeeper-trees\", \"zookeeper-writes\", \"keys-of-one-client\", \
              \"keys-across-partitions\", \"keys-of-two-clients\"",
         ),
+        (
+            "{ scale-out = \"leaders-even\" }",
+            "what the four phases of scaling out did; or \"new-brokers-visible\", \"new-partitions-placed\", \
+             \"existing-stay\", \"rebalanced-by-itself\", \"storage-even\", \"online\"",
+        ),
         ("{ not-tested-here = \"two network cards a machine\" }", "nothing; what would be needed"),
     ];
 
@@ -214,6 +241,7 @@ impl Metric {
             | Self::MaxRateRatios(_)
             | Self::MaxRatePerBroker(_)
             | Self::Probe(_)
+            | Self::ScaleOut(_)
             | Self::NotTestedHere(_) => false,
         }
     }
@@ -250,7 +278,7 @@ impl Metric {
         matches!(self, Self::Checks(_) | Self::ChecksAcksAll(_) | Self::ResumeAtCommitted(_))
     }
 
-    /// Whether it is about a fault, which a claim must name by its step.
+    /// Whether it is about a fault or a change, which a claim must name by its id.
     pub fn is_of_steps(&self) -> bool {
         self.is_time()
             || matches!(
@@ -262,6 +290,7 @@ impl Metric {
                     | Self::OneLeader
                     | Self::OneController
                     | Self::OneSideCommits(_)
+                    | Self::ScaleOut(_)
             )
     }
 

@@ -9,6 +9,7 @@ mod ensemble;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::changes::Changes;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::probe::Probed;
@@ -38,6 +39,8 @@ pub(crate) struct ClusterSeen {
     pub(super) ensemble: Ensemble,
     /// What probes saw.
     pub(super) probes: Vec<Probed>,
+    /// Changes of the cluster under load.
+    pub(super) changes: Changes,
 }
 
 /// The cluster when the load had run for a while, and nothing was hurt yet.
@@ -98,6 +101,7 @@ impl ClusterSeen {
             controllers: Controllers::of(timeline),
             ensemble: Ensemble::of(timeline),
             probes: probes(timeline),
+            changes: Changes::of(timeline, source, topic),
         }
     }
 }
@@ -277,7 +281,7 @@ fn members<'a>(source: &'a dyn Source, topic: &str) -> Vec<StreamRef<'a>> {
 }
 
 /// Reads a stream, which must not break off.
-fn read(
+pub(super) fn read(
     source: &dyn Source,
     stream: &StreamRef<'_>,
     see: impl FnMut(&Entry),

@@ -1,0 +1,123 @@
+//! Changes of the cluster while its load runs: brokers join, partitions are added and moved, leaders elected.
+//!
+//! What is absent: a throttle of the reassignment, a change beside faults, and undoing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use results::record::event::BrokerId;
+use serde::{Deserialize, Serialize};
+
+use super::check_name;
+
+/// Most partitions that a change gives a topic.
+const MOST_PARTITIONS: u32 = 10_000;
+
+/// Longest pause after a change.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
+
+/// One change of a plan: made when the cluster is steady, under load, and there to stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeStep {
+    /// Its id in events, claims and reports, unique among the plan's changes.
+    pub id: String,
+    /// What is changed.
+    pub change: Change,
+    /// How long the load runs on after it, before the next one.
+    #[serde(with = "humantime_serde")]
+    pub hold: Duration,
+}
+
+/// A change of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Brokers on standby start and register, one after the other.
+    Join(Vec<BrokerId>),
+    /// The topic of the load has so many partitions afterwards; Kafka places the new ones.
+    AddPartitions(u32),
+    /// Replicas of every partition of the load are spread over all brokers, as `kafka-reassign-partitions.sh
+    /// --generate` proposes it.
+    Reassign,
+    /// The preferred leader of every partition of the load is elected.
+    ElectLeaders,
+}
+
+impl ChangeStep {
+    /// What is wrong with it behind changes of these ids.
+    pub(super) fn check(&self, before: &[&str]) -> Result<(), String> {
+        check_name("id", &self.id)?;
+        let id = &self.id;
+        if before.contains(&id.as_str()) {
+            return Err(format!("two changes have the id \"{id}\""));
+        }
+        if self.hold > LONGEST_HOLD {
+            return Err(format!("change \"{id}\": `hold` is longer than a day"));
+        }
+        match &self.change {
+            Change::Join(brokers) if brokers.is_empty() => {
+                Err(format!("change \"{id}\": `join` names no broker"))
+            }
+            Change::Join(brokers)
+                if brokers.iter().collect::<BTreeSet<_>>().len() < brokers.len() =>
+            {
+                Err(format!("change \"{id}\": `join` names a broker twice"))
+            }
+            Change::AddPartitions(count) if !(1..=MOST_PARTITIONS).contains(count) => {
+                Err(format!("change \"{id}\": a topic has from 1 to {MOST_PARTITIONS} partitions"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long it is likely to take, its wait for a steady cluster and `hold` included.
+    pub(super) fn estimate(&self) -> Duration {
+        /// A broker of a cluster on two busy cores was registered after 8 s.
+        const JOIN: Duration = Duration::from_secs(10);
+        const OTHER: Duration = Duration::from_secs(4);
+        let takes = match &self.change {
+            Change::Join(brokers) => {
+                JOIN.saturating_mul(u32::try_from(brokers.len()).unwrap_or(u32::MAX))
+            }
+            Change::AddPartitions(_) | Change::Reassign | Change::ElectLeaders => OTHER,
+        };
+        takes.saturating_add(self.hold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Plan;
+    use super::*;
+
+    #[test]
+    fn the_shipped_procedure_is_the_four_phases_in_order() {
+        let plan = Plan::parse(include_str!("../../plans/scale-out.toml")).unwrap();
+        let changes: Vec<_> = plan.changes.iter().map(|step| step.change.clone()).collect();
+        let four = [
+            Change::Join(vec![4, 5]),
+            Change::AddPartitions(5),
+            Change::Reassign,
+            Change::ElectLeaders,
+        ];
+        assert_eq!(changes, four);
+        let written = toml::to_string(&plan).unwrap();
+        assert_eq!(toml::from_str::<Plan>(&written).unwrap(), plan);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_refused() {
+        let refused = |change: &str| {
+            let text = format!("name='a'\ndescription='b'\n{change}");
+            Plan::parse(&text).unwrap_err().message
+        };
+        let one = |change: &str| format!("[[change]]\nid='x'\nchange={change}\nhold='1s'\n");
+        assert!(refused("").contains("at least one [[step]] or [[change]]"));
+        assert!(refused(&one("{join=[]}")).contains("names no broker"));
+        assert!(refused(&one("{join=[4,4]}")).contains("twice"));
+        assert!(refused(&one("{add-partitions=0}")).contains("from 1 to"));
+        let twice = format!("{}{}", one("'reassign'"), one("'elect-leaders'"));
+        assert!(refused(&twice).contains("two changes have the id \"x\""));
+    }
+}
