@@ -24,6 +24,7 @@ mod restarts;
 mod run_control;
 mod undo;
 mod usage;
+mod warm_up;
 mod watch;
 
 use std::cell::RefCell;
@@ -80,12 +81,6 @@ pub const WORKER: &str = "__worker";
 
 /// Topic of the acks=1 probe; it gets the main topic's assignment.
 const PROBE_TOPIC: &str = "kbench-probe";
-
-/// Limit for the group's assignment and a first acked record: Kafka's own initial rebalance delay
-/// is 3 s, creating the offsets topic takes about as long on a busy machine. Each partition has its turn, and is asked for
-/// and assigned by itself: [`WARM_EACH`] more.
-const WARM_LIMIT: Duration = Duration::from_secs(60);
-const WARM_EACH: Duration = Duration::from_millis(10);
 
 /// Limit for the cluster to be steady again after the last fault: a request to join a group whose coordinator
 /// moves meanwhile is answered by nobody, and librdkafka gave it up after 34 s.
@@ -195,24 +190,6 @@ impl Trial {
         });
         let listed = manifest::write(&self.files);
         outcome.and(listed.map_err(|error| Failure::infrastructure(error.to_string())))
-    }
-
-    /// Records a second that the main load asks for.
-    fn per_second(&self) -> u64 {
-        let brokers = self.spec.cluster.brokers().len() as u32;
-        self.spec.workload.load.most_per_s(brokers)
-    }
-
-    /// Limit for every partition to have been written and read once.
-    fn warm_limit(&self) -> Duration {
-        let topics = self.spec.written_topics().into_iter();
-        let topics = topics.filter_map(|place| self.spec.cluster.topic.get(place));
-        let partitions: usize = topics.map(|topic| topic.assignment.len()).sum();
-        let turn =
-            Duration::from_secs(1) / u32::try_from(self.per_second().max(1)).unwrap_or(u32::MAX);
-        let each = WARM_EACH.saturating_add(turn);
-        WARM_LIMIT
-            .saturating_add(each.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX)))
     }
 
     /// Time between two pings of an idle broker (ZooKeeper's client pings after a third of its session's

@@ -14,7 +14,8 @@ use results::record::clock::RunClock;
 use results::record::trial::LEDGER;
 
 use super::lab::Lab;
-use super::{Trial, WARM_LIMIT, blocking, client_failure, own_topics, owner};
+use super::warm_up::WARM_LIMIT;
+use super::{Trial, blocking, client_failure, own_topics, owner};
 use crate::failure::Failure;
 use crate::recorder::Recorder;
 use crate::rundir::RunDir;

@@ -3,8 +3,8 @@
 //!
 //! A node's CPU is that of its servers, as a share of the cores that the run could use: nodes of a lab share one
 //! machine. A disk is the file system that a server's data lie on. A network is held against a limit where one is known,
-//! which kbench's own fault sets for what a node sends, or the cluster has for all its links, both ways. Consumers fall behind while the lag of the main group grows by more than a tenth of
-//! what is acked meanwhile.
+//! which kbench's own fault sets for what a node sends, or the cluster has for all its links, both ways. Consumers fall
+//! behind while the lag of the main group grows by more than a tenth of what is acked meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::span::FaultSpan;
 use crate::record::clock::RunTime;
+use crate::record::environment::Environment;
 use crate::record::event::{Event, EventKind, Process, Second, ServerCounters, Stage};
 
 /// Share of the cores.
@@ -105,15 +106,14 @@ struct ServerHeld {
     busier: Vec<Held>,
 }
 
-/// What was exceeded in a trial on so many cores, from its baseline until its load had ended.
-/// `links` is what every link takes each way, in bytes a second, where it is limited.
+/// What was exceeded in a trial, from its baseline until its load had ended.
 pub(crate) fn of(
     trial: u32,
     events: &[Event],
     faults: &[FaultSpan],
-    cores: u32,
-    links: Option<u64>,
+    environment: &Environment,
 ) -> Vec<TimeAbove> {
+    let links = environment.links.as_ref().map(|links| links.bytes_per_s);
     let mut ordered: Vec<&Event> = events.iter().collect();
     ordered.sort_by_key(|event| event.at);
     // A planned backlog is no falling behind.
@@ -133,7 +133,7 @@ pub(crate) fn of(
                 let held = nodes.entry(&process.node).or_default().entry(process).or_default();
                 let before = last.insert(process, (event.at, now));
                 if let Some((then, before)) = before.filter(|(_, before)| before.pid == now.pid) {
-                    held.between((then, before), (event.at, now), cores);
+                    held.between((then, before), (event.at, now), environment.cores);
                 }
             }
             _ => {}
@@ -284,7 +284,14 @@ fn told(trial: u32, threshold: Threshold, place: &str, held: &[Held]) -> Option<
 mod tests {
     use super::*;
     use crate::judge::span::FaultSpans;
+    use crate::record::environment::LinksInForce;
     use crate::record::event::{Effect, Role};
+
+    /// A machine with two cores, whose links may be limited.
+    fn on(links: Option<u64>) -> Environment {
+        let links = links.map(|bytes_per_s| LinksInForce { bytes_per_s, ..Default::default() });
+        Environment { cores: 2, links, ..Environment::default() }
+    }
 
     fn at(seconds: f64, kind: EventKind) -> Event {
         Event { at: RunTime::from_secs_f64(seconds), kind }
@@ -312,7 +319,7 @@ mod tests {
 
     fn judged(events: &[Event]) -> Vec<TimeAbove> {
         let end = RunTime::from_secs_f64(100.0);
-        of(1, events, &FaultSpans::new(events, end).faults, 2, None)
+        of(1, events, &FaultSpans::new(events, end).faults, &on(None))
     }
 
     fn find<'a>(all: &'a [TimeAbove], threshold: Threshold, place: &str) -> Option<&'a TimeAbove> {
@@ -370,11 +377,11 @@ mod tests {
             look(5.0, [2000, 2000]),
             look(7.0, [2100, 2100]),
         ];
-        let all = of(1, &events, &[], 2, Some(1000));
+        let all = of(1, &events, &[], &on(Some(1000)));
         let network = find(&all, Threshold::Network, "n1").unwrap();
         assert!((network.above_s - 4.0).abs() < 1e-6 && (network.over_s - 6.0).abs() < 1e-6);
         assert!((network.most - 0.95).abs() < 1e-6, "{network:?}");
-        assert!(find(&of(1, &events, &[], 2, None), Threshold::Network, "n1").is_none());
+        assert!(find(&of(1, &events, &[], &on(None)), Threshold::Network, "n1").is_none());
     }
 
     #[test]

@@ -239,9 +239,7 @@ impl Parts {
         self.clocks.extend(clocks::of(number, &trial.events));
         self.bystanders.extend(bystanders::of(number, &trial.events));
         self.servers.extend(usage::of(number, &trial.events));
-        let (cores, links) =
-            (environment.cores, environment.links.as_ref().map(|it| it.bytes_per_s));
-        let above = threshold::of(number, &trial.events, &timeline.faults, cores, links);
+        let above = threshold::of(number, &trial.events, &timeline.faults, &environment);
         self.thresholds.extend(above);
         self.faults.extend(faults::of(number, &timeline, &recovery));
         self.client_ends.extend(figures.service.ends.told(number, &timeline));

@@ -10,7 +10,7 @@ use crate::record;
 /// A line of a CPU's cache.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line([u8; 64]);
+struct CacheLine([u8; 64]);
 
 /// Values of one size, one a slot, in blocks of [`VALUES`].
 pub(super) struct OwnValues {
@@ -18,7 +18,7 @@ pub(super) struct OwnValues {
     /// Lines from the begin of a value to that of the next.
     apart: usize,
     fillings: Vec<u64>,
-    blocks: Vec<NonNull<Line>>,
+    blocks: Vec<NonNull<CacheLine>>,
     memory: Arc<ValueMemory>,
 }
 
@@ -30,7 +30,7 @@ impl OwnValues {
     pub(super) fn of(ring: &[u8], size: usize) -> Self {
         let fillings = ring.chunks_exact(size).map(record::filling_checksum).collect();
         // One more than there is to hold, so that their begins are not all in the same sets of a cache.
-        let apart = size.div_ceil(size_of::<Line>()) + 1;
+        let apart = size.div_ceil(size_of::<CacheLine>()) + 1;
         let (blocks, memory) = Default::default();
         Self { size, apart, fillings, blocks, memory }
     }
@@ -51,10 +51,10 @@ impl OwnValues {
         Value { bytes, filling: self.fillings[number], lasts: true }
     }
 
-    fn block(&self, ring: &[u8]) -> Box<[Line]> {
-        let mut lines = vec![Line([0; 64]); self.apart * VALUES];
+    fn block(&self, ring: &[u8]) -> Box<[CacheLine]> {
+        let mut lines = vec![CacheLine([0; 64]); self.apart * VALUES];
         for (value, lines) in ring.chunks_exact(self.size).zip(lines.chunks_exact_mut(self.apart)) {
-            for (bytes, line) in value.chunks(size_of::<Line>()).zip(lines) {
+            for (bytes, line) in value.chunks(size_of::<CacheLine>()).zip(lines) {
                 line.0[..bytes.len()].copy_from_slice(bytes);
             }
         }
@@ -74,7 +74,7 @@ impl OwnValues {
 
 /// Memory from which a client reads values. It is freed when the client is gone, and the values are.
 #[derive(Default)]
-pub(crate) struct ValueMemory(Mutex<Vec<NonNull<[Line]>>>);
+pub(crate) struct ValueMemory(Mutex<Vec<NonNull<[CacheLine]>>>);
 
 // SAFETY: it reads and writes nothing of what it keeps.
 unsafe impl Send for ValueMemory {}
@@ -83,7 +83,7 @@ unsafe impl Sync for ValueMemory {}
 
 impl ValueMemory {
     /// Keeps a block; where it begins.
-    fn keep(&self, block: Box<[Line]>) -> NonNull<Line> {
+    fn keep(&self, block: Box<[CacheLine]>) -> NonNull<CacheLine> {
         let kept = NonNull::from(Box::leak(block));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         kept.cast()
