@@ -48,7 +48,7 @@ pub struct Refusal {
 /// somebody else's unless that was asked for by its name. What is done to the load's own clients alone is not.
 pub fn check(plan: &Plan, cluster: &GuardedCluster, hurt: Option<&str>) -> Result<(), Refusal> {
     let of_cluster = |need: &Capability| need.subject() != Subject::Clients;
-    let strikes = plan.needs().iter().any(of_cluster);
+    let strikes = !plan.changes.is_empty() || plan.needs().iter().any(of_cluster);
     if !cluster.ours && strikes && hurt != Some(cluster.name.as_str()) {
         let name = &cluster.name;
         return Err(Refusal {

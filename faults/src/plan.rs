@@ -130,12 +130,12 @@ struct Written {
 /// The plans that kbench ships, name and text; [`Plan::parse`] takes each of them.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("failover", include_str!("../plans/failover.toml")),
-    ("scale-out", include_str!("../plans/scale-out.toml")),
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
     ("zombies", include_str!("../plans/zombies.toml")),
     ("single-points", include_str!("../plans/single-points.toml")),
+    ("scale-out", include_str!("../plans/scale-out.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),
     ("crash-loop", include_str!("../plans/crash-loop.toml")),

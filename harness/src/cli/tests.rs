@@ -13,6 +13,7 @@ use super::Cli;
 const FOREIGN: &[&str] = &[
     // nft, ip, prlimit, iptables, unshare, setpriv, java, docker, tar, bash, any tool.
     "norc",
+    "generate",
     "owner",
     "group",
     "json",

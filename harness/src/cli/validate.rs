@@ -83,7 +83,7 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         trust::workload(&name, &workload, SMALLEST, trusted)?;
         let needs = needs(Some(workload), None, None)?;
         Ok(Valid { kind: WorkloadSpec::KIND, needs, warnings: vec![] })
-    } else if table.contains_key("step") || table.contains_key("mix") {
+    } else if ["step", "mix", "change"].iter().any(|key| table.contains_key(*key)) {
         let plan = parse::<Plan>(&name, &text)?;
         plan.versions().into_iter().try_for_each(|version| KafkaVersion::of(version).map(drop))?;
         let needs = needs(None, Some(plan), None)?;
@@ -113,7 +113,7 @@ fn one(file: &Path, trusted: bool, duration: Option<Duration>) -> Result<Valid, 
         Ok(Valid { kind: "set of claims", needs: None, warnings: vec![] })
     } else {
         Err(Failure::usage(format!("{name} is none of kbench's specifications")).with_cure(
-            "a workload has a table [load], a plan [[step]] or [mix], a cluster [[node]], a suite [[scenario]], claims [[claim]]",
+            "a workload has a table [load], a plan [[step]], [mix] or [[change]], a cluster [[node]], a suite [[scenario]], claims [[claim]]",
         ))
     }
 }

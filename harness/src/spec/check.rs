@@ -262,17 +262,22 @@ pub(super) mod tests {
 
     /// What is asked for with this plan.
     pub(in super::super) fn asked(faults: &str) -> RunSpec {
+        asked_on("four-nodes", faults)
+    }
+
+    fn asked_on(cluster: &str, faults: &str) -> RunSpec {
         let (seed, mode) = (Some(7), Some(Mode::Loopback));
-        let request = Request { seed, mode, ..Request::of("smoke", faults, "four-nodes") };
+        let request = Request { seed, mode, ..Request::of("smoke", faults, cluster) };
         request.resolve().unwrap().spec
     }
 
     #[test]
     fn what_is_asked_for_is_itself_when_it_is_read_again() {
-        let without = asked("none");
+        let (four, standby) = (asked("none"), asked_on("scale-out", "none"));
         for (name, text) in faults::plan::SHIPPED {
             for seed in 0..3 {
                 let plan = faults::plan::Plan::parse(text).unwrap().drawn(seed);
+                let without = if plan.changes.is_empty() { &four } else { &standby };
                 let spec = RunSpec { plan: Some(plan), ..without.clone() };
                 let again: RunSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
                 assert_eq!(again.check(), Ok(()), "{name}");

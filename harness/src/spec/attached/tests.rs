@@ -141,6 +141,11 @@ fn what_needs_hosts_is_refused_and_what_moves_leaders_takes_the_cluster_s_own_na
     for (name, text) in faults::plan::SHIPPED {
         let plan = Plan::parse(text).unwrap();
         let of = |hurt| asked(survey(&[None; 3], &[]), name, hurt);
+        if !plan.changes.is_empty() {
+            let refused = of(Some(id.as_str())).unwrap_err();
+            assert!(refused.text().contains("changes the cluster for good"), "{name}");
+            continue;
+        }
         let (unnamed, named) = (of(None), of(Some(id.as_str())));
         let reason = |failure: &Failure| failure.text().to_owned();
         let needs: Vec<&str> = plan.needs().iter().map(|need| need.as_str()).collect();
@@ -214,7 +219,8 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "early-restart",
         "coordinator-lost",
     ];
-    const REASONS: [&str; 8] = [
+    const REASONS: [&str; 9] = [
+        "changes the cluster for good",
         "clocks, disks and memory of machines that are not kbench's are left alone",
         "goes over its link",
         "not every kernel holds packets back",
