@@ -33,7 +33,7 @@ use toml::Spanned;
 
 use crate::fault::FaultSpec;
 use crate::port::Capability;
-pub use change::{Change, ChangeStep};
+pub use change::{ChangeStep, ClusterChange};
 pub use mix::{Candidate, Mix, Range as HoldRange};
 pub use replay::{NotReplayable, replay};
 pub use start::{After, Repeat, Start};

@@ -169,7 +169,7 @@ fn defined(line: &str) -> Option<&str> {
         .contains(&kind)
         .then(|| rest.split(end).next().unwrap_or_default())
         // Others' traits have given these their names.
-        .filter(|name| !["Err", "DeliveryOpaque"].contains(name))
+        .filter(|name| !["Err", "DeliveryOpaque", "Value"].contains(name))
         .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 

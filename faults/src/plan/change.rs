@@ -23,7 +23,7 @@ pub struct ChangeStep {
     /// Its id in events, claims and reports, unique among the plan's changes.
     pub id: String,
     /// What is changed.
-    pub change: Change,
+    pub change: ClusterChange,
     /// How long the load runs on after it, before the next one.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
@@ -32,7 +32,7 @@ pub struct ChangeStep {
 /// A change of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub enum ClusterChange {
     /// Brokers on standby start and register, one after the other.
     Join(Vec<BrokerId>),
     /// The topic of the load has so many partitions afterwards; Kafka places the new ones.
@@ -56,15 +56,15 @@ impl ChangeStep {
             return Err(format!("change \"{id}\": `hold` is longer than a day"));
         }
         match &self.change {
-            Change::Join(brokers) if brokers.is_empty() => {
+            ClusterChange::Join(brokers) if brokers.is_empty() => {
                 Err(format!("change \"{id}\": `join` names no broker"))
             }
-            Change::Join(brokers)
+            ClusterChange::Join(brokers)
                 if brokers.iter().collect::<BTreeSet<_>>().len() < brokers.len() =>
             {
                 Err(format!("change \"{id}\": `join` names a broker twice"))
             }
-            Change::AddPartitions(count) if !(1..=MOST_PARTITIONS).contains(count) => {
+            ClusterChange::AddPartitions(count) if !(1..=MOST_PARTITIONS).contains(count) => {
                 Err(format!("change \"{id}\": a topic has from 1 to {MOST_PARTITIONS} partitions"))
             }
             _ => Ok(()),
@@ -77,10 +77,12 @@ impl ChangeStep {
         const JOIN: Duration = Duration::from_secs(10);
         const OTHER: Duration = Duration::from_secs(4);
         let takes = match &self.change {
-            Change::Join(brokers) => {
+            ClusterChange::Join(brokers) => {
                 JOIN.saturating_mul(u32::try_from(brokers.len()).unwrap_or(u32::MAX))
             }
-            Change::AddPartitions(_) | Change::Reassign | Change::ElectLeaders => OTHER,
+            ClusterChange::AddPartitions(_)
+            | ClusterChange::Reassign
+            | ClusterChange::ElectLeaders => OTHER,
         };
         takes.saturating_add(self.hold)
     }
@@ -96,10 +98,10 @@ mod tests {
         let plan = Plan::parse(include_str!("../../plans/scale-out.toml")).unwrap();
         let changes: Vec<_> = plan.changes.iter().map(|step| step.change.clone()).collect();
         let four = [
-            Change::Join(vec![4, 5]),
-            Change::AddPartitions(5),
-            Change::Reassign,
-            Change::ElectLeaders,
+            ClusterChange::Join(vec![4, 5]),
+            ClusterChange::AddPartitions(5),
+            ClusterChange::Reassign,
+            ClusterChange::ElectLeaders,
         ];
         assert_eq!(changes, four);
         let written = toml::to_string(&plan).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use faults::plan::{Change, Plan};
+use faults::plan::{ClusterChange, Plan};
 use faults::port::Capability;
 use results::record::budget::{MOST_PARALLEL, MOST_RUN_TIME, MOST_TRIALS};
 use results::record::event::BrokerId;
@@ -151,7 +151,7 @@ impl RunSpec {
         for step in &plan.changes {
             let id = &step.id;
             match &step.change {
-                Change::Join(brokers) => {
+                ClusterChange::Join(brokers) => {
                     if let Some(broker) =
                         brokers.iter().find(|id| !standby(**id) || !joined.insert(**id))
                     {
@@ -161,13 +161,13 @@ impl RunSpec {
                         ));
                     }
                 }
-                Change::AddPartitions(count) if *count as usize <= partitions => {
+                ClusterChange::AddPartitions(count) if *count as usize <= partitions => {
                     return Err(format!(
                         "plan `{name}`, change \"{id}\": the topic of the load has {partitions} partitions already"
                     ));
                 }
-                Change::AddPartitions(count) => partitions = *count as usize,
-                Change::Reassign | Change::ElectLeaders => {}
+                ClusterChange::AddPartitions(count) => partitions = *count as usize,
+                ClusterChange::Reassign | ClusterChange::ElectLeaders => {}
             }
         }
         Ok(())

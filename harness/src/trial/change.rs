@@ -9,7 +9,7 @@ mod spread;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use faults::plan::{Change, ChangeStep};
+use faults::plan::{ChangeStep, ClusterChange};
 use faults::port::{PortError, Process, RunControl as _, Servers as _};
 use results::record::event::{BrokerId, ChangeMark, ChangeSeen, EventKind, Role};
 use workloads::Load;
@@ -68,39 +68,42 @@ impl Changing<'_> {
         Ok(())
     }
 
-    fn what(&self, change: &Change) -> String {
+    fn what(&self, change: &ClusterChange) -> String {
         match change {
-            Change::Join(brokers) => format!("brokers {brokers:?} join"),
-            Change::AddPartitions(count) => format!("the topic gets {count} partitions"),
-            Change::Reassign => {
+            ClusterChange::Join(brokers) => {
+                let ids = brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                format!("brokers {ids} join")
+            }
+            ClusterChange::AddPartitions(count) => format!("the topic gets {count} partitions"),
+            ClusterChange::Reassign => {
                 "the replicas of all partitions are reassigned over all brokers, without a \
                                  throttle"
                     .to_owned()
             }
-            Change::ElectLeaders => "preferred leaders are elected".to_owned(),
+            ClusterChange::ElectLeaders => "preferred leaders are elected".to_owned(),
         }
     }
 
-    async fn change(&self, change: &Change) -> Result<(), Failure> {
+    async fn change(&self, change: &ClusterChange) -> Result<(), Failure> {
         let lab = self.lab;
         match change {
-            Change::Join(brokers) => {
+            ClusterChange::Join(brokers) => {
                 for broker in brokers {
                     lab.join(&self.standby(*broker)?).await?;
                 }
                 Ok(())
             }
-            Change::AddPartitions(count) => {
+            ClusterChange::AddPartitions(count) => {
                 lab.add_partitions(self.load, &self.topic(), *count).await
             }
-            Change::Reassign => {
+            ClusterChange::Reassign => {
                 let brokers: Vec<BrokerId> = lab.members.brokers().into_keys().collect();
                 let spread = spread::generated(&lab.members.assignment(), &brokers, self.seed);
                 lab.admin.place(&spread).await?;
                 lab.members.place(&spread);
                 Ok(())
             }
-            Change::ElectLeaders => {
+            ClusterChange::ElectLeaders => {
                 Ok(lab.admin.elect_preferred(&lab.members.assignment()).await?)
             }
         }
@@ -120,7 +123,7 @@ impl Changing<'_> {
     /// Leaves no reassignment under way, and records that.
     async fn give_up(&self, step: &ChangeStep, why: &str) {
         let cancelled = match &step.change {
-            Change::Reassign => self.cancelled().await.unwrap_or_else(|error| {
+            ClusterChange::Reassign => self.cancelled().await.unwrap_or_else(|error| {
                 format!("; what is under way of the reassignment could not be cancelled: {error}")
             }),
             _ => String::new(),

@@ -15,7 +15,7 @@ pub(super) struct Changes {
     pub(super) all: Vec<ChangeSpan>,
     /// From the begin of the first to the end of the load: the longest time for which a partition of the main topic
     /// left a record that was due without an ack.
-    pub(super) longest_gap: Result<Option<Gap>, String>,
+    pub(super) longest_gap: Result<Option<AckGap>, String>,
 }
 
 /// A change from its begin to its end.
@@ -29,7 +29,7 @@ pub(super) struct ChangeSpan {
 
 /// A time in which a partition acked nothing although something was due.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Gap {
+pub(super) struct AckGap {
     /// The partition.
     pub(super) partition: Partition,
     /// When it began.
@@ -61,7 +61,7 @@ impl Changes {
     }
 }
 
-fn longest_gap(source: &dyn Source, topic: &str, from: RunTime) -> Result<Option<Gap>, String> {
+fn longest_gap(source: &dyn Source, topic: &str, from: RunTime) -> Result<Option<AckGap>, String> {
     // Of each partition: when a send was due, and when it was acked, if it was.
     let mut sends: BTreeMap<Partition, Vec<(RunTime, Option<RunTime>)>> = BTreeMap::new();
     let mut end = from;
@@ -88,7 +88,7 @@ fn gaps(
     partition: Partition,
     sends: Vec<(RunTime, Option<RunTime>)>,
     end: RunTime,
-) -> impl Iterator<Item = Gap> {
+) -> impl Iterator<Item = AckGap> {
     let mut due: Vec<RunTime> = sends.iter().map(|(due, _)| *due).collect();
     let mut acks: Vec<RunTime> = sends.iter().filter_map(|(_, acked)| *acked).collect();
     due.sort_unstable();
@@ -111,7 +111,7 @@ fn gaps(
             _ => waits,
         };
         before = ack;
-        (from < ack).then(|| Gap { partition, from, seconds: ack.secs_since(from) })
+        (from < ack).then(|| AckGap { partition, from, seconds: ack.secs_since(from) })
     })
 }
 

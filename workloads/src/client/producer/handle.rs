@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::reports::DeliveryReports;
-use super::values::Value;
+use super::values::RecordValue;
 
 /// Where records of one topic are handed to a client.
 pub(super) struct TopicHandle {
@@ -54,7 +54,7 @@ impl TopicHandle {
         &self,
         partition: i32,
         key: Option<&[u8]>,
-        value: &Value<'_>,
+        value: &RecordValue<'_>,
         slot: usize,
     ) -> Result<(), RDKafkaErrorCode> {
         let (key, key_bytes) = key.map_or((ptr::null(), 0), |key| (key.as_ptr(), key.len()));

@@ -36,7 +36,7 @@ const SAMPLE: usize = 64 << 10;
 const WORDS: usize = 1024;
 
 /// The value of one record, whose header is to be written.
-pub(crate) struct Value<'a> {
+pub(crate) struct RecordValue<'a> {
     pub(crate) bytes: &'a mut [u8],
     /// The checksum of what follows the header.
     pub(crate) filling: u64,
@@ -67,14 +67,14 @@ impl Values {
 
     /// The value of record `sequence`, in a series of the seed's, that is sent from `slot`, which no other send has
     /// until this one has its outcome.
-    pub(crate) fn value(&mut self, slot: usize, series: u64, sequence: u64) -> Value<'_> {
+    pub(crate) fn value(&mut self, slot: usize, series: u64, sequence: u64) -> RecordValue<'_> {
         if let Some(own) = &mut self.own {
             return own.value(&self.ring, slot);
         }
         let size = self.sizes.size(self.seed, series, sequence);
         let at = self.next * self.apart;
         let bytes = &mut self.ring[at..at + size];
-        Value { filling: record::filling_checksum(bytes), bytes, lasts: false }
+        RecordValue { filling: record::filling_checksum(bytes), bytes, lasts: false }
     }
 
     /// Goes on to other bytes.

@@ -27,9 +27,9 @@ pub(super) fn examine(said: ScaleOut, trial: &TrialFacts) -> Examination {
     examined.unwrap_or_else(Examination::Open)
 }
 
-type Examined = Result<Examination, String>;
+type ScaleOutSeen = Result<Examination, String>;
 
-fn kept(holds: bool, text: String) -> Examined {
+fn kept(holds: bool, text: String) -> ScaleOutSeen {
     Ok(if holds { Examination::Kept(Proof::Shown(text)) } else { Examination::Violated(text) })
 }
 
@@ -95,7 +95,7 @@ fn joined(trial: &TrialFacts) -> Result<(&ChangeSeen, BTreeSet<BrokerId>), Strin
     Ok((ended, new.copied().collect()))
 }
 
-fn new_brokers_visible(trial: &TrialFacts) -> Examined {
+fn new_brokers_visible(trial: &TrialFacts) -> ScaleOutSeen {
     let (ended, joined) = joined(trial)?;
     let there = holders(placed(ended)?);
     let text = format!(
@@ -113,7 +113,7 @@ fn grown(trial: &TrialFacts) -> Result<(&ChangeSeen, &ChangeSeen), String> {
     change(trial, "partitions were added", more)
 }
 
-fn new_partitions_placed(trial: &TrialFacts) -> Examined {
+fn new_partitions_placed(trial: &TrialFacts) -> ScaleOutSeen {
     let (_, joined) = joined(trial)?;
     let (began, ended) = grown(trial)?;
     let before: BTreeSet<i32> = began.partitions.iter().map(|it| it.partition).collect();
@@ -136,7 +136,7 @@ fn before_move(trial: &TrialFacts) -> Result<(&[PlacedPartition], &ChangeSeen), 
     Ok((first, grown))
 }
 
-fn existing_stay(trial: &TrialFacts) -> Examined {
+fn existing_stay(trial: &TrialFacts) -> ScaleOutSeen {
     let (first, later) = before_move(trial)?;
     let of = |all: &[PlacedPartition]| -> BTreeMap<i32, Vec<BrokerId>> {
         all.iter().map(|it| (it.partition, it.replicas.clone())).collect()
@@ -159,7 +159,7 @@ fn existing_stay(trial: &TrialFacts) -> Examined {
     }
 }
 
-fn rebalanced_by_itself(trial: &TrialFacts) -> Examined {
+fn rebalanced_by_itself(trial: &TrialFacts) -> ScaleOutSeen {
     let (_, joined) = joined(trial)?;
     let (first, later) = before_move(trial)?;
     let existing: BTreeSet<i32> = first.iter().map(|it| it.partition).collect();
@@ -191,7 +191,7 @@ fn evenly(
     trial: &TrialFacts,
     verb: &str,
     of: impl Fn(&PlacedPartition) -> Vec<BrokerId>,
-) -> Examined {
+) -> ScaleOutSeen {
     joined(trial)?;
     let last = trial.seen.changes.all.last().ok_or("no change was made")?;
     let (_, ended) = done(last)?;
@@ -208,7 +208,7 @@ fn evenly(
     kept(counts.values().collect::<BTreeSet<_>>().len() == 1, text)
 }
 
-fn online(trial: &TrialFacts) -> Examined {
+fn online(trial: &TrialFacts) -> ScaleOutSeen {
     joined(trial)?;
     let all = &trial.seen.changes.all;
     for span in all {

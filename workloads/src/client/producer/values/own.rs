@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{VALUES, Value};
+use super::{RecordValue, VALUES};
 use crate::record;
 
 /// A line of a CPU's cache.
@@ -36,7 +36,7 @@ impl OwnValues {
     }
 
     /// The value of the send that has a slot.
-    pub(super) fn value(&mut self, ring: &[u8], slot: usize) -> Value<'_> {
+    pub(super) fn value(&mut self, ring: &[u8], slot: usize) -> RecordValue<'_> {
         let (block, number) = (slot / VALUES, slot % VALUES);
         while self.blocks.len() <= block {
             let lines = self.block(ring);
@@ -48,7 +48,7 @@ impl OwnValues {
             let begin = self.blocks[block].add(number * self.apart);
             slice::from_raw_parts_mut(begin.as_ptr().cast::<u8>(), self.size)
         };
-        Value { bytes, filling: self.fillings[number], lasts: true }
+        RecordValue { bytes, filling: self.fillings[number], lasts: true }
     }
 
     fn block(&self, ring: &[u8]) -> Box<[CacheLine]> {
