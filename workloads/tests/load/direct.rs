@@ -127,7 +127,11 @@ fn each_broker_is_written_to_and_takes_what_it_leads() {
             for send in sends.iter().filter(of) {
                 all += 1;
                 taken += u32::from(is_acked(&send));
-                let refused = matches!(send.outcome, SendOutcome::Failed { code: 6 });
+                // On a busy machine the answer comes late enough that another one may have been before it.
+                let refused = matches!(
+                    send.outcome,
+                    SendOutcome::Failed { code: 6 } | SendOutcome::Indeterminate { code: 6 }
+                );
                 assert!(is_acked(&send) || refused, "{send:?}");
             }
             let leads = broker == partition + 1;
