@@ -233,9 +233,9 @@ fn the_rules_find_what_they_forbid() {
     assert_eq!(words("StrainOf_ROOM"), ["strain", "of", "room"]);
     assert_eq!(names("let room = \"a room\"; // a room"), ["let", "room"]);
     assert_eq!(defined("pub(crate) struct Room<'a> {"), Some("Room"));
-    assert_eq!(defined("    type Value = Mode;"), Some("Value"));
+    assert_eq!(defined("    type Room = Mode;"), Some("Room"));
     assert_eq!(defined("let room = 1;"), None);
-    assert_eq!(defined("    type Err = String;"), None);
+    assert_eq!(defined("    type Err = String;").or(defined("    type Value = Mode;")), None);
     let text = "see `src/a.rs`, `cargo test`, `b.md`, `/proc` and `plans/*.toml`";
     assert_eq!(paths(text).collect::<Vec<_>>(), ["src/a.rs", "b.md", "plans/*.toml"]);
 }
