@@ -48,6 +48,7 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
             &["--set", SHORT_SESSION],
         ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
+        "scale-out" => &[&["--cluster", "scale-out", "--set", SHORT_SESSION]],
         // Without a broker to spare, and with one: that is one added, and taken back.
         "replicas-reassigned" => {
             &[&["--set", SHORT_SESSION], &["--cluster", "four-nodes", "--set", SHORT_SESSION]]
@@ -102,7 +103,8 @@ fn faults_of(plan: &str) -> BTreeSet<String> {
     let file = format!("{}/../faults/plans/{plan}.toml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let plan: toml::Table = text.parse().unwrap_or_else(|error| panic!("{file}: {error}"));
-    let steps = plan["step"].as_array().into_iter().flatten();
+    // One of changes alone has none.
+    let steps = plan.get("step").and_then(toml::Value::as_array).into_iter().flatten();
     let named = steps.filter_map(|step| match &step["fault"] {
         toml::Value::String(name) => Some(name.clone()),
         toml::Value::Table(table) => table.keys().next().cloned(),
