@@ -106,7 +106,7 @@ mod tests {
         assert_eq!((field(srvr, "Mode: "), epoch(srvr)), (Some("leader"), Some(2)));
         assert_eq!(epoch("This ZooKeeper instance is not currently serving requests"), None);
         let cons = " /198.18.0.11:41618[1](queued=0,recved=9,sent=9,sid=0x100019ab3c40001,lop=PING,est=1)\n";
-        assert!(has_session(cons, 0x1_0001_9ab3_c400_01));
-        assert!(!has_session(cons, 0x1_0001_9ab3_c400_0), "no prefix of it");
+        assert!(has_session(cons, 0x0100_019a_b3c4_0001));
+        assert!(!has_session(cons, 0x0010_0019_ab3c_4000), "no prefix of it");
     }
 }
