@@ -127,11 +127,8 @@ fn each_broker_is_written_to_and_takes_what_it_leads() {
             for send in sends.iter().filter(of) {
                 all += 1;
                 taken += u32::from(is_acked(&send));
-                // On a busy machine the answer comes late enough that another one may have been before it.
-                let refused = matches!(
-                    send.outcome,
-                    SendOutcome::Failed { code: 6 } | SendOutcome::Indeterminate { code: 6 }
-                );
+                // NOT_LEADER_OR_FOLLOWER may come after an append as well, so it is no certain failure.
+                let refused = matches!(send.outcome, SendOutcome::Indeterminate { code: 6 });
                 assert!(is_acked(&send) || refused, "{send:?}");
             }
             let leads = broker == partition + 1;
