@@ -60,7 +60,8 @@ impl Probes<'_> {
     }
 }
 
-/// Creates a znode through one server, looks for it on all, and deletes it.
+/// Creates a znode through one server, looks for it on all, and deletes it; if it does not come to that, it ends with the
+/// session.
 async fn written(
     through: BrokerId,
     client: &Client,
@@ -68,7 +69,7 @@ async fn written(
 ) -> Result<ZookeeperWriteSeen, String> {
     let failed = |error| format!("a write through ZooKeeper server {through}: {error}");
     let path = format!("{WRITTEN}{through}");
-    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
     let (created, _) = client.create(&path, b"", &options).await.map_err(failed)?;
     let mut seen_by = vec![];
     for (server, client) in all {
