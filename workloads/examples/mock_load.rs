@@ -6,18 +6,18 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mimalloc::MiMalloc;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rdkafka::mocking::MockCluster;
 use results::record::clock::RunClock;
-use tikv_jemallocator::Jemalloc;
 use workloads::spec::WorkloadSpec;
 use workloads::wire::Connector;
 use workloads::{Load, LoadContext};
 
 /// That of kbench.
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PARTITIONS: u32 = 3;
 
