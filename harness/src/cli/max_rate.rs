@@ -20,9 +20,10 @@ const SHOWN: [&str; 3] = ["acked.rate", "response.p50", "response.p99"];
 
 #[derive(Args)]
 pub(super) struct MaxRateArgs {
-    /// What has to be kept at the rate, as `kbench run --gate` takes it (may be repeated); beside it 99 % of the records
-    /// have to be acked and consumed
-    #[arg(long = "objective", value_name = "EXPR", default_value = "response.p99<50ms")]
+    /// What has to be kept at the rate, as `kbench run --gate` takes it, or `p99=50ms` for `response.p99<=50ms` (may be
+    /// repeated); beside it 99 % of the records have to be acked and consumed. A rate that misses this alone is tried
+    /// twice
+    #[arg(long = "objective", value_name = "EXPR", default_value = "p99=50ms", value_parser = objective)]
     objectives: Vec<Gate>,
     /// The lowest rate to try, in records a second
     #[arg(long, value_name = "RATE", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -45,6 +46,16 @@ pub(super) struct MaxRateArgs {
     /// Arguments of `kbench run` for every run, e.g. `--workload 1k-msg-s --set workload.producer.acks=1`
     #[arg(value_name = "RUN ARGUMENTS", last = true)]
     run: Vec<OsString>,
+}
+
+/// A gate; one with `=` is about the response.
+fn objective(text: &str) -> Result<Gate, String> {
+    match text.split_once('=') {
+        Some((figure, bound)) if !text.contains(['<', '>']) => {
+            format!("response.{figure}<={bound}").parse()
+        }
+        _ => text.parse(),
+    }
 }
 
 pub(super) fn max_rate(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
@@ -122,4 +133,17 @@ fn table(runs: &RateRuns) -> String {
         table.add_row(row.concat());
     }
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::objective;
+
+    #[test]
+    fn an_objective_is_a_gate_or_short_for_one() {
+        let written = |text| objective(text).map(|gate| gate.to_string());
+        assert_eq!(written("p99=50ms"), written("response.p99<=50ms"));
+        assert_eq!(written("end-to-end.p50<20ms").as_deref(), Ok("end-to-end.p50<20ms"));
+        assert!(written("p98.7=50ms").is_err() && written("p99=50").is_err());
+    }
 }

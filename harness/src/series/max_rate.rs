@@ -3,7 +3,8 @@
 //! followed by held ones alone: lower ones, each time by twice as much, until one is kept, then halved in between.
 //!
 //! A rate is *kept* by a run that is valid, acks and consumes 99 % of what was asked for, and keeps every gate of the
-//! objective. What a disturbance spoils is asked again.
+//! objective. What a disturbance spoils is asked again, and a rate that misses the objective alone (all of it was acked
+//! and consumed, but late) is asked a second time: a stall of a second decides the 99th percentile of a short run.
 
 use results::judge::verdict::Verdict;
 use results::report::{GateOutcome, GateResult, Report};
@@ -22,6 +23,8 @@ pub enum RateAttempt {
     Kept,
     /// It was not, for this reason.
     Missed(String),
+    /// What was asked for was acked and consumed, but the objective was not kept, for this reason.
+    Late(String),
     /// The run is no measurement, for this reason.
     Spoilt(String),
 }
@@ -59,15 +62,24 @@ pub fn attempt(report: &Report) -> RateAttempt {
         }
     }
     let nobody_consumes = report.consuming.is_empty();
+    let achieved = |gate: &GateResult| ACHIEVED.contains(&gate.gate.as_str());
     let of = |outcome| {
         let counts = |gate: &&GateResult| !(nobody_consumes && gate.gate == ACHIEVED[1]);
         let gates = report.gates.iter().filter(counts).filter(move |gate| gate.outcome == outcome);
-        gates.map(|gate| format!("{}: {}", gate.gate, gate.seen)).collect::<Vec<_>>().join("; ")
+        gates.collect::<Vec<_>>()
     };
-    match (of(GateOutcome::Failed), of(GateOutcome::Unknown)) {
-        (failed, _) if !failed.is_empty() => RateAttempt::Missed(failed),
-        (_, unknown) if !unknown.is_empty() => RateAttempt::Spoilt(unknown),
-        _ => RateAttempt::Kept,
+    let said = |gates: &[&GateResult]| {
+        let each = gates.iter().map(|gate| format!("{}: {}", gate.gate, gate.seen));
+        each.collect::<Vec<_>>().join("; ")
+    };
+    let (failed, unknown) = (of(GateOutcome::Failed), of(GateOutcome::Unknown));
+    match (failed.is_empty(), unknown.is_empty()) {
+        (true, true) => RateAttempt::Kept,
+        (true, false) => RateAttempt::Spoilt(said(&unknown)),
+        (false, true) if !failed.iter().any(|gate| achieved(gate)) => {
+            RateAttempt::Late(said(&failed))
+        }
+        (false, _) => RateAttempt::Missed(said(&failed)),
     }
 }
 
@@ -116,6 +128,11 @@ impl RateSearch {
     pub fn new(range: (u64, u64), precision: f64) -> Self {
         let next = NextStep::Try(range.0);
         Self { range, precision, next, kept: None, held: None, missed: None, first_fallen: None }
+    }
+
+    /// The lowest rate that was missed so far, in records a second.
+    pub fn missed(&self) -> Option<u64> {
+        self.missed
     }
 
     /// The next step.

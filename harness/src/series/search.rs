@@ -65,13 +65,15 @@ pub struct RateRuns {
     question: RateQuestion,
     search: RateSearch,
     runs: Vec<RateRun>,
+    /// Whether the rate that is next has been late once.
+    late: bool,
 }
 
 impl RateRuns {
     /// Of a search without runs.
     pub fn new(question: RateQuestion) -> Self {
         let search = RateSearch::new(question.range, question.precision);
-        Self { question, search, runs: vec![] }
+        Self { question, search, runs: vec![], late: false }
     }
 
     /// Takes a run up; whether it is one that the search asks for next.
@@ -82,8 +84,10 @@ impl RateRuns {
         let came_to = attempt(&report);
         match came_to {
             RateAttempt::Spoilt(_) => {}
-            RateAttempt::Kept | RateAttempt::Missed(_) => {
+            RateAttempt::Late(_) if !self.late => self.late = true,
+            RateAttempt::Kept | RateAttempt::Missed(_) | RateAttempt::Late(_) => {
                 self.search.told(came_to == RateAttempt::Kept);
+                self.late = false;
             }
         }
         self.runs.push(RateRun { run, rate, time, report, came_to });
@@ -111,11 +115,12 @@ impl RateRuns {
 
     /// The run at the lowest rate that was missed, and why.
     pub fn lowest_missed(&self) -> Option<(&RateRun, &str)> {
+        let lowest = self.search.missed()?;
         let missed = self.runs.iter().filter_map(|run| match &run.came_to {
-            RateAttempt::Missed(why) => Some((run, why.as_str())),
-            _ => None,
+            RateAttempt::Missed(why) | RateAttempt::Late(why) => Some((run, why.as_str())),
+            RateAttempt::Kept | RateAttempt::Spoilt(_) => None,
         });
-        missed.min_by_key(|(run, _)| run.rate)
+        missed.filter(|(run, _)| run.rate == lowest).last()
     }
 
     /// What the report of a suite has of it.
@@ -160,7 +165,7 @@ impl RateRun {
     pub fn outcome(&self) -> String {
         match &self.came_to {
             RateAttempt::Kept => KEPT.to_owned(),
-            RateAttempt::Missed(why) => format!("missed: {why}"),
+            RateAttempt::Missed(why) | RateAttempt::Late(why) => format!("missed: {why}"),
             RateAttempt::Spoilt(why) => format!("no measurement: {why}"),
         }
     }
@@ -255,6 +260,7 @@ mod tests {
     use super::*;
     use crate::series::suite::tests::report;
     use results::judge::verdict::Verdict;
+    use results::report::{GateOutcome, GateResult};
 
     fn question() -> RateQuestion {
         let (step, hold) = (Duration::from_secs(10), Duration::from_secs(30));
@@ -287,6 +293,30 @@ mod tests {
         assert!(told.steps[0].outcome.starts_with("no measurement: invalid"), "{told:?}");
         assert_eq!((told.steps[5].for_s, told.steps[5].outcome.as_str()), (30.0, "kept"));
         assert!(!runs.take("f".to_owned(), 8000, hold, valid()), "it has ended");
+    }
+
+    #[test]
+    fn a_rate_that_is_late_once_is_asked_again() {
+        let gate = |name: &str, outcome| {
+            let (gate, seen) = (name.to_owned(), String::new());
+            GateResult { gate, outcome, seen }
+        };
+        let of = |name: &str| {
+            let gates = vec![gate(name, GateOutcome::Failed), gate("x", GateOutcome::Passed)];
+            Report { gates, ..valid() }
+        };
+        let (late, less) = (of("response.p99<50ms"), of(ACHIEVED[0]));
+        let mut runs = RateRuns::new(question());
+        let step = question().step;
+        let mut take = |rate, report: &Report| {
+            assert!(runs.take("a".to_owned(), rate, step, report.clone()));
+            (runs.next().map(|it| it.0), runs.lowest_missed().map(|it| it.0.rate))
+        };
+        assert_eq!(take(1000, &late), (Some(1000), None));
+        assert_eq!(take(1000, &valid()), (Some(2000), None));
+        assert_eq!(take(2000, &late), (Some(2000), None));
+        assert_eq!(take(2000, &late), (Some(1500), Some(2000)));
+        assert_eq!(take(1500, &less), (Some(1250), Some(1500)), "the cluster can do no more");
     }
 
     #[test]

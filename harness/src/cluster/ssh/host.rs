@@ -260,11 +260,14 @@ impl SshHost {
             Err(_) => {
                 // A session's first process leads a group of its own.
                 let pid = String::from_utf8_lossy(&pid.borrow()).trim().parse::<u32>();
-                if let Ok(pid) = pid {
-                    self.ask(&format!("{}kill -KILL -{pid}", self.root("kill"))).await?;
-                }
                 let limit = command.limit.as_secs();
-                let why = format!("it did not end within {limit} s, and was killed");
+                let why = match pid {
+                    Ok(pid) => {
+                        self.ask(&format!("{}kill -KILL -{pid}", self.root("kill"))).await?;
+                        format!("it did not end within {limit} s, and was killed")
+                    }
+                    Err(_) => format!("it did not begin within {limit} s"),
+                };
                 Err(HostError::new(ErrorKind::TimedOut, &self.0.name, what, why))
             }
         }

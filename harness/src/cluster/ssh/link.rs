@@ -5,13 +5,14 @@
 //! itself, and every session in it fails as unreachable: a lost link is never taken for what a fault did.
 
 use std::cell::RefCell;
+use std::error::Error as _;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faults::until;
 use openssh::{Child, Session};
@@ -31,6 +32,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often it is looked whether it is made.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Limit for sshd to have a session free: it counts one for a moment after its command has ended, until the channel is
+/// closed from both sides.
+const FREE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Seconds between two questions whether the host is still there, and how many may go unanswered.
 const ALIVE: [u32; 2] = [2, 3];
@@ -120,19 +125,43 @@ impl SshLink {
             let why = format!("its {SESSIONS} sessions are all taken");
             HostError::new(ErrorKind::Refused, &self.host, what, why)
         })?;
-        let mut command = Arc::clone(&self.session).arc_raw_command(line);
-        command.stdin(openssh::Stdio::piped());
-        command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
-        let spawned = command.spawn().await;
-        let child = spawned.map_err(|error| lost(&self.host, what, self.why(&error)))?;
-        Ok(SshSession { child, slot })
+        let began = Instant::now();
+        loop {
+            let mut command = Arc::clone(&self.session).arc_raw_command(line);
+            command.stdin(openssh::Stdio::piped());
+            command.stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
+            match command.spawn().await {
+                Ok(child) => return Ok(SshSession { child, slot }),
+                Err(error) if !none_free(&error) => {
+                    return Err(lost(&self.host, what, self.why(&error)));
+                }
+                Err(error) if began.elapsed() > FREE_LIMIT => {
+                    let why = format!("its sshd has no session free: {}", self.why(&error));
+                    return Err(HostError::new(ErrorKind::Refused, &self.host, what, why));
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// Why something failed that went over it.
     pub(super) fn why(&self, error: &dyn std::error::Error) -> String {
         let said = said(&self.dir.path().join("log"));
-        if self.is_up() || said.is_empty() { error.to_string() } else { said }
+        if !self.is_up() && !said.is_empty() {
+            return said;
+        }
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(next) = cause {
+            text = format!("{text}: {next}");
+            cause = next.source();
+        }
+        text
     }
+}
+
+/// Whether the host's sshd refused a session, the connection being as it was.
+fn none_free(error: &openssh::Error) -> bool {
+    error.source().is_some_and(|why| why.to_string().contains("Session open refused by peer"))
 }
 
 /// An error that tells nothing of the host itself.

@@ -29,6 +29,11 @@ pub(in crate::cluster::ssh) struct TestHost {
 impl TestHost {
     /// Starts one; `None` with a word where that cannot be.
     pub(in crate::cluster::ssh) fn start(test: &str) -> Option<Self> {
+        Self::with_sessions(test, 10)
+    }
+
+    /// One that lets so many sessions be at once.
+    fn with_sessions(test: &str, sessions: u32) -> Option<Self> {
         let sshd = PathBuf::from("/usr/sbin/sshd");
         if !sshd.exists() || !nix::unistd::geteuid().is_root() {
             skipped(test, "it takes openssh-server, and root for a network namespace");
@@ -61,6 +66,7 @@ impl TestHost {
             "PidFile=none".to_owned(),
             "StrictModes=no".to_owned(),
             "PermitRootLogin=yes".to_owned(),
+            format!("MaxSessions={sessions}"),
             format!("AuthorizedKeysFile={}", file("key.pub")),
         ] {
             command.args(["-o", &option]);
@@ -205,6 +211,25 @@ fn a_resident_answers_is_signalled_by_its_identity_and_never_outlives_its_handle
             }
         };
         assert_eq!((all.len(), refused.kind()), (7, ErrorKind::Refused), "one is the shell's");
+    });
+}
+
+/// An sshd counts a session for a moment after it has ended, and may let fewer be than others do.
+#[test]
+fn commands_wait_for_an_sshd_that_has_no_session_free() {
+    let Some(test) = TestHost::with_sessions("sshd with few sessions", 2) else { return };
+    let host = test.host(test.login());
+    block_on(async {
+        host.ask("true").await.unwrap();
+        let resident = host.keep(&sleeper()).await.unwrap();
+        let refused = host.run(&Command::new("true")).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+        assert!(refused.to_string().contains("no session free"), "{refused}");
+        resident.end(Some(Signal::Kill), Duration::from_secs(5)).await.unwrap();
+        let all = (0..8).map(async |_| host.run(&Command::new("true")).await);
+        for ended in futures::future::join_all(all).await {
+            assert_eq!(ended.unwrap().code, Some(0));
+        }
     });
 }
 
