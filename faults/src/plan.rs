@@ -133,6 +133,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-sigterm", include_str!("../plans/failover-sigterm.toml")),
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
+    ("three-nodes-lost", include_str!("../plans/three-nodes-lost.toml")),
     ("zombies", include_str!("../plans/zombies.toml")),
     ("single-points", include_str!("../plans/single-points.toml")),
     ("scale-out", include_str!("../plans/scale-out.toml")),

@@ -129,6 +129,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("guide", include_str!("../clusters/guide.toml")),
     ("four-nodes", include_str!("../clusters/four-nodes.toml")),
     ("five-brokers", include_str!("../clusters/five-brokers.toml")),
+    ("seven-nodes", include_str!("../clusters/seven-nodes.toml")),
     ("scale-out", include_str!("../clusters/scale-out.toml")),
 ];
 

@@ -48,6 +48,7 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
             &["--set", SHORT_SESSION],
         ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
+        "three-nodes-lost" => &[&["--cluster", "seven-nodes", "--set", SHORT_SESSION]],
         "scale-out" => &[&["--cluster", "scale-out", "--set", SHORT_SESSION]],
         // Without a broker to spare, and with one: that is one added, and taken back.
         "replicas-reassigned" => {

@@ -5,6 +5,7 @@
 //! scenario decides is *not tested here*, with what would be needed. `report.json` in the suite's folder is this document
 //! (`results/schema/suite.schema.json`); [`text`], [`markdown`] and [`html`] are views of it.
 
+mod advice;
 mod html;
 mod markdown;
 pub mod searched;

@@ -205,9 +205,7 @@ fn predicted_of(run: &RunSpec) -> Option<f64> {
     let topic = run.cluster.main_topic();
     let groups = run.workload.groups.len() + usize::from(run.workload.consumers.is_some());
     let flow = RecordFlow {
-        brokers: run.cluster.brokers().len() as u32,
-        partitions: topic.assignment.len() as u32,
-        replication_factor: topic.assignment.first().map_or(0, Vec::len) as u32,
+        replicas: topic.assignment.clone(),
         groups: groups as u32,
         record_bytes: run.workload.load.record_bytes.mean(),
         // About as long as they wait.

@@ -10,6 +10,10 @@
 //! Absent: what ZooKeeper, probes and the observer take, compression, several producers, and queues: a link that has to
 //! take nearly all that it can has none of the latency that an objective asks for.
 
+use std::collections::BTreeSet;
+
+use crate::record::event::BrokerId;
+
 /// Bytes of a record beside its value: its key, framing.
 const BESIDE: f64 = 24.0;
 
@@ -24,14 +28,10 @@ const SEGMENT: f64 = 1448.0;
 const HEADERS: f64 = 66.0;
 
 /// What decides how many bytes a record makes on the brokers' links.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RecordFlow {
-    /// Brokers.
-    pub brokers: u32,
-    /// Partitions, whose leaders and replicas are spread as evenly as can be.
-    pub partitions: u32,
-    /// Copies of each.
-    pub replication_factor: u32,
+    /// Replicas of each partition, the leader first.
+    pub replicas: Vec<Vec<BrokerId>>,
     /// Groups that read everything.
     pub groups: u32,
     /// A record's value, in bytes, on the average.
@@ -41,20 +41,26 @@ pub struct RecordFlow {
 }
 
 impl RecordFlow {
-    /// Bytes a second that the busiest broker gets and sends at so many records a second.
+    /// Bytes a second that the busiest broker gets and sends at so many records a second, which go to the partitions in
+    /// turn.
     pub fn busiest(&self, per_s: f64) -> [f64; 2] {
-        let (partitions, brokers) = (self.partitions.max(1), self.brokers.max(1));
-        let of_partition = per_s / f64::from(partitions);
+        let of_partition = per_s / self.replicas.len().max(1) as f64;
         let batch = (of_partition * self.linger_s).max(1.0);
         let record = self.record_bytes + BESIDE;
         let with = record * (1.0 + HEADERS / SEGMENT) + PER_BATCH / batch;
         let against = AGAINST / batch + record * HEADERS / (2.0 * SEGMENT);
-        // Of each partition that it leads: one way in, and out to the others and to the groups.
-        let led = f64::from(partitions.div_ceil(brokers));
-        let copies = f64::from((partitions * self.replication_factor).div_ceil(brokers));
-        let others = f64::from(self.replication_factor.saturating_sub(1) + self.groups);
-        let (got, sent) = (copies, led * others);
-        [got * with + sent * against, sent * with + got * against].map(|bytes| bytes * of_partition)
+        let of_broker = |broker: &BrokerId| {
+            let copies = self.replicas.iter().filter(|all| all.contains(broker)).count();
+            let led = self.replicas.iter().filter(|all| all.first() == Some(broker));
+            // Of each partition that it leads: one way in, and out to the others and to the groups.
+            let out = led.map(|all| all.len() - 1 + self.groups as usize).sum::<usize>();
+            let (got, sent) = (copies as f64, out as f64);
+            let both = [got * with + sent * against, sent * with + got * against];
+            both.map(|bytes| bytes * of_partition)
+        };
+        let busier = |a: &[f64; 2], b: &[f64; 2]| a[0].max(a[1]).total_cmp(&b[0].max(b[1]));
+        let all: BTreeSet<_> = self.replicas.iter().flatten().collect();
+        all.into_iter().map(of_broker).max_by(busier).unwrap_or_default()
     }
 
     /// The highest rate, in records a second, at which links of so many bytes a second, each way, take everything.
@@ -73,10 +79,14 @@ impl RecordFlow {
 mod tests {
     use super::*;
 
-    fn flow(brokers: u32, partitions: u32) -> RecordFlow {
-        let (replication_factor, groups) = (3, 1);
-        let (record_bytes, linger_s) = (1024.0, 0.01);
-        RecordFlow { brokers, partitions, replication_factor, groups, record_bytes, linger_s }
+    fn flow_over(replicas: Vec<Vec<BrokerId>>) -> RecordFlow {
+        RecordFlow { replicas, groups: 1, record_bytes: 1024.0, linger_s: 0.01 }
+    }
+
+    /// Three copies of each, one broker after the other.
+    fn flow(brokers: i32, partitions: i32) -> RecordFlow {
+        let replicas = |first| (first..first + 3).map(|id| id % brokers).collect();
+        flow_over((0..partitions).map(replicas).collect())
     }
 
     #[test]
@@ -93,6 +103,19 @@ mod tests {
         assert!(uneven < 1.1, "{uneven}");
         let of_two = RecordFlow { groups: 2, ..flow(3, 3) };
         assert!(of_two.highest(2e6) < 0.8 * flow(3, 3).highest(2e6));
+    }
+
+    #[test]
+    fn what_the_others_had_anyway_they_have_when_one_broker_is_away() {
+        let without_readers = |flow: RecordFlow| RecordFlow { groups: 0, ..flow }.highest(2e6);
+        let three = without_readers(flow(3, 3));
+        let two = without_readers(flow_over(vec![vec![0, 1], vec![1, 0], vec![0, 1]]));
+        assert!((1.0..1.1).contains(&(two / three)), "{two} {three}");
+        let five = without_readers(flow(5, 5));
+        let four = [vec![0, 1, 2], vec![1, 2, 3], vec![2, 3], vec![3, 0], vec![0, 1]];
+        let four = without_readers(flow_over(four.to_vec()));
+        assert!((0.95..1.1).contains(&(four / five)), "{four} {five}");
+        assert_eq!(flow_over(vec![]).busiest(1000.0), [0.0, 0.0]);
     }
 
     #[test]

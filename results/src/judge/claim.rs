@@ -13,7 +13,7 @@ mod metric;
 mod proof;
 mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,9 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub use metric::{LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker, RateRatio};
+pub use metric::{
+    FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker, RateRatio,
+};
 pub(crate) use seen::ClusterSeen;
 
 /// The guide's claims, shipped with kbench.
@@ -50,6 +52,9 @@ pub struct Claim {
     /// How the cluster detects such a fault; empty for whatever way.
     #[serde(default)]
     pub detection: Vec<Detection>,
+    /// The cluster that the sentence speaks of, where that is a certain one.
+    #[serde(default, skip_serializing_if = "Given::is_any")]
+    pub given: Given,
     /// What is measured.
     pub metric: Metric,
     /// The mechanism or setting behind the outcome, in a sentence.
@@ -78,6 +83,27 @@ impl Claim {
     pub fn speaks_of(&self, effect: &Effect) -> bool {
         (self.takes.is_empty() || self.takes.contains(&effect.takes))
             && (self.detection.is_empty() || self.detection.contains(&effect.detection))
+    }
+}
+
+/// A cluster that a sentence speaks of. Runs on another one say nothing about it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Number of its brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<u32>,
+    /// Replication factor of the load's topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<u32>,
+    /// Settings that its brokers have in force.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Given {
+    fn is_any(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -191,14 +217,14 @@ pub(crate) fn sentence(claim: &Claim, result: &ClaimResult) -> Option<String> {
     corrected::filled(template, result, &[])
 }
 
-/// Those of the claims that a run with these steps says something about.
+/// Those of the claims that a run with these steps says something about, whatever its cluster is.
 pub fn for_steps<'a>(claims: Vec<Claim>, steps: impl IntoIterator<Item = &'a str>) -> Vec<Claim> {
     let steps: BTreeSet<&str> = steps.into_iter().collect();
     let tested = |claim: &Claim| {
         let any = claim.scenario.iter().any(|step| steps.contains(step.as_str()));
         any || (claim.scenario.is_empty() && claim.metric.is_of_any_run())
     };
-    claims.into_iter().filter(tested).collect()
+    claims.into_iter().filter(|claim| claim.given.is_any()).filter(tested).collect()
 }
 
 fn error(file: &str, text: &str, span: Range<usize>, message: String) -> ClaimsError {

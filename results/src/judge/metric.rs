@@ -13,7 +13,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A figure of a part of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +188,12 @@ impl FromStr for LoadMetric {
         let (phase, name) = named.unwrap_or((LoadPhase::Steady, text));
         let metric = Self { phase, figure: figure(name)? };
         metric.nowhere().map_or(Ok(metric), |why| Err(why.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for LoadMetric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::BrokerId;
 use super::secret::redact;
 
 /// Host, versions and settings of one trial.
@@ -109,6 +110,9 @@ pub struct Settings {
     pub partitions: u32,
     /// Its replication factor.
     pub replication_factor: u32,
+    /// Replicas of each of its partitions when the load began, the preferred leader first; none where that is not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignment: Vec<Vec<BrokerId>>,
     /// Its `min.insync.replicas`.
     pub min_insync_replicas: Option<u32>,
     /// Its `unclean.leader.election.enable`.

@@ -4,6 +4,7 @@ use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::markdown::escaped;
 use crate::terminal::printable_line;
 
+use super::advice::brokers_needed;
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, SuiteReport};
 
@@ -29,6 +30,9 @@ pub fn render(report: &SuiteReport) -> String {
             "| {id} | {} | {} | {:.0} | {outcome} | {run} |\n",
             it.trials, it.faults, it.seconds
         );
+    }
+    for needed in brokers_needed(report) {
+        out += &format!("\n{}.\n", cell(&needed));
     }
     out += &searches(report);
     for outcome in ORDER {

@@ -66,10 +66,11 @@ pub fn predicted(report: &Report) -> Option<f64> {
     let linger_ms: f64 = environment.producer.get("linger.ms")?.parse().ok()?;
     let groups: std::collections::BTreeSet<_> =
         report.consuming.iter().map(|it| &it.group).collect();
+    if settings.assignment.is_empty() {
+        return None;
+    }
     let flow = RecordFlow {
-        brokers: settings.brokers,
-        partitions: settings.partitions,
-        replication_factor: settings.replication_factor,
+        replicas: settings.assignment.clone(),
         groups: groups.len() as u32,
         record_bytes: report.run.record_bytes as f64,
         linger_s: linger_ms / 1e3,

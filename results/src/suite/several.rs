@@ -2,7 +2,11 @@
 
 use super::searched::{Limiting, MaxRate};
 use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
-use crate::judge::claim::{Claim, ClaimResult, Metric, Outcome, RateRatio, judge, sentence};
+use crate::judge::claim::{
+    Claim, ClaimResult, FigureRatio, Metric, Outcome, RateRatio, judge, sentence,
+};
+use crate::judge::verdict::Verdict;
+use crate::report::Report;
 
 /// Judges a claim whose metric names scenarios of the suite.
 pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
@@ -24,6 +28,10 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
             Err(format!("scenario {name} is no search of the highest rate"))
         }
     };
+    let finished = |name: &str| match find(name).map(|(_, run)| run) {
+        Some(ScenarioRun::Finished(_, report)) => Ok(&**report),
+        _ => Err(format!("scenario {name} has no finished run")),
+    };
     let weighed: Vec<Weighed> = match &claim.metric {
         Metric::MaxRateRatios(ratios) => ratios
             .iter()
@@ -36,6 +44,13 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
             Ok(search) => weigh_per_broker([bound.least, bound.most], search),
             Err(why) => Weighed::open(String::new(), why),
         }],
+        Metric::FigureRatios(ratios) => ratios
+            .iter()
+            .map(|ratio| match (finished(&ratio.of), finished(&ratio.to)) {
+                (Ok(of), Ok(to)) => weigh_figures(ratio, of, to),
+                (Err(why), _) | (_, Err(why)) => Weighed::open(String::new(), why),
+            })
+            .collect(),
         _ => vec![],
     };
     let worst = [Outcome::Refuted, Outcome::Undecided, Outcome::Holds];
@@ -52,6 +67,7 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
         scenario: (*name).to_owned(),
         run: find(name).and_then(|(_, run)| match run {
             ScenarioRun::Searched(search) => search.run().map(str::to_owned),
+            ScenarioRun::Finished(dir, _) => Some(dir.clone()),
             _ => None,
         }),
         outcome,
@@ -112,6 +128,31 @@ fn weigh_ratio(ratio: &RateRatio, of: &MaxRate, to: &MaxRate) -> Weighed {
         return Weighed::open(figure, format!("{} and {} have other links", ratio.of, ratio.to));
     }
     Weighed::of(interval, [ratio.least, ratio.most], figure, &what)
+}
+
+/// Figures of runs that are no measurement say nothing.
+fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
+    let FigureRatio { figure, least, most, spread, .. } = ratio;
+    for (name, report) in [(&ratio.of, of), (&ratio.to, to)] {
+        if !matches!(report.verdict, Verdict::Valid | Verdict::Violated) {
+            let why = format!("the run of {name} is no measurement ({})", report.verdict.as_str());
+            return Weighed::open(String::new(), why);
+        }
+    }
+    let (of, to) = match (figure.of(of), figure.of(to)) {
+        (Ok(of), Ok(to)) if to > 0.0 => (of, to),
+        (Err(why), _) | (_, Err(why)) => {
+            return Weighed::open(String::new(), format!("{figure} is not known: {why}"));
+        }
+        (Ok(_), Ok(_)) => {
+            return Weighed::open(String::new(), format!("{figure} of {} is 0", ratio.to));
+        }
+    };
+    let seen = of / to;
+    let (shown_of, shown_to) = (figure.show(of), figure.show(to));
+    let text = format!("{figure} {shown_of} to {shown_to}: {seen:.2}");
+    let what = format!("{figure} of {} to that of {}", ratio.of, ratio.to);
+    Weighed::of([seen * (1.0 - spread), seen * (1.0 + spread)], [*least, *most], text, &what)
 }
 
 fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {

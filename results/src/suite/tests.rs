@@ -70,8 +70,8 @@ fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
     let undecided = claim(&report, "both-failover");
     assert_eq!(undecided.claim.outcome, Outcome::NotTested);
     assert!(undecided.claim.reason.contains("which this suite does not have"));
-    let untested = claim(&report, "seven-three");
-    assert!(untested.claim.reason.contains("seven nodes"), "{:?}", untested.claim);
+    let untested = claim(&report, "when-to-scale");
+    assert!(untested.claim.reason.contains("the load grows"), "{:?}", untested.claim);
 }
 
 #[test]
@@ -223,6 +223,63 @@ fn a_ratio_of_two_searches_is_decided_by_its_whole_interval_where_links_limited(
     let told = claim(&report, "plus-67");
     assert_eq!(told.claim.outcome, Outcome::NotTested);
     assert!(told.claim.reason.contains("`capacity-5`"), "{}", told.claim.reason);
+}
+
+#[test]
+fn how_many_brokers_a_load_takes_is_told_by_the_lowest_rate_of_as_many() {
+    let open = MaxRate { ended: false, ..search(7, 9000, None) };
+    let report = of_searches(vec![
+        ("a", search(3, 1760, Some(1800))),
+        ("b", search(3, 1700, Some(1800))),
+        ("c", search(5, 2930, Some(3000))),
+        ("d", MaxRate { link_bytes_per_s: None, ..search(3, 50_000, None) }),
+        ("e", open),
+    ]);
+    let told = [
+        "With brokers that share this machine and the objective response.p99<50ms, brokers needed: 3 up to 50000 \
+         records/s",
+        "With links of 2.000 MB/s each way and the objective response.p99<50ms, brokers needed: 3 up to 1700 \
+         records/s, 5 up to 2930 records/s",
+    ];
+    assert_eq!(advice::brokers_needed(&report), told);
+    for form in [markdown(&report), html::render(&report).unwrap()] {
+        assert!(form.contains("5 up to 2930 records"), "{form}");
+    }
+}
+
+#[test]
+fn a_ratio_of_figures_is_decided_beyond_what_runs_alike_differ_by() {
+    let steady = |us: [u64; 2], verdict| match failover() {
+        ScenarioRun::Finished(dir, mut report) => {
+            let latency = &mut report.load.baseline.latency_us;
+            (latency.p50, latency.p99) = (Some(us[0]), Some(us[1]));
+            report.verdict = verdict;
+            ScenarioRun::Finished(dir, report)
+        }
+        other => other,
+    };
+    let latency = |five: [u64; 2], verdict| {
+        let three = (asked("steady-3", &[], &[]), steady([10_000, 40_000], Verdict::Valid));
+        let report = of(&[three, (asked("steady-5", &[], &[]), steady(five, verdict))]);
+        claim(&report, "lower-latency").clone()
+    };
+    let lower = latency([5_000, 20_000], Verdict::Valid);
+    assert_eq!(lower.claim.outcome, Outcome::Holds, "{}", lower.claim.reason);
+    let figure = "response.p50 5.00 ms to 10.00 ms: 0.50; response.p99 20.00 ms to 40.00 ms: 0.50";
+    assert_eq!(lower.figure, figure);
+    assert_eq!(lower.by.len(), 2);
+    let higher = latency([5_000, 60_000], Verdict::Valid).claim;
+    assert_eq!(higher.outcome, Outcome::Refuted);
+    assert!(higher.corrected.is_some_and(|text| text.contains("60.00 ms to 40.00 ms")));
+    assert_eq!(latency([9_500, 20_000], Verdict::Valid).claim.outcome, Outcome::Undecided);
+    let none = latency([5_000, 20_000], Verdict::InvalidRun).claim;
+    assert_eq!(none.outcome, Outcome::Undecided);
+    assert!(none.reason.contains("no measurement"), "{}", none.reason);
+    let half = of(&[
+        (asked("steady-3", &[], &[]), failover()),
+        (asked("steady-5", &[], &[]), ScenarioRun::Missing),
+    ]);
+    assert_eq!(claim(&half, "lower-latency").claim.outcome, Outcome::Undecided);
 }
 
 #[test]

@@ -188,6 +188,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "failover-sigterm",
         "failover-two-brokers",
         "node-loss",
+        "three-nodes-lost",
         "zombies",
         "single-points",
         "rolling-restart",

@@ -1,6 +1,29 @@
 //! Claims that the settings of a run give no meaning.
 
-use super::{Claim, LeaderService, Metric, TrialFacts};
+use super::{Claim, Given, LeaderService, Metric, TrialFacts};
+
+/// In what a trial's cluster is not the one that the claim speaks of, if it is another.
+pub(super) fn another_cluster(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
+    let Given { brokers, replication_factor, settings } = &claim.given;
+    trials.iter().find_map(|trial| {
+        let seen = &trial.environment.settings;
+        let numbers = [
+            ("brokers", brokers, seen.brokers),
+            ("replication factor", replication_factor, seen.replication_factor),
+        ];
+        let number = numbers.iter().find_map(|(what, wanted, seen)| {
+            wanted
+                .filter(|wanted| wanted != seen)
+                .map(|wanted| format!("{what} {wanted}, not {seen}"))
+        });
+        let setting = settings.iter().find_map(|(name, wanted)| {
+            let seen = seen.broker.get(name).map_or("unknown", String::as_str);
+            (seen != wanted).then(|| format!("{name} = {wanted}, which is {seen} here"))
+        });
+        let other = number.or(setting)?;
+        Some(format!("not applicable: the claim speaks of a cluster with {other}"))
+    })
+}
 
 /// Why the settings of these trials give the claim no meaning, if that is so.
 pub(super) fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {

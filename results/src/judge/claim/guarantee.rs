@@ -49,10 +49,11 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::OffsetsInSequence => cluster::offsets_in_sequence(trial),
         Metric::InversionAcrossPartitions => cluster::inversion(trial),
         Metric::LeadersPerBroker(spread) => cluster::leaders(spread, trial),
+        Metric::BytesPerBroker(bytes) => cluster::bytes(*bytes, trial),
         Metric::ControllerWithoutData => cluster::controller_without_data(trial),
         Metric::OneReaderAPartition => cluster::one_reader(trial),
         Metric::SettingsInForce(settings) => cluster::settings(settings, trial),
-        Metric::MaxRateRatios(_) | Metric::MaxRatePerBroker(_) => {
+        Metric::MaxRateRatios(_) | Metric::MaxRatePerBroker(_) | Metric::FigureRatios(_) => {
             let names = claim.metric.scenarios().join("`, `");
             Examination::Open(format!(
                 "scenarios of a suite decide it, and no run by itself: `{names}`"

@@ -23,7 +23,7 @@ use crate::judge::verdict::Check;
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
-use super::applies::not_applicable;
+use super::applies::{another_cluster, not_applicable};
 use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
@@ -180,6 +180,9 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
     if let Metric::NotTestedHere(needs) = &claim.metric {
         let (outcome, reason) = (Outcome::NotTested, needs.clone());
         return ClaimResult { outcome, reason, tested: false, ..result };
+    }
+    if let Some(reason) = another_cluster(claim, trials) {
+        return ClaimResult { reason, tested: false, ..result };
     }
     match claim.stated_s {
         Some(stated) => judge_time(claim, stated, trials, &mut result),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::judge::metric::LoadMetric;
 use crate::record::event::BrokerId;
 use crate::record::event::probe::ClusterProbe;
 
@@ -49,6 +50,8 @@ pub enum Metric {
     InversionAcrossPartitions,
     /// Before any fault each of these brokers led at least and at most so many partitions of a topic.
     LeadersPerBroker(LeaderSpread),
+    /// Before any fault each broker took and gave as many bytes as any other.
+    BytesPerBroker(BytesPerBroker),
     /// Before any fault the broker that was the controller led no partition of the main topic, and had no copy of one.
     ControllerWithoutData,
     /// Before any fault each partition of the main topic was read by a member of its own.
@@ -59,6 +62,8 @@ pub enum Metric {
     MaxRateRatios(Vec<RateRatio>),
     /// The highest rate of a search of a suite, per broker.
     MaxRatePerBroker(RatePerBroker),
+    /// Figures of two scenarios of a suite have such ratios.
+    FigureRatios(Vec<FigureRatio>),
     /// What a probe of the cluster sees when the load has ended.
     Probe(ClusterProbe),
     /// A sentence about the four phases of scaling out, which the plan's changes carry out under load.
@@ -79,6 +84,33 @@ pub struct RateRatio {
     pub least: f64,
     /// At most.
     pub most: f64,
+}
+
+/// A figure of one scenario of a suite, as a multiple of another's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FigureRatio {
+    /// Which, as gates name it.
+    pub figure: LoadMetric,
+    /// The scenario whose figure it is.
+    pub of: String,
+    /// The scenario whose figure is 1.
+    pub to: String,
+    /// At least.
+    #[serde(default)]
+    pub least: f64,
+    /// At most.
+    pub most: f64,
+    /// What figures of runs alike differ by, as a share of them.
+    pub spread: f64,
+}
+
+/// How evenly brokers share the bytes that they take and give.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BytesPerBroker {
+    /// By how much the share of one may differ from that of all divided by their number.
+    pub within: f64,
 }
 
 /// The highest rate that a scenario of a suite found, per broker.
@@ -186,6 +218,10 @@ impl Metric {
             "{ leaders-per-broker = { fewest = 1, most = 1 } }",
             "partitions that each broker leads before any fault; topic = \"...\" names another than the load's",
         ),
+        (
+            "{ bytes-per-broker = { within = 0.03 } }",
+            "each broker's node has the same share of all bytes received and sent, give or take so much",
+        ),
         ("\"controller-without-data\"", "the controller neither leads nor copies partitions"),
         ("\"one-reader-a-partition\"", "each partition is read by a member of its own"),
         (
@@ -199,6 +235,10 @@ impl Metric {
         (
             "{ max-rate-per-broker = { scenario = \"three\", least = 900, most = 1100 } }",
             "records a second a broker at the highest rate that a `max_rate` scenario of a suite found",
+        ),
+        (
+            "{ figure-ratios = [{ figure = \"response.p99\", of = \"five\", to = \"three\", most = 0.9, spread = 0.1 }] }",
+            "a figure of one scenario of a suite to that of another; figures of runs alike differ by `spread`",
         ),
         (
             "{ probe = \"any-bootstrap\" }",
@@ -235,11 +275,13 @@ impl Metric {
             | Self::OffsetsInSequence
             | Self::InversionAcrossPartitions
             | Self::LeadersPerBroker(_)
+            | Self::BytesPerBroker(_)
             | Self::ControllerWithoutData
             | Self::OneReaderAPartition
             | Self::SettingsInForce(_)
             | Self::MaxRateRatios(_)
             | Self::MaxRatePerBroker(_)
+            | Self::FigureRatios(_)
             | Self::Probe(_)
             | Self::ScaleOut(_)
             | Self::NotTestedHere(_) => false,
@@ -258,6 +300,9 @@ impl Metric {
                 ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
             }
             Self::MaxRatePerBroker(bound) => vec![&bound.scenario],
+            Self::FigureRatios(ratios) => {
+                ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
+            }
             _ => vec![],
         };
         all.sort_unstable();
@@ -308,13 +353,17 @@ impl Metric {
             Self::SettingsInForce(settings) if settings.is_empty() => {
                 "names no setting; list at least one with its value".to_owned()
             }
-            Self::MaxRateRatios(ratios) if ratios.is_empty() => {
+            Self::MaxRateRatios(_) | Self::FigureRatios(_) if self.scenarios().is_empty() => {
                 "names no ratio; list at least one with its scenarios".to_owned()
             }
             Self::MaxRateRatios(ratios) => {
                 return ratios.iter().find_map(|it| bounds(it.least, it.most));
             }
             Self::MaxRatePerBroker(bound) => return bounds(bound.least, bound.most),
+            Self::FigureRatios(ratios) => {
+                return ratios.iter().find_map(|it| bounds(it.least, it.most).or(share(it.spread)));
+            }
+            Self::BytesPerBroker(BytesPerBroker { within }) => return share(*within),
             Self::NotTestedHere(needs) if needs.trim().is_empty() => {
                 "say what would be needed to test it".to_owned()
             }
@@ -322,6 +371,11 @@ impl Metric {
         };
         Some(text)
     }
+}
+
+/// What is wrong with a share.
+fn share(share: f64) -> Option<String> {
+    (!(0.0..1.0).contains(&share)).then(|| format!("{share} is no share; it is from 0 to below 1"))
 }
 
 /// What is wrong with bounds of what can only be positive.

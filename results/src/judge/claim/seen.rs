@@ -13,7 +13,7 @@ use super::changes::Changes;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::probe::Probed;
-use crate::record::event::{BrokerId, EventKind};
+use crate::record::event::{BrokerId, EventKind, Role};
 use crate::record::history::{Client, Ending, Entry, Observed, Partition, Poll, Source, StreamRef};
 
 use broker_writes::Contested;
@@ -50,6 +50,8 @@ pub(super) struct HealthyCluster {
     pub(super) controller: Option<BrokerId>,
     /// Of each topic and partition: its leader, and the ISR.
     pub(super) partitions: BTreeMap<String, BTreeMap<Partition, (BrokerId, Vec<BrokerId>)>>,
+    /// Bytes that the node of each broker received and sent, both together.
+    pub(super) bytes: BTreeMap<BrokerId, u64>,
     /// Whom each partition of the main topic was assigned to, and whether it had delivered anything.
     pub(super) readers: BTreeMap<Partition, Vec<(String, bool)>>,
 }
@@ -124,6 +126,7 @@ fn healthy(
         return Err("there was no steady load before a fault".to_owned());
     };
     let mut seen = HealthyCluster::default();
+    let mut first: BTreeMap<BrokerId, u64> = BTreeMap::new();
     for event in timeline.events().take_while(|event| event.at < until) {
         match &event.kind {
             EventKind::ControllerElected { broker, .. } => seen.controller = Some(*broker),
@@ -131,6 +134,12 @@ fn healthy(
             EventKind::PartitionState { topic, partition, leader, isr, .. } => {
                 let topic = seen.partitions.entry(topic.clone()).or_default();
                 topic.insert(*partition, (*leader, isr.clone()));
+            }
+            EventKind::ServerUsage(now) if from <= event.at && now.process.role == Role::Broker => {
+                let Some([got, sent]) = now.network_bytes else { continue };
+                let all = got.saturating_add(sent);
+                let before = *first.entry(now.process.id).or_insert(all);
+                seen.bytes.insert(now.process.id, all.saturating_sub(before));
             }
             _ => {}
         }

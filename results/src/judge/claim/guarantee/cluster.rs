@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Examination;
 use crate::judge::claim::measure::{proven_step, undisturbed};
-use crate::judge::claim::metric::LeaderSpread;
+use crate::judge::claim::metric::{BytesPerBroker, LeaderSpread};
 use crate::judge::claim::proof::{Examined, Proof};
 use crate::judge::claim::seen::HealthyCluster;
 use crate::judge::claim::{Claim, TrialFacts};
@@ -213,6 +213,36 @@ pub(super) fn leaders(spread: &LeaderSpread, trial: &TrialFacts) -> Examination 
     let text = format!("{name}: {}", text.collect::<Vec<_>>().join(", "));
     let kept = told.iter().all(|(_, n)| (spread.fewest..=spread.most).contains(n));
     match kept && !told.is_empty() {
+        true => Examination::Kept(Proof::Shown(text)),
+        false => Examination::Violated(text),
+    }
+}
+
+/// Each broker's node has its share of the bytes.
+pub(super) fn bytes(said: BytesPerBroker, trial: &TrialFacts) -> Examination {
+    let open = |why: &str| Examination::Open(why.to_owned());
+    let seen = match &trial.seen.healthy {
+        Ok(healthy) => &healthy.bytes,
+        Err(why) => return open(why),
+    };
+    let brokers = trial.environment.settings.brokers as usize;
+    if seen.len() != brokers || brokers == 0 {
+        return Examination::Open(format!(
+            "bytes that its node received and sent were seen of {} of {}",
+            seen.len(),
+            counted(brokers as u64, "broker")
+        ));
+    }
+    let all: u64 = seen.values().sum();
+    if all == 0 {
+        return open("no node received or sent anything");
+    }
+    let shares = seen.iter().map(|(broker, bytes)| (broker, *bytes as f64 / all as f64));
+    let shares: Vec<_> = shares.collect();
+    let even = 1.0 / brokers as f64;
+    let text = shares.iter().map(|(broker, share)| format!("broker {broker} {:.1} %", share * 1e2));
+    let text = format!("of {:.1} MB {}", all as f64 / 1e6, text.collect::<Vec<_>>().join(", "));
+    match shares.iter().all(|(_, share)| (share - even).abs() <= said.within) {
         true => Examination::Kept(Proof::Shown(text)),
         false => Examination::Violated(text),
     }

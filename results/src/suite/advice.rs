@@ -1,0 +1,28 @@
+//! What a reader may decide by: how many brokers a load takes, as far as the searches of a suite say.
+
+use std::collections::BTreeMap;
+
+use super::SuiteReport;
+
+/// A sentence for each limit of links that highest rates were searched under. Where several searches had as many brokers,
+/// the lowest rate counts.
+pub(super) fn brokers_needed(report: &SuiteReport) -> Vec<String> {
+    let mut all: BTreeMap<(Option<u64>, String), BTreeMap<u32, u64>> = BTreeMap::new();
+    for search in report.scenarios.iter().filter_map(|it| it.max_rate.as_ref()) {
+        let Some(held) = search.held.filter(|_| search.ended && search.brokers > 0) else {
+            continue;
+        };
+        let of = all.entry((search.link_bytes_per_s, search.objective.join(", "))).or_default();
+        of.entry(search.brokers).and_modify(|lowest| *lowest = held.min(*lowest)).or_insert(held);
+    }
+    let sentence = |((links, objective), rates): ((Option<u64>, String), BTreeMap<u32, u64>)| {
+        let under = match links {
+            Some(bytes) => format!("With links of {:.3} MB/s each way", bytes as f64 / 1e6),
+            None => "With brokers that share this machine".to_owned(),
+        };
+        let each = rates.iter().map(|(brokers, rate)| format!("{brokers} up to {rate} records/s"));
+        let each = each.collect::<Vec<_>>().join(", ");
+        format!("{under} and the objective {objective}, brokers needed: {each}")
+    };
+    all.into_iter().map(sentence).collect()
+}
