@@ -11,6 +11,7 @@ mod others;
 mod placement;
 mod producers;
 mod rights;
+mod throttle;
 mod topics;
 
 use std::io;

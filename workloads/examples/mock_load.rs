@@ -1,5 +1,5 @@
 //! What a producer of the load gets through on librdkafka's own mock brokers, and at what cost of CPU, with history,
-//! checksums and figures as in any run: `mock_load BYTES ACKS LINGER_MS SECONDS`. The mock brokers' CPU time is in
+//! checksums and figures as in any run: `mock_load BYTES ACKS LINGER_MS SECONDS [RECORDS_PER_S]`. The mock brokers' CPU time is in
 //! it, as it is in that of librdkafka's `rdkafka_performance -X test.mock.num.brokers=3`.
 
 use std::error::Error;
@@ -30,12 +30,16 @@ fn cpu() -> Result<Duration, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [bytes, acks, linger_ms, seconds] = arguments.as_slice() else {
-        return Err("usage: mock_load BYTES ACKS LINGER_MS SECONDS".into());
+    let (first, rate) = match arguments.as_slice() {
+        [first @ .., rate] if first.len() == 4 => (first, format!("{{ per_second = {rate} }}")),
+        all => (all, "\"max\"".to_owned()),
+    };
+    let [bytes, acks, linger_ms, seconds] = first else {
+        return Err("usage: mock_load BYTES ACKS LINGER_MS SECONDS [RECORDS_PER_S]".into());
     };
     let text = format!(
         "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
-         [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = 1000\n\
+         [load]\nrate = {rate}\nrecord_bytes = {bytes}\nkeys = 1000\n\
          [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
          settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
          [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{seconds}s\"\n"
@@ -67,12 +71,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let summary = load.stop(Duration::from_secs(30))?;
     let (took, used) = (began.elapsed(), cpu()? - before);
     let acked = summary.acked as f64;
+    let files = std::fs::read_dir(folder.path())?.flatten();
+    let history: u64 = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
     println!(
-        "{} acked, {:.0} msgs/s, {:.3} us of CPU each, {:.3} of them the producing thread's",
+        "{} acked, {:.0} msgs/s, {:.3} us of CPU each, {:.3} of them the producing thread's, {:.1} bytes of history",
         summary.acked,
         acked / took.as_secs_f64(),
         used.as_secs_f64() * 1e6 / acked,
-        summary.producer_cpu_s * 1e6 / acked
+        summary.producer_cpu_s * 1e6 / acked,
+        history as f64 / acked
     );
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod access;
 mod bounded;
 mod connector;
+mod produce;
 mod sasl;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 pub use access::AccessError;
 use connector::ByteStream;
 pub use connector::Connector;
+pub use produce::{PRODUCE_VERSION, produce_request};
 
 /// Largest answer that is believed: metadata of a few hundred partitions is some 10 kB.
 const MOST_BYTES: usize = 64 << 20;

@@ -1,6 +1,6 @@
 //! Changes of the cluster while its load runs: brokers join, partitions are added and moved, leaders elected.
 //!
-//! What is absent: a throttle of the reassignment, a change beside faults, and undoing.
+//! What is absent: a change beside faults, and undoing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,6 +40,9 @@ pub enum ClusterChange {
     /// Replicas of every partition of the load are spread over all brokers, as `kafka-reassign-partitions.sh
     /// --generate` proposes it.
     Reassign,
+    /// The same, while each broker sends and gets at most so many bytes a second of the replicas that move, as
+    /// `--throttle` of that tool says.
+    ReassignThrottled(u64),
     /// The preferred leader of every partition of the load is elected.
     ElectLeaders,
 }
@@ -67,6 +70,9 @@ impl ChangeStep {
             ClusterChange::AddPartitions(count) if !(1..=MOST_PARTITIONS).contains(count) => {
                 Err(format!("change \"{id}\": a topic has from 1 to {MOST_PARTITIONS} partitions"))
             }
+            ClusterChange::ReassignThrottled(0) => {
+                Err(format!("change \"{id}\": a throttle of 0 bytes a second lets nothing move"))
+            }
             _ => Ok(()),
         }
     }
@@ -76,10 +82,13 @@ impl ChangeStep {
         /// A broker of a cluster on two busy cores was registered after 8 s.
         const JOIN: Duration = Duration::from_secs(10);
         const OTHER: Duration = Duration::from_secs(4);
+        /// Some 40 MB to each of two brokers, at 2 MB/s.
+        const THROTTLED: Duration = Duration::from_secs(20);
         let takes = match &self.change {
             ClusterChange::Join(brokers) => {
                 JOIN.saturating_mul(u32::try_from(brokers.len()).unwrap_or(u32::MAX))
             }
+            ClusterChange::ReassignThrottled(_) => THROTTLED,
             ClusterChange::AddPartitions(_)
             | ClusterChange::Reassign
             | ClusterChange::ElectLeaders => OTHER,
@@ -119,6 +128,7 @@ mod tests {
         assert!(refused(&one("{join=[]}")).contains("names no broker"));
         assert!(refused(&one("{join=[4,4]}")).contains("twice"));
         assert!(refused(&one("{add-partitions=0}")).contains("from 1 to"));
+        assert!(refused(&one("{reassign-throttled=0}")).contains("lets nothing move"));
         let twice = format!("{}{}", one("'reassign'"), one("'elect-leaders'"));
         assert!(refused(&twice).contains("two changes have the id \"x\""));
     }

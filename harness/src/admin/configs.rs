@@ -14,8 +14,8 @@ use super::{Admin, check};
 const VERSION: i16 = 2;
 
 /// Resource types of the protocol.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
 
 impl Admin {
     /// Every setting of a broker that is in force, defaults included.

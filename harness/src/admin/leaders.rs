@@ -78,6 +78,18 @@ impl Admin {
     /// # Errors
     /// When the controller refuses, or the reassignment does not complete in time.
     pub async fn place(&self, assignment: &Assignment) -> Result<(), PortError> {
+        self.place_within(assignment, COMPLETE_LIMIT).await
+    }
+
+    /// The same, within another limit.
+    ///
+    /// # Errors
+    /// As [`Admin::place`].
+    pub async fn place_within(
+        &self,
+        assignment: &Assignment,
+        limit: Duration,
+    ) -> Result<(), PortError> {
         let (current, under_way) =
             (self.replicas(assignment).await?, self.under_way(assignment).await?);
         // While replicas go away they are still listed: that looks like nothing to do.
@@ -92,16 +104,20 @@ impl Admin {
             return Ok(());
         }
         self.reassign(&changed).await?;
-        self.await_placed(&changed).await
+        self.await_placed(&changed, limit).await
     }
 
     /// Waits until no reassignment of these partitions is under way, and they have these replicas.
-    async fn await_placed(&self, assignment: &Assignment) -> Result<(), PortError> {
-        let placed = until(COMPLETE_LIMIT, LOOK, async || match self.unplaced(assignment).await {
+    async fn await_placed(
+        &self,
+        assignment: &Assignment,
+        limit: Duration,
+    ) -> Result<(), PortError> {
+        let placed = until(limit, LOOK, async || match self.unplaced(assignment).await {
             Err(error) => Ok(Err(error)),
             Ok(None) => Ok(Ok(())),
             Ok(Some((topic, partition))) => {
-                let limit = COMPLETE_LIMIT.as_secs();
+                let limit = limit.as_secs();
                 let what = format!(
                     "reassign replicas: {topic}-{partition} is not complete after {limit} s"
                 );
@@ -271,7 +287,7 @@ fn listed(topics: &[&str]) -> String {
     if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
-fn topics_of(assignment: &Assignment) -> Vec<&str> {
+pub(super) fn topics_of(assignment: &Assignment) -> Vec<&str> {
     let mut topics: Vec<&str> = assignment.keys().map(|(topic, _)| topic.as_str()).collect();
     topics.dedup();
     topics

@@ -167,7 +167,9 @@ impl RunSpec {
                     ));
                 }
                 ClusterChange::AddPartitions(count) => partitions = *count as usize,
-                ClusterChange::Reassign | ClusterChange::ElectLeaders => {}
+                ClusterChange::Reassign
+                | ClusterChange::ReassignThrottled(_)
+                | ClusterChange::ElectLeaders => {}
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use faults::plan::{ChangeStep, ClusterChange};
-use faults::port::{PortError, Process, RunControl as _, Servers as _};
+use faults::port::{Assignment, PortError, Process, RunControl as _, Servers as _};
 use results::record::event::{BrokerId, ChangeMark, ChangeSeen, EventKind, Role};
 use workloads::Load;
 
@@ -22,6 +22,12 @@ use crate::membership::Member;
 
 /// Limit for the cluster and its load to be steady before and after a change, as before a fault.
 const STEADY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Limit for a throttled move beside what its bytes take.
+const MOVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a reassignment is, in words.
+const REASSIGNED: &str = "the replicas of all partitions are reassigned over all brokers";
 
 /// Whom changes are made to, and how the trial goes.
 pub(super) struct Changing<'a> {
@@ -75,10 +81,9 @@ impl Changing<'_> {
                 format!("brokers {ids} join")
             }
             ClusterChange::AddPartitions(count) => format!("the topic gets {count} partitions"),
-            ClusterChange::Reassign => {
-                "the replicas of all partitions are reassigned over all brokers, without a \
-                                 throttle"
-                    .to_owned()
+            ClusterChange::Reassign => format!("{REASSIGNED}, without a throttle"),
+            ClusterChange::ReassignThrottled(bytes) => {
+                format!("{REASSIGNED}, with a throttle of {:.3} MB/s", *bytes as f64 / 1e6)
             }
             ClusterChange::ElectLeaders => "preferred leaders are elected".to_owned(),
         }
@@ -97,16 +102,35 @@ impl Changing<'_> {
                 lab.add_partitions(self.load, &self.topic(), *count).await
             }
             ClusterChange::Reassign => {
-                let brokers: Vec<BrokerId> = lab.members.brokers().into_keys().collect();
-                let spread = spread::generated(&lab.members.assignment(), &brokers, self.seed);
+                let spread = self.spread();
                 lab.admin.place(&spread).await?;
                 lab.members.place(&spread);
                 Ok(())
+            }
+            ClusterChange::ReassignThrottled(bytes) => {
+                let spread = self.spread();
+                lab.admin.throttle(&spread, *bytes).await?;
+                lab.admin.place_within(&spread, self.throttled_limit(*bytes).await?).await?;
+                lab.members.place(&spread);
+                Ok(lab.admin.unthrottle(&spread).await?)
             }
             ClusterChange::ElectLeaders => {
                 Ok(lab.admin.elect_preferred(&lab.members.assignment()).await?)
             }
         }
+    }
+
+    /// Where replicas go that are spread over all brokers.
+    fn spread(&self) -> Assignment {
+        let brokers: Vec<BrokerId> = self.lab.members.brokers().into_keys().collect();
+        spread::generated(&self.lab.members.assignment(), &brokers, self.seed)
+    }
+
+    /// Limit for a throttled move: all that there is could go to one broker, and more comes meanwhile.
+    async fn throttled_limit(&self, bytes_per_s: u64) -> Result<Duration, PortError> {
+        let bytes: u64 = self.lab.admin.log_bytes(&self.topic()).await?.values().sum();
+        let seconds = 2.0 * bytes as f64 / bytes_per_s.max(1) as f64;
+        Ok(MOVE_LIMIT.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 
     fn standby(&self, broker: BrokerId) -> Result<Process, Failure> {
@@ -123,16 +147,25 @@ impl Changing<'_> {
     /// Leaves no reassignment under way, and records that.
     async fn give_up(&self, step: &ChangeStep, why: &str) {
         let cancelled = match &step.change {
-            ClusterChange::Reassign => self.cancelled().await.unwrap_or_else(|error| {
-                format!("; what is under way of the reassignment could not be cancelled: {error}")
-            }),
+            ClusterChange::Reassign | ClusterChange::ReassignThrottled(_) => {
+                let throttled = matches!(step.change, ClusterChange::ReassignThrottled(_));
+                self.cancelled(throttled).await.unwrap_or_else(|error| {
+                    format!(
+                        "; what is under way of the reassignment could not be cancelled: {error}"
+                    )
+                })
+            }
             _ => String::new(),
         };
         self.record(step, ChangeMark::GivenUp, format!("{why}{cancelled}")).await;
     }
 
-    async fn cancelled(&self) -> Result<String, PortError> {
-        let n = self.lab.admin.cancel_reassignment(&self.lab.members.assignment()).await?;
+    async fn cancelled(&self, throttled: bool) -> Result<String, PortError> {
+        let (admin, assignment) = (&self.lab.admin, self.lab.members.assignment());
+        let n = admin.cancel_reassignment(&assignment).await?;
+        if throttled {
+            admin.unthrottle(&assignment).await?;
+        }
         Ok(format!("; the reassignment of {n} partitions was cancelled"))
     }
 

@@ -5,6 +5,7 @@ mod record;
 
 use std::collections::BTreeSet;
 
+use faults::port::{Assignment, ErrorKind};
 use faults::until;
 use results::judge::check::{self, CheckContext};
 use results::judge::verdict::Verdict;
@@ -60,6 +61,33 @@ async fn grow(lab: &Lab, load: &Rc<RefCell<Load>>, topic: &str) -> Result<(), Fa
     taken_up.await.map_err(|missing| Failure::infrastructure(format!("not grown: {missing}")))
 }
 
+/// A move to the broker that joined, which a throttle holds up, is cancelled; nothing of both is left.
+async fn move_and_cancel(lab: &Lab, topic: &str) -> Result<(), Failure> {
+    let partition = (topic.to_owned(), 0);
+    let before = lab.members.assignment()[&partition].clone();
+    let to = Assignment::from([(partition, vec![before[0], before[1], FOURTH])]);
+    // The first fetch gets what is there, and for a long time there is no other one.
+    lab.admin.throttle(&to, 1_000).await?;
+    let moved = lab.admin.place_within(&to, Duration::from_secs(3)).await;
+    assert_eq!(moved.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
+    assert_eq!(lab.admin.cancel_reassignment(&to).await?, 1);
+    lab.admin.unthrottle(&to).await?;
+    let unmoved = until(TAKEN_UP_LIMIT, LOOK, async || {
+        let placed = lab.admin.placement(topic).await.unwrap_or_default();
+        placed.into_iter().find(|it| it.partition == 0 && it.replicas == before).ok_or(())
+    });
+    assert!(unmoved.await.is_ok(), "the replicas are others");
+    let unlimited = i64::MAX.to_string();
+    for config in [lab.admin.topic_config(1, topic).await?, lab.admin.broker_config(FOURTH).await?]
+    {
+        let left = config.iter().find(|(name, value)| {
+            name.contains("throttled") && !value.is_empty() && **value != unlimited
+        });
+        assert_eq!(left, None);
+    }
+    Ok(())
+}
+
 #[test]
 #[ignore = "starts a real cluster"]
 fn a_broker_joins_and_a_topic_grows_under_load() {
@@ -78,7 +106,10 @@ fn a_broker_joins_and_a_topic_grows_under_load() {
         let interrupt = Interrupt::watch(Arc::clone(&trial.recorder))?;
         let started_lab = Lab::start(&trial.spec, &trial.files, &trial.recorder, NUMBER).await?;
         let lab = Rc::new(started_lab);
-        let act = async |load: &Rc<RefCell<Load>>| grow(&lab, load, &topic).await;
+        let act = async |load: &Rc<RefCell<Load>>| {
+            grow(&lab, load, &topic).await?;
+            move_and_cancel(&lab, &topic).await
+        };
         let outcome = trial.with_cluster(&lab, &interrupt, started, act).await;
         let stopped = lab.stop(false).await;
         outcome.and(stopped)

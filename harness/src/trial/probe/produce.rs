@@ -1,22 +1,14 @@
 //! A Produce request to brokers that do not lead, which no client sends: what they answer, and what becomes of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::ProduceRequest;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::records::{
-    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
-    RecordBatchEncoder, RecordEncodeOptions, TimestampType,
-};
+use bytes::Bytes;
 use results::record::event::BrokerId;
 use results::record::event::probe::{ClusterProbe, ProbeSaw, ProduceSeen};
+use workloads::wire::{PRODUCE_VERSION, produce_request};
 
 use super::{Probes, REQUEST_LIMIT, Saw};
-use crate::admin::topic_name;
 
-/// Version of Produce that is used: understood by every Kafka from 1.0 to 3.9.
-const VERSION: i16 = 7;
+/// What a request says that waits for all in-sync replicas.
+const ACKS_ALL: i16 = -1;
 
 impl Probes<'_> {
     /// Sends one record of each partition to each broker, the leader last.
@@ -39,42 +31,14 @@ impl Probes<'_> {
 
     /// Asks a broker to append a record, and to answer when all in-sync replicas have it; the error in its answer.
     async fn append(&self, topic: &str, partition: i32, broker: BrokerId) -> Result<i16, String> {
-        let request = request(topic, partition)?;
-        let answer = self.lab.admin.ask(broker, VERSION, &request).await;
+        let value = Bytes::from_static(b"kbench");
+        let request = produce_request((topic, partition), None, value, ACKS_ALL, REQUEST_LIMIT)
+            .ok_or("a record cannot be written down")?;
+        let answer = self.lab.admin.ask(broker, PRODUCE_VERSION, &request).await;
         let answer = answer.map_err(|error| format!("broker {broker} did not answer: {error}"))?;
         let mut told = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
         let told = told.find(|told| told.index == partition);
         told.map(|told| told.error_code)
             .ok_or_else(|| format!("broker {broker} answered without partition {partition}"))
     }
-}
-
-fn request(topic: &str, partition: i32) -> Result<ProduceRequest, String> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let record = Record {
-        transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-        producer_id: NO_PRODUCER_ID,
-        producer_epoch: NO_PRODUCER_EPOCH,
-        timestamp_type: TimestampType::Creation,
-        offset: 0,
-        sequence: NO_SEQUENCE,
-        timestamp: since_1970.as_millis() as i64,
-        key: None,
-        value: Some(Bytes::from_static(b"kbench")),
-        headers: Default::default(),
-    };
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    let mut batch = BytesMut::new();
-    RecordBatchEncoder::encode(&mut batch, [&record], &options).map_err(|it| it.to_string())?;
-    let data =
-        PartitionProduceData::default().with_index(partition).with_records(Some(batch.freeze()));
-    let topic =
-        TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
-    Ok(ProduceRequest::default()
-        .with_acks(-1)
-        .with_timeout_ms(REQUEST_LIMIT.as_millis() as i32)
-        .with_topic_data(vec![topic]))
 }

@@ -16,6 +16,9 @@ pub(super) struct Changes {
     /// From the begin of the first to the end of the load: the longest time for which a partition of the main topic
     /// left a record that was due without an ack.
     pub(super) longest_gap: Result<Option<AckGap>, String>,
+    /// 99th percentile of the response of records that were due in the steady load before the first change, in seconds;
+    /// none where that is not known.
+    pub(super) p99_before_s: Option<f64>,
 }
 
 /// A change from its begin to its end.
@@ -25,6 +28,8 @@ pub(super) struct ChangeSpan {
     pub(super) began: (RunTime, ChangeSeen),
     /// When it ended, and the cluster then; none when it did not.
     pub(super) ended: Option<(RunTime, ChangeSeen)>,
+    /// 99th percentile of the response of records that were due while it lasted, as above.
+    pub(super) p99_s: Option<f64>,
 }
 
 /// A time in which a partition acked nothing although something was due.
@@ -46,7 +51,7 @@ impl Changes {
             let EventKind::Change(seen) = &event.kind else { continue };
             let now = (event.at, seen.clone());
             match seen.mark {
-                ChangeMark::Began => all.push(ChangeSpan { began: now, ended: None }),
+                ChangeMark::Began => all.push(ChangeSpan { began: now, ended: None, p99_s: None }),
                 ChangeMark::Done | ChangeMark::GivenUp => {
                     let of_it = all.iter_mut().find(|span| span.began.1.change == seen.change);
                     if let Some(span) = of_it {
@@ -55,16 +60,34 @@ impl Changes {
                 }
             }
         }
-        let from = all.first().map(|span| span.began.0);
-        let longest_gap = from.map_or(Ok(None), |from| longest_gap(source, topic, from));
-        Self { all, longest_gap }
+        let Some(first) = all.first().map(|span| span.began.0) else {
+            return Self { all, longest_gap: Ok(None), p99_before_s: None };
+        };
+        let steady = timeline.steady().first().map_or(first, |(from, _)| *from);
+        match sends(source, topic, steady.min(first)) {
+            Err(why) => Self { all, longest_gap: Err(why), p99_before_s: None },
+            Ok(sends) => {
+                for span in &mut all {
+                    let until = span.ended.as_ref().map(|(at, _)| *at);
+                    span.p99_s = until.and_then(|until| p99_s(&sends, span.began.0, until));
+                }
+                let p99_before_s = p99_s(&sends, steady, first);
+                Self { all, longest_gap: Ok(longest_gap(sends, first)), p99_before_s }
+            }
+        }
     }
 }
 
-fn longest_gap(source: &dyn Source, topic: &str, from: RunTime) -> Result<Option<AckGap>, String> {
-    // Of each partition: when a send was due, and when it was acked, if it was.
-    let mut sends: BTreeMap<Partition, Vec<(RunTime, Option<RunTime>)>> = BTreeMap::new();
-    let mut end = from;
+/// A send: when it was due, when its outcome was there, and whether that was an ack.
+type Sent = (RunTime, RunTime, bool);
+
+/// Sends of the main load by their partitions, of records that were due from `from` on.
+fn sends(
+    source: &dyn Source,
+    topic: &str,
+    from: RunTime,
+) -> Result<BTreeMap<Partition, Vec<Sent>>, String> {
+    let mut sends: BTreeMap<Partition, Vec<Sent>> = BTreeMap::new();
     for stream in source.streams() {
         let producer = matches!(stream.header.client, Client::Producer { .. });
         if !producer || stream.header.topic != topic {
@@ -73,14 +96,43 @@ fn longest_gap(source: &dyn Source, topic: &str, from: RunTime) -> Result<Option
         read(source, &stream, |entry| {
             let Entry::Send(send) = entry else { return };
             if from <= send.due {
-                let acked = matches!(send.outcome, SendOutcome::Acked { .. }).then_some(send.done);
-                sends.entry(send.partition).or_default().push((send.due, acked));
-                end = end.max(send.done);
+                let acked = matches!(send.outcome, SendOutcome::Acked { .. });
+                sends.entry(send.partition).or_default().push((send.due, send.done, acked));
             }
         })?;
     }
-    let gaps = sends.into_iter().flat_map(|(partition, sends)| gaps(partition, sends, end));
-    Ok(gaps.max_by(|a, b| a.seconds.total_cmp(&b.seconds)))
+    Ok(sends)
+}
+
+/// Fewest records that a 99th percentile is told of.
+const LEAST_RECORDS: usize = 1000;
+
+/// Of records that were due from `from` to `until`; one that was not acked took longer than any that was.
+fn p99_s(sends: &BTreeMap<Partition, Vec<Sent>>, from: RunTime, until: RunTime) -> Option<f64> {
+    let within = sends.values().flatten().filter(|(due, ..)| (from..until).contains(due));
+    let of = |(due, done, acked): &Sent| if *acked { done.secs_since(*due) } else { f64::INFINITY };
+    let mut all: Vec<f64> = within.map(of).collect();
+    if all.len() < LEAST_RECORDS {
+        return None;
+    }
+    let place = (all.len() * 99).div_ceil(100) - 1;
+    let (_, p99, _) = all.select_nth_unstable_by(place, f64::total_cmp);
+    Some(*p99).filter(|p99| p99.is_finite())
+}
+
+fn longest_gap(sends: BTreeMap<Partition, Vec<Sent>>, from: RunTime) -> Option<AckGap> {
+    let later = |(partition, sends): (Partition, Vec<Sent>)| {
+        let later = sends.into_iter().filter(|(due, ..)| from <= *due);
+        (partition, later.collect::<Vec<_>>())
+    };
+    let sends: Vec<_> = sends.into_iter().map(later).collect();
+    let end = sends.iter().flat_map(|(_, sends)| sends).map(|(_, done, _)| *done).max();
+    let end = end.unwrap_or(from);
+    let gaps = sends.into_iter().flat_map(|(partition, sends)| {
+        let of = |(due, done, acked): Sent| (due, acked.then_some(done));
+        gaps(partition, sends.into_iter().map(of).collect(), end)
+    });
+    gaps.max_by(|a, b| a.seconds.total_cmp(&b.seconds))
 }
 
 /// From when something was due, and the ack before it was there, to the next ack; the last to `end`.
@@ -123,6 +175,24 @@ mod tests {
         let at = RunTime::from_secs_f64;
         let sends = sends.iter().map(|(due, acked)| (at(*due), acked.map(at))).collect();
         gaps(0, sends, at(end)).map(|gap| gap.seconds).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn a_percentile_is_of_what_was_due_then_and_knows_of_what_was_not_acked() {
+        let at = RunTime::from_secs_f64;
+        let sent = |n: u32, response: f64, acked| {
+            let due = f64::from(n) / 1000.0;
+            (at(due), at(due + response), acked)
+        };
+        let mut all: Vec<Sent> = (0..2000).map(|n| sent(n, 0.01, true)).collect();
+        all.extend((2000..4000).map(|n| sent(n, if n % 50 == 0 { 0.5 } else { 0.01 }, true)));
+        let mut sends = BTreeMap::from([(0, all)]);
+        let p99 = |sends: &_, from, until| p99_s(sends, at(from), at(until));
+        assert!((p99(&sends, 0.0, 2.0).unwrap() - 0.01).abs() < 1e-6);
+        assert!((p99(&sends, 2.0, 4.0).unwrap() - 0.5).abs() < 1e-6);
+        assert_eq!(p99(&sends, 0.0, 0.5), None, "too few");
+        sends.insert(1, (0..100).map(|n| sent(n, 0.01, false)).collect());
+        assert_eq!(p99(&sends, 0.0, 2.0), None, "5 % were not acked");
     }
 
     #[test]

@@ -5,15 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::ProduceRequest;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::records::{
-    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
-    RecordBatchEncoder, RecordEncodeOptions, TimestampType,
-};
 use rdkafka::types::RDKafkaErrorCode as E;
 use results::record::clock::RunClock;
 use results::record::history::{Entry, HistoryError, RecordId, Send, SendOutcome, StreamWriter};
@@ -24,10 +19,7 @@ use crate::client::{FromClient, Watch, outcome};
 use crate::error::LoadError;
 use crate::live::Live;
 use crate::record;
-use crate::wire::{Connection, Connector, topic_name};
-
-/// Version of Produce that is used: understood by every Kafka from 1.0 to 3.9.
-const VERSION: i16 = 7;
+use crate::wire::{Connection, Connector, PRODUCE_VERSION, produce_request};
 
 /// Limit for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -149,7 +141,8 @@ impl Attempts {
         let mut value = vec![0; record::HEADER_BYTES];
         record::encode(&mut value, self.run, &id, warm_up);
         let key_name = key_name.map(|name| Bytes::copy_from_slice(name.as_bytes()));
-        let request = self.request(partition, key_name, value);
+        let (place, acks) = ((self.topic.as_str(), partition), self.setup.acks);
+        let request = produce_request(place, key_name, value.into(), acks, ANSWER_LIMIT);
         let send = Send {
             partition,
             sequence: id.sequence,
@@ -165,45 +158,6 @@ impl Attempts {
         self.open.borrow_mut().insert(number, send);
         self.sent.set(number + 1);
         BegunAttempt { number, partition, request }
-    }
-
-    /// A request with one record; `None` when it cannot be written down.
-    fn request(
-        &self,
-        partition: i32,
-        key: Option<Bytes>,
-        value: Vec<u8>,
-    ) -> Option<ProduceRequest> {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let record = Record {
-            transactional: false,
-            control: false,
-            delete_horizon: false,
-            partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-            producer_id: NO_PRODUCER_ID,
-            producer_epoch: NO_PRODUCER_EPOCH,
-            timestamp_type: TimestampType::Creation,
-            offset: 0,
-            sequence: NO_SEQUENCE,
-            timestamp: since_1970.as_millis() as i64,
-            key,
-            value: Some(value.into()),
-            headers: Default::default(),
-        };
-        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-        let mut batch = BytesMut::new();
-        RecordBatchEncoder::encode(&mut batch, [&record], &options).ok()?;
-        let data = PartitionProduceData::default()
-            .with_index(partition)
-            .with_records(Some(batch.freeze()));
-        let topic = TopicProduceData::default()
-            .with_name(topic_name(&self.topic))
-            .with_partition_data(vec![data]);
-        let request = ProduceRequest::default()
-            .with_acks(self.setup.acks)
-            .with_timeout_ms(ANSWER_LIMIT.as_millis() as i32)
-            .with_topic_data(vec![topic]);
-        Some(request)
     }
 
     /// Carries out a try; on a connection of its own where others are not answered.
@@ -227,7 +181,7 @@ impl Attempts {
                 Err(_) => return SendOutcome::Failed { code: E::BrokerTransportFailure as i32 },
             },
         };
-        let Ok(answer) = connection.call(VERSION, request, ANSWER_LIMIT).await else {
+        let Ok(answer) = connection.call(PRODUCE_VERSION, request, ANSWER_LIMIT).await else {
             // The others will have broken as well.
             self.idle.borrow_mut().remove(&leader);
             return SendOutcome::Indeterminate { code: E::BrokerTransportFailure as i32 };

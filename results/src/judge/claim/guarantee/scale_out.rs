@@ -222,11 +222,15 @@ fn online(trial: &TrialFacts) -> ScaleOutSeen {
     if !trial.acks_all {
         return Err("the main load does not use acks=all".to_owned());
     }
+    let ms = |seconds: f64| format!("p99 {:.0} ms", seconds * 1e3);
     let times = all.iter().filter_map(|span| {
         let took = span.ended.as_ref()?.0.secs_since(span.began.0);
-        Some(format!("\"{}\" took {took:.1} s", span.began.1.change))
+        let p99 = span.p99_s.map_or_else(String::new, |it| format!(" ({})", ms(it)));
+        Some(format!("\"{}\" took {took:.1} s{p99}", span.began.1.change))
     });
-    let times = listed(times);
+    let before = trial.seen.changes.p99_before_s;
+    let before = before.map_or_else(String::new, |it| format!("; before {}", ms(it)));
+    let times = format!("{}{before}", listed(times));
     let gap = trial.seen.changes.longest_gap.clone()?;
     let gap = gap.ok_or("no record was due after the first change began")?;
     let text = format!(
