@@ -69,7 +69,7 @@ async fn move_and_cancel(lab: &Lab, topic: &str) -> Result<(), Failure> {
     // The first fetch gets what is there, and for a long time there is no other one.
     lab.admin.throttle(&to, 1_000).await?;
     let moved = lab.admin.place_within(&to, Duration::from_secs(3)).await;
-    assert_eq!(moved.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
+    assert_eq!(moved.map_err(|error| error.kind), Err(ErrorKind::TimedOut));
     assert_eq!(lab.admin.cancel_reassignment(&to).await?, 1);
     lab.admin.unthrottle(&to).await?;
     let unmoved = until(TAKEN_UP_LIMIT, LOOK, async || {

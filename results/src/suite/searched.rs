@@ -51,10 +51,17 @@ pub fn limiting(report: &Report, generator: Option<String>) -> Limiting {
     if !nodes.is_empty() {
         return Limiting::Links(nodes);
     }
-    let cores = report.environments.first().map_or(0, |it| it.environment.cores);
+    match cores_taken(report) {
+        Some(share) if share >= CORES => Limiting::Cores(share),
+        _ => Limiting::Unseen,
+    }
+}
+
+/// What servers took of the cores that they share, as a part of them; none where that is not told.
+pub(super) fn cores_taken(report: &Report) -> Option<f64> {
+    let cores = report.environments.first()?.environment.cores;
     let used: f64 = report.servers.iter().map(|it| it.cpu_share).sum();
-    let share = used / f64::from(cores.max(1)) / f64::from(report.trials.max(1));
-    if cores > 0 && share >= CORES { Limiting::Cores(share) } else { Limiting::Unseen }
+    (cores > 0).then(|| used / f64::from(cores) / f64::from(report.trials.max(1)))
 }
 
 /// The highest rate that a model of the links allows for the load and the cluster of a run; none where links are not

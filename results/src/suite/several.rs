@@ -1,6 +1,6 @@
 //! Claims that no run decides by itself: they name scenarios of the suite, whose results are put side by side.
 
-use super::searched::{Limiting, MaxRate};
+use super::searched::{Limiting, MaxRate, cores_taken};
 use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
 use crate::judge::claim::{
     Claim, ClaimResult, FigureRatio, Metric, Outcome, RateRatio, judge, sentence,
@@ -130,6 +130,9 @@ fn weigh_ratio(ratio: &RateRatio, of: &MaxRate, to: &MaxRate) -> Weighed {
     Weighed::of(interval, [ratio.least, ratio.most], figure, &what)
 }
 
+/// How much more of all cores the servers of one scenario take before that may be what makes its figures worse.
+const MORE_CORES: f64 = 0.1;
+
 /// Figures of runs that are no measurement say nothing.
 fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
     let FigureRatio { figure, least, most, spread, .. } = ratio;
@@ -139,6 +142,7 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
             return Weighed::open(String::new(), why);
         }
     }
+    let cores = [of, to].map(|report| cores_taken(report).unwrap_or_default());
     let (of, to) = match (figure.of(of), figure.of(to)) {
         (Ok(of), Ok(to)) if to > 0.0 => (of, to),
         (Err(why), _) | (_, Err(why)) => {
@@ -152,7 +156,18 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
     let (shown_of, shown_to) = (figure.show(of), figure.show(to));
     let text = format!("{figure} {shown_of} to {shown_to}: {seen:.2}");
     let what = format!("{figure} of {} to that of {}", ratio.of, ratio.to);
-    Weighed::of([seen * (1.0 - spread), seen * (1.0 + spread)], [*least, *most], text, &what)
+    let weighed =
+        Weighed::of([seen * (1.0 - spread), seen * (1.0 + spread)], [*least, *most], text, &what);
+    // What more servers take of cores that all share, they would not take of each other's on machines of their own.
+    if weighed.outcome == Outcome::Refuted && cores[0] > cores[1] + MORE_CORES {
+        let [of, to] = cores.map(|share| format!("{:.0} %", share * 100.0));
+        let why = format!(
+            "the nodes share one machine, of whose cores servers took {of} in {} and {to} in {}: {}",
+            ratio.of, ratio.to, weighed.reason
+        );
+        return Weighed::open(weighed.figure, why);
+    }
+    weighed
 }
 
 fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {

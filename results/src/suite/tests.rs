@@ -2,6 +2,7 @@ use super::searched::Limiting;
 use super::*;
 use crate::fixture::{self, Fixture, three_faults};
 use crate::judge::claim::{for_steps, guide};
+use crate::judge::usage::ServerUse;
 use crate::judge::verdict::Check;
 use crate::record::trial::TrialRecord;
 use crate::report;
@@ -272,6 +273,27 @@ fn a_ratio_of_figures_is_decided_beyond_what_runs_alike_differ_by() {
     assert_eq!(higher.outcome, Outcome::Refuted);
     assert!(higher.corrected.is_some_and(|text| text.contains("60.00 ms to 40.00 ms")));
     assert_eq!(latency([9_500, 20_000], Verdict::Valid).claim.outcome, Outcome::Undecided);
+    let busy = |mut run: ScenarioRun| {
+        let ScenarioRun::Finished(_, report) = &mut run else { return run };
+        report.environments[0].environment.cores = 2;
+        report.servers.push(ServerUse {
+            trial: 1,
+            process: fixture::broker(4),
+            cpu_share: 1.0,
+            cpu_share_most: 1.0,
+            memory_bytes: 0,
+            disk_bytes_per_s: None,
+            network_bytes_per_s: None,
+        });
+        run
+    };
+    let worse = of(&[
+        (asked("steady-3", &[], &[]), steady([10_000, 40_000], Verdict::Valid)),
+        (asked("steady-5", &[], &[]), busy(steady([15_000, 60_000], Verdict::Valid))),
+    ]);
+    let worse = &claim(&worse, "lower-latency").claim;
+    assert_eq!(worse.outcome, Outcome::Undecided);
+    assert!(worse.reason.contains("share one machine"), "{}", worse.reason);
     let none = latency([5_000, 20_000], Verdict::InvalidRun).claim;
     assert_eq!(none.outcome, Outcome::Undecided);
     assert!(none.reason.contains("no measurement"), "{}", none.reason);
