@@ -41,7 +41,7 @@ pub enum ClusterChange {
     /// --generate` proposes it.
     Reassign,
     /// The same, while each broker sends and gets at most so many bytes a second of the replicas that move, as
-    /// `--throttle` of that tool says.
+    /// that tool's throttle says.
     ReassignThrottled(u64),
     /// The preferred leader of every partition of the load is elected.
     ElectLeaders,

@@ -1,4 +1,4 @@
-//! A throttle of replicas that move, as `kafka-reassign-partitions.sh --throttle` sets it: each broker sends and gets at
+//! A throttle of replicas that move, as `kafka-reassign-partitions.sh` sets it when it is given one: each broker sends and gets at
 //! most so many bytes a second of the replicas that the topics name, and as much as it can of all others (KIP-73).
 
 use std::collections::BTreeMap;

@@ -402,7 +402,7 @@ mod tests {
         for (plan, claim, words) in [
             ("none", "leader-failover", "needs step \"leader\""),
             ("none", "leader-failovr", "no claim"),
-            ("none", "seven-three", "nothing measures"),
+            ("none", "when-to-scale", "nothing measures"),
             ("none", "plus-67", "the scenarios that its metric names"),
         ] {
             let why = asked(plan, claim).unwrap_err().to_string();

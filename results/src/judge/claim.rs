@@ -53,8 +53,8 @@ pub struct Claim {
     #[serde(default)]
     pub detection: Vec<Detection>,
     /// The cluster that the sentence speaks of, where that is a certain one.
-    #[serde(default, skip_serializing_if = "Given::is_any")]
-    pub given: Given,
+    #[serde(default, skip_serializing_if = "GivenCluster::is_any")]
+    pub given: GivenCluster,
     /// What is measured.
     pub metric: Metric,
     /// The mechanism or setting behind the outcome, in a sentence.
@@ -89,7 +89,7 @@ impl Claim {
 /// A cluster that a sentence speaks of. Runs on another one say nothing about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Given {
+pub struct GivenCluster {
     /// Number of its brokers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers: Option<u32>,
@@ -101,7 +101,7 @@ pub struct Given {
     pub settings: BTreeMap<String, String>,
 }
 
-impl Given {
+impl GivenCluster {
     fn is_any(&self) -> bool {
         *self == Self::default()
     }

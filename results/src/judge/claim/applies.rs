@@ -1,10 +1,10 @@
 //! Claims that the settings of a run give no meaning.
 
-use super::{Claim, Given, LeaderService, Metric, TrialFacts};
+use super::{Claim, GivenCluster, LeaderService, Metric, TrialFacts};
 
 /// In what a trial's cluster is not the one that the claim speaks of, if it is another.
 pub(super) fn another_cluster(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {
-    let Given { brokers, replication_factor, settings } = &claim.given;
+    let GivenCluster { brokers, replication_factor, settings } = &claim.given;
     trials.iter().find_map(|trial| {
         let seen = &trial.environment.settings;
         let numbers = [
