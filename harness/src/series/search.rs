@@ -116,11 +116,11 @@ impl RateRuns {
     /// The run at the lowest rate that was missed, and why.
     pub fn lowest_missed(&self) -> Option<(&RateRun, &str)> {
         let lowest = self.search.missed()?;
-        let missed = self.runs.iter().filter_map(|run| match &run.came_to {
+        let mut missed = self.runs.iter().filter_map(|run| match &run.came_to {
             RateAttempt::Missed(why) | RateAttempt::Late(why) => Some((run, why.as_str())),
             RateAttempt::Kept | RateAttempt::Spoilt(_) => None,
         });
-        missed.filter(|(run, _)| run.rate == lowest).last()
+        missed.rfind(|(run, _)| run.rate == lowest)
     }
 
     /// What the report of a suite has of it.
