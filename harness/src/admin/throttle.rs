@@ -29,22 +29,26 @@ const REPLICAS: [&str; 2] =
     ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 
 impl Admin {
-    /// Throttles the move of partitions to these replicas; returns when every broker says that its rate is in force.
+    /// Throttles the move of partitions to these replicas. Brokers take the rate and describe it to nobody (it is no setting
+    /// of `KafkaConfig`): what the topic names is read back.
     ///
     /// # Errors
-    /// When a broker refuses it, or says that another rate is in force.
+    /// When a broker refuses it, or says that the topic names other replicas.
     pub async fn throttle(&self, to: &Assignment, bytes_per_s: u64) -> Result<(), PortError> {
         let rate = bytes_per_s.to_string();
-        for (topic, named) in named(&self.replicas(to).await?, to) {
-            let settings = REPLICAS.into_iter().zip(named.map(Some));
-            self.set(TOPIC, &topic, &settings.collect::<Vec<_>>()).await?;
-        }
         for broker in self.brokers() {
             let settings = RATES.map(|name| (name, Some(rate.clone())));
             self.set(BROKER, &broker.to_string(), &settings).await?;
-            let in_force = self.broker_config(broker).await?;
-            if let Some(name) = RATES.iter().find(|name| in_force.get(**name) != Some(&rate)) {
-                let what = format!("throttle replicas: {name} of broker {broker} is not {rate}");
+        }
+        let controller = self.controller().await?;
+        for (topic, named) in named(&self.replicas(to).await?, to) {
+            let settings = REPLICAS.into_iter().zip(named);
+            let settings: Vec<_> = settings.map(|(name, value)| (name, Some(value))).collect();
+            self.set(TOPIC, &topic, &settings).await?;
+            let in_force = self.topic_config(controller, &topic).await?;
+            let other = settings.iter().find(|(name, value)| in_force.get(*name) != value.as_ref());
+            if let Some((name, _)) = other {
+                let what = format!("throttle replicas: {name} of {topic} is not what was set");
                 return Err(PortError::new(ErrorKind::Other, what));
             }
         }
