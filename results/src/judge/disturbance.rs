@@ -104,7 +104,7 @@ pub(crate) fn of(timeline: &Timeline, late: &[Disturbance]) -> Vec<Disturbance> 
     let (_, stopping) = reading(timeline);
     let mut found: Vec<Disturbance> =
         timeline.events().filter_map(|event| recorded(timeline, event)).collect();
-    found.extend(timeline.events().filter_map(setting_changed));
+    found.extend(timeline.events().filter_map(|event| setting_changed(timeline, event)));
     found.extend(clocks::stepped(timeline));
     let ended = timeline.events().filter(|event| event.at < stopping);
     found.extend(ended.filter_map(|event| servers::ended(timeline, event)));
@@ -184,11 +184,21 @@ fn recorded(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
     })
 }
 
-/// Another setting of a topic: no fault of a plan changes one. What follows is measured under it.
-fn setting_changed(event: &Event) -> Option<Disturbance> {
+/// Which replicas of a topic are throttled while they move.
+const THROTTLED: [&str; 2] =
+    ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
+
+/// Another setting of a topic: no fault of a plan changes one, and a change of the cluster only what is
+/// [throttled](THROTTLED). What follows is measured under it.
+fn setting_changed(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
     let EventKind::TopicSettingChanged { topic, name, value } = &event.kind else {
         return None;
     };
+    let mut before = timeline.events().take_while(|other| other.at <= event.at);
+    let moves = |other: &Event| matches!(other.kind, EventKind::Change(_));
+    if THROTTLED.contains(&name.as_str()) && before.any(moves) {
+        return None;
+    }
     let value = value.as_deref().unwrap_or("not set any more");
     Some(Disturbance {
         cause: Cause::SettingChanged,

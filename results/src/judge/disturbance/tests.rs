@@ -1,6 +1,7 @@
 //! What disturbs, and what it touches.
 
 mod sight;
+mod throttled;
 mod vanished;
 
 use super::*;
