@@ -1,5 +1,6 @@
-//! A throttle of replicas that move, as `kafka-reassign-partitions.sh` sets it when it is given one: each broker sends and gets at
-//! most so many bytes a second of the replicas that the topics name, and as much as it can of all others (KIP-73).
+//! A throttle of replicas that move, as `kafka-reassign-partitions.sh` sets it when it is given one: each broker sends
+//! and gets at most so many bytes a second of the replicas that the topics name, and as much as it can of all others
+//! (KIP-73).
 
 use std::collections::BTreeMap;
 

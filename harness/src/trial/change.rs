@@ -162,10 +162,12 @@ impl Changing<'_> {
 
     async fn cancelled(&self, throttled: bool) -> Result<String, PortError> {
         let (admin, assignment) = (&self.lab.admin, self.lab.members.assignment());
-        let n = admin.cancel_reassignment(&assignment).await?;
+        let cancelled = admin.cancel_reassignment(&assignment).await;
+        // Whether or not that came about.
         if throttled {
             admin.unthrottle(&assignment).await?;
         }
+        let n = cancelled?;
         Ok(format!("; the reassignment of {n} partitions was cancelled"))
     }
 

@@ -35,10 +35,7 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
     let weighed: Vec<Weighed> = match &claim.metric {
         Metric::MaxRateRatios(ratios) => ratios
             .iter()
-            .map(|ratio| match (found(&ratio.of), found(&ratio.to)) {
-                (Ok(of), Ok(to)) => weigh_ratio(ratio, of, to),
-                (Err(why), _) | (_, Err(why)) => Weighed::open(String::new(), why),
-            })
+            .map(|it| both_known(found(&it.of), found(&it.to), |of, to| weigh_ratio(it, of, to)))
             .collect(),
         Metric::MaxRatePerBroker(bound) => vec![match found(&bound.scenario) {
             Ok(search) => weigh_per_broker([bound.least, bound.most], search),
@@ -46,9 +43,8 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
         }],
         Metric::FigureRatios(ratios) => ratios
             .iter()
-            .map(|ratio| match (finished(&ratio.of), finished(&ratio.to)) {
-                (Ok(of), Ok(to)) => weigh_figures(ratio, of, to),
-                (Err(why), _) | (_, Err(why)) => Weighed::open(String::new(), why),
+            .map(|it| {
+                both_known(finished(&it.of), finished(&it.to), |of, to| weigh_figures(it, of, to))
             })
             .collect(),
         _ => vec![],
@@ -98,6 +94,18 @@ impl Weighed {
             (Outcome::Undecided, format!("{what} is {figure}, which may be {stated}, or not"))
         };
         Self { outcome, figure, reason }
+    }
+}
+
+/// What two scenarios came to, weighed; open where one of them is not known.
+fn both_known<T>(
+    of: Result<T, String>,
+    to: Result<T, String>,
+    weigh: impl FnOnce(T, T) -> Weighed,
+) -> Weighed {
+    match (of, to) {
+        (Ok(of), Ok(to)) => weigh(of, to),
+        (Err(why), _) | (_, Err(why)) => Weighed::open(String::new(), why),
     }
 }
 
@@ -155,7 +163,7 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
     let seen = of / to;
     let (shown_of, shown_to) = (figure.show(of), figure.show(to));
     let text = format!("{figure} {shown_of} to {shown_to}: {seen:.2}");
-    let what = format!("{figure} of {} to that of {}", ratio.of, ratio.to);
+    let what = format!("the ratio of {} to {}", ratio.of, ratio.to);
     let weighed =
         Weighed::of([seen * (1.0 - spread), seen * (1.0 + spread)], [*least, *most], text, &what);
     // What more servers take of cores that all share, they would not take of each other's on machines of their own.
