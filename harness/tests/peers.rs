@@ -18,8 +18,8 @@ use support::*;
 /// A version of Kafka whose jars hold its own tools.
 const KAFKA: &str = "3.9.1";
 
-/// How long each produces.
-const SECONDS: u64 = 8;
+/// Partitions and copies of each topic, as kbench's own has.
+const LAYOUT: [&str; 4] = ["--partitions", "3", "--replication-factor", "3"];
 
 /// What a client is to do.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,11 @@ fn table_of(columns: &[&str]) -> Table {
 }
 
 impl Case {
+    /// How long each produces: a cluster that is kept has its data in memory.
+    fn seconds(self) -> u64 {
+        if self.bytes > 100 { 5 } else { 8 }
+    }
+
     /// The first cells of its row.
     fn cells(self) -> Vec<String> {
         vec![self.bytes.to_string(), self.acks.to_owned(), format!("{} ms", self.linger_ms)]
@@ -97,23 +102,32 @@ enum Records {
 }
 
 /// What rdkafka_performance is told, but for the brokers.
-fn performance_arguments(case: Case, records: Records, count: u64) -> Vec<String> {
+fn performance_arguments(case: Case, records: Records, count: u64, topic: &str) -> Vec<String> {
     let Case { bytes, acks, linger_ms } = case;
     let acks = if acks == "all" { "-1" } else { acks };
     let text = format!(
-        "-P -t user-events -s {bytes} -c {count} -a {acks} -X linger.ms={linger_ms} -X \
+        "-P -t {topic} -s {bytes} -c {count} -a {acks} -X linger.ms={linger_ms} -X \
          queue.buffering.max.messages=100000 -X queue.buffering.max.kbytes=65536"
     );
     let own = matches!(records, Records::Own).then_some("-D");
     text.split_whitespace().chain(own).map(str::to_owned).collect()
 }
 
-/// The cells of ratios, kbench's to each of the others': of rates, and of records a CPU second.
+/// The cells of ratios, kbench's to each of the others': of rates, with the least and the greatest of a round, and of
+/// records a CPU second.
 fn ratios(ours: &[Turn], others: &[&[Turn]]) -> [String; 2] {
-    let each = |of: &dyn Fn(&[Turn]) -> f64| {
-        others.iter().map(|it| format!("{:.2}", of(it))).collect::<Vec<_>>().join(" ")
+    let rates = |theirs: &&[Turn]| {
+        let of_rounds = ours.iter().zip(*theirs);
+        let each =
+            || of_rounds.clone().map(|(ours, theirs)| ours.records_per_s / theirs.records_per_s);
+        let (least, greatest) = (each().fold(f64::MAX, f64::min), each().fold(0.0, f64::max));
+        format!("{:.2} ({least:.2}-{greatest:.2})", rate(ours) / rate(theirs))
     };
-    [each(&|theirs| rate(ours) / rate(theirs)), each(&|theirs| cpu(theirs) / cpu(ours))]
+    let costs = |theirs: &&[Turn]| format!("{:.2}", cpu(theirs) / cpu(ours));
+    [
+        others.iter().map(rates).collect::<Vec<_>>().join(" "),
+        others.iter().map(costs).collect::<Vec<_>>().join(" "),
+    ]
 }
 
 /// The cases: sizes, acks and lingers, each with each.
@@ -155,13 +169,15 @@ fn producers_on_mock_brokers() {
         let (mut ours, mut own, mut one) = (vec![], vec![], vec![]);
         for _ in 0..rounds() {
             let Case { bytes, acks, linger_ms } = case;
-            let ask = [bytes.to_string(), acks.into(), linger_ms.to_string(), SECONDS.to_string()];
+            let numbers = [linger_ms, case.seconds()].map(|number| number.to_string());
+            let [linger, seconds] = numbers;
+            let ask = [bytes.to_string(), acks.into(), linger, seconds];
             let (said, cpu_s) = on_mock_brokers("KBENCH_MOCK_LOAD", &ask);
             let number = |word| number_before(&said, word).unwrap_or_else(|| panic!("{said}"));
             let count = number("acked") as u64;
             ours.push(Turn { records_per_s: number("msgs/s"), cpu_us: cpu_s * 1e6 / count as f64 });
             for (records, turns) in [(Records::Own, &mut own), (Records::OneForAll, &mut one)] {
-                let mut ask = performance_arguments(case, records, count);
+                let mut ask = performance_arguments(case, records, count, "mock");
                 ask.extend(["-X", "test.mock.num.brokers=3", "-b", "mock"].map(str::to_owned));
                 let (said, cpu_s) = on_mock_brokers("KBENCH_PEER", &ask);
                 let records_per_s = number_before(&said, "msgs/s");
@@ -190,7 +206,9 @@ struct Peers {
 impl Peers {
     fn up() -> Self {
         // No benchmark's cluster is kept: all take their turns on one of the usual profile.
-        let kept = Kept::up(&["--kafka-version", KAFKA]);
+        // What is deleted makes room at once.
+        let prompt = "cluster.broker.settings.log.segment.delete.delay.ms=1000";
+        let kept = Kept::up(&["--kafka-version", KAFKA, "--set", prompt]);
         let bootstrap = kept.bootstrap();
         let performance = env::var_os("KBENCH_PEER").expect("ci/peers builds the other client");
         Self { kept, bootstrap, performance: performance.into(), count: 0 }
@@ -199,13 +217,13 @@ impl Peers {
     /// What kbench got through, as fast as it could.
     fn kbench(&mut self, case: Case) -> (Turn, f64) {
         let workload = self.kept.folder().join("peers.toml");
-        let Case { bytes, acks, linger_ms } = case;
+        let (Case { bytes, acks, linger_ms }, seconds) = (case, case.seconds());
         let text = format!(
             "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
              [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
              [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
              settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
-             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
+             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{seconds}s\"\n"
         );
         std::fs::write(&workload, text).expect("a file");
         let workload = workload.display().to_string();
@@ -219,12 +237,12 @@ impl Peers {
         let acked = report["load"]["acked"].as_f64().expect("a number");
         let cpu_s = ended["clients_cpu_s"].as_f64().expect("a figure");
         let records_per_s = report["load"]["achieved_per_s"].as_f64().expect("a figure");
-        self.count = (records_per_s * SECONDS as f64) as u64;
+        self.count = (records_per_s * seconds as f64) as u64;
         let stages = report["time"][0]["stages"].as_array().expect("stages");
         let draining = stages.iter().find(|stage| stage["stage"] == "draining");
-        let seconds = draining.expect("a stage")["seconds"].as_f64().expect("a figure");
+        let drained_s = draining.expect("a stage")["seconds"].as_f64().expect("a figure");
         // The drain reads all that was acked, the warm-up's records as well.
-        (Turn { records_per_s, cpu_us: cpu_s * 1e6 / acked }, acked / seconds)
+        (Turn { records_per_s, cpu_us: cpu_s * 1e6 / acked }, acked / drained_s)
     }
 
     /// What somebody else's client says on the cluster, and its CPU seconds.
@@ -237,17 +255,39 @@ impl Peers {
         (stdout + &stderr, children_cpu_s() - before)
     }
 
+    /// What one of Kafka's own tools says, and its CPU seconds.
+    fn tool(&self, class: &str, arguments: &[&str]) -> (String, f64) {
+        let jars = jars(KAFKA).join("*").display().to_string();
+        let class = format!("org.apache.kafka.tools.{class}");
+        self.others(&[&["java", "-Xmx512m", "-cp", &jars, &class], arguments].concat())
+    }
+
+    /// What is said of a client that has an empty topic for its turn, and its CPU seconds.
+    fn on_a_topic(&self, turn: impl FnOnce(&str) -> (String, f64)) -> (String, f64) {
+        const TOPIC: &str = "peers";
+        let tool = |action, rest: &[&str]| {
+            let which = ["--bootstrap-server", &self.bootstrap, "--topic", TOPIC, action];
+            self.tool("TopicCommand", &[&which, rest].concat());
+        };
+        tool("--create", &LAYOUT);
+        let said = turn(TOPIC);
+        tool("--delete", &[]);
+        said
+    }
+
     fn turn(&self, said: &str, unit: &str, cpu_s: f64) -> Turn {
         let records_per_s = number_before(said, unit).unwrap_or_else(|| panic!("{unit}: {said}"));
         Turn { records_per_s, cpu_us: cpu_s * 1e6 / self.count as f64 }
     }
 
     fn rdkafka_performance(&self, case: Case, records: Records) -> Turn {
-        let mut command = vec![self.performance.display().to_string()];
-        command.extend(performance_arguments(case, records, self.count));
-        command.extend(["-b".into(), self.bootstrap.clone()]);
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let (said, cpu_s) = self.others(&command);
+        let (said, cpu_s) = self.on_a_topic(|topic| {
+            let mut command = vec![self.performance.display().to_string()];
+            command.extend(performance_arguments(case, records, self.count, topic));
+            command.extend(["-b".into(), self.bootstrap.clone()]);
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            self.others(&command)
+        });
         self.turn(&said, "msgs/s", cpu_s)
     }
 
@@ -256,27 +296,12 @@ impl Peers {
         let (bytes, count) = (bytes.to_string(), self.count.to_string());
         let servers = format!("bootstrap.servers={}", self.bootstrap);
         let (acks, linger) = (format!("acks={acks}"), format!("linger.ms={linger_ms}"));
-        let jars = jars(KAFKA).join("*").display().to_string();
-        let (said, cpu_s) = self.others(&[
-            "java",
-            "-Xmx512m",
-            "-cp",
-            &jars,
-            "org.apache.kafka.tools.ProducerPerformance",
-            "--topic",
-            "user-events",
-            "--num-records",
-            &count,
-            "--record-size",
-            &bytes,
-            "--throughput",
-            "-1",
-            "--producer-props",
-            &servers,
-            &acks,
-            &linger,
-            "enable.idempotence=false",
-        ]);
+        let (said, cpu_s) = self.on_a_topic(|topic| {
+            let load = ["--topic", topic, "--num-records", &count, "--record-size", &bytes];
+            let settings = [&*servers, &acks, &linger, "enable.idempotence=false"];
+            let rest = ["--throughput", "-1", "--producer-props"];
+            self.tool("ProducerPerformance", &[&load[..], &rest, &settings].concat())
+        });
         self.turn(&said, "records/sec", cpu_s)
     }
 
@@ -288,22 +313,9 @@ impl Peers {
         all.extend([self.bootstrap.as_str(), "-o", "beginning", "-c", &count]);
         let (said, _) = self.others(&all);
         let theirs = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
-        let jars = jars(KAFKA).join("*").display().to_string();
-        let (said, _) = self.others(&[
-            "java",
-            "-Xmx512m",
-            "-cp",
-            &jars,
-            "org.apache.kafka.tools.ConsumerPerformance",
-            "--topic",
-            "user-events",
-            "--messages",
-            &count,
-            "--bootstrap-server",
-            &self.bootstrap,
-            "--timeout",
-            "30000",
-        ]);
+        let which = ["--topic", "user-events", "--messages", &count, "--timeout", "30000"];
+        let servers = ["--bootstrap-server", &self.bootstrap];
+        let (said, _) = self.tool("ConsumerPerformance", &[&which[..], &servers].concat());
         // start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, ...
         let line = said.lines().rev().find(|line| line.matches(", ").count() >= 5);
         let figure = line.and_then(|line| line.split(", ").nth(5)?.parse().ok());
