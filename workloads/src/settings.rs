@@ -29,7 +29,7 @@ const LINGER_MS: &str = "10";
 /// Settings of a producer of at most `rate` records of `bytes` a second.
 ///
 /// - The queue of a producer that sends as fast as it can holds as many records as librdkafka's own, of 64 MiB at
-///   most; how much of it is used follows how fast the brokers answer.
+///   most: whatever its size, it is full, and what lies in it grows cold in the CPU's caches.
 /// - `message.max.bytes` is as high as the largest record needs, where that is more than librdkafka's default.
 /// - `linger.ms`: see [`LINGER_MS`]; written out because it is in every response time.
 /// - Retries, back-offs, socket and metadata intervals stay at their defaults: how fast a real

@@ -24,7 +24,6 @@ mod slots;
 pub(crate) mod statistics;
 mod tempo;
 mod values;
-mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -153,7 +152,7 @@ impl LoadClient for ProducerSetup {
             seconds: env.seconds,
             warm_up: true,
             count: self.count,
-            pace: LoadPace::of(self, topic.partitions),
+            pace: LoadPace::of(self),
             may_begin: false,
             deadline: None,
             asked: topic.partitions,
@@ -363,11 +362,7 @@ impl Producer {
 
     /// Sends what is due by `now`, up to [`SENT_AT_ONCE`] records. What the client did with the last.
     fn send_due(&mut self, now: RunTime) -> Result<Given, LoadError> {
-        let room = self.pace.room(self.sender.open()).min(SENT_AT_ONCE);
-        if room == 0 {
-            return Ok(Given::QueueFull);
-        }
-        let end = self.pace.due_by(now).1.min(self.pace.next() + room);
+        let end = self.pace.due_by(now).1.min(self.pace.next() + SENT_AT_ONCE);
         while self.pace.next() < end {
             let next = self.pace.next();
             // No key is chosen for a partition that has not acked its first record yet.
@@ -409,9 +404,8 @@ impl Producer {
     }
 
     /// Passes on what the client has said of its brokers.
-    fn tell_times(&mut self) {
+    fn tell_times(&self) {
         if let Some((at, times)) = self.sender.take_times() {
-            self.pace.set_window(at, &times.brokers, self.sender.ended());
             self.watch.hear(FromClient::Times { at, times });
         }
     }

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use results::record::clock::{RunClock, RunTime};
-use results::record::event::BrokerTimes;
 
 use super::ProducerSetup;
 use super::schedule::Schedule;
 use super::tempo::Tempo;
-use super::window::Window;
 use crate::spec::{Arrivals, Shape};
 use crate::wake::Wake;
 
@@ -24,8 +22,6 @@ pub(super) struct LoadPace {
     arrivals: Arrivals,
     seed: u64,
     tempo: Tempo,
-    /// How much may be open where nothing is scheduled.
-    window: Window,
     begun: Option<Begun>,
     /// Number of the next record.
     next: u64,
@@ -41,14 +37,12 @@ enum Begun {
 }
 
 impl LoadPace {
-    /// That of a producer to so many partitions.
-    pub(super) fn of(setup: &ProducerSetup, partitions: u32) -> Self {
+    pub(super) fn of(setup: &ProducerSetup) -> Self {
         Self {
             rate: setup.rate,
             shape: setup.shape.clone(),
             arrivals: setup.arrivals,
             seed: setup.seed,
-            window: Window::of(&setup.record_bytes, &setup.settings, partitions),
             tempo: setup.rate.map_or(Tempo::NONE, Tempo::of),
             begun: None,
             next: 0,
@@ -108,17 +102,6 @@ impl LoadPace {
     /// Whether a full queue is what it is for.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.begun, Some(Begun::Closed))
-    }
-
-    /// How many more may be sent where so many have no outcome. A schedule does not ask.
-    pub(super) fn room(&self, open: usize) -> u64 {
-        if self.is_closed() { self.window.room(open) } else { u64::MAX }
-    }
-
-    /// Sets how much may be open by what the client has said `at` of its brokers, where so many records had their
-    /// outcome.
-    pub(super) fn set_window(&mut self, at: RunTime, brokers: &[BrokerTimes], ended: u64) {
-        self.window.set(at, brokers, ended);
     }
 
     /// When the next record is due; none where nothing is scheduled.

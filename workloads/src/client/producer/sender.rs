@@ -176,11 +176,6 @@ impl Sender {
         self.slots.open
     }
 
-    /// Sends that have their outcome.
-    pub(crate) fn ended(&self) -> u64 {
-        self.counts.sent.saturating_sub(self.slots.open as u64)
-    }
-
     pub(crate) fn count_queue_full(&mut self) {
         self.counts.queue_full += 1;
     }
