@@ -18,6 +18,9 @@ use support::*;
 /// A version of Kafka whose jars hold its own tools.
 const KAFKA: &str = "3.9.1";
 
+/// How long each produces: a cluster that is kept has its data in memory.
+const SECONDS: u64 = 5;
+
 /// Partitions and copies of each topic, as kbench's own has.
 const LAYOUT: [&str; 4] = ["--partitions", "3", "--replication-factor", "3"];
 
@@ -46,11 +49,6 @@ fn table_of(columns: &[&str]) -> Table {
 }
 
 impl Case {
-    /// How long each produces: a cluster that is kept has its data in memory.
-    fn seconds(self) -> u64 {
-        if self.bytes > 100 { 5 } else { 8 }
-    }
-
     /// The first cells of its row.
     fn cells(self) -> Vec<String> {
         vec![self.bytes.to_string(), self.acks.to_owned(), format!("{} ms", self.linger_ms)]
@@ -169,8 +167,7 @@ fn producers_on_mock_brokers() {
         let (mut ours, mut own, mut one) = (vec![], vec![], vec![]);
         for _ in 0..rounds() {
             let Case { bytes, acks, linger_ms } = case;
-            let numbers = [linger_ms, case.seconds()].map(|number| number.to_string());
-            let [linger, seconds] = numbers;
+            let [linger, seconds] = [linger_ms, SECONDS].map(|number| number.to_string());
             let ask = [bytes.to_string(), acks.into(), linger, seconds];
             let (said, cpu_s) = on_mock_brokers("KBENCH_MOCK_LOAD", &ask);
             let number = |word| number_before(&said, word).unwrap_or_else(|| panic!("{said}"));
@@ -217,13 +214,13 @@ impl Peers {
     /// What kbench got through, as fast as it could.
     fn kbench(&mut self, case: Case) -> (Turn, f64) {
         let workload = self.kept.folder().join("peers.toml");
-        let (Case { bytes, acks, linger_ms }, seconds) = (case, case.seconds());
+        let Case { bytes, acks, linger_ms } = case;
         let text = format!(
             "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
              [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
              [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
              settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
-             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{seconds}s\"\n"
+             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
         );
         std::fs::write(&workload, text).expect("a file");
         let workload = workload.display().to_string();
@@ -237,7 +234,7 @@ impl Peers {
         let acked = report["load"]["acked"].as_f64().expect("a number");
         let cpu_s = ended["clients_cpu_s"].as_f64().expect("a figure");
         let records_per_s = report["load"]["achieved_per_s"].as_f64().expect("a figure");
-        self.count = (records_per_s * seconds as f64) as u64;
+        self.count = (records_per_s * SECONDS as f64) as u64;
         let stages = report["time"][0]["stages"].as_array().expect("stages");
         let draining = stages.iter().find(|stage| stage["stage"] == "draining");
         let drained_s = draining.expect("a stage")["seconds"].as_f64().expect("a figure");

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::claim::{Claim, ClaimResult};
+use crate::judge::claim::{ChangeCost, Claim, ClaimResult};
 use crate::judge::gate::Gate;
 use crate::judge::latency::Percentiles;
 use crate::judge::offer::Offer;
@@ -126,6 +126,9 @@ pub struct Report {
     pub faults: Vec<FaultReport>,
     /// Steps that were not carried out.
     pub skipped: Vec<SkippedStep>,
+    /// What changes of the cluster took, and cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeCost>,
     /// Recovery of each partition from each fault.
     pub recovery: Vec<PartitionRecovery>,
     /// What each group consumed, in each trial.

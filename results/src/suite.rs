@@ -19,7 +19,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::claim::{Claim, ClaimResult, Outcome, judge};
+use crate::judge::claim::{ChangeCost, Claim, ClaimResult, Outcome, judge};
 use crate::judge::verdict::Verdict;
 use crate::record::open;
 use crate::report::Report;
@@ -116,6 +116,9 @@ pub struct ScenarioResult {
     /// Of a search of the highest rate, what it found; none of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rate: Option<MaxRate>,
+    /// What changes of the cluster took, and cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeCost>,
 }
 
 /// A claim, and what decides it.
@@ -234,6 +237,7 @@ fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
         seconds: 0.0,
         outcome,
         max_rate: None,
+        changes: vec![],
     };
     match run {
         ScenarioRun::Missing => {
@@ -255,6 +259,7 @@ fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
                 trials: report.trials,
                 faults: report.faults.len(),
                 seconds: report.time.iter().flat_map(|it| &it.stages).map(|it| it.seconds).sum(),
+                changes: report.changes.clone(),
                 ..without(code, outcome)
             }
         }

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let text = format!(
         "name = \"peers\"\ndescription = \"a producer alone, as fast as it can\"\n\
-         [load]\nrate = {rate}\nrecord_bytes = {bytes}\nkeys = 1000\n\
+         [load]\nrate = {rate}\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
          [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
          settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
          [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{seconds}s\"\n"

@@ -285,6 +285,8 @@ pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use results::judge::claim::Metric;
+
     use super::*;
     use crate::cluster::local::sandbox::Mode;
     use crate::series::search;
@@ -388,7 +390,9 @@ mod tests {
 
     #[test]
     fn a_scenario_is_refused_what_it_cannot_decide() {
-        let claims = guide().unwrap();
+        let mut claims = guide().unwrap();
+        let unmeasured = claims.iter_mut().find(|claim| claim.id == "msg-rate");
+        unmeasured.unwrap().metric = Metric::NotTestedHere("more".to_owned());
         let spec = |plan: &str| Request::of("smoke", plan, "local").resolve().unwrap().spec;
         let scenario = |plan: &str, claim: &str| {
             let text = format!(
@@ -402,7 +406,7 @@ mod tests {
         for (plan, claim, words) in [
             ("none", "leader-failover", "needs step \"leader\""),
             ("none", "leader-failovr", "no claim"),
-            ("none", "when-to-scale", "nothing measures"),
+            ("none", "msg-rate", "nothing measures"),
             ("none", "plus-67", "the scenarios that its metric names"),
         ] {
             let why = asked(plan, claim).unwrap_err().to_string();

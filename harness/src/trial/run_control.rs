@@ -132,11 +132,11 @@ impl TrialRunControl {
         let controls = |controller| !without.contains(&controller);
         let replaced = !view.plane.tells_controller() || view.controller.is_some_and(controls);
         let forgotten = without.iter().all(|broker| !view.brokers.contains(broker));
-        let led = view.partitions.iter().filter(|((topic, _), _)| *topic == view.topic).all(
-            |(_, state)| {
-                state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
-            },
-        );
+        let topics = self.lab.members.loaded_topics();
+        let mut loaded = view.partitions.iter().filter(|((topic, _), _)| topics.contains(topic));
+        let led = loaded.all(|(_, state)| {
+            state.leader.is_some() && !state.isr.iter().any(|broker| without.contains(broker))
+        });
         replaced && forgotten && led
     }
 }

@@ -21,6 +21,7 @@ use toml::Spanned;
 
 use crate::record::event::{Detection, Effect, Takes};
 
+pub use changes::ChangeCost;
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
 pub use metric::{
     FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker, RateRatio,

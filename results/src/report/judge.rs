@@ -67,6 +67,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         claims: claims.iter().map(|claim| claim::judge(claim, &facts)).collect(),
         faults: parts.faults,
         skipped: parts.skipped,
+        changes: facts.iter().flat_map(|trial| trial.seen.costs(trial.number)).collect(),
         recovery: parts.recovery,
         consuming: parts.consuming,
         client_ends: parts.client_ends,

@@ -41,7 +41,13 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
     checks.rows.retain(|_| bad.next().unwrap_or(true));
     let valid = report.checks.len() - checks.rows.len();
     paragraph(&mut out, &format!("{valid} of {} checks are valid.", report.checks.len()));
-    for shown in [checks, rows::gates(report), rows::rates(report), rows::latencies(report)] {
+    for shown in [
+        rows::changes(report),
+        checks,
+        rows::gates(report),
+        rows::rates(report),
+        rows::latencies(report),
+    ] {
         grid(&mut out, &shown);
     }
     paragraph(&mut out, "The same again:");

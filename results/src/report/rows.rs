@@ -193,6 +193,18 @@ pub(super) fn latencies(report: &Report) -> ReportTable {
     ReportTable { head, rows: rows.collect(), notes }
 }
 
+pub(super) fn changes(report: &Report) -> ReportTable {
+    let rows = report.changes.iter().map(|it| {
+        let took = it.took_s.map_or("not completed".to_owned(), |s| format!("{s:.1} s"));
+        let [during, before] = [it.p99_s, it.p99_before_s]
+            .map(|s| plain(s.map_or("n/a".to_owned(), |s| format!("{:.0} ms", s * 1e3))));
+        let took = ReportCell { text: took, tone: if it.took_s.is_none() { DOUBT } else { PLAIN } };
+        vec![plain(it.trial), plain(&it.change), plain(&it.what), took, during, before]
+    });
+    let head = vec!["trial", "change", "what", "took", "p99 meanwhile", "p99 before"];
+    ReportTable { head, rows: rows.collect(), notes: vec![] }
+}
+
 pub(super) fn consuming(report: &Report) -> ReportTable {
     let rows = report.consuming.iter().flat_map(|group| {
         group.faults.iter().filter_map(move |fault| {

@@ -2,6 +2,7 @@
 //! phases, checks, load, where the time went, and where the files are. Never Debug output; colours only when
 //! asked for.
 
+mod changes;
 pub(in crate::report) mod claims;
 pub(in crate::report) mod consuming;
 pub(in crate::report) mod faults;
@@ -73,6 +74,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
     headline(&mut out, report, colours);
     claims::render(&mut out, report, colours);
     faults::render(&mut out, report, colours);
+    changes::render(&mut out, report);
     consuming::render(&mut out, report, colours);
     load::gates(&mut out, report, colours);
     load::checks(&mut out, report, colours);

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::advice::brokers_needed;
+use super::advice;
 use super::markdown::why;
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, Decision, SuiteReport};
@@ -21,7 +21,7 @@ struct SuitePage<'a> {
     style: &'static str,
     report: &'a SuiteReport,
     summary: String,
-    needed: Vec<String>,
+    advice: Vec<String>,
     groups: Vec<ClaimGroup<'a>>,
 }
 
@@ -51,8 +51,8 @@ struct GroupedClaim<'a> {
 pub(super) fn render(report: &SuiteReport) -> io::Result<String> {
     let report: &SuiteReport = &printable_texts(report).map_err(io::Error::other)?;
     let groups: Vec<_> = ORDER.into_iter().filter_map(|outcome| group(report, outcome)).collect();
-    let (summary, needed) = (summary(report), brokers_needed(report));
-    rendered("suite", PAGE, &SuitePage { style: STYLE, report, summary, needed, groups })
+    let (summary, advice) = (summary(report), advice::sentences(report));
+    rendered("suite", PAGE, &SuitePage { style: STYLE, report, summary, advice, groups })
 }
 
 /// None where no claim stands so.

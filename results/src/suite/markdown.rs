@@ -4,7 +4,7 @@ use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::markdown::escaped;
 use crate::terminal::printable_line;
 
-use super::advice::brokers_needed;
+use super::advice;
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, SuiteReport};
 
@@ -31,8 +31,8 @@ pub fn render(report: &SuiteReport) -> String {
             it.trials, it.faults, it.seconds
         );
     }
-    for needed in brokers_needed(report) {
-        out += &format!("\n{}.\n", cell(&needed));
+    for sentence in advice::sentences(report) {
+        out += &format!("\n{}.\n", cell(&sentence));
     }
     out += &searches(report);
     for outcome in ORDER {

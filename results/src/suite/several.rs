@@ -47,6 +47,13 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
                 both_known(finished(&it.of), finished(&it.to), |of, to| weigh_figures(it, of, to))
             })
             .collect(),
+        Metric::ThresholdAtLimit(names) => names
+            .iter()
+            .map(|name| match found(name) {
+                Ok(search) => weigh_threshold(name, search),
+                Err(why) => Weighed::open(String::new(), why),
+            })
+            .collect(),
         _ => vec![],
     };
     let worst = [Outcome::Refuted, Outcome::Undecided, Outcome::Holds];
@@ -203,6 +210,31 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
         return Weighed::open(weighed.figure, why);
     }
     weighed
+}
+
+/// Whoever waits for a threshold must see one where brokers take no more.
+fn weigh_threshold(name: &str, search: &MaxRate) -> Weighed {
+    let Some([_, missed]) = both(search) else {
+        return Weighed::open(String::new(), format!("{name} found no limit between its rates"));
+    };
+    let at = |what: String| format!("{what} at {missed:.0} records/s in {name}");
+    match &search.limiting {
+        Some(limiting @ (Limiting::Links(_) | Limiting::Cores(_))) => Weighed {
+            outcome: Outcome::Holds,
+            figure: at(limiting.to_string()),
+            reason: format!("a threshold told of the limit of {name}"),
+        },
+        Some(Limiting::Unseen) => Weighed {
+            outcome: Outcome::Refuted,
+            figure: at("no threshold".to_owned()),
+            reason: format!("the objective was missed in {name}, and no threshold was exceeded"),
+        },
+        Some(limiting @ Limiting::Generator(_)) => Weighed::open(
+            at(limiting.to_string()),
+            format!("the limit of {name} is not the brokers'"),
+        ),
+        None => Weighed::open(String::new(), format!("what limited in {name} is not known")),
+    }
 }
 
 /// The rates between which the highest is; none before the end of a search, or where one of them is open.

@@ -7,7 +7,7 @@ use crate::report::text::{bullet, line, section, show, table};
 use crate::terminal::{argument, harmless, printable_line};
 
 use super::SuiteReport;
-use super::advice::brokers_needed;
+use super::advice;
 
 /// The outcomes in the order in which they are shown.
 pub(super) const ORDER: [Outcome; 4] =
@@ -53,7 +53,11 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
             let said = format!("{id} ({objective}): {}{model}", it.outcome);
             bullet(&mut out, &printable_line(&said));
         }
-        brokers_needed(report).iter().for_each(|it| bullet(&mut out, &printable_line(it)));
+    }
+    let advice = advice::sentences(report);
+    if !advice.is_empty() {
+        section(&mut out, "What it takes");
+        advice.iter().for_each(|it| bullet(&mut out, &printable_line(it)));
     }
     section(&mut out, "Claims");
     let mut rows = table(&["claim", "outcome", "figure", "by"], false);

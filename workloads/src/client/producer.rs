@@ -23,6 +23,7 @@ mod sender;
 mod slots;
 pub(crate) mod statistics;
 mod tempo;
+mod turns;
 mod values;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use keys::Keys;
 use pace::LoadPace;
 use seconds::Seconds;
 use sender::{Given, Sender};
+use turns::Turns;
 
 /// Most records that are sent before it is looked again what there is to hear: a few milliseconds' worth.
 const SENT_AT_ONCE: u64 = 1000;
@@ -152,6 +154,7 @@ impl LoadClient for ProducerSetup {
             seconds: env.seconds,
             warm_up: true,
             count: self.count,
+            turns: Turns::new(self.keys != KeySpec::None),
             pace: LoadPace::of(self),
             may_begin: false,
             deadline: None,
@@ -177,8 +180,9 @@ struct Producer {
     /// Begins when the first records are acked and the load says so.
     pace: LoadPace,
     may_begin: bool,
-    /// Partitions that the schedule feeds: each in turn.
+    /// Partitions that the schedule feeds.
     ready: Vec<usize>,
+    turns: Turns,
     /// When set: nothing more is sent, and what is open is waited for until then.
     deadline: Option<Instant>,
     /// Number of partitions that there are to be.
@@ -367,9 +371,9 @@ impl Producer {
             let next = self.pace.next();
             // No key is chosen for a partition that has not acked its first record yet.
             let chosen = self.sender.choose(next).filter(|(_, to)| self.sender.has_acked(*to));
-            let in_turn = || self.ready[(next % self.ready.len() as u64) as usize];
-            let to = chosen.map_or_else(in_turn, |(_, to)| to);
             let due = self.pace.due();
+            let turn = self.ready[self.turns.of(next, due.unwrap_or(now), self.ready.len())];
+            let to = chosen.map_or(turn, |(_, to)| to);
             let key = chosen.map(|(key, _)| key);
             let given = self.sender.send(to, key, due, self.warm_up, self.seconds.as_mut())?;
             if given != Given::Taken {

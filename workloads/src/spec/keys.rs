@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum KeySpec {
     /// So many, spread over the partitions, each partition in its turn.
     Spread(u32),
-    /// Records have no keys; each partition in its turn.
+    /// Records have no keys; they stay with a partition for 10 ms, then with the next.
     None,
     /// Each record's key is chosen, and decides its partition.
     Chosen(ChosenKeys),

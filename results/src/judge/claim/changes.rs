@@ -2,11 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::seen::read;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{ChangeMark, ChangeSeen, EventKind};
 use crate::record::history::{Client, Entry, Partition, SendOutcome, Source};
+
+/// What a change of the cluster under load took, and cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ChangeCost {
+    /// Number of the trial.
+    pub trial: u32,
+    /// Id of the change in the plan.
+    pub change: String,
+    /// What was done, in words.
+    pub what: String,
+    /// Seconds until it was complete and the cluster steady; none when it was given up, or not seen to end.
+    pub took_s: Option<f64>,
+    /// 99th percentile of the response of records that were due while it lasted, in seconds; none where these are too
+    /// few, or a hundredth of them was not acked.
+    pub p99_s: Option<f64>,
+    /// The same of the steady load before the first change.
+    pub p99_before_s: Option<f64>,
+}
 
 /// The changes of one trial.
 #[derive(Debug, Clone)]
@@ -75,6 +96,22 @@ impl Changes {
                 Self { all, longest_gap: Ok(longest_gap(sends, first)), p99_before_s }
             }
         }
+    }
+
+    /// What each took, and cost, as those of a trial.
+    pub(super) fn costs(&self, trial: u32) -> impl Iterator<Item = ChangeCost> {
+        self.all.iter().map(move |span| {
+            let (from, began) = &span.began;
+            let done = span.ended.as_ref().filter(|(_, ended)| ended.mark == ChangeMark::Done);
+            ChangeCost {
+                trial,
+                change: began.change.clone(),
+                what: began.what.clone(),
+                took_s: done.map(|(to, _)| to.secs_since(*from)),
+                p99_s: span.p99_s,
+                p99_before_s: self.p99_before_s,
+            }
+        })
     }
 }
 

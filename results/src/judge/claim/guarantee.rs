@@ -53,7 +53,10 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::ControllerWithoutData => cluster::controller_without_data(trial),
         Metric::OneReaderAPartition => cluster::one_reader(trial),
         Metric::SettingsInForce(settings) => cluster::settings(settings, trial),
-        Metric::MaxRateRatios(_) | Metric::MaxRatePerBroker(_) | Metric::FigureRatios(_) => {
+        Metric::MaxRateRatios(_)
+        | Metric::MaxRatePerBroker(_)
+        | Metric::FigureRatios(_)
+        | Metric::ThresholdAtLimit(_) => {
             let names = claim.metric.scenarios().join("`, `");
             Examination::Open(format!(
                 "scenarios of a suite decide it, and no run by itself: `{names}`"

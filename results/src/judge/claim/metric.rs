@@ -64,6 +64,8 @@ pub enum Metric {
     MaxRatePerBroker(RatePerBroker),
     /// Figures of two scenarios of a suite have such ratios.
     FigureRatios(Vec<FigureRatio>),
+    /// Where these searches of a suite found the limit, a threshold told of it: a node's CPU, its link.
+    ThresholdAtLimit(Vec<String>),
     /// What a probe of the cluster sees when the load has ended.
     Probe(ClusterProbe),
     /// A sentence about the four phases of scaling out, which the plan's changes carry out under load.
@@ -241,6 +243,10 @@ impl Metric {
             "a figure of one scenario of a suite to that of another; figures of runs alike differ by `spread`",
         ),
         (
+            "{ threshold-at-limit = [\"three\", \"five\"] }",
+            "where `max_rate` scenarios of a suite found the limit, a threshold of CPU or network was exceeded",
+        ),
+        (
             "{ probe = \"any-bootstrap\" }",
             "what a probe of the cluster sees after the load; or \"produce-to-follower\", \"follower-fetch\", \
              \"replica-logs\", \"zookeeper-trees\", \"zookeeper-writes\", \"keys-of-one-client\", \
@@ -282,6 +288,7 @@ impl Metric {
             | Self::MaxRateRatios(_)
             | Self::MaxRatePerBroker(_)
             | Self::FigureRatios(_)
+            | Self::ThresholdAtLimit(_)
             | Self::Probe(_)
             | Self::ScaleOut(_)
             | Self::NotTestedHere(_) => false,
@@ -303,6 +310,7 @@ impl Metric {
             Self::FigureRatios(ratios) => {
                 ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
             }
+            Self::ThresholdAtLimit(names) => names.iter().map(String::as_str).collect(),
             _ => vec![],
         };
         all.sort_unstable();
@@ -355,6 +363,9 @@ impl Metric {
             }
             Self::MaxRateRatios(_) | Self::FigureRatios(_) if self.scenarios().is_empty() => {
                 "names no ratio; list at least one with its scenarios".to_owned()
+            }
+            Self::ThresholdAtLimit(names) if names.is_empty() => {
+                "names no scenario; list at least one that searches the highest rate".to_owned()
             }
             Self::MaxRateRatios(ratios) => {
                 return ratios.iter().find_map(|it| bounds(it.least, it.most));

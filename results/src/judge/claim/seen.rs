@@ -9,7 +9,7 @@ mod ensemble;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::changes::Changes;
+use super::changes::{ChangeCost, Changes};
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::probe::Probed;
@@ -105,6 +105,11 @@ impl ClusterSeen {
             probes: probes(timeline),
             changes: Changes::of(timeline, source, topic),
         }
+    }
+
+    /// What changes of the cluster took, and cost, as those of a trial.
+    pub(crate) fn costs(&self, trial: u32) -> impl Iterator<Item = ChangeCost> {
+        self.changes.costs(trial)
     }
 }
 

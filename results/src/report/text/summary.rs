@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::Report;
 use super::faults::{all, skipped};
-use super::{Tone, bullet, claims, headline, line, load, section};
+use super::{Tone, bullet, changes, claims, headline, line, load, section};
 use crate::judge::latency::Percentiles;
 use crate::judge::verdict::Verdict;
 use crate::terminal::{argument, counted, harmless};
@@ -21,6 +21,7 @@ pub(super) fn render(report: &Report, dir: Option<&Path>, colours: bool) -> Stri
         all(&mut out, report, colours);
         skipped(&mut out, report);
     }
+    changes::render(&mut out, report);
     load::gates(&mut out, report, colours);
     section(&mut out, "Checks and load");
     checks(&mut out, report, colours);
