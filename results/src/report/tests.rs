@@ -1,6 +1,7 @@
 //! Whole synthetic runs, judged and rendered.
 
 mod backlog;
+mod changes;
 mod client_ends;
 mod cluster;
 mod damage;
