@@ -45,7 +45,7 @@ fn a_suite_is_listed_told_beforehand_and_refused_what_is_a_scenario_s() {
     assert!(code == 2 && flat(&stderr).contains("needs step \"leader\""), "{stderr}");
     let (code, stdout, _) = exited(kbench().args(["list", "claims"]));
     assert_eq!(code, 0);
-    for words in ["not tested here", "AS A CLAIM NAMES IT", "metric = \"unavailability-led\""] {
+    for words in ["threshold-at-limit", "AS A CLAIM NAMES IT", "metric = \"unavailability-led\""] {
         assert!(stdout.contains(words), "{words}: {stdout}");
     }
 }
