@@ -212,7 +212,7 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
     weighed
 }
 
-/// Whoever waits for a threshold must see one where brokers take no more.
+/// Whoever waits for a threshold of CPU or network must see one where brokers take no more.
 fn weigh_threshold(name: &str, search: &MaxRate) -> Weighed {
     let Some([_, missed]) = both(search) else {
         return Weighed::open(String::new(), format!("{name} found no limit between its rates"));
@@ -226,8 +226,10 @@ fn weigh_threshold(name: &str, search: &MaxRate) -> Weighed {
         },
         Some(Limiting::Unseen) => Weighed {
             outcome: Outcome::Refuted,
-            figure: at("no threshold".to_owned()),
-            reason: format!("the objective was missed in {name}, and no threshold was exceeded"),
+            figure: at("neither cores nor links were at their limit".to_owned()),
+            reason: format!(
+                "the objective was missed in {name}, and neither cores nor links were at their limit"
+            ),
         },
         Some(limiting @ Limiting::Generator(_)) => Weighed::open(
             at(limiting.to_string()),
