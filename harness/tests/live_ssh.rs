@@ -93,6 +93,15 @@ fn faults_are_proven_and_undone(folder: &Path, name: &str) {
     assert_eq!(environment["settings"]["zk_session_timeout_ms"], 6000);
     let hold = ["leader-failover", "no-acked-loss"];
     outcomes(&report, &hold.map(|id| (id, "holds")));
+    // What servers take is read on their machines.
+    let servers = report["servers"].as_array().expect("servers");
+    assert_eq!(servers.len(), 6, "{servers:?}");
+    for server in servers {
+        let figures = ["cores", "cpu_share", "memory_bytes"].map(|name| server[name].as_f64());
+        let network = server["network_bytes_per_s"][1].as_f64();
+        let told = figures.into_iter().chain([network]);
+        assert!(told.into_iter().all(|figure| figure.is_some_and(|it| it > 0.0)), "{server}");
+    }
     let spec = std::fs::read_to_string(run.join("spec.toml")).expect("a file");
     let key = std::fs::read_to_string(folder.join("key")).expect("a file");
     let secret = key.lines().nth(1).expect("a key");

@@ -5,6 +5,7 @@
 //! up ([`pace`]) says so in the history: absence of a record there proves nothing.
 
 mod fetched;
+mod order;
 mod pace;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::settings;
 use crate::until::until;
 
 use fetched::{FetchQueue, Fetched};
+use order::LogOrder;
 use pace::Pace;
 pub use pace::{DrainProgress, Patience};
 
@@ -63,6 +65,8 @@ pub struct DrainSummary {
     pub given_up: Option<String>,
     /// Records that somebody else than this run wrote meanwhile, as far as they were seen.
     pub of_others: u64,
+    /// Per partition: whether a record came again, or after one that its producer wrote later. Elsewhere none is twice.
+    pub out_of_order: Vec<bool>,
 }
 
 /// What is to be drained.
@@ -121,6 +125,7 @@ pub fn drain(
         run,
         clock,
         stream,
+        orders: bounds.iter().map(|_| LogOrder::default()).collect(),
         bounds,
         reached,
         records: 0,
@@ -179,6 +184,7 @@ struct Drain {
     stream: StreamWriter,
     bounds: Vec<Option<LogBounds>>,
     reached: Vec<i64>,
+    orders: Vec<LogOrder>,
     records: u64,
     /// Records that were written since the ends were asked for: all of them; and those that were read.
     grown: u64,
@@ -243,6 +249,9 @@ impl Drain {
                     return Ok(None);
                 }
                 self.records += 1;
+                if let Observed::Record(record) = &poll.record {
+                    self.orders[partition].pass(record);
+                }
                 self.reach(partition, offset + 1);
                 self.stream.push(&Entry::Poll(poll)).map_err(failed)?;
                 partition
@@ -339,6 +348,7 @@ impl Drain {
             complete: unread.is_empty(),
             given_up: self.given_up,
             of_others: self.of_others,
+            out_of_order: self.orders.iter().map(LogOrder::is_broken).collect(),
         })
     }
 }

@@ -26,6 +26,7 @@ mod resident;
 mod rules;
 mod servers;
 mod shell;
+mod usage;
 
 pub use cluster::{SshCluster, SshSetup};
 pub use dry_run::dry_run;

@@ -361,6 +361,8 @@ pub(super) mod tests {
                 memory_bytes: 4096,
                 disk_bytes: None,
                 network_bytes: None,
+                cores: None,
+                interface_bytes_per_s: None,
                 disk_used: None,
             }),
         ] {

@@ -1,4 +1,4 @@
-//! What a trial reads when its load has ended: every partition, and the headers of its batches.
+//! What a trial reads when its load has ended: every partition, and the headers of batches where their order is wrong.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ impl Trial {
         }
     }
 
-    /// Writes down in which producer epochs the log was written. What cannot be read stays unknown, and
-    /// excuses nothing.
+    /// Writes down in which producer epochs those partitions were written that may hold a record twice, which takes
+    /// a second reading of them. What cannot be read stays unknown, and excuses nothing.
     pub(super) async fn read_batch_headers(
         &self,
         lab: &Rc<Lab>,
@@ -126,9 +126,10 @@ impl Trial {
         let history = self.files.join(HISTORY);
         let mut stream = StreamWriter::create(&history, &stream_of("batches", place), &header)
             .map_err(failed)?;
-        for (partition, (start, end)) in
-            (0..).zip(drained.start_offsets.iter().zip(&drained.reached))
-        {
+        let logs = drained.start_offsets.iter().zip(&drained.reached);
+        let doubtful =
+            (0..).zip(logs).zip(&drained.out_of_order).filter(|(_, doubtful)| **doubtful);
+        for ((partition, (start, end)), _) in doubtful {
             let offsets = start.unwrap_or(0)..*end;
             let batches = lab.admin.batches(&topic.name, partition, offsets, goes_on).await;
             let batches = batches.unwrap_or_else(|error| {
@@ -143,6 +144,7 @@ impl Trial {
         }
         stream.finish().map_err(failed)
     }
+
     fn topic(&self, place: usize) -> Result<&Topic, Failure> {
         let topic = self.spec.cluster.topic.get(place);
         topic.ok_or_else(|| Failure::infrastructure("a topic of the load is not there (a defect)"))

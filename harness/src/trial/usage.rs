@@ -1,7 +1,8 @@
 //! What the servers take of the host: CPU, memory, disk, network, by the kernel's counters of their processes.
 //!
-//! Servers are seen that run on this host (in namespaces, in containers). What goes over a network that is kbench's own
-//! as well, as in loopback mode, is not told: it is not a node's.
+//! Servers are seen that run on this host (in namespaces, in containers); those of machines behind ssh are looked at by
+//! their backend. What goes over a network that is kbench's own as well, as in loopback mode, is not told: it is not a
+//! node's.
 
 use std::path::Path;
 use std::rc::{Rc, Weak};
@@ -58,6 +59,8 @@ async fn watch(lab: Weak<Lab>) {
                 disk_bytes: taken.disk_bytes,
                 network_bytes: taken.network_bytes,
                 disk_used,
+                cores: None,
+                interface_bytes_per_s: None,
             }));
         }
         drop(lab);

@@ -25,6 +25,9 @@ pub struct ServerUse {
     pub disk_bytes_per_s: Option<[f64; 2]>,
     /// Bytes a second that its node received and sent; none where the network is not the node's alone.
     pub network_bytes_per_s: Option<[f64; 2]>,
+    /// Cores of its machine; none where that is kbench's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
 }
 
 /// What is summed up of one server.
@@ -37,6 +40,7 @@ struct Sum<'a> {
     memory_bytes: u64,
     disk: Option<[u64; 2]>,
     network: Option<[u64; 2]>,
+    cores: Option<u32>,
 }
 
 /// What the servers of a trial took from its baseline until its load had ended.
@@ -61,6 +65,7 @@ pub(crate) fn of(trial: u32, events: &[Event]) -> Vec<ServerUse> {
 impl<'a> Sum<'a> {
     fn add(&mut self, at: RunTime, now: &'a ServerCounters) {
         self.memory_bytes = self.memory_bytes.max(now.memory_bytes);
+        self.cores = now.cores;
         if let Some((then, before)) = self.last.take().filter(|(_, it)| it.pid == now.pid) {
             let seconds = at.secs_since(then);
             let cpu_s = now.cpu_s - before.cpu_s;
@@ -87,6 +92,7 @@ impl<'a> Sum<'a> {
             memory_bytes: self.memory_bytes,
             disk_bytes_per_s: per_s(self.disk),
             network_bytes_per_s: per_s(self.network),
+            cores: self.cores,
         })
     }
 }
@@ -111,15 +117,16 @@ mod tests {
         let stage = |seconds, stage| at(seconds, EventKind::Stage { stage });
         let process = Process { node: "n1".to_owned(), role: Role::Broker, id: 1 };
         let look = |seconds, pid, cpu_s, memory_bytes, disk_bytes: Option<[u64; 2]>| {
-            let (process, network_bytes, disk_used) = (process.clone(), None, None);
             let counters = ServerCounters {
-                process,
+                process: process.clone(),
                 pid,
                 cpu_s,
                 memory_bytes,
                 disk_bytes,
-                network_bytes,
-                disk_used,
+                network_bytes: None,
+                disk_used: None,
+                cores: None,
+                interface_bytes_per_s: None,
             };
             at(seconds, EventKind::ServerUsage(counters))
         };

@@ -74,7 +74,7 @@ pub enum Client {
     ReadProbe,
     /// The fresh consumer that reads every partition from offset 0 after healing.
     Drain,
-    /// The headers of the log's batches, read after the drain: [`Entry::Batches`].
+    /// The headers of the batches of partitions that may hold a record twice, read after the drain: [`Entry::Batches`].
     BatchHeaders,
 }
 

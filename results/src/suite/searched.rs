@@ -1,6 +1,8 @@
 //! A search of the highest rate as a suite's report has it: what came of it, what limited, and what a model of the links
 //! says. It is made from the reports of its runs alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::judge::capacity::RecordFlow;
@@ -19,7 +21,7 @@ const CORES: f64 = 0.85;
 pub enum Limiting {
     /// The links of these nodes were saturated for more than half of the time.
     Links(Vec<String>),
-    /// The machine's cores: the share that servers took of them.
+    /// A machine's cores: the share that servers took of them.
     Cores(f64),
     /// kbench's own clients, for this reason.
     Generator(String),
@@ -51,17 +53,33 @@ pub fn limiting(report: &Report, generator: Option<String>) -> Limiting {
     if !nodes.is_empty() {
         return Limiting::Links(nodes);
     }
-    match cores_taken(report) {
+    let most = shared_cores_taken(report).into_iter().chain(own_cores_taken(report));
+    match most.max_by(f64::total_cmp) {
         Some(share) if share >= CORES => Limiting::Cores(share),
         _ => Limiting::Unseen,
     }
 }
 
-/// What servers took of the cores that they share, as a part of them; none where that is not told.
-pub(super) fn cores_taken(report: &Report) -> Option<f64> {
+/// What servers took of the cores of kbench's own machine, as a part of them; none where none is there, or that is not
+/// told.
+pub(super) fn shared_cores_taken(report: &Report) -> Option<f64> {
     let cores = report.environments.first()?.environment.cores;
-    let used: f64 = report.servers.iter().map(|it| it.cpu_share).sum();
-    (cores > 0).then(|| used / f64::from(cores) / f64::from(report.trials.max(1)))
+    let here: Vec<f64> =
+        report.servers.iter().filter(|it| it.cores.is_none()).map(|it| it.cpu_share).collect();
+    let used: f64 = here.iter().sum();
+    let known = cores > 0 && !here.is_empty();
+    known.then(|| used / f64::from(cores) / f64::from(report.trials.max(1)))
+}
+
+/// The same of each other machine's own.
+fn own_cores_taken(report: &Report) -> Vec<f64> {
+    let mut nodes: BTreeMap<&str, f64> = BTreeMap::new();
+    for server in &report.servers {
+        if let Some(cores) = server.cores.filter(|cores| *cores > 0) {
+            *nodes.entry(&server.process.node).or_default() += server.cpu_share / f64::from(cores);
+        }
+    }
+    nodes.into_values().map(|share| share / f64::from(report.trials.max(1))).collect()
 }
 
 /// The highest rate that a model of the links allows for the load and the cluster of a run; none where links are not
@@ -71,8 +89,7 @@ pub fn predicted(report: &Report) -> Option<f64> {
     let links = environment.links.as_ref()?.bytes_per_s;
     let settings = &environment.settings;
     let linger_ms: f64 = environment.producer.get("linger.ms")?.parse().ok()?;
-    let groups: std::collections::BTreeSet<_> =
-        report.consuming.iter().map(|it| &it.group).collect();
+    let groups: BTreeSet<_> = report.consuming.iter().map(|it| &it.group).collect();
     if settings.assignment.is_empty() {
         return None;
     }

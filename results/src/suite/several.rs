@@ -1,6 +1,6 @@
 //! Claims that no run decides by itself: they name scenarios of the suite, whose results are put side by side.
 
-use super::searched::{Limiting, MaxRate, cores_taken};
+use super::searched::{Limiting, MaxRate, shared_cores_taken};
 use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
 use crate::judge::claim::{
     Claim, ClaimResult, FigureRatio, Metric, Outcome, RateRatio, judge, sentence,
@@ -157,7 +157,7 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
             return Weighed::open(String::new(), why);
         }
     }
-    let cores = [of, to].map(|report| cores_taken(report).unwrap_or_default());
+    let cores = [of, to].map(|report| shared_cores_taken(report).unwrap_or_default());
     let (of, to) = match (figure.of(of), figure.of(to)) {
         (Ok(of), Ok(to)) if to > 0.0 => (of, to),
         (Err(why), _) | (_, Err(why)) => {

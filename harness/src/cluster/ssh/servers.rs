@@ -21,8 +21,9 @@ use super::driver::DrivenService;
 use super::guardian::Guardian;
 use super::logs::LogBegin;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
-use super::{Inventory, SshHost, clock, disk};
+use super::{Inventory, SshHost, clock, disk, usage};
 use crate::cluster::host::{Command, Host as _, HostError};
+use crate::cluster::local::host::boot_id;
 use crate::cluster::servers::{ServerAddresses, ServerProcesses};
 use crate::failure::Failure;
 use crate::observe::logs;
@@ -102,9 +103,16 @@ impl SshServers {
             node.compare_clock().await.map_err(unreached)?;
             nodes.insert(member.name.clone(), Rc::new(node));
         }
-        for node in nodes.values() {
+        let here = boot_id().ok();
+        for (node, member) in inventory.members().filter_map(|it| Some((nodes.get(&it.name)?, it)))
+        {
             tokio::task::spawn_local(follow(Rc::downgrade(node)));
             tokio::task::spawn_local(disk::watch(Rc::downgrade(node)));
+            // What servers take of kbench's own machine is seen there.
+            if here.as_ref() != Some(&*node.boot_id.borrow()) {
+                let interface = member.interface.clone();
+                tokio::task::spawn_local(usage::watch(Rc::downgrade(node), interface));
+            }
         }
         let inventory = inventory.clone();
         Ok(Rc::new(Self { inventory, connector, nodes, logs }))

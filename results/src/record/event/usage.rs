@@ -24,4 +24,11 @@ pub struct ServerCounters {
     /// Bytes of the file system of its data that are used, and that there are; none where that is not seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_used: Option<[u64; 2]>,
+    /// Cores of its machine; none where that is kbench's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Bytes a second that the network interface of its machine takes each way, as the interface says; none where it
+    /// does not, or the machine is kbench's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface_bytes_per_s: Option<u64>,
 }

@@ -201,6 +201,8 @@ fn each_broker_has_its_share_of_the_bytes_or_it_has_not() {
                         disk_bytes: None,
                         network_bytes: Some([1_000_000, 5 + part * bytes]),
                         disk_used: None,
+                        cores: None,
+                        interface_bytes_per_s: None,
                     }),
                 );
             }

@@ -6,6 +6,7 @@ use super::super::Report;
 use super::faults::{all, skipped};
 use super::{Tone, bullet, changes, claims, headline, line, load, section};
 use crate::judge::latency::Percentiles;
+use crate::judge::offer::Offer;
 use crate::judge::verdict::Verdict;
 use crate::terminal::{argument, counted, harmless};
 
@@ -79,11 +80,15 @@ fn figures(out: &mut String, report: &Report) {
         _ => format!(", {} failed, {} without outcome", load.failed, load.indeterminate),
     };
     let saturated = if load.saturated { "; saturated: the backlog grew" } else { "" };
+    let asked = match report.run.offer {
+        Offer::Closed => "as many as the client takes".to_owned(),
+        _ => format!("{:.1}", load.asked_per_s),
+    };
     bullet(
         out,
         &format!(
-            "{:.1} of {:.1} records/s acked ({} of {}{errors}), {} delivered{saturated}",
-            load.achieved_per_s, load.asked_per_s, load.acked, load.sent, load.delivered
+            "{:.1} of {asked} records/s acked ({} of {}{errors}), {} delivered{saturated}",
+            load.achieved_per_s, load.acked, load.sent, load.delivered
         ),
     );
     let ms = |us: Option<u64>| us.map_or("n/a".to_owned(), |us| format!("{:.2}", us as f64 / 1e3));

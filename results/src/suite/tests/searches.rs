@@ -156,6 +156,7 @@ fn a_ratio_of_figures_is_decided_beyond_what_runs_alike_differ_by() {
             memory_bytes: 0,
             disk_bytes_per_s: None,
             network_bytes_per_s: None,
+            cores: None,
         });
         run
     };
