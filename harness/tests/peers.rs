@@ -84,9 +84,13 @@ fn figures(turns: &[Turn]) -> [String; 2] {
 
 /// Median.
 fn middle(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
-    let mut all: Vec<f64> = turns.iter().map(of).collect();
+    median(turns.iter().map(of).collect())
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
+    let half = all.len() / 2;
+    if all.len().is_multiple_of(2) { (all[half - 1] + all[half]) / 2.0 } else { all[half] }
 }
 
 /// CPU seconds of all children that were waited for.
@@ -387,11 +391,10 @@ fn kbench_beside_other_clients() {
                 }
             }
         }
-        drained.sort_by(f64::total_cmp);
         let mut row = case.cells();
         [&ours, &own, &one, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
         row.extend(ratios(&ours, &[&own, &one, &javas]));
-        let read = [drained[drained.len() / 2], read.0, read.1];
+        let read = [median(drained), read.0, read.1];
         row.extend(read.map(|per_s| format!("{per_s:.0}/s")));
         table.add_row(row);
         eprintln!("{case:?}\n  kbench {ours:?}\n  -D {own:?}\n  without {one:?}\n  Java {javas:?}");

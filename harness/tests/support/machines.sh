@@ -34,14 +34,11 @@ if command -v sudo >/dev/null; then
     mkdir "$folder/sudoers.d"
     mount --bind "$folder/sudoers.d" /etc/sudoers.d
 fi
-# in_machine NUMBER COMMAND...: in its network, with its files in /run/machine, and with a boot id of its own: kbench
-# takes it for another machine than its own.
+# in_machine NUMBER COMMAND...: in its network, with its files in /run/machine.
 in_machine() {
     local number="$1"
     shift
-    ip netns exec "m$number" sh -c '
-        mount --rbind "$1" /run/machine; mount --bind "$1.boot" /proc/sys/kernel/random/boot_id
-        shift; exec "$@"' sh "$folder/m$number" "$@"
+    ip netns exec "m$number" sh -c 'mount --rbind "$1" /run/machine; shift; exec "$@"' sh "$folder/m$number" "$@"
 }
 # service NUMBER SERVICE: starts one, as whoever logs in there.
 service() {
@@ -59,7 +56,6 @@ network() {
     ip -n "m$i" link set eth0 up
     ip -n "m$i" link set lo up
     mkdir "$folder/m$i"
-    cat /proc/sys/kernel/random/uuid > "$folder/m$i.boot"
 }
 # listen NUMBER KEY: its sshd takes logins with this key.
 listen() {
