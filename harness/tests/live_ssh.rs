@@ -131,7 +131,6 @@ fn what_servers_take_is_read_on_their_machines(folder: &Path, name: &str) {
     let cpu = |one: &Value| one["threshold"] == "cpu" && one["over_s"].as_f64() > Some(0.0);
     let thresholds = report["thresholds"].as_array().expect("thresholds");
     assert_eq!(thresholds.iter().filter(|one| cpu(one)).count(), 3, "{thresholds:?}");
-    eprintln!("{servers:#?}\n{thresholds:#?}");
 }
 
 fn link(state: &str) {
