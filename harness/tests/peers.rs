@@ -23,8 +23,8 @@ const KAFKA: &str = "3.9.1";
 /// How long each produces: a cluster that is kept has its data in memory.
 const SECONDS: u64 = 5;
 
-/// How long brokers have to delete the files of a topic: ten gigabytes of memory that are freed beside a client cost it
-/// a tenth of its rate. They begin after a second (`DELETE_DELAY`).
+/// How long brokers have to delete the files of a topic, which is some gigabytes of memory to be freed: nobody's turn is
+/// to pay for that. They begin after a second ([`DELETE_DELAY`]), and tell nobody when they have ended.
 const DELETED: Duration = Duration::from_secs(4);
 
 /// What is deleted makes room at once.
@@ -288,7 +288,7 @@ impl Peers {
         said
     }
 
-    /// Deletes a topic, if there is one of this name, and waits until nothing is left of it on the brokers.
+    /// Deletes a topic, if there is one of this name, and lets the brokers delete its files.
     fn delete(&self, topic: &str) {
         let which = ["--bootstrap-server", &self.bootstrap, "--topic", topic];
         self.tool("TopicCommand", &[&which[..], &["--delete", "--if-exists"]].concat());

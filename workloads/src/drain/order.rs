@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use results::record::history::RecordId;
 
-/// Who numbers records in sequence: producer, incarnation, partition that it sends to.
-type Writer = (u16, u16, i32);
+/// Who numbers the records of a log in sequence: producer and incarnation, by which the checks know a copy as well.
+type Writer = (u16, u16);
 
 /// The order of one partition's log, as far as it was read.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub(super) struct LogOrder {
 impl LogOrder {
     /// The next record of the log.
     pub(super) fn pass(&mut self, record: &RecordId) {
-        let RecordId { producer, incarnation, partition, sequence, .. } = *record;
-        let writer = (producer, incarnation, partition);
+        let RecordId { producer, incarnation, sequence, .. } = *record;
+        let writer = (producer, incarnation);
         let before = match self.last {
             Some((last, greatest)) if last == writer => Some(greatest),
             last => {

@@ -8,6 +8,7 @@ mod direct;
 mod fatal;
 mod lab;
 mod offered;
+mod order;
 mod rates;
 mod recorded;
 mod stalls;

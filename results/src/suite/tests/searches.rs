@@ -3,6 +3,7 @@
 use super::searched::Limiting;
 use super::*;
 use crate::judge::usage::ServerUse;
+use crate::record::event::Process;
 
 fn search(brokers: u32, held: u64, missed: Option<u64>) -> MaxRate {
     let step = RateStep {
@@ -257,6 +258,30 @@ fn what_limits_is_what_was_saturated_for_most_of_the_time() {
     run.thresholds.clear();
     run.servers.clear();
     assert_eq!(searched::limiting(&run, None), Limiting::Unseen);
+    // Of kbench's own two cores all servers take their parts together, of a machine of its own those that are there.
+    run.environments[0].environment.cores = 2;
+    let server = |node: &str, cpu_share, cores| {
+        let process = Process { node: node.to_owned(), ..fixture::broker(1) };
+        let (disk_bytes_per_s, network_bytes_per_s) = (None, None);
+        let (trial, cpu_share_most, memory_bytes) = (1, cpu_share, 0);
+        ServerUse {
+            trial,
+            process,
+            cpu_share,
+            cpu_share_most,
+            memory_bytes,
+            disk_bytes_per_s,
+            network_bytes_per_s,
+            cores,
+        }
+    };
+    for (cores, limiting) in
+        [(None, Limiting::Cores(0.9)), (Some(1), Limiting::Cores(0.9)), (Some(2), Limiting::Unseen)]
+    {
+        run.servers = vec![server("n1", 0.9, cores), server("n2", 0.9, cores)];
+        assert_eq!(searched::limiting(&run, None), limiting, "{cores:?}");
+    }
+    run.servers.clear();
     let above = |above_s| crate::judge::threshold::TimeAbove {
         trial: 1,
         threshold: crate::judge::threshold::Threshold::Network,
