@@ -4,18 +4,37 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use results::record::history::{Client, Entry, History};
 use support::attached::{assert_valid, run};
+use support::during::{await_event, is_stage};
 use support::kept::Kept;
 use support::kraft::{KraftNode, jars};
 use support::*;
 
 /// Limit for brokers to put the logs of a deleted topic aside.
 const PUT_ASIDE: Duration = Duration::from_secs(10);
+
+/// Limit for a broker to answer a client of the test's own.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Limit for a run of a few seconds to end.
+const SHORT_RUN: Duration = Duration::from_secs(90);
+
+/// The partition whose first records are written again, and how many of them.
+const COPIED: i32 = 0;
+const COPIES: usize = 100;
 
 /// Limit for a load to begin.
 const BEGUN: Duration = Duration::from_secs(60);
@@ -137,4 +156,89 @@ fn a_kraft_cluster_is_loaded_and_checked() {
     let (_, text) = run(out.path(), bootstrap, &["--faults", &plan]);
     let report = assert_valid(out.path(), &text);
     assert_eq!(report["faults"][0]["proven"], true, "{text}\n{}", nodes[0].log());
+    a_copy_is_found_with_its_producer_epoch(bootstrap);
+}
+
+/// Records that another client writes again, as a producer that lost count would: the check finds them, and knows from
+/// the headers of that partition's batches that they were written in another epoch. No other partition is read again.
+fn a_copy_is_found_with_its_producer_epoch(bootstrap: &str) {
+    let out = folder();
+    let arguments = ["--workload", "smoke", "--bootstrap-server", bootstrap, "--faults", "none"];
+    let mut child = start(out.path(), &[&arguments[..], &["--duration", "8s"]].concat());
+    await_event(&mut child, out.path(), is_stage("baseline"));
+    write_again(bootstrap, &first_records(bootstrap));
+    let code = exit_code(&mut child, SHORT_RUN, out.path());
+    let run = latest(out.path());
+    let report = json(&run.join("report.json"));
+    let checks = report["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == "duplicate").expect("a check");
+    assert_eq!(
+        (code, &check["verdict"]),
+        (1, &"violated".into()),
+        "{check}\n{}",
+        stderr(out.path())
+    );
+    let found = check.to_string();
+    assert!(found.contains(" and again at offset "), "{found}");
+    assert!(found.contains(", in a new producer epoch"), "{found}");
+    assert!(!found.contains("not known"), "{found}");
+    headers_of_one_partition(&run, COPIED);
+}
+
+/// The first records of a partition that the only run here writes to: more than its direct producer, whose copies are
+/// only counted, has written before another producer wrote any.
+fn first_records(bootstrap: &str) -> Vec<OwnedMessage> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "none")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(None, ANSWER).expect("metadata");
+    let topics = metadata.topics().iter().map(|topic| topic.name().to_owned());
+    let topics: Vec<_> = topics.filter(|name| name.starts_with("user-events-kb")).collect();
+    assert_eq!(topics.len(), 1, "{topics:?}");
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(&topics[0], COPIED, Offset::Beginning).expect("a partition");
+    consumer.assign(&from).expect("an assignment");
+    let next = || consumer.poll(ANSWER).expect("a record in time").expect("a record").detach();
+    (0..COPIES).map(|_| next()).collect()
+}
+
+/// Writes records again to their partition, as a producer without idempotence.
+fn write_again(bootstrap: &str, records: &[OwnedMessage]) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer");
+    for record in records {
+        let mut copy = BaseRecord::<[u8], [u8]>::to(record.topic())
+            .partition(record.partition())
+            .payload(record.payload().expect("a payload"));
+        copy.key = record.key();
+        copy.headers = record.headers().cloned();
+        producer.send(copy).map_err(|(error, _)| error).expect("room in the queue");
+    }
+    producer.flush(ANSWER).expect("acks");
+}
+
+/// Asserts that the batches of this partition alone were read again, from the begin of its log to its end.
+fn headers_of_one_partition(run: &Path, partition: i32) {
+    let history = History::load(&run.join("history")).expect("a history");
+    let (mut known, mut ends) = (BTreeMap::from([(partition, 0)]), BTreeMap::new());
+    let mut epochs = BTreeSet::new();
+    for stream in &history.streams {
+        for entry in &stream.entries {
+            match *entry {
+                Entry::Batches { partition, first, end, epoch, .. } => {
+                    assert_eq!(stream.header.client, Client::BatchHeaders);
+                    assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
+                    epochs.insert((epoch.id >= 0, epoch.epoch >= 0));
+                }
+                Entry::Drained { partition, end_offset, .. } => {
+                    ends.insert(partition, end_offset);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(known, BTreeMap::from([(partition, ends[&partition])]));
+    assert_eq!(epochs, BTreeSet::from([(false, false), (true, true)]));
 }

@@ -5,12 +5,10 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use results::record::history::{Client, Entry, History, LoadRole, Observed, Poll, Stream};
 use serde_json::Value;
 use support::scenario::{outcomes, valid_report};
 use support::*;
@@ -51,7 +49,6 @@ fn the_three_claims_are_judged_and_judged_again_alike() {
     phases_add_up(&report);
     load_is_as_asked(&report, &run);
     time_stamps_agree(&run);
-    producer_epochs_are_known(&run);
     every_file_is_there(&run);
     judged_again(&run, out.path(), &report);
     a_cut_history_is_unknown(&run, out.path());
@@ -176,43 +173,6 @@ fn time_stamps_agree(run: &Path) {
             assert!(since >= -0.001, "elected {since} s before the registration was gone: {event}");
         }
     }
-}
-
-/// Of every record it is known in which producer epoch it was written; the direct producer's alone have none.
-fn producer_epochs_are_known(run: &Path) {
-    let history = History::load(&run.join("history")).expect("a history");
-    let (mut known, mut ends) = (BTreeMap::from([(0, 0), (1, 0), (2, 0)]), BTreeMap::new());
-    let (mut without, mut direct) = (BTreeSet::new(), BTreeSet::new());
-    let number = history.streams.iter().find_map(|stream| match stream.header.client {
-        Client::Producer { producer, role: LoadRole::Direct, .. } => Some(producer),
-        _ => None,
-    });
-    let drained = |stream: &Stream| stream.header.client == Client::Drain;
-    for stream in &history.streams {
-        for entry in &stream.entries {
-            match *entry {
-                Entry::Batches { partition, first, end, epoch, .. } => {
-                    assert_eq!(epoch.id >= 0, epoch.epoch >= 0, "{epoch:?}");
-                    assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
-                    if epoch.id < 0 {
-                        without.extend((first..end).map(|offset| (partition, offset)));
-                    }
-                }
-                Entry::Drained { partition, end_offset, .. } => {
-                    ends.insert(partition, end_offset);
-                }
-                Entry::Poll(Poll { partition, offset, record: Observed::Record(id), .. })
-                    if drained(stream) && Some(id.producer) == number =>
-                {
-                    direct.insert((partition, offset));
-                }
-                _ => {}
-            }
-        }
-    }
-    assert_eq!(known, ends);
-    assert!(!direct.is_empty(), "the direct producer wrote nothing");
-    assert_eq!(without, direct);
 }
 
 fn every_file_is_there(run: &Path) {
