@@ -133,7 +133,7 @@ enum BackendChoice {
 }
 
 /// Arguments of a run that are each scenario's own in a suite.
-const OF_A_SCENARIO: [&str; 14] = [
+const OF_A_SCENARIO: [&str; 13] = [
     "workload",
     "faults",
     "cluster",
@@ -142,7 +142,6 @@ const OF_A_SCENARIO: [&str; 14] = [
     "command_config",
     "keep_topics",
     "trials",
-    "parallel",
     "duration",
     "set",
     "only",
@@ -212,7 +211,8 @@ struct RunArgs {
     /// Number of trials, each on a fresh cluster
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_TRIALS)))]
     trials: u32,
-    /// How many trials run at the same time; the next ones start when all of these have ended
+    /// How many trials run at the same time; the next ones start when all of these have ended. Of a suite: how many
+    /// scenarios, each with about four cores for itself; the next one starts when one of these has ended
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PARALLEL)))]
     parallel: u32,
     /// Seed of everything that is drawn at random; drawn itself when absent

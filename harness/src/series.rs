@@ -1,5 +1,5 @@
-//! Several runs that answer one question: each a `kbench run` of its own, one after the other, their directories in
-//! one folder. What is asked of them all are arguments of `kbench run`.
+//! Several runs that answer one question: each a `kbench run` of its own, their directories in one folder. What is asked
+//! of them all are arguments of `kbench run`.
 
 pub mod max_rate;
 pub mod search;
@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use results::report::Report;
 use tokio::process::Command;
+use tokio::sync::watch;
 
 use crate::child;
 use crate::failure::{Failure, tail};
@@ -24,7 +25,7 @@ use crate::rundir::RunDir;
 use crate::runtime::runtime;
 use crate::spec::{fresh_number, name_of_run};
 
-/// File of a series' folder that what its runs say goes to.
+/// File that what the runs in a folder say goes to. A series' own folder is known by it.
 pub(crate) const SAID: &str = "runs.log";
 
 /// Carries out a series.
@@ -39,8 +40,8 @@ pub fn block_on<T>(series: impl Future<Output = Result<T, Failure>>) -> Result<T
 pub struct Series {
     folder: PathBuf,
     arguments: Vec<OsString>,
-    signals: StopSignals,
-    stopped: bool,
+    /// How often it was told to stop.
+    stops: watch::Receiver<u32>,
 }
 
 impl Series {
@@ -60,15 +61,26 @@ impl Series {
     /// As [`Self::create`].
     pub fn open(folder: PathBuf, arguments: &[OsString]) -> Result<Self, Failure> {
         RunDir::prepare(&folder)?;
-        let signals = StopSignals::take().map_err(|error| {
+        said_in(&folder)?;
+        let mut signals = StopSignals::take().map_err(|error| {
             Failure::infrastructure(format!("signals cannot be handled: {error}"))
         })?;
-        Ok(Self { folder, arguments: arguments.to_vec(), signals, stopped: false })
+        let (told, stops) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                signals.next().await;
+                results::err!(
+                    "interrupted: what runs heals and reports; once more kills it at once"
+                );
+                told.send_modify(|times| *times += 1);
+            }
+        });
+        Ok(Self { folder, arguments: arguments.to_vec(), stops })
     }
 
-    /// Whether a run was told to stop.
+    /// Whether it was told to stop.
     pub fn is_stopped(&self) -> bool {
-        self.stopped
+        *self.stops.borrow() > 0
     }
 
     /// Where the runs are.
@@ -80,7 +92,7 @@ impl Series {
     ///
     /// # Errors
     /// An unknown-failure when it is interrupted, or left no report; one that says what it said last when it failed.
-    pub async fn run(&mut self, more: &[String]) -> Result<Report, Failure> {
+    pub async fn run(&self, more: &[String]) -> Result<Report, Failure> {
         self.run_in("", more).await
     }
 
@@ -88,7 +100,7 @@ impl Series {
     ///
     /// # Errors
     /// The same.
-    pub async fn run_in(&mut self, folder: &str, more: &[String]) -> Result<Report, Failure> {
+    pub async fn run_in(&self, folder: &str, more: &[String]) -> Result<Report, Failure> {
         let RunEnd { code, report, said, stopped } = self.end_of(folder, more).await?;
         if stopped {
             return Err(Failure::unknown("interrupted: the runs so far stand in their folder"));
@@ -104,12 +116,12 @@ impl Series {
     ///
     /// # Errors
     /// Infrastructure failures: it cannot be started or waited for.
-    pub async fn end_of(&mut self, folder: &str, more: &[String]) -> Result<RunEnd, Failure> {
-        let log = self.folder.join(SAID);
+    pub async fn end_of(&self, folder: &str, more: &[String]) -> Result<RunEnd, Failure> {
+        let folder = self.folder.join(folder);
+        RunDir::prepare(&folder)?;
+        let said = said_in(&folder)?;
         let cannot =
             |what: &str, error: io::Error| Failure::infrastructure(format!("{what}: {error}"));
-        let said = File::options().create(true).append(true).open(&log);
-        let said = said.map_err(|error| cannot("the log of the runs cannot be written", error))?;
         let json =
             tempfile::tempfile().map_err(|error| cannot("there is no temporary file", error))?;
         let out = json.try_clone().map_err(|error| cannot("there is no temporary file", error))?;
@@ -119,7 +131,7 @@ impl Series {
             .args(&self.arguments)
             .args(more)
             .args(["--format", "json", "--out"])
-            .arg(self.folder.join(folder))
+            .arg(&folder)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(said);
@@ -127,13 +139,12 @@ impl Series {
         child::die_with_parent(command.as_std_mut(), Signal::SIGTERM, true);
         let started = command.spawn();
         let mut run = started.map_err(|error| cannot("a run cannot be started", error))?;
-        let mut stopped = false;
+        let (mut stops, mut stopped) = (self.stops.clone(), false);
         let status = loop {
             tokio::select! {
                 status = run.wait() => break status,
-                () = self.signals.next() => {
+                Ok(()) = stops.changed() => {
                     stopped = true;
-                    results::err!("interrupted: the run heals and reports; once more kills it at once");
                     if let Some(pid) = run.id() {
                         // One that has just ended needs no signal.
                         kill(Pid::from_raw(pid as i32), Signal::SIGTERM).ok();
@@ -142,10 +153,18 @@ impl Series {
             }
         };
         let status = status.map_err(|error| cannot("a run cannot be waited for", error))?;
-        let said = format!("a run ended with {status}:{}", tail(&log));
-        self.stopped |= stopped;
+        let said = format!("a run ended with {status}:{}", tail(&folder.join(SAID)));
         Ok(RunEnd { code: status.code(), report: read(json), said, stopped })
     }
+}
+
+/// The file in a folder that what its runs say goes to, open.
+fn said_in(folder: &Path) -> Result<File, Failure> {
+    let file = File::options().create(true).append(true).open(folder.join(SAID));
+    file.map_err(|error| {
+        let path = folder.display();
+        Failure::infrastructure(format!("the log of the runs in {path} cannot be written: {error}"))
+    })
 }
 
 /// How a run of a series ended.

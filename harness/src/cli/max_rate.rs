@@ -66,7 +66,7 @@ pub(super) fn max_rate(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
-    let mut series = Series::create(&args.out, "max-rate", &args.run)?;
+    let series = Series::create(&args.out, "max-rate", &args.run)?;
     let mut runs = RateRuns::new(RateQuestion {
         objectives: args.objectives.iter().map(ToString::to_string).collect(),
         range: (args.from, args.to),
@@ -79,7 +79,7 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         let time = humantime::format_duration(run.time);
         results::err!("{} records/s for {time}: {}", run.rate, run.outcome());
     };
-    let carried_out = carry_out(&mut series, "", &mut runs, &[], told).await;
+    let carried_out = carry_out(&series, "", &mut runs, &[], told).await;
     results::out!("{}\n", table(&runs));
     carried_out?;
     let what = runs.told();

@@ -14,7 +14,7 @@ use super::{BackendChoice, JudgeArgs, PrintArgs, ReportFormat, RunArgs};
 use crate::failure::{self, Failure};
 use crate::rundir;
 use crate::series::search;
-use crate::series::suite::{SuiteDir, SuiteSpec, carry_out, folder_names, trusted};
+use crate::series::suite::{SuiteDir, SuiteSpec, carry_out, folder_names, others_beside, trusted};
 use crate::series::{Series, block_on};
 use crate::spec::{self, Request, RunSuite, claims_of, guide, now};
 
@@ -22,6 +22,7 @@ use crate::spec::{self, Request, RunSuite, claims_of, guide, now};
 struct Expected {
     id: String,
     time: Duration,
+    alone: bool,
     command: String,
     finished: bool,
 }
@@ -37,7 +38,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         None => (asked(args)?, args.claims.as_deref().map_or_else(guide, claims_of)?),
     };
     let expected = expected(&spec, args, &claims, resumed.as_ref())?;
-    tell(&spec.suite, &expected);
+    tell(&spec.suite, &expected, args.parallel as usize);
     if args.dry_run {
         show(&expected);
         results::err!("nothing was done");
@@ -45,7 +46,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     let further = trusted(args.trust_spec, args.kafka_home.as_deref());
     let (dir, report) = block_on(async {
-        let mut series = match &resumed {
+        let series = match &resumed {
             Some(dir) => Series::open(dir.path().to_owned(), &further)?,
             None => Series::create(&args.out, &spec.suite.name, &further)?,
         };
@@ -64,7 +65,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::usage(what).with_cure("wait for that to end"));
         };
         results::err!("folder of its runs: {}", dir.path().display());
-        let (failed, stopped) = carry_out(&mut series, &dir, &spec).await?;
+        let (failed, stopped) = carry_out(&series, &dir, &spec, args.parallel as usize).await?;
         let report = dir.report(&failed, None)?;
         write(&report, &dir)?;
         if stopped {
@@ -141,6 +142,7 @@ fn expected(
                 None => resolved.spec.expected_trial().saturating_mul(scenario.trials),
                 Some(search) => search::expected(&search.into(), &resolved.spec),
             },
+            alone: scenario.is_alone(),
             command: scenario.command(),
             finished: dir.is_some_and(|dir| dir.done(scenario, &folder).is_some()),
         });
@@ -148,12 +150,26 @@ fn expected(
     Ok(all)
 }
 
+/// How long the scenarios that are not finished take, so many of them at the same time.
+fn take(all: &[Expected], at_once: usize) -> Duration {
+    let (mut now, mut before) = (Duration::ZERO, false);
+    let mut ends: Vec<Duration> = vec![];
+    for it in all.iter().filter(|it| !it.finished) {
+        ends.sort_unstable();
+        let over = ends.len().saturating_sub(others_beside(it.alone, before, at_once));
+        now = ends.drain(..over).fold(now, Duration::max);
+        ends.push(now.saturating_add(it.time));
+        before = it.alone;
+    }
+    ends.into_iter().fold(now, Duration::max)
+}
+
 /// How many scenarios there are, and how long they take.
-fn tell(suite: &RunSuite, all: &[Expected]) {
-    let left = || all.iter().filter(|it| !it.finished);
-    let seconds = left().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add).as_secs();
+fn tell(suite: &RunSuite, all: &[Expected], at_once: usize) {
+    let left = all.iter().filter(|it| !it.finished).count();
+    let seconds = take(all, at_once).as_secs();
     let scenarios = counted(all.len() as u64, "scenario");
-    let finished = match all.len() - left().count() {
+    let finished = match all.len() - left {
         0 => String::new(),
         n => format!(", {n} of them finished"),
     };
@@ -178,10 +194,9 @@ pub(super) fn valid(file: &str, trusted: bool) -> Result<String, Failure> {
     let mut args = super::run::arguments(&["--suite", file])?;
     args.trust_spec = trusted;
     let all = expected(&spec, &args, &guide()?, None)?;
-    let time: Duration =
-        all.iter().map(|it| it.time).fold(Duration::ZERO, Duration::saturating_add);
-    let take = if all.len() == 1 { "takes" } else { "take" };
-    Ok(format!("{} {take} about {} s", counted(all.len() as u64, "scenario"), time.as_secs()))
+    let takes = if all.len() == 1 { "takes" } else { "take" };
+    let seconds = take(&all, 1).as_secs();
+    Ok(format!("{} {takes} about {seconds} s", counted(all.len() as u64, "scenario")))
 }
 
 /// `kbench check` and `kbench report` of a suite: each of its runs is judged again.
@@ -209,4 +224,29 @@ fn print(report: &SuiteReport, dir: &SuiteDir, how: PrintArgs) -> Result<ExitCod
         }
     }
     Ok(ExitCode::from(report.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_take_as_long_as_the_last_of_those_beside_it_and_a_search_waits_for_all() {
+        let of = |seconds, alone, finished| {
+            let time = Duration::from_secs(seconds);
+            Expected { id: String::new(), time, alone, command: String::new(), finished }
+        };
+        let all = [
+            of(30, false, false),
+            of(100, false, true),
+            of(20, false, false),
+            of(20, false, false),
+            of(50, true, false),
+            of(10, false, false),
+            of(10, false, false),
+        ];
+        let seconds = [1, 2, 3].map(|at_once| take(&all, at_once).as_secs());
+        assert_eq!(seconds, [140, 40 + 50 + 10, 30 + 50 + 10]);
+        assert_eq!(take(&[], 2), Duration::ZERO);
+    }
 }

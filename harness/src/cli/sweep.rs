@@ -52,7 +52,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
 
 async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let all = combinations(&args.over);
-    let mut series = Series::create(&args.out, "sweep", &args.run)?;
+    let series = Series::create(&args.out, "sweep", &args.run)?;
     let runs = all.len() * usize::from(args.runs);
     results::err!("runs: {}, {runs} of them", series.folder().display());
     let mut reports = vec![vec![]; all.len()];

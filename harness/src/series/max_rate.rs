@@ -4,7 +4,8 @@
 //!
 //! A rate is *kept* by a run that is valid, acks and consumes 99 % of what was asked for, and keeps every gate of the
 //! objective. What a disturbance spoils is asked again, and a rate that misses the objective alone (all of it was acked
-//! and consumed, but late) is asked a second time: a stall of a second decides the 99th percentile of a short run.
+//! and consumed, but late), or that the generator did not keep, is asked a second time: a stall of a second decides the
+//! 99th percentile of a short run.
 
 use results::judge::verdict::Verdict;
 use results::report::{GateOutcome, GateResult, Report};
@@ -23,7 +24,8 @@ pub enum RateAttempt {
     Kept,
     /// It was not, for this reason.
     Missed(String),
-    /// What was asked for was acked and consumed, but the objective was not kept, for this reason.
+    /// What was asked for was acked and consumed, but the objective was not kept, or the generator did not keep up, for this
+    /// reason.
     Late(String),
     /// The run is no measurement, for this reason.
     Spoilt(String),
@@ -49,7 +51,7 @@ pub fn generator(report: &Report) -> Option<String> {
 /// What a report says of the rate that its run asked for.
 pub fn attempt(report: &Report) -> RateAttempt {
     if let Some(why) = generator(report) {
-        return RateAttempt::Missed(format!("the generator can do no more ({why})"));
+        return RateAttempt::Late(format!("the generator can do no more ({why})"));
     }
     match report.verdict {
         Verdict::Valid | Verdict::Violated => {}

@@ -220,7 +220,7 @@ fn predicted_of(run: &RunSpec) -> Option<f64> {
 /// # Errors
 /// An unknown-failure when a rate cannot be measured, or it is interrupted; what a run failed of.
 pub async fn carry_out(
-    series: &mut Series,
+    series: &Series,
     folder: &str,
     runs: &mut RateRuns,
     arguments: &[String],

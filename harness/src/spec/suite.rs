@@ -164,6 +164,11 @@ fn is_plain(name: &str) -> Result<(), String> {
 }
 
 impl SuiteScenario {
+    /// Whether nothing else may run beside it: the highest rate is a question about the whole machine.
+    pub fn is_alone(&self) -> bool {
+        self.max_rate.is_some()
+    }
+
     fn check(&self) -> Result<(), String> {
         is_plain(&self.id)?;
         if !(1..=MOST_TRIALS).contains(&self.trials) {

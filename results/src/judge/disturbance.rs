@@ -217,19 +217,22 @@ fn reaches(fault: &FaultSpan, from: RunTime, to: RunTime) -> bool {
 
 /// The check that nothing disturbed what was measured: a steady load makes the run invalid then; what was
 /// measured of a fault is not known; nor is what the logs hold where they are `unread`, not all of them to their
-/// ends. What disturbed the reading of logs that were read nevertheless is told.
+/// ends. What disturbed the reading of logs that were read nevertheless is told. Where the cluster is `saturated`, records
+/// are handed over late for want of room and cores.
 pub(crate) fn check(
     timeline: &Timeline,
     recovery: &Recovery,
-    disturbances: &[Disturbance],
+    (disturbances, saturated): (&[Disturbance], bool),
     unread: bool,
 ) -> Check {
     let mut steady = timeline.steady();
     // What is measured of a planned backlog is measured of a healthy cluster as well.
     steady.extend(timeline.backlog.iter().map(PlannedBacklog::interval));
     // Latencies are far below what standing still begins at.
-    let of_steady =
-        |one: &Disturbance| steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0));
+    let of_steady = |one: &Disturbance| {
+        let follows = saturated && one.cause == Cause::SentLate;
+        !follows && steady.iter().any(|(from, to)| one.touches(*from, *to, 0.0))
+    };
     let of_fault = |one: &Disturbance| {
         timeline.faults.iter().any(|fault| {
             let (to, seconds) = felt_until(fault, &recovery.partitions);

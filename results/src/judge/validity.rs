@@ -52,14 +52,15 @@ pub(crate) struct Conduct<'a> {
     pub(crate) streams: &'a [(String, Ending)],
 }
 
-/// Judges a trial as a measurement.
-pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
+/// Judges a trial as a measurement; and whether it measures the cluster's limit, so that what its clients handed over late
+/// follows from that.
+pub(crate) fn judge(conduct: &Conduct<'_>) -> (Vec<Check>, bool) {
     let Conduct { load, offer, cores, producers, events, streams, .. } = *conduct;
     let cpu = cpu(events, cores, producers);
     if offer == Offer::Closed {
         let [rate, queue, lag, saturation] =
             ["generator-rate", QUEUE, "schedule-lag", SATURATION].map(closed);
-        return vec![rate, cpu, queue, complete(streams), lag, saturation];
+        return (vec![rate, cpu, queue, complete(streams), lag, saturation], false);
     }
     let lag = schedule_lag(load, conduct.asked_per_s / producers.max(1) as f64);
     let rate = match offer {
@@ -84,7 +85,8 @@ pub(crate) fn judge(conduct: &Conduct<'_>) -> Vec<Check> {
         }
     }
     let [rate, queue, lag] = of_generator;
-    vec![rate, cpu, queue, complete(streams), lag, saturation(load, asked_per_s, limited)]
+    let saturation = saturation(load, asked_per_s, limited);
+    (vec![rate, cpu, queue, complete(streams), lag, saturation], limited)
 }
 
 /// Whether the cluster kept up with the steady load. That it did not is a finding, and no fault of the run.
@@ -316,6 +318,15 @@ mod tests {
         assert_eq!(with_faults(11_000), Verdict::InvalidRun);
     }
 
+    fn worst_and_saturation(conduct: &Conduct<'_>) -> (Verdict, String) {
+        let (checks, limited) = judge(conduct);
+        let worst = checks.iter().map(|check| check.verdict).max().unwrap();
+        let saturation = checks.into_iter().find(|check| check.name == SATURATION).unwrap();
+        let note = saturation.note.unwrap();
+        assert_eq!(limited, note.starts_with("saturated by the cluster"), "{note}");
+        (worst, note)
+    }
+
     #[test]
     fn who_limits_a_load_that_is_not_acked_is_told() {
         // Ten seconds of 1000/s, of which so many were handed over and acked.
@@ -343,10 +354,7 @@ mod tests {
                 events: &events,
                 streams: &streams,
             };
-            let checks = judge(&conduct);
-            let worst = checks.iter().map(|check| check.verdict).max().unwrap();
-            let saturation = checks.into_iter().find(|check| check.name == SATURATION).unwrap();
-            (worst, saturation.note.unwrap())
+            worst_and_saturation(&conduct)
         };
         let (worst, note) = judged((10_000, 9_990), 0.1, 0);
         assert!(worst == Verdict::Valid && note.starts_with("999.0 of 1000.0"), "{note}");
@@ -379,11 +387,8 @@ mod tests {
             let streams = [("main".to_owned(), Ending::Complete)];
             let (load, events, streams) = (&load, &events, &streams);
             let (asked_per_s, cores, producers) = (1000.0, 2, 1);
-            let checks =
-                judge(&Conduct { load, asked_per_s, offer, cores, producers, events, streams });
-            let worst = checks.iter().map(|check| check.verdict).max().unwrap();
-            let saturation = checks.into_iter().find(|check| check.name == SATURATION).unwrap();
-            (worst, saturation.note.unwrap())
+            let conduct = Conduct { load, asked_per_s, offer, cores, producers, events, streams };
+            worst_and_saturation(&conduct)
         };
         // Of 1000/s at the highest 500/s were offered, and sent and acked.
         let (worst, note) = judged(Offer::Shaped, (5000, 5000, 4990), 0.1);

@@ -198,7 +198,7 @@ impl Parts {
         let disturbances = disturbance::of(&timeline, &figures.late);
         let per_producer = run.asked_per_s / figures.producers.max(1) as f64;
         self.burst_us = self.burst_us.max(burst::planned(per_producer).as_micros() as u64);
-        let mut validity = validity::judge(&Conduct {
+        let (mut validity, saturated) = validity::judge(&Conduct {
             load: &figures.load,
             asked_per_s: run.asked_per_s,
             offer: run.offer,
@@ -208,7 +208,8 @@ impl Parts {
             streams: &streams,
         });
         let unread = checks.iter().any(|it| it.name == "unseen" && it.verdict != Verdict::Valid);
-        validity.push(disturbance::check(&timeline, &recovery, &disturbances, unread));
+        let of = (&disturbances[..], saturated);
+        validity.push(disturbance::check(&timeline, &recovery, of, unread));
         validity.extend(backlog::check(timeline.backlog.as_ref(), &recovery.consuming));
         validity.push(integrity::judge(&trial.integrity));
         let unusable = integrity::unusable(&trial.integrity)

@@ -44,8 +44,13 @@ impl std::fmt::Display for Limiting {
 
 /// What limited the load of a run; `generator` says why that was kbench, if it was.
 pub fn limiting(report: &Report, generator: Option<String>) -> Limiting {
+    let shared = shared_cores_taken(report);
     if let Some(why) = generator {
-        return Limiting::Generator(why);
+        // A client that comes late on cores that servers take as well need not be the one that can do no more.
+        return Limiting::Generator(match shared {
+            Some(share) => format!("{why}; servers took {:.0} % of the same cores", share * 100.0),
+            None => why,
+        });
     }
     let network = report.thresholds.iter().filter(|it| it.threshold == Threshold::Network);
     let saturated = network.filter(|it| it.over_s > 0.0 && it.above_s > it.over_s / 2.0);
@@ -53,7 +58,7 @@ pub fn limiting(report: &Report, generator: Option<String>) -> Limiting {
     if !nodes.is_empty() {
         return Limiting::Links(nodes);
     }
-    let most = shared_cores_taken(report).into_iter().chain(own_cores_taken(report));
+    let most = shared.into_iter().chain(own_cores_taken(report));
     match most.max_by(f64::total_cmp) {
         Some(share) if share >= CORES => Limiting::Cores(share),
         _ => Limiting::Unseen,

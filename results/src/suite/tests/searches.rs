@@ -281,6 +281,10 @@ fn what_limits_is_what_was_saturated_for_most_of_the_time() {
         run.servers = vec![server("n1", 0.9, cores), server("n2", 0.9, cores)];
         assert_eq!(searched::limiting(&run, None), limiting, "{cores:?}");
     }
+    let late = || "schedule-lag: 9 ms".to_owned();
+    run.servers = vec![server("n1", 0.9, None), server("n2", 0.7, None)];
+    let beside = format!("{}; servers took 80 % of the same cores", late());
+    assert_eq!(searched::limiting(&run, Some(late())), Limiting::Generator(beside));
     run.servers.clear();
     let above = |above_s| crate::judge::threshold::TimeAbove {
         trial: 1,
@@ -294,6 +298,5 @@ fn what_limits_is_what_was_saturated_for_most_of_the_time() {
     assert_eq!(searched::limiting(&run, None), Limiting::Unseen);
     run.thresholds = vec![above(6.0)];
     assert_eq!(searched::limiting(&run, None), Limiting::Links(vec!["n2".to_owned()]));
-    let why = || "client-cpu: 99 %".to_owned();
-    assert_eq!(searched::limiting(&run, Some(why())), Limiting::Generator(why()));
+    assert_eq!(searched::limiting(&run, Some(late())), Limiting::Generator(late()));
 }
