@@ -208,8 +208,7 @@ impl Parts {
             streams: &streams,
         });
         let unread = checks.iter().any(|it| it.name == "unseen" && it.verdict != Verdict::Valid);
-        let of = (&disturbances[..], saturated);
-        validity.push(disturbance::check(&timeline, &recovery, of, unread));
+        validity.push(disturbance::check(&timeline, &recovery, (&disturbances, saturated), unread));
         validity.extend(backlog::check(timeline.backlog.as_ref(), &recovery.consuming));
         validity.push(integrity::judge(&trial.integrity));
         let unusable = integrity::unusable(&trial.integrity)

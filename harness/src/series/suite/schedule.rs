@@ -1,0 +1,106 @@
+//! A suite, carried out: which scenarios run, when, and beside which others.
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use results::judge::verdict::Verdict;
+use results::report::Report;
+use results::terminal::printable_line;
+
+use super::{Failures, SuiteDir, SuiteSpec, folder_names};
+use crate::failure::Failure;
+use crate::series::{Series, search};
+use crate::spec::SearchSpec;
+
+/// Carries out every scenario that has no finished run, or an invalid one, as many at the same time as may be; what became
+/// of those without one. Stops when it is interrupted, and says so.
+///
+/// # Errors
+/// Infrastructure failures: a run cannot be started.
+pub async fn carry_out(
+    series: &Series,
+    dir: &SuiteDir,
+    spec: &SuiteSpec,
+    at_once: usize,
+) -> Result<(Failures, bool), Failure> {
+    let all = spec.suite.scenarios.len();
+    let mut going = FuturesUnordered::new();
+    let mut ends = vec![];
+    let mut before = false;
+    for (n, (scenario, folder)) in (1..).zip(folder_names(&spec.suite)) {
+        let label = format!("{n} of {all}: {}", scenario.id);
+        if let Some(how) = dir.done(scenario, &folder) {
+            results::err!("{label}: {how}");
+            continue;
+        }
+        let alone = scenario.is_alone();
+        let others = others_beside(alone, before, at_once);
+        while going.len() > others {
+            ends.extend(going.next().await);
+        }
+        if series.is_stopped() || ends.iter().any(Result::is_err) {
+            break;
+        }
+        before = alone;
+        going.push(async move {
+            results::err!("{label}: {}", printable_line(&scenario.command()));
+            let arguments = spec.arguments(dir, scenario);
+            let end = match &scenario.max_rate {
+                Some(asked) => search_of(series, dir, &folder, asked, &arguments, &label).await,
+                None => run_of(series, dir, &folder, scenario.trials, &arguments, &label).await?,
+            };
+            Ok(end.map(|end| (scenario.id.clone(), end)))
+        });
+    }
+    ends.extend(going.collect::<Vec<_>>().await);
+    let failed = ends.into_iter().filter_map(Result::transpose).collect::<Result<_, Failure>>()?;
+    Ok((failed, series.is_stopped()))
+}
+
+/// How many scenarios may still run when another one begins: none where this one, or the one before it, has the machine for
+/// itself.
+pub fn others_beside(alone: bool, before: bool, at_once: usize) -> usize {
+    if alone || before { 0 } else { at_once.saturating_sub(1) }
+}
+
+/// Carries out a search; what became of it, where that is not in its runs.
+async fn search_of(
+    series: &Series,
+    dir: &SuiteDir,
+    folder: &str,
+    asked: &SearchSpec,
+    arguments: &[String],
+    label: &str,
+) -> Option<(u8, String)> {
+    let mut runs = dir.search(asked, folder, None);
+    let told = |run: &search::RateRun| {
+        results::err!("{label}: {}/s: {}", run.rate, run.outcome());
+    };
+    let failure = search::carry_out(series, folder, &mut runs, arguments, told).await.err()?;
+    let (code, said) = (failure.code(), failure.text().to_owned());
+    results::err!("{label}: {said}");
+    Some((code, said))
+}
+
+/// Carries out the run of a scenario; what became of it, where that is not in the run.
+async fn run_of(
+    series: &Series,
+    dir: &SuiteDir,
+    folder: &str,
+    trials: u32,
+    arguments: &[String],
+    label: &str,
+) -> Result<Option<(u8, String)>, Failure> {
+    let end = series.end_of(folder, arguments).await?;
+    if end.stopped {
+        return Ok(Some((3, "interrupted".to_owned())));
+    }
+    // What was proven before the machine failed stands.
+    let stands = |report: &Report| end.code != Some(4) || report.verdict == Verdict::Violated;
+    if let Some((_, report)) = dir.finished(folder, trials).filter(|(_, report)| stands(report)) {
+        results::err!("{label}: {}", report.verdict.as_str());
+        return Ok(None);
+    }
+    results::err!("{label}: no finished run: {}", end.said);
+    let code = end.code.and_then(|code| u8::try_from(code).ok()).filter(|it| *it != 0);
+    Ok(Some((code.unwrap_or(4), end.said)))
+}
