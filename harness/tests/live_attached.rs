@@ -224,6 +224,7 @@ fn headers_of_one_partition(run: &Path, partition: i32) {
     let history = History::load(&run.join("history")).expect("a history");
     let (mut known, mut ends) = (BTreeMap::from([(partition, 0)]), BTreeMap::new());
     let mut epochs = BTreeSet::new();
+    let mut without = 0;
     for stream in &history.streams {
         for entry in &stream.entries {
             match *entry {
@@ -231,6 +232,7 @@ fn headers_of_one_partition(run: &Path, partition: i32) {
                     assert_eq!(stream.header.client, Client::BatchHeaders);
                     assert_eq!(known.insert(partition, end), Some(first), "partition {partition}");
                     epochs.insert((epoch.id >= 0, epoch.epoch >= 0));
+                    without += if epoch.id < 0 { end - first } else { 0 };
                 }
                 Entry::Drained { partition, end_offset, .. } => {
                     ends.insert(partition, end_offset);
@@ -241,4 +243,5 @@ fn headers_of_one_partition(run: &Path, partition: i32) {
     }
     assert_eq!(known, BTreeMap::from([(partition, ends[&partition])]));
     assert_eq!(epochs, BTreeSet::from([(false, false), (true, true)]));
+    assert!(without >= COPIES as i64, "{without} records without an epoch");
 }

@@ -257,7 +257,7 @@ pub async fn carry_out(
 mod tests {
     use super::*;
     use crate::series::suite::tests::report;
-    use results::judge::verdict::Verdict;
+    use results::judge::verdict::{Check, Verdict};
     use results::report::{GateOutcome, GateResult};
 
     fn question() -> RateQuestion {
@@ -315,6 +315,17 @@ mod tests {
         assert_eq!(take(2000, &late), (Some(2000), None));
         assert_eq!(take(2000, &late), (Some(1500), Some(2000)));
         assert_eq!(take(1500, &less), (Some(1250), Some(1500)), "the cluster can do no more");
+        let check = Check {
+            name: "schedule-lag".to_owned(),
+            verdict: Verdict::InvalidRun,
+            count: 1,
+            examined: 1,
+            note: Some("lag p99 9 ms".to_owned()),
+            witnesses: vec![],
+        };
+        let short = Report { verdict: Verdict::InvalidRun, checks: vec![check], ..report(false) };
+        assert_eq!(take(1250, &short), (Some(1250), Some(1500)), "a generator may stall as well");
+        assert_eq!(take(1250, &short), (Some(1125), Some(1250)));
     }
 
     #[test]
