@@ -1,6 +1,9 @@
 //! Links that are down, degraded or flapping: what proves them, and that they are as before.
 
+use results::record::clock::RunTime;
+
 use super::*;
+use crate::port::Network;
 
 const DOWN: &str = "fault = 'link-down'\ntarget = {node = 'cpu-node1'}\nhold = '10s'";
 
@@ -92,4 +95,29 @@ async fn a_leader_that_a_target_needs_is_made_where_there_is_none() {
             assert!(world.layout_is_restored(), "{target}, controller {controller}");
         }
     }
+}
+
+/// Two faults that are injected at the same time: the entries of one may be on both sides of the other's.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_once_another_fault_is_undone_is_no_failure() {
+    let world = World::new();
+    let mut ledger = world.ledger();
+    let (kill, down) = (ledger.tag(), ledger.tag());
+    let links = vec![world.link("cpu-node1").unwrap()];
+    ledger.plan(&down, "down", RunTime::default(), &[Undo::LinkUp { links }]).unwrap();
+    let start = |process: Process| Undo::StartProcess {
+        identity: world.identity_of(&process),
+        process,
+        signal: Signal::Kill,
+        starter: world.starter.clone(),
+    };
+    let on = |node: &str| Process { node: node.into(), role: Role::Zookeeper, id: 1 };
+    let servers = [start(Process { id: 2, ..on("cpu-node2") }), start(on("cpu-node1"))];
+    ledger.plan(&kill, "kill", RunTime::default(), &servers).unwrap();
+    let faults: Vec<_> = ledger.outstanding().entries.into_iter().map(|e| e.fault_id).collect();
+    assert_eq!(faults, ["kill", "down", "kill"]);
+
+    world.set_links(&["cpu-node1".into()], false).await.unwrap();
+    heal_all(world.ports(), None, &mut ledger).await.unwrap();
+    assert!(world.links_down().is_empty() && world.on_disk().is_empty());
 }
