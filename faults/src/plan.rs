@@ -137,6 +137,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("zombies", include_str!("../plans/zombies.toml")),
     ("single-points", include_str!("../plans/single-points.toml")),
     ("scale-out", include_str!("../plans/scale-out.toml")),
+    ("scale-out-joined", include_str!("../plans/scale-out-joined.toml")),
     ("scale-out-throttled", include_str!("../plans/scale-out-throttled.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),

@@ -40,6 +40,7 @@ use machine::{HostedProcess, ProcessMechanism};
 struct Residents {
     throttles: cpu::Throttles,
     tracers: syscalls::Tracers,
+    felt: group::FeltBefore,
 }
 
 impl Residents {
@@ -49,8 +50,8 @@ impl Residents {
         impairment: &Impairment,
         on: &HostedProcess,
     ) -> Box<dyn ProcessMechanism + '_> {
-        let Self { throttles, tracers } = self;
-        let limit = |of, group: &group::ControlGroup| GroupLimit { of, group: group.clone() };
+        let Self { throttles, tracers, felt } = self;
+        let limit = |of, group: &group::ControlGroup| GroupLimit { of, group: group.clone(), felt };
         match *impairment {
             Impairment::NoDescriptors => Box::new(limits::Resource::Descriptors),
             Impairment::NoMemory => match &on.groups.memory {

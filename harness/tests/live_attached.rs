@@ -97,6 +97,15 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     let stay = topics_of(&kept);
     assert!(!stay.is_empty(), "kept: {text}");
 
+    // The load's topic grows and is spread, and is deleted with all of its partitions.
+    let named = ["--faults", "scale-out-joined", "--yes-hurt-this-cluster", &id];
+    let (_, text) = run(out, &bootstrap, &named);
+    let report = assert_valid(out, &text);
+    let changes = report["changes"].as_array().expect("changes");
+    let ended = changes.iter().filter(|change| change["took_s"].is_number()).count();
+    assert_eq!((changes.len(), ended), (3, 3), "{changes:?}: {text}");
+    left(&kept, &stay, &text);
+
     // A killed run's topics are deleted by heal, and only on a cluster that was named again.
     let arguments = ["--workload", "smoke", "--faults", "none", "--duration", "60s"];
     let killed = out.join("killed");

@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError;
 
 use results::record::history::HistoryError;
 
-use crate::spec::{KeySpec, SpecError};
+use crate::spec::SpecError;
 
 /// The load (or the drain) could not start, or ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +94,4 @@ pub enum LoadError {
     /// A client ended before it was told to.
     #[error("the load ended early: {0}")]
     Ended(String),
-}
-
-impl LoadError {
-    /// These keys leave this partition without one.
-    pub(crate) fn keys(keys: KeySpec, partition: u32) -> Self {
-        Self::Keys { keys: keys.count().unwrap_or_default(), partition }
-    }
 }

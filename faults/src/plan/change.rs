@@ -3,6 +3,7 @@
 //! What is absent: a change beside faults, and undoing.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use results::record::event::BrokerId;
@@ -45,6 +46,38 @@ pub enum ClusterChange {
     ReassignThrottled(u64),
     /// The preferred leader of every partition of the load is elected.
     ElectLeaders,
+}
+
+impl fmt::Display for ClusterChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const REASSIGNED: &str = "the replicas of all partitions are reassigned over all brokers";
+        match self {
+            Self::Join(brokers) => {
+                let ids: Vec<_> = brokers.iter().map(ToString::to_string).collect();
+                write!(f, "brokers {} join", ids.join(", "))
+            }
+            Self::AddPartitions(count) => write!(f, "the topic gets {count} partitions"),
+            Self::Reassign => write!(f, "{REASSIGNED}, without a throttle"),
+            Self::ReassignThrottled(bytes) => {
+                write!(f, "{REASSIGNED}, with a throttle of {:.3} MB/s", *bytes as f64 / 1e6)
+            }
+            Self::ElectLeaders => f.write_str("preferred leaders are elected"),
+        }
+    }
+}
+
+impl ClusterChange {
+    /// What it does to the cluster itself, in words; none where it acts on the topics of the load alone, which a run
+    /// deletes.
+    pub fn lasts(&self) -> Option<&'static str> {
+        match self {
+            Self::Join(_) => Some("starts brokers"),
+            Self::ReassignThrottled(_) => Some(
+                "sets the brokers' replication throttle, in the place of one that is set already",
+            ),
+            Self::AddPartitions(_) | Self::Reassign | Self::ElectLeaders => None,
+        }
+    }
 }
 
 impl ChangeStep {

@@ -8,6 +8,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use results::judge::gate::Gate;
 use results::judge::metric::LoadMetric;
+use results::terminal::counted;
 
 use super::per_cent;
 use crate::failure::Failure;
@@ -40,6 +41,10 @@ pub(super) struct MaxRateArgs {
     /// Length of the load that confirms the result
     #[arg(long, value_name = "T", default_value = "30s")]
     hold: humantime::Duration,
+    /// How often the highest rate that is kept and the lowest that is not are asked again, and moved where they do not
+    /// stand: what a machine can do differs from one minute to the next
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    rounds: u32,
     /// Folder in which the folder of the runs is made
     #[arg(long, value_name = "DIR", env = "KBENCH_OUT", default_value = "results/runs")]
     out: PathBuf,
@@ -73,6 +78,7 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         precision: args.precision / 100.0,
         step: args.step.into(),
         hold: args.hold.into(),
+        rounds: args.rounds,
     });
     results::err!("runs: {}", series.folder().display());
     let told = |run: &RateRun| {
@@ -95,19 +101,25 @@ async fn search(args: &MaxRateArgs) -> Result<ExitCode, Failure> {
         }
         Some(Limit::AtLeast(kept)) => {
             results::out!(
-                "max rate: at least {kept} records/s, held for {}; no more were tried",
+                "max rate: at least {kept} records/s, held for {}; no rate that was tried is always missed",
                 args.hold
             );
             ExitCode::SUCCESS
         }
         Some(Limit::Below(missed)) => {
             results::out!(
-                "max rate: below {missed} records/s, the lowest rate that was tried{why}"
+                "max rate: below {missed} records/s; the lowest rate that was tried is not always kept{why}"
             );
             ExitCode::from(1)
         }
         None => return Err(Failure::unknown("the search did not end (a defect)")),
     };
+    if args.rounds > 0 {
+        let rounds = counted(u64::from(args.rounds), "round");
+        results::out!(
+            "the interval contains what {rounds} of asking for both ends again differed by"
+        );
+    }
     what.limiting.iter().for_each(|it| results::out!("what limits: {it}"));
     if let (Some(links), Some(rate)) = (what.link_bytes_per_s, what.predicted) {
         results::out!(

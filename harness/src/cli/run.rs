@@ -114,6 +114,9 @@ fn dry_run(
     results::out!("{}", commands.trim_end());
     let topics: Vec<_> = spec.cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
     results::out!("topics that would be made, and deleted at the end: {}", topics.join(", "));
+    for step in spec.plan.iter().flat_map(|plan| &plan.changes) {
+        results::out!("a change of those topics that would be made: {}", step.change);
+    }
     let id = &spec.cluster.name;
     results::err!("nothing was done; a run with faults takes --yes-hurt-this-cluster {id}");
     Ok(ExitCode::SUCCESS)

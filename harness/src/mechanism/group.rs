@@ -3,7 +3,8 @@
 //!
 //! Undone by writing into the limit's file what stood there before, which any shell on the host can do.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -161,10 +162,14 @@ pub(super) enum Limited {
     Memory,
 }
 
+/// How often the kernel had held groups back, by their folders, when their CPU was limited.
+pub(super) type FeltBefore = RefCell<BTreeMap<PathBuf, u64>>;
+
 /// A limit of a control group.
-pub(super) struct GroupLimit {
+pub(super) struct GroupLimit<'a> {
     pub(super) of: Limited,
     pub(super) group: ControlGroup,
+    pub(super) felt: &'a FeltBefore,
 }
 
 /// Writes `$2` into the file `$1` of a group.
@@ -183,7 +188,7 @@ exit 1
 ";
 
 #[async_trait(?Send)]
-impl ProcessMechanism for GroupLimit {
+impl ProcessMechanism for GroupLimit<'_> {
     async fn before(&self, on: &HostedProcess) -> Result<Before, HostError> {
         let was = self.group.text(&*on.host, self.group.files.limit).await?;
         Ok(Before::Group { file: self.group.file(self.group.files.limit), was })
@@ -194,6 +199,8 @@ impl ProcessMechanism for GroupLimit {
         let ControlGroup { folder, files } = &self.group;
         match self.of {
             Limited::Cpu { percent } => {
+                let before = self.group.events(&*on.host).await?;
+                self.felt.borrow_mut().insert(folder.clone(), before);
                 let quota = PERIOD_US / 100 * u32::from(percent);
                 // Version 1 has a file of its own for the period, which nobody has changed.
                 let text = match files.limit {
@@ -218,6 +225,7 @@ impl ProcessMechanism for GroupLimit {
             Before::Group { was, .. } => {
                 write(&*on.host, &self.group.file(self.group.files.limit), was).await?;
                 withheld().remove(&self.group.folder);
+                self.felt.borrow_mut().remove(&self.group.folder);
                 Ok(())
             }
             _ => Err(on.mistaken()),
@@ -255,7 +263,9 @@ impl ProcessMechanism for GroupLimit {
             }
         };
         let elsewhere = if is_in { "" } else { ", but its process is not in it" };
-        Ok(Observation { line: line + elsewhere, in_force: is_in && limit.is_some() })
+        // A limit that a process stays below takes nothing from it.
+        let felt = self.felt.borrow().get(&group.folder).is_none_or(|before| events > *before);
+        Ok(Observation { line: line + elsewhere, in_force: is_in && limit.is_some() && felt })
     }
 }
 
@@ -309,8 +319,14 @@ mod tests {
         }
     }
 
-    /// Limits, and lifts; what the limit's file said meanwhile, and what was seen of it.
-    fn limited(place: &Path, limit: &str, mechanism: &GroupLimit) -> (String, String) {
+    /// Limits, and lifts; what the limit's file said meanwhile, and what was seen of it. `felt` is the file of what
+    /// happens on account of it, and what it says once that was so.
+    fn limited(
+        place: &Path,
+        limit: &str,
+        mechanism: &GroupLimit<'_>,
+        felt: Option<(&str, &str)>,
+    ) -> (String, String) {
         let file = place.join(limit);
         let text = || fs::read_to_string(&file).unwrap().trim().to_owned();
         block_on(async {
@@ -319,6 +335,11 @@ mod tests {
             assert_eq!(before, Before::Group { file: file.clone(), was: was.clone() });
             assert!(!mechanism.observe(&on).await.unwrap().in_force);
             mechanism.impair(&on).await.unwrap();
+            if let Some((events, text)) = felt {
+                let seen = mechanism.observe(&on).await.unwrap();
+                assert!(!seen.in_force, "nothing was held back so far: {seen:?}");
+                fs::write(place.join(events), text).unwrap();
+            }
             let (seen, meanwhile) = (mechanism.observe(&on).await.unwrap(), text());
             assert!(seen.in_force, "{seen:?}");
             let memory = matches!(mechanism.of, Limited::Memory);
@@ -348,10 +369,13 @@ mod tests {
                 (&path("cpu.stat"), "nr_periods 9\nnr_throttled 4\nthrottled_time 1"),
                 (&path("cgroup.procs"), "3\n7"),
             ]);
-            let mechanism = GroupLimit { of, group: groups.cpu.unwrap() };
-            let (meanwhile, line) = limited(place.path(), &path(limit), &mechanism);
+            let mechanism =
+                GroupLimit { of, group: groups.cpu.unwrap(), felt: &FeltBefore::default() };
+            let stat = path("cpu.stat");
+            let felt = (stat.as_str(), "nr_periods 19\nnr_throttled 5\nthrottled_time 2");
+            let (meanwhile, line) = limited(place.path(), &path(limit), &mechanism, Some(felt));
             assert_eq!(meanwhile, written);
-            assert_eq!(line, "its control group has 20 % of a CPU, held back in 4 periods");
+            assert_eq!(line, "its control group has 20 % of a CPU, held back in 5 periods");
             assert!(groups.memory.is_none());
         }
     }
@@ -368,8 +392,9 @@ mod tests {
                 (&path("cgroup.procs"), "7"),
             ]);
             assert_eq!(groups.ended_by_kernel(), 2);
-            let mechanism = GroupLimit { of: Limited::Memory, group: groups.memory.unwrap() };
-            let (meanwhile, line) = limited(place.path(), &path(files.limit), &mechanism);
+            let (group, felt) = (groups.memory.unwrap(), &FeltBefore::default());
+            let mechanism = GroupLimit { of: Limited::Memory, group, felt };
+            let (meanwhile, line) = limited(place.path(), &path(files.limit), &mechanism, None);
             assert_eq!(meanwhile, "4096");
             let seen =
                 "its control group holds 5 kB, allowed: 4 kB; processes that the kernel ended: 2";

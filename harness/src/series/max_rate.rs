@@ -2,10 +2,14 @@
 //! between until the two are close enough, and the best is held for longer. A rate that is missed when held is
 //! followed by held ones alone: lower ones, each time by twice as much, until one is kept, then halved in between.
 //!
+//! What a machine can do is not the same from one minute to the next, and the two rates say nothing of that. Both are
+//! therefore asked again, in rounds: the lowest that was missed is raised, each time by twice as much, while it is kept
+//! now, and the highest that was held is lowered while it is missed. The rates at the end contain what the rounds differ by.
+//!
 //! A rate is *kept* by a run that is valid, acks and consumes 99 % of what was asked for, and keeps every gate of the
 //! objective. What a disturbance spoils is asked again, and a rate that misses the objective alone (all of it was acked
-//! and consumed, but late), or that the generator did not keep, is asked a second time: a stall of a second decides the
-//! 99th percentile of a short run.
+//! and consumed, but late), or that the generator did not keep, is in doubt and asked a second time: a stall of a second
+//! decides the 99th percentile of a short run.
 
 use results::judge::verdict::Verdict;
 use results::report::{GateOutcome, GateResult, Report};
@@ -24,9 +28,9 @@ pub enum RateAttempt {
     Kept,
     /// It was not, for this reason.
     Missed(String),
-    /// What was asked for was acked and consumed, but the objective was not kept, or the generator did not keep up, for this
-    /// reason.
-    Late(String),
+    /// Missed, but a stall may be why: all of it was acked and consumed and the objective was not kept, or the generator
+    /// did not keep up, for this reason.
+    InDoubt(String),
     /// The run is no measurement, for this reason.
     Spoilt(String),
 }
@@ -51,7 +55,7 @@ pub fn generator(report: &Report) -> Option<String> {
 /// What a report says of the rate that its run asked for.
 pub fn attempt(report: &Report) -> RateAttempt {
     if let Some(why) = generator(report) {
-        return RateAttempt::Late(format!("the generator can do no more ({why})"));
+        return RateAttempt::InDoubt(format!("the generator can do no more ({why})"));
     }
     match report.verdict {
         Verdict::Valid | Verdict::Violated => {}
@@ -79,7 +83,7 @@ pub fn attempt(report: &Report) -> RateAttempt {
         (true, true) => RateAttempt::Kept,
         (true, false) => RateAttempt::Spoilt(said(&unknown)),
         (false, true) if !failed.iter().any(|gate| achieved(gate)) => {
-            RateAttempt::Late(said(&failed))
+            RateAttempt::InDoubt(said(&failed))
         }
         (false, _) => RateAttempt::Missed(said(&failed)),
     }
@@ -96,12 +100,25 @@ pub enum NextStep {
     End,
 }
 
+/// An end of the result that is asked again.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// The lowest rate that was missed.
+    Upper,
+    /// The highest that was held.
+    Lower,
+}
+
 /// The search: what is known of the rates so far.
 #[derive(Debug, Clone)]
 pub struct RateSearch {
     range: (u64, u64),
     /// The two are close enough at this ratio.
     precision: f64,
+    /// How often both ends are still to be asked again.
+    rounds: u32,
+    /// The end that is asked again next; none before there are two.
+    again: Option<End>,
     next: NextStep,
     /// The highest rate that was kept in a short run.
     kept: Option<u64>,
@@ -118,18 +135,27 @@ pub struct RateSearch {
 pub enum Limit {
     /// The highest rate that was held, and the lowest that was missed.
     Between(u64, u64),
-    /// The objective is kept at the highest rate that may be tried.
+    /// No rate is known that was missed each time; this one was held.
     AtLeast(u64),
-    /// It is missed at the lowest.
+    /// The lowest rate that was tried was not kept each time; this is the lowest that was missed.
     Below(u64),
 }
 
 impl RateSearch {
     /// From the lowest rate of `range` to its highest, in records a second; `precision` is the ratio of the lowest rate
-    /// that is missed to the highest that is kept, less 1.
-    pub fn new(range: (u64, u64), precision: f64) -> Self {
-        let next = NextStep::Try(range.0);
-        Self { range, precision, next, kept: None, held: None, missed: None, first_fallen: None }
+    /// that is missed to the highest that is kept, less 1, before both are asked again in so many `rounds`.
+    pub fn new(range: (u64, u64), precision: f64, rounds: u32) -> Self {
+        Self {
+            range,
+            precision,
+            rounds,
+            again: None,
+            next: NextStep::Try(range.0),
+            kept: None,
+            held: None,
+            missed: None,
+            first_fallen: None,
+        }
     }
 
     /// The lowest rate that was missed so far, in records a second.
@@ -144,6 +170,22 @@ impl RateSearch {
 
     /// Says whether the objective was kept in that step.
     pub fn told(&mut self, kept: bool) {
+        let (NextStep::Try(rate) | NextStep::Hold(rate)) = self.next else { return };
+        self.next = match self.again {
+            None => {
+                self.told_between(kept);
+                match self.step() {
+                    NextStep::End => self.next_round(),
+                    step => step,
+                }
+            }
+            Some(End::Upper) => self.told_upper(rate, kept),
+            Some(End::Lower) => self.told_lower(rate, kept),
+        };
+    }
+
+    /// Takes up a step of the search that comes before the rounds.
+    fn told_between(&mut self, kept: bool) {
         match (self.next, kept) {
             (NextStep::Try(rate), true) => self.kept = Some(rate),
             (NextStep::Hold(rate), true) => self.held = Some(rate),
@@ -154,7 +196,61 @@ impl RateSearch {
             }
             (NextStep::End, _) => {}
         }
-        self.next = self.step();
+    }
+
+    /// The first step of another round, if there is to be one.
+    fn next_round(&mut self) -> NextStep {
+        if self.rounds == 0 {
+            return NextStep::End;
+        }
+        self.rounds -= 1;
+        self.again = Some(End::Upper);
+        match self.missed {
+            Some(missed) => self.upper(missed),
+            None => self.lower(),
+        }
+    }
+
+    /// Asks for a rate that may be the upper end, in a run as long as the one that said so.
+    fn upper(&self, rate: u64) -> NextStep {
+        match self.first_fallen {
+            Some(_) => NextStep::Hold(rate),
+            None => NextStep::Try(rate),
+        }
+    }
+
+    /// Asks for the lower end, or for the lowest rate where none was held; goes on where that was missed just now.
+    fn lower(&mut self) -> NextStep {
+        self.again = Some(End::Lower);
+        let rate = self.held.unwrap_or(self.range.0);
+        if self.missed == Some(rate) { self.next_round() } else { NextStep::Hold(rate) }
+    }
+
+    fn told_upper(&mut self, rate: u64, kept: bool) -> NextStep {
+        let (least, most) = self.range;
+        self.missed = (rate < most || !kept).then_some(rate);
+        if !kept || rate == most {
+            return self.lower();
+        }
+        let above = (rate - self.held.unwrap_or(least)).max(self.least_step(rate));
+        self.upper(rate.saturating_add(above).min(most))
+    }
+
+    fn told_lower(&mut self, rate: u64, kept: bool) -> NextStep {
+        self.held = kept.then_some(rate);
+        let missed = if kept { self.missed } else { Some(*self.missed.get_or_insert(rate)) };
+        match missed {
+            Some(missed) if !kept && rate > self.range.0 => {
+                let below = (missed - rate).max(self.least_step(rate));
+                NextStep::Hold(rate.saturating_sub(below).max(self.range.0))
+            }
+            _ => self.next_round(),
+        }
+    }
+
+    /// By how much a rate differs at least from another one that is worth a run.
+    fn least_step(&self, rate: u64) -> u64 {
+        ((rate as f64 * self.precision).ceil() as u64).max(1)
     }
 
     fn step(&self) -> NextStep {
@@ -182,8 +278,7 @@ impl RateSearch {
             Some(held) => self.between(held, missed).map_or(NextStep::End, NextStep::Hold),
             None if missed <= least => NextStep::End,
             None => {
-                let precise = (fallen as f64 * self.precision).ceil() as u64;
-                let below = (2 * (fallen - missed)).max(precise);
+                let below = (2 * (fallen - missed)).max(self.least_step(fallen));
                 NextStep::Hold(fallen.saturating_sub(below).max(least))
             }
         }
@@ -215,16 +310,32 @@ mod tests {
 
     /// Searches where every rate up to `limit` is kept, and up to `held` in long runs; the number of steps.
     fn search(range: (u64, u64), limit: u64, held: u64) -> (Limit, u32) {
-        let mut search = RateSearch::new(range, 0.02);
-        for steps in 0..100 {
-            match search.next() {
-                NextStep::Try(rate) => search.told(rate <= limit),
-                NextStep::Hold(rate) => search.told(rate <= held),
-                NextStep::End => return (search.limit().unwrap(), steps),
-            }
-            assert!(search.limit().is_none() || search.next() == NextStep::End);
+        let (found, steps) = ask(RateSearch::new(range, 0.02, 0), |step, _| match step {
+            NextStep::Try(rate) => rate <= limit,
+            NextStep::Hold(rate) => rate <= held,
+            NextStep::End => unreachable!(),
+        });
+        (found, steps.len() as u32)
+    }
+
+    /// Carries a search out; `kept` says of each step, and of its number, whether the objective is kept.
+    fn ask(
+        mut search: RateSearch,
+        kept: impl Fn(NextStep, usize) -> bool,
+    ) -> (Limit, Vec<(NextStep, bool)>) {
+        let mut steps = vec![];
+        while search.next() != NextStep::End {
+            assert!(search.limit().is_none() && steps.len() < 200, "{search:?}");
+            let step = search.next();
+            steps.push((step, kept(step, steps.len())));
+            search.told(steps[steps.len() - 1].1);
         }
-        panic!("{search:?}");
+        (search.limit().unwrap(), steps)
+    }
+
+    fn rate(step: NextStep) -> u64 {
+        let (NextStep::Try(rate) | NextStep::Hold(rate)) = step else { panic!("{step:?}") };
+        rate
     }
 
     #[test]
@@ -243,6 +354,40 @@ mod tests {
         assert!(steps <= 26, "{steps}");
     }
 
+    #[test]
+    fn both_ends_are_asked_again_and_moved_where_they_do_not_stand() {
+        let range = (1_000, 1_000_000);
+        let of = |rounds, limit: &dyn Fn(usize) -> u64| {
+            ask(RateSearch::new(range, 0.02, rounds), |step, n| rate(step) <= limit(n))
+        };
+        let (bracket, once) = of(0, &|_| 60_000);
+        let (same, steps) = of(2, &|_| 60_000);
+        assert_eq!(same, bracket, "a machine that is always the same");
+        assert_eq!(steps.len(), once.len() + 4);
+        let Limit::Between(held, missed) = bracket else { panic!("{bracket:?}") };
+        let again = [NextStep::Try(missed), NextStep::Hold(held)];
+        assert!(steps[once.len()..].iter().map(|it| it.0).eq([again, again].concat()));
+
+        // A machine that can do more, or less, when the two rates are known.
+        let n = once.len();
+        let (more, steps) = of(1, &|step| if step < n { 60_000 } else { 90_000 });
+        let Limit::Between(held, missed) = more else { panic!("{more:?}") };
+        assert!(held <= 60_000 && missed > 90_000 && missed < 125_000, "{more:?}");
+        assert!(steps.len() < n + 10);
+        let (less, steps) = of(1, &|step| if step < n { 60_000 } else { 40_000 });
+        let Limit::Between(held, missed) = less else { panic!("{less:?}") };
+        assert!(held <= 40_000 && held > 20_000 && missed > 60_000, "{less:?}");
+        assert!(steps.len() < n + 10);
+        // The lowest rate was missed in a bad minute only, and the highest kept in a good one.
+        let (found, _) = of(1, &|step| if step < 1 { 0 } else { 1_500 });
+        let Limit::Between(1_000, missed) = found else { panic!("{found:?}") };
+        assert!(missed > 1_500 && missed < 2_500, "{found:?}");
+        let n = of(0, &|_| 2_000_000).1.len();
+        let (found, _) = of(1, &|step| if step < n { 2_000_000 } else { 900_000 });
+        let Limit::Between(held, 1_000_000) = found else { panic!("{found:?}") };
+        assert!(held <= 900_000);
+    }
+
     proptest! {
         #[test]
         fn every_search_ends_at_its_limit(
@@ -259,6 +404,28 @@ mod tests {
                 }
                 Limit::AtLeast(kept) => prop_assert!(kept == most && most <= held),
                 Limit::Below(missed) => prop_assert!(missed > held),
+            }
+        }
+
+        /// Whatever a machine does from one step to the next: each end is what its last run said of it.
+        #[test]
+        fn every_search_on_a_machine_that_varies_ends_and_has_asked_for_its_ends(
+            least in 1_u64..5_000, span in 1_u64..1_000_000, rounds in 0_u32..4,
+            limits in prop::collection::vec(0_u64..1_200_000, 200),
+        ) {
+            let range = (least, least + span);
+            let (found, steps) =
+                ask(RateSearch::new(range, 0.02, rounds), |step, n| rate(step) <= limits[n]);
+            let last = |at: u64| steps.iter().rfind(|(step, _)| rate(*step) == at).map(|it| it.1);
+            match found {
+                Limit::Between(held, missed) => {
+                    prop_assert!(held < missed);
+                    prop_assert_eq!((last(held), last(missed)), (Some(true), Some(false)));
+                }
+                Limit::AtLeast(held) => prop_assert_eq!(last(held), Some(true)),
+                Limit::Below(missed) => {
+                    prop_assert_eq!((last(least), last(missed)), (Some(false), Some(false)));
+                }
             }
         }
     }

@@ -30,6 +30,8 @@ pub struct RateQuestion {
     pub step: Duration,
     /// Length of the load that confirms the result.
     pub hold: Duration,
+    /// How often both ends of the result are asked again.
+    pub rounds: u32,
 }
 
 impl From<&SearchSpec> for RateQuestion {
@@ -40,6 +42,7 @@ impl From<&SearchSpec> for RateQuestion {
             precision: f64::from(spec.precision) / 100.0,
             step: spec.step,
             hold: spec.hold,
+            rounds: spec.rounds,
         }
     }
 }
@@ -65,15 +68,15 @@ pub struct RateRuns {
     question: RateQuestion,
     search: RateSearch,
     runs: Vec<RateRun>,
-    /// Whether the rate that is next has been late once.
-    late: bool,
+    /// Whether the rate that is next has been in doubt once.
+    in_doubt: bool,
 }
 
 impl RateRuns {
     /// Of a search without runs.
     pub fn new(question: RateQuestion) -> Self {
-        let search = RateSearch::new(question.range, question.precision);
-        Self { question, search, runs: vec![], late: false }
+        let search = RateSearch::new(question.range, question.precision, question.rounds);
+        Self { question, search, runs: vec![], in_doubt: false }
     }
 
     /// Takes a run up; whether it is one that the search asks for next.
@@ -84,10 +87,10 @@ impl RateRuns {
         let came_to = attempt(&report);
         match came_to {
             RateAttempt::Spoilt(_) => {}
-            RateAttempt::Late(_) if !self.late => self.late = true,
-            RateAttempt::Kept | RateAttempt::Missed(_) | RateAttempt::Late(_) => {
+            RateAttempt::InDoubt(_) if !self.in_doubt => self.in_doubt = true,
+            RateAttempt::Kept | RateAttempt::Missed(_) | RateAttempt::InDoubt(_) => {
                 self.search.told(came_to == RateAttempt::Kept);
-                self.late = false;
+                self.in_doubt = false;
             }
         }
         self.runs.push(RateRun { run, rate, time, report, came_to });
@@ -117,7 +120,7 @@ impl RateRuns {
     pub fn lowest_missed(&self) -> Option<(&RateRun, &str)> {
         let lowest = self.search.missed()?;
         let mut missed = self.runs.iter().filter_map(|run| match &run.came_to {
-            RateAttempt::Missed(why) | RateAttempt::Late(why) => Some((run, why.as_str())),
+            RateAttempt::Missed(why) | RateAttempt::InDoubt(why) => Some((run, why.as_str())),
             RateAttempt::Kept | RateAttempt::Spoilt(_) => None,
         });
         missed.rfind(|(run, _)| run.rate == lowest)
@@ -138,6 +141,7 @@ impl RateRuns {
             ended: self.limit().is_some(),
             held,
             missed,
+            rounds: self.question.rounds,
             limiting: self
                 .lowest_missed()
                 .map(|(run, _)| limiting(&run.report, generator(&run.report))),
@@ -165,7 +169,7 @@ impl RateRun {
     pub fn outcome(&self) -> String {
         match &self.came_to {
             RateAttempt::Kept => KEPT.to_owned(),
-            RateAttempt::Missed(why) | RateAttempt::Late(why) => format!("missed: {why}"),
+            RateAttempt::Missed(why) | RateAttempt::InDoubt(why) => format!("missed: {why}"),
             RateAttempt::Spoilt(why) => format!("no measurement: {why}"),
         }
     }
@@ -263,7 +267,7 @@ mod tests {
     fn question() -> RateQuestion {
         let (step, hold) = (Duration::from_secs(10), Duration::from_secs(30));
         let objectives = vec!["response.p99<50ms".to_owned()];
-        RateQuestion { objectives, range: (1000, 8000), precision: 0.05, step, hold }
+        RateQuestion { objectives, range: (1000, 8000), precision: 0.05, step, hold, rounds: 0 }
     }
 
     fn valid() -> Report {

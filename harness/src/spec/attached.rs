@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use faults::cut::Side;
 use faults::fault::FaultSpec;
 use faults::plan::Plan;
+use faults::port::Capability;
 use results::record::event::{BrokerId, Role};
 use results::terminal::argument;
 use workloads::WorkloadSpec;
@@ -227,7 +228,10 @@ pub(super) fn fit(survey: &ClusterSurvey, topology: &Topology) -> Result<(), Fai
 
 /// Refuses a plan that needs what nobody can do to a cluster that is only connected to.
 pub(super) fn permitted(plan: &Plan, attached: &AttachedSpec) -> Result<(), Failure> {
-    let refused = plan.needs().into_iter().find_map(|need| Some((need, attached.missing(need)?)));
+    // Changes move replicas and leaders, as faults with that need do.
+    let moves = (!plan.changes.is_empty()).then_some(Capability::MoveLeaders);
+    let mut needs = plan.needs().into_iter().chain(moves);
+    let refused = needs.find_map(|need| Some((need, attached.missing(need)?)));
     let of_clients =
         |fault: &FaultSpec| matches!(fault, FaultSpec::Cut(cut) if cut.from == Side::Clients);
     match refused {

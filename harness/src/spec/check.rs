@@ -139,9 +139,11 @@ impl RunSpec {
             return Ok(());
         };
         let name = &plan.name;
-        if self.backend.local().is_none() || self.backend.kept().is_some() {
+        let started_here = self.backend.local().is_some() && self.backend.kept().is_none();
+        let lasts = plan.changes.iter().find_map(|step| Some((&step.id, step.change.lasts()?)));
+        if let Some((id, lasts)) = lasts.filter(|_| !started_here) {
             return Err(format!(
-                "plan `{name}` changes the cluster for good: only one that the run starts itself, on this machine"
+                "plan `{name}`, change \"{id}\" {lasts}: only on a cluster that the run starts itself, on this machine"
             ));
         }
         let standby =
@@ -166,7 +168,10 @@ impl RunSpec {
                         "plan `{name}`, change \"{id}\": the topic of the load has {partitions} partitions already"
                     ));
                 }
-                ClusterChange::AddPartitions(count) => partitions = *count as usize,
+                ClusterChange::AddPartitions(count) => {
+                    self.check_keys(0, *count)?;
+                    partitions = *count as usize;
+                }
                 ClusterChange::Reassign
                 | ClusterChange::ReassignThrottled(_)
                 | ClusterChange::ElectLeaders => {}
@@ -185,6 +190,7 @@ impl RunSpec {
     fn taken_by(&self, place: usize, topic: &Topic) -> Result<(), String> {
         /// Kafka's default of `message.max.bytes`.
         const DEFAULT: u64 = 1_048_588;
+        self.check_keys(place, topic.assignment.len() as u32)?;
         let (largest, keyless) = self.sent_to(place);
         let name = &topic.name;
         let broker = &self.cluster.broker.settings;
@@ -267,7 +273,7 @@ pub(super) mod tests {
         asked_on("four-nodes", faults)
     }
 
-    fn asked_on(cluster: &str, faults: &str) -> RunSpec {
+    pub(in super::super) fn asked_on(cluster: &str, faults: &str) -> RunSpec {
         let (seed, mode) = (Some(7), Some(Mode::Loopback));
         let request = Request { seed, mode, ..Request::of("smoke", faults, cluster) };
         request.resolve().unwrap().spec
@@ -332,53 +338,6 @@ pub(super) mod tests {
             let refused = spec.check().expect_err(words);
             assert!(refused.contains(words), "{refused}");
         }
-    }
-
-    #[test]
-    fn a_topic_takes_the_records_of_the_load() {
-        let mut spec = asked("none");
-        spec.workload.load.record_bytes = 1_048_000.into();
-        assert_eq!(spec.check(), Ok(()));
-        spec.workload.load.record_bytes = 20_000_000.into();
-        let refused = spec.check().unwrap_err();
-        assert!(
-            refused.contains("record_bytes of 20000000") && refused.contains("1048588"),
-            "{refused}"
-        );
-        let config = &mut spec.cluster.topic[0].config;
-        config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
-        assert_eq!(spec.check(), Ok(()));
-        spec.workload.load.keys = workloads::KeySpec::None;
-        assert_eq!(spec.check(), Ok(()));
-        let config = &mut spec.cluster.topic[0].config;
-        config.insert("cleanup.policy".to_owned(), "compact,delete".to_owned());
-        let refused = spec.check().unwrap_err();
-        assert!(
-            refused.contains("keys = \"none\"") && refused.contains("is compacted"),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn each_topic_takes_what_is_sent_to_it() {
-        let mut spec = asked("none");
-        let producer = "topics = 'others'\nrate = { per_second = 10 }\nrecord_bytes = 2000000\nkeys = 'none'\n\
-                        acks = '1'\nidempotence = false\ncompression = 'none'";
-        let rest = toml::from_str(producer).unwrap();
-        spec.workload.producers.insert("rest".to_owned(), rest);
-        assert!(spec.check().unwrap_err().contains("the cluster has one topic"));
-        let mut audit = spec.cluster.topic[0].clone();
-        audit.name = "audit".to_owned();
-        spec.cluster.topic.push(audit);
-        let refused = spec.check().unwrap_err();
-        assert!(refused.contains("record_bytes of 2000000: topic audit takes"), "{refused}");
-        let config = &mut spec.cluster.topic[1].config;
-        config.insert("max.message.bytes".to_owned(), "20971520".to_owned());
-        assert_eq!(spec.check(), Ok(()));
-        let config = &mut spec.cluster.topic[1].config;
-        config.insert("cleanup.policy".to_owned(), "compact".to_owned());
-        let refused = spec.check().unwrap_err();
-        assert!(refused.contains("topic audit is compacted"), "{refused}");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct SearchSpec {
     /// Length of the load that confirms the result.
     #[serde(default = "hold", with = "humantime_serde")]
     pub hold: Duration,
+    /// How often both ends of the result are asked again.
+    #[serde(default)]
+    pub rounds: u32,
 }
 
 fn objective() -> Vec<String> {

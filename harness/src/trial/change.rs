@@ -26,9 +26,6 @@ const STEADY_LIMIT: Duration = Duration::from_secs(120);
 /// Limit for a throttled move beside what its bytes take.
 const MOVE_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a reassignment is, in words.
-const REASSIGNED: &str = "the replicas of all partitions are reassigned over all brokers";
-
 /// Whom changes are made to, and how the trial goes.
 pub(super) struct Changing<'a> {
     pub(super) lab: &'a Lab,
@@ -49,7 +46,7 @@ impl Changing<'_> {
                 return Ok(());
             }
             self.run_control.steady(STEADY_LIMIT).await?;
-            let what = self.what(&step.change);
+            let what = step.change.to_string();
             self.record(step, ChangeMark::Began, what.clone()).await;
             let made = tokio::select! {
                 made = self.change(&step.change) => Some(made),
@@ -72,21 +69,6 @@ impl Changing<'_> {
             }
         }
         Ok(())
-    }
-
-    fn what(&self, change: &ClusterChange) -> String {
-        match change {
-            ClusterChange::Join(brokers) => {
-                let ids = brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                format!("brokers {ids} join")
-            }
-            ClusterChange::AddPartitions(count) => format!("the topic gets {count} partitions"),
-            ClusterChange::Reassign => format!("{REASSIGNED}, without a throttle"),
-            ClusterChange::ReassignThrottled(bytes) => {
-                format!("{REASSIGNED}, with a throttle of {:.3} MB/s", *bytes as f64 / 1e6)
-            }
-            ClusterChange::ElectLeaders => "preferred leaders are elected".to_owned(),
-        }
     }
 
     async fn change(&self, change: &ClusterChange) -> Result<(), Failure> {

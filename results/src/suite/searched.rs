@@ -137,6 +137,8 @@ pub struct MaxRate {
     pub held: Option<u64>,
     /// The lowest that was missed; none where the highest that may be tried was held.
     pub missed: Option<u64>,
+    /// How often both were asked again.
+    pub rounds: u32,
     /// What limited at the lowest rate that was missed; none where none was.
     pub limiting: Option<Limiting>,
     /// Brokers that took the load; 0 where no run tells.
@@ -185,11 +187,18 @@ impl MaxRate {
             (true, Some(held), Some(missed)) => {
                 let limiting = self.limiting.as_ref();
                 let limiting = limiting.map(|it| format!("; what limits: {it}"));
-                format!("{held}/s held, {missed}/s missed{}", limiting.unwrap_or_default())
+                let again = match u64::from(self.rounds) {
+                    0 => String::new(),
+                    rounds => format!(", after {} of asking again", counted(rounds, "round")),
+                };
+                format!("{held}/s held, {missed}/s missed{again}{}", limiting.unwrap_or_default())
             }
-            (true, Some(held), None) => format!("at least {held}/s; no more were tried"),
+            (true, Some(held), None) => {
+                format!("at least {held}/s; no rate that was tried is always missed")
+            }
             (true, None, missed) => {
-                format!("below {}/s, the lowest rate that was tried", missed.unwrap_or_default())
+                let missed = missed.unwrap_or_default();
+                format!("below {missed}/s; the lowest rate that was tried is not always kept")
             }
         };
         said + &broken

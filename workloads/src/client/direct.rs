@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use super::producer::keys::Keys;
 use super::{Counts, Env, LoadClient, LoadTopic, OpenClient, ToClient};
 use crate::error::LoadError;
 use crate::spec::KeySpec;
@@ -74,12 +73,6 @@ pub(crate) struct DirectSetup {
     pub(crate) keys: KeySpec,
     /// The broker that every record goes to, whoever leads; `None` for the leaders.
     pub(crate) only: Option<BrokerId>,
-}
-
-impl DirectSetup {
-    fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
-        Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
-    }
 }
 
 impl LoadClient for DirectSetup {

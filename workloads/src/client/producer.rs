@@ -41,7 +41,6 @@ use crate::live::Live;
 use crate::settings::ClientSettings;
 use crate::spec::{Acks, Arrivals, Compression, KeySpec, Payload, RecordBytes, Shape};
 use crate::wake::{Events, exact_timers, thread_cpu_s};
-use keys::Keys;
 use pace::LoadPace;
 use seconds::Seconds;
 use sender::{Given, Sender};
@@ -95,17 +94,13 @@ pub(crate) struct ProducerSetup {
 impl ProducerSetup {
     /// Refuses a number of partitions of which one would have no key.
     pub(crate) fn check(&self, partitions: u32) -> Result<(), LoadError> {
-        self.keys_of(partitions).map(drop)
+        self.keys.check_over(partitions)
     }
 
     /// Whether it is, or is one of, what the workload calls so: a table's producers of several topics have its
     /// name, a dot, and the topic's number.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name.split('.').next() == Some(name)
-    }
-
-    fn keys_of(&self, partitions: u32) -> Result<Keys, LoadError> {
-        Keys::new(self.keys, partitions).map_err(|partition| LoadError::keys(self.keys, partition))
     }
 
     /// Whether its batches are compressed.

@@ -141,15 +141,16 @@ fn what_needs_hosts_is_refused_and_what_moves_leaders_takes_the_cluster_s_own_na
     for (name, text) in faults::plan::SHIPPED {
         let plan = Plan::parse(text).unwrap();
         let of = |hurt| asked(survey(&[None; 3], &[]), name, hurt);
-        if !plan.changes.is_empty() {
-            let refused = of(Some(id.as_str())).unwrap_err();
-            assert!(refused.text().contains("changes the cluster for good"), "{name}");
-            continue;
-        }
         let (unnamed, named) = (of(None), of(Some(id.as_str())));
         let reason = |failure: &Failure| failure.text().to_owned();
         let needs: Vec<&str> = plan.needs().iter().map(|need| need.as_str()).collect();
-        if needs.iter().all(|need| ["clients", "workers"].contains(need)) {
+        if plan.changes.iter().any(|step| step.change.lasts().is_some()) {
+            let refused = named.unwrap_err();
+            assert!(reason(&refused).contains("\" starts brokers: only on"), "{name}");
+        } else if !plan.changes.is_empty() {
+            assert!(unnamed.unwrap_err().cure().unwrap().contains(&id), "{name}");
+            assert!(named.is_ok(), "{name}");
+        } else if needs.iter().all(|need| ["clients", "workers"].contains(need)) {
             assert!(unnamed.is_ok(), "{name}: {}", unnamed.err().map(|it| reason(&it)).unwrap());
         } else if needs.iter().all(|need| ["clients", "workers", "move-leaders"].contains(need)) {
             let refused = unnamed.unwrap_err();
@@ -167,8 +168,10 @@ fn what_needs_hosts_is_refused_and_what_moves_leaders_takes_the_cluster_s_own_na
         }
     }
     let kraft = ClusterSurvey { kraft: true, ..survey(&[None; 3], &[]) };
-    let refused = asked(kraft.clone(), "leaders-moved", Some(&id)).unwrap_err();
-    assert!(refused.text().contains("KRaft clusters so far"), "{}", refused.text());
+    for plan in ["leaders-moved", "scale-out-joined"] {
+        let refused = asked(kraft.clone(), plan, Some(&id)).unwrap_err();
+        assert!(refused.text().contains("KRaft clusters so far"), "{}", refused.text());
+    }
     assert!(asked(kraft, "consumers", None).is_ok());
 }
 
@@ -190,6 +193,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "node-loss",
         "zombies",
         "single-points",
+        "scale-out-joined",
         "rolling-restart",
         "crash-loop",
         "session-expired",
@@ -220,7 +224,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "coordinator-lost",
     ];
     const REASONS: [&str; 10] = [
-        "changes the cluster for good",
+        "starts brokers: only on a cluster that the run starts itself",
         "clocks, disks and memory of machines that are not kbench's are left alone",
         "goes over its link",
         "not every kernel holds packets back",

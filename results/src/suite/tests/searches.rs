@@ -17,6 +17,7 @@ fn search(brokers: u32, held: u64, missed: Option<u64>) -> MaxRate {
     MaxRate {
         objective: vec!["response.p99<50ms".to_owned()],
         ended: true,
+        rounds: 0,
         held: Some(held),
         missed,
         limiting: missed.map(|_| Limiting::Links(vec!["n1".to_owned()])),

@@ -14,7 +14,8 @@ use results::record::clock::RunClock;
 use results::record::history::{Entry, HistoryError, RecordId, Send, SendOutcome, StreamWriter};
 
 use super::leaders::Leaders;
-use super::{DirectSetup, Env, Keys, LoadClient, LoadTopic};
+use super::{DirectSetup, Env, LoadClient, LoadTopic};
+use crate::client::producer::keys::Keys;
 use crate::client::{FromClient, Watch, outcome};
 use crate::error::LoadError;
 use crate::live::Live;
@@ -79,7 +80,7 @@ impl Attempts {
             live: Arc::clone(&env.live),
             watch: Arc::clone(&env.watch),
             leaders,
-            keys: RefCell::new(setup.keys_of(topic.partitions)?),
+            keys: RefCell::new(Keys::new(setup.keys, topic.partitions)?),
             warm_up: Cell::new(true),
             stopped: Cell::new(false),
             stream: RefCell::new(Some(stream)),
@@ -99,7 +100,7 @@ impl Attempts {
 
     /// The topic has so many partitions now.
     pub(super) fn grow(&self, partitions: u32) -> Result<(), LoadError> {
-        self.keys.replace(self.setup.keys_of(partitions)?);
+        self.keys.replace(Keys::new(self.setup.keys, partitions)?);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::ptr;
 use rdkafka_sys as sys;
 
 use crate::draw;
+use crate::error::LoadError;
 use crate::spec::{ChosenKeys, KeyChoice, KeySpec, Partitioner};
 
 /// The keys of a load.
@@ -27,8 +28,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of `spec` over `partitions`. The error is the first partition that no key falls to.
-    pub(crate) fn new(spec: KeySpec, partitions: u32) -> Result<Self, u32> {
+    /// The keys of `spec` over `partitions`; refused when no key falls to one of these.
+    pub(crate) fn new(spec: KeySpec, partitions: u32) -> Result<Self, LoadError> {
         let count = spec.count().unwrap_or(0);
         let (choice, partitioner) = match spec {
             KeySpec::Chosen(chosen) => (Some(chosen), chosen.partitioner),
@@ -42,8 +43,8 @@ impl Keys {
             by_partition[*partition as usize].push(number);
         }
         let empty = (0..partitions).find(|p| by_partition[*p as usize].is_empty());
-        if let Some(empty) = empty.filter(|_| spec.count().is_some()) {
-            return Err(empty);
+        if let (Some(partition), Some(keys)) = (empty, spec.count()) {
+            return Err(LoadError::Keys { keys, partition });
         }
         let up_to = match choice.map(|choice| choice.chosen) {
             Some(KeyChoice::Zipf(exponent)) => {
@@ -108,6 +109,16 @@ impl Keys {
             }
         };
         Some((key, *self.partition.get(key as usize)? as usize))
+    }
+}
+
+impl KeySpec {
+    /// Refuses a number of partitions of which one would have no key.
+    ///
+    /// # Errors
+    /// [`LoadError::Keys`] with the first such partition.
+    pub fn check_over(self, partitions: u32) -> Result<(), LoadError> {
+        Keys::new(self, partitions).map(drop)
     }
 }
 

@@ -89,7 +89,7 @@ impl Sender {
         security: Security,
     ) -> Result<Self, LoadError> {
         let name = setup.name();
-        let keys = setup.keys_of(topic.partitions)?;
+        let keys = Keys::new(setup.keys, topic.partitions)?;
         let values = Values::new(setup.seed, &setup.record_bytes, setup.payload);
         let handle = handle(setup, &name, &topic.name, &security, &values)?;
         Ok(Self {
@@ -143,7 +143,7 @@ impl Sender {
 
     /// Makes room for more partitions.
     pub(crate) fn grow(&mut self, partitions: u32) -> Result<(), LoadError> {
-        self.keys = self.setup.keys_of(partitions)?;
+        self.keys = Keys::new(self.setup.keys, partitions)?;
         self.partitions.resize(partitions as usize, SenderPartition::default());
         Ok(())
     }
