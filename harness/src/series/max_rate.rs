@@ -100,13 +100,13 @@ pub enum NextStep {
     End,
 }
 
-/// An end of the result that is asked again.
+/// An end of the result that is asked again, and the rate that it was at.
 #[derive(Debug, Clone, Copy)]
 enum End {
     /// The lowest rate that was missed.
-    Upper,
+    Upper(u64),
     /// The highest that was held.
-    Lower,
+    Lower(u64),
 }
 
 /// The search: what is known of the rates so far.
@@ -179,8 +179,8 @@ impl RateSearch {
                     step => step,
                 }
             }
-            Some(End::Upper) => self.told_upper(rate, kept),
-            Some(End::Lower) => self.told_lower(rate, kept),
+            Some(End::Upper(was)) => self.told_upper(was, rate, kept),
+            Some(End::Lower(was)) => self.told_lower(was, rate, kept),
         };
     }
 
@@ -204,11 +204,9 @@ impl RateSearch {
             return NextStep::End;
         }
         self.rounds -= 1;
-        self.again = Some(End::Upper);
-        match self.missed {
-            Some(missed) => self.upper(missed),
-            None => self.lower(),
-        }
+        let Some(missed) = self.missed else { return self.lower() };
+        self.again = Some(End::Upper(missed));
+        self.upper(missed)
     }
 
     /// Asks for a rate that may be the upper end, in a run as long as the one that said so.
@@ -221,31 +219,36 @@ impl RateSearch {
 
     /// Asks for the lower end, or for the lowest rate where none was held; goes on where that was missed just now.
     fn lower(&mut self) -> NextStep {
-        self.again = Some(End::Lower);
         let rate = self.held.unwrap_or(self.range.0);
+        self.again = Some(End::Lower(rate));
         if self.missed == Some(rate) { self.next_round() } else { NextStep::Hold(rate) }
     }
 
-    fn told_upper(&mut self, rate: u64, kept: bool) -> NextStep {
-        let (least, most) = self.range;
+    fn told_upper(&mut self, was: u64, rate: u64, kept: bool) -> NextStep {
+        let most = self.range.1;
         self.missed = (rate < most || !kept).then_some(rate);
         if !kept || rate == most {
             return self.lower();
         }
-        let above = (rate - self.held.unwrap_or(least)).max(self.least_step(rate));
-        self.upper(rate.saturating_add(above).min(most))
+        let above = (2 * (rate - was)).max(self.least_step(was));
+        self.upper(was.saturating_add(above).min(most))
     }
 
-    fn told_lower(&mut self, rate: u64, kept: bool) -> NextStep {
+    fn told_lower(&mut self, was: u64, rate: u64, kept: bool) -> NextStep {
         self.held = kept.then_some(rate);
-        let missed = if kept { self.missed } else { Some(*self.missed.get_or_insert(rate)) };
-        match missed {
-            Some(missed) if !kept && rate > self.range.0 => {
-                let below = (missed - rate).max(self.least_step(rate));
-                NextStep::Hold(rate.saturating_sub(below).max(self.range.0))
-            }
-            _ => self.next_round(),
+        if !kept {
+            self.missed.get_or_insert(rate);
         }
+        if kept || rate == self.range.0 {
+            return self.next_round();
+        }
+        NextStep::Hold(self.below(was, rate))
+    }
+
+    /// A rate below `rate`, which was missed: twice as far from `was`, where the search for a lower one began.
+    fn below(&self, was: u64, rate: u64) -> u64 {
+        let by = (2 * (was - rate)).max(self.least_step(was));
+        was.saturating_sub(by).max(self.range.0)
     }
 
     /// By how much a rate differs at least from another one that is worth a run.
@@ -277,10 +280,7 @@ impl RateSearch {
         match self.held {
             Some(held) => self.between(held, missed).map_or(NextStep::End, NextStep::Hold),
             None if missed <= least => NextStep::End,
-            None => {
-                let below = (2 * (fallen - missed)).max(self.least_step(fallen));
-                NextStep::Hold(fallen.saturating_sub(below).max(least))
-            }
+            None => NextStep::Hold(self.below(fallen, missed)),
         }
     }
 
