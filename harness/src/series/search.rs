@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_late_once_is_asked_again() {
+    fn a_rate_that_is_in_doubt_once_is_asked_again() {
         let gate = |name: &str, outcome| {
             let (gate, seen) = (name.to_owned(), String::new());
             GateResult { gate, outcome, seen }

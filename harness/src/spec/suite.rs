@@ -242,10 +242,11 @@ impl SuiteScenario {
             objectives.map(|gate| format!("--objective {}", argument(gate))).collect();
         let objectives = objectives.join(" ");
         let [step, hold] = [search.step, search.hold].map(written);
-        let (from, to, precision) = (search.from, search.to, search.precision);
+        let (from, to, precision, rounds) =
+            (search.from, search.to, search.precision, search.rounds);
         format!(
             "kbench max-rate {objectives} --from {from} --to {to} --precision {precision} --step {step} --hold {hold} \
-             -- {}",
+             --rounds {rounds} -- {}",
             all.join(" ")
         )
     }
@@ -375,7 +376,8 @@ mod tests {
         let text = |more: &str| format!("{head}[[scenario]]\n{search}\n{more}\n");
         let whole: RunSuite = parse(&text("")).unwrap();
         let command = whole.scenarios[0].command();
-        let ends = "--from 1 --to 9 --precision 2 --step 10s --hold 30s -- --workload 1k-msg-s";
+        let ends =
+            "--from 1 --to 9 --precision 2 --step 10s --hold 30s --rounds 0 -- --workload 1k-msg-s";
         assert!(
             command.starts_with("kbench max-rate --objective ") && command.ends_with(ends),
             "{command}"

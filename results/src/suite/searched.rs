@@ -135,7 +135,7 @@ pub struct MaxRate {
     pub ended: bool,
     /// The highest rate that was held; none where the lowest that was tried is missed.
     pub held: Option<u64>,
-    /// The lowest that was missed; none where the highest that may be tried was held.
+    /// The lowest that was missed; none where the highest that may be tried was kept when it was asked for last.
     pub missed: Option<u64>,
     /// How often both were asked again.
     pub rounds: u32,
