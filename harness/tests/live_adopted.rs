@@ -191,7 +191,7 @@ fn what_a_killed_kbench_leaves_is_healed(adopted: &Adopted, name: &str) {
     };
     let (code, said, wrong) = heal();
     assert_eq!(code, Some(0), "{said}\n{wrong}");
-    eprintln!("{said}");
+    eprintln!("{said}{wrong}");
     adopted.is_as_before();
     let (code, again, wrong) = heal();
     assert!(code == Some(0) && !again.contains("restart policy"), "{again}{wrong}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use results::judge::capacity::RecordFlow;
 use results::report::Report;
-use results::suite::searched::{KEPT, limiting, predicted};
+use results::suite::searched::{KEPT, Limiting, limiting, predicted};
 use results::suite::{MaxRate, RateStep};
 use workloads::Rate;
 
@@ -126,6 +126,26 @@ impl RateRuns {
         missed.rfind(|(run, _)| run.rate == lowest)
     }
 
+    /// The last run that held this rate.
+    fn kept(&self, rate: u64) -> Option<&RateRun> {
+        self.runs.iter().rfind(|run| run.rate == rate && run.came_to == RateAttempt::Kept)
+    }
+
+    /// What limited at the lowest rate that was missed. A load that overruns its limit may collapse and then use less of
+    /// it than just before: what was at its limit nowhere there is looked for at the highest rate that was held.
+    fn limiting(&self) -> Option<Limiting> {
+        let (missed, _) = self.lowest_missed()?;
+        let held = match self.limit() {
+            Some(Limit::Between(held, _)) => self.kept(held),
+            _ => None,
+        };
+        let at_missed = limiting(&missed.report, generator(&missed.report));
+        match (at_missed, held) {
+            (Limiting::Unseen, Some(held)) => Some(limiting(&held.report, None)),
+            (at_missed, _) => Some(at_missed),
+        }
+    }
+
     /// What the report of a suite has of it.
     pub fn told(&self) -> MaxRate {
         let (held, missed) = match self.limit() {
@@ -142,9 +162,7 @@ impl RateRuns {
             held,
             missed,
             rounds: self.question.rounds,
-            limiting: self
-                .lowest_missed()
-                .map(|(run, _)| limiting(&run.report, generator(&run.report))),
+            limiting: self.limiting(),
             brokers: environment.map_or(0, |it| it.settings.brokers),
             link_bytes_per_s: environment.and_then(|it| Some(it.links.as_ref()?.bytes_per_s)),
             predicted: self.runs.iter().find_map(|run| predicted(&run.report)),
@@ -261,6 +279,7 @@ pub async fn carry_out(
 mod tests {
     use super::*;
     use crate::series::suite::tests::report;
+    use results::judge::threshold::{Threshold, TimeAbove};
     use results::judge::verdict::{Check, Verdict};
     use results::report::{GateOutcome, GateResult};
 
@@ -272,6 +291,16 @@ mod tests {
 
     fn valid() -> Report {
         Report { verdict: Verdict::Valid, ..report(false) }
+    }
+
+    /// A run that fails this gate.
+    fn fails(gate: &str) -> Report {
+        let of = |gate: &str, outcome| {
+            let (gate, seen) = (gate.to_owned(), String::new());
+            GateResult { gate, outcome, seen }
+        };
+        let gates = vec![of(gate, GateOutcome::Failed), of("x", GateOutcome::Passed)];
+        Report { gates, ..valid() }
     }
 
     #[test]
@@ -299,15 +328,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_is_in_doubt_once_is_asked_again() {
-        let gate = |name: &str, outcome| {
-            let (gate, seen) = (name.to_owned(), String::new());
-            GateResult { gate, outcome, seen }
-        };
-        let of = |name: &str| {
-            let gates = vec![gate(name, GateOutcome::Failed), gate("x", GateOutcome::Passed)];
-            Report { gates, ..valid() }
-        };
-        let (late, less) = (of("response.p99<50ms"), of(ACHIEVED[0]));
+        let (late, less) = (fails("response.p99<50ms"), fails(ACHIEVED[0]));
         let mut runs = RateRuns::new(question());
         let step = question().step;
         let mut take = |rate, report: &Report| {
@@ -330,6 +351,34 @@ mod tests {
         let short = Report { verdict: Verdict::InvalidRun, checks: vec![check], ..report(false) };
         assert_eq!(take(1250, &short), (Some(1250), Some(1500)), "a generator may stall as well");
         assert_eq!(take(1250, &short), (Some(1125), Some(1250)));
+    }
+
+    #[test]
+    fn a_limit_that_a_load_which_collapses_leaves_unused_is_seen_where_it_was_held() {
+        let network = |above_s| TimeAbove {
+            trial: 1,
+            threshold: Threshold::Network,
+            place: "n1".to_owned(),
+            above_s,
+            over_s: 20.0,
+            most: 0.96,
+        };
+        let limiting = |at_held: f64, at_missed: f64| {
+            let mut runs = RateRuns::new(question());
+            while let Some((rate, time)) = runs.next() {
+                let (mut report, above_s) = match rate {
+                    ..=3000 => (valid(), at_held),
+                    _ => (fails(ACHIEVED[0]), at_missed),
+                };
+                report.thresholds = vec![network(above_s)];
+                assert!(runs.take("a".to_owned(), rate, time, report));
+            }
+            runs.told().limiting
+        };
+        let links = Some(Limiting::Links(vec!["n1".to_owned()]));
+        assert_eq!(limiting(20.0, 0.0), links, "it collapses above");
+        assert_eq!(limiting(2.0, 20.0), links, "it is not at its limit below");
+        assert_eq!(limiting(2.0, 0.0), Some(Limiting::Unseen));
     }
 
     #[test]

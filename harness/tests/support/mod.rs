@@ -18,12 +18,17 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// How often conditions are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Limit for a command whose end is waited for: more than any of them takes.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(900);
 
 /// A session time-out of 6 s: faults were seen to be detected in 5 to 8 s then, and a test that is
 /// not about the default is over three times sooner.
@@ -162,11 +167,24 @@ pub(crate) fn events(trial: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
 }
 
-/// Exit code, stdout and stderr.
+/// Exit code, stdout and stderr. What has not ended after [`OUTPUT_LIMIT`] is killed, and the test fails with what it
+/// said.
 pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let pid = child.id().to_string();
+    let (ended, has_ended) = mpsc::channel::<()>();
+    let limit = thread::spawn(move || {
+        let over = has_ended.recv_timeout(OUTPUT_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+        over.then(|| Command::new("kill").args(["-KILL", &pid]).status())
+    });
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it is awaited");
+    drop(ended);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (status.code(), text(stdout), text(stderr))
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    let in_time = limit.join().expect("it waits").is_none();
+    assert!(in_time, "{command:?} still ran after {OUTPUT_LIMIT:?}:\n{stdout}{stderr}");
+    (status.code(), stdout, stderr)
 }
 
 /// Every process, with its parent and its command line, behind which stands the variable that names the data of the

@@ -14,7 +14,7 @@ use crate::terminal::counted;
 /// Share of the cores from which on they are what limits: whoever watches takes a little as well.
 const CORES: f64 = 0.85;
 
-/// What limited a run at a rate that was missed.
+/// What was at its limit in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -139,7 +139,7 @@ pub struct MaxRate {
     pub missed: Option<u64>,
     /// How often both were asked again.
     pub rounds: u32,
-    /// What limited at the lowest rate that was missed; none where none was.
+    /// What limited at the lowest rate that was missed, or else at the highest that was held; none where none was missed.
     pub limiting: Option<Limiting>,
     /// Brokers that took the load; 0 where no run tells.
     pub brokers: u32,

@@ -214,10 +214,10 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
 
 /// Whoever waits for a threshold of CPU or network must see one where brokers take no more.
 fn weigh_threshold(name: &str, search: &MaxRate) -> Weighed {
-    let Some([_, missed]) = both(search) else {
+    let Some([held, missed]) = both(search) else {
         return Weighed::open(String::new(), format!("{name} found no limit between its rates"));
     };
-    let at = |what: String| format!("{what} at {missed:.0} records/s in {name}");
+    let at = |what: String| format!("{what} at {held:.0} to {missed:.0} records/s in {name}");
     match &search.limiting {
         Some(limiting @ (Limiting::Links(_) | Limiting::Cores(_))) => Weighed {
             outcome: Outcome::Holds,

@@ -54,7 +54,7 @@ pub struct LockHolder {
     told: String,
     /// Whose lock may be left over, and is waited for.
     former: Option<String>,
-    /// How long it is waited for somebody to coordinate the group.
+    /// How long it is waited for somebody to coordinate the group, and for it to be settled who leads it.
     limit: Duration,
 }
 
@@ -223,7 +223,7 @@ async fn keep(
 async fn take(group: &mut LockGroup, holder: &LockHolder) -> Result<LockMember, NotTaken> {
     let began = Instant::now();
     loop {
-        let why = match once(group, &holder.told).await {
+        let why = match once(group, holder).await {
             Err(why) => why,
             taken => return taken,
         };
@@ -240,11 +240,12 @@ async fn take(group: &mut LockGroup, holder: &LockHolder) -> Result<LockMember, 
     }
 }
 
-async fn once(group: &mut LockGroup, told: &str) -> Result<LockMember, NotTaken> {
+async fn once(group: &mut LockGroup, holder: &LockHolder) -> Result<LockMember, NotTaken> {
+    let told = &holder.told;
     if let Some(who) = group.members().await.map_err(not_taken)?.into_iter().next() {
         return Err(NotTaken::Held(who));
     }
-    let member = join(group, None, told).await.map_err(not_taken)?;
+    let member = join(group, None, told, holder.limit).await.map_err(not_taken)?;
     if member.leads {
         return Ok(member);
     }
@@ -260,18 +261,21 @@ fn not_taken(error: GroupError) -> NotTaken {
         GroupError::Away(why) => NotTaken::Away(why),
         GroupError::NotAllowed => NotTaken::NotAllowed,
         GroupError::Rebalance | GroupError::Forgotten => {
-            NotTaken::Away("its members change".to_owned())
+            NotTaken::Away("its members change, or its coordinator cannot store them".to_owned())
         }
         GroupError::Refused(why) => NotTaken::Refused(why),
     }
 }
 
-/// Joins until it is settled who leads.
+/// Joins until it is settled who leads, or the limit is over. A coordinator that cannot store the group, as one that is
+/// cut off from the other brokers, says after `offsets.commit.timeout.ms` that others join, as often as it is asked.
 async fn join(
     group: &mut LockGroup,
     known: Option<&LockMember>,
     told: &str,
+    limit: Duration,
 ) -> Result<LockMember, GroupError> {
+    let began = Instant::now();
     let mut known = known.cloned();
     loop {
         let member = match group.join(known.as_ref(), told).await {
@@ -286,8 +290,12 @@ async fn join(
         }
         match group.settle(&member).await {
             Ok(()) => return Ok(member),
-            Err(GroupError::Rebalance) => known = Some(member),
-            Err(error) => return Err(error),
+            Err(GroupError::Rebalance) if began.elapsed() < limit => known = Some(member),
+            Err(error) => {
+                // It would be in the way of who comes next until it is forgotten.
+                group.leave(&member).await.ok();
+                return Err(error);
+            }
         }
     }
 }
@@ -309,7 +317,7 @@ async fn still(
                 continue;
             }
         }
-        match join(group, Some(member), told).await {
+        match join(group, Some(member), told, TAKE_LIMIT).await {
             Ok(again) if again.leads => return Ok(again),
             Ok(again) => {
                 let others = group.members().await.unwrap_or_default();

@@ -34,6 +34,8 @@ struct Known {
     /// How often the group is shown without members: those who look at the same time see none.
     blind: u32,
     denied: bool,
+    /// It cannot be stored who its members are.
+    cut_off: bool,
 }
 
 impl Known {
@@ -129,7 +131,8 @@ impl Coordinator {
             14 => {
                 let request = SyncGroupRequest::decode(&mut request, version).unwrap();
                 let known = self.known();
-                let code = match known.generation == request.generation_id && !known.rebalances {
+                let joined = known.generation == request.generation_id && !known.rebalances;
+                let code = match joined && !known.cut_off {
                     true => 0,
                     false => ResponseError::RebalanceInProgress.code(),
                 };
@@ -275,6 +278,19 @@ fn who_heals_a_run_waits_until_that_is_forgotten_and_waits_for_nobody_else() {
     broker.known().forget("member-1");
     healing.join().unwrap().unwrap();
     drop(killed);
+}
+
+#[test]
+fn a_coordinator_that_is_cut_off_is_given_up_and_left() {
+    let broker = Coordinator::start(Known { cut_off: true, ..Known::default() });
+    let soon = LockHolder { limit: AGAIN / 2, ..LockHolder::heal("A-1") };
+    let refused = broker.take(soon).unwrap_err();
+    let failure = refused.failure(&cluster());
+    assert!(failure.is_infrastructure(), "who heals goes on");
+    assert!(failure.text().contains("cannot store them"), "{}", failure.text());
+    assert!(broker.members().is_empty(), "it would be in the way of the next");
+    broker.known().cut_off = false;
+    broker.take(LockHolder::heal("A-1")).unwrap();
 }
 
 async fn joined(broker: &Coordinator) {
