@@ -52,8 +52,8 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 pub struct LockHolder {
     /// What the others are told.
     told: String,
-    /// Whose lock may be left over, and is waited for.
-    former: Option<String>,
+    /// How those begin what they say of themselves whose lock may be left over, and is waited for.
+    former: Vec<String>,
     /// How long it is waited for somebody to coordinate the group, and for it to be settled who leads it.
     limit: Duration,
 }
@@ -62,17 +62,19 @@ impl LockHolder {
     /// The run of this id.
     pub fn run(id: &str) -> Self {
         let told = format!("{}{}", run_in_words(id), here());
-        Self { told, former: None, limit: TAKE_LIMIT }
+        Self { told, former: vec![], limit: TAKE_LIMIT }
     }
 
-    /// Who heals the run of this id, which may have been killed just now.
+    /// Who heals the run of this id, which may have been killed just now, as whoever healed it may have been.
     pub fn heal(id: &str) -> Self {
-        let told = format!("kbench heal {id} {}", here());
-        Self { told, former: Some(run_in_words(id)), limit: HEAL_LIMIT }
+        let heal = format!("kbench heal {id} ");
+        let told = format!("{heal}{}", here());
+        Self { told, former: vec![run_in_words(id), heal], limit: HEAL_LIMIT }
     }
 
     fn waits_for(&self, who: &str) -> bool {
-        self.former.as_ref().is_some_and(|former| who.starts_with(former))
+        // A membership of its own is left over where it could not be left.
+        who == self.told || self.former.iter().any(|former| who.starts_with(former))
     }
 }
 

@@ -263,21 +263,23 @@ fn of_two_who_come_at_the_same_time_one_has_it() {
 }
 
 #[test]
-fn who_heals_a_run_waits_until_that_is_forgotten_and_waits_for_nobody_else() {
-    let broker = Coordinator::start(Known::default());
-    let killed = broker.take(LockHolder::run("A-1")).unwrap();
-    let other = broker.take(LockHolder::heal("A")).unwrap_err();
-    assert!(matches!(&other, NotTaken::Held(who) if who.starts_with("run A-1 ")), "{other:?}");
-    let healing = {
-        let broker = broker.clone();
-        std::thread::spawn(move || broker.take(LockHolder::heal("A-1")))
-    };
-    std::thread::sleep(AGAIN / 2);
-    assert!(!healing.is_finished(), "it did not wait");
-    // Its session ends.
-    broker.known().forget("member-1");
-    healing.join().unwrap().unwrap();
-    drop(killed);
+fn who_heals_a_run_waits_until_who_ran_or_healed_it_is_forgotten_and_waits_for_nobody_else() {
+    for holder in [LockHolder::run, LockHolder::heal] {
+        let broker = Coordinator::start(Known::default());
+        let killed = broker.take(holder("A-1")).unwrap();
+        let other = broker.take(LockHolder::heal("A")).unwrap_err();
+        assert!(matches!(&other, NotTaken::Held(who) if who.contains(" A-1 ")), "{other:?}");
+        let healing = {
+            let broker = broker.clone();
+            std::thread::spawn(move || broker.take(LockHolder::heal("A-1")))
+        };
+        std::thread::sleep(AGAIN / 2);
+        assert!(!healing.is_finished(), "it did not wait");
+        // Its session ends.
+        broker.known().forget("member-1");
+        healing.join().unwrap().unwrap();
+        drop(killed);
+    }
 }
 
 #[test]
