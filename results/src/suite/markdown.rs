@@ -2,7 +2,7 @@
 
 use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::markdown::escaped;
-use crate::terminal::printable_line;
+use crate::terminal::{counted, printable_line};
 
 use super::advice;
 use super::text::{ORDER, summary};
@@ -42,11 +42,15 @@ pub fn render(report: &SuiteReport) -> String {
         }
         out += &format!("\n## Claims: {}\n\n", outcome.as_str());
         if outcome == Outcome::NotTested {
+            // A suite that is about something else has dozens of them.
+            let count = counted(claims().count() as u64, "claim");
+            out += &format!("<details>\n<summary>{count}, and what would be needed</summary>\n\n");
             out += "| claim | sentence | what would be needed |\n|---|---|---|\n";
             for DecidedClaim { claim, .. } in claims() {
                 let (id, text, needs) = (cell(&claim.id), quoted(claim), cell(&claim.reason));
                 out += &format!("| {id} | {text} | {needs} |\n");
             }
+            out += "\n</details>\n";
             continue;
         }
         out += "| claim | sentence | reading | figure | why | decided by |\n|---|---|---|---|---|---|\n";
