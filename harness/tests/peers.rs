@@ -131,17 +131,22 @@ fn performance_arguments(case: Case, records: Records, count: u64, topic: &str) 
 /// records a CPU second.
 fn ratios(ours: &[Turn], others: &[&[Turn]]) -> [String; 2] {
     let rates = |theirs: &&[Turn]| {
-        let of_rounds = ours.iter().zip(*theirs);
-        let each =
-            || of_rounds.clone().map(|(ours, theirs)| ours.records_per_s / theirs.records_per_s);
-        let (least, greatest) = (each().fold(f64::MAX, f64::min), each().fold(0.0, f64::max));
-        format!("{:.2} ({least:.2}-{greatest:.2})", rate(ours) / rate(theirs))
+        let rates =
+            |turns: &[Turn]| turns.iter().map(|turn| turn.records_per_s).collect::<Vec<_>>();
+        ratio(&rates(ours), &rates(theirs))
     };
     let costs = |theirs: &&[Turn]| format!("{:.2}", cpu(theirs) / cpu(ours));
     [
         others.iter().map(rates).collect::<Vec<_>>().join(" "),
         others.iter().map(costs).collect::<Vec<_>>().join(" "),
     ]
+}
+
+/// The ratio of medians, with the least and the greatest of a round.
+fn ratio(ours: &[f64], theirs: &[f64]) -> String {
+    let each = || ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
+    let (least, greatest) = (each().fold(f64::MAX, f64::min), each().fold(0.0, f64::max));
+    format!("{:.2} ({least:.2}-{greatest:.2})", median(ours.to_vec()) / median(theirs.to_vec()))
 }
 
 /// The cases: sizes, acks and lingers, each with each; with `KBENCH_CASES` those that begin so, as `1024/all` does.
@@ -325,21 +330,26 @@ impl Peers {
         self.turn(&said, "records/sec", cpu_s)
     }
 
-    /// Records a second that the other clients read of what lies there.
-    fn consumers(&self) -> (f64, f64) {
+    /// Records a second that rdkafka_performance reads of what lies there.
+    fn rdkafka_consumer(&self) -> f64 {
         let count = self.count.to_string();
         let performance = self.performance.display().to_string();
         let mut all = vec![performance.as_str(), "-G", "peers", "-t", OWN_TOPIC, "-b"];
         all.extend([self.bootstrap.as_str(), "-o", "beginning", "-c", &count]);
         let (said, _) = self.others(&all);
-        let theirs = number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"));
+        number_before(&said, "msgs/s").unwrap_or_else(|| panic!("{said}"))
+    }
+
+    /// The same of ConsumerPerformance.
+    fn consumer_performance(&self) -> f64 {
+        let count = self.count.to_string();
         let which = ["--topic", OWN_TOPIC, "--messages", &count, "--timeout", "30000"];
         let servers = ["--bootstrap-server", &self.bootstrap];
         let (said, _) = self.tool("ConsumerPerformance", &[&which[..], &servers].concat());
         // start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, ...
         let line = said.lines().rev().find(|line| line.matches(", ").count() >= 5);
         let figure = line.and_then(|line| line.split(", ").nth(5)?.parse().ok());
-        (theirs, figure.unwrap_or_else(|| panic!("{said}")))
+        figure.unwrap_or_else(|| panic!("{said}"))
     }
 }
 
@@ -362,14 +372,15 @@ fn kbench_beside_other_clients() {
         "RECORDS A CPU SECOND",
         "DRAIN",
         "-G",
+        "RATE",
         "CONSUMERPERFORMANCE",
     ]);
     for case in cases() {
         let (mut ours, mut own, mut one, mut javas) = (vec![], vec![], vec![], vec![]);
-        let mut drained = vec![];
-        // A turn that does not count: how many records the others send, and what consumers read.
+        let (mut drained, mut read) = (vec![], vec![]);
+        // A turn that does not count: how many records the others send, and what the slowest consumer reads.
         peers.kbench(case);
-        let read = peers.consumers();
+        let java = peers.consumer_performance();
         peers.delete(OWN_TOPIC);
         for round in 0..rounds {
             let mut turns = [0, 1, 2, 3];
@@ -383,6 +394,7 @@ fn kbench_beside_other_clients() {
                         let (turn, drain) = peers.kbench(case);
                         ours.push(turn);
                         drained.push(drain);
+                        read.push(peers.rdkafka_consumer());
                         peers.delete(OWN_TOPIC);
                     }
                     1 => own.push(peers.rdkafka_performance(case, Records::Own)),
@@ -394,10 +406,11 @@ fn kbench_beside_other_clients() {
         let mut row = case.cells();
         [&ours, &own, &one, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
         row.extend(ratios(&ours, &[&own, &one, &javas]));
-        let read = [median(drained), read.0, read.1];
-        row.extend(read.map(|per_s| format!("{per_s:.0}/s")));
-        table.add_row(row);
+        row.extend([&drained, &read].map(|all| format!("{:.0}/s", median(all.to_vec()))));
         eprintln!("{case:?}\n  kbench {ours:?}\n  -D {own:?}\n  without {one:?}\n  Java {javas:?}");
+        eprintln!("  drain {drained:?}\n  -G {read:?}");
+        row.extend([ratio(&drained, &read), format!("{java:.0}/s")]);
+        table.add_row(row);
     }
     eprintln!("\n{}", table.trim_fmt());
     assert_eq!(table.row_count(), cases().len());
