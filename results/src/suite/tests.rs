@@ -198,6 +198,8 @@ fn every_form_has_every_claim_with_its_own_words() {
     assert!(
         markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s")
     );
+    let folded = markdown.split_once("<details>\n").map(|(_, folded)| folded);
+    assert!(folded.is_some_and(|folded| folded.trim_end().ends_with("</details>")), "{markdown}");
     let text = render(&report, Path::new("results/runs/x"));
     assert!(text.contains("kbench check results/runs/x"), "{text}");
     let json: SuiteReport = serde_json::from_str(&report.to_json().unwrap()).unwrap();

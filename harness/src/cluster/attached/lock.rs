@@ -205,7 +205,7 @@ async fn keep(
     loop {
         let next = tokio::select! {
             _ = &mut ended => break,
-            next = still(&mut group, &member, &holder.told) => next,
+            next = still(&mut group, &member, &holder) => next,
         };
         match next {
             Ok(again) => member = again,
@@ -278,6 +278,7 @@ async fn join(
     limit: Duration,
 ) -> Result<LockMember, GroupError> {
     let began = Instant::now();
+    let takes = known.is_none();
     let mut known = known.cloned();
     loop {
         let member = match group.join(known.as_ref(), told).await {
@@ -294,8 +295,10 @@ async fn join(
             Ok(()) => return Ok(member),
             Err(GroupError::Rebalance) if began.elapsed() < limit => known = Some(member),
             Err(error) => {
-                // It would be in the way of who comes next until it is forgotten.
-                group.leave(&member).await.ok();
+                // Who has the lock stays: another would take it. Anybody else would be in the way of who comes next.
+                if takes {
+                    group.leave(&member).await.ok();
+                }
                 return Err(error);
             }
         }
@@ -306,8 +309,9 @@ async fn join(
 async fn still(
     group: &mut LockGroup,
     member: &LockMember,
-    told: &str,
+    holder: &LockHolder,
 ) -> Result<LockMember, String> {
+    let told = &holder.told;
     sleep(BEAT).await;
     loop {
         match group.beat(member).await {
@@ -319,7 +323,7 @@ async fn still(
                 continue;
             }
         }
-        match join(group, Some(member), told, TAKE_LIMIT).await {
+        match join(group, Some(member), told, holder.limit).await {
             Ok(again) if again.leads => return Ok(again),
             Ok(again) => {
                 let others = group.members().await.unwrap_or_default();

@@ -295,6 +295,23 @@ fn a_coordinator_that_is_cut_off_is_given_up_and_left() {
     broker.take(LockHolder::heal("A-1")).unwrap();
 }
 
+#[test]
+fn who_has_the_lock_stays_while_its_coordinator_is_cut_off() {
+    let broker = Coordinator::start(Known::default());
+    let soon = LockHolder { limit: AGAIN / 2, ..LockHolder::run("A-1") };
+    assert!(soon.waits_for(&soon.told.clone()), "what it could not leave is its own");
+    let lock = broker.take(soon).unwrap();
+    {
+        let mut known = broker.known();
+        (known.cut_off, known.rebalances) = (true, true);
+    }
+    // It says that it lives, joins again, and gives that up.
+    std::thread::sleep(BEAT + AGAIN * 2);
+    assert!(broker.known().generation > 1, "it joined again");
+    assert_eq!(broker.members(), ["member-1"], "another would take it");
+    drop(lock);
+}
+
 async fn joined(broker: &Coordinator) {
     while broker.members().is_empty() {
         sleep(Duration::from_millis(20)).await;
