@@ -5,6 +5,7 @@
 
 mod batches;
 mod configs;
+mod controller;
 mod groups;
 mod leaders;
 mod others;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::port::{ErrorKind, PortError};
-use faults::until;
 use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::protocol::{Request, StrBytes};
 use results::record::event::BrokerId;
@@ -97,48 +97,6 @@ impl Admin {
         topics: &[&str],
     ) -> io::Result<MetadataResponse> {
         self.ask(broker, METADATA_VERSION, &metadata_request(topics)).await
-    }
-
-    /// The controller, by the word of the first broker that names one; waits for one.
-    async fn controller(&self) -> Result<BrokerId, PortError> {
-        let named = until(VISIBLE_LIMIT, LOOK, async || {
-            let brokers = self.brokers();
-            for broker in &brokers {
-                // A broker that does not answer is not the one to ask.
-                if let Ok(metadata) = self.metadata(*broker, &[]).await {
-                    let controller = metadata.controller_id.0;
-                    if brokers.contains(&controller) {
-                        return Ok(controller);
-                    }
-                }
-            }
-            Err(PortError::new(ErrorKind::TimedOut, "no broker names a controller"))
-        });
-        named.await
-    }
-
-    /// Asks the controller.
-    async fn ask_controller<R: Request>(
-        &self,
-        what: &str,
-        version: i16,
-        request: &R,
-    ) -> Result<R::Response, PortError> {
-        self.ask_controller_of_many(what, version, request, 0).await
-    }
-
-    /// The same where it changes so many partitions.
-    async fn ask_controller_of_many<R: Request>(
-        &self,
-        what: &str,
-        version: i16,
-        request: &R,
-        partitions: usize,
-    ) -> Result<R::Response, PortError> {
-        let controller = self.controller().await?;
-        let answer =
-            self.ask_within(controller, version, request, for_many(ANSWER_LIMIT, partitions));
-        answer.await.map_err(|error| PortError::io(what, error))
     }
 }
 

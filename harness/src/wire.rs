@@ -19,3 +19,6 @@ pub async fn connect(
 ) -> io::Result<Connection> {
     Connection::open(connector, observers_end(address), address, limit).await
 }
+
+#[cfg(test)]
+pub(crate) mod played;

@@ -135,7 +135,8 @@ impl Admin {
     async fn all_topics(&self) -> Result<BTreeSet<String>, PortError> {
         let request =
             MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-        let answer = self.ask_controller("list the topics", METADATA_VERSION, &request).await?;
+        let answer = self.ask(self.controller().await?, METADATA_VERSION, &request).await;
+        let answer = answer.map_err(|error| PortError::io("list the topics", error))?;
         let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
         Ok(names.map(|name| name.0.as_str().to_owned()).collect())
     }

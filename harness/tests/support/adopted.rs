@@ -35,6 +35,7 @@ offsets.topic.num.partitions=10
 default.replication.factor=3
 min.insync.replicas=2
 group.initial.rebalance.delay.ms=0
+auto.leader.rebalance.enable=false
 ";
 
 const ENSEMBLE: &str = "\

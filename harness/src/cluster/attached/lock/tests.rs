@@ -5,20 +5,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{
-    DescribeGroupsResponse, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+    ApiKey, DescribeGroupsResponse, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest,
     SyncGroupResponse,
 };
-use kafka_protocol::protocol::{Decodable as _, Encodable, StrBytes};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use kafka_protocol::protocol::{Decodable as _, StrBytes};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::wire::Connector;
+use crate::wire::played::{Asked, listen};
 
 /// What the broker knows of the group.
 #[derive(Default)]
@@ -66,21 +66,12 @@ struct Coordinator {
 
 impl Coordinator {
     fn start(known: Known) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let this =
-            Self { known: Arc::new(Mutex::new(known)), address: listener.local_addr().unwrap() };
-        let serving = this.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serving.clone().serve(stream));
-                }
-            });
+        let known = Arc::new(Mutex::new(known));
+        let played = Arc::clone(&known);
+        let address = listen(move |stream, address| {
+            Self { known: Arc::clone(&played), address }.serve(stream)
         });
-        this
+        Self { known, address }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -98,64 +89,60 @@ impl Coordinator {
     }
 
     async fn serve(self, mut stream: TcpStream) -> io::Result<()> {
-        loop {
-            let length = stream.read_i32().await?;
-            let mut request = BytesMut::zeroed(length as usize);
-            stream.read_exact(&mut request).await?;
-            let mut request = request.freeze();
-            let (key, version) = (request.get_i16(), request.get_i16());
-            let correlation = request.get_i32();
-            let name = request.get_i16() as usize;
-            request.advance(name);
-            let mut answer = BytesMut::from(&correlation.to_be_bytes()[..]);
-            self.answer(key, version, request, &mut answer).await;
-            let length = answer.len() as i32;
-            stream.write_all(&[&length.to_be_bytes()[..], &answer].concat()).await?;
-        }
-    }
-
-    async fn answer(&self, key: i16, version: i16, mut request: Bytes, answer: &mut BytesMut) {
         let unknown = ResponseError::UnknownMemberId.code();
-        let into = answer;
-        match key {
-            10 => {
-                let host = StrBytes::from_string(self.address.ip().to_string());
-                let found = FindCoordinatorResponse::default().with_host(host);
-                put(&found.with_port(i32::from(self.address.port())), version, into);
+        loop {
+            let asked = Asked::read(&mut stream).await?;
+            let (version, mut request) = (asked.version, asked.body.clone());
+            match asked.key {
+                ApiKey::FindCoordinator => {
+                    let host = StrBytes::from_string(self.address.ip().to_string());
+                    let found = FindCoordinatorResponse::default()
+                        .with_host(host)
+                        .with_port(i32::from(self.address.port()));
+                    asked.answer(&mut stream, &found).await?;
+                }
+                ApiKey::DescribeGroups => asked.answer(&mut stream, &self.described()).await?,
+                ApiKey::JoinGroup => {
+                    let request = JoinGroupRequest::decode(&mut request, version).unwrap();
+                    asked.answer(&mut stream, &self.join(&request).await).await?;
+                }
+                ApiKey::SyncGroup => {
+                    let request = SyncGroupRequest::decode(&mut request, version).unwrap();
+                    let code = {
+                        let known = self.known();
+                        let joined = known.generation == request.generation_id && !known.rebalances;
+                        match joined && !known.cut_off {
+                            true => 0,
+                            false => ResponseError::RebalanceInProgress.code(),
+                        }
+                    };
+                    let synced = SyncGroupResponse::default().with_error_code(code);
+                    asked.answer(&mut stream, &synced).await?;
+                }
+                ApiKey::Heartbeat => {
+                    let request = HeartbeatRequest::decode(&mut request, version).unwrap();
+                    let code = {
+                        let known = self.known();
+                        match known.members.contains_key(request.member_id.as_str()) {
+                            false => unknown,
+                            true if known.rebalances => ResponseError::RebalanceInProgress.code(),
+                            true => 0,
+                        }
+                    };
+                    let beaten = HeartbeatResponse::default().with_error_code(code);
+                    asked.answer(&mut stream, &beaten).await?;
+                }
+                ApiKey::LeaveGroup => {
+                    let request = LeaveGroupRequest::decode(&mut request, version).unwrap();
+                    {
+                        let mut known = self.known();
+                        known.forget(request.member_id.as_str());
+                        known.rebalances = !known.members.is_empty();
+                    }
+                    asked.answer(&mut stream, &LeaveGroupResponse::default()).await?;
+                }
+                other => panic!("request {other:?}"),
             }
-            15 => put(&self.described(), version, into),
-            11 => {
-                let request = JoinGroupRequest::decode(&mut request, version).unwrap();
-                put(&self.join(&request).await, version, into);
-            }
-            14 => {
-                let request = SyncGroupRequest::decode(&mut request, version).unwrap();
-                let known = self.known();
-                let joined = known.generation == request.generation_id && !known.rebalances;
-                let code = match joined && !known.cut_off {
-                    true => 0,
-                    false => ResponseError::RebalanceInProgress.code(),
-                };
-                put(&SyncGroupResponse::default().with_error_code(code), version, into);
-            }
-            12 => {
-                let request = HeartbeatRequest::decode(&mut request, version).unwrap();
-                let known = self.known();
-                let code = match known.members.contains_key(request.member_id.as_str()) {
-                    false => unknown,
-                    true if known.rebalances => ResponseError::RebalanceInProgress.code(),
-                    true => 0,
-                };
-                put(&HeartbeatResponse::default().with_error_code(code), version, into);
-            }
-            13 => {
-                let request = LeaveGroupRequest::decode(&mut request, version).unwrap();
-                let mut known = self.known();
-                known.forget(request.member_id.as_str());
-                known.rebalances = !known.members.is_empty();
-                put(&LeaveGroupResponse::default(), version, into);
-            }
-            other => panic!("request {other}"),
         }
     }
 
@@ -208,10 +195,6 @@ impl Coordinator {
             sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-fn put(answer: &impl Encodable, version: i16, into: &mut BytesMut) {
-    answer.encode(into, version).unwrap();
 }
 
 fn blocking<T>(of: impl Future<Output = T>) -> T {
