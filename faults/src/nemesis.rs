@@ -1,4 +1,5 @@
-//! The nemesis: carries out a plan, step by step, and leaves the cluster as it was.
+//! The nemesis: carries out the steps of a plan, and the changes that go with them, and leaves the cluster as it was, but
+//! for these changes.
 //!
 //! One step: wait until the cluster is steady or the step's time has come, prepare it, resolve the
 //! target, write the undo to the ledger, inject, look for evidence, let the fault last, heal, look
@@ -196,12 +197,11 @@ pub async fn run(
         Nemesis { ports, run: Some(run_control), ledger: &ledger, healed: &healed, over: false };
     let run = Run::new(nemesis, run_control, plan, seed);
     let (mut index, mut reason) = (0, None);
-    for group in plan.groups() {
+    for (number, group) in plan.groups().enumerate() {
+        let changes: Vec<_> = plan.changes_beside(number).collect();
         match &reason {
-            None => reason = run.group(index, group).await,
-            Some(reason) => {
-                (index..).zip(group).for_each(|(index, step)| run.skip(index, step, reason));
-            }
+            None => reason = run.group(index, group, &changes).await,
+            Some(reason) => run.skip_all(index, group, &changes, reason),
         }
         index += group.len();
     }

@@ -4,7 +4,8 @@
 //! healed and the cluster is steady. A step with `start` does not wait: it goes with the plain step
 //! before it ([`Plan::groups`]), and begins at a time counted from that one's injection (from the
 //! plan's first steady moment when there is none), or after something that another step did. Steps
-//! that are in force at once overlap, and each heals when its own time has come. `repeat` makes
+//! that are in force at once overlap, and each heals when its own time has come. Changes go before the steps, or with
+//! them where they have a `start`. `repeat` makes
 //! rounds of a step with nothing but a pause between, `rolling` one round for each process of its
 //! targets with a steady cluster between. A `[mix]` is drawn into timed steps before the run.
 //!
@@ -58,7 +59,7 @@ pub struct Plan {
     /// Most faults in force at once; a step that is due waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<usize>,
-    /// Changes of the cluster under load, in this order, before the steps.
+    /// Changes of the cluster under load: those without `start` in this order before the steps, the others with them.
     #[serde(default, rename = "change", skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeStep>,
     /// What to do, in this order.
@@ -138,6 +139,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("single-points", include_str!("../plans/single-points.toml")),
     ("scale-out", include_str!("../plans/scale-out.toml")),
     ("scale-out-joined", include_str!("../plans/scale-out-joined.toml")),
+    ("scale-out-broker-lost", include_str!("../plans/scale-out-broker-lost.toml")),
     ("scale-out-throttled", include_str!("../plans/scale-out-throttled.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),
@@ -215,7 +217,13 @@ impl Plan {
             checked.map_err(at(change.span()))?;
             ids.push(&change.get_ref().id);
         }
-        let mut ids: Vec<&str> = vec![];
+        let changes = || written.change.iter().map(Spanned::get_ref);
+        let steps = written.step.iter().map(Spanned::get_ref);
+        change::check(changes(), steps).map_err(|(id, why)| {
+            let of_it = written.change.iter().find(|change| change.get_ref().id == id);
+            at(of_it.map_or(written.name.span(), Spanned::span))(why)
+        })?;
+        let mut ids = ids_beside(changes());
         for step in &written.step {
             let here = at(step.span());
             let step = step.get_ref();
@@ -265,7 +273,8 @@ impl Plan {
             change.check(&ids)?;
             ids.push(&change.id);
         }
-        let mut ids: Vec<&str> = vec![];
+        change::check(self.changes.iter(), self.steps.iter()).map_err(|(_, why)| why)?;
+        let mut ids = ids_beside(self.changes.iter());
         for step in &self.steps {
             step.check().and_then(|()| step.check_among(&ids))?;
             ids.push(&step.id);
@@ -320,6 +329,11 @@ impl Plan {
     pub fn nodes(&self) -> usize {
         self.steps.iter().map(|step| step.fault.fault().nodes()).max().unwrap_or_default()
     }
+}
+
+/// Ids of the changes that go with steps, which steps may start after.
+fn ids_beside<'a>(changes: impl Iterator<Item = &'a ChangeStep>) -> Vec<&'a str> {
+    changes.filter(|change| change.start.is_some()).map(|change| change.id.as_str()).collect()
 }
 
 fn check_name(key: &str, name: &str) -> Result<(), String> {

@@ -15,8 +15,9 @@ mod rights;
 mod throttle;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use faults::port::{ErrorKind, PortError};
@@ -52,17 +53,31 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Admin {
     members: Arc<Membership>,
+    /// Brokers that are not asked, and not waited for.
+    left_out: Arc<RwLock<BTreeSet<BrokerId>>>,
 }
 
 impl Admin {
     /// For a cluster of these members.
     pub fn new(members: Arc<Membership>) -> Self {
-        Self { members }
+        Self { members, left_out: Arc::default() }
     }
 
-    /// Ids of the brokers that belong to the cluster now.
+    /// For the same cluster, with brokers of its own that it leaves out.
+    pub fn apart(&self) -> Self {
+        Self::new(Arc::clone(&self.members))
+    }
+
+    /// Asks these brokers for nothing, and does not wait for them, from now on.
+    pub fn leave_out(&self, brokers: BTreeSet<BrokerId>) {
+        *self.left_out.write().unwrap_or_else(PoisonError::into_inner) = brokers;
+    }
+
+    /// Ids of the brokers that belong to the cluster now and are asked.
     fn brokers(&self) -> Vec<BrokerId> {
-        self.members.brokers().into_keys().collect()
+        let left_out = self.left_out.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.members.brokers().into_keys();
+        all.filter(|broker| !left_out.contains(broker)).collect()
     }
 
     /// Asks one broker.

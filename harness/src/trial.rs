@@ -343,9 +343,8 @@ impl Trial {
             interrupt,
             &self.recorder,
         );
-        let seed = self.spec.seed;
-        let changing = Changing { lab, load, run_control: &run_control, interrupt, seed };
-        changing.make(&plan.changes).await?;
+        let changing = Changing::new(lab, load, &run_control, interrupt, self.moments().1);
+        changing.make(plan.changes_before()).await?;
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;

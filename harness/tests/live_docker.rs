@@ -113,7 +113,7 @@ fn make(name: &str, jars: &str, change: &str) {
 fn left() -> String {
     let listed = |of: &[&str]| {
         let ours = ["--quiet", "--filter", "label=io.kbench.holder"];
-        let listed = Command::new("docker").args(of).args(ours).output().expect("docker starts");
+        let listed = awaited(Command::new("docker").args(of).args(ours));
         assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
         String::from_utf8_lossy(&listed.stdout).into_owned()
     };
@@ -135,7 +135,7 @@ fn what_is_not_to_be_had_is_refused() {
         let run = ["run", "--backend", "docker", "--workload", "smoke"];
         let mut command = kbench();
         command.args(run).args(arguments).arg("--out").arg(out.path());
-        let refused = command.output().expect("kbench starts");
+        let refused = awaited(&mut command);
         let said = flat(&String::from_utf8_lossy(&refused.stderr));
         assert_eq!(refused.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
@@ -151,8 +151,7 @@ fn what_is_not_to_be_had_is_refused() {
         (&bitnami, "image stand-in/bitnami-kafka and stand-in/bitnami-zookeeper is there"),
     ] {
         let mut doctor = kbench();
-        let healthy = doctor.args(["doctor", "--backend", "docker"]).args(images).output();
-        let healthy = healthy.expect("kbench starts");
+        let healthy = awaited(doctor.args(["doctor", "--backend", "docker"]).args(images));
         let said = String::from_utf8_lossy(&healthy.stdout);
         assert!(healthy.status.success() && said.contains(named), "{said}");
     }
@@ -176,13 +175,12 @@ fn killed_after(after: Duration) {
     let named = format!("KBENCH_DATA={}", out.path().display());
     let ours = || processes().into_iter().any(|(.., line)| line.contains(&named));
     assert!(within(Duration::from_secs(20), || !ours()), "processes are left");
-    let healed = kbench().args(["heal", "--all", "--out"]).arg(out.path()).output();
-    let healed = healed.expect("kbench starts");
+    let heal = || awaited(kbench().args(["heal", "--all", "--out"]).arg(out.path()));
+    let healed = heal();
     let said = String::from_utf8_lossy(&healed.stdout);
     assert!(healed.status.success(), "{said}");
     assert_eq!(left(), "", "{said}");
-    let again = kbench().args(["heal", "--all", "--out"]).arg(out.path()).output();
-    let again = String::from_utf8_lossy(&again.expect("kbench starts").stdout).into_owned();
+    let again = String::from_utf8_lossy(&heal().stdout).into_owned();
     assert!(!again.contains("removed"), "{again}");
 }
 
@@ -245,10 +243,9 @@ fn an_engine_that_is_started_again_is_no_finding() {
     assert!(said.contains("has ended in the middle of the trial"), "{said}");
     let report = json(&latest(out.path()).join("report.json"));
     assert_ne!(report["verdict"], "violated", "{report}");
-    let answers =
-        || Command::new("docker").arg("version").output().is_ok_and(|it| it.status.success());
+    let answers = || awaited(Command::new("docker").arg("version")).status.success();
     assert!(within(Duration::from_secs(30), answers), "the engine is not there again");
-    let healed = kbench().args(["heal", "--all", "--out"]).arg(out.path()).output();
-    assert!(healed.expect("kbench starts").status.success());
+    let healed = awaited(kbench().args(["heal", "--all", "--out"]).arg(out.path()));
+    assert!(healed.status.success());
     assert_eq!(left(), "");
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use support::{folder, kbench, kills, moment, processes, skipped, stderr, within};
+use support::{awaited, folder, kbench, kills, moment, processes, skipped, stderr, within};
 
 /// Limit for a healthy short run: 42 s were measured, 72 s on a machine with a load of 20.
 const RUN_LIMIT: Duration = Duration::from_secs(240);
@@ -29,7 +29,7 @@ const KILL_WITHIN: Duration = Duration::from_secs(12);
 
 fn modes() -> Vec<&'static str> {
     let modes = ["user-namespaces", "root-namespaces", "loopback"];
-    let doctor = kbench().arg("doctor").output().expect("doctor");
+    let doctor = awaited(kbench().arg("doctor"));
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let usable = |mode: &&str| {
         let name = mode.replace('-', " ");
@@ -207,11 +207,7 @@ fn nothing_is_left_when_any_process_of_the_lab_is_killed_at_any_moment() {
             }
             eprintln!("{when}: nothing left");
         }
-        let heal = kbench()
-            .args(["heal", "--all", "--out"])
-            .arg(out.path())
-            .output()
-            .expect("kbench heal");
+        let heal = awaited(kbench().args(["heal", "--all", "--out"]).arg(out.path()));
         assert!(heal.status.success(), "{}", String::from_utf8_lossy(&heal.stderr));
         assert!(data_left(out.path()).is_empty(), "{mode}: data is left after healing");
     }

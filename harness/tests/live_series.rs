@@ -25,7 +25,7 @@ fn a_sweep_makes_runs_that_are_told_apart() {
         "none",
     ]);
     sweep.args(["--set", "workload.producer.idempotence=false", "--duration", "6s"]);
-    let swept = sweep.output().expect("kbench starts");
+    let swept = awaited(&mut sweep);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (said, errors) = (text(&swept.stdout), text(&swept.stderr));
     // A busy machine makes a run invalid, which the table shows as well.
@@ -41,7 +41,7 @@ fn a_sweep_makes_runs_that_are_told_apart() {
     let compare = |more: &[&str]| {
         let mut compare = kbench();
         compare.arg("compare").args([series.join("1"), series.join("2")]).args(more);
-        let compared = compare.output().expect("kbench starts");
+        let compared = awaited(&mut compare);
         let said = text(&compared.stdout) + &text(&compared.stderr);
         assert_eq!(compared.status.code(), Some(3), "{said}");
         flat(&said)
@@ -60,10 +60,10 @@ fn a_sweep_makes_runs_that_are_told_apart() {
     let run = run.map(|entry| entry.path()).find(|path| path.join("spec.toml").is_file());
     let mut report = kbench();
     report.arg("report").arg(run.expect("a run")).arg("--svg").arg(plots.path());
-    let reported = report.output().expect("kbench starts");
+    let reported = awaited(&mut report);
     let drawn = svg(&plots.path().join("response.svg"));
     assert!(drawn.contains("99th percentile"), "{}", text(&reported.stderr));
-    let trend = kbench().arg("trend").arg("--out").arg(out.path()).output().expect("kbench starts");
+    let trend = awaited(kbench().arg("trend").arg("--out").arg(out.path()));
     let (said, errors) = (text(&trend.stdout), text(&trend.stderr));
     assert!(trend.status.success() && errors.contains(": 2 taken"), "{said}{errors}");
     assert_eq!(said.matches("workload smoke, plan none").count(), 2, "two series: {said}");

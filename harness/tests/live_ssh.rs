@@ -54,7 +54,7 @@ fn what_is_not_allowed_is_refused(folder: &Path, name: &str) {
         let mut run = kbench();
         run.args(["run", "--cluster", &inventory(folder), "--workload", "smoke"]);
         run.args(["--yes-hurt-this-cluster", name]).args(arguments).arg("--out").arg(out.path());
-        let refused = run.output().expect("kbench starts");
+        let refused = awaited(&mut run);
         let said = flat(&String::from_utf8_lossy(&refused.stderr));
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");

@@ -12,11 +12,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{flat, kbench};
+use support::{awaited, flat, kbench};
 
 /// Exit code and all that it said.
 fn said(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().expect("kbench starts");
+    let output = awaited(command);
     let all = [output.stdout, output.stderr].concat();
     (output.status.code(), flat(&String::from_utf8_lossy(&all)))
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use results::compare::{interval, median, ratio};
 use support::kept::{Kept, jars};
 use support::*;
 
@@ -21,7 +22,7 @@ use support::*;
 const KAFKA: &str = "3.9.1";
 
 /// How long each produces: a cluster that is kept has its data in memory.
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 6;
 
 /// How long brokers have to delete the files of a topic, which is some gigabytes of memory to be freed: nobody's turn is
 /// to pay for that. They begin after a second ([`DELETE_DELAY`]), and tell nobody when they have ended.
@@ -82,15 +83,8 @@ fn figures(turns: &[Turn]) -> [String; 2] {
     [format!("{:.0}/s", rate(turns)), format!("{:.2}", cpu(turns))]
 }
 
-/// Median.
 fn middle(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
-    median(turns.iter().map(of).collect())
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    let half = all.len() / 2;
-    if all.len().is_multiple_of(2) { (all[half - 1] + all[half]) / 2.0 } else { all[half] }
+    median(&turns.iter().map(of).collect::<Vec<_>>()).expect("turns")
 }
 
 /// CPU seconds of all children that were waited for.
@@ -127,13 +121,13 @@ fn performance_arguments(case: Case, records: Records, count: u64, topic: &str) 
     text.split_whitespace().chain(own).map(str::to_owned).collect()
 }
 
-/// The cells of ratios, kbench's to each of the others': of rates, with the least and the greatest of a round, and of
-/// records a CPU second.
+/// The cells of ratios, kbench's to each of the others': of rates, with their 95 % intervals, and of records a CPU
+/// second.
 fn ratios(ours: &[Turn], others: &[&[Turn]]) -> [String; 2] {
     let rates = |theirs: &&[Turn]| {
         let rates =
             |turns: &[Turn]| turns.iter().map(|turn| turn.records_per_s).collect::<Vec<_>>();
-        ratio(&rates(ours), &rates(theirs))
+        ratio_to(&rates(theirs), &rates(ours))
     };
     let costs = |theirs: &&[Turn]| format!("{:.2}", cpu(theirs) / cpu(ours));
     [
@@ -142,11 +136,11 @@ fn ratios(ours: &[Turn], others: &[&[Turn]]) -> [String; 2] {
     ]
 }
 
-/// The ratio of medians, with the least and the greatest of a round.
-fn ratio(ours: &[f64], theirs: &[f64]) -> String {
-    let each = || ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs);
-    let (least, greatest) = (each().fold(f64::MAX, f64::min), each().fold(0.0, f64::max));
-    format!("{:.2} ({least:.2}-{greatest:.2})", median(ours.to_vec()) / median(theirs.to_vec()))
+/// The ratio of medians, with its 95 % interval.
+fn ratio_to(theirs: &[f64], ours: &[f64]) -> String {
+    let ratio = ratio(theirs, ours).expect("figures");
+    let (from, to) = interval(theirs, ours).expect("figures");
+    format!("{ratio:.2} ({from:.2}-{to:.2})")
 }
 
 /// The cases: sizes, acks and lingers, each with each; with `KBENCH_CASES` those that begin so, as `1024/all` does.
@@ -235,7 +229,8 @@ impl Peers {
         Self { kept, bootstrap, performance: performance.into(), count: 0 }
     }
 
-    /// What kbench got through, as fast as it could.
+    /// What kbench got through, as fast as it could: from its first record to its last ack, the warm-up included, as the
+    /// others count; and what its drain read.
     fn kbench(&mut self, case: Case) -> (Turn, f64) {
         let workload = self.kept.folder().join("peers.toml");
         let Case { bytes, acks, linger_ms } = case;
@@ -244,7 +239,8 @@ impl Peers {
              [load]\nrate = \"max\"\nrecord_bytes = {bytes}\nkeys = \"none\"\n\
              [producer]\nacks = \"{acks}\"\nidempotence = false\ncompression = \"none\"\n\
              settings = {{ \"linger.ms\" = \"{linger_ms}\" }}\n\
-             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{SECONDS}s\"\n"
+             [phases]\nwarm_up = \"1s\"\nbaseline = \"1s\"\nduration = \"{}s\"\n",
+            SECONDS - 2
         );
         std::fs::write(&workload, text).expect("a file");
         let workload = workload.display().to_string();
@@ -255,15 +251,15 @@ impl Peers {
         let ended = events.iter().find(|event| event["event"] == "load-ended");
         let ended = ended.unwrap_or_else(|| panic!("{said}"));
         let report = json(&trial.join("report.json"));
-        let acked = report["load"]["acked"].as_f64().expect("a number");
-        let cpu_s = ended["clients_cpu_s"].as_f64().expect("a figure");
-        let records_per_s = report["load"]["achieved_per_s"].as_f64().expect("a figure");
-        self.count = (records_per_s * SECONDS as f64) as u64;
+        let seconds = events.iter().filter(|event| event["event"] == "second");
+        self.count = seconds.map(|second| second["acked"].as_u64().expect("a number")).sum();
+        let acked = self.count as f64;
+        let [cpu_s, over_s] =
+            ["clients_cpu_s", "over_s"].map(|name| ended[name].as_f64().expect("a figure"));
         let stages = report["time"][0]["stages"].as_array().expect("stages");
         let draining = stages.iter().find(|stage| stage["stage"] == "draining");
         let drained_s = draining.expect("a stage")["seconds"].as_f64().expect("a figure");
-        // The drain reads all that was acked, the warm-up's records as well.
-        (Turn { records_per_s, cpu_us: cpu_s * 1e6 / acked }, acked / drained_s)
+        (Turn { records_per_s: acked / over_s, cpu_us: cpu_s * 1e6 / acked }, acked / drained_s)
     }
 
     /// What somebody else's client says on the cluster, and its CPU seconds.
@@ -353,7 +349,7 @@ impl Peers {
     }
 }
 
-/// The clients take turns; the ratios are of medians, kbench's to the other's.
+/// The clients take turns with as many records each; the ratios are of medians, kbench's to the other's.
 #[test]
 #[ignore = "starts a real cluster, for about 25 minutes"]
 fn kbench_beside_other_clients() {
@@ -406,10 +402,10 @@ fn kbench_beside_other_clients() {
         let mut row = case.cells();
         [&ours, &own, &one, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
         row.extend(ratios(&ours, &[&own, &one, &javas]));
-        row.extend([&drained, &read].map(|all| format!("{:.0}/s", median(all.to_vec()))));
+        row.extend([&drained, &read].map(|all| format!("{:.0}/s", median(all).expect("rounds"))));
         eprintln!("{case:?}\n  kbench {ours:?}\n  -D {own:?}\n  without {one:?}\n  Java {javas:?}");
         eprintln!("  drain {drained:?}\n  -G {read:?}");
-        row.extend([ratio(&drained, &read), format!("{java:.0}/s")]);
+        row.extend([ratio_to(&read, &drained), format!("{java:.0}/s")]);
         table.add_row(row);
     }
     eprintln!("\n{}", table.trim_fmt());

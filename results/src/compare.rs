@@ -19,7 +19,7 @@ use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
 pub use alike::{Aspect, Conditions, Unlike};
-pub use ratio::median;
+pub use ratio::{interval, median, ratio};
 pub use text::render;
 
 /// Chance of a false alarm that is allowed, over all metrics.

@@ -5,11 +5,13 @@
 //! fails while another fault is in force is tried again when that one is healed: a broker cannot
 //! come back while ZooKeeper is away. What was done to prepare a step is undone after all of them.
 
+mod beside;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use results::record::event::EventKind;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
@@ -17,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::heal::{heal_fault, heal_layout};
 use super::step::{Stepper, Stop};
 use super::{Failure, INTERRUPTED, Injection, Nemesis, StepEnd, StepOutcome};
-use crate::plan::{Plan, Start, Step};
+use crate::plan::{ChangeStep, Plan, Start, Step};
 use crate::port::{Process, RunControl};
 use crate::target::Target;
 
@@ -29,7 +31,7 @@ const INTERRUPT_INTERVAL: Duration = Duration::from_millis(50);
 struct Progress {
     /// From when the times of the steps are counted that go together at present.
     zero: Option<Instant>,
-    /// When each step, by its id, came how far.
+    /// When each step, and each change that goes with steps, by its id, came how far.
     marks: BTreeMap<String, Marks>,
     /// Faults, by the id of their round, and the processes that they are on.
     struck: BTreeMap<String, Vec<Process>>,
@@ -44,9 +46,14 @@ struct Progress {
 }
 
 impl Progress {
+    /// The processes that faults in force are on.
+    fn struck_now(&self) -> impl Iterator<Item = &Process> {
+        let struck = self.struck.iter().filter(|(round, _)| self.in_force.contains(*round));
+        struck.flat_map(|(_, processes)| processes)
+    }
+
     fn is_in_force_on(&self, process: &Process) -> bool {
-        let mut struck = self.struck.iter().filter(|(round, _)| self.in_force.contains(*round));
-        struck.any(|(_, processes)| processes.contains(process))
+        self.struck_now().any(|struck| struck == process)
     }
 
     fn is_in_force_on_clients(&self) -> bool {
@@ -96,9 +103,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Carries out steps that go together, the first of which has this place in the plan. The
-    /// reason, when no further step may be carried out.
-    pub(super) async fn group(&self, first: usize, steps: &[Step]) -> Option<String> {
+    /// Carries out steps that go together, the first of which has this place in the plan, and the changes that go with
+    /// them. The reason, when no further step may be carried out.
+    pub(super) async fn group(
+        &self,
+        first: usize,
+        steps: &[Step],
+        changes: &[&ChangeStep],
+    ) -> Option<String> {
         self.progress.send_modify(|progress| progress.zero = None);
         // Without a plain step to count from, times begin with a steady cluster.
         if let Some(opener) = steps.first().filter(|step| step.start.is_some())
@@ -106,22 +118,30 @@ impl<'a> Run<'a> {
         {
             self.note((first, 1), opener.round_id(1), Err(stop));
             let reason = self.ends();
-            for (index, step) in (first..).zip(steps).skip(1) {
-                self.skip(index, step, reason.as_deref().unwrap_or_default());
-            }
+            self.skip_all(first + 1, &steps[1..], changes, reason.as_deref().unwrap_or_default());
             return reason;
         }
         if steps.first().is_some_and(|step| step.start.is_some()) {
             self.progress.send_modify(|progress| progress.zero = Some(Instant::now()));
         }
-        join_all((first..).zip(steps).map(|(index, step)| self.step(index, step))).await;
+        let steps = join_all((first..).zip(steps).map(|(index, step)| self.step(index, step)));
+        join(steps, join_all(changes.iter().map(|change| self.change(change)))).await;
         self.note_failures(heal_layout(self.nemesis).await);
         self.ends()
     }
 
-    /// Notes that a step is not carried out.
-    pub(super) fn skip(&self, index: usize, step: &Step, reason: &str) {
-        self.skip_round((index, 1), step.round_id(1), reason);
+    /// Notes that steps, the first of which has this place in the plan, and changes are not carried out.
+    pub(super) fn skip_all(
+        &self,
+        first: usize,
+        steps: &[Step],
+        changes: &[&ChangeStep],
+        reason: &str,
+    ) {
+        for (index, step) in (first..).zip(steps) {
+            self.skip_round((index, 1), step.round_id(1), reason);
+        }
+        changes.iter().for_each(|change| self.skip_change(change, reason));
     }
 
     /// What became of the steps, in the plan's order, and what failed.
@@ -159,7 +179,7 @@ impl<'a> Run<'a> {
 
     /// A step, from its start to the end of its last round.
     async fn step(&self, index: usize, step: &Step) {
-        if let Err(stop) = self.due(step).await {
+        if let Err(stop) = self.due(step.start.as_ref()).await {
             self.note((index, 1), step.round_id(1), Err(stop));
         } else {
             self.rounds(index, step).await;
@@ -170,9 +190,13 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Waits until it is time for a step that does not wait for the steps before it.
-    async fn due(&self, step: &Step) -> Result<(), Stop> {
-        let Some(start) = &step.start else { return Ok(()) };
+    fn marks(&self, id: &str, set: impl FnOnce(&mut Marks)) {
+        self.progress.send_modify(|progress| set(progress.marks.entry(id.to_owned()).or_default()));
+    }
+
+    /// Waits until it is time for what does not wait for the steps before it.
+    async fn due(&self, start: Option<&Start>) -> Result<(), Stop> {
+        let Some(start) = start else { return Ok(()) };
         let from = match start.after() {
             None => self.unless_stopped(self.wait_for(|progress| progress.zero)).await?,
             Some(after) => {
@@ -315,16 +339,14 @@ impl<'a> Run<'a> {
 
     /// Notes that the fault of a round is in force.
     pub(super) fn injected(&self, step: &Step) {
-        self.progress.send_modify(|progress| {
-            let marks = progress.marks.entry(step.id.clone()).or_default();
+        self.marks(&step.id, |marks| {
             marks.injected.get_or_insert_with(Instant::now);
         });
     }
 
     /// Notes that the cluster has recovered while the fault of a round lasts.
     pub(super) fn recovered(&self, step: &Step) {
-        self.progress.send_modify(|progress| {
-            let marks = progress.marks.entry(step.id.clone()).or_default();
+        self.marks(&step.id, |marks| {
             marks.recovered.get_or_insert_with(Instant::now);
         });
     }

@@ -1,6 +1,7 @@
 //! The nemesis against a cluster in memory: what it does, in which order, with what evidence.
 
 mod attached;
+mod beside;
 mod cut;
 pub(crate) mod fake;
 mod links;

@@ -1,6 +1,9 @@
 //! Changes of the cluster while its load runs: brokers join, partitions are added and moved, leaders elected.
 //!
-//! What is absent: a change beside faults, and undoing.
+//! Changes without `start` are made one after the other, before the steps; one with `start` goes with the steps: with
+//! those of the group that it starts after ([`Plan::changes_beside`]). What is absent: undoing.
+
+mod order;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +12,8 @@ use std::time::Duration;
 use results::record::event::BrokerId;
 use serde::{Deserialize, Serialize};
 
-use super::check_name;
+use super::{Start, check_name, limits};
+pub(super) use order::check;
 
 /// Most partitions that a change gives a topic.
 const MOST_PARTITIONS: u32 = 10_000;
@@ -17,7 +21,7 @@ const MOST_PARTITIONS: u32 = 10_000;
 /// Longest pause after a change.
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 
-/// One change of a plan: made when the cluster is steady, under load, and there to stay.
+/// One change of a plan: made under load, and there to stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeStep {
@@ -25,7 +29,10 @@ pub struct ChangeStep {
     pub id: String,
     /// What is changed.
     pub change: ClusterChange,
-    /// How long the load runs on after it, before the next one.
+    /// When it is made that goes with the steps; without, it is made before them, when the cluster is steady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+    /// How long the load runs on after it, before the next one, or before the steps are over that it goes with.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
 }
@@ -91,7 +98,14 @@ impl ChangeStep {
         if self.hold > LONGEST_HOLD {
             return Err(format!("change \"{id}\": `hold` is longer than a day"));
         }
+        if let Some(start) = &self.start {
+            let (key, delay) = start.delay();
+            limits::time(key, delay).map_err(|why| format!("change \"{id}\": {why}"))?;
+        }
         match &self.change {
+            ClusterChange::ReassignThrottled(_) if self.start.is_some() => Err(format!(
+                "change \"{id}\": every broker is given the throttle, so that none may be away: it has no `start`"
+            )),
             ClusterChange::Join(brokers) if brokers.is_empty() => {
                 Err(format!("change \"{id}\": `join` names no broker"))
             }

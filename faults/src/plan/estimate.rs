@@ -29,7 +29,10 @@ impl Plan {
         let drawn =
             self.mix.as_ref().map_or(Duration::ZERO, |mix| mix.duration.saturating_add(around));
         let groups = self.groups().map(|group| estimate(group, session_timeout));
-        let changes = self.changes.iter().map(|change| STEADY.saturating_add(change.estimate()));
+        let changes = self.changes.iter().map(|change| {
+            let waits = if change.start.is_some() { Duration::ZERO } else { STEADY };
+            waits.saturating_add(change.estimate())
+        });
         groups.chain(changes).fold(drawn, Duration::saturating_add)
     }
 }

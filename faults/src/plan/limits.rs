@@ -77,12 +77,7 @@ pub(super) fn step(step: &Step) -> Result<(), String> {
 
 /// The times that a step itself says, with their keys.
 fn times(step: &Step) -> Vec<(&'static str, Duration)> {
-    let start = step.start.as_ref().map(|start| match start {
-        Start::At(at) => ("start.at", *at),
-        Start::Injected(after) => ("start.injected.delay", after.delay),
-        Start::Recovered(after) => ("start.recovered.delay", after.delay),
-        Start::Healed(after) => ("start.healed.delay", after.delay),
-    });
+    let start = step.start.as_ref().map(Start::delay);
     let repeat = step.repeat.as_ref();
     let all = [
         step.hold.map(|hold| ("hold", hold)),

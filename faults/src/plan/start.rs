@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// When a step begins that does not wait for those before it.
+/// When a step or a change begins that does not wait for the steps before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Start {
     /// So long after the plain step before it was injected; after the cluster was first steady when
     /// there is none.
     At(#[serde(with = "humantime_serde")] Duration),
-    /// After another step was injected.
+    /// After another step was injected, or a change began.
     Injected(After),
     /// After cluster and clients had recovered from another step while it lasted.
     Recovered(After),
-    /// After another step, with all of its rounds, was healed.
+    /// After another step, with all of its rounds, was healed, or a change was made and its `hold` over.
     Healed(After),
 }
 
-/// After which step, and how long after.
+/// After which step or change, and how long after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct After {
-    /// Id of the other step.
+    /// Id of the other step, or of a change that has a `start` as well.
     pub step: String,
     /// So much later.
     #[serde(default, with = "humantime_serde")]
@@ -31,6 +31,16 @@ pub struct After {
 }
 
 impl Start {
+    /// How long after it, with the key that says so.
+    pub(super) fn delay(&self) -> (&'static str, Duration) {
+        match self {
+            Self::At(at) => ("start.at", *at),
+            Self::Injected(after) => ("start.injected.delay", after.delay),
+            Self::Recovered(after) => ("start.recovered.delay", after.delay),
+            Self::Healed(after) => ("start.healed.delay", after.delay),
+        }
+    }
+
     /// What it comes after, unless it is a time.
     pub fn after(&self) -> Option<&After> {
         match self {

@@ -1,5 +1,6 @@
 //! The run around the nemesis: its clock, its record, its judgement of when the cluster is well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use results::record::clock::RunTime;
 use results::record::event::{EventKind, Process};
 
 use super::PortError;
+use crate::plan::ChangeStep;
 
 /// What the nemesis asks of the run around it.
 ///
@@ -35,6 +37,11 @@ pub trait RunControl {
     /// is left does without `without`: a controller is registered which is none of these brokers,
     /// and if ZooKeeper servers are among them, all others serve. False when `limit` passed first.
     async fn recovered(&self, since: RunTime, without: &[Process], limit: Duration) -> bool;
+
+    /// Makes a change of the cluster while faults may be in force on what `struck` names, of which nothing is waited for,
+    /// and records when it began and what became of it. Whether it is complete; it is given up when the user
+    /// interrupts.
+    async fn change(&self, step: &ChangeStep, struck: &dyn Fn() -> BTreeSet<Process>) -> bool;
 
     /// How long to wait, on a steady cluster, before the injection of a round: a random part of the time
     /// between two pings of a broker to ZooKeeper, so that injections do not keep in step with them.

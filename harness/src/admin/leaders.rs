@@ -107,16 +107,16 @@ impl Admin {
         self.await_placed(&changed, limit).await
     }
 
-    /// Waits until no reassignment of these partitions is under way, and they have these replicas.
+    /// Waits until no reassignment of these partitions is under way, and they have these replicas. A controller that does
+    /// not answer meanwhile may have died: who is controller then is asked.
     async fn await_placed(
         &self,
         assignment: &Assignment,
         limit: Duration,
     ) -> Result<(), PortError> {
-        let placed = until(limit, LOOK, async || match self.unplaced(assignment).await {
-            Err(error) => Ok(Err(error)),
-            Ok(None) => Ok(Ok(())),
-            Ok(Some((topic, partition))) => {
+        let placed = until(limit, LOOK, async || match self.unplaced(assignment).await? {
+            None => Ok(()),
+            Some((topic, partition)) => {
                 let limit = limit.as_secs();
                 let what = format!(
                     "reassign replicas: {topic}-{partition} is not complete after {limit} s"
@@ -124,7 +124,7 @@ impl Admin {
                 Err(PortError::new(ErrorKind::TimedOut, what))
             }
         });
-        placed.await?
+        placed.await
     }
 
     /// One of the partitions that is being reassigned, or has not these replicas; `None` when all are
@@ -251,7 +251,8 @@ impl Admin {
         for broker in self.brokers() {
             let limit = for_many(VISIBLE_LIMIT, assignment.len());
             let named = until(limit, LOOK, async || {
-                if self.knows_leaders(broker, assignment).await {
+                let is_left_out = !self.brokers().contains(&broker);
+                if is_left_out || self.knows_leaders(broker, assignment).await {
                     return Ok(());
                 }
                 let topics = listed(&topics_of(assignment));

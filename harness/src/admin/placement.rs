@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use faults::port::{Assignment, ErrorKind, PortError};
+use faults::port::{ErrorKind, PortError};
 use faults::until;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -19,7 +19,7 @@ const LOG_DIRS_VERSION: i16 = 1;
 
 impl Admin {
     /// Gives a topic `count` partitions, of which Kafka places those that it has not; waits until every broker names
-    /// the preferred leader of each of these, and returns their replicas.
+    /// a leader of each, and returns the replicas of those.
     ///
     /// # Errors
     /// When the controller refuses, or a broker does not learn of it in time.
@@ -43,20 +43,17 @@ impl Admin {
         }
         let all = until(VISIBLE_LIMIT, LOOK, async || {
             let all = self.placement(topic).await?;
-            if all.len() == count as usize {
+            let led = all.iter().filter(|it| it.leader >= 0).count();
+            if (all.len(), led) == (count as usize, count as usize) {
                 return Ok(all);
             }
             let named = all.len();
-            let what = format!("brokers name {named} partitions of topic {topic}, not {count}");
+            let what = format!(
+                "brokers name {named} partitions of topic {topic} and {led} leaders, not {count}"
+            );
             Err(PortError::new(ErrorKind::TimedOut, what))
         });
-        let added: Vec<_> = all.await?.into_iter().skip(before).map(|it| it.replicas).collect();
-        let led: Assignment = (before as i32..)
-            .zip(&added)
-            .map(|(partition, replicas)| ((topic.to_owned(), partition), replicas.clone()))
-            .collect();
-        self.await_led(&led).await?;
-        Ok(added)
+        Ok(all.await?.into_iter().skip(before).map(|it| it.replicas).collect())
     }
 
     /// The partitions of a topic as the metadata of every broker has them, once all say the same.

@@ -1,12 +1,13 @@
 //! Changes of the cluster while its load runs, as a plan asks for them: brokers that join, partitions that are added
 //! and moved, leaders that are elected. Everybody who asks the membership knows of them from then on.
 //!
-//! Invariant: a reassignment that is not complete when the run is interrupted or fails is cancelled, and the record
-//! says so. What is absent: brokers that leave.
+//! Invariant: a reassignment that is not complete when it is given up is cancelled, and the record says so. What is
+//! absent: brokers that leave.
 
 mod spread;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use faults::plan::{ChangeStep, ClusterChange};
@@ -14,61 +15,117 @@ use faults::port::{Assignment, PortError, Process, RunControl as _, Servers as _
 use results::record::event::{BrokerId, ChangeMark, ChangeSeen, EventKind, Role};
 use workloads::Load;
 
+use tokio::time::sleep;
+
 use super::interrupt::Interrupt;
 use super::lab::Lab;
 use super::run_control::TrialRunControl;
+use crate::admin::Admin;
 use crate::failure::Failure;
 use crate::membership::Member;
 
-/// Limit for the cluster and its load to be steady before and after a change, as before a fault.
+/// Limit for the cluster and its load to be steady before and after a change, as before a fault; and for replicas to be
+/// where they go, which may have to wait for a fault to be healed.
 const STEADY_LIMIT: Duration = Duration::from_secs(120);
+
+/// How often it is looked at who is struck.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Limit for a throttled move beside what its bytes take.
 const MOVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Whom changes are made to, and how the trial goes.
 pub(super) struct Changing<'a> {
-    pub(super) lab: &'a Lab,
-    pub(super) load: &'a RefCell<Load>,
-    pub(super) run_control: &'a TrialRunControl,
-    pub(super) interrupt: &'a Interrupt,
-    pub(super) seed: u64,
+    lab: &'a Lab,
+    /// Asks the brokers that no fault is on.
+    admin: Admin,
+    load: &'a RefCell<Load>,
+    run_control: &'a TrialRunControl,
+    interrupt: &'a Interrupt,
+    seed: u64,
 }
 
-impl Changing<'_> {
-    /// Makes the changes, one after the other, until the run is interrupted.
+impl<'a> Changing<'a> {
+    pub(super) fn new(
+        lab: &'a Lab,
+        load: &'a RefCell<Load>,
+        run_control: &'a TrialRunControl,
+        interrupt: &'a Interrupt,
+        seed: u64,
+    ) -> Self {
+        Self { lab, admin: lab.admin.apart(), load, run_control, interrupt, seed }
+    }
+
+    /// Makes changes, one after the other, each on a steady cluster, until the run is interrupted.
     ///
     /// # Errors
     /// When the cluster does not become steady, or a change cannot be made.
-    pub(super) async fn make(&self, changes: &[ChangeStep]) -> Result<(), Failure> {
+    pub(super) async fn make(
+        &self,
+        changes: impl Iterator<Item = &ChangeStep>,
+    ) -> Result<(), Failure> {
         for step in changes {
             if self.interrupt.raised() {
                 return Ok(());
             }
             self.run_control.steady(STEADY_LIMIT).await?;
-            let what = step.change.to_string();
-            self.record(step, ChangeMark::Began, what.clone()).await;
-            let made = tokio::select! {
-                made = self.change(&step.change) => Some(made),
-                () = self.interrupt.wait() => None,
-            };
-            match made {
-                Some(Ok(())) => {
-                    self.run_control.steady(STEADY_LIMIT).await?;
-                    self.record(step, ChangeMark::Done, what).await;
-                    self.interrupt.sleep(step.hold).await;
-                }
-                Some(Err(failure)) => {
-                    self.give_up(step, failure.text()).await;
-                    return Err(failure);
-                }
-                None => {
-                    self.give_up(step, "the run was interrupted").await;
-                    return Ok(());
-                }
+            if !self.attempt(step).await? {
+                return Ok(());
             }
+            self.run_control.steady(STEADY_LIMIT).await?;
+            self.record(step, ChangeMark::Done, step.change.to_string()).await;
+            self.interrupt.sleep(step.hold).await;
         }
         Ok(())
+    }
+
+    /// Makes a change while faults may be in force on what `struck` names, of which nothing is waited for; whether it is
+    /// complete.
+    pub(super) async fn make_beside(
+        &self,
+        step: &ChangeStep,
+        struck: &dyn Fn() -> BTreeSet<Process>,
+    ) -> bool {
+        let leave_out = async {
+            loop {
+                let brokers = struck().into_iter().filter(|process| process.role == Role::Broker);
+                self.admin.leave_out(brokers.map(|broker| broker.id).collect());
+                sleep(LOOK).await;
+            }
+        };
+        let made = async {
+            // Why it was given up is in the record.
+            let made = self.attempt(step).await.unwrap_or(false);
+            if made {
+                self.record(step, ChangeMark::Done, step.change.to_string()).await;
+            }
+            made
+        };
+        tokio::select! {
+            biased;
+            () = leave_out => false,
+            made = made => made,
+        }
+    }
+
+    /// Begins a change, and makes or gives it up; whether it is made, or the run was interrupted.
+    async fn attempt(&self, step: &ChangeStep) -> Result<bool, Failure> {
+        self.record(step, ChangeMark::Began, step.change.to_string()).await;
+        let made = tokio::select! {
+            made = self.change(&step.change) => Some(made),
+            () = self.interrupt.wait() => None,
+        };
+        match made {
+            Some(Ok(())) => Ok(true),
+            Some(Err(failure)) => {
+                self.give_up(step, failure.text()).await;
+                Err(failure)
+            }
+            None => {
+                self.give_up(step, "the run was interrupted").await;
+                Ok(false)
+            }
+        }
     }
 
     async fn change(&self, change: &ClusterChange) -> Result<(), Failure> {
@@ -81,23 +138,23 @@ impl Changing<'_> {
                 Ok(())
             }
             ClusterChange::AddPartitions(count) => {
-                lab.add_partitions(self.load, &self.topic(), *count).await
+                lab.add_partitions(&self.admin, self.load, &self.topic(), *count).await
             }
             ClusterChange::Reassign => {
                 let spread = self.spread();
-                lab.admin.place(&spread).await?;
+                self.admin.place_within(&spread, STEADY_LIMIT).await?;
                 lab.members.place(&spread);
                 Ok(())
             }
             ClusterChange::ReassignThrottled(bytes) => {
                 let spread = self.spread();
-                lab.admin.throttle(&spread, *bytes).await?;
-                lab.admin.place_within(&spread, self.throttled_limit(*bytes).await?).await?;
+                self.admin.throttle(&spread, *bytes).await?;
+                self.admin.place_within(&spread, self.throttled_limit(*bytes).await?).await?;
                 lab.members.place(&spread);
-                Ok(lab.admin.unthrottle(&spread).await?)
+                Ok(self.admin.unthrottle(&spread).await?)
             }
             ClusterChange::ElectLeaders => {
-                Ok(lab.admin.elect_preferred(&lab.members.assignment()).await?)
+                Ok(self.admin.elect_preferred(&lab.members.assignment()).await?)
             }
         }
     }
@@ -110,7 +167,7 @@ impl Changing<'_> {
 
     /// Limit for a throttled move: all that there is could go to one broker, and more comes meanwhile.
     async fn throttled_limit(&self, bytes_per_s: u64) -> Result<Duration, PortError> {
-        let bytes: u64 = self.lab.admin.log_bytes(&self.topic()).await?.values().sum();
+        let bytes: u64 = self.admin.log_bytes(&self.topic()).await?.values().sum();
         let seconds = 2.0 * bytes as f64 / bytes_per_s.max(1) as f64;
         Ok(MOVE_LIMIT.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
@@ -143,7 +200,7 @@ impl Changing<'_> {
     }
 
     async fn cancelled(&self, throttled: bool) -> Result<String, PortError> {
-        let (admin, assignment) = (&self.lab.admin, self.lab.members.assignment());
+        let (admin, assignment) = (&self.admin, self.lab.members.assignment());
         let cancelled = admin.cancel_reassignment(&assignment).await;
         // Whether or not that came about.
         if throttled {
@@ -157,8 +214,8 @@ impl Changing<'_> {
     async fn record(&self, step: &ChangeStep, mark: ChangeMark, what: String) {
         let at = self.run_control.now();
         let topic = self.topic();
-        let placed = self.lab.admin.placement(&topic).await;
-        let bytes = self.lab.admin.log_bytes(&topic).await;
+        let placed = self.admin.placement(&topic).await;
+        let bytes = self.admin.log_bytes(&topic).await;
         let unseen = [placed.as_ref().err(), bytes.as_ref().err()];
         let unseen = unseen.into_iter().flatten().next().map(ToString::to_string);
         let seen = ChangeSeen {
@@ -189,19 +246,20 @@ impl Lab {
         Ok(started?)
     }
 
-    /// Gives a topic of the load `count` partitions, of which Kafka places the new ones; returns when every broker
-    /// names their leaders, and the load has been told.
+    /// Gives a topic of the load `count` partitions, of which Kafka places the new ones; returns when every broker that
+    /// `admin` asks names their leaders, and the load has been told.
     ///
     /// # Errors
     /// When the controller refuses, a broker does not learn of it in time, or a producer has no key
     /// for one of them.
     pub async fn add_partitions(
         &self,
+        admin: &Admin,
         load: &RefCell<Load>,
         topic: &str,
         count: u32,
     ) -> Result<(), Failure> {
-        let replicas = self.admin.add_partitions(topic, count).await?;
+        let replicas = admin.add_partitions(topic, count).await?;
         self.members.add_partitions(topic, &replicas);
         let grown = load.borrow_mut().grow(topic, self.members.partitions(topic));
         grown.map_err(super::client_failure)

@@ -1,11 +1,13 @@
 //! What the nemesis asks of the trial: when is the cluster steady, when has it recovered.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use faults::plan::ChangeStep;
 use faults::port::{ErrorKind, PortError, Process, RunControl};
 use faults::until;
 use results::judge::recovery::DELAYED;
@@ -15,6 +17,7 @@ use results::terminal::counted;
 use workloads::Load;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::change::Changing;
 use super::interrupt::Interrupt;
 use super::lab::Lab;
 use crate::recorder::Recorder;
@@ -204,6 +207,12 @@ impl RunControl for TrialRunControl {
             recovered.then_some(()).ok_or(())
         });
         recovered.await.is_ok()
+    }
+
+    async fn change(&self, step: &ChangeStep, struck: &dyn Fn() -> BTreeSet<Process>) -> bool {
+        Changing::new(&self.lab, &self.load, self, &self.interrupt, self.seed)
+            .make_beside(step, struck)
+            .await
     }
 
     fn delay_before(&self, round: &str) -> Duration {

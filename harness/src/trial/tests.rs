@@ -44,7 +44,7 @@ async fn grow(lab: &Lab, load: &Rc<RefCell<Load>>, topic: &str) -> Result<(), Fa
     let fourth = servers.into_iter().find(|p| p.id == FOURTH).expect("a fourth broker");
     assert!(!lab.members.brokers().contains_key(&FOURTH), "it joined by itself");
     lab.join(&fourth).await?;
-    lab.add_partitions(load, topic, 5).await?;
+    lab.add_partitions(&lab.admin, load, topic, 5).await?;
     let since = lab.recorder.clock().now();
     let taken_up = until(TAKEN_UP_LIMIT, LOOK, async || {
         if let Some(missing) = lab.members.missing(&lab.observer.view()) {

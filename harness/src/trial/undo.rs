@@ -1,6 +1,7 @@
 //! The undos of a trial that was killed, carried out on the kept cluster that it ran on, inside the
 //! cluster's sandbox: by the code that the nemesis uses, without a load.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faults::ledger::Ledger;
 use faults::nemesis;
+use faults::plan::ChangeStep;
 use faults::port::{ErrorKind, Metadata as _, PortError, Process, RunControl};
 use faults::until;
 use results::record::clock::{RunClock, RunTime};
@@ -115,6 +117,11 @@ impl RunControl for NoRun {
 
     async fn recovered(&self, _: RunTime, _: &[Process], _: Duration) -> bool {
         // Only a load shows it.
+        false
+    }
+
+    async fn change(&self, _: &ChangeStep, _: &dyn Fn() -> BTreeSet<Process>) -> bool {
+        // Nothing is changed any more.
         false
     }
 

@@ -34,7 +34,11 @@ impl Asked {
     }
 
     /// Answers it.
-    pub(crate) async fn answer(&self, stream: &mut TcpStream, answer: &impl Encodable) -> io::Result<()> {
+    pub(crate) async fn answer(
+        &self,
+        stream: &mut TcpStream,
+        answer: &impl Encodable,
+    ) -> io::Result<()> {
         let mut wire = BytesMut::new();
         let header = ResponseHeader::default().with_correlation_id(self.correlation);
         header.encode(&mut wire, self.key.response_header_version(self.version)).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use super::{kbench, skipped};
+use super::{awaited, kbench, skipped};
 
 /// Says that the engine is there: the test starts itself again where it is.
 pub(crate) const WITH_ENGINE: &str = "KBENCH_TEST_ENGINE";
@@ -19,7 +19,7 @@ pub(crate) const NO_ENGINE: i32 = 4;
 
 /// Makes our image of the engine's base; false, with a word, where that is not there.
 pub(crate) fn image_is_made() -> bool {
-    let made = kbench().args(["cluster", "image", "--base", BASE]).output().expect("kbench starts");
+    let made = awaited(kbench().args(["cluster", "image", "--base", BASE]));
     let said = String::from_utf8_lossy(&made.stderr);
     if said.contains("has no image") {
         skipped("containers", "the engine that runs already has no image `kbench-base`");

@@ -11,7 +11,7 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::{flat, kbench, kept, output, skipped, start, within};
+use super::{awaited, flat, kbench, kept, output, skipped, start, within};
 
 /// A broker is killed, cut off and slowed down where an ordinary user logs in, and one that is reached by way of another
 /// machine loses packets. The cut is over long before
@@ -137,7 +137,7 @@ pub(crate) fn permit(folder: &Path) {
 
 /// Folder of Kafka's jars, which are there from here on.
 pub(crate) fn jars() -> PathBuf {
-    let prepared = kbench().args(["doctor", "--prepare"]).output().expect("kbench starts");
+    let prepared = awaited(kbench().args(["doctor", "--prepare"]));
     assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
     kept::jars("3.9.1")
 }
@@ -153,7 +153,7 @@ pub(crate) fn hurt_name(folder: &Path) -> String {
     loop {
         let mut run = kbench();
         run.args(["run", "--cluster", &inventory(folder), "--workload", "smoke", "--trust-spec"]);
-        let refused = run.arg("--out").arg(out.path()).output().expect("kbench starts");
+        let refused = awaited(run.arg("--out").arg(out.path()));
         let said = flat(&String::from_utf8_lossy(&refused.stderr));
         if let Some((_, after)) = said.split_once("--yes-hurt-this-cluster ") {
             assert_eq!(refused.status.code(), Some(2), "{said}");
@@ -233,7 +233,7 @@ pub(crate) fn whole(folder: &Path) {
 pub(crate) fn healed(out: &Path, name: &str) {
     let mut heal = kbench();
     heal.args(["heal", "latest", "--yes-hurt-this-cluster", name, "--out"]).arg(out);
-    let healed = heal.output().expect("kbench starts");
+    let healed = awaited(&mut heal);
     let said = String::from_utf8_lossy(&healed.stdout).into_owned();
     let errors = String::from_utf8_lossy(&healed.stderr).into_owned();
     assert!(healed.status.success(), "{said}\n{errors}");

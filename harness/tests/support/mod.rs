@@ -167,9 +167,16 @@ pub(crate) fn events(trial: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect()
 }
 
-/// Exit code, stdout and stderr. What has not ended after [`OUTPUT_LIMIT`] is killed, and the test fails with what it
-/// said.
+/// Exit code, stdout and stderr of a command that is [awaited].
 pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = awaited(command);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// What a command says, and how it ends. One that has not ended after [`OUTPUT_LIMIT`] is killed, and the test fails with
+/// what it said.
+pub(crate) fn awaited(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program starts");
     let pid = child.id().to_string();
@@ -178,13 +185,11 @@ pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
         let over = has_ended.recv_timeout(OUTPUT_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
         over.then(|| Command::new("kill").args(["-KILL", &pid]).status())
     });
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it is awaited");
+    let output = child.wait_with_output().expect("it ends");
     drop(ended);
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let (stdout, stderr) = (text(stdout), text(stderr));
     let in_time = limit.join().expect("it waits").is_none();
-    assert!(in_time, "{command:?} still ran after {OUTPUT_LIMIT:?}:\n{stdout}{stderr}");
-    (status.code(), stdout, stderr)
+    assert!(in_time, "{command:?} still ran after {OUTPUT_LIMIT:?}: {output:?}");
+    output
 }
 
 /// Every process, with its parent and its command line, behind which stands the variable that names the data of the

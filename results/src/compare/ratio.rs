@@ -36,13 +36,13 @@ pub fn median(figures: &[f64]) -> Option<f64> {
 }
 
 /// Median of `b` over that of `a`; none where that is 0, or there is nothing.
-pub(super) fn ratio(a: &[f64], b: &[f64]) -> Option<f64> {
+pub fn ratio(a: &[f64], b: &[f64]) -> Option<f64> {
     let (a, b) = (median(a)?, median(b)?);
     (a > 0.0).then(|| b / a)
 }
 
-/// The ratio's 95 % interval, by the percentile bootstrap.
-pub(super) fn interval(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
+/// The 95 % interval of that [`ratio`], by the percentile bootstrap; none where the ratio of a draw is none.
+pub fn interval(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut draw = |set: &[f64]| -> Vec<f64> {
         set.iter().map(|_| set[random.random_range(0..set.len())]).collect()

@@ -20,7 +20,7 @@ use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
-use crate::record::event::EventKind;
+use crate::record::event::{ChangeMark, ChangeSeen, EventKind};
 use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
@@ -318,6 +318,10 @@ impl Parts {
                 EventKind::NotSteady { missing } => self.doubt(format!(
                     "trial {trial}: the cluster was not steady again after the last fault: {missing}"
                 )),
+                EventKind::Change(seen) if seen.mark == ChangeMark::GivenUp => {
+                    let ChangeSeen { change, what, .. } = seen;
+                    self.doubt(format!("trial {trial}: change \"{change}\" was given up: {what}"));
+                }
                 EventKind::Problem { text } => {
                     self.problems.push(format!("trial {trial}: {text}"));
                 }

@@ -15,10 +15,10 @@ pub struct ChangeSeen {
     pub mark: ChangeMark,
     /// What is or was done, in words.
     pub what: String,
-    /// The partitions of the main topic by the metadata of every broker, which agreed.
+    /// The partitions of the main topic by the metadata of every broker that no fault was on, which agreed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PlacedPartition>,
-    /// Bytes of the main topic's logs on each broker, by its own word.
+    /// Bytes of the main topic's logs on each of these brokers, by its own word.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
     pub log_bytes: BTreeMap<BrokerId, u64>,
     /// Why either is missing.
@@ -30,11 +30,12 @@ pub struct ChangeSeen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeMark {
-    /// It is made from now on; the cluster was steady.
+    /// It is made from now on; the cluster was steady, unless the change goes with faults.
     Began,
-    /// It is complete, and the cluster is steady again.
+    /// It is complete, and the cluster is steady again, unless the change goes with faults.
     Done,
-    /// It was given up when the run was interrupted, or failed; a reassignment that was under way is cancelled.
+    /// It was given up when the run was interrupted, or failed; a reassignment that was under way is cancelled. Without
+    /// a begin it was not begun.
     GivenUp,
 }
 

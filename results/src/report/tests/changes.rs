@@ -26,6 +26,9 @@ fn each_change_is_told_with_what_it_took_and_whether_it_was_completed() {
     assert_eq!((done.change.as_str(), done.took_s), ("partitions", Some(3.25)));
     assert_eq!((given_up.change.as_str(), given_up.took_s), ("reassignment", None));
     assert_eq!(done.p99_before_s, None, "too few records were due before");
+    assert_eq!(report.verdict, Verdict::Unknown);
+    let doubt = "trial 1: change \"reassignment\" was given up: the reassignment change";
+    assert!(report.problems.iter().any(|problem| problem == doubt), "{:?}", report.problems);
     for form in [
         text::render(&report, Some(Path::new("x")), false),
         text::summary(&report, Some(Path::new("x")), false),

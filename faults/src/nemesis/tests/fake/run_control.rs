@@ -1,6 +1,11 @@
 //! The run around the cluster in memory.
 
+use std::collections::BTreeSet;
+
+use results::record::event::{ChangeMark, ChangeSeen};
+
 use super::*;
+use crate::plan::ChangeStep;
 
 #[async_trait(?Send)]
 impl RunControl for World {
@@ -60,6 +65,31 @@ impl RunControl for World {
             }
         };
         self.call("recovered".into(), act).await.unwrap_or(false)
+    }
+
+    async fn change(&self, step: &ChangeStep, struck: &dyn Fn() -> BTreeSet<Process>) -> bool {
+        let record = |mark| {
+            let struck: Vec<_> = struck().iter().map(|it| it.id.to_string()).collect();
+            self.record(
+                self.now(),
+                EventKind::Change(ChangeSeen {
+                    change: step.id.clone(),
+                    mark,
+                    what: format!("beside {}", struck.join(",")),
+                    partitions: vec![],
+                    log_bytes: BTreeMap::new(),
+                    unseen: None,
+                }),
+            );
+        };
+        record(ChangeMark::Began);
+        let made = async || {
+            sleep(Duration::from_secs(4)).await;
+            Ok(())
+        };
+        let made = self.call("make change".into(), made).await.is_ok();
+        record(if made { ChangeMark::Done } else { ChangeMark::GivenUp });
+        made
     }
 
     fn delay_before(&self, _: &str) -> Duration {
