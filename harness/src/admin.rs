@@ -74,7 +74,7 @@ impl Admin {
     }
 
     /// Ids of the brokers that belong to the cluster now and are asked.
-    fn brokers(&self) -> Vec<BrokerId> {
+    pub fn brokers(&self) -> Vec<BrokerId> {
         let left_out = self.left_out.read().unwrap_or_else(PoisonError::into_inner);
         let all = self.members.brokers().into_keys();
         all.filter(|broker| !left_out.contains(broker)).collect()

@@ -45,8 +45,8 @@ pub enum ClusterChange {
     Join(Vec<BrokerId>),
     /// The topic of the load has so many partitions afterwards; Kafka places the new ones.
     AddPartitions(u32),
-    /// Replicas of every partition of the load are spread over all brokers, as `kafka-reassign-partitions.sh
-    /// --generate` proposes it.
+    /// Replicas of every partition of the load are spread over all brokers that no fault is on, as
+    /// `kafka-reassign-partitions.sh --generate` proposes it.
     Reassign,
     /// The same, while each broker sends and gets at most so many bytes a second of the replicas that move, as
     /// that tool's throttle says.

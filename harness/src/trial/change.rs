@@ -159,10 +159,9 @@ impl<'a> Changing<'a> {
         }
     }
 
-    /// Where replicas go that are spread over all brokers.
+    /// Where replicas go that are spread over all brokers that no fault is on: Kafka moves none to a dead broker.
     fn spread(&self) -> Assignment {
-        let brokers: Vec<BrokerId> = self.lab.members.brokers().into_keys().collect();
-        spread::generated(&self.lab.members.assignment(), &brokers, self.seed)
+        spread::generated(&self.lab.members.assignment(), &self.admin.brokers(), self.seed)
     }
 
     /// Limit for a throttled move: all that there is could go to one broker, and more comes meanwhile.
