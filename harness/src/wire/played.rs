@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a client asks.
-pub(crate) struct Asked {
+pub(crate) struct PlayedRequest {
     /// Which request it is.
     pub key: ApiKey,
     /// In which version.
@@ -20,7 +20,7 @@ pub(crate) struct Asked {
     correlation: i32,
 }
 
-impl Asked {
+impl PlayedRequest {
     /// Reads the next request.
     pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Self> {
         let mut request = BytesMut::zeroed(stream.read_i32().await? as usize);

@@ -8,7 +8,7 @@
 //!   time from [`DELAYED`] before the injection on. Gaps that began after kbench started
 //!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`.
 //! - When the first operation after the injection is delayed, nobody has asked before: the gap begins
-//!   at the injection, whatever the rate of the load.
+//!   at the injection, whatever the rate of the load. Of a partition that was added since there was nothing to ask.
 //! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
 //!   it could restart the broker, if that restart is what ended the gap. Without it, that is Kafka's
 //!   own detection, and counted as such.
@@ -271,9 +271,10 @@ impl FaultOnPartition<'_> {
         let own = gaps
             .iter()
             .filter(|(_, _, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
+        let added = self.timeline.is_added_after(self.topic, self.partition, fault.injecting);
         let start = |client: &Operations, gap: &Gap| {
             let first = client.longest.get(self.position).and_then(|longest| longest.first_due);
-            if first == Some(gap.start) {
+            if first == Some(gap.start) && !added {
                 return fault.injecting;
             }
             gap.start.max(self.in_flight_since())
@@ -305,7 +306,7 @@ impl FaultOnPartition<'_> {
             topic: self.topic.to_owned(),
             partition: self.partition,
             led: state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader)),
-            added: self.timeline.is_added_after(self.topic, self.partition, fault.injecting),
+            added,
             first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
             unavailable_s: 0.0,
             interrupted: false,

@@ -1,5 +1,7 @@
 //! Makes the report from recorded data. Pure: the same data give the same report.
 
+mod doubts;
+
 use std::collections::BTreeMap;
 
 use crate::judge::backlog;
@@ -20,7 +22,7 @@ use crate::judge::usage;
 use crate::judge::validity::{self, Conduct};
 use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
-use crate::record::event::{ChangeMark, ChangeSeen, EventKind};
+use crate::record::event::EventKind;
 use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
@@ -266,75 +268,6 @@ impl Parts {
             no_acks: figures.no_acks,
             cut,
             cut_group,
-        }
-    }
-
-    /// Something makes the run's verdict at least unknown.
-    fn doubt(&mut self, problem: String) {
-        self.verdict = self.verdict.max(Verdict::Unknown);
-        self.problems.push(problem);
-    }
-
-    fn note_doubts(&mut self, trial: u32, timeline: &Timeline) {
-        if timeline.interrupted {
-            self.doubt(format!("trial {trial}: interrupted"));
-        } else if !timeline.ended {
-            self.doubt(format!("trial {trial}: its events break off before its end"));
-        }
-        for (id, reason) in &timeline.skipped {
-            self.doubt(format!("trial {trial}: step \"{id}\" was skipped: {reason}"));
-            self.skipped.push(SkippedStep { trial, id: id.clone(), reason: reason.clone() });
-        }
-        for fault in &timeline.faults {
-            if !fault.proven {
-                self.doubt(format!(
-                    "trial {trial}: nothing proves that the fault of step \"{}\" took effect",
-                    fault.id
-                ));
-            }
-            if !fault.heal_proven {
-                self.doubt(format!(
-                    "trial {trial}: nothing proves that the fault of step \"{}\" was undone",
-                    fault.id
-                ));
-            }
-        }
-    }
-
-    /// The group was stopped before it had been delivered everything: kbench gave up waiting for it.
-    fn note_undelivered(&mut self, group: &GroupConsuming) {
-        let GroupConsuming { trial, group, topic, undelivered, .. } = group;
-        if *undelivered > 0 {
-            let records = counted(*undelivered, "acked record");
-            self.doubt(format!(
-                "trial {trial}: group {group} was stopped with {records} of {topic} not delivered to it"
-            ));
-        }
-    }
-
-    fn note_events(&mut self, trial: u32, events: &[Event]) {
-        for event in events {
-            match &event.kind {
-                EventKind::NotSteady { missing } => self.doubt(format!(
-                    "trial {trial}: the cluster was not steady again after the last fault: {missing}"
-                )),
-                EventKind::Change(seen) if seen.mark == ChangeMark::GivenUp => {
-                    let ChangeSeen { change, what, .. } = seen;
-                    self.doubt(format!("trial {trial}: change \"{change}\" was given up: {what}"));
-                }
-                EventKind::Problem { text } => {
-                    self.problems.push(format!("trial {trial}: {text}"));
-                }
-                EventKind::ObserverCost { requests, bytes, cpu_s, over_s } if *over_s > 0.0 => {
-                    self.observer.push(ObserverReport {
-                        trial,
-                        requests_per_s: *requests as f64 / over_s,
-                        bytes_per_s: *bytes as f64 / over_s,
-                        cpu_share: cpu_s / over_s,
-                    });
-                }
-                _ => {}
-            }
         }
     }
 }

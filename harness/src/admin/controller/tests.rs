@@ -9,7 +9,7 @@ use results::record::event::Role;
 
 use super::*;
 use crate::membership::{Member, Membership};
-use crate::wire::played::{Asked, listen};
+use crate::wire::played::{PlayedRequest, listen};
 
 /// A broker that names itself the controller, and answers the first requests to delete a topic with these errors.
 fn broker(refusals: &'static [ResponseError]) -> (Admin, Arc<AtomicU32>) {
@@ -19,7 +19,7 @@ fn broker(refusals: &'static [ResponseError]) -> (Admin, Arc<AtomicU32>) {
         let many = Arc::clone(&many);
         async move {
             loop {
-                let asked = Asked::read(&mut stream).await?;
+                let asked = PlayedRequest::read(&mut stream).await?;
                 if asked.key == ApiKey::DeleteTopics {
                     let before = many.fetch_add(1, Ordering::Relaxed) as usize;
                     let code = refusals.get(before).map_or(0, ResponseError::code);

@@ -1,5 +1,7 @@
 //! What was not observed did not happen for all that is known: it refutes nothing.
 
+use std::time::Duration;
+
 use super::*;
 use crate::record::event::Event;
 
@@ -197,7 +199,9 @@ fn a_partition_that_is_added_within_a_fault_spoils_no_claim() {
             for stream in history.streams.iter_mut().filter(|it| it.name != "reads") {
                 let sends = stream.entries.iter().filter_map(|entry| match entry {
                     Entry::Send(send) if send.partition == 0 && send.due > at(61.0) => {
-                        Some(Entry::Send(Send { partition: 3, ..*send }))
+                        // Clients learn of it a second late.
+                        let done = send.due.plus(Duration::from_millis(5)).max(at(62.5));
+                        Some(Entry::Send(Send { partition: 3, done, ..*send }))
                     }
                     _ => None,
                 });
@@ -214,6 +218,8 @@ fn a_partition_that_is_added_within_a_fault_spoils_no_claim() {
     }
     let added = row(&report, "leader", StreamKind::Main, 3);
     assert!(added.added && added.led.is_none(), "{added:?}");
+    // From the first that was asked of it: there was nothing to be had before.
+    assert!((0.5..1.5).contains(&added.unavailable_s), "{added:?}");
     assert!(added.note.as_ref().unwrap().contains("added within this fault's window"));
     let later = row(&report, "both", StreamKind::Main, 3);
     assert!(!later.added && later.led == Some(false), "{later:?}");

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::wire::Connector;
-use crate::wire::played::{Asked, listen};
+use crate::wire::played::{PlayedRequest, listen};
 
 /// What the broker knows of the group.
 #[derive(Default)]
@@ -91,7 +91,7 @@ impl Coordinator {
     async fn serve(self, mut stream: TcpStream) -> io::Result<()> {
         let unknown = ResponseError::UnknownMemberId.code();
         loop {
-            let asked = Asked::read(&mut stream).await?;
+            let asked = PlayedRequest::read(&mut stream).await?;
             let (version, mut request) = (asked.version, asked.body.clone());
             match asked.key {
                 ApiKey::FindCoordinator => {
