@@ -73,9 +73,14 @@ impl Admin {
         *self.left_out.write().unwrap_or_else(PoisonError::into_inner) = brokers;
     }
 
+    /// The brokers that it leaves out.
+    pub fn left_out(&self) -> BTreeSet<BrokerId> {
+        self.left_out.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ids of the brokers that belong to the cluster now and are asked.
     pub fn brokers(&self) -> Vec<BrokerId> {
-        let left_out = self.left_out.read().unwrap_or_else(PoisonError::into_inner);
+        let left_out = self.left_out();
         let all = self.members.brokers().into_keys();
         all.filter(|broker| !left_out.contains(broker)).collect()
     }

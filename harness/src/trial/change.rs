@@ -217,6 +217,9 @@ impl<'a> Changing<'a> {
         let bytes = self.admin.log_bytes(&topic).await;
         let unseen = [placed.as_ref().err(), bytes.as_ref().err()];
         let unseen = unseen.into_iter().flatten().next().map(ToString::to_string);
+        let left_out: Vec<_> = self.admin.left_out().iter().map(ToString::to_string).collect();
+        let struck = || format!("a fault was on brokers {}", left_out.join(", "));
+        let unseen = unseen.or_else(|| (!left_out.is_empty()).then(struck));
         let seen = ChangeSeen {
             change: step.id.clone(),
             mark,

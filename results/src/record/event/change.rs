@@ -21,7 +21,7 @@ pub struct ChangeSeen {
     /// Bytes of the main topic's logs on each of these brokers, by its own word.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
     pub log_bytes: BTreeMap<BrokerId, u64>,
-    /// Why either is missing.
+    /// Why either is missing, or which brokers were not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<String>,
 }

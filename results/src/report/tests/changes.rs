@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::record::event::{ChangeMark, ChangeSeen};
+use crate::fixture::Fixture;
+use crate::record::event::{BrokerId, ChangeMark, ChangeSeen, PlacedPartition};
 use crate::report::{html, markdown, text};
 
 #[test]
@@ -40,4 +41,93 @@ fn each_change_is_told_with_what_it_took_and_whether_it_was_completed() {
     }
     let none = judge(&fixture::question(1), &[three_faults(1).trial()]);
     assert!(none.changes.is_empty() && !text::render(&none, None, false).contains("Changes"));
+}
+
+/// The replicas of each partition, and the bytes on each broker.
+type Placement = (&'static [&'static [BrokerId]], &'static [BrokerId]);
+
+const THREE: &[&[BrokerId]] = &[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]];
+const GROWN: &[&[BrokerId]] = &[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2], &[5, 1, 3], &[4, 1, 5]];
+const SPREAD: &[&[BrokerId]] = &[&[1, 2, 3], &[2, 3, 4], &[3, 4, 5], &[4, 5, 1], &[5, 1, 2]];
+
+/// A change of the healthy cluster, from one placement to another.
+fn changed(f: &mut Fixture, change: &str, from_s: f64, [before, after]: [Placement; 2]) {
+    for (seconds, mark, (replicas, brokers)) in
+        [(from_s, ChangeMark::Began, before), (from_s + 1.0, ChangeMark::Done, after)]
+    {
+        let placed = |(partition, replicas): (i32, &&[BrokerId])| PlacedPartition {
+            partition,
+            leader: replicas[0],
+            replicas: replicas.to_vec(),
+            isr: replicas.to_vec(),
+        };
+        let seen = ChangeSeen {
+            change: change.to_owned(),
+            mark,
+            what: change.to_owned(),
+            partitions: (0..).zip(replicas).map(placed).collect(),
+            log_bytes: brokers.iter().map(|broker| (*broker, 1_000_000)).collect(),
+            unseen: None,
+        };
+        f.at(seconds, EventKind::Change(seen));
+    }
+}
+
+/// The report of a trial, with all of the guide's claims.
+fn of_guide(trial: TrialRecord) -> Report {
+    let claims = crate::judge::claim::guide().unwrap();
+    judge(&Question { claims, ..fixture::question(1) }, &[trial])
+}
+
+/// The four phases before the faults.
+fn scaled_out() -> Fixture {
+    let mut f = three_faults(1);
+    let (three, five): (&[BrokerId], &[BrokerId]) = (&[1, 2, 3], &[1, 2, 3, 4, 5]);
+    changed(&mut f, "brokers", 8.0, [(THREE, three), (THREE, five)]);
+    changed(&mut f, "partitions", 10.0, [(THREE, five), (GROWN, five)]);
+    changed(&mut f, "reassignment", 12.0, [(GROWN, five), (SPREAD, five)]);
+    changed(&mut f, "election", 14.0, [(SPREAD, five), (SPREAD, five)]);
+    f
+}
+
+#[test]
+fn the_sentences_about_scaling_out_are_judged_by_what_each_phase_did() {
+    let report = of_guide(scaled_out().trial());
+    let reason = |id: &str| {
+        let claim = report.claims.iter().find(|it| it.id == id).unwrap();
+        (claim.outcome, claim.reason.clone())
+    };
+    for (id, outcome, words) in [
+        ("new-brokers-visible", Outcome::Refuted, "named replicas on brokers 1, 2, 3 only"),
+        (
+            "new-partitions-placed",
+            Outcome::Refuted,
+            "3 on [5, 1, 3] led by 5, 4 on [4, 1, 5] led by 4",
+        ),
+        ("existing-stay", Outcome::Holds, "after \"partitions\": 0 on [1, 2, 3]"),
+        ("replicas-rebalanced", Outcome::Refuted, "\"reassignment\" moved them, in 1.0 s"),
+        ("storage-60", Outcome::Holds, "broker 4 holds 3 (1.0 MB of logs)"),
+        ("leaders-even", Outcome::Holds, "broker 5 leads 1"),
+        // The fault that comes later is what clients felt.
+        ("procedure-online", Outcome::Refuted, "on user-events-"),
+    ] {
+        let (is, why) = reason(id);
+        assert!(is == outcome && why.contains(words), "{id}: {is:?}: {why}");
+    }
+    assert!(reason("procedure-online").1.ends_with(", after \"election\""));
+}
+
+#[test]
+fn a_phase_beside_a_fault_decides_nothing_about_the_guide_s_procedure() {
+    let mut trial = scaled_out().trial();
+    for event in &mut trial.events {
+        if let EventKind::Change(seen) = &mut event.kind {
+            seen.unseen = Some("a fault was on brokers 2".to_owned());
+        }
+    }
+    let report = of_guide(trial);
+    for id in ["new-brokers-visible", "existing-stay", "storage-60", "procedure-online"] {
+        let claim = report.claims.iter().find(|it| it.id == id).unwrap();
+        assert_eq!(claim.outcome, Outcome::Undecided, "{id}: {}", claim.reason);
+    }
 }

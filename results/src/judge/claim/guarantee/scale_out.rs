@@ -222,23 +222,18 @@ fn online(trial: &TrialFacts) -> ScaleOutSeen {
     if !trial.acks_all {
         return Err("the main load does not use acks=all".to_owned());
     }
-    let ms = |seconds: f64| format!("p99 {:.0} ms", seconds * 1e3);
-    let times = all.iter().filter_map(|span| {
-        let took = span.ended.as_ref()?.0.secs_since(span.began.0);
-        let p99 = span.p99_s.map_or_else(String::new, |it| format!(" ({})", ms(it)));
-        Some(format!("\"{}\" took {took:.1} s{p99}", span.began.1.change))
-    });
-    let before = trial.seen.changes.p99_before_s;
-    let before = before.map_or_else(String::new, |it| format!("; before {}", ms(it)));
-    let times = format!("{}{before}", listed(times));
     let gap = trial.seen.changes.longest_gap.clone()?;
     let gap = gap.ok_or("no record was due after the first change began")?;
+    let during = all.iter().rev().find(|span| span.began.0 <= gap.from);
+    let during = during.map_or_else(String::new, |span| {
+        let ended = span.ended.as_ref().is_some_and(|(at, _)| *at < gap.from);
+        format!(", {} \"{}\"", if ended { "after" } else { "during" }, span.began.1.change)
+    });
     let text = format!(
-        "{times}; the longest gap was {:.2} s, on {}-{} from {:.1} s on",
+        "the longest gap was {:.2} s, on {}-{}{during}",
         gap.seconds,
         trial.main_topic(),
         gap.partition,
-        gap.from.as_secs_f64()
     );
     let to = gap.from.plus(std::time::Duration::from_secs_f64(gap.seconds));
     undisturbed(trial, |one| one.touches(gap.from, to, gap.seconds))?;
