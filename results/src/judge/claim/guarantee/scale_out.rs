@@ -237,5 +237,9 @@ fn online(trial: &TrialFacts) -> ScaleOutSeen {
     );
     let to = gap.from.plus(std::time::Duration::from_secs_f64(gap.seconds));
     undisturbed(trial, |one| one.touches(gap.from, to, gap.seconds))?;
+    let felt = trial.faults.iter().find(|fault| fault.injecting < to);
+    if let Some(fault) = felt.filter(|_| gap.seconds > LONGEST_GAP_S) {
+        return Err(format!("{text}, and step \"{}\" may be why", fault.id));
+    }
     kept(gap.seconds <= LONGEST_GAP_S, text)
 }
