@@ -99,6 +99,11 @@ impl Impairment {
         self.entry().takes == Takes::ProcessesInTime
     }
 
+    /// Whether a process may end on account of it, at once or in time.
+    pub(crate) fn may_end(&self) -> bool {
+        self.entry().takes != Takes::Nothing
+    }
+
     /// What a host carries out alone to take it off a process, and to give back what was before.
     pub(crate) fn repair_script(&self, process: &ProcessIdentity, before: &Before) -> String {
         let pid = process.pid;

@@ -24,6 +24,10 @@ const STALE_REGISTRATION_LIMIT: Duration = Duration::from_secs(125);
 /// back itself.
 const UP_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a process that has again what it lacked may still take to end for want of it. A JVM that was refused memory
+/// writes a report of half a megabyte first; it was seen to end after it was repaired and seen to serve.
+const GIVING_UP_LIMIT: Duration = Duration::from_secs(1);
+
 /// How much later than brokers do whoever follows the cluster sees a new leader: notifications on a busy machine.
 const SHOWN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,8 +48,8 @@ impl Undo {
             Self::StartProcess { process, identity, signal, .. } => {
                 return start(process, identity, *signal, ports, run).await;
             }
-            Self::Repair { process, impairment, before, .. } => {
-                return repair(process, impairment, before, ports, run).await;
+            Self::Repair { process, identity, impairment, before, .. } => {
+                return repair(process, identity, impairment, before, ports, run).await;
             }
             Self::Resume { process, .. } => resume(process, ports).await?,
             Self::AwaitUp { process } => await_up(process, ports).await?,
@@ -95,21 +99,14 @@ pub(crate) async fn start(
     ports: Ports<'_>,
     run: Option<&dyn RunControl>,
 ) -> Result<Undone, PortError> {
-    let servers = ports.servers()?;
-    let mut state = servers.state(process).await?;
-    if state == (ProcessState::Running { pid: before.pid }) {
-        state = match servers.ended(process, time_to_end(signal)).await {
-            Ok(state) => state,
-            // It was never struck, or it hangs: what it looks like now decides.
-            Err(_) => servers.state(process).await?,
-        };
-    }
+    let state = ended(process, before, time_to_end(signal), ports).await?;
     revive(process, state, ports, run).await
 }
 
 /// Takes an impairment off a process, starts it if it gave up, and waits until it is up.
 async fn repair(
     process: &Process,
+    identity: &ProcessIdentity,
     impairment: &Impairment,
     before: &Before,
     ports: Ports<'_>,
@@ -117,9 +114,34 @@ async fn repair(
 ) -> Result<Undone, PortError> {
     ports.machine()?.repair(process, impairment, before).await?;
     let repaired = repaired(process, impairment, ports).await;
-    let mut undone = revive(process, ports.servers()?.state(process).await?, ports, run).await?;
+    let state = if impairment.may_end() {
+        ended(process, identity, GIVING_UP_LIMIT, ports).await?
+    } else {
+        ports.servers()?.state(process).await?
+    };
+    let mut undone = revive(process, state, ports, run).await?;
     undone.evidence = Evidence::all([repaired, undone.evidence]);
     Ok(undone)
+}
+
+/// The state of a process that may be about to end: once it has, or at the limit. Another one in its place is not
+/// waited for.
+async fn ended(
+    process: &Process,
+    before: &ProcessIdentity,
+    limit: Duration,
+    ports: Ports<'_>,
+) -> Result<ProcessState, PortError> {
+    let servers = ports.servers()?;
+    let state = servers.state(process).await?;
+    if state != (ProcessState::Running { pid: before.pid }) {
+        return Ok(state);
+    }
+    match servers.ended(process, limit).await {
+        Ok(state) => Ok(state),
+        // It was never struck, or it hangs: what it looks like now decides.
+        Err(_) => servers.state(process).await,
+    }
 }
 
 /// Starts a process if it has ended, and waits until it is up.

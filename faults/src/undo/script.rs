@@ -50,7 +50,7 @@ impl Undo {
             }
             Self::Repair { process, identity, impairment, before, starter } => {
                 let mut text = impairment.repair_script(identity, before);
-                if impairment.is_fatal() {
+                if impairment.may_end() {
                     match start(starter) {
                         Ok(start) => text.push_str(&unless_runs(identity, &start)),
                         Err(by) => return by,

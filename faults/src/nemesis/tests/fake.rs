@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) deaf: bool,
     /// Something goes on answering on the ports of dead processes.
     pub(crate) haunted: bool,
+    /// Whether processes give up a moment after they were repaired.
+    pub(crate) gives_up_late: bool,
     /// Brokers flush whatever they write.
     pub(super) synced: bool,
     /// Nobody can be asked whether anything answers.
@@ -146,6 +148,7 @@ impl World {
             seen_late: Duration::ZERO,
             deaf: false,
             haunted: false,
+            gives_up_late: false,
             synced: false,
             blind: false,
             idle: None,

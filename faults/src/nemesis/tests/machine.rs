@@ -31,6 +31,17 @@ async fn what_gives_up_is_started_again_and_no_impairment_is_left() {
     }
 }
 
+/// A JVM that was refused memory writes a report before it ends.
+#[tokio::test(start_paused = true)]
+async fn what_gives_up_as_it_is_repaired_is_started_again() {
+    let mut world = World::new();
+    world.gives_up_late = true;
+    carry_out(&step("'no-memory'"), &world).await.unwrap();
+    let starts = world.trace.borrow().iter().filter(|l| l.starts_with("start ")).count();
+    assert_eq!(starts, 2);
+    assert!(world.down().is_empty() && world.on_disk().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_impairment_that_is_not_seen_is_unproven() {
     for (fault, _) in IMPAIRMENTS {

@@ -48,7 +48,7 @@ async fn every_undo_says_who_could_carry_it_out() {
                 ("kill" | "terminate" | "restart" | "early-restart", Script::Nobody(_))
                 | ("upgrade" | "power-loss", Script::Nobody(_))
                 | ("no-descriptors" | "full-disk" | "read-only-disk", Script::Nobody(_))
-                | ("failing-fsync", Script::Nobody(_))
+                | ("failing-fsync" | "no-memory", Script::Nobody(_))
                 | ("remove-broker", Script::Nobody(_) | Script::Kbench(_))
                 | ("move-leaders" | "reassign", Script::Kbench(_))
                 | ("expire-session", Script::Nothing(_))
@@ -56,7 +56,7 @@ async fn every_undo_says_who_could_carry_it_out() {
                 | ("consumer-stalls" | "kill-consumer" | "kill-producer", Script::Nothing(_)) => {
                     true
                 }
-                ("pause" | "no-memory" | "slow-cpu" | "slow-disk" | "clock", script) => {
+                ("pause" | "slow-cpu" | "slow-disk" | "clock", script) => {
                     matches!(script, Script::Hosts(of) if of.keys().eq(["cpu-node1"]))
                 }
                 ("cut" | "degrade", script) => {

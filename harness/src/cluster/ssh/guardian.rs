@@ -16,6 +16,7 @@ use crate::cluster::host::{ErrorKind, HostError};
 pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// What it runs, in its folder, to the folder's end or until it has healed the node: an undo that fails is tried again.
+/// Then it removes the folder: nobody else may have a reason to come for it.
 fn watch_script(silence: Duration) -> String {
     let seconds = silence.as_secs();
     format!(
@@ -31,7 +32,7 @@ fn watch_script(silence: Duration) -> String {
          [ -f \"$script\" ] || continue\n\
          sh \"$script\" && mv \"$script\" \"$script.done\" || left=1\n\
          done\n\
-         [ $left = 1 ] || break\n\
+         [ $left = 1 ] || {{ rm -f alive; rm -rf \"$PWD\"; }}\n\
          done"
     )
 }
@@ -51,12 +52,13 @@ pub(super) fn start_script(prefix: &str) -> String {
     )
 }
 
-/// Has `script` run when kbench falls silent.
+/// Has `script` run when kbench falls silent; not where that has happened, be it meanwhile.
 pub(super) fn arm_script(folder: &str, name: &str, script: &str) -> String {
     let script = quoted(script);
     format!(
         "cd {folder} && [ ! -f healed ] && kill -0 \"$(cat pid)\" && \
-         printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal"
+         printf '%s\\n' {script} >{name}.next && mv {name}.next {name}.heal && \
+         [ -f alive ] && [ ! -f healed ]"
     )
 }
 
@@ -127,12 +129,13 @@ impl Guardian {
         self.host.ask(&format!("rm -f {}/{name}.heal", self.folder)).await.map(drop)
     }
 
-    /// Whether it has begun to heal the node.
+    /// Whether it has begun to heal the node, or has healed it and is gone.
     ///
     /// # Errors
     /// When the node is not reached.
     pub(super) async fn has_healed(&self) -> Result<bool, HostError> {
-        Ok(self.host.ask(&format!("[ -f {}/healed ]", self.folder)).await?.code == 0)
+        Ok(self.host.ask(&format!("[ -f {0}/healed ] || [ ! -d {0} ]", self.folder)).await?.code
+            == 0)
     }
 
     /// Ends it, and removes its folder; and what another kbench of this run left that was killed. While something
@@ -171,17 +174,31 @@ mod tests {
 
     #[test]
     fn what_falls_silent_is_healed_until_every_undo_has_succeeded() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
-        let mut watch = started(folder.path(), 2);
-        fs::write(file("broker.heal"), "[ -f ready ] && echo done >>healed-broker").unwrap();
-        fs::write(file("zookeeper.heal"), "echo done >>healed-zookeeper").unwrap();
+        let all = tempfile::tempdir().unwrap();
+        let (folder, healed) = (all.path().join("7-own"), all.path().join("healed"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(&healed).unwrap();
+        let file = |name: &str| folder.join(name);
+        let mut watch = started(&folder, 2);
+        fs::write(file("broker.heal"), "[ -f ready ] && echo done >>../healed/broker").unwrap();
+        fs::write(file("zookeeper.heal"), "echo done >>../healed/zookeeper").unwrap();
         assert!(within(20, || file("zookeeper.heal.done").exists()));
         assert!(file("healed").exists() && file("broker.heal").exists());
         fs::write(file("ready"), "").unwrap();
         assert!(watch.wait().unwrap().success());
-        assert_eq!(fs::read_to_string(file("healed-broker")).unwrap(), "done\n");
-        assert_eq!(fs::read_to_string(file("healed-zookeeper")).unwrap(), "done\n", "once");
+        for server in ["broker", "zookeeper"] {
+            assert_eq!(fs::read_to_string(healed.join(server)).unwrap(), "done\n", "once");
+        }
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn where_nothing_was_armed_nothing_is_left() {
+        let all = tempfile::tempdir().unwrap();
+        let folder = all.path().join("7-own");
+        fs::create_dir(&folder).unwrap();
+        assert!(started(&folder, 1).wait().unwrap().success());
+        assert!(!folder.exists());
     }
 
     #[test]

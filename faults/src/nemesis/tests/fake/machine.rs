@@ -77,6 +77,11 @@ impl Machine for World {
             assert_eq!(*was, before(impairment), "{process} gets what it had");
             let mut state = self.state.borrow_mut();
             state.impaired.retain(|(who, what)| who != process || what != impairment);
+            if self.gives_up_late && impairment.may_end() && state.processes[process].1 {
+                let soon = Instant::now() + Duration::from_millis(500);
+                state.ends.insert(process.clone(), ProcessEnd::Signal(6));
+                state.ending.insert(process.clone(), soon);
+            }
             Ok(())
         };
         self.call(format!("repair {process}"), act).await
