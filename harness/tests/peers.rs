@@ -6,6 +6,7 @@
 mod support;
 
 use std::env;
+use std::iter;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -375,14 +376,17 @@ fn kbench_beside_other_clients() {
         "RATE",
         "CONSUMERPERFORMANCE",
     ]);
-    for case in cases() {
+    // A round of the first case does not count: memory that the machine has not used before is dearer, and the first
+    // turns of a series would pay for all of it (kbench's, which came first, were a third slower).
+    let again = iter::once((0, cases()[0])).chain(cases().into_iter().map(|case| (rounds, case)));
+    for (counted, case) in again {
         let (mut ours, mut own, mut one, mut javas) = (vec![], vec![], vec![], vec![]);
         let (mut drained, mut read) = (vec![], vec![]);
         // A turn that does not count: how many records the others send, and what the slowest consumer reads.
         peers.kbench(case);
         let java = peers.consumer_performance();
         peers.delete(OWN_TOPIC);
-        for round in 0..rounds {
+        for round in 0..counted.max(1) {
             let mut turns = [0, 1, 2, 3];
             // Who comes first has the colder brokers.
             if round % 2 == 1 {
@@ -402,6 +406,9 @@ fn kbench_beside_other_clients() {
                     _ => javas.push(peers.producer_performance(case)),
                 }
             }
+        }
+        if counted == 0 {
+            continue;
         }
         let mut row = case.cells();
         [&ours, &own, &one, &javas].into_iter().for_each(|turns| row.extend(figures(turns)));
