@@ -140,6 +140,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("scale-out", include_str!("../plans/scale-out.toml")),
     ("scale-out-joined", include_str!("../plans/scale-out-joined.toml")),
     ("scale-out-broker-lost", include_str!("../plans/scale-out-broker-lost.toml")),
+    ("scale-out-and-back", include_str!("../plans/scale-out-and-back.toml")),
     ("scale-out-throttled", include_str!("../plans/scale-out-throttled.toml")),
     ("rolling-restart", include_str!("../plans/rolling-restart.toml")),
     ("rolling-upgrade", include_str!("../plans/rolling-upgrade.toml")),

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use faults::ledger::Ledger;
 use faults::nemesis;
+use faults::plan::Plan;
 use faults::port::{Capability, PortError, RunControl};
 use nix::sys::signal::Signal;
 use results::record::clock::{RunClock, RunTime};
@@ -344,23 +345,38 @@ impl Trial {
             &self.recorder,
         );
         let changing = Changing::new(lab, load, &run_control, interrupt, self.moments().1);
+        let struck = self.strike(plan, lab, &run_control, &changing, interrupt).await;
+        // Whatever became of the faults.
+        let undone = changing.undo().await;
+        lab.observer.set_fast(false);
+        struck.and(undone)
+    }
+
+    /// The changes and faults of the plan, until all faults are healed.
+    async fn strike(
+        &self,
+        plan: &Plan,
+        lab: &Rc<Lab>,
+        run_control: &TrialRunControl,
+        changing: &Changing<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
         changing.make(plan.changes_before()).await?;
         let owner = owner(&self.spec, self.number);
         let mut ledger = Ledger::open(&self.files.join(LEDGER), owner)
             .map_err(|error| Failure::infrastructure(error.to_string()))?;
         let ensemble = EnsembleWatch::start(plan, lab);
         let outcome =
-            nemesis::run(plan, lab.ports(), &run_control, &mut ledger, self.spec.seed).await;
+            nemesis::run(plan, lab.ports(), run_control, &mut ledger, self.spec.seed).await;
         self.stage(Stage::Healing);
         // The last fault's recovery is watched to its end, as those of the others were. If it does
         // not come, the figures say so.
         if let Ok(outcome) = &outcome
             && !interrupt.raised()
-            && let Err(missing) = settle(&run_control, outcome.member_due).await
+            && let Err(missing) = settle(run_control, outcome.member_due).await
         {
             self.recorder.now(EventKind::NotSteady { missing: missing.to_string() });
         }
-        lab.observer.set_fast(false);
         if let Some(ensemble) = ensemble {
             ensemble.end().await;
         }

@@ -49,7 +49,7 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
         ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
         "three-nodes-lost" => &[&["--cluster", "seven-nodes", "--set", SHORT_SESSION]],
-        "scale-out" | "scale-out-broker-lost" | "scale-out-throttled" => {
+        "scale-out" | "scale-out-and-back" | "scale-out-broker-lost" | "scale-out-throttled" => {
             &[&["--cluster", "scale-out", "--set", SHORT_SESSION]]
         }
         // Without a broker to spare, and with one: that is one added, and taken back.

@@ -25,7 +25,7 @@ fn machines_behind_ssh_are_a_backend() {
         what_is_not_allowed_is_refused(folder, name);
         faults_are_proven_and_undone(folder, name);
         a_machine_whose_link_is_lost_heals_itself(folder, name);
-        what_servers_take_is_read_on_their_machines(folder, name);
+        a_topic_grows_and_what_servers_take_is_read_on_their_machines(folder, name);
     });
 }
 
@@ -112,12 +112,24 @@ fn boot_ids_differ(folder: &Path) {
 }
 
 /// What the run comes to is no matter: its servers, which it takes for those of other machines, disturb it.
-fn what_servers_take_is_read_on_their_machines(folder: &Path, name: &str) {
+fn a_topic_grows_and_what_servers_take_is_read_on_their_machines(folder: &Path, name: &str) {
+    const GROWS: &str = "scale-out-joined";
     boot_ids_differ(folder);
+    let mut dry = kbench();
+    dry.args(["run", "--cluster", &inventory(folder), "--workload", "smoke", "--trust-spec"]);
+    let (code, said, errors) = output(dry.args(["--faults", GROWS, "--dry-run"]));
+    assert_eq!(code, Some(0), "{said}{errors}");
+    let made = said.matches("a change of those topics that would be made").count();
+    assert!(made == 3 && errors.contains("nothing was done"), "{said}{errors}");
+
     let out = support::folder();
-    let mut run = run_on(folder, name, out.path(), "none");
+    let mut run = run_on(folder, name, out.path(), GROWS);
     exit_code(&mut run, RUN, out.path());
     let report = json(&latest(out.path()).join("report.json"));
+    let changes = report["changes"].as_array().expect("changes");
+    let ended = changes.iter().filter(|change| change["took_s"].is_number()).count();
+    assert_eq!((changes.len(), ended), (3, 3), "{changes:?}");
+    assert_eq!(left(), [""; 0]);
     let servers = report["servers"].as_array().expect("servers");
     assert_eq!(servers.len(), 6, "{servers:?}");
     for server in servers {

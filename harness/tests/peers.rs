@@ -7,7 +7,7 @@ mod support;
 
 use std::env;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use comfy_table::{Table, presets};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use results::compare::{interval, median, ratio};
+use results::record::clock::RunTime;
+use results::record::history::{Entry, Files, Source as _};
 use support::kept::{Kept, jars};
 use support::*;
 
@@ -144,7 +146,8 @@ fn ratio_to(theirs: &[f64], ours: &[f64]) -> String {
     format!("{ratio:.2} ({from:.2}-{to:.2})")
 }
 
-/// The cases: sizes, acks and lingers, each with each; with `KBENCH_CASES` those that begin so, as `1024/all` does.
+/// The cases: sizes, acks and lingers, each with each; with `KBENCH_CASES` those of a size, or of acks and linger as
+/// well: `1024/all`.
 fn cases() -> Vec<Case> {
     let asked = env::var("KBENCH_CASES").unwrap_or_default();
     let of = |bytes| ["1", "all"].into_iter().map(move |acks| (bytes, acks));
@@ -152,8 +155,12 @@ fn cases() -> Vec<Case> {
         [5, 50].into_iter().map(move |linger_ms| Case { bytes, acks, linger_ms })
     });
     let name = |case: &Case| format!("{}/{}/{}", case.bytes, case.acks, case.linger_ms);
-    let cases: Vec<Case> = all.filter(|case| name(case).starts_with(&asked)).collect();
-    assert!(!cases.is_empty(), "no case begins with {asked}");
+    let wanted = |case: &Case| {
+        let name = name(case);
+        asked.is_empty() || name == asked || name.starts_with(&format!("{asked}/"))
+    };
+    let cases: Vec<Case> = all.filter(wanted).collect();
+    assert!(!cases.is_empty(), "no case is called {asked}");
     cases
 }
 
@@ -213,6 +220,22 @@ fn producers_on_mock_brokers() {
     assert_eq!(table.row_count(), cases().len());
 }
 
+/// Seconds from a load's first record to its last ack. `rdkafka_performance` counts so: neither what it takes a client
+/// to connect is in its figure, nor what it takes to end.
+fn first_to_last_s(trial: &Path) -> f64 {
+    let history = Files::open(&trial.join("history")).expect("a history");
+    let (mut first, mut last) = (RunTime(u64::MAX), RunTime(0));
+    for stream in history.streams() {
+        let read = history.each(stream.number, |entry| {
+            if let Entry::Send(send) = entry {
+                (first, last) = (first.min(send.sent), last.max(send.done));
+            }
+        });
+        read.expect("a stream");
+    }
+    last.secs_since(first)
+}
+
 struct Peers {
     kept: Kept,
     bootstrap: String,
@@ -259,11 +282,11 @@ impl Peers {
             assert_eq!(report["load"][never], 0, "{said}");
         }
         let acked = self.count as f64;
-        let [cpu_s, over_s] =
-            ["clients_cpu_s", "over_s"].map(|name| ended[name].as_f64().expect("a figure"));
+        let cpu_s = ended["clients_cpu_s"].as_f64().expect("a figure");
         let stages = report["time"][0]["stages"].as_array().expect("stages");
         let draining = stages.iter().find(|stage| stage["stage"] == "draining");
         let drained_s = draining.expect("a stage")["seconds"].as_f64().expect("a figure");
+        let over_s = first_to_last_s(&trial);
         (Turn { records_per_s: acked / over_s, cpu_us: cpu_s * 1e6 / acked }, acked / drained_s)
     }
 

@@ -1,7 +1,7 @@
 //! Changes of the cluster while its load runs: brokers join, partitions are added and moved, leaders elected.
 //!
 //! Changes without `start` are made one after the other, before the steps; one with `start` goes with the steps: with
-//! those of the group that it starts after ([`Plan::changes_beside`]). What is absent: undoing.
+//! those of the group that it starts after ([`Plan::changes_beside`]). One that says so is undone when all are over.
 
 mod order;
 
@@ -21,7 +21,7 @@ const MOST_PARTITIONS: u32 = 10_000;
 /// Longest pause after a change.
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 
-/// One change of a plan: made under load, and there to stay.
+/// One change of a plan: made under load, and there to stay unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeStep {
@@ -35,6 +35,10 @@ pub struct ChangeStep {
     /// How long the load runs on after it, before the next one, or before the steps are over that it goes with.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
+    /// Whether it is undone, still under load, when all steps and changes are over, the latest change first: brokers
+    /// that joined leave, replicas are where they were. `hold` follows that, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
 }
 
 /// A change of the cluster.
@@ -117,6 +121,12 @@ impl ChangeStep {
             ClusterChange::AddPartitions(count) if !(1..=MOST_PARTITIONS).contains(count) => {
                 Err(format!("change \"{id}\": a topic has from 1 to {MOST_PARTITIONS} partitions"))
             }
+            ClusterChange::AddPartitions(_) if self.undo => Err(format!(
+                "change \"{id}\": Kafka takes no partition away, so that this has no `undo`"
+            )),
+            ClusterChange::ElectLeaders if self.undo => Err(format!(
+                "change \"{id}\": preferred leaders are what is elected in any case: this has no `undo`"
+            )),
             ClusterChange::ReassignThrottled(0) => {
                 Err(format!("change \"{id}\": a throttle of 0 bytes a second lets nothing move"))
             }
@@ -124,7 +134,7 @@ impl ChangeStep {
         }
     }
 
-    /// How long it is likely to take, its wait for a steady cluster and `hold` included.
+    /// How long it, or its undo, is likely to take, `hold` included.
     pub(super) fn estimate(&self) -> Duration {
         /// Two brokers were registered after 2.3 to 2.7 s, on two cores under load.
         const JOIN: Duration = Duration::from_secs(4);
@@ -177,6 +187,9 @@ mod tests {
         assert!(refused(&one("{join=[4,4]}")).contains("twice"));
         assert!(refused(&one("{add-partitions=0}")).contains("from 1 to"));
         assert!(refused(&one("{reassign-throttled=0}")).contains("lets nothing move"));
+        let undone = |change: &str| refused(&format!("{}undo=true\n", one(change)));
+        assert!(undone("{add-partitions=5}").contains("takes no partition away"));
+        assert!(undone("'elect-leaders'").contains("has no `undo`"));
         let twice = format!("{}{}", one("'reassign'"), one("'elect-leaders'"));
         assert!(refused(&twice).contains("two changes have the id \"x\""));
     }

@@ -31,7 +31,8 @@ impl Plan {
         let groups = self.groups().map(|group| estimate(group, session_timeout));
         let changes = self.changes.iter().map(|change| {
             let waits = if change.start.is_some() { Duration::ZERO } else { STEADY };
-            waits.saturating_add(change.estimate())
+            let made = waits.saturating_add(change.estimate());
+            if change.undo { made.saturating_add(STEADY + change.estimate()) } else { made }
         });
         groups.chain(changes).fold(drawn, Duration::saturating_add)
     }

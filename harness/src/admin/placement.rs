@@ -1,11 +1,12 @@
 //! Where the partitions of a topic are, and giving it more of them, which Kafka places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::{ErrorKind, PortError};
 use faults::until;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{CreatePartitionsRequest, DescribeLogDirsRequest, MetadataResponse};
 use results::record::event::{BrokerId, PlacedPartition};
 
@@ -83,6 +84,21 @@ impl Admin {
             Ok(agreed.map(|(_, placed)| placed).unwrap_or_default())
         })
         .await
+    }
+
+    /// Names of all topics, those that are not the run's as well, with a replica on one of these brokers, by the
+    /// controller's word.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub async fn topics_on(&self, brokers: &[BrokerId]) -> Result<BTreeSet<String>, PortError> {
+        let answer = self.all_metadata().await?;
+        let on = |it: &MetadataResponseTopic| {
+            let mut replicas = it.partitions.iter().flat_map(|one| &one.replica_nodes);
+            replicas.any(|id| brokers.contains(&id.0))
+        };
+        let topics = answer.topics.iter().filter(|topic| on(topic));
+        Ok(topics.filter_map(|topic| Some(topic.name.as_ref()?.0.as_str().to_owned())).collect())
     }
 
     /// Bytes of a topic's logs on each broker, by its own word.

@@ -133,12 +133,17 @@ impl Admin {
 
     /// Names of the topics that are there, by the controller's word.
     async fn all_topics(&self) -> Result<BTreeSet<String>, PortError> {
+        let answer = self.all_metadata().await?;
+        let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
+        Ok(names.map(|name| name.0.as_str().to_owned()).collect())
+    }
+
+    /// The controller's metadata of all topics.
+    pub(super) async fn all_metadata(&self) -> Result<MetadataResponse, PortError> {
         let request =
             MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let answer = self.ask(self.controller().await?, METADATA_VERSION, &request).await;
-        let answer = answer.map_err(|error| PortError::io("list the topics", error))?;
-        let names = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
-        Ok(names.map(|name| name.0.as_str().to_owned()).collect())
+        answer.map_err(|error| PortError::io("list the topics", error))
     }
 
     /// Deletes topics; returns when no broker names a partition of them. Nothing happens to those that

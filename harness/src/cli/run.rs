@@ -115,7 +115,8 @@ fn dry_run(
     let topics: Vec<_> = spec.cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
     results::out!("topics that would be made, and deleted at the end: {}", topics.join(", "));
     for step in spec.plan.iter().flat_map(|plan| &plan.changes) {
-        results::out!("a change of those topics that would be made: {}", step.change);
+        let undone = if step.undo { ", and undone at the end" } else { "" };
+        results::out!("a change of those topics that would be made{undone}: {}", step.change);
     }
     let id = &spec.cluster.name;
     results::err!("nothing was done; a run with faults takes --yes-hurt-this-cluster {id}");

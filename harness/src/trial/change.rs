@@ -1,17 +1,19 @@
 //! Changes of the cluster while its load runs, as a plan asks for them: brokers that join, partitions that are added
 //! and moved, leaders that are elected. Everybody who asks the membership knows of them from then on.
 //!
-//! Invariant: a reassignment that is not complete when it is given up is cancelled, and the record says so. What is
-//! absent: brokers that leave.
+//! Invariant: a reassignment that is not complete when it is given up is cancelled, and the record says so.
 
 mod spread;
+mod undo;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use faults::plan::{ChangeStep, ClusterChange};
-use faults::port::{Assignment, PortError, Process, RunControl as _, Servers as _};
+use faults::port::{
+    Assignment, PortError, Process, ProcessState, RunControl as _, Servers as _, Signal,
+};
 use results::record::event::{BrokerId, ChangeMark, ChangeSeen, EventKind, Role};
 use workloads::Load;
 
@@ -28,11 +30,22 @@ use crate::membership::Member;
 /// where they go, which may have to wait for a fault to be healed.
 const STEADY_LIMIT: Duration = Duration::from_secs(120);
 
+/// Limit for a broker to end in order: it asks the controller up to 3 times, 5 s apart, to move what it leads, and
+/// flushes its logs.
+const LEAVE_LIMIT: Duration = Duration::from_secs(60);
+
 /// How often it is looked at who is struck.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Limit for a throttled move beside what its bytes take.
 const MOVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A change that is to be undone.
+pub(super) struct MadeChange {
+    step: ChangeStep,
+    /// Where the replicas were before it.
+    before: Assignment,
+}
 
 /// Whom changes are made to, and how the trial goes.
 pub(super) struct Changing<'a> {
@@ -111,6 +124,10 @@ impl<'a> Changing<'a> {
     /// Begins a change, and makes or gives it up; whether it is made, or the run was interrupted.
     async fn attempt(&self, step: &ChangeStep) -> Result<bool, Failure> {
         self.record(step, ChangeMark::Began, step.change.to_string()).await;
+        if step.undo {
+            let (step, before) = (step.clone(), self.lab.members.assignment());
+            self.run_control.made.borrow_mut().push(MadeChange { step, before });
+        }
         let made = tokio::select! {
             made = self.change(&step.change) => Some(made),
             () = self.interrupt.wait() => None,
@@ -140,22 +157,30 @@ impl<'a> Changing<'a> {
             ClusterChange::AddPartitions(count) => {
                 lab.add_partitions(&self.admin, self.load, &self.topic(), *count).await
             }
-            ClusterChange::Reassign => {
-                let spread = self.spread();
-                self.admin.place_within(&spread, STEADY_LIMIT).await?;
-                lab.members.place(&spread);
-                Ok(())
-            }
+            ClusterChange::Reassign => self.move_to(&self.spread(), None).await,
             ClusterChange::ReassignThrottled(bytes) => {
-                let spread = self.spread();
-                self.admin.throttle(&spread, *bytes).await?;
-                self.admin.place_within(&spread, self.throttled_limit(*bytes).await?).await?;
-                lab.members.place(&spread);
-                Ok(self.admin.unthrottle(&spread).await?)
+                self.move_to(&self.spread(), Some(*bytes)).await
             }
             ClusterChange::ElectLeaders => {
                 Ok(self.admin.elect_preferred(&lab.members.assignment()).await?)
             }
+        }
+    }
+
+    /// Moves replicas, under a throttle if one is given in bytes a second.
+    async fn move_to(&self, to: &Assignment, throttle: Option<u64>) -> Result<(), Failure> {
+        let limit = match throttle {
+            None => STEADY_LIMIT,
+            Some(bytes) => {
+                self.admin.throttle(to, bytes).await?;
+                self.throttled_limit(bytes).await?
+            }
+        };
+        self.admin.place_within(to, limit).await?;
+        self.lab.members.place(to);
+        match throttle {
+            None => Ok(()),
+            Some(_) => Ok(self.admin.unthrottle(to).await?),
         }
     }
 
@@ -184,7 +209,13 @@ impl<'a> Changing<'a> {
 
     /// Leaves no reassignment under way, and records that.
     async fn give_up(&self, step: &ChangeStep, why: &str) {
-        let cancelled = match &step.change {
+        let cancelled = self.none_under_way(step).await;
+        self.record(step, ChangeMark::GivenUp, format!("{why}{cancelled}")).await;
+    }
+
+    /// Leaves no reassignment of a change under way; what was done about it.
+    async fn none_under_way(&self, step: &ChangeStep) -> String {
+        match &step.change {
             ClusterChange::Reassign | ClusterChange::ReassignThrottled(_) => {
                 let throttled = matches!(step.change, ClusterChange::ReassignThrottled(_));
                 self.cancelled(throttled).await.unwrap_or_else(|error| {
@@ -194,8 +225,7 @@ impl<'a> Changing<'a> {
                 })
             }
             _ => String::new(),
-        };
-        self.record(step, ChangeMark::GivenUp, format!("{why}{cancelled}")).await;
+        }
     }
 
     async fn cancelled(&self, throttled: bool) -> Result<String, PortError> {
@@ -224,6 +254,7 @@ impl<'a> Changing<'a> {
             change: step.id.clone(),
             mark,
             what,
+            leave: if mark == ChangeMark::Undoing { self.leaving(step) } else { vec![] },
             partitions: placed.unwrap_or_default(),
             log_bytes: bytes.unwrap_or_default(),
             unseen,
@@ -246,6 +277,21 @@ impl Lab {
             self.members.leave(process);
         }
         Ok(started?)
+    }
+
+    /// Ends a broker in order, which does not belong to the cluster any more then.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn leave(&self, process: &Process) -> Result<(), Failure> {
+        self.servers.signal(process, Signal::Term).await?;
+        let state = self.servers.ended(process, LEAVE_LIMIT).await?;
+        if !matches!(state, ProcessState::Gone { .. }) {
+            let limit = LEAVE_LIMIT.as_secs();
+            return Err(Failure::infrastructure(format!("{process} has not ended in {limit} s")));
+        }
+        self.members.leave(process);
+        Ok(())
     }
 
     /// Gives a topic of the load `count` partitions, of which Kafka places the new ones; returns when every broker that

@@ -17,7 +17,7 @@ use results::terminal::counted;
 use workloads::Load;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::change::Changing;
+use super::change::{Changing, MadeChange};
 use super::interrupt::Interrupt;
 use super::lab::Lab;
 use crate::recorder::Recorder;
@@ -56,6 +56,8 @@ pub(super) struct TrialRunControl {
     seed: u64,
     interrupt: Rc<Interrupt>,
     recorder: Arc<Recorder>,
+    /// Changes that are to be undone, the latest last.
+    pub(super) made: RefCell<Vec<MadeChange>>,
 }
 
 impl TrialRunControl {
@@ -75,6 +77,7 @@ impl TrialRunControl {
             seed,
             interrupt: Rc::clone(interrupt),
             recorder: Arc::clone(recorder),
+            made: RefCell::default(),
         }
     }
 

@@ -194,14 +194,21 @@ pub(super) fn latencies(report: &Report) -> ReportTable {
 }
 
 pub(super) fn changes(report: &Report) -> ReportTable {
+    let any_undone = report.changes.iter().any(|it| it.undone_s.is_some());
     let rows = report.changes.iter().map(|it| {
         let took = it.took_s.map_or("not completed".to_owned(), |s| format!("{s:.1} s"));
+        let undone = it.undone_s.map_or("no".to_owned(), |s| format!("in {s:.1} s"));
         let [during, before] = [it.p99_s, it.p99_before_s]
             .map(|s| plain(s.map_or("n/a".to_owned(), |s| format!("{:.0} ms", s * 1e3))));
         let took = ReportCell { text: took, tone: if it.took_s.is_none() { DOUBT } else { PLAIN } };
-        vec![plain(it.trial), plain(&it.change), plain(&it.what), took, during, before]
+        let mut row = vec![plain(it.trial), plain(&it.change), plain(&it.what), took];
+        row.extend(any_undone.then(|| plain(undone)));
+        row.extend([during, before]);
+        row
     });
-    let head = vec!["trial", "change", "what", "took", "p99 meanwhile", "p99 before"];
+    let mut head = vec!["trial", "change", "what", "took"];
+    head.extend(any_undone.then_some("undone"));
+    head.extend(["p99 meanwhile", "p99 before"]);
     ReportTable { head, rows: rows.collect(), notes: vec![] }
 }
 

@@ -34,6 +34,7 @@ impl Run<'_> {
             change: change.id.clone(),
             mark: ChangeMark::GivenUp,
             what: format!("it was not begun: {reason}"),
+            leave: vec![],
             partitions: vec![],
             log_bytes: BTreeMap::new(),
             unseen: None,

@@ -22,6 +22,9 @@ pub struct ChangeCost {
     pub what: String,
     /// Seconds until it was complete and the cluster steady; none when it was given up, or not seen to end.
     pub took_s: Option<f64>,
+    /// The same of its undo; none where it was not undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_s: Option<f64>,
     /// 99th percentile of the response of records that were due while it lasted, in seconds; none where these are too
     /// few, or a hundredth of them was not acked.
     pub p99_s: Option<f64>,
@@ -34,8 +37,8 @@ pub struct ChangeCost {
 pub(super) struct Changes {
     /// Each that began, in order.
     pub(super) all: Vec<ChangeSpan>,
-    /// From the begin of the first to the end of the load: the longest time for which a partition of the main topic
-    /// left a record that was due without an ack.
+    /// From the begin of the first to the end of the load, or to the first undo: the longest time for which a partition
+    /// of the main topic left a record that was due without an ack.
     pub(super) longest_gap: Result<Option<AckGap>, String>,
     /// 99th percentile of the response of records that were due in the steady load before the first change, in seconds;
     /// none where that is not known.
@@ -49,6 +52,8 @@ pub(super) struct ChangeSpan {
     pub(super) began: (RunTime, ChangeSeen),
     /// When it ended, and the cluster then; none when it did not.
     pub(super) ended: Option<(RunTime, ChangeSeen)>,
+    /// When its undo began, and how many seconds later it and the cluster were as before.
+    undone: Option<(RunTime, Option<f64>)>,
     /// 99th percentile of the response of records that were due while it lasted, as above.
     pub(super) p99_s: Option<f64>,
 }
@@ -71,14 +76,22 @@ impl Changes {
         for event in timeline.events() {
             let EventKind::Change(seen) = &event.kind else { continue };
             let now = (event.at, seen.clone());
+            if seen.mark == ChangeMark::Began {
+                all.push(ChangeSpan { began: now, ended: None, undone: None, p99_s: None });
+                continue;
+            }
+            let of_it = |span: &&mut ChangeSpan| span.began.1.change == seen.change;
+            let Some(span) = all.iter_mut().find(of_it) else { continue };
             match seen.mark {
-                ChangeMark::Began => all.push(ChangeSpan { began: now, ended: None, p99_s: None }),
-                ChangeMark::Done | ChangeMark::GivenUp => {
-                    let of_it = all.iter_mut().find(|span| span.began.1.change == seen.change);
-                    if let Some(span) = of_it {
-                        span.ended = Some(now);
+                ChangeMark::Began => {}
+                ChangeMark::Done | ChangeMark::GivenUp => span.ended = Some(now),
+                ChangeMark::Undoing => span.undone = Some((event.at, None)),
+                ChangeMark::Undone => {
+                    if let Some((from, took_s)) = &mut span.undone {
+                        *took_s = Some(event.at.secs_since(*from));
                     }
                 }
+                ChangeMark::NotUndone => {}
             }
         }
         let Some(first) = all.first().map(|span| span.began.0) else {
@@ -93,7 +106,9 @@ impl Changes {
                     span.p99_s = until.and_then(|until| p99_s(&sends, span.began.0, until));
                 }
                 let p99_before_s = p99_s(&sends, steady, first);
-                Self { all, longest_gap: Ok(longest_gap(sends, first)), p99_before_s }
+                let undoing = all.iter().filter_map(|span| Some(span.undone?.0)).min();
+                let longest_gap = longest_gap(sends, first, undoing.unwrap_or(RunTime(u64::MAX)));
+                Self { all, longest_gap: Ok(longest_gap), p99_before_s }
             }
         }
     }
@@ -108,6 +123,7 @@ impl Changes {
                 change: began.change.clone(),
                 what: began.what.clone(),
                 took_s: done.map(|(to, _)| to.secs_since(*from)),
+                undone_s: span.undone.and_then(|(_, took_s)| took_s),
                 p99_s: span.p99_s,
                 p99_before_s: self.p99_before_s,
             }
@@ -157,12 +173,17 @@ fn p99_s(sends: &BTreeMap<Partition, Vec<Sent>>, from: RunTime, until: RunTime) 
     Some(*p99).filter(|p99| p99.is_finite())
 }
 
-fn longest_gap(sends: BTreeMap<Partition, Vec<Sent>>, from: RunTime) -> Option<AckGap> {
-    let later = |(partition, sends): (Partition, Vec<Sent>)| {
-        let later = sends.into_iter().filter(|(due, ..)| from <= *due);
-        (partition, later.collect::<Vec<_>>())
+/// Among what was due from `from` to `until`.
+fn longest_gap(
+    sends: BTreeMap<Partition, Vec<Sent>>,
+    from: RunTime,
+    until: RunTime,
+) -> Option<AckGap> {
+    let within = |(partition, sends): (Partition, Vec<Sent>)| {
+        let within = sends.into_iter().filter(|(due, ..)| (from..until).contains(due));
+        (partition, within.collect::<Vec<_>>())
     };
-    let sends: Vec<_> = sends.into_iter().map(later).collect();
+    let sends: Vec<_> = sends.into_iter().map(within).collect();
     let end = sends.iter().flat_map(|(_, sends)| sends).map(|(_, done, _)| *done).max();
     let end = end.unwrap_or(from);
     let gaps = sends.into_iter().flat_map(|(partition, sends)| {

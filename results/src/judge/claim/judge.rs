@@ -12,7 +12,7 @@
 //! not be checked in full or nothing was looked at; else *holds*.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +157,7 @@ pub struct ClaimResult {
 
 /// Judges one claim over all trials.
 pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
+    let missing = missing(claim, trials);
     let mut result = ClaimResult {
         id: claim.id.clone(),
         text: claim.text.clone(),
@@ -174,7 +175,7 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         outcome: Outcome::Undecided,
         faster_than_stated: false,
         outside_prediction: false,
-        tested: tested(claim, trials),
+        tested: missing.is_empty(),
         reason: String::new(),
     };
     if let Metric::NotTestedHere(needs) = &claim.metric {
@@ -195,33 +196,33 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
     if let Some(why) = not_applicable(claim, trials).filter(|_| !refuted) {
         (result.tested, result.reason) = (false, why);
     } else if result.outcome == Outcome::Undecided && !result.tested && all_usable {
-        let steps = claim.scenario.join("\", \"");
         let mut faults = trials.iter().flat_map(|trial| &trial.faults);
-        let other = faults.any(|fault| claim.scenario.contains(&fault.id));
+        let other = faults.any(|fault| missing.contains(&fault.id.as_str()));
+        let steps = missing.join("\", \"");
         let of = if other { " with a fault that the claim speaks of" } else { "" };
         result.reason = format!("this run's plan does not test it: it needs step \"{steps}\"{of}");
     }
     result
 }
 
-fn tested(claim: &Claim, trials: &[TrialFacts]) -> bool {
-    claim.scenario.iter().all(|step| {
-        trials.iter().any(|trial| {
-            trial.faults.iter().any(|f| f.id == *step && claim.speaks_of(&f.effect))
-                || trial.skipped.iter().any(|(id, _)| id == step)
-        })
-    })
+/// The steps and changes of the claim that no trial's plan has.
+fn missing<'a>(claim: &'a Claim, trials: &[TrialFacts]) -> Vec<&'a str> {
+    let has = |trial: &TrialFacts, step: &str| {
+        trial.faults.iter().any(|f| f.id == step && claim.speaks_of(&f.effect))
+            || trial.skipped.iter().any(|(id, _)| id == step)
+            || trial.seen.changes.all.iter().any(|change| change.began.1.change == step)
+    };
+    let steps = claim.scenario.iter().map(String::as_str);
+    steps.filter(|step| !trials.iter().any(|trial| has(trial, step))).collect()
 }
 
 fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: &mut ClaimResult) {
     let mut figures: Vec<Figure> = Vec::new();
-    let mut reasons = BTreeSet::new();
+    let mut reasons = Told::default();
     for trial in trials {
         match usable_figure(claim, trial) {
             Ok(figure) => figures.push(figure),
-            Err(reason) => {
-                reasons.insert(in_trial(trial, trials, &reason));
-            }
+            Err(reason) => reasons.add(trial, reason),
         }
     }
     // A lower bound may be anything above: those come last.
@@ -255,8 +256,8 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
             false => format!("{} took longer than {high} s", of_trials(beyond, all)),
         };
         (Outcome::Refuted, how)
-    } else if !reasons.is_empty() {
-        (Outcome::Undecided, reasons.into_iter().collect::<Vec<_>>().join("; "))
+    } else if !reasons.0.is_empty() {
+        (Outcome::Undecided, reasons.text(trials))
     } else if open > 0 {
         let how = format!("{} ended before recovery did", of_trials(open, figures.len()));
         (Outcome::Undecided, how)
@@ -343,17 +344,14 @@ fn rest(a: &Figure, b: &Figure) -> f64 {
 }
 
 fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {
-    let mut violated = Vec::new();
-    let mut open = BTreeSet::new();
+    let (mut violated, mut open) = (Told::default(), Told::default());
     let mut kept: Option<Proof> = None;
     let mut usable = 0;
     for trial in trials {
         let finding = guarantee(claim, trial);
         match (finding, steps_proven(claim, trial)) {
-            (Examination::Violated(what), _) => violated.push(in_trial(trial, trials, &what)),
-            (Examination::Open(why), _) | (Examination::Kept(_), Err(why)) => {
-                open.insert(in_trial(trial, trials, &why));
-            }
+            (Examination::Violated(what), _) => violated.add(trial, what),
+            (Examination::Open(why), _) | (Examination::Kept(_), Err(why)) => open.add(trial, why),
             (Examination::Kept(what), Ok(())) => {
                 usable += 1;
                 kept = Some(match kept {
@@ -363,10 +361,10 @@ fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) 
             }
         }
     }
-    (out.outcome, out.reason) = if !violated.is_empty() {
-        (Outcome::Refuted, violated.join("; "))
-    } else if !open.is_empty() {
-        (Outcome::Undecided, open.into_iter().collect::<Vec<_>>().join("; "))
+    (out.outcome, out.reason) = if !violated.0.is_empty() {
+        (Outcome::Refuted, violated.text(trials))
+    } else if !open.0.is_empty() {
+        (Outcome::Undecided, open.text(trials))
     } else if usable < claim.min_trials.max(1) {
         let needed = counted(claim.min_trials.into(), "trial");
         (Outcome::Undecided, format!("{usable} of {needed} that it needs"))
@@ -404,6 +402,28 @@ fn of_trials(some: usize, all: usize) -> String {
     if all == 1 { "the trial".to_owned() } else { format!("{some} of {all} trials") }
 }
 
-fn in_trial(trial: &TrialFacts, trials: &[TrialFacts], text: &str) -> String {
-    if trials.len() == 1 { text.to_owned() } else { format!("trial {}: {text}", trial.number) }
+/// What trials say: each text once, with the numbers of those that say it.
+#[derive(Default)]
+struct Told(Vec<(String, Vec<u32>)>);
+
+impl Told {
+    fn add(&mut self, trial: &TrialFacts, text: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, said_by)) => said_by.push(trial.number),
+            None => self.0.push((text, vec![trial.number])),
+        }
+    }
+
+    fn text(&self, trials: &[TrialFacts]) -> String {
+        let of_one = |(text, said_by): &(String, Vec<u32>)| match &said_by[..] {
+            _ if trials.len() == 1 => text.clone(),
+            all if all.len() == trials.len() => format!("each trial: {text}"),
+            [number] => format!("trial {number}: {text}"),
+            some => {
+                let some: Vec<_> = some.iter().map(ToString::to_string).collect();
+                format!("trials {}: {text}", some.join(", "))
+            }
+        };
+        self.0.iter().map(of_one).collect::<Vec<_>>().join("; ")
+    }
 }

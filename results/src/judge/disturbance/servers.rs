@@ -9,7 +9,9 @@ use super::{Disturbance, STILL_S, reaches};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::event::{Cause, Event, EventKind, Place, Process, Role, Takes};
+use crate::record::event::{
+    Cause, ChangeMark, Event, EventKind, Place, Process, ProcessEnd, Role, Takes,
+};
 
 /// A server that ended, where that is what the event says.
 pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
@@ -22,6 +24,11 @@ pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         end.is_by_signal() && starts_of(timeline, process, fault.injecting).any(|at| at < event.at)
     };
     if faults.any(|fault| fault.orders_end(process, end) && !again(fault)) {
+        return None;
+    }
+    // 143 is what a JVM exits with that SIGTERM ends.
+    let in_order = matches!(end, ProcessEnd::Exit(0 | 143) | ProcessEnd::Signal(15));
+    if in_order && leaves(timeline, process, event.at) {
         return None;
     }
     let started = starts_of(timeline, process, event.at).next();
@@ -39,6 +46,19 @@ pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
         to: started.map_or(RunTime(u64::MAX), |at| at.max(anew)),
         detail: Some(end.to_string()),
         clients: None,
+    })
+}
+
+/// Whether a broker was to leave at this time, because the change by which it joined is undone.
+fn leaves(timeline: &Timeline, process: &Process, at: RunTime) -> bool {
+    let before = timeline.events().take_while(|event| event.at <= at);
+    let changes = before.filter_map(|event| match &event.kind {
+        EventKind::Change(seen) => Some(seen),
+        _ => None,
+    });
+    let leaves = |id| process.role == Role::Broker && process.id == id;
+    changes.last().is_some_and(|seen| {
+        seen.mark == ChangeMark::Undoing && seen.leave.iter().any(|id| leaves(*id))
     })
 }
 

@@ -1,4 +1,4 @@
-//! A change of the cluster that a plan makes under load, as it begins and ends.
+//! A change of the cluster that a plan makes under load, as it begins and ends, and so its undo.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BrokerId;
 
-/// A change at its begin or end, and where the partitions of the load were then.
+/// A change or its undo at its begin or end, and where the partitions of the load were then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSeen {
     /// Id of the change in the plan.
@@ -15,6 +15,9 @@ pub struct ChangeSeen {
     pub mark: ChangeMark,
     /// What is or was done, in words.
     pub what: String,
+    /// The brokers that an undo which begins ends, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave: Vec<BrokerId>,
     /// The partitions of the main topic by the metadata of every broker that no fault was on, which agreed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PlacedPartition>,
@@ -37,6 +40,12 @@ pub enum ChangeMark {
     /// It was given up when the run was interrupted, or failed; a reassignment that was under way is cancelled. Without
     /// a begin it was not begun.
     GivenUp,
+    /// It is undone from now on, as the plan says; the cluster was steady.
+    Undoing,
+    /// It is undone, and the cluster is steady again.
+    Undone,
+    /// It could not be undone.
+    NotUndone,
 }
 
 /// A partition as brokers' metadata has it.
@@ -87,6 +96,7 @@ mod tests {
             change: "brokers".to_owned(),
             mark: ChangeMark::Done,
             what: "brokers [4] join".to_owned(),
+            leave: vec![],
             partitions: vec![placed],
             log_bytes: BTreeMap::from([(1, 7), (4, 0)]),
             unseen: None,

@@ -61,6 +61,10 @@ impl Parts {
                     let ChangeSeen { change, what, .. } = seen;
                     self.doubt(format!("trial {trial}: change \"{change}\" was given up: {what}"));
                 }
+                EventKind::Change(seen) if seen.mark == ChangeMark::NotUndone => {
+                    let ChangeSeen { change, what, .. } = seen;
+                    self.doubt(format!("trial {trial}: change \"{change}\" was not undone: {what}"));
+                }
                 EventKind::Problem { text } => {
                     self.problems.push(format!("trial {trial}: {text}"));
                 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::fixture::Fixture;
-use crate::record::event::{BrokerId, ChangeMark, ChangeSeen, PlacedPartition};
+use crate::record::event::{BrokerId, ChangeMark, ChangeSeen, PlacedPartition, ProcessEnd};
 use crate::report::{html, markdown, text};
 
 #[test]
@@ -18,7 +18,8 @@ fn each_change_is_told_with_what_it_took_and_whether_it_was_completed() {
     ] {
         let what = format!("the {change} change");
         let (change, partitions, log_bytes) = (change.to_owned(), vec![], Default::default());
-        let seen = ChangeSeen { change, mark, what, partitions, log_bytes, unseen: None };
+        let leave = vec![];
+        let seen = ChangeSeen { change, mark, what, leave, partitions, log_bytes, unseen: None };
         f.at(seconds, EventKind::Change(seen));
     }
     let trial = f.trial();
@@ -43,6 +44,58 @@ fn each_change_is_told_with_what_it_took_and_whether_it_was_completed() {
     assert!(none.changes.is_empty() && !text::render(&none, None, false).contains("Changes"));
 }
 
+/// A broker ends while the change by which it joined is undone, or without that; `last` is what becomes of the undo.
+fn left(begins: bool, last: ChangeMark, end: ProcessEnd) -> Report {
+    let mut f = three_faults(1);
+    let seen = |mark, leave| {
+        let [change, what] = ["brokers", "brokers 3 leave"].map(str::to_owned);
+        let (partitions, log_bytes) = (vec![], Default::default());
+        EventKind::Change(ChangeSeen {
+            change,
+            mark,
+            what,
+            leave,
+            partitions,
+            log_bytes,
+            unseen: None,
+        })
+    };
+    f.at(11.0, seen(ChangeMark::Began, vec![]));
+    f.at(12.0, seen(ChangeMark::Done, vec![]));
+    if begins {
+        f.at(102.0, seen(ChangeMark::Undoing, vec![3]));
+    }
+    f.at(103.0, EventKind::ProcessEnded { process: fixture::broker(3), pid: 1, end });
+    if begins {
+        f.at(104.5, seen(last, vec![]));
+    }
+    judge(&fixture::question(1), &[f.trial()])
+}
+
+#[test]
+fn a_broker_leaves_when_its_change_is_undone_and_at_no_other_time() {
+    let ended = |report: &Report| {
+        report.problems.iter().filter(|it| it.contains("ended")).cloned().collect::<Vec<_>>()
+    };
+    let undone = left(true, ChangeMark::Undone, ProcessEnd::Exit(143));
+    assert_eq!(undone.changes[0].undone_s, Some(2.5));
+    assert_eq!(ended(&undone), [""; 0]);
+    assert!(text::render(&undone, None, false).contains("in 2.5 s"));
+    for (begins, end) in [
+        (false, ProcessEnd::Exit(143)),
+        (true, ProcessEnd::Signal(9)),
+        (true, ProcessEnd::Exit(137)),
+        (true, ProcessEnd::Exit(134)),
+    ] {
+        let disturbed = left(begins, ChangeMark::Undone, end);
+        assert!(!ended(&disturbed).is_empty() && disturbed.verdict == Verdict::InvalidRun);
+    }
+    let not = left(true, ChangeMark::NotUndone, ProcessEnd::Exit(143));
+    let doubt = "trial 1: change \"brokers\" was not undone: brokers 3 leave";
+    assert!(not.problems.iter().any(|problem| problem == doubt), "{:?}", not.problems);
+    assert_eq!((not.verdict, not.changes[0].undone_s), (Verdict::Unknown, None));
+}
+
 /// The replicas of each partition, and the bytes on each broker.
 type Placement = (&'static [&'static [BrokerId]], &'static [BrokerId]);
 
@@ -65,6 +118,7 @@ fn changed(f: &mut Fixture, change: &str, from_s: f64, [before, after]: [Placeme
             change: change.to_owned(),
             mark,
             what: change.to_owned(),
+            leave: vec![],
             partitions: (0..).zip(replicas).map(placed).collect(),
             log_bytes: brokers.iter().map(|broker| (*broker, 1_000_000)).collect(),
             unseen: None,
@@ -73,15 +127,15 @@ fn changed(f: &mut Fixture, change: &str, from_s: f64, [before, after]: [Placeme
     }
 }
 
-/// The report of a trial, with all of the guide's claims.
-fn of_guide(trial: TrialRecord) -> Report {
+/// The report of trials, with all of the guide's claims.
+fn of_guide(trials: &[TrialRecord]) -> Report {
     let claims = crate::judge::claim::guide().unwrap();
-    judge(&Question { claims, ..fixture::question(1) }, &[trial])
+    judge(&Question { claims, ..fixture::question(trials.len() as u32) }, trials)
 }
 
 /// The four phases before the faults.
-fn scaled_out() -> Fixture {
-    let mut f = three_faults(1);
+fn scaled_out(number: u32) -> Fixture {
+    let mut f = three_faults(number);
     let (three, five): (&[BrokerId], &[BrokerId]) = (&[1, 2, 3], &[1, 2, 3, 4, 5]);
     changed(&mut f, "brokers", 8.0, [(THREE, three), (THREE, five)]);
     changed(&mut f, "partitions", 10.0, [(THREE, five), (GROWN, five)]);
@@ -91,8 +145,17 @@ fn scaled_out() -> Fixture {
 }
 
 #[test]
+fn what_all_trials_say_is_told_once_and_counts_as_tested() {
+    let report = of_guide(&[scaled_out(1).trial(), scaled_out(2).trial()]);
+    let claim = report.claims.iter().find(|it| it.id == "new-brokers-visible").unwrap();
+    let once = "each trial: with brokers 4, 5 there";
+    assert!(claim.reason.starts_with(once) && !claim.reason.contains("; "), "{}", claim.reason);
+    assert_eq!((claim.outcome, claim.tested), (Outcome::Refuted, true));
+}
+
+#[test]
 fn the_sentences_about_scaling_out_are_judged_by_what_each_phase_did() {
-    let report = of_guide(scaled_out().trial());
+    let report = of_guide(&[scaled_out(1).trial()]);
     let reason = |id: &str| {
         let claim = report.claims.iter().find(|it| it.id == id).unwrap();
         (claim.outcome, claim.reason.clone())
@@ -115,10 +178,10 @@ fn the_sentences_about_scaling_out_are_judged_by_what_each_phase_did() {
         assert!(is == outcome && why.contains(words), "{id}: {is:?}: {why}");
     }
     // What clients felt without a fault.
-    let mut trial = scaled_out().trial();
+    let mut trial = scaled_out(1).trial();
     let name = |event: &Event| serde_json::to_value(event).unwrap()["event"].to_string();
     trial.events.retain(|event| !name(event).starts_with("\"fault-"));
-    let report = of_guide(trial);
+    let report = of_guide(&[trial]);
     let online = report.claims.iter().find(|it| it.id == "procedure-online").unwrap();
     assert_eq!(online.outcome, Outcome::Refuted, "{}", online.reason);
     assert!(online.reason.ends_with(", after \"election\""), "{}", online.reason);
@@ -126,13 +189,13 @@ fn the_sentences_about_scaling_out_are_judged_by_what_each_phase_did() {
 
 #[test]
 fn a_phase_beside_a_fault_decides_nothing_about_the_guide_s_procedure() {
-    let mut trial = scaled_out().trial();
+    let mut trial = scaled_out(1).trial();
     for event in &mut trial.events {
         if let EventKind::Change(seen) = &mut event.kind {
             seen.unseen = Some("a fault was on brokers 2".to_owned());
         }
     }
-    let report = of_guide(trial);
+    let report = of_guide(&[trial]);
     for id in ["new-brokers-visible", "existing-stay", "storage-60", "procedure-online"] {
         let claim = report.claims.iter().find(|it| it.id == id).unwrap();
         assert_eq!(claim.outcome, Outcome::Undecided, "{id}: {}", claim.reason);

@@ -108,6 +108,7 @@ fn what_changes_took_and_cost_is_told_of_each() {
         change: "move".to_owned(),
         what: what.to_owned(),
         took_s,
+        undone_s: None,
         p99_s,
         p99_before_s: Some(0.014),
     };

@@ -76,6 +76,7 @@ impl RunControl for World {
                     change: step.id.clone(),
                     mark,
                     what: format!("beside {}", struck.join(",")),
+                    leave: vec![],
                     partitions: vec![],
                     log_bytes: BTreeMap::new(),
                     unseen: None,

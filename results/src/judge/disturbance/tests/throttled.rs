@@ -11,6 +11,7 @@ fn replicas_that_a_plan_s_move_throttles_disturb_nothing_and_others_do() {
             change: "reassignment".to_owned(),
             mark: ChangeMark::Began,
             what: "the replicas move".to_owned(),
+            leave: vec![],
             partitions: vec![],
             log_bytes: Default::default(),
             unseen: None,
