@@ -17,7 +17,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use results::compare::{interval, median, ratio};
 use results::record::clock::RunTime;
-use results::record::history::{Entry, Files, Source as _};
+use results::record::history::{Entry, Files, Source};
 use support::kept::{Kept, jars};
 use support::*;
 
@@ -224,6 +224,7 @@ fn producers_on_mock_brokers() {
 /// to connect is in its figure, nor what it takes to end.
 fn first_to_last_s(trial: &Path) -> f64 {
     let history = Files::open(&trial.join("history")).expect("a history");
+    let history: &dyn Source = &history;
     let (mut first, mut last) = (RunTime(u64::MAX), RunTime(0));
     for stream in history.streams() {
         let read = history.each(stream.number, |entry| {

@@ -48,6 +48,8 @@ fn moments(world: &World) -> Vec<(f64, String)> {
                 ChangeMark::Began => "begins",
                 ChangeMark::Done => "is made",
                 ChangeMark::GivenUp => "is given up",
+                // The nemesis undoes none.
+                other => panic!("{other:?}"),
             };
             let at = (event.at.as_secs_f64() - zero).round();
             Some((at, format!("{} {mark}, {}", seen.change, seen.what)))
