@@ -218,7 +218,7 @@ fn missing<'a>(claim: &'a Claim, trials: &[TrialFacts]) -> Vec<&'a str> {
 
 fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: &mut ClaimResult) {
     let mut figures: Vec<Figure> = Vec::new();
-    let mut reasons = Told::default();
+    let mut reasons = Reasons::default();
     for trial in trials {
         match usable_figure(claim, trial) {
             Ok(figure) => figures.push(figure),
@@ -344,7 +344,7 @@ fn rest(a: &Figure, b: &Figure) -> f64 {
 }
 
 fn judge_guarantee(claim: &Claim, trials: &[TrialFacts], out: &mut ClaimResult) {
-    let (mut violated, mut open) = (Told::default(), Told::default());
+    let (mut violated, mut open) = (Reasons::default(), Reasons::default());
     let mut kept: Option<Proof> = None;
     let mut usable = 0;
     for trial in trials {
@@ -404,9 +404,9 @@ fn of_trials(some: usize, all: usize) -> String {
 
 /// What trials say: each text once, with the numbers of those that say it.
 #[derive(Default)]
-struct Told(Vec<(String, Vec<u32>)>);
+struct Reasons(Vec<(String, Vec<u32>)>);
 
-impl Told {
+impl Reasons {
     fn add(&mut self, trial: &TrialFacts, text: String) {
         match self.0.iter_mut().find(|(known, _)| *known == text) {
             Some((_, said_by)) => said_by.push(trial.number),
