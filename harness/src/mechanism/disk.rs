@@ -103,14 +103,27 @@ mod tests {
     use super::*;
     use crate::cluster::local::LocalHost;
 
+    /// A disk of this size, in a folder of its own.
+    async fn mounted(host: &LocalHost, size: &str) -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        let options = format!("mode=700,size={size}");
+        let mount = ["-t", "tmpfs", "-o", &options, "tmpfs"];
+        host.output(&Command::new("mount").args(mount).arg(place.path())).await.unwrap();
+        place
+    }
+
+    /// Its folder stays where something is mounted.
+    async fn unmount(host: &LocalHost, place: tempfile::TempDir) {
+        host.output(&Command::new("umount").arg(place.path())).await.unwrap();
+        place.close().unwrap();
+    }
+
     #[test]
     fn a_disk_is_full_and_gets_its_size_back_with_what_was_on_it() {
         in_namespaces("mechanism::disk::tests::a_disk_is_full", async || {
             let host = LocalHost::here("node1");
-            let place = tempfile::tempdir().unwrap();
+            let place = mounted(&host, "8m").await;
             let data = place.path();
-            let mount = ["-t", "tmpfs", "-o", "mode=700,size=8m", "tmpfs"];
-            host.output(&Command::new("mount").args(mount).arg(data)).await.unwrap();
             fs::write(data.join("before"), vec![7; 300_000]).unwrap();
             assert!(!observe(&host, data).await.unwrap().in_force);
 
@@ -126,6 +139,7 @@ mod tests {
                 assert!(!observe(&host, data).await.unwrap().in_force);
             }
             assert_eq!(fs::read(data.join("before")).unwrap().len(), 300_000);
+            unmount(&host, place).await;
         });
     }
 
@@ -133,10 +147,8 @@ mod tests {
     fn whoever_writes_fast_meets_a_full_disk_too() {
         in_namespaces("mechanism::disk::tests::whoever_writes", async || {
             let host = LocalHost::here("node1");
-            let place = tempfile::tempdir().unwrap();
+            let place = mounted(&host, "4g").await;
             let data = place.path();
-            let mount = ["-t", "tmpfs", "-o", "mode=700,size=4g", "tmpfs"];
-            host.output(&Command::new("mount").args(mount).arg(data)).await.unwrap();
             let file = data.join("log");
             let writer = std::thread::spawn(move || {
                 use io::Write;
@@ -156,6 +168,7 @@ mod tests {
             assert!(fs::metadata(data.join("log")).unwrap().len() < 1 << 30);
             assert_eq!(writer.join().unwrap(), io::ErrorKind::StorageFull);
             assert!(observe(&host, data).await.unwrap().in_force);
+            unmount(&host, place).await;
         });
     }
 
