@@ -220,15 +220,17 @@ fn producers_on_mock_brokers() {
     assert_eq!(table.row_count(), cases().len());
 }
 
-/// Seconds from a load's first record to its last ack. `rdkafka_performance` counts so: neither what it takes a client
-/// to connect is in its figure, nor what it takes to end.
+/// Seconds from a load's first record to its last ack, as `rdkafka_performance` counts: what it takes a client to end is
+/// not in its figure. A load begins behind one record for each partition, when all clients of a run are ready.
 fn first_to_last_s(trial: &Path) -> f64 {
     let history = Files::open(&trial.join("history")).expect("a history");
     let history: &dyn Source = &history;
     let (mut first, mut last) = (RunTime(u64::MAX), RunTime(0));
     for stream in history.streams() {
         let read = history.each(stream.number, |entry| {
-            if let Entry::Send(send) = entry {
+            if let Entry::Send(send) = entry
+                && send.sequence > 0
+            {
                 (first, last) = (first.min(send.sent), last.max(send.done));
             }
         });
