@@ -1,8 +1,6 @@
 //! Changes that are undone because their plan says so: the latest first, when all steps and changes are over, each on a
 //! steady cluster and still under load, or without it where the run was interrupted.
 
-use std::collections::BTreeSet;
-
 use faults::plan::{ChangeStep, ClusterChange};
 use faults::port::RunControl as _;
 use results::record::event::{BrokerId, ChangeMark};
@@ -63,7 +61,7 @@ impl Changing<'_> {
         if now.values().flatten().any(|holder| brokers.contains(holder)) {
             self.move_to(&spread::generated(&now, &stay, self.seed), None).await?;
         }
-        let held: BTreeSet<_> = self.admin.topics_on(brokers).await?;
+        let held = self.admin.topics_on(brokers).await?;
         if let Some(topic) = held.first() {
             let all: Vec<_> = brokers.iter().map(ToString::to_string).collect();
             let what = format!("brokers {} hold replicas of topic {topic}", all.join(", "));

@@ -207,10 +207,12 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
 
 /// The steps and changes of the claim that no trial's plan has.
 fn missing<'a>(claim: &'a Claim, trials: &[TrialFacts]) -> Vec<&'a str> {
+    let of_changes = matches!(claim.metric, Metric::ScaleOut(_));
     let has = |trial: &TrialFacts, step: &str| {
+        let mut changes = trial.seen.changes.all.iter().filter(|_| of_changes);
         trial.faults.iter().any(|f| f.id == step && claim.speaks_of(&f.effect))
             || trial.skipped.iter().any(|(id, _)| id == step)
-            || trial.seen.changes.all.iter().any(|change| change.began.1.change == step)
+            || changes.any(|change| change.began.1.change == step)
     };
     let steps = claim.scenario.iter().map(String::as_str);
     steps.filter(|step| !trials.iter().any(|trial| has(trial, step))).collect()
