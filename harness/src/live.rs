@@ -14,7 +14,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use results::judge::span::FaultSpans;
 use results::record::clock::RunTime;
-use results::record::event::{Cause, Event, EventKind, Place, Process, Second, Stage};
+use results::record::event::{
+    BrokerId, Cause, ChangeMark, ChangeSeen, Event, EventKind, Place, Process, Role, Second, Stage,
+};
 use results::terminal::printable_line;
 
 pub(crate) use endpoint::MetricsEndpoint;
@@ -51,6 +53,8 @@ struct TrialStatus {
     controller: Option<Option<i32>>,
     leaders: BTreeMap<i32, i32>,
     faults: FaultSpans,
+    /// Brokers that leave because the change by which they joined is undone.
+    leaving: Vec<BrokerId>,
     /// The fault whose steady cluster is awaited: said once, though it is awaited again when the
     /// plan has prepared the cluster.
     awaiting: Option<String>,
@@ -169,10 +173,22 @@ impl TrialStatus {
             }
             EventKind::ProcessEnded { process, end, .. } => {
                 let ordered = self.faults.in_force().any(|fault| fault.orders_end(process, end));
+                let leaves = process.role == Role::Broker && self.leaving.contains(&process.id);
+                let ordered = ordered || (leaves && end.is_in_order());
                 let stopping = self.stage == Some(Stage::Stopping);
                 let place = Place::Server(process.clone());
                 (!ordered && !stopping)
                     .then(|| format!("disturbed: {place} {} ({end})", Cause::Ended))
+            }
+            EventKind::Change(ChangeSeen { change, mark, what, leave, .. }) => {
+                self.leaving.clone_from(leave);
+                Some(match mark {
+                    ChangeMark::Began | ChangeMark::Undoing => format!("{change}: {what}"),
+                    ChangeMark::Done => format!("{change}: done"),
+                    ChangeMark::Undone => format!("{change}: undone"),
+                    ChangeMark::GivenUp => format!("{change}: GIVEN UP: {what}"),
+                    ChangeMark::NotUndone => format!("{change}: NOT undone: {what}"),
+                })
             }
             other => self.take_fault(other),
         }
@@ -336,6 +352,8 @@ fn stage_line(stage: Stage) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use results::record::event::ProcessEnd;
+
     use super::*;
 
     #[test]
@@ -350,6 +368,34 @@ mod tests {
             "preparing  7 msg/s  slowest -  lag 7  controller not seen  leaders not seen"
         );
         assert!(!unread.contains("lag"), "{unread}");
+    }
+
+    #[test]
+    fn a_change_is_told_and_a_broker_that_leaves_by_it_disturbs_nothing() {
+        let mut trial = TrialStatus::default();
+        let mut line = |kind| trial.take(&Event { at: RunTime(1), kind }, "topic");
+        let change = |mark, leave| {
+            EventKind::Change(ChangeSeen {
+                change: "brokers".into(),
+                mark,
+                what: "brokers 4 leave".into(),
+                leave,
+                partitions: vec![],
+                log_bytes: BTreeMap::new(),
+                unseen: None,
+            })
+        };
+        let ended = |end| {
+            let process = Process { node: "node4".into(), role: Role::Broker, id: 4 };
+            EventKind::ProcessEnded { process, pid: 1, end }
+        };
+        let undoing = line(change(ChangeMark::Undoing, vec![4]));
+        assert_eq!(undoing.as_deref(), Some("brokers: brokers 4 leave"));
+        assert_eq!(line(ended(ProcessEnd::Exit(143))), None);
+        assert!(line(ended(ProcessEnd::Signal(9))).unwrap().starts_with("disturbed: "));
+        let undone = line(change(ChangeMark::Undone, vec![]));
+        assert_eq!(undone.as_deref(), Some("brokers: undone"));
+        assert!(line(ended(ProcessEnd::Exit(143))).unwrap().starts_with("disturbed: "));
     }
 
     #[test]

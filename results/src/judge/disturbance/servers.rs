@@ -9,9 +9,7 @@ use super::{Disturbance, STILL_S, reaches};
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
-use crate::record::event::{
-    Cause, ChangeMark, Event, EventKind, Place, Process, ProcessEnd, Role, Takes,
-};
+use crate::record::event::{Cause, ChangeMark, Event, EventKind, Place, Process, Role, Takes};
 
 /// A server that ended, where that is what the event says.
 pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
@@ -26,9 +24,7 @@ pub(super) fn ended(timeline: &Timeline, event: &Event) -> Option<Disturbance> {
     if faults.any(|fault| fault.orders_end(process, end) && !again(fault)) {
         return None;
     }
-    // 143 is what a JVM exits with that SIGTERM ends.
-    let in_order = matches!(end, ProcessEnd::Exit(0 | 143) | ProcessEnd::Signal(15));
-    if in_order && leaves(timeline, process, event.at) {
+    if end.is_in_order() && leaves(timeline, process, event.at) {
         return None;
     }
     let started = starts_of(timeline, process, event.at).next();

@@ -59,6 +59,11 @@ pub enum ProcessEnd {
 }
 
 impl ProcessEnd {
+    /// Whether it ended as a server does that SIGTERM asks to: a JVM exits with 143 then.
+    pub fn is_in_order(&self) -> bool {
+        matches!(self, Self::Exit(0 | 143) | Self::Signal(15))
+    }
+
     /// Whether somebody sent it a signal to end. A JVM that is asked to exits with 128 and the signal's number; one
     /// that crashes gives itself another one.
     pub fn is_by_signal(&self) -> bool {
