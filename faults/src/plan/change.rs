@@ -107,9 +107,6 @@ impl ChangeStep {
             limits::time(key, delay).map_err(|why| format!("change \"{id}\": {why}"))?;
         }
         match &self.change {
-            ClusterChange::ReassignThrottled(_) if self.start.is_some() => Err(format!(
-                "change \"{id}\": every broker is given the throttle, so that none may be away: it has no `start`"
-            )),
             ClusterChange::Join(brokers) if brokers.is_empty() => {
                 Err(format!("change \"{id}\": `join` names no broker"))
             }

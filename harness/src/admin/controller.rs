@@ -43,21 +43,24 @@ impl Admin {
     where
         R: Request<Response: OfController>,
     {
-        self.ask_controller_of_many(what, version, request, 0).await
+        self.ask_controller_to_make(what, version, request, 0, None).await
     }
 
-    /// The same where it changes so many partitions.
-    pub(super) async fn ask_controller_of_many<R>(
+    /// The same where it makes so many partitions. What `there` says of is done: one that was deposed meanwhile may have
+    /// made a part.
+    pub(super) async fn ask_controller_to_make<R>(
         &self,
         what: &str,
         version: i16,
         request: &R,
         partitions: usize,
+        there: Option<ResponseError>,
     ) -> Result<R::Response, PortError>
     where
         R: Request<Response: OfController>,
     {
         let limit = for_many(ANSWER_LIMIT, partitions);
+        let mut asked_before = false;
         let answered = until(VISIBLE_LIMIT, LOOK, async || {
             let asked = async {
                 let controller = self.controller().await?;
@@ -65,7 +68,19 @@ impl Admin {
                 answer.map_err(|error| PortError::io(what, error))
             };
             match asked.await {
-                Ok(answer) if was_deposed(&answer) => Err(answer),
+                Ok(mut answer) if was_deposed(&mut answer) => {
+                    asked_before = true;
+                    Err(answer)
+                }
+                Ok(mut answer) if asked_before => {
+                    let made = there.map_or(0, |error| error.code());
+                    answer
+                        .codes()
+                        .into_iter()
+                        .filter(|code| **code == made)
+                        .for_each(|code| *code = 0);
+                    Ok(Ok(answer))
+                }
                 other => Ok(other),
             }
         });
@@ -76,51 +91,53 @@ impl Admin {
 /// An answer that only the controller can give.
 pub(super) trait OfController {
     /// The errors in it, and zeros where there is none.
-    fn codes(&self) -> Vec<i16>;
+    fn codes(&mut self) -> Vec<&mut i16>;
 }
 
 impl OfController for CreateTopicsResponse {
-    fn codes(&self) -> Vec<i16> {
-        self.topics.iter().map(|topic| topic.error_code).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        self.topics.iter_mut().map(|topic| &mut topic.error_code).collect()
     }
 }
 
 impl OfController for DeleteTopicsResponse {
-    fn codes(&self) -> Vec<i16> {
-        self.responses.iter().map(|topic| topic.error_code).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        self.responses.iter_mut().map(|topic| &mut topic.error_code).collect()
     }
 }
 
 impl OfController for CreatePartitionsResponse {
-    fn codes(&self) -> Vec<i16> {
-        self.results.iter().map(|topic| topic.error_code).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        self.results.iter_mut().map(|topic| &mut topic.error_code).collect()
     }
 }
 
 impl OfController for IncrementalAlterConfigsResponse {
-    fn codes(&self) -> Vec<i16> {
-        self.responses.iter().map(|resource| resource.error_code).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        self.responses.iter_mut().map(|resource| &mut resource.error_code).collect()
     }
 }
 
 impl OfController for ListPartitionReassignmentsResponse {
-    fn codes(&self) -> Vec<i16> {
-        vec![self.error_code]
+    fn codes(&mut self) -> Vec<&mut i16> {
+        vec![&mut self.error_code]
     }
 }
 
 impl OfController for AlterPartitionReassignmentsResponse {
-    fn codes(&self) -> Vec<i16> {
-        let partitions = self.responses.iter().flat_map(|topic| &topic.partitions);
-        [self.error_code].into_iter().chain(partitions.map(|it| it.error_code)).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        let partitions = self.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+        let own = [&mut self.error_code];
+        own.into_iter().chain(partitions.map(|it| &mut it.error_code)).collect()
     }
 }
 
 impl OfController for ElectLeadersResponse {
-    fn codes(&self) -> Vec<i16> {
-        let topics = self.replica_election_results.iter();
-        let partitions = topics.flat_map(|topic| &topic.partition_result);
-        [self.error_code].into_iter().chain(partitions.map(|it| it.error_code)).collect()
+    fn codes(&mut self) -> Vec<&mut i16> {
+        let topics = self.replica_election_results.iter_mut();
+        let partitions = topics.flat_map(|topic| &mut topic.partition_result);
+        let own = [&mut self.error_code];
+        own.into_iter().chain(partitions.map(|it| &mut it.error_code)).collect()
     }
 }
 
@@ -130,9 +147,9 @@ impl OfController for ElectLeadersResponse {
 /// ended, and its metadata names it. What it is asked in between fails with `SessionExpiredException`, which
 /// `ZkAdminManager` has no code for: seen of Kafka 3.9.1 within a second of its going on; later it says
 /// `NOT_CONTROLLER`.
-fn was_deposed(answer: &impl OfController) -> bool {
+fn was_deposed(answer: &mut impl OfController) -> bool {
     let deposed = [ResponseError::NotController, ResponseError::UnknownServerError];
-    answer.codes().into_iter().any(|code| deposed.iter().any(|error| error.code() == code))
+    answer.codes().into_iter().any(|code| deposed.iter().any(|error| error.code() == *code))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use faults::port::{ErrorKind, PortError};
 use faults::until;
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -38,7 +39,11 @@ impl Admin {
             .with_topics(vec![wanted])
             .with_timeout_ms(CALL_LIMIT.as_millis() as i32);
         let what = format!("add partitions to topic {topic}");
-        let answer = self.ask_controller(&what, PARTITIONS_VERSION, &request).await?;
+        let many = count as usize;
+        // "Topic already has 5 partitions" has no error of its own; their number is looked at below.
+        let there = Some(ResponseError::InvalidPartitions);
+        let asked = self.ask_controller_to_make(&what, PARTITIONS_VERSION, &request, many, there);
+        let answer = asked.await?;
         for result in &answer.results {
             check(&what, result.error_code, result.error_message.as_ref())?;
         }

@@ -10,6 +10,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use kafka_protocol::protocol::StrBytes;
+use results::record::event::BrokerId;
 
 use super::configs::{BROKER, TOPIC};
 use super::{Admin, check};
@@ -30,17 +31,25 @@ const REPLICAS: [&str; 2] =
     ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 
 impl Admin {
-    /// Throttles the move of partitions to these replicas. Brokers take the rate and describe it to nobody (it is no setting
-    /// of `KafkaConfig`): what the topic names is read back.
+    /// Lets a broker send and get at most so many bytes a second of the replicas that are throttled, or as many as it can.
+    /// It describes that to nobody: it is no setting of `KafkaConfig`.
     ///
     /// # Errors
-    /// When a broker refuses it, or says that the topic names other replicas.
-    pub async fn throttle(&self, to: &Assignment, bytes_per_s: u64) -> Result<(), PortError> {
-        let rate = bytes_per_s.to_string();
-        for broker in self.brokers() {
-            let settings = RATES.map(|name| (name, Some(rate.clone())));
-            self.set(BROKER, &broker.to_string(), &settings).await?;
-        }
+    /// When it does not answer or refuses.
+    pub async fn throttle_broker(
+        &self,
+        broker: BrokerId,
+        bytes_per_s: Option<u64>,
+    ) -> Result<(), PortError> {
+        let settings = RATES.map(|name| (name, bytes_per_s.map(|rate| rate.to_string())));
+        self.set(BROKER, &broker.to_string(), &settings).await
+    }
+
+    /// Throttles the replicas that move to these brokers; what the topics name is read back.
+    ///
+    /// # Errors
+    /// When the controller refuses, or a topic names other replicas.
+    pub async fn throttle_replicas(&self, to: &Assignment) -> Result<(), PortError> {
         let controller = self.controller().await?;
         for (topic, named) in named(&self.replicas(to).await?, to) {
             let settings = REPLICAS.into_iter().zip(named);
@@ -56,16 +65,13 @@ impl Admin {
         Ok(())
     }
 
-    /// Takes the throttle away again.
+    /// Throttles no replica of these topics any more.
     ///
     /// # Errors
-    /// When a broker does not answer or refuses.
-    pub async fn unthrottle(&self, moved: &Assignment) -> Result<(), PortError> {
+    /// When the controller refuses.
+    pub async fn unthrottle_replicas(&self, moved: &Assignment) -> Result<(), PortError> {
         for topic in super::leaders::topics_of(moved) {
             self.set(TOPIC, topic, &REPLICAS.map(|name| (name, None))).await?;
-        }
-        for broker in self.brokers() {
-            self.set(BROKER, &broker.to_string(), &RATES.map(|name| (name, None))).await?;
         }
         Ok(())
     }

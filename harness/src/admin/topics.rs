@@ -87,7 +87,9 @@ impl Admin {
             .with_topics(topics.iter().map(creatable).collect())
             .with_validate_only(try_only)
             .with_timeout_ms(for_many(CALL_LIMIT, many).as_millis() as i32);
-        let answer = self.ask_controller_of_many("create topics", VERSION, &request, many).await?;
+        let there = (!try_only).then_some(ResponseError::TopicAlreadyExists);
+        let what = "create topics";
+        let answer = self.ask_controller_to_make(what, VERSION, &request, many, there).await?;
         for topic in &answer.topics {
             let what = format!("create topic {}", topic.name.0.as_str());
             check(what, topic.error_code, topic.error_message.as_ref())?;

@@ -4,6 +4,7 @@
 //! Invariant: a reassignment that is not complete when it is given up is cancelled, and the record says so.
 
 mod spread;
+mod throttle;
 mod undo;
 
 use std::cell::RefCell;
@@ -37,9 +38,6 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(60);
 /// How often it is looked at who is struck.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Limit for a throttled move beside what its bytes take.
-const MOVE_LIMIT: Duration = Duration::from_secs(60);
-
 /// A change that is to be undone.
 pub(super) struct MadeChange {
     step: ChangeStep,
@@ -52,6 +50,8 @@ pub(super) struct Changing<'a> {
     lab: &'a Lab,
     /// Asks the brokers that no fault is on.
     admin: Admin,
+    /// Brokers that may have the throttle of a move.
+    throttled: RefCell<BTreeSet<BrokerId>>,
     load: &'a RefCell<Load>,
     run_control: &'a TrialRunControl,
     interrupt: &'a Interrupt,
@@ -66,7 +66,8 @@ impl<'a> Changing<'a> {
         interrupt: &'a Interrupt,
         seed: u64,
     ) -> Self {
-        Self { lab, admin: lab.admin.apart(), load, run_control, interrupt, seed }
+        let (admin, throttled) = (lab.admin.apart(), RefCell::default());
+        Self { lab, admin, throttled, load, run_control, interrupt, seed }
     }
 
     /// Makes changes, one after the other, each on a steady cluster, until the run is interrupted.
@@ -172,7 +173,7 @@ impl<'a> Changing<'a> {
         let limit = match throttle {
             None => STEADY_LIMIT,
             Some(bytes) => {
-                self.admin.throttle(to, bytes).await?;
+                self.throttle(to, bytes).await?;
                 self.throttled_limit(bytes).await?
             }
         };
@@ -180,20 +181,13 @@ impl<'a> Changing<'a> {
         self.lab.members.place(to);
         match throttle {
             None => Ok(()),
-            Some(_) => Ok(self.admin.unthrottle(to).await?),
+            Some(_) => Ok(self.unthrottle(to).await?),
         }
     }
 
     /// Where replicas go that are spread over all brokers that no fault is on: Kafka moves none to a dead broker.
     fn spread(&self) -> Assignment {
         spread::generated(&self.lab.members.assignment(), &self.admin.brokers(), self.seed)
-    }
-
-    /// Limit for a throttled move: all that there is could go to one broker, and more comes meanwhile.
-    async fn throttled_limit(&self, bytes_per_s: u64) -> Result<Duration, PortError> {
-        let bytes: u64 = self.admin.log_bytes(&self.topic()).await?.values().sum();
-        let seconds = 2.0 * bytes as f64 / bytes_per_s.max(1) as f64;
-        Ok(MOVE_LIMIT.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 
     fn standby(&self, broker: BrokerId) -> Result<Process, Failure> {
@@ -233,7 +227,7 @@ impl<'a> Changing<'a> {
         let cancelled = admin.cancel_reassignment(&assignment).await;
         // Whether or not that came about.
         if throttled {
-            admin.unthrottle(&assignment).await?;
+            self.unthrottle(&assignment).await?;
         }
         let n = cancelled?;
         Ok(format!("; the reassignment of {n} partitions was cancelled"))

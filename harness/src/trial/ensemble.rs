@@ -149,11 +149,12 @@ impl OneServer {
     }
 
     async fn write(self) {
-        let (mut client, mut number) = (None, 0);
+        let (mut client, mut made, mut number) = (None, false, 0);
         while !self.stopped.get() {
             let next = Instant::now() + EVERY;
             if client.is_none() {
-                client = self.to_write().await;
+                client = self.to_write(made).await;
+                made |= client.is_some();
             }
             if let Some(open) = &client {
                 number += 1;
@@ -172,13 +173,19 @@ impl OneServer {
         }
     }
 
-    /// A session, with the znode that it is for.
-    async fn to_write(&self) -> Option<Client> {
+    /// A session, with the znode that it is for. One that is there before this has `made` it is that of a run which was
+    /// killed: how often it was set would be counted to this one.
+    async fn to_write(&self, made: bool) -> Option<Client> {
         let client = self.connect().await?;
         let persistent = CreateMode::Persistent.with_acls(Acls::anyone_all());
         let path = path(self.server);
-        let created = limited(ANSWER_LIMIT, client.create(&path, b"0", &persistent)).await;
-        matches!(created, Ok(_) | Err(Error::NodeExists)).then_some(client)
+        let create = || limited(ANSWER_LIMIT, client.create(&path, b"0", &persistent));
+        let mut created = create().await.map(drop);
+        if !made && matches!(created, Err(Error::NodeExists)) {
+            limited(ANSWER_LIMIT, client.delete(&path, None)).await.ok()?;
+            created = create().await.map(drop);
+        }
+        matches!(created, Ok(()) | Err(Error::NodeExists)).then_some(client)
     }
 
     async fn read(self) {

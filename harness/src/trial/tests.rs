@@ -67,11 +67,17 @@ async fn move_and_cancel(lab: &Lab, topic: &str) -> Result<(), Failure> {
     let before = lab.members.assignment()[&partition].clone();
     let to = Assignment::from([(partition, vec![before[0], before[1], FOURTH])]);
     // The first fetch gets what is there, and for a long time there is no other one.
-    lab.admin.throttle(&to, 1_000).await?;
+    for broker in lab.admin.brokers() {
+        lab.admin.throttle_broker(broker, Some(1_000)).await?;
+    }
+    lab.admin.throttle_replicas(&to).await?;
     let moved = lab.admin.place_within(&to, Duration::from_secs(3)).await;
     assert_eq!(moved.map_err(|error| error.kind), Err(ErrorKind::TimedOut));
     assert_eq!(lab.admin.cancel_reassignment(&to).await?, 1);
-    lab.admin.unthrottle(&to).await?;
+    lab.admin.unthrottle_replicas(&to).await?;
+    for broker in lab.admin.brokers() {
+        lab.admin.throttle_broker(broker, None).await?;
+    }
     let unmoved = until(TAKEN_UP_LIMIT, LOOK, async || {
         let placed = lab.admin.placement(topic).await.unwrap_or_default();
         placed.into_iter().find(|it| it.partition == 0 && it.replicas == before).ok_or(())

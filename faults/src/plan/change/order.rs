@@ -161,7 +161,5 @@ mod tests {
         refused(&two, "no fault");
         refused(&[change("x", "at='1s'"), step("x", "")], "two steps have the id \"x\"");
         refused(&[change("x", "at='8days'"), step("a", "")], "`start.at` is 8days");
-        let throttled = change("x", "at='1s'").replace("'reassign'", "{reassign-throttled=9}");
-        refused(&[throttled, step("a", "")], "it has no `start`");
     }
 }

@@ -1,5 +1,7 @@
 //! A suite, carried out: which scenarios run, when, and beside which others.
 
+use std::time::Instant;
+
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use results::judge::verdict::Verdict;
@@ -90,6 +92,7 @@ async fn run_of(
     arguments: &[String],
     label: &str,
 ) -> Result<Option<(u8, String)>, Failure> {
+    let began = Instant::now();
     let end = series.end_of(folder, arguments).await?;
     if end.stopped {
         return Ok(Some((3, "interrupted".to_owned())));
@@ -97,7 +100,8 @@ async fn run_of(
     // What was proven before the machine failed stands.
     let stands = |report: &Report| end.code != Some(4) || report.verdict == Verdict::Violated;
     if let Some((_, report)) = dir.finished(folder, trials).filter(|(_, report)| stands(report)) {
-        results::err!("{label}: {}", report.verdict.as_str());
+        let took = began.elapsed().as_secs();
+        results::err!("{label}: {}, after {took} s", report.verdict.as_str());
         return Ok(None);
     }
     results::err!("{label}: no finished run: {}", end.said);
