@@ -67,22 +67,19 @@ impl Admin {
                 let answer = self.ask_within(controller, version, request, limit).await;
                 answer.map_err(|error| PortError::io(what, error))
             };
-            match asked.await {
-                Ok(mut answer) if was_deposed(&mut answer) => {
-                    asked_before = true;
-                    Err(answer)
-                }
-                Ok(mut answer) if asked_before => {
-                    let made = there.map_or(0, |error| error.code());
-                    answer
-                        .codes()
-                        .into_iter()
-                        .filter(|code| **code == made)
-                        .for_each(|code| *code = 0);
-                    Ok(Ok(answer))
-                }
-                other => Ok(other),
+            let mut answer = match asked.await {
+                Ok(answer) => answer,
+                Err(error) => return Ok(Err(error)),
+            };
+            if was_deposed(&mut answer) {
+                asked_before = true;
+                return Err(answer);
             }
+            if let Some(there) = there.filter(|_| asked_before) {
+                let made = answer.codes().into_iter().filter(|code| **code == there.code());
+                made.for_each(|code| *code = 0);
+            }
+            Ok(Ok(answer))
         });
         answered.await.unwrap_or_else(Ok)
     }
