@@ -35,10 +35,10 @@ use format::Format;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  guarantees kept (a refuted claim is shown, and fails only with --strict)
-  1  a guarantee was violated (or, with --strict, a claim refuted)
+  1  a guarantee was violated or a gate failed (or, with --strict, a claim refuted)
   2  wrong usage or specification
   3  unknown: interrupted, undecided, or the run itself was invalid
-  4  infrastructure: the cluster did not start, a tool is missing";
+  4  infrastructure: the cluster did not start, a tool is missing, a disk is full";
 
 /// Largest seed: a resolved spec is TOML, whose integers are signed.
 const MOST_SEED: u64 = i64::MAX as u64;
