@@ -89,6 +89,10 @@ impl ClusterChange {
             Self::AddPartitions(_) | Self::Reassign | Self::ElectLeaders => None,
         }
     }
+
+    fn moves_replicas(&self) -> bool {
+        matches!(self, Self::Reassign | Self::ReassignThrottled(_))
+    }
 }
 
 impl ChangeStep {

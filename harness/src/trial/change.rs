@@ -158,9 +158,9 @@ impl<'a> Changing<'a> {
             ClusterChange::AddPartitions(count) => {
                 lab.add_partitions(&self.admin, self.load, &self.topic(), *count).await
             }
-            ClusterChange::Reassign => self.move_to(&self.spread(), None).await,
+            ClusterChange::Reassign => self.move_to(&self.spread()?, None).await,
             ClusterChange::ReassignThrottled(bytes) => {
-                self.move_to(&self.spread(), Some(*bytes)).await
+                self.move_to(&self.spread()?, Some(*bytes)).await
             }
             ClusterChange::ElectLeaders => {
                 Ok(self.admin.elect_preferred(&lab.members.assignment()).await?)
@@ -174,7 +174,7 @@ impl<'a> Changing<'a> {
             None => STEADY_LIMIT,
             Some(bytes) => {
                 self.throttle(to, bytes).await?;
-                self.throttled_limit(bytes).await?
+                self.throttled_limit(to, bytes).await?
             }
         };
         self.admin.place_within(to, limit).await?;
@@ -186,7 +186,7 @@ impl<'a> Changing<'a> {
     }
 
     /// Where replicas go that are spread over all brokers that no fault is on: Kafka moves none to a dead broker.
-    fn spread(&self) -> Assignment {
+    fn spread(&self) -> Result<Assignment, Failure> {
         spread::generated(&self.lab.members.assignment(), &self.admin.brokers(), self.seed)
     }
 
@@ -210,7 +210,11 @@ impl<'a> Changing<'a> {
     /// Leaves no reassignment of a change under way; what was done about it.
     async fn none_under_way(&self, step: &ChangeStep) -> String {
         match &step.change {
-            ClusterChange::Reassign | ClusterChange::ReassignThrottled(_) => {
+            // Who takes back that brokers joined moves what these hold.
+            ClusterChange::Join(_) if !step.undo => String::new(),
+            ClusterChange::Join(_)
+            | ClusterChange::Reassign
+            | ClusterChange::ReassignThrottled(_) => {
                 let throttled = matches!(step.change, ClusterChange::ReassignThrottled(_));
                 self.cancelled(throttled).await.unwrap_or_else(|error| {
                     format!(
@@ -218,7 +222,7 @@ impl<'a> Changing<'a> {
                     )
                 })
             }
-            _ => String::new(),
+            ClusterChange::AddPartitions(_) | ClusterChange::ElectLeaders => String::new(),
         }
     }
 
@@ -229,8 +233,10 @@ impl<'a> Changing<'a> {
         if throttled {
             self.unthrottle(&assignment).await?;
         }
-        let n = cancelled?;
-        Ok(format!("; the reassignment of {n} partitions was cancelled"))
+        Ok(match cancelled? {
+            0 => "; no reassignment is under way".to_owned(),
+            n => format!("; the reassignment of {n} partitions was cancelled"),
+        })
     }
 
     /// Records a moment of a change, with the cluster as its brokers describe it.

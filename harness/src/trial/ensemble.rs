@@ -90,24 +90,31 @@ impl EnsembleWatch {
     async fn look(&self) -> Result<(), Error> {
         let all: Vec<_> = self.servers.values().map(SocketAddr::to_string).collect();
         let client = limited(END_LIMIT, Client::connect(&all.join(","))).await?;
+        let mut outcome = Ok(());
         for server in self.servers.keys().copied() {
-            let path = path(server);
-            limited(END_LIMIT, client.sync(&path)).await?;
-            let (data, stat) = match limited(END_LIMIT, client.get_data(&path)).await {
-                // Nothing was ever written to it.
-                Err(Error::NoNode) => continue,
-                read => read?,
-            };
-            let number = std::str::from_utf8(&data).ok().and_then(|text| text.parse().ok());
-            let (number, version) = (number.unwrap_or(0), stat.version.max(0) as u64);
-            self.recorder.now(EventKind::Ensemble(EnsembleAnswer::Written {
-                server,
-                number,
-                version,
-            }));
-            limited(END_LIMIT, client.delete(&path, None)).await?;
+            outcome = outcome.and(self.look_at(&client, server).await);
         }
-        Ok(())
+        outcome
+    }
+
+    async fn look_at(&self, client: &Client, server: BrokerId) -> Result<(), Error> {
+        let path = path(server);
+        limited(END_LIMIT, client.sync(&path)).await?;
+        let (number, version) = match limited(END_LIMIT, client.get_data(&path)).await {
+            // Nothing was ever written to it, or all of it is lost.
+            Err(Error::NoNode) => (0, 0),
+            read => {
+                let (data, stat) = read?;
+                let number = std::str::from_utf8(&data).ok().and_then(|text| text.parse().ok());
+                (number.unwrap_or(0), stat.version.max(0) as u64)
+            }
+        };
+        let written = EnsembleAnswer::Written { server, number, version };
+        self.recorder.now(EventKind::Ensemble(written));
+        match limited(END_LIMIT, client.delete(&path, None)).await {
+            Err(Error::NoNode) => Ok(()),
+            deleted => deleted,
+        }
     }
 }
 

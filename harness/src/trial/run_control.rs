@@ -83,7 +83,9 @@ impl TrialRunControl {
 
     /// What the cluster and its observer lack; `None` when nothing.
     fn cluster_unsteady(&self) -> Option<String> {
-        if let Some(failure) = self.load.borrow().live().failure() {
+        // Who undoes what was done needs the cluster alone.
+        let failure = self.load.borrow().live().failure();
+        if let Some(failure) = failure.filter(|_| !self.interrupt.raised()) {
             return Some(failure);
         }
         if !self.lab.observer.sees() {

@@ -29,6 +29,7 @@ pub(crate) fn judge(integrity: &Integrity) -> Check {
         verdict: if intact { Verdict::Valid } else { Verdict::Unknown },
         count: discrepancies.len() as u64,
         examined: *files,
+        without_a_copy: 0,
         note: Some(note),
         witnesses: vec![],
     }

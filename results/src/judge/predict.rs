@@ -109,6 +109,18 @@ fn session_expiry(settings: &Settings, late: f64) -> Option<Prediction> {
     })
 }
 
+/// Seconds within which a fault of servers is detected that recovers by itself, where all goes as the settings say: the
+/// longest for a silent session to expire, or, where links are what it takes, for a leader to miss a follower
+/// (`replica.lag.time.max.ms`, which it looks at every half of that); with the client's allowance.
+pub fn detected_within(settings: &Settings, fault: &FaultSpan) -> Option<f64> {
+    let session = session_expiry(settings, 0.0)?.interval_s[1];
+    let detected = match fault.effect.takes {
+        Takes::Links => session.max(1.5 * settings.replica_lag_time_max_ms? as f64 / 1e3),
+        _ => session,
+    };
+    Some(detected + CLIENT_ALLOWANCE_S)
+}
+
 /// Unavailability of a partition whose leader, or in-sync replica under acks=all, has ended. The same
 /// with the controller on the same broker: there is one detection. `None` when the copies left are
 /// fewer than `min.insync.replicas`: then the partition waits for a restart; and when the brokers'

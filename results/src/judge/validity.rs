@@ -262,7 +262,15 @@ fn complete(streams: &[(String, Ending)]) -> Check {
 
 fn check(name: &str, verdict: Verdict, examined: u64, note: String) -> Check {
     let count = u64::from(verdict == Verdict::InvalidRun);
-    Check { name: name.to_owned(), verdict, count, examined, note: Some(note), witnesses: vec![] }
+    Check {
+        name: name.to_owned(),
+        verdict,
+        count,
+        examined,
+        without_a_copy: 0,
+        note: Some(note),
+        witnesses: vec![],
+    }
 }
 
 #[cfg(test)]

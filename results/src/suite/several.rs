@@ -200,13 +200,12 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
     };
     let weighed =
         Weighed::of([low, high.unwrap_or(f64::INFINITY)], bounds, figure, "the highest rate");
-    // That servers which share cores can do less says nothing of brokers that have their own.
-    let short = high.is_some_and(|high| high < bounds[0]);
-    if short && !matches!(search.limiting, Some(Limiting::Links(_))) {
-        let why = format!(
-            "the nodes share one machine, whose limit may be the lower: {}",
-            weighed.reason
-        );
+    // What servers that share cores can do, or a load generator, says nothing of brokers that have their own; a rate
+    // beyond the bounds that was held does.
+    let beyond = low > bounds[1];
+    if !beyond && !matches!(search.limiting, Some(Limiting::Links(_))) {
+        let why =
+            format!("the nodes share one machine, which may be what limits: {}", weighed.reason);
         return Weighed::open(weighed.figure, why);
     }
     weighed

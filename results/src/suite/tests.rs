@@ -196,7 +196,8 @@ fn every_form_has_every_claim_with_its_own_words() {
         guide().unwrap().len() + 1
     );
     assert!(
-        markdown.contains("should read: Broker 1 or 3 becomes the new controller by itself 16.0 s")
+        markdown
+            .contains("should read: Another broker becomes the new controller by itself 16.0 s")
     );
     let folded = markdown.split_once("<details>\n").map(|(_, folded)| folded);
     assert!(folded.is_some_and(|folded| folded.trim_end().ends_with("</details>")), "{markdown}");

@@ -2,6 +2,7 @@
 
 use super::super::{Plan, Start, Step};
 use super::ChangeStep;
+use crate::port::Capability;
 
 /// What the changes and steps of a plan come after.
 struct Order<'a> {
@@ -18,6 +19,13 @@ pub(in super::super) fn check<'a>(
     order.changes.iter().try_for_each(|change| {
         let refused = |why: String| (change.id.as_str(), format!("change \"{}\" {why}", change.id));
         let group = order.group(change).map_err(refused)?;
+        let mut of_group =
+            order.steps.iter().filter(|step| order.group_of_step(&step.id) == Some(group));
+        let puts_back = |step: &&&Step| step.needs().contains(&Capability::MoveLeaders);
+        if let (true, Some(step)) = (change.change.moves_replicas(), of_group.find(puts_back)) {
+            let what = "moves replicas, which are put back where they were by the heal of step";
+            return Err(refused(format!("{what} \"{}\"", step.id)));
+        }
         let mut after = order.steps.iter().filter_map(|step| Some((step, step.start.as_ref()?)));
         let names = |start: &Start| start.after().is_some_and(|after| after.step == change.id);
         after.try_for_each(|(step, start)| match start {
@@ -161,5 +169,9 @@ mod tests {
         refused(&two, "no fault");
         refused(&[change("x", "at='1s'"), step("x", "")], "two steps have the id \"x\"");
         refused(&[change("x", "at='8days'"), step("a", "")], "`start.at` is 8days");
+        let away = step("a", "") + "prepare='move-leaders-away'\n";
+        refused(&[change("x", "at='1s'"), away], "put back where they were by the heal of step");
+        let moved = step("b", "").replace("'kill'", "'reassign'").replace("controller", "brokers");
+        refused(&[change("x", "injected={step='b'}"), step("a", ""), moved], "step \"b\"");
     }
 }

@@ -17,7 +17,7 @@ use crate::wire::played::{PlayedRequest, listen};
 
 /// A broker that names itself the controller, and answers requests of one kind, of which it counts how many came before,
 /// by `answer`.
-fn broker<A: Encodable + Send>(
+fn broker<A: Encodable + Send + Sync>(
     key: ApiKey,
     answer: impl Fn(usize) -> A + Send + Sync + 'static,
 ) -> (Admin, Arc<AtomicU32>) {

@@ -41,14 +41,19 @@ impl Changing<'_> {
         self.admin.unthrottle_replicas(moved).await?;
         until(STEADY_LIMIT, LOOK, async || {
             let mut left = Ok(());
-            for broker in self.throttled.take() {
+            // Whoever is asked when this is dropped stays among them.
+            let throttled = self.throttled.borrow().clone();
+            for broker in throttled {
                 let taken = match self.admin.brokers().contains(&broker) {
                     true => self.admin.throttle_broker(broker, None).await,
                     false => Err(PortError::new(ErrorKind::TimedOut, "a fault is on it")),
                 };
-                if let Err(error) = taken {
-                    self.throttled.borrow_mut().insert(broker);
-                    left = Err(error.context(format!("broker {broker} still has its throttle")));
+                match taken {
+                    Ok(()) => drop(self.throttled.borrow_mut().remove(&broker)),
+                    Err(error) => {
+                        let what = format!("broker {broker} still has its throttle");
+                        left = Err(error.context(what));
+                    }
                 }
             }
             left
@@ -57,8 +62,16 @@ impl Changing<'_> {
     }
 
     /// Limit for a throttled move: all that there is could go to one broker, and more comes meanwhile.
-    pub(super) async fn throttled_limit(&self, bytes_per_s: u64) -> Result<Duration, PortError> {
-        let bytes: u64 = self.admin.log_bytes(&self.topic()).await?.values().sum();
+    pub(super) async fn throttled_limit(
+        &self,
+        to: &Assignment,
+        bytes_per_s: u64,
+    ) -> Result<Duration, PortError> {
+        let topics: BTreeSet<&String> = to.keys().map(|(topic, _)| topic).collect();
+        let mut bytes = 0;
+        for topic in topics {
+            bytes += self.admin.log_bytes(topic).await?.values().sum::<u64>();
+        }
         let takes = Duration::try_from_secs_f64(2.0 * bytes as f64 / bytes_per_s.max(1) as f64);
         Ok(STEADY_LIMIT.saturating_add(takes.unwrap_or(Duration::MAX)))
     }

@@ -57,9 +57,10 @@ impl Changing<'_> {
     async fn leave(&self, brokers: &[BrokerId]) -> Result<(), Failure> {
         let mut stay = self.admin.brokers();
         stay.retain(|broker| !brokers.contains(broker));
-        let now = self.lab.members.assignment();
+        // By the controller's word: a change that was given up may have moved or added some.
+        let now = self.admin.replicas(&self.lab.members.assignment()).await?;
         if now.values().flatten().any(|holder| brokers.contains(holder)) {
-            self.move_to(&spread::generated(&now, &stay, self.seed), None).await?;
+            self.move_to(&spread::generated(&now, &stay, self.seed)?, None).await?;
         }
         let held = self.admin.topics_on(brokers).await?;
         if let Some(topic) = held.first() {

@@ -214,6 +214,8 @@ impl<'c> Finding<'c> {
             verdict,
             count: self.counts.iter().sum(),
             examined: self.examined,
+            without_a_copy: self.causes.get(&LossCause::EveryPower).copied().unwrap_or_default()
+                + self.causes.get(&LossCause::LastInSyncPower).copied().unwrap_or_default(),
             note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
             witnesses: self.witnesses.into_iter().take(WITNESSES).map(|(_, w)| w).collect(),
         }

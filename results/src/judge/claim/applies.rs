@@ -30,7 +30,9 @@ pub(super) fn not_applicable(claim: &Claim, trials: &[TrialFacts]) -> Option<Str
     let without = !trials.is_empty() && trials.iter().all(|trial| !trial.acks_all);
     let of_acks_all = matches!(
         claim.metric,
-        Metric::ChecksAcksAll(_) | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
+        Metric::ChecksAcksAll(_)
+            | Metric::ChecksWithACopy(_)
+            | Metric::UnavailabilityNotLed(LeaderService::AcksAll)
     );
     let why = "not applicable: the main load does not use acks=all";
     let unasked = !trials.is_empty() && trials.iter().all(|trial| trial.no_acks);

@@ -8,7 +8,7 @@ use super::seen::read;
 use crate::judge::timeline::Timeline;
 use crate::record::clock::RunTime;
 use crate::record::event::{ChangeMark, ChangeSeen, EventKind};
-use crate::record::history::{Client, Entry, Partition, SendOutcome, Source};
+use crate::record::history::{Client, Entry, LoadRole, Partition, SendOutcome, Source};
 
 /// What a change of the cluster under load took, and cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,8 +142,8 @@ fn sends(
 ) -> Result<BTreeMap<Partition, Vec<Sent>>, String> {
     let mut sends: BTreeMap<Partition, Vec<Sent>> = BTreeMap::new();
     for stream in source.streams() {
-        let producer = matches!(stream.header.client, Client::Producer { .. });
-        if !producer || stream.header.topic != topic {
+        let main = matches!(stream.header.client, Client::Producer { role: LoadRole::Main, .. });
+        if !main || stream.header.topic != topic {
             continue;
         }
         read(source, &stream, |entry| {

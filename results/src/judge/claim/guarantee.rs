@@ -29,15 +29,19 @@ pub(super) enum Examination {
 pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
     match &claim.metric {
         Metric::Checks(names) => checks(names, trial),
-        Metric::ChecksAcksAll(names) => match checks(names, trial) {
-            // Such a check finds violated what another producer was promised.
-            Examination::Kept(_) if !trial.acks_all => {
-                Examination::Open("the main load does not use acks=all".to_owned())
-            }
-            found => found,
+        Metric::ChecksAcksAll(names) => checks_acks_all(names, trial),
+        Metric::ChecksWithACopy(names) => match without_a_copy(names, trial) {
+            Some(why) => Examination::Open(why),
+            None => checks_acks_all(names, trial),
         },
         Metric::MinIsrCopies(wanted) => copies(*wanted, claim, trial),
         Metric::ResumeAtCommitted(names) => resume(names, trial),
+        Metric::TakeOverAtCommitted(names) => match resume(names, trial) {
+            Examination::Kept(_) if trial.recovery.resumed.at_committed == 0 => {
+                Examination::Open("no member was seen to take a partition over".to_owned())
+            }
+            found => found,
+        },
         Metric::RecoversWhileFaultLasts => cluster::recovers(claim, trial),
         Metric::OutageUntilHeal => cluster::outage_until_heal(claim, trial),
         Metric::RegistrationGoneFirst => cluster::registration_gone_first(claim, trial),
@@ -63,7 +67,7 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
             ))
         }
         Metric::Probe(wanted) => probe::probe(*wanted, trial),
-        Metric::ScaleOut(said) => scale_out::examine(*said, trial),
+        Metric::ScaleOut(said) => scale_out::examine(claim, *said, trial),
         Metric::NotTestedHere(needs) => Examination::Open(needs.clone()),
         Metric::ControllerFailover
         | Metric::ControllerElection
@@ -71,6 +75,28 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         | Metric::NewLeaderServes
         | Metric::UnavailabilityNotLed(_) => Examination::Open("no bound is stated".to_owned()),
     }
+}
+
+fn checks_acks_all(names: &[String], trial: &TrialFacts) -> Examination {
+    match checks(names, trial) {
+        // Such a check finds violated what another producer was promised.
+        Examination::Kept(_) if !trial.acks_all => {
+            Examination::Open("the main load does not use acks=all".to_owned())
+        }
+        found => found,
+    }
+}
+
+/// Why the checks say nothing of records of which a replica kept its memory, where they found others alone.
+fn without_a_copy(names: &[String], trial: &TrialFacts) -> Option<String> {
+    let of_names = trial.checks.iter().filter(|check| names.contains(&check.name));
+    let found: Vec<_> = of_names.filter(|check| check.verdict == Verdict::Violated).collect();
+    let all = found.iter().all(|check| check.count == check.without_a_copy);
+    let lost: u64 = found.iter().map(|check| check.count).sum();
+    (all && lost > 0).then(|| {
+        let records = counted(lost, "record");
+        format!("not applicable: every in-sync replica of {records} lost its power at once")
+    })
 }
 
 fn checks(names: &[String], trial: &TrialFacts) -> Examination {
@@ -88,6 +114,10 @@ fn checks(names: &[String], trial: &TrialFacts) -> Examination {
                     let note = note.unwrap_or_default();
                     let found = format!("check \"{name}\" found {}{note}", check.count);
                     return Examination::Violated(found);
+                }
+                Verdict::Valid if check.count > 0 => {
+                    let note = check.note.as_deref().unwrap_or("they violate nothing");
+                    open = Some(format!("check \"{name}\" found {}: {note}", check.count));
                 }
                 Verdict::Valid if check.examined > 0 => {
                     // Several checks look at the same records.

@@ -270,10 +270,14 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
         let how = format!("{} of {needed} that it needs{why}", figures.len());
         (Outcome::Undecided, how)
     } else {
-        out.faster_than_stated = figures.iter().any(|f| f.seconds < low);
-        let median = format!("the median of {} within it", counted(all as u64, "trial"));
-        let every = format!("{} within it", of_trials(all, all));
-        (Outcome::Holds, if of_median { median } else { every })
+        let faster = figures.iter().filter(|f| f.seconds < low).count();
+        out.faster_than_stated = faster > 0;
+        let within = match of_median {
+            true => format!("the median of {} within {high} s", counted(all as u64, "trial")),
+            false => format!("{} within {high} s", of_trials(all, all)),
+        };
+        let sooner = format!(", {} sooner than the {low} s stated", of_trials(faster, all));
+        (Outcome::Holds, if faster > 0 { within + &sooner } else { within })
     };
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Figure {
     pub(super) in_sum: Option<(u32, f64)>,
     /// The longest response of partitions that were not interrupted, where there are any.
     pub(super) longest_response: Option<f64>,
+    /// What it may have been at most, in seconds, where it is not known exactly.
+    pub(super) at_most: Option<f64>,
     /// What the settings in force predict.
     pub(super) prediction: Option<Prediction>,
 }
@@ -100,6 +102,7 @@ pub(super) fn figure(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Fi
         lasted_long_enough(fault, &figure)?;
         felt_within(step, &figure, bound)?;
         responded_within(step, &figure, bound)?;
+        known_within(step, &figure, bound)?;
     }
     undisturbed(trial, |one| {
         one.concerns(by) && one.touches(fault.injecting, end, figure.seconds)
@@ -170,6 +173,17 @@ fn responded_within(step: &str, figure: &Figure, bound: f64) -> Result<(), Strin
     }
 }
 
+/// Refuses a figure within a bound that it may be beyond.
+fn known_within(step: &str, figure: &Figure, bound: f64) -> Result<(), String> {
+    match figure.at_most {
+        Some(at_most) if at_most > bound => Err(format!(
+            "between {:.2} and {at_most:.2} s in step \"{step}\": clients do not ask more often",
+            figure.seconds
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a figure that ended because kbench undid the fault before the cluster can have recovered from it.
 fn lasted_long_enough(fault: &FaultSpan, figure: &Figure) -> Result<(), String> {
     let lasted = fault.healing.map_or(f64::INFINITY, |at| at.secs_since(fault.injecting));
@@ -205,6 +219,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
                 rest: failover.phase_residual_s,
                 in_sum: None,
                 longest_response: None,
+                at_most: None,
                 prediction: predict::detection(settings, fault),
             };
             if claim.metric == Metric::ControllerFailover {
@@ -220,7 +235,7 @@ fn measured(trial: &TrialFacts, claim: &Claim, step: &str) -> Result<Figure, Str
         }
         Metric::NewLeaderServes => {
             let rows = rows(trial, step, StreamKind::Main, true)?;
-            serving(&rows, step)
+            serving(&rows, &trial.recovery.partitions, step)
         }
         Metric::UnavailabilityLed => {
             let rows = rows(trial, step, StreamKind::Main, true)?;
@@ -278,33 +293,46 @@ fn rows<'a>(
     Ok(wanted)
 }
 
-/// What the last phases of a recovery took together, of the partition of which that was most.
-fn serving(rows: &[&PartitionRecovery], step: &str) -> Result<Figure, String> {
+/// What the last phases of a recovery took together, of the partition of which that was most: until the direct producer
+/// is known not to have been answered, and at most until it or the main load was.
+fn serving(
+    rows: &[&PartitionRecovery],
+    all: &[PartitionRecovery],
+    step: &str,
+) -> Result<Figure, String> {
     let mut worst: Option<Figure> = None;
+    let mut at_most = 0.0_f64;
     for row in rows.iter().filter(|row| row.interrupted) {
-        // What only librdkafka's client waited for is not the cluster's; without a direct producer nobody tells.
-        let Phases { metadata, answer, client, .. } = row.phases_s;
-        let client = client.filter(|_| answer.is_none());
-        let (Some(metadata_s), Some(answer_s)) = (metadata, answer.or(client)) else {
+        let Phases { metadata, answer, .. } = row.phases_s;
+        let answered = |row: &PartitionRecovery| {
+            let Phases { metadata, answer, client, .. } = row.phases_s;
+            Some(metadata? + answer? + client?)
+        };
+        let soonest = [Some(*row), direct::beside(row, all)].into_iter().flatten();
+        let soonest = soonest.filter_map(answered).min_by(f64::total_cmp);
+        let (Some(metadata_s), Some(answer_s), Some(soonest)) = (metadata, answer, soonest) else {
             return Err(format!(
                 "the phases of {} partition {} were not seen in step \"{step}\"",
                 row.topic, row.partition
             ));
         };
+        at_most = at_most.max(soonest);
         let seconds = metadata_s + answer_s;
         if worst.as_ref().is_none_or(|worst| worst.seconds < seconds) {
             worst = Some(Figure {
                 seconds,
                 censored: row.censored,
-                phases: Phases { metadata, answer, client, ..Phases::default() },
+                phases: Phases { metadata, answer, ..Phases::default() },
                 rest: 0.0,
                 in_sum: None,
                 longest_response: None,
+                at_most: None,
                 prediction: None,
             });
         }
     }
-    worst.ok_or_else(|| format!("no partition was interrupted in step \"{step}\""))
+    let worst = worst.ok_or_else(|| format!("no partition was interrupted in step \"{step}\""))?;
+    Ok(Figure { at_most: Some(at_most), ..worst })
 }
 
 /// The partition that was away longest stands for the trial.
@@ -318,6 +346,7 @@ fn worst(rows: &[&PartitionRecovery], prediction: Option<Prediction>) -> Figure 
         phases: longest.map(|row| row.phases_s).unwrap_or_default(),
         rest: longest.map_or(0.0, |row| row.heal_s + row.phase_residual_s),
         longest_response: responses.reduce(f64::max),
+        at_most: None,
         in_sum: several.max_by(|(_, a), (_, b)| a.total_cmp(b)),
         prediction,
     }

@@ -27,10 +27,15 @@ pub enum Metric {
     Checks(Vec<String>),
     /// The same, and the sentence speaks of acks=all only.
     ChecksAcksAll(Vec<String>),
+    /// The same, and the sentence speaks of records alone of which an in-sync replica kept what it had in memory.
+    ChecksWithACopy(Vec<String>),
     /// At least so many members of every ISR are alive all the time.
     MinIsrCopies(usize),
-    /// Named checks find nothing, and every member that a fault made resume was seen to do so at the commit.
+    /// Named checks find nothing, and every member that a fault made resume was seen to do so: where it was, or at the
+    /// commit.
     ResumeAtCommitted(Vec<String>),
+    /// The same, and members that took a partition over were seen to begin at the commit.
+    TakeOverAtCommitted(Vec<String>),
     /// Clients and cluster had recovered while each fault lasted.
     RecoversWhileFaultLasts,
     /// Partitions that the dead broker led answered only after it was healed.
@@ -197,10 +202,18 @@ impl Metric {
         ("\"new-leader-serves\"", "seconds from the new leader and its copies to an answer"),
         ("{ checks = [\"lost\", \"duplicate\"] }", "checks of a report, which find nothing"),
         ("{ checks-acks-all = [\"lost\"] }", "the same of a load with acks=all"),
+        (
+            "{ checks-with-a-copy = [\"lost\"] }",
+            "the same of records of which not every in-sync replica lost its power",
+        ),
         ("{ min-isr-copies = 2 }", "live members of every ISR while the faults last"),
         (
             "{ resume-at-committed = [\"commit-skip\"] }",
-            "members resume at the group's commit, and checks find nothing",
+            "members resume where they were, or at the group's commit, and checks find nothing",
+        ),
+        (
+            "{ take-over-at-committed = [\"commit-skip\"] }",
+            "the same, and members that took a partition over began at the group's commit",
         ),
         ("\"recovers-while-fault-lasts\"", "everything is served again before the fault is undone"),
         ("\"outage-until-heal\"", "partitions of the dead broker stay away until it is back"),
@@ -270,8 +283,10 @@ impl Metric {
             | Self::UnavailabilityNotLed(_) => true,
             Self::Checks(_)
             | Self::ChecksAcksAll(_)
+            | Self::ChecksWithACopy(_)
             | Self::MinIsrCopies(_)
             | Self::ResumeAtCommitted(_)
+            | Self::TakeOverAtCommitted(_)
             | Self::RecoversWhileFaultLasts
             | Self::OutageUntilHeal
             | Self::RegistrationGoneFirst
@@ -328,7 +343,13 @@ impl Metric {
 
     /// Whether every run says something about it, whatever its cluster is and its plan does.
     pub fn is_of_any_run(&self) -> bool {
-        matches!(self, Self::Checks(_) | Self::ChecksAcksAll(_) | Self::ResumeAtCommitted(_))
+        matches!(
+            self,
+            Self::Checks(_)
+                | Self::ChecksAcksAll(_)
+                | Self::ChecksWithACopy(_)
+                | Self::ResumeAtCommitted(_)
+        )
     }
 
     /// Whether it is about a fault or a change, which a claim must name by its id.
@@ -343,6 +364,7 @@ impl Metric {
                     | Self::OneLeader
                     | Self::OneController
                     | Self::OneSideCommits(_)
+                    | Self::TakeOverAtCommitted(_)
                     | Self::ScaleOut(_)
             )
     }
@@ -350,7 +372,11 @@ impl Metric {
     /// What is wrong with what it holds.
     pub(super) fn fault(&self) -> Option<String> {
         let text = match self {
-            Self::Checks(names) | Self::ChecksAcksAll(names) | Self::ResumeAtCommitted(names)
+            Self::Checks(names)
+            | Self::ChecksAcksAll(names)
+            | Self::ChecksWithACopy(names)
+            | Self::ResumeAtCommitted(names)
+            | Self::TakeOverAtCommitted(names)
                 if names.is_empty() =>
             {
                 "names no check; list at least one, e.g. [\"lost\"]".to_owned()

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::judge::claim::{Metric, guide, parse};
-use crate::record::event::{BrokerId, ServerCounters};
+use crate::record::event::{BrokerId, Role, ServerCounters};
 use crate::record::history::Observed;
 use crate::report::Question;
 
@@ -292,18 +292,40 @@ fn what_recovers_while_a_fault_lasts_is_told_from_what_waits_for_its_end() {
         "before that was undone",
     );
     stands(&of_step(recovery, "two-brokers", two_brokers()), Outcome::Refuted, "not everything");
-    let mut f = three_faults(1);
-    for event in &mut f.events {
-        if let EventKind::FaultRecovered { fault_id, recovered, .. } = &mut event.kind {
-            *recovered = fault_id != "leader";
+    let missed = || {
+        let mut f = three_faults(1);
+        for event in &mut f.events {
+            if let EventKind::FaultRecovered { fault_id, recovered, .. } = &mut event.kind {
+                *recovered = fault_id != "leader";
+            }
         }
-    }
-    let two = of_step(recovery, "controller\", \"leader", f.trial());
+        f
+    };
+    let session = |f: Fixture, ms| {
+        let mut trial = f.trial();
+        trial.environment.as_mut().unwrap().settings.zk_session_timeout_ms = Some(ms);
+        trial
+    };
+    let two = of_step(recovery, "controller\", \"leader", session(missed(), 6_000));
     stands(
         &two,
         Outcome::Refuted,
         "1 of 2 faults: not everything was served again while step \"leader\"",
     );
+    stands(
+        &of_step(recovery, "leader", session(missed(), 60_000)),
+        Outcome::Undecided,
+        "before the 64 s that its detection may take",
+    );
+    stands(&of_step(recovery, "controller", session(missed(), 60_000)), Outcome::Holds, "1 fault");
+    let mut f = three_faults(1);
+    for event in &mut f.events {
+        if let EventKind::FaultInjecting { victims, .. } = &mut event.kind {
+            victims.iter_mut().for_each(|victim| victim.role = Role::Zookeeper);
+        }
+    }
+    let words = "in which sessions expire";
+    stands(&of_step(recovery, "controller", session(f, 60_000)), Outcome::Undecided, words);
     stands(&of_step(outage, "two-brokers", two_brokers()), Outcome::Holds, "2 partitions");
     stands(&of_step(outage, "leader", two_brokers()), Outcome::Undecided, "needs step");
     let mut f = three_faults(1);

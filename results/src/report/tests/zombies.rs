@@ -192,8 +192,9 @@ fn ensemble(case: EnsembleCase) -> TrialRecord {
     answers.extend(case.old.map(|(s, epoch)| write(s, 3, 2, epoch)));
     let reads = EnsembleAnswer::Reads { server: 3, from: at(12.0), times: 9 };
     answers.push((case.served, EventKind::Ensemble(reads)));
-    if let Some((number, version)) = case.kept {
-        let there = EnsembleAnswer::Written { server: 1, number, version };
+    for (server, kept) in [(1, case.kept), (3, Some((2, 2)))] {
+        let Some((number, version)) = kept else { continue };
+        let there = EnsembleAnswer::Written { server, number, version };
         answers.push((50.0, EventKind::Ensemble(there)));
     }
     for (s, kind) in answers {
@@ -222,6 +223,11 @@ fn a_zookeeper_that_commits_on_both_sides_or_loses_a_write_is_told_from_one_that
         "number 2 is there",
     );
     stands(&one(EnsembleCase { kept: Some((3, 2)), ..WELL }), Outcome::Refuted, "written 2 times");
-    stands(&one(EnsembleCase { kept: None, ..WELL }), Outcome::Undecided, "was not read");
+    stands(
+        &one(EnsembleCase { kept: Some((0, 0)), ..WELL }),
+        Outcome::Refuted,
+        "number 0 is there",
+    );
+    stands(&one(EnsembleCase { kept: None, ..WELL }), Outcome::Undecided, "server 1 was not read");
     stands(&one(EnsembleCase { new: 1, ..WELL }), Outcome::Undecided, "by a new leader");
 }

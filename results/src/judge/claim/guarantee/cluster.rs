@@ -10,10 +10,10 @@ use crate::judge::claim::metric::{BytesPerBroker, LeaderSpread};
 use crate::judge::claim::proof::{Examined, Proof};
 use crate::judge::claim::seen::HealthyCluster;
 use crate::judge::claim::{Claim, TrialFacts};
-use crate::judge::expectation;
 use crate::judge::recovery::StreamKind;
 use crate::judge::span::FaultSpan;
-use crate::record::event::BrokerId;
+use crate::judge::{expectation, predict};
+use crate::record::event::{BrokerId, Role};
 use crate::terminal::counted;
 
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
@@ -71,11 +71,19 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
         let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
         let id = &fault.id;
         match (fault.recovered, expectation::of_the_client(&rows)) {
-            (Some(true), _) => examined("faults", 1),
+            (Some(true), _) => match not_everything(fault, trial) {
+                Some(why) => Examination::Open(format!("step \"{id}\": {why}")),
+                None => examined("faults", 1),
+            },
             (None, _) => {
                 Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
             }
             (Some(false), Some(of_client)) => Examination::Open(of_client),
+            (Some(false), None) if let Some(needs) = lasts_too_short(fault, trial) => {
+                Examination::Open(format!(
+                    "step \"{id}\" was undone before the {needs:.0} s that its detection may take"
+                ))
+            }
             (Some(false), None) => {
                 missed.set(missed.get() + 1);
                 Examination::Violated(format!(
@@ -91,6 +99,32 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
         }
         (all, _) => all,
     }
+}
+
+/// What a recovery of producers that was seen while a fault lasted leaves open.
+fn not_everything(fault: &FaultSpan, trial: &TrialFacts) -> Option<String> {
+    let waited = trial.recovery.consuming.iter().find_map(|group| {
+        let of_it = group.faults.iter().find(|it| it.fault == fault.id)?;
+        let mut waited = of_it.partitions.iter().filter(|it| it.interrupted);
+        let late = waited.find(|it| it.ended_after_heal || it.censored)?;
+        Some(format!(
+            "group {} got nothing of {}-{} before it was undone",
+            group.group, group.topic, late.partition
+        ))
+    });
+    let zookeeper = fault.victims.iter().any(|victim| victim.role == Role::Zookeeper);
+    waited.or_else(|| {
+        let needs = lasts_too_short(fault, trial).filter(|_| zookeeper)?;
+        Some(format!("it was undone before the {needs:.0} s in which sessions expire"))
+    })
+}
+
+/// How long it may take to detect the fault, in seconds, where that is longer than it lasted; none where either is not
+/// known.
+fn lasts_too_short(fault: &FaultSpan, trial: &TrialFacts) -> Option<f64> {
+    let needs = predict::detected_within(&trial.environment.settings, fault)?;
+    let lasted = fault.healing?.secs_since(fault.injecting);
+    (lasted < needs).then_some(needs)
 }
 
 /// The partitions that the dead broker led stayed away until it was back.

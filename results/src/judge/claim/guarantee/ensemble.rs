@@ -88,8 +88,11 @@ fn cut_off(fault: &FaultSpan, seen: &Ensemble, at_most_s: u32) -> Examination {
             "step \"{id}\": server {server} answered reads for {served_s:.1} s after it was cut off"
         ));
     }
-    if seen.kept.is_empty() {
-        return open("what was there of the writes at the end was not read".to_owned());
+    let mut unread = acked(seen).map(|(write, _)| write.server);
+    if let Some(server) = unread.find(|server| !seen.kept.contains_key(server)) {
+        return open(format!(
+            "what was there at the end of the writes to server {server} was not read"
+        ));
     }
     let servers: BTreeSet<BrokerId> = newer().map(|(write, _)| write.server).collect();
     let servers: Vec<_> = servers.iter().map(BrokerId::to_string).collect();

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Examination, checks};
-use crate::judge::claim::TrialFacts;
 use crate::judge::claim::changes::ChangeSpan;
 use crate::judge::claim::measure::undisturbed;
 use crate::judge::claim::metric::ScaleOut;
 use crate::judge::claim::proof::Proof;
+use crate::judge::claim::{Claim, TrialFacts};
 use crate::record::event::{BrokerId, ChangeMark, ChangeSeen, PlacedPartition};
 
 /// A gap above this is not what "online" means, in seconds.
 const LONGEST_GAP_S: f64 = 1.0;
 
-/// What one trial shows of a sentence about scaling out.
-pub(super) fn examine(said: ScaleOut, trial: &TrialFacts) -> Examination {
-    let examined = match said {
+/// What one trial shows of a sentence about scaling out, where the changes that it speaks of were made.
+pub(super) fn examine(claim: &Claim, said: ScaleOut, trial: &TrialFacts) -> Examination {
+    let made = claim.scenario.iter().try_for_each(|id| made(id, trial));
+    let examined = made.and_then(|()| match said {
         ScaleOut::NewBrokersVisible => new_brokers_visible(trial),
         ScaleOut::NewPartitionsPlaced => new_partitions_placed(trial),
         ScaleOut::ExistingStay => existing_stay(trial),
@@ -23,7 +24,7 @@ pub(super) fn examine(said: ScaleOut, trial: &TrialFacts) -> Examination {
         ScaleOut::LeadersEven => evenly(trial, "leads", |it| vec![it.leader]),
         ScaleOut::StorageEven => evenly(trial, "holds", |it| it.replicas.clone()),
         ScaleOut::Online => online(trial),
-    };
+    });
     examined.unwrap_or_else(Examination::Open)
 }
 
@@ -48,6 +49,11 @@ fn change<'a>(
         }
     }
     Err(format!("no change was seen in which {what}"))
+}
+
+fn made(id: &str, trial: &TrialFacts) -> Result<(), String> {
+    let span = trial.seen.changes.all.iter().find(|span| span.began.1.change == id);
+    done(span.ok_or_else(|| format!("change \"{id}\" was not made"))?).map(drop)
 }
 
 fn done(span: &ChangeSpan) -> Result<(&ChangeSeen, &ChangeSeen), String> {
@@ -127,13 +133,27 @@ fn new_partitions_placed(trial: &TrialFacts) -> ScaleOutSeen {
     kept(holders(&added).is_subset(&joined), text)
 }
 
-/// The placement before any change, and that before the first change that moved replicas; the last one if none did.
+/// The placement before any change, and that when partitions had been added and nothing had been moved.
 fn before_move(trial: &TrialFacts) -> Result<(&[PlacedPartition], &ChangeSeen), String> {
     let all = &trial.seen.changes.all;
     let first = placed(&all.first().ok_or("no change was made")?.began.1)?;
     let (_, grown) = grown(trial)?;
-    placed(grown)?;
+    for span in all.iter().take_while(|span| span.began.1.change != grown.change) {
+        let (began, ended) = done(span)?;
+        if moved(began, ended) {
+            return Err(format!(
+                "\"{}\" moved replicas before partitions were added",
+                ended.change
+            ));
+        }
+    }
     Ok((first, grown))
+}
+
+/// Whether a change that added no partition moved replicas.
+fn moved(began: &ChangeSeen, ended: &ChangeSeen) -> bool {
+    let mut both = began.partitions.iter().zip(&ended.partitions);
+    began.partitions.len() == ended.partitions.len() && both.any(|(a, b)| a.replicas != b.replicas)
 }
 
 fn existing_stay(trial: &TrialFacts) -> ScaleOutSeen {
@@ -167,15 +187,8 @@ fn rebalanced_by_itself(trial: &TrialFacts) -> ScaleOutSeen {
     let old: Vec<PlacedPartition> = old.cloned().collect();
     let moved = trial.seen.changes.all.iter().find_map(|span| {
         let (began, ended) = done(span).ok()?;
-        let same = began.partitions.len() == ended.partitions.len();
-        let differ = same
-            && began
-                .partitions
-                .iter()
-                .zip(&ended.partitions)
-                .any(|(a, b)| a.replicas != b.replicas);
         let took = span.ended.as_ref()?.0.secs_since(span.began.0);
-        differ.then(|| format!("; \"{}\" moved them, in {took:.1} s", ended.change))
+        moved(began, ended).then(|| format!("; \"{}\" moved them, in {took:.1} s", ended.change))
     });
     let text = format!(
         "with brokers {} there and no reassignment: {}{}",
@@ -214,7 +227,7 @@ fn online(trial: &TrialFacts) -> ScaleOutSeen {
     for span in all {
         done(span)?;
     }
-    let lost = ["lost".to_owned()];
+    let lost = ["lost", "lost-tail", "offset-mismatch"].map(str::to_owned);
     match checks(&lost, trial) {
         Examination::Kept(_) => {}
         other => return Ok(other),

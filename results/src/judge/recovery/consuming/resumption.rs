@@ -142,7 +142,9 @@ impl PartitionResumption<'_> {
                     "was read again from offset {first}, although {committed} was committed"
                 )));
             }
-            Committed::At(_) | Committed::Nothing => resumed.at_committed += 1,
+            Committed::At(_) => resumed.at_committed += 1,
+            // Where it begins then is the client's choice (auto.offset.reset).
+            Committed::Nothing => {}
             Committed::Unknown => {
                 let why =
                     "was assigned anew, and the coordinator did not tell the committed offset";
