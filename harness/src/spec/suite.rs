@@ -333,7 +333,11 @@ mod tests {
                 // Of links that are limited, as these are, where the machine can.
                 let (links, set): (Vec<_>, Vec<_>) =
                     scenario.set.iter().cloned().partition(|it| it.starts_with("cluster.links"));
-                assert!(links.iter().all(|it| it == "cluster.links.rate=2 MB/s"), "{links:?}");
+                let rate = |it: &String| match it.as_str() {
+                    "cluster.links.rate=2 MB/s" => 2_000_000,
+                    "cluster.links.rate=500 kB/s" => 500_000,
+                    other => panic!("{other}"),
+                };
                 let request = Request {
                     set,
                     trials: scenario.trials,
@@ -341,7 +345,7 @@ mod tests {
                     ..Request::of(&scenario.workload, "none", &scenario.cluster)
                 };
                 let mut spec = request.resolve().unwrap().spec;
-                spec.cluster.links = links.first().map(|_| LinksSpec { rate: 2_000_000 });
+                spec.cluster.links = links.first().map(|it| LinksSpec { rate: rate(it) });
                 spec.plan = match scenario.plan.as_str() {
                     "none" => None,
                     plan => Some(load(plan, &[]).unwrap()),
