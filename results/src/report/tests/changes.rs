@@ -199,3 +199,32 @@ fn a_phase_beside_a_fault_decides_nothing_about_the_guide_s_procedure() {
         assert_eq!(claim.outcome, Outcome::Undecided, "{id}: {}", claim.reason);
     }
 }
+
+/// Replicas that were moved before partitions were added.
+const MOVED: &[&[BrokerId]] = &[&[1, 2, 4], &[2, 3, 5], &[3, 1, 2]];
+const MOVED_AND_GROWN: &[&[BrokerId]] =
+    &[&[1, 2, 4], &[2, 3, 5], &[3, 1, 2], &[5, 1, 3], &[4, 1, 5]];
+
+#[test]
+fn a_sentence_about_phases_is_decided_where_they_were_made_and_in_their_order() {
+    let (three, five): (&[BrokerId], &[BrokerId]) = (&[1, 2, 3], &[1, 2, 3, 4, 5]);
+    let undecided = |f: Fixture, ids: &[&str], words: &str| {
+        let report = of_guide(&[f.trial()]);
+        for id in ids {
+            let claim = report.claims.iter().find(|it| it.id == *id).unwrap();
+            assert_eq!(claim.outcome, Outcome::Undecided, "{id}: {}", claim.reason);
+            assert!(claim.reason.contains(words), "{id}: {}", claim.reason);
+        }
+    };
+    let mut two = three_faults(1);
+    changed(&mut two, "brokers", 8.0, [(THREE, three), (THREE, five)]);
+    changed(&mut two, "reassignment", 12.0, [(THREE, five), (MOVED, five)]);
+    let all_four = ["storage-60", "leaders-even", "procedure-online"];
+    undecided(two, &all_four, "change \"partitions\" was not made");
+    let mut other_order = three_faults(1);
+    changed(&mut other_order, "brokers", 8.0, [(THREE, three), (THREE, five)]);
+    changed(&mut other_order, "reassignment", 10.0, [(THREE, five), (MOVED, five)]);
+    changed(&mut other_order, "partitions", 12.0, [(MOVED, five), (MOVED_AND_GROWN, five)]);
+    let words = "\"reassignment\" moved replicas before partitions were added";
+    undecided(other_order, &["existing-stay", "replicas-rebalanced"], words);
+}

@@ -16,8 +16,13 @@ fn of_guide(id: &str, trial: TrialRecord) -> ClaimResult {
 
 /// A claim with this metric over the fault `step`.
 fn of_step(metric: &str, step: &str, trial: TrialRecord) -> ClaimResult {
+    of_metric(&format!("\"{metric}\""), step, trial)
+}
+
+/// The same of a metric as it is written.
+fn of_metric(metric: &str, step: &str, trial: TrialRecord) -> ClaimResult {
     let text = format!(
-        "[[claim]]\nid = \"x\"\ntext = \"t\"\nsource = \"s\"\nscenario = [\"{step}\"]\nmetric = \"{metric}\""
+        "[[claim]]\nid = \"x\"\ntext = \"t\"\nsource = \"s\"\nscenario = [\"{step}\"]\nmetric = {metric}"
     );
     let claims = parse("x.toml", &text).unwrap();
     judge(&Question { claims, ..fixture::question(1) }, &[trial]).claims.remove(0)
@@ -336,6 +341,16 @@ fn what_recovers_while_a_fault_lasts_is_told_from_what_waits_for_its_end() {
     }
     let trial = f.trial();
     stands(&of_step(recovery, "leader", trial), Outcome::Undecided, "nothing proves");
+}
+
+#[test]
+fn members_that_keep_their_partitions_show_nothing_of_those_that_take_one_over() {
+    let of = |metric: &str| {
+        let metric = format!("{{ {metric} = [\"commit-skip\", \"poll-skip\"] }}");
+        of_metric(&metric, "leader", three_faults(1).trial())
+    };
+    stands(&of("resume-at-committed"), Outcome::Holds, "0 at the commit");
+    stands(&of("take-over-at-committed"), Outcome::Undecided, "take a partition over");
 }
 
 #[test]

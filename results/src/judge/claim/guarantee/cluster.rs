@@ -13,7 +13,7 @@ use crate::judge::claim::{Claim, TrialFacts};
 use crate::judge::recovery::StreamKind;
 use crate::judge::span::FaultSpan;
 use crate::judge::{expectation, predict};
-use crate::record::event::{BrokerId, Role};
+use crate::record::event::{BrokerId, Process, Role};
 use crate::terminal::counted;
 
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
@@ -112,9 +112,11 @@ fn not_everything(fault: &FaultSpan, trial: &TrialFacts) -> Option<String> {
             group.group, group.topic, late.partition
         ))
     });
-    let zookeeper = fault.victims.iter().any(|victim| victim.role == Role::Zookeeper);
+    // Writes go on when it is ZooKeeper's servers alone that are away, until brokers miss them.
+    let is_zookeeper = |victim: &Process| victim.role == Role::Zookeeper;
+    let unfelt = !fault.victims.is_empty() && fault.victims.iter().all(is_zookeeper);
     waited.or_else(|| {
-        let needs = lasts_too_short(fault, trial).filter(|_| zookeeper)?;
+        let needs = lasts_too_short(fault, trial).filter(|_| unfelt)?;
         Some(format!("it was undone before the {needs:.0} s in which sessions expire"))
     })
 }
