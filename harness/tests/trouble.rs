@@ -71,6 +71,10 @@ const LOSSES: Case = Case {
     ..QUIET
 };
 
+/// The claim speaks of records of which an in-sync replica kept its memory.
+const WITHOUT_A_COPY: &[(&str, &str)] =
+    &[("no-acked-loss", "undecided"), ("order-within-partition", "holds")];
+
 const CASES: [Case; 15] = [
     QUIET,
     // Lawful absence.
@@ -118,12 +122,14 @@ const CASES: [Case; 15] = [
         name: "last-in-sync-power",
         plan: "last-in-sync-power",
         set: &[ONE_IN_SYNC],
+        claims: WITHOUT_A_COPY,
         says: &["lost because of this: the last in-sync replica lost its power"],
         ..LOSSES
     },
     Case {
         name: "power-loss-all",
         plan: "power-loss-all",
+        claims: WITHOUT_A_COPY,
         says: &["lost because of this: every in-sync replica lost its power"],
         ..LOSSES
     },

@@ -345,7 +345,7 @@ mod tests {
             verdict: Verdict::InvalidRun,
             count: 1,
             examined: 1,
-            without_a_copy: 0,
+            without_a_copy: false,
             note: Some("lag p99 9 ms".to_owned()),
             witnesses: vec![],
         };

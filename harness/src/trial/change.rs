@@ -50,8 +50,6 @@ pub(super) struct Changing<'a> {
     lab: &'a Lab,
     /// Asks the brokers that no fault is on.
     admin: Admin,
-    /// Brokers that may have the throttle of a move.
-    throttled: RefCell<BTreeSet<BrokerId>>,
     load: &'a RefCell<Load>,
     run_control: &'a TrialRunControl,
     interrupt: &'a Interrupt,
@@ -66,8 +64,7 @@ impl<'a> Changing<'a> {
         interrupt: &'a Interrupt,
         seed: u64,
     ) -> Self {
-        let (admin, throttled) = (lab.admin.apart(), RefCell::default());
-        Self { lab, admin, throttled, load, run_control, interrupt, seed }
+        Self { lab, admin: lab.admin.apart(), load, run_control, interrupt, seed }
     }
 
     /// Makes changes, one after the other, each on a steady cluster, until the run is interrupted.

@@ -74,7 +74,7 @@ pub(crate) fn check(planned: Option<&PlannedBacklog>, groups: &[GroupConsuming])
         verdict,
         count: failed,
         examined: groups.len() as u64,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: Some(notes.join("; ")),
         witnesses: vec![],
     })

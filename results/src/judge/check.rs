@@ -268,7 +268,7 @@ fn crashed(name: &str, what: &str) -> Check {
         verdict: Verdict::Unknown,
         count: 0,
         examined: 0,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: Some(format!("not judged: {what}; this is a defect of kbench")),
         witnesses: Vec::new(),
     }

@@ -270,7 +270,7 @@ pub(crate) fn check(
         verdict,
         count: told.len() as u64,
         examined: 1,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: (!note.is_empty()).then_some(note),
         witnesses: vec![],
     }

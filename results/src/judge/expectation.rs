@@ -43,7 +43,7 @@ pub(crate) fn judge(
             verdict: Verdict::Unknown,
             count: 0,
             examined: 0,
-            without_a_copy: 0,
+            without_a_copy: false,
             note: Some(format!("not judged: {why}")),
             witnesses: vec![],
         });
@@ -80,7 +80,7 @@ pub(crate) fn judge(
         verdict,
         count,
         examined: judged.len() as u64,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: (!unmet.is_empty()).then(|| unmet.join("; ")),
         witnesses: vec![],
     })

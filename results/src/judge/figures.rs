@@ -31,6 +31,8 @@ pub(crate) struct Figures {
     pub(crate) acks_all: bool,
     /// Whether none of them asked for acks.
     pub(crate) no_acks: bool,
+    /// Whether all of them were idempotent.
+    pub(crate) idempotent: bool,
 }
 
 impl Figures {
@@ -69,7 +71,16 @@ impl Figures {
             producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
             no_acks: !acks.is_empty() && acks.iter().all(|acks| *acks == 0),
+            idempotent: streams.iter().all(|stream| is_idempotent(stream)),
         })
+    }
+}
+
+/// Whether it is, for a producer of the main load; for other clients nothing is asked.
+fn is_idempotent(stream: &StreamRef<'_>) -> bool {
+    match stream.header.client {
+        Client::Producer { role: LoadRole::Main, idempotent, .. } => idempotent,
+        _ => true,
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn judge(integrity: &Integrity) -> Check {
         verdict: if intact { Verdict::Valid } else { Verdict::Unknown },
         count: discrepancies.len() as u64,
         examined: *files,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: Some(note),
         witnesses: vec![],
     }

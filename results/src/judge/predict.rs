@@ -109,11 +109,11 @@ fn session_expiry(settings: &Settings, late: f64) -> Option<Prediction> {
     })
 }
 
-/// Seconds within which a fault of servers is detected that recovers by itself, where all goes as the settings say: the
-/// longest for a silent session to expire, or, where links are what it takes, for a leader to miss a follower
-/// (`replica.lag.time.max.ms`, which it looks at every half of that); with the client's allowance.
+/// How many seconds servers may take to notice a fault: until a silent session has expired, or, where links are what it
+/// takes, until a leader has missed a follower (it looks every half of `replica.lag.time.max.ms`); with the client's
+/// allowance. `None` where the settings are not known.
 pub fn detected_within(settings: &Settings, fault: &FaultSpan) -> Option<f64> {
-    let session = session_expiry(settings, 0.0)?.interval_s[1];
+    let session = session_expiry(settings, ends_after(fault).unwrap_or(0.0))?.interval_s[1];
     let detected = match fault.effect.takes {
         Takes::Links => session.max(1.5 * settings.replica_lag_time_max_ms? as f64 / 1e3),
         _ => session,

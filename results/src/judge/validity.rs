@@ -267,7 +267,7 @@ fn check(name: &str, verdict: Verdict, examined: u64, note: String) -> Check {
         verdict,
         count,
         examined,
-        without_a_copy: 0,
+        without_a_copy: false,
         note: Some(note),
         witnesses: vec![],
     }

@@ -41,18 +41,14 @@ pub struct Check {
     pub count: u64,
     /// How many things (records, polls, commits) were looked at; 0 means that nothing was checked.
     pub examined: u64,
-    /// Of them, acked records of which every in-sync replica lost its power at once.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub without_a_copy: u64,
+    /// Whether all that violates is the loss of what no in-sync replica kept in its memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_a_copy: bool,
     /// What the number means here, when it needs saying ("not run: no commit was made").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// A few minimal examples.
     pub witnesses: Vec<Witness>,
-}
-
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// One minimal example of an anomaly.

@@ -266,6 +266,7 @@ impl Parts {
             disturbances,
             acks_all: figures.acks_all,
             no_acks: figures.no_acks,
+            idempotent: figures.idempotent,
             cut,
             cut_group,
         }

@@ -22,15 +22,15 @@ pub(super) fn merge_checks(all: &[(u32, Check)], trials: u32) -> Vec<Check> {
             continue;
         };
         let (count, examined) = (sum.count + check.count, sum.examined + check.examined);
-        let without_a_copy = sum.without_a_copy + check.without_a_copy;
         if check.verdict > sum.verdict {
             *sum = check;
         } else if check.verdict == sum.verdict {
+            sum.without_a_copy &= check.without_a_copy;
             sum.note = sum.note.take().or(check.note);
             let free = WITNESSES.saturating_sub(sum.witnesses.len());
             sum.witnesses.extend(check.witnesses.into_iter().take(free));
         }
-        (sum.count, sum.examined, sum.without_a_copy) = (count, examined, without_a_copy);
+        (sum.count, sum.examined) = (count, examined);
     }
     merged
 }
@@ -58,7 +58,7 @@ mod tests {
             verdict,
             count: witnesses as u64,
             examined: 10,
-            without_a_copy: 0,
+            without_a_copy: false,
             note: noted.then(|| verdict.as_str().to_owned()),
             witnesses: (0..witnesses).map(witness).collect(),
         };

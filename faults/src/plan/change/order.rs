@@ -21,9 +21,10 @@ pub(in super::super) fn check<'a>(
         let group = order.group(change).map_err(refused)?;
         let mut of_group =
             order.steps.iter().filter(|step| order.group_of_step(&step.id) == Some(group));
+        // Also a `prepare` that restores leaders, since it may lead elsewhere first, which the heal takes back.
         let puts_back = |step: &&&Step| step.needs().contains(&Capability::MoveLeaders);
         if let (true, Some(step)) = (change.change.moves_replicas(), of_group.find(puts_back)) {
-            let what = "moves replicas, which are put back where they were by the heal of step";
+            let what = "moves replicas, which may be put back where they were by the heal of step";
             return Err(refused(format!("{what} \"{}\"", step.id)));
         }
         let mut after = order.steps.iter().filter_map(|step| Some((step, step.start.as_ref()?)));
@@ -170,7 +171,7 @@ mod tests {
         refused(&[change("x", "at='1s'"), step("x", "")], "two steps have the id \"x\"");
         refused(&[change("x", "at='8days'"), step("a", "")], "`start.at` is 8days");
         let away = step("a", "") + "prepare='move-leaders-away'\n";
-        refused(&[change("x", "at='1s'"), away], "put back where they were by the heal of step");
+        refused(&[change("x", "at='1s'"), away], "may be put back where they were by the heal");
         let moved = step("b", "").replace("'kill'", "'reassign'").replace("controller", "brokers");
         refused(&[change("x", "injected={step='b'}"), step("a", ""), moved], "step \"b\"");
     }

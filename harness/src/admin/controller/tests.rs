@@ -98,4 +98,6 @@ async fn a_topic_that_a_deposed_controller_made_is_made() {
     // Nobody made it before: it is another's.
     assert_eq!(creates(&[THERE], there).await, [TopicAlreadyExists.code(), 0]);
     assert_eq!(creates(&[DEPOSED, THERE], None).await, [TopicAlreadyExists.code(), 0]);
+    const BOTH: [Option<ResponseError>; 2] = [Some(TopicAlreadyExists), Some(UnknownServerError)];
+    assert_eq!(creates(&[BOTH, THERE], there).await[0], TopicAlreadyExists.code());
 }

@@ -23,9 +23,9 @@ pub(super) fn generated(
 ) -> Result<Assignment, Failure> {
     let most = now.values().map(Vec::len).max().unwrap_or_default();
     if brokers.len() < most {
-        let what = format!("a partition has {most} replicas, and no fault is on");
         let brokers = counted(brokers.len() as u64, "broker");
-        return Err(Failure::infrastructure(format!("{what} {brokers} alone")));
+        let what = format!("a partition has {most} replicas, and {brokers} can take them");
+        return Err(Failure::infrastructure(what));
     }
     let mut topics: BTreeMap<&str, Vec<(i32, usize)>> = BTreeMap::new();
     for ((topic, partition), replicas) in now {

@@ -58,7 +58,9 @@ impl Changing<'_> {
         let mut stay = self.admin.brokers();
         stay.retain(|broker| !brokers.contains(broker));
         // By the controller's word: a change that was given up may have moved or added some.
-        let now = self.admin.replicas(&self.lab.members.assignment()).await?;
+        let known = self.lab.members.assignment();
+        self.admin.cancel_reassignment(&known).await?;
+        let now = self.admin.replicas(&known).await?;
         if now.values().flatten().any(|holder| brokers.contains(holder)) {
             self.move_to(&spread::generated(&now, &stay, self.seed)?, None).await?;
         }

@@ -193,6 +193,8 @@ impl<'c> Finding<'c> {
             (self.none_due, self.notes) = (true, vec![why]);
             self.doubts.clear();
         }
+        let powers = [LossCause::EveryPower, LossCause::LastInSyncPower];
+        let lost_with_power: u64 = powers.iter().filter_map(|cause| self.causes.get(cause)).sum();
         let nothing = self.examined == 0 && !self.none_due;
         if nothing && self.doubts.is_empty() {
             self.doubts.push("there was nothing to examine".to_owned());
@@ -214,8 +216,7 @@ impl<'c> Finding<'c> {
             verdict,
             count: self.counts.iter().sum(),
             examined: self.examined,
-            without_a_copy: self.causes.get(&LossCause::EveryPower).copied().unwrap_or_default()
-                + self.causes.get(&LossCause::LastInSyncPower).copied().unwrap_or_default(),
+            without_a_copy: violations > 0 && violations == lost_with_power,
             note: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
             witnesses: self.witnesses.into_iter().take(WITNESSES).map(|(_, w)| w).collect(),
         }

@@ -53,6 +53,8 @@ pub struct TrialFacts {
     pub acks_all: bool,
     /// Whether no producer of the main load asked for acks.
     pub no_acks: bool,
+    /// Whether all producers of the main load were idempotent.
+    pub idempotent: bool,
     /// Kinds of clients of which a record breaks off, or is wrong, in words.
     pub cut: BTreeMap<StreamKind, String>,
     /// Whether the record of a group's member breaks off.
@@ -276,7 +278,7 @@ fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: 
             true => format!("the median of {} within {high} s", counted(all as u64, "trial")),
             false => format!("{} within {high} s", of_trials(all, all)),
         };
-        let sooner = format!(", {} sooner than the {low} s stated", of_trials(faster, all));
+        let sooner = format!(", {} faster than the {low} s stated", of_trials(faster, all));
         (Outcome::Holds, if faster > 0 { within + &sooner } else { within })
     };
 }

@@ -293,8 +293,8 @@ fn rows<'a>(
     Ok(wanted)
 }
 
-/// What the last phases of a recovery took together, of the partition of which that was most: until the direct producer
-/// is known not to have been answered, and at most until it or the main load was.
+/// What the last phases of a recovery took together, of the partition of which that was most: at least until the direct
+/// producer was last seen unanswered, at most until it or the main load was answered.
 fn serving(
     rows: &[&PartitionRecovery],
     all: &[PartitionRecovery],

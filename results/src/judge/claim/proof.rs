@@ -33,6 +33,7 @@ impl Proof {
             (Self::Copies(a), Self::Copies(b)) => Self::Copies(a.min(b)),
             (Self::Resumed(mut a), Self::Resumed(b)) => {
                 a.at_committed += b.at_committed;
+                a.taken_over += b.taken_over;
                 a.in_place += b.in_place;
                 Self::Resumed(a)
             }
@@ -61,9 +62,16 @@ impl fmt::Display for Proof {
             }
             Self::Shown(what) => f.write_str(what),
             Self::Copies(n) => write!(f, "at least {}", counted(*n as u64, "live ISR member")),
-            Self::Resumed(Resumed { at_committed, in_place, .. }) => {
+            Self::Resumed(Resumed { at_committed, taken_over, in_place, .. }) => {
                 let partitions = counted((at_committed + in_place) as u64, "partition");
-                write!(f, "{partitions} resumed: {at_committed} at the commit, {in_place} in place")
+                write!(
+                    f,
+                    "{partitions} resumed: {in_place} in place, {at_committed} at the commit"
+                )?;
+                match taken_over {
+                    0 => Ok(()),
+                    n => write!(f, " ({n} of another member)"),
+                }
             }
         }
     }

@@ -349,7 +349,7 @@ fn members_that_keep_their_partitions_show_nothing_of_those_that_take_one_over()
         let metric = format!("{{ {metric} = [\"commit-skip\", \"poll-skip\"] }}");
         of_metric(&metric, "leader", three_faults(1).trial())
     };
-    stands(&of("resume-at-committed"), Outcome::Holds, "0 at the commit");
+    stands(&of("resume-at-committed"), Outcome::Holds, "in place, 0 at the commit");
     stands(&of("take-over-at-committed"), Outcome::Undecided, "take a partition over");
 }
 

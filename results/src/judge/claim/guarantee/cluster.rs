@@ -16,6 +16,9 @@ use crate::judge::{expectation, predict};
 use crate::record::event::{BrokerId, Process, Role};
 use crate::terminal::counted;
 
+/// What consumers get within so many seconds of the begin of a heal is not due to it: a server takes longer to start.
+const UNDONE_SOONEST_S: f64 = 1.0;
+
 /// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
 pub(super) fn of_steps(
     claim: &Claim,
@@ -105,10 +108,12 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
 fn not_everything(fault: &FaultSpan, trial: &TrialFacts) -> Option<String> {
     let waited = trial.recovery.consuming.iter().find_map(|group| {
         let of_it = group.faults.iter().find(|it| it.fault == fault.id)?;
+        let lasted = fault.healing?.secs_since(fault.injecting);
+        let long_after = |delivered_s| delivered_s > lasted + UNDONE_SOONEST_S;
         let mut waited = of_it.partitions.iter().filter(|it| it.interrupted);
-        let late = waited.find(|it| it.ended_after_heal || it.censored)?;
+        let late = waited.find(|it| it.censored || it.delivered_s.is_some_and(long_after))?;
         Some(format!(
-            "group {} got nothing of {}-{} before it was undone",
+            "group {} waited for records of {}-{} until it was undone",
             group.group, group.topic, late.partition
         ))
     });

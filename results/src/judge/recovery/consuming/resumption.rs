@@ -25,6 +25,8 @@ use crate::record::history::Committed;
 pub(crate) struct Resumed {
     /// Assigned anew, and read on from the committed offset.
     pub(crate) at_committed: usize,
+    /// Those of them that another member had before.
+    pub(crate) taken_over: usize,
     /// Kept, and read on.
     pub(crate) in_place: usize,
     /// Why some did not resume as they should have.
@@ -142,7 +144,13 @@ impl PartitionResumption<'_> {
                     "was read again from offset {first}, although {committed} was committed"
                 )));
             }
-            Committed::At(_) => resumed.at_committed += 1,
+            Committed::At(_) => {
+                let earlier = self.reads.assignments.iter().filter(|it| it.at < assignment.at);
+                let former = earlier.max_by_key(|it| it.at);
+                resumed.at_committed += 1;
+                resumed.taken_over +=
+                    usize::from(former.is_some_and(|it| it.stream != assignment.stream));
+            }
             // Where it begins then is the client's choice (auto.offset.reset).
             Committed::Nothing => {}
             Committed::Unknown => {
