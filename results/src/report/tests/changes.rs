@@ -220,7 +220,7 @@ fn a_sentence_about_phases_is_decided_where_they_were_made_and_in_their_order() 
     changed(&mut two, "brokers", 8.0, [(THREE, three), (THREE, five)]);
     changed(&mut two, "reassignment", 12.0, [(THREE, five), (MOVED, five)]);
     let all_four = ["storage-60", "leaders-even", "procedure-online"];
-    undecided(two, &all_four, "change \"partitions\" was not made");
+    undecided(two, &all_four, "it needs step \"partitions\"");
     let mut other_order = three_faults(1);
     changed(&mut other_order, "brokers", 8.0, [(THREE, three), (THREE, five)]);
     changed(&mut other_order, "reassignment", 10.0, [(THREE, five), (MOVED, five)]);
