@@ -3,31 +3,85 @@
 
 use std::collections::BTreeMap;
 
-use super::{ScenarioResult, SuiteReport};
+use serde::Serialize;
 
-/// All that is known of both.
-pub(super) fn sentences(report: &SuiteReport) -> Vec<String> {
-    let changed = report.scenarios.iter().filter(|it| !it.changes.is_empty());
-    brokers_needed(report).into_iter().chain(changed.map(costs)).collect()
+use super::SuiteReport;
+use crate::judge::claim::ChangeCost;
+
+/// What a change of the cluster under load took, and cost, over the trials of a scenario.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct ChangeRow {
+    scenario: String,
+    what: String,
+    trials: String,
+    took: String,
+    p99: String,
+    p99_before: String,
 }
 
-/// What each change of a scenario took, and how the response under load was meanwhile.
-fn costs(scenario: &ScenarioResult) -> String {
-    let of_each = scenario.changes.iter().map(|it| {
-        let took = it.took_s.map_or("not completed".to_owned(), |s| format!("{s:.1} s"));
-        let ms = |seconds: f64| format!("{:.0} ms", seconds * 1e3);
-        let cost = match (it.p99_s, it.p99_before_s) {
-            (Some(p99), Some(before)) => format!(", p99 {} and before {}", ms(p99), ms(before)),
-            _ => String::new(),
+impl ChangeRow {
+    /// What its columns are.
+    pub(super) const HEAD: [&'static str; 6] =
+        ["scenario", "change", "trials", "took", "p99 meanwhile", "p99 before"];
+
+    /// Its cells, in the order of the columns.
+    pub(super) fn cells(&self) -> [&str; 6] {
+        [&self.scenario, &self.what, &self.trials, &self.took, &self.p99, &self.p99_before]
+    }
+}
+
+/// A row for each change of each scenario, in the order in which they were made.
+pub(super) fn changes(report: &SuiteReport) -> Vec<ChangeRow> {
+    let mut all: Vec<(&str, &str, Vec<&ChangeCost>)> = vec![];
+    for scenario in &report.scenarios {
+        for cost in &scenario.changes {
+            let same = |(id, change, costs): &&mut (&str, &str, Vec<&ChangeCost>)| {
+                *id == scenario.id && *change == cost.change && costs[0].what == cost.what
+            };
+            match all.iter_mut().find(same) {
+                Some((_, _, costs)) => costs.push(cost),
+                None => all.push((&scenario.id, &cost.change, vec![cost])),
+            }
+        }
+    }
+    let row = |(scenario, _, costs): (&str, &str, Vec<&ChangeCost>)| {
+        let of = |figure: &dyn Fn(&ChangeCost) -> Option<f64>| -> Vec<f64> {
+            costs.iter().filter_map(|cost| figure(cost)).collect()
         };
-        format!("{} ({took}{cost})", it.what)
-    });
-    format!("Under load, in {}: {}", scenario.id, of_each.collect::<Vec<_>>().join("; "))
+        let took = of(&|cost| cost.took_s);
+        let open = match costs.len() - took.len() {
+            0 => String::new(),
+            all if took.is_empty() && all == 1 => "not completed".to_owned(),
+            open if took.is_empty() => format!("not completed, {open} times"),
+            open => format!("; {open} not completed"),
+        };
+        let ms = |seconds: Vec<f64>| {
+            let ms = seconds.into_iter().map(|s| s * 1e3).collect();
+            range(ms, 0, "ms").unwrap_or("n/a".to_owned())
+        };
+        ChangeRow {
+            scenario: scenario.to_owned(),
+            what: costs[0].what.clone(),
+            trials: costs.len().to_string(),
+            took: range(took, 1, "s").unwrap_or_default() + &open,
+            p99: ms(of(&|cost| cost.p99_s)),
+            p99_before: ms(of(&|cost| cost.p99_before_s)),
+        }
+    };
+    all.into_iter().map(row).collect()
+}
+
+/// From the lowest to the highest; none of none.
+fn range(values: Vec<f64>, digits: usize, unit: &str) -> Option<String> {
+    let show = |value: f64| format!("{value:.digits$}");
+    let low = show(values.iter().copied().reduce(f64::min)?);
+    let high = show(values.into_iter().reduce(f64::max)?);
+    Some(if low == high { format!("{low} {unit}") } else { format!("{low} to {high} {unit}") })
 }
 
 /// A sentence for each limit of links that highest rates were searched under. Where several searches had as many brokers,
 /// the lowest rate counts.
-fn brokers_needed(report: &SuiteReport) -> Vec<String> {
+pub(super) fn brokers_needed(report: &SuiteReport) -> Vec<String> {
     let mut all: BTreeMap<(Option<u64>, String), BTreeMap<u32, u64>> = BTreeMap::new();
     for search in report.scenarios.iter().filter_map(|it| it.max_rate.as_ref()) {
         let Some(held) = search.held.filter(|_| search.ended && search.brokers > 0) else {

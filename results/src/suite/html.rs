@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::advice;
+use super::advice::{self, ChangeRow};
 use super::markdown::why;
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, Decision, SuiteReport};
@@ -21,7 +21,9 @@ struct SuitePage<'a> {
     style: &'static str,
     report: &'a SuiteReport,
     summary: String,
-    advice: Vec<String>,
+    needed: Vec<String>,
+    change_head: [&'static str; 6],
+    changes: Vec<ChangeRow>,
     groups: Vec<ClaimGroup<'a>>,
 }
 
@@ -51,8 +53,16 @@ struct GroupedClaim<'a> {
 pub(super) fn render(report: &SuiteReport) -> io::Result<String> {
     let report: &SuiteReport = &printable_texts(report).map_err(io::Error::other)?;
     let groups: Vec<_> = ORDER.into_iter().filter_map(|outcome| group(report, outcome)).collect();
-    let (summary, advice) = (summary(report), advice::sentences(report));
-    rendered("suite", PAGE, &SuitePage { style: STYLE, report, summary, advice, groups })
+    let page = SuitePage {
+        style: STYLE,
+        report,
+        summary: summary(report),
+        needed: advice::brokers_needed(report),
+        change_head: ChangeRow::HEAD,
+        changes: advice::changes(report),
+        groups,
+    };
+    rendered("suite", PAGE, &page)
 }
 
 /// None where no claim stands so.

@@ -4,7 +4,7 @@ use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::markdown::escaped;
 use crate::terminal::{counted, printable_line};
 
-use super::advice;
+use super::advice::{self, ChangeRow};
 use super::text::{ORDER, summary};
 use super::{DecidedClaim, SuiteReport};
 
@@ -31,8 +31,16 @@ pub fn render(report: &SuiteReport) -> String {
             it.trials, it.faults, it.seconds
         );
     }
-    for sentence in advice::sentences(report) {
+    for sentence in advice::brokers_needed(report) {
         out += &format!("\n{}.\n", cell(&sentence));
+    }
+    let changes = advice::changes(report);
+    if !changes.is_empty() {
+        let head = ChangeRow::HEAD;
+        out += &format!("\n| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    }
+    for row in changes {
+        out += &format!("| {} |\n", row.cells().map(cell).join(" | "));
     }
     out += &searches(report);
     for outcome in ORDER {

@@ -7,7 +7,7 @@ use crate::report::text::{bullet, line, section, show, table};
 use crate::terminal::{argument, harmless, printable_line};
 
 use super::SuiteReport;
-use super::advice;
+use super::advice::{self, ChangeRow};
 
 /// The outcomes in the order in which they are shown.
 pub(super) const ORDER: [Outcome; 4] =
@@ -54,10 +54,17 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
             bullet(&mut out, &printable_line(&said));
         }
     }
-    let advice = advice::sentences(report);
-    if !advice.is_empty() {
+    let (needed, changes) = (advice::brokers_needed(report), advice::changes(report));
+    if !needed.is_empty() || !changes.is_empty() {
         section(&mut out, "What it takes");
-        advice.iter().for_each(|it| bullet(&mut out, &printable_line(it)));
+        needed.iter().for_each(|it| bullet(&mut out, &printable_line(it)));
+    }
+    if !changes.is_empty() {
+        let mut rows = table(&ChangeRow::HEAD, false);
+        for row in &changes {
+            rows.add_row(row.cells().map(printable_line));
+        }
+        show(&mut out, &rows);
     }
     section(&mut out, "Claims");
     let mut rows = table(&["claim", "outcome", "figure", "by"], false);

@@ -1,14 +1,15 @@
 //! The sentence that would be true in place of a refuted one: a template in the claim's own file, with the measured
 //! figures put in.
 //!
-//! Places: `{n}` usable trials; `{min}`, `{median}`, `{max}` of what was measured and `{low}`, `{high}` of what the
-//! settings predict, in seconds; `{session}` ZooKeeper's session time-out in force, in seconds; `{found}` the judgement
-//! in words. Where a figure is not known there is no sentence.
+//! Places: `{n}` usable trials; `{min}`, `{median}`, `{max}` of what was measured, in seconds; `{range}` the trials and
+//! from where to where, as in "n = 3, 15.3 to 19.1 s"; `{low}`, `{high}` of what the settings predict, in seconds;
+//! `{session}` ZooKeeper's session time-out in force, in seconds; `{found}` the judgement in words. Where a figure is
+//! not known there is no sentence.
 
 use super::{ClaimResult, TrialFacts};
 
 /// What a template may name.
-const PLACES: [&str; 8] = ["n", "min", "median", "max", "low", "high", "session", "found"];
+const PLACES: [&str; 9] = ["n", "min", "median", "max", "range", "low", "high", "session", "found"];
 
 /// The texts of a template, and between them the names of its places.
 fn parts(template: &str) -> Result<Vec<(&str, Option<&str>)>, String> {
@@ -61,6 +62,14 @@ fn figure(place: &str, result: &ClaimResult, trials: &[TrialFacts]) -> Option<St
             let max = it.max.map(seconds)?;
             Some(if it.censored > 0 { format!("more than {max}") } else { max })
         }),
+        "range" => match measured?.n {
+            1 => Some("n = 1".to_owned()),
+            n => Some(format!(
+                "n = {n}, {} to {} s",
+                figure("min", result, trials)?,
+                figure("max", result, trials)?
+            )),
+        },
         "low" => predicted.map(|[low, _]| seconds(low)),
         "high" => predicted.map(|[_, high]| seconds(high)),
         "session" => {

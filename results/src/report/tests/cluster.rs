@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::judge::claim::{Metric, guide, parse};
-use crate::record::event::{BrokerId, Role, ServerCounters};
-use crate::record::history::Observed;
+use crate::record::event::{BrokerId, Risk, Role, ServerCounters};
+use crate::record::history::{Entry, Observed};
 use crate::report::Question;
 
 /// The guide's claim of this id over a trial, whatever plan it had.
@@ -341,6 +341,53 @@ fn what_recovers_while_a_fault_lasts_is_told_from_what_waits_for_its_end() {
     }
     let trial = f.trial();
     stands(&of_step(recovery, "leader", trial), Outcome::Undecided, "nothing proves");
+}
+
+#[test]
+fn not_everything_is_served_while_a_group_waits_for_the_end_of_the_fault() {
+    let of = |delivered: f64| {
+        let waiting = fixture::at(50.0)..fixture::at(delivered);
+        let mut trial = three_faults(1).trial();
+        fixture::change(&mut trial, |history| {
+            let consumer = history.streams.iter_mut().find(|it| it.name == "consumer-7").unwrap();
+            for entry in &mut consumer.entries {
+                match entry {
+                    Entry::Poll(poll) if waiting.contains(&poll.at) => poll.at = waiting.end,
+                    _ => {}
+                }
+            }
+            let commits =
+                |entry: &Entry| matches!(entry, Entry::Commit { at, .. } if waiting.contains(at));
+            consumer.entries.retain(|entry| !commits(entry));
+        });
+        of_step("recovers-while-fault-lasts", "leader", trial)
+    };
+    // It is undone at 70 s.
+    stands(&of(69.0), Outcome::Holds, "1 fault");
+    stands(&of(71.5), Outcome::Undecided, "group analytics waited for records of user-events-");
+}
+
+#[test]
+fn a_record_that_no_replica_could_keep_is_no_lost_copy() {
+    let of = |struck: &[BrokerId]| {
+        let mut f = Fixture::new(1, 60.0);
+        f.inject("power", 25.0, struck);
+        f.heal("power", 45.0, 0.0, struck, true);
+        for event in &mut f.events {
+            if let EventKind::FaultInjecting { effect, .. } = &mut event.kind {
+                effect.risk = Risk::Data;
+            }
+        }
+        let mut trial = f.trial();
+        fixture::change(&mut trial, |history| {
+            let drain = history.streams.iter_mut().find(|it| it.name == "drain").unwrap();
+            drain.entries.remove(9);
+        });
+        of_guide("no-acked-loss", trial)
+    };
+    let words = "no in-sync replica of the records that are lost kept its memory";
+    stands(&of(&[1, 2, 3]), Outcome::Undecided, words);
+    stands(&of(&[2, 3]), Outcome::Refuted, "check \"lost\" found 1");
 }
 
 #[test]

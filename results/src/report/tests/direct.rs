@@ -77,3 +77,15 @@ fn a_client_that_was_made_anew_excuses_no_cluster_that_answers_nobody() {
     near(Some(main.unavailable_s), 39.0, main);
     assert_eq!(claim(&report).outcome, Outcome::Refuted);
 }
+
+#[test]
+fn a_new_leader_serves_somewhere_between_what_two_producers_felt_of_it() {
+    // The direct producer sends once a second: of what it waited, up to a second may be its own.
+    for (direct, outcome) in
+        [(36.5, Outcome::Holds), (37.4, Outcome::Undecided), (38.5, Outcome::Refuted)]
+    {
+        let report = killed(direct, 46.0, None);
+        let claim = report.claims.iter().find(|claim| claim.id == "new-leader-serves").unwrap();
+        assert_eq!(claim.outcome, outcome, "answered at {direct} s: {}", claim.reason);
+    }
+}

@@ -211,7 +211,7 @@ fn consumers_fetch_from_leaders_unless_one_was_seen_to_ask_a_follower() {
     };
     let leader = of(&[(1, 4), (2, 0)], Some(&[(1, 3)]));
     stands(&leader, Outcome::Refuted, "all 7 Fetch requests for t-0 went to broker 1, its leader");
-    let told = "the follower to version 10 with no rack: NOT_LEADER_OR_FOLLOWER, the follower to version 11 with no rack: 70 bytes";
+    let told = "70 bytes from a follower (version 11 without a rack); NOT_LEADER_OR_FOLLOWER from a follower (version 10 without a rack)";
     assert!(leader.reason.contains(told), "{}", leader.reason);
     stands(
         &of(&[(1, 1), (2, 3)], Some(&[(1, 3)])),

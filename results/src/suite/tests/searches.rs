@@ -93,7 +93,7 @@ fn how_many_brokers_a_load_takes_is_told_by_the_lowest_rate_of_as_many() {
         "With links of 2.000 MB/s each way and the objective response.p99<50ms, brokers needed: 3 up to 1700 \
          records/s, 5 up to 2930 records/s",
     ];
-    assert_eq!(advice::sentences(&report), told);
+    assert_eq!(advice::brokers_needed(&report), told);
     for form in [markdown(&report), html::render(&report).unwrap()] {
         assert!(form.contains("5 up to 2930 records"), "{form}");
     }
@@ -102,24 +102,34 @@ fn how_many_brokers_a_load_takes_is_told_by_the_lowest_rate_of_as_many() {
 #[test]
 fn what_changes_took_and_cost_is_told_of_each() {
     let mut report = of(&[(asked("scale-out", &[], &[]), failover())]);
-    assert_eq!(advice::sentences(&report), [""; 0]);
-    let cost = |what: &str, took_s, p99_s| crate::judge::claim::ChangeCost {
-        trial: 1,
-        change: "move".to_owned(),
+    assert_eq!(advice::changes(&report), []);
+    let cost = |trial, what: &str, took_s, p99_s| crate::judge::claim::ChangeCost {
+        trial,
+        change: what.to_owned(),
         what: what.to_owned(),
         took_s,
         undone_s: None,
         p99_s,
         p99_before_s: Some(0.014),
     };
-    report.scenarios[0].changes =
-        vec![cost("brokers 4, 5 join", Some(8.25), Some(1.212)), cost("replicas move", None, None)];
-    let told = "Under load, in scale-out: brokers 4, 5 join (8.2 s, p99 1212 ms and before 14 ms); replicas move \
-                (not completed)";
-    assert_eq!(advice::sentences(&report), [told]);
-    let text = render(&report, Path::new("x")).split_whitespace().collect::<Vec<_>>().join(" ");
+    let (join, moving) = ("brokers 4, 5 join", "replicas move");
+    report.scenarios[0].changes = vec![
+        cost(1, join, Some(8.25), Some(1.212)),
+        cost(1, moving, None, None),
+        cost(2, join, Some(4.0), Some(0.1)),
+        cost(2, moving, Some(9.0), Some(0.2)),
+        cost(2, "an election", None, None),
+    ];
+    let told: Vec<_> = advice::changes(&report).iter().map(|it| it.cells().join(" | ")).collect();
+    let expected = [
+        "scale-out | brokers 4, 5 join | 2 | 4.0 to 8.2 s | 100 to 1212 ms | 14 ms",
+        "scale-out | replicas move | 2 | 9.0 s; 1 not completed | 200 ms | 14 ms",
+        "scale-out | an election | 1 | not completed | n/a | 14 ms",
+    ];
+    assert_eq!(told, expected);
+    let text = render(&report, Path::new("x"));
     for form in [text, markdown(&report), html::render(&report).unwrap()] {
-        assert!(form.contains("p99 1212 ms and before 14 ms"), "{form}");
+        assert!(form.contains("100 to 1212 ms") && form.contains("1 not completed"), "{form}");
     }
 }
 

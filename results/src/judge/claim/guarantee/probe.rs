@@ -1,6 +1,6 @@
 //! What probes of the cluster show. What a probe could not see leaves the claim open, whatever else it saw.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_error::{NONE, NOT_LEADER_OR_FOLLOWER};
 
@@ -8,8 +8,8 @@ use super::Examination;
 use crate::judge::claim::TrialFacts;
 use crate::judge::claim::proof::Proof;
 use crate::record::event::probe::{
-    BootstrapSeen, ClusterProbe, FetchSeen, FetchesSeen, KeysSeen, PartitionLogsSeen, ProbeSaw,
-    ProduceSeen, TreesSeen, ZookeeperWritesSeen,
+    BootstrapSeen, ClusterProbe, FetchesSeen, KeysSeen, PartitionLogsSeen, ProbeSaw, ProduceSeen,
+    TreesSeen, ZookeeperWritesSeen,
 };
 use crate::terminal::counted;
 
@@ -272,21 +272,28 @@ fn fetched(seen: &FetchesSeen) -> Examination {
     ))
 }
 
-/// What brokers answered to requests that no client sends by itself, in words.
+/// What brokers answered to requests that no client sends by itself, in words: what a part answered alike, once.
 fn answered(seen: &FetchesSeen) -> String {
-    let one = |it: &FetchSeen| {
-        let part = if it.broker == seen.leader { "leader" } else { "follower" };
-        let rack =
-            if it.rack.is_empty() { "no rack".to_owned() } else { format!("rack {}", it.rack) };
+    let mut alike: BTreeMap<(&str, String), BTreeSet<(i16, &str)>> = BTreeMap::new();
+    for it in &seen.answers {
+        let part = if it.broker == seen.leader { "the leader" } else { "a follower" };
+        let rack = if it.rack.is_empty() { "without" } else { "with" };
         let answer = match (it.error_code, it.preferred_replica) {
             (NONE, preferred) if preferred >= 0 => format!("read from broker {preferred}"),
             (NONE, _) => counted(it.bytes, "byte"),
             (code, _) => kafka_error::name(code),
         };
-        format!("the {part} to version {} with {rack}: {answer}", it.version)
-    };
-    let all: Vec<_> = seen.answers.iter().map(one).collect();
-    format!("answers to a raw Fetch: {}", all.join(", "))
+        alike.entry((part, answer)).or_default().insert((it.version, rack));
+    }
+    let all: Vec<_> = alike
+        .into_iter()
+        .map(|((part, answer), to)| {
+            let to = to.into_iter().map(|(version, rack)| format!("{version} {rack} a rack"));
+            let to = to.collect::<Vec<_>>().join(", ");
+            format!("{answer} from {part} (version {to})")
+        })
+        .collect();
+    format!("answers to a raw Fetch: {}", all.join("; "))
 }
 
 fn keys(seen: &KeysSeen) -> Examination {

@@ -187,8 +187,7 @@ fn rebalanced_by_itself(trial: &TrialFacts) -> ScaleOutSeen {
     let old: Vec<PlacedPartition> = old.cloned().collect();
     let moved = trial.seen.changes.all.iter().find_map(|span| {
         let (began, ended) = done(span).ok()?;
-        let took = span.ended.as_ref()?.0.secs_since(span.began.0);
-        moved(began, ended).then(|| format!("; \"{}\" moved them, in {took:.1} s", ended.change))
+        moved(began, ended).then(|| format!("; \"{}\" moved them", ended.change))
     });
     let text = format!(
         "with brokers {} there and no reassignment: {}{}",
