@@ -34,6 +34,7 @@ use toml::Spanned;
 
 use crate::fault::FaultSpec;
 use crate::port::Capability;
+use crate::target::Target;
 pub use change::{ChangeStep, ClusterChange};
 pub use mix::{Candidate, Mix, Range as HoldRange};
 pub use replay::{NotReplayable, replay};
@@ -315,6 +316,12 @@ impl Plan {
     pub fn faults(&self) -> impl Iterator<Item = &FaultSpec> {
         let drawn = self.mix.iter().flat_map(|mix| &mix.candidates).map(|one| &one.fault);
         self.steps.iter().map(|step| &step.fault).chain(drawn)
+    }
+
+    /// The targets that it names, drawn or not.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let drawn = self.mix.iter().flat_map(|mix| &mix.candidates).map(|one| &one.target);
+        self.steps.iter().flat_map(Step::targets).chain(drawn)
     }
 
     /// The versions of Kafka that it starts brokers from.

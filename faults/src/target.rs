@@ -204,6 +204,20 @@ impl Target {
         }
     }
 
+    /// Whether it names ZooKeeper servers as such, and not as what a node has beside its broker.
+    pub fn is_of_zookeeper(&self) -> bool {
+        match self {
+            Self::Zookeeper(_)
+            | Self::ZkLeader
+            | Self::ZkFollower
+            | Self::ZkAll
+            | Self::ZkMajority(_)
+            | Self::ZkMinority(_) => true,
+            Self::Random(random) => random.role == Some(Role::Zookeeper),
+            _ => false,
+        }
+    }
+
     /// Whether it depends on which ZooKeeper server leads: [`View::zookeeper`] must be filled then.
     pub fn asks_zookeeper(&self) -> bool {
         match self {

@@ -62,7 +62,7 @@ pub enum MetricChange {
     Negligible,
     /// No difference was seen.
     NoneSeen,
-    /// These runs cannot tell: too few of them have the figure.
+    /// These runs cannot tell: not all of them have the figure, or too few.
     Unknown,
 }
 
@@ -174,7 +174,8 @@ pub fn compare(
         .collect();
     let judged = correct(&mut metrics);
     let alpha = ALPHA / judged.max(1) as f64;
-    metrics.iter_mut().for_each(|metric| metric.judge(options.least_effect, alpha));
+    let trials = [a.len(), b.len()];
+    metrics.iter_mut().for_each(|metric| metric.judge(options.least_effect, alpha, trials));
     let needed = (1..).find(|runs| rank::smallest_p_value(*runs, *runs) <= alpha);
     let names = |set: &[&Replicate]| set.iter().map(|it| it.name.clone()).collect();
     Ok(ComparedSets {
@@ -237,9 +238,10 @@ impl ComparedMetric {
     }
 
     /// Says what became of it, by its corrected p-value.
-    fn judge(&mut self, least_effect: f64, alpha: f64) {
+    fn judge(&mut self, least_effect: f64, alpha: f64, trials: [usize; 2]) {
         let (a, b) = (self.a.len(), self.b.len());
-        let enough = rank::smallest_p_value(a, b) <= alpha;
+        // The figure that a trial lacks may be its worst: a recovery that never came has none.
+        let enough = [a, b] == trials && rank::smallest_p_value(a, b) <= alpha;
         let better = match self.ratio.map(|ratio| ratio.total_cmp(&1.0)) {
             Some(Ordering::Greater) => self.metric.higher_is_better(),
             _ => !self.metric.higher_is_better(),

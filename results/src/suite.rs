@@ -28,7 +28,7 @@ use crate::terminal::counted;
 
 pub use markdown::render as markdown;
 pub use searched::{MaxRate, RateStep};
-pub use text::render;
+pub use text::{render, summary_of};
 
 /// Version of the document's keys.
 pub const FORMAT: u32 = 1;
@@ -133,6 +133,17 @@ pub struct DecidedClaim {
     pub by: Vec<Decision>,
 }
 
+impl DecidedClaim {
+    /// The exit code that it asks for: where claims may fail a suite, as one of a run's.
+    fn code(&self, strict: bool) -> u8 {
+        match self.claim.outcome {
+            Outcome::Refuted if strict => 1,
+            Outcome::Undecided if strict && self.claim.tested => 3,
+            _ => 0,
+        }
+    }
+}
+
 /// What one run says of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -153,7 +164,7 @@ pub struct SuiteReport {
     pub format: u32,
     /// What the suite was asked to do.
     pub suite: SuiteMeta,
-    /// What kbench exits with: the worst of its runs.
+    /// What kbench exits with: the worst of its runs and, where it is strict, of its claims.
     pub exit_code: u8,
     /// What its scenarios came to, in order.
     pub scenarios: Vec<ScenarioResult>,
@@ -167,6 +178,9 @@ impl SuiteReport {
     /// Of a suite whose scenarios came to this; `claims` are all of the document's.
     pub fn of(suite: SuiteMeta, claims: &[Claim], runs: &[(ScenarioAsked, ScenarioRun)]) -> Self {
         let scenarios: Vec<_> = runs.iter().map(|(asked, run)| scenario(asked, run)).collect();
+        let claims: Vec<_> = claims.iter().map(|claim| decided(claim, runs)).collect();
+        let codes = scenarios.iter().map(|scenario| scenario.code);
+        let exit_code = worst(codes.chain(claims.iter().map(|it| it.code(suite.strict))));
         let reports = runs.iter().filter_map(|(_, run)| match run {
             ScenarioRun::Finished(_, report) => Some(report),
             _ => None,
@@ -183,14 +197,7 @@ impl SuiteReport {
                 it.kernel
             )
         });
-        Self {
-            format: FORMAT,
-            suite,
-            exit_code: worst(scenarios.iter().map(|scenario| scenario.code)),
-            scenarios,
-            claims: claims.iter().map(|claim| decided(claim, runs)).collect(),
-            environment,
-        }
+        Self { format: FORMAT, suite, exit_code, scenarios, claims, environment }
     }
 
     /// How many claims stand so.
@@ -344,6 +351,10 @@ fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim
         for (what, n) in results.iter().flat_map(|result| &result.examined) {
             *deciding.examined.entry(what.clone()).or_default() += n;
         }
+        deciding.reason = match deciding.examined.is_empty() {
+            true => deciding.reason,
+            false => format!("{} examined, none wrong", examined(&deciding)),
+        };
     }
     let faults = by.iter().filter_map(|by| {
         let run = runs.iter().find(|(asked, _)| asked.id == by.scenario);
@@ -387,22 +398,26 @@ fn figure(claim: &ClaimResult, faults: usize) -> String {
         Outcome::Holds => {}
         Outcome::Refuted | Outcome::Undecided | Outcome::NotTested => return String::new(),
     }
-    let all: Vec<_> = claim
-        .examined
-        .iter()
-        .map(|(what, n)| match what.as_str() {
-            "records" => {
-                // With probability 95 % none of n is found where a share of more than this is wrong.
-                let share = -(0.05_f64.ln()) / *n as f64 * 1e6;
-                format!("0 of {n} records; below {share:.3} per million at 95 %")
-            }
-            _ => counted(*n, what.trim_end_matches('s')),
-        })
-        .collect();
-    let over = if faults > 0 {
-        format!(", over {}", counted(faults as u64, "fault"))
-    } else {
-        String::new()
+    let over = match faults {
+        0 => String::new(),
+        n => format!(", over {}", counted(n as u64, "fault")),
     };
-    all.join(", ") + &over
+    let rare = claim.examined.get("records").map(|n| {
+        // With probability 95 % none of n is found where a share of more than this is wrong.
+        let below = |n: f64| 1.0 - 0.05_f64.powf(1.0 / n);
+        let records = format!("; at 95 % below {:.3} per million records", below(*n as f64) * 1e6);
+        // Records of one fault share its fate, and say less than as many that are independent.
+        match faults {
+            0 => records,
+            n => format!("{records}, and below {:.1} % of faults", below(n as f64) * 100.0),
+        }
+    });
+    let none = if rare.is_some() { "0 of " } else { "" };
+    format!("{none}{}{over}{}", examined(claim), rare.unwrap_or_default())
+}
+
+/// What was examined, in words.
+fn examined(claim: &ClaimResult) -> String {
+    let all = claim.examined.iter().map(|(what, n)| counted(*n, what.trim_end_matches('s')));
+    all.collect::<Vec<_>>().join(", ")
 }

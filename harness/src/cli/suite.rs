@@ -214,7 +214,10 @@ fn write(report: &SuiteReport, dir: &SuiteDir) -> Result<(), Failure> {
 
 fn print(report: &SuiteReport, dir: &SuiteDir, how: PrintArgs) -> Result<ExitCode, Failure> {
     match how.format {
-        ReportFormat::Text => results::out!("{}", suite::render(report, dir.path()).trim_end()),
+        ReportFormat::Text => {
+            let render = if how.verbose { suite::render } else { suite::summary_of };
+            results::out!("{}", render(report, dir.path()).trim_end());
+        }
         ReportFormat::Markdown => results::out!("{}", suite::markdown(report).trim_end()),
         ReportFormat::Json => {
             let json = report.to_json().map_err(|error| {

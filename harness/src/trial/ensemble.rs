@@ -1,4 +1,4 @@
-//! Clients that have one ZooKeeper server each, while a plan cuts the ensemble: which of the servers goes on answering.
+//! Clients that have one ZooKeeper server each, while a plan strikes the ensemble: which of the servers goes on answering.
 //!
 //! A writer to each server sets a znode of its own, again and again, to the next number; a reader reads. A session is kept
 //! for as long as it works, since a server without a majority opens none. The znodes are read and deleted at the end.
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faults::plan::Plan;
+use faults::target::Target;
 use results::record::clock::RunTime;
 use results::record::event::{BrokerId, EnsembleAnswer, EventKind, Takes};
 use tokio::task::{JoinHandle, spawn_local};
@@ -47,12 +48,13 @@ pub(super) struct EnsembleWatch {
 }
 
 impl EnsembleWatch {
-    /// Starts the clients where the plan cuts ZooKeeper's servers off from each other.
+    /// Starts the clients where the plan names ZooKeeper's servers, or cuts them off from each other.
     pub(super) fn start(plan: &Plan, lab: &Lab) -> Option<Self> {
         let cuts =
             |fault: &faults::fault::FaultSpec| fault.fault().effect().takes == Takes::Ensemble;
         let servers = lab.members.zookeepers();
-        if !plan.faults().any(cuts) || servers.is_empty() {
+        let struck = plan.faults().any(cuts) || plan.targets().any(Target::is_of_zookeeper);
+        if !struck || servers.is_empty() {
             return None;
         }
         let (recorder, stopped) = (Arc::clone(&lab.recorder), Rc::new(Cell::new(false)));

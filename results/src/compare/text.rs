@@ -44,7 +44,9 @@ pub fn render(sets: &ComparedSets) -> String {
     );
     if sets.metrics.iter().any(|it| it.change == MetricChange::Unknown) {
         let needed = counted(sets.trials_needed as u64, "trial");
-        note(&format!("unknown: a comparison needs {needed} a side with the figure, at least."));
+        note(&format!(
+            "unknown: a comparison needs {needed} a side at least, and the figure of every one: a trial without it may be the worst."
+        ));
     }
     out
 }

@@ -24,7 +24,8 @@ use crate::record::event::{Detection, Effect, Takes};
 pub use changes::ChangeCost;
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
 pub use metric::{
-    FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker, RateRatio,
+    EnsembleLimit, FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker,
+    RateRatio,
 };
 pub(crate) use seen::ClusterSeen;
 

@@ -29,7 +29,7 @@ use super::{Report, files};
 use crate::record::trial::EVENTS;
 
 /// Columns of a line.
-const WIDTH: u16 = 100;
+pub(crate) const WIDTH: u16 = 100;
 
 /// A line above and below, one under the header, none between rows.
 const STYLE: TableStyle = TableStyle::new()

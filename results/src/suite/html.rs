@@ -42,6 +42,8 @@ struct ClaimGroup<'a> {
 struct GroupedClaim<'a> {
     claim: &'a ClaimResult,
     figure: &'a str,
+    /// What was measured, or else what was found.
+    found: &'a str,
     why: String,
     by: &'a [Decision],
 }
@@ -76,6 +78,7 @@ fn group(report: &SuiteReport, outcome: Outcome) -> Option<ClaimGroup<'_>> {
         .map(|it| GroupedClaim {
             claim: &it.claim,
             figure: &it.figure,
+            found: if it.figure.is_empty() { &it.claim.reason } else { &it.figure },
             why: grouped(it),
             by: &it.by,
         })

@@ -64,7 +64,10 @@ fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
 
     assert_eq!(claim(&report, "leader-failover").claim.outcome, Outcome::Holds);
     let loss = claim(&report, "no-acked-loss");
-    assert_eq!(loss.figure, "0 of 30000 records; below 99.858 per million at 95 %, over 6 faults");
+    assert_eq!(
+        loss.figure,
+        "0 of 30000 records, over 6 faults; at 95 % below 99.853 per million records, and below 39.3 % of faults"
+    );
     let copies = of(&[(asked("failover", &["two-copies-remain"], &[]), failover())]);
     assert_eq!(claim(&copies, "two-copies-remain").figure, "at least 2 live ISR members");
     // Its run has an outcome for it, and no scenario was to decide it.
@@ -85,7 +88,9 @@ fn the_worst_run_tells_and_one_that_is_missing_decides_nothing() {
         ])
     };
     let both = scenarios(failover());
-    assert!(claim(&both, "no-acked-loss").figure.starts_with("0 of 60000 records"));
+    let loss = claim(&both, "no-acked-loss");
+    assert!(loss.figure.starts_with("0 of 60000 records, over 12 faults"), "{}", loss.figure);
+    assert_eq!(loss.claim.reason, "60000 records examined, none wrong");
     for (run, code, words) in [
         (ScenarioRun::Missing, 3, "has no finished run"),
         (ScenarioRun::Failed(4, "no disk".to_owned()), 4, "has no finished run"),
@@ -174,7 +179,8 @@ fn no_text_of_a_file_passes_for_markup_in_any_form() {
     report.claims[0].claim.reason = evil.to_owned();
     report.claims[0].claim.text = evil.to_owned();
     let (html, markdown) = (html::render(&report).unwrap(), markdown(&report));
-    let text = render(&report, Path::new("x"));
+    report.claims[0].claim.outcome = Outcome::Refuted;
+    let text = render(&report, Path::new("x")) + &summary_of(&report, Path::new("x"));
     assert!(!html.contains("<script"), "{html}");
     assert!(html.contains("&lt;script&gt;"));
     assert!(!markdown.contains("<script>x</script>|`"), "{markdown}");
@@ -205,6 +211,52 @@ fn every_form_has_every_claim_with_its_own_words() {
     assert!(text.contains("kbench check results/runs/x"), "{text}");
     let json: SuiteReport = serde_json::from_str(&report.to_json().unwrap()).unwrap();
     assert_eq!(json, report);
+}
+
+#[test]
+fn a_strict_suite_fails_by_a_claim_whatever_decides_it() {
+    let of = |id: &str, strict, run| {
+        let suite = SuiteMeta { strict, ..meta() };
+        SuiteReport::of(suite, &guide().unwrap(), &[(asked("capacity-3", &[id], &[]), run)])
+    };
+    for (id, strict, code) in [
+        ("controller-failover", false, 0),
+        ("controller-failover", true, 1),
+        ("leader-failover", true, 0),
+        ("seven-three", true, 0),
+    ] {
+        assert_eq!(of(id, strict, failover()).exit_code, code, "{id}");
+    }
+    // Of searches, which have no claims of their own.
+    let search = MaxRate { brokers: 3, held: Some(9000), ..searches::search(3, 9000, None) };
+    let mut claims = guide().unwrap();
+    claims.retain(|claim| claim.id == "msg-rate");
+    let strict = |strict| {
+        let runs = [(asked("rate", &[], &[]), ScenarioRun::Searched(Box::new(search.clone())))];
+        SuiteReport::of(SuiteMeta { strict, ..meta() }, &claims, &runs).exit_code
+    };
+    assert_eq!((strict(false), strict(true)), (0, 1));
+}
+
+#[test]
+fn a_suite_of_the_whole_guide_fits_a_screen() {
+    let mut report = of(&[(asked("failover", &["controller-failover"], &[]), failover())]);
+    for (claim, outcome) in report.claims.iter_mut().zip([Outcome::Refuted; 30]) {
+        claim.claim.outcome = outcome;
+    }
+    report.claims[31].claim.outcome = Outcome::Undecided;
+    let shown = summary_of(&report, Path::new("results/runs/x"));
+    assert!(shown.lines().count() <= 60, "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    for id in [0, 29, 31].map(|n| &report.claims[n].claim.id) {
+        assert!(shown.contains(&format!("  {id} ")), "{id}: {shown}");
+    }
+    for words in ["1 scenario: all as they should be", "kbench report --verbose results/runs/x"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    report.scenarios[0].code = 1;
+    let shown = summary_of(&report, Path::new("x"));
+    assert!(shown.contains("1 not as they should be\n\nScenarios\n"), "{shown}");
 }
 
 #[test]

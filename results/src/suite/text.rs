@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::judge::claim::Outcome;
-use crate::report::text::{bullet, line, section, show, table};
-use crate::terminal::{argument, harmless, printable_line};
+use crate::report::text::{WIDTH, bullet, line, section, show, table};
+use crate::terminal::{argument, counted, harmless, printable_line};
 
-use super::SuiteReport;
 use super::advice::{self, ChangeRow};
+use super::{ScenarioResult, SuiteReport};
 
 /// The outcomes in the order in which they are shown.
 pub(super) const ORDER: [Outcome; 4] =
@@ -19,30 +19,11 @@ pub(super) fn summary(report: &SuiteReport) -> String {
     format!("{} claims: {}", report.claims.len(), counts.join(", "))
 }
 
-/// Renders the report; `dir` is the suite's folder.
+/// Renders the report with every table; `dir` is the suite's folder.
 pub fn render(report: &SuiteReport, dir: &Path) -> String {
-    let mut out = String::new();
-    let suite = &report.suite;
-    line(
-        &mut out,
-        &format!("kbench suite {}  exit code: {}", printable_line(&suite.name), report.exit_code),
-    );
-    line(&mut out, &summary(report));
-    report.environment.iter().for_each(|it| line(&mut out, &printable_line(it)));
+    let mut out = headline(report);
     section(&mut out, "Scenarios");
-    let mut rows = table(&["scenario", "trials", "faults", "seconds", "outcome"], false);
-    for it in &report.scenarios {
-        let [trials, faults] = [it.trials as usize, it.faults].map(|n| n.to_string());
-        let seconds = format!("{:.0}", it.seconds);
-        rows.add_row([
-            &*printable_line(&it.id),
-            &trials,
-            &faults,
-            &seconds,
-            &printable_line(&it.outcome),
-        ]);
-    }
-    show(&mut out, &rows);
+    scenarios(&mut out, report.scenarios.iter());
     let searches = || report.scenarios.iter().filter_map(|it| Some((it, it.max_rate.as_ref()?)));
     if searches().next().is_some() {
         section(&mut out, "Highest rates");
@@ -54,18 +35,7 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
             bullet(&mut out, &printable_line(&said));
         }
     }
-    let (needed, changes) = (advice::brokers_needed(report), advice::changes(report));
-    if !needed.is_empty() || !changes.is_empty() {
-        section(&mut out, "What it takes");
-        needed.iter().for_each(|it| bullet(&mut out, &printable_line(it)));
-    }
-    if !changes.is_empty() {
-        let mut rows = table(&ChangeRow::HEAD, false);
-        for row in &changes {
-            rows.add_row(row.cells().map(printable_line));
-        }
-        show(&mut out, &rows);
-    }
+    what_it_takes(&mut out, report);
     section(&mut out, "Claims");
     let mut rows = table(&["claim", "outcome", "figure", "by"], false);
     for outcome in &ORDER[..3] {
@@ -92,11 +62,102 @@ pub fn render(report: &SuiteReport, dir: &Path) -> String {
             bullet(&mut out, &printable_line(&format!("{id} instead: {corrected}")));
         }
     }
-    section(&mut out, "Files");
-    let path = dir.display().to_string();
-    line(&mut out, &format!("  {}", printable_line(&path)));
-    line(&mut out, "  report.html  report.md  report.json");
-    let again = format!("  judge it again: kbench check {}", argument(&path));
-    line(&mut out, &harmless(&again).replace('\n', " "));
+    more(&mut out, dir, false);
     out
+}
+
+/// Renders the report on one screen: the scenarios that are not as they should be, a line for each claim that does not
+/// hold, what it takes, and where the rest is.
+pub fn summary_of(report: &SuiteReport, dir: &Path) -> String {
+    let mut out = headline(report);
+    let bad = || report.scenarios.iter().filter(|it| it.code != 0);
+    let (all, bad_ones) = (report.scenarios.len() as u64, bad().count() as u64);
+    let good = match bad_ones {
+        0 => "all as they should be".to_owned(),
+        n => format!("{n} not as they should be"),
+    };
+    line(&mut out, &format!("{}: {good}", counted(all, "scenario")));
+    if bad_ones > 0 {
+        section(&mut out, "Scenarios");
+        scenarios(&mut out, bad());
+    }
+    for outcome in [Outcome::Refuted, Outcome::Undecided] {
+        let claims = || report.claims.iter().filter(|it| it.claim.outcome == outcome);
+        if claims().next().is_some() {
+            section(&mut out, &format!("Claims: {}", outcome.as_str()));
+        }
+        for it in claims() {
+            let found = if it.figure.is_empty() { &it.claim.reason } else { &it.figure };
+            let (id, found) = (printable_line(&it.claim.id), printable_line(found));
+            line(&mut out, &clipped(&format!("  {id:<36} {found}")));
+        }
+    }
+    what_it_takes(&mut out, report);
+    more(&mut out, dir, true);
+    out
+}
+
+/// A line no longer than a screen is wide.
+fn clipped(text: &str) -> String {
+    if text.chars().count() <= WIDTH as usize {
+        return text.to_owned();
+    }
+    text.chars().take(WIDTH as usize - 1).chain(['…']).collect()
+}
+
+fn headline(report: &SuiteReport) -> String {
+    let mut out = String::new();
+    let name = printable_line(&report.suite.name);
+    line(&mut out, &format!("kbench suite {name}  exit code: {}", report.exit_code));
+    line(&mut out, &summary(report));
+    report.environment.iter().for_each(|it| line(&mut out, &printable_line(it)));
+    out
+}
+
+fn scenarios<'a>(out: &mut String, scenarios: impl Iterator<Item = &'a ScenarioResult>) {
+    let mut rows = table(&["scenario", "trials", "faults", "seconds", "outcome"], false);
+    for it in scenarios {
+        let [trials, faults] = [it.trials as usize, it.faults].map(|n| n.to_string());
+        let seconds = format!("{:.0}", it.seconds);
+        rows.add_row([
+            &*printable_line(&it.id),
+            &trials,
+            &faults,
+            &seconds,
+            &printable_line(&it.outcome),
+        ]);
+    }
+    show(out, &rows);
+}
+
+fn what_it_takes(out: &mut String, report: &SuiteReport) {
+    let (needed, changes) = (advice::brokers_needed(report), advice::changes(report));
+    if !needed.is_empty() || !changes.is_empty() {
+        section(out, "What it takes");
+        needed.iter().for_each(|it| bullet(out, &printable_line(it)));
+    }
+    if !changes.is_empty() {
+        let mut rows = table(&ChangeRow::HEAD, false);
+        for row in &changes {
+            rows.add_row(row.cells().map(printable_line));
+        }
+        show(out, &rows);
+    }
+}
+
+/// Where the rest is, and what to do next.
+fn more(out: &mut String, dir: &Path, every_table: bool) {
+    section(out, "More");
+    let path = dir.display().to_string();
+    let page = dir.join("report.html").display().to_string();
+    let every_table = every_table
+        .then(|| ("every table", format!("kbench report --verbose {}", argument(&path))));
+    let all = [
+        Some(("a page with what each claim should read", argument(&page).into_owned())),
+        every_table,
+        Some(("judge it again", format!("kbench check {}", argument(&path)))),
+    ];
+    for (what, command) in all.into_iter().flatten() {
+        line(out, &harmless(&format!("  {what}: {command}")).replace('\n', " "));
+    }
 }

@@ -13,7 +13,7 @@ use crate::terminal::counted;
 
 use super::measure::undisturbed;
 use super::proof::{Examined, Proof};
-use super::{Claim, Metric, OneSide, TrialFacts};
+use super::{Claim, EnsembleLimit, Metric, OneSide, TrialFacts};
 
 /// What one trial says of a guarantee.
 pub(super) enum Examination {
@@ -50,6 +50,10 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
         Metric::OneSideCommits(OneSide { serves_at_most_s }) => {
             ensemble::one_side(claim, trial, *serves_at_most_s)
         }
+        Metric::EnsembleCommits(EnsembleLimit { within_s }) => {
+            ensemble::commits(claim, trial, *within_s)
+        }
+        Metric::EnsembleRefuses => ensemble::refuses(claim, trial),
         Metric::OffsetsInSequence => cluster::offsets_in_sequence(trial),
         Metric::InversionAcrossPartitions => cluster::inversion(trial),
         Metric::LeadersPerBroker(spread) => cluster::leaders(spread, trial),

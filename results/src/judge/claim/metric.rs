@@ -49,6 +49,11 @@ pub enum Metric {
     OneController,
     /// While ZooKeeper's leader was cut off from its followers, writes were committed on one side alone.
     OneSideCommits(OneSide),
+    /// While some of ZooKeeper's servers were away, those that were left committed what was written through each of them, and
+    /// no broker that was not struck lost its session.
+    EnsembleCommits(EnsembleLimit),
+    /// While a majority of ZooKeeper's servers was away, nothing was committed.
+    EnsembleRefuses,
     /// The logs of the main topic have an offset for each record, without gaps.
     OffsetsInSequence,
     /// A member that reads several partitions got records of one producer in another order than they were sent in.
@@ -189,6 +194,14 @@ pub struct OneSide {
     pub serves_at_most_s: u32,
 }
 
+/// How long ZooKeeper's servers may take to commit again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleLimit {
+    /// Seconds between two commits through one server.
+    pub within_s: u32,
+}
+
 impl Metric {
     /// Each metric as a claim names it, and what it is.
     pub const EXAMPLES: &[(&str, &str)] = &[
@@ -224,6 +237,11 @@ impl Metric {
             "{ one-side-commits = { serves_at_most_s = 14 } }",
             "ZooKeeper commits on one side of a cut; the leader on the other side ends serving",
         ),
+        (
+            "{ ensemble-commits = { within_s = 6 } }",
+            "ZooKeeper's servers that are left go on committing, and brokers keep their sessions",
+        ),
+        ("\"ensemble-refuses\"", "ZooKeeper commits nothing while a majority is away"),
         ("\"offsets-in-sequence\"", "an offset for each record of a log, without gaps"),
         (
             "\"inversion-across-partitions\"",
@@ -293,6 +311,8 @@ impl Metric {
             | Self::OneLeader
             | Self::OneController
             | Self::OneSideCommits(_)
+            | Self::EnsembleCommits(_)
+            | Self::EnsembleRefuses
             | Self::OffsetsInSequence
             | Self::InversionAcrossPartitions
             | Self::LeadersPerBroker(_)
@@ -364,6 +384,8 @@ impl Metric {
                     | Self::OneLeader
                     | Self::OneController
                     | Self::OneSideCommits(_)
+                    | Self::EnsembleCommits(_)
+                    | Self::EnsembleRefuses
                     | Self::TakeOverAtCommitted(_)
                     | Self::ScaleOut(_)
             )

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::judge::claim::parse;
-use crate::record::event::{BrokerId, EnsembleAnswer, LogMark, Role};
+use crate::record::event::{BrokerId, EnsembleAnswer, LogMark, MetadataPlane, Role};
 use crate::record::history::{Observed, RecordId, Stream};
 use crate::report::Question;
 
@@ -230,4 +230,75 @@ fn a_zookeeper_that_commits_on_both_sides_or_loses_a_write_is_told_from_one_that
     );
     stands(&one(EnsembleCase { kept: None, ..WELL }), Outcome::Undecided, "server 1 was not read");
     stands(&one(EnsembleCase { new: 1, ..WELL }), Outcome::Undecided, "by a new leader");
+}
+
+/// ZooKeeper server 3 is away from 20 s to 40 s; what the servers answered: when, who, and in which epoch if at all.
+fn one_away(
+    answers: &[(f64, BrokerId, Option<i64>)],
+    session_lost: Option<f64>,
+    read: &[BrokerId],
+) -> TrialRecord {
+    let mut f = Fixture::new(1, 60.0);
+    f.inject(STEP, 20.0, &[3]);
+    f.heal(STEP, 40.0, 0.0, &[3], true);
+    for event in &mut f.events {
+        if let EventKind::FaultInjecting { victims, .. } = &mut event.kind {
+            victims.iter_mut().for_each(|victim| victim.role = Role::Zookeeper);
+        }
+    }
+    for (number, (s, server, epoch)) in (1..).zip(answers) {
+        let zxid = epoch.map(|epoch| epoch << 32);
+        let (server, sent) = (*server, at(s - 0.1));
+        f.at(*s, EventKind::Ensemble(EnsembleAnswer::Write { server, sent, number, zxid }));
+    }
+    for server in read {
+        let answer = EnsembleAnswer::Written { server: *server, number: 99, version: 99 };
+        f.at(50.0, EventKind::Ensemble(answer));
+    }
+    if let Some(s) = session_lost {
+        f.at(s, EventKind::BrokerGone { plane: MetadataPlane::default(), broker: 2 });
+    }
+    f.trial()
+}
+
+const BEFORE: [(f64, BrokerId, Option<i64>); 3] =
+    [(19.0, 1, Some(1)), (19.0, 2, Some(1)), (19.0, 3, Some(1))];
+
+#[test]
+fn servers_that_are_left_go_on_committing_or_they_do_not() {
+    let one = |more: &[_], lost| {
+        let metric = "{ ensemble-commits = { within_s = 12 } }";
+        claim(metric, one_away(&[&BEFORE, more].concat(), lost, &[1, 2, 3]))
+    };
+    let both = [(22.0, 1, Some(2)), (23.0, 2, Some(2)), (31.0, 1, Some(2)), (32.0, 2, Some(2))];
+    let words =
+        "servers 1 and 2 committed 4 writes while step \"cut-off\" lasted, at most 9.0 s apart";
+    stands(&one(&both, None), Outcome::Holds, words);
+    stands(&one(&both[..3], None), Outcome::Refuted, "server 2 was not committed for 17.0 s");
+    stands(&one(&[], None), Outcome::Refuted, "server 1 was not committed for 20.0 s");
+    stands(&one(&both, Some(30.0)), Outcome::Refuted, "broker 2 lost its session after 10.0 s");
+    stands(&one(&both, Some(50.0)), Outcome::Holds, "no broker lost its session");
+    let metric = "{ ensemble-commits = { within_s = 12 } }";
+    stands(&claim(metric, one_away(&[], None, &[1])), Outcome::Undecided, "nobody wrote");
+    let unread = claim(metric, one_away(&[&BEFORE[..], &both].concat(), None, &[1, 3]));
+    stands(&unread, Outcome::Undecided, "server 2 was not read");
+    let longer = "{ ensemble-commits = { within_s = 25 } }";
+    let short = claim(longer, one_away(&[&BEFORE[..], &both].concat(), None, &[1, 2, 3]));
+    stands(&short, Outcome::Undecided, "undone before the 25 s stated");
+}
+
+#[test]
+fn a_minority_that_commits_is_found_and_one_that_nobody_asked_shows_nothing() {
+    let one =
+        |more: &[_]| claim("\"ensemble-refuses\"", one_away(&[&BEFORE, more].concat(), None, &[]));
+    let refused = [(22.0, 1, None), (22.0, 2, None), (41.0, 1, Some(2))];
+    stands(
+        &one(&refused),
+        Outcome::Holds,
+        "servers 1 and 2, left over, committed nothing for 20.0 s",
+    );
+    stands(&one(&[(22.0, 1, None), (30.0, 2, Some(1))]), Outcome::Refuted, "server 2 committed");
+    // Sent before the fault, and answered in it.
+    stands(&one(&[(20.05, 1, Some(1)), (22.0, 1, None)]), Outcome::Holds, "committed nothing");
+    stands(&one(&[(41.0, 1, Some(2))]), Outcome::Undecided, "nothing was written");
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::judge::usage::ServerUse;
 use crate::record::event::Process;
 
-fn search(brokers: u32, held: u64, missed: Option<u64>) -> MaxRate {
+pub(super) fn search(brokers: u32, held: u64, missed: Option<u64>) -> MaxRate {
     let step = RateStep {
         run: format!("01-x/{held}"),
         rate: held,

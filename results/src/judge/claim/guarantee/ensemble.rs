@@ -37,6 +37,13 @@ fn lost(seen: &Ensemble) -> Option<String> {
     })
 }
 
+/// Why it is not known whether answered writes of a server are there at the end.
+fn unread(seen: &Ensemble) -> Option<String> {
+    let mut written = acked(seen).map(|(write, _)| write.server);
+    let server = written.find(|server| !seen.kept.contains_key(server))?;
+    Some(format!("what was there at the end of the writes to server {server} was not read"))
+}
+
 /// Writes that were answered, each with the epoch of who committed it.
 fn acked(seen: &Ensemble) -> impl Iterator<Item = (&EnsembleWrite, i64)> {
     seen.writes.iter().filter_map(|write| Some((write, write.epoch?)))
@@ -88,11 +95,8 @@ fn cut_off(fault: &FaultSpan, seen: &Ensemble, at_most_s: u32) -> Examination {
             "step \"{id}\": server {server} answered reads for {served_s:.1} s after it was cut off"
         ));
     }
-    let mut unread = acked(seen).map(|(write, _)| write.server);
-    if let Some(server) = unread.find(|server| !seen.kept.contains_key(server)) {
-        return open(format!(
-            "what was there at the end of the writes to server {server} was not read"
-        ));
+    if let Some(why) = unread(seen) {
+        return open(why);
     }
     let servers: BTreeSet<BrokerId> = newer().map(|(write, _)| write.server).collect();
     let servers: Vec<_> = servers.iter().map(BrokerId::to_string).collect();
@@ -107,6 +111,113 @@ fn cut_off(fault: &FaultSpan, seen: &Ensemble, at_most_s: u32) -> Examination {
         counted(newer().count() as u64, "write"),
         first.secs_since(fault.injecting),
     )))
+}
+
+/// What is written through each of the servers that are left is committed, none of it is lost, and no broker but those that
+/// are struck loses its session.
+pub(super) fn commits(claim: &Claim, trial: &TrialFacts, within_s: u32) -> Examination {
+    let seen = &trial.seen.ensemble;
+    if let Some(lost) = lost(seen) {
+        return Examination::Violated(lost);
+    }
+    of_steps(claim, trial, "faults", |fault| committed(fault, seen, f64::from(within_s)))
+}
+
+fn committed(fault: &FaultSpan, seen: &Ensemble, within_s: f64) -> Examination {
+    let id = &fault.id;
+    let open = |what: String| Examination::Open(format!("step \"{id}\": {what}"));
+    let violated = |what: String| Examination::Violated(format!("step \"{id}\": {what}"));
+    let Some((left, healing)) = servers_left(fault, seen).zip(fault.healing) else {
+        return open("nobody wrote to each ZooKeeper server while it lasted".to_owned());
+    };
+    let struck = |broker: &BrokerId| {
+        fault.victims.iter().any(|it| it.role == Role::Broker && it.id == *broker)
+    };
+    let during = |at: &RunTime| fault.injecting < *at && *at < healing;
+    let mut gone = seen.sessions_lost.iter().filter(|(_, at)| during(at));
+    if let Some((broker, at)) = gone.find(|(broker, _)| !struck(broker)) {
+        let after = at.secs_since(fault.injecting);
+        return violated(format!("broker {broker} lost its session after {after:.1} s"));
+    }
+    let (mut longest, mut all) = (0.0_f64, 0);
+    for server in &left {
+        let mut last = fault.injecting;
+        for (write, _) in acked(seen).filter(|(it, _)| it.server == *server && during(&it.done)) {
+            longest = longest.max(write.done.secs_since(last));
+            (last, all) = (write.done, all + 1);
+        }
+        longest = longest.max(healing.secs_since(last));
+        if longest > within_s {
+            return violated(format!(
+                "what was written through server {server} was not committed for {longest:.1} s"
+            ));
+        }
+    }
+    if let Some(why) = unread(seen) {
+        return open(why);
+    }
+    if healing.secs_since(fault.injecting) < within_s {
+        return open(format!("it was undone before the {within_s:.0} s stated"));
+    }
+    Examination::Kept(Proof::Shown(format!(
+        "servers {} committed {} while step \"{id}\" lasted, at most {longest:.1} s apart; no broker lost its session",
+        listed(&left),
+        counted(all, "write")
+    )))
+}
+
+/// Nothing that is sent to the servers that are left is committed before another one is back.
+pub(super) fn refuses(claim: &Claim, trial: &TrialFacts) -> Examination {
+    of_steps(claim, trial, "faults", |fault| refused(fault, &trial.seen.ensemble))
+}
+
+fn refused(fault: &FaultSpan, seen: &Ensemble) -> Examination {
+    let id = &fault.id;
+    let open = |what: &str| Examination::Open(format!("step \"{id}\": {what}"));
+    let Some(((left, injected), healing)) =
+        servers_left(fault, seen).zip(fault.injected).zip(fault.healing)
+    else {
+        return open("nobody wrote to each ZooKeeper server while it lasted");
+    };
+    let of_left = || seen.writes.iter().filter(|it| left.contains(&it.server));
+    let committed = acked_of(of_left()).find(|it| injected < it.sent && it.done < healing);
+    if let Some(write) = committed {
+        return Examination::Violated(format!(
+            "step \"{id}\": server {} committed a write {:.1} s after the majority was gone",
+            write.server,
+            write.done.secs_since(fault.injecting)
+        ));
+    }
+    let asked = of_left().filter(|it| fault.injecting < it.done && it.sent < healing);
+    match asked.filter(|it| it.epoch.is_none()).count() {
+        0 => open("nothing was written to a server that was left"),
+        _ => Examination::Kept(Proof::Shown(format!(
+            "{} {}, left over, committed nothing for {:.1} s of step \"{id}\"",
+            if left.len() == 1 { "server" } else { "servers" },
+            listed(&left),
+            healing.secs_since(injected)
+        ))),
+    }
+}
+
+fn acked_of<'a>(
+    writes: impl Iterator<Item = &'a EnsembleWrite>,
+) -> impl Iterator<Item = &'a EnsembleWrite> {
+    writes.filter(|write| write.epoch.is_some())
+}
+
+/// The servers that the fault leaves, all of which were written to; none where it takes none, or nobody wrote to them.
+fn servers_left(fault: &FaultSpan, seen: &Ensemble) -> Option<BTreeSet<BrokerId>> {
+    let is_server = |it: &&crate::record::event::Process| it.role == Role::Zookeeper;
+    let taken: BTreeSet<_> = fault.victims.iter().filter(is_server).map(|it| it.id).collect();
+    let before = acked(seen).filter(|(write, _)| write.done <= fault.injecting);
+    let written: BTreeSet<_> = before.map(|(write, _)| write.server).collect();
+    let left: BTreeSet<_> = written.difference(&taken).copied().collect();
+    (!taken.is_empty() && taken.is_subset(&written) && !left.is_empty()).then_some(left)
+}
+
+fn listed(servers: &BTreeSet<BrokerId>) -> String {
+    servers.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// When the server answered the last read of those that went on when the fault began.

@@ -30,6 +30,8 @@ pub(in crate::judge::claim) struct Ensemble {
     pub(in crate::judge::claim) reads: Vec<(BrokerId, RunTime, RunTime)>,
     /// What was there at the end of what was written to each server: the value, and how often it had been written.
     pub(in crate::judge::claim) kept: BTreeMap<BrokerId, (u64, u64)>,
+    /// When a broker's registration went, which ends with its session.
+    pub(in crate::judge::claim) sessions_lost: Vec<(BrokerId, RunTime)>,
 }
 
 impl Ensemble {
@@ -37,6 +39,9 @@ impl Ensemble {
         let mut seen = Self::default();
         for event in timeline.events() {
             let done = event.at;
+            if let EventKind::BrokerGone { broker, .. } = event.kind {
+                seen.sessions_lost.push((broker, done));
+            }
             let EventKind::Ensemble(answer) = &event.kind else { continue };
             match *answer {
                 EnsembleAnswer::Write { server, sent, number, zxid } => {
