@@ -93,7 +93,7 @@ fn a_figure_that_a_trial_does_not_have_is_not_made_up() {
     b[0].report.load.baseline.latency_us.p99 = None;
     let sets = compare(&a, &b, &options()).unwrap();
     let p99 = &sets.metrics[2];
-    assert_eq!((p99.a.len(), p99.b.len(), p99.change), (5, 4, MetricChange::NoneSeen));
+    assert_eq!((p99.a.len(), p99.b.len(), p99.change), (5, 4, MetricChange::Unknown));
     assert!(render(&sets).contains("(n=4)"));
     b.iter_mut().for_each(|it| it.report.load.baseline.latency_us.p99 = None);
     let sets = compare(&a, &b, &options()).unwrap();

@@ -17,6 +17,7 @@
 //! | `failed-visible` | send that failed for certain, present in L | violated |
 //! | `order-producer` | sequence of one producer's life decreases by offset in L (first copies only) | violated with idempotence, else counted |
 //! | `order-realtime` | offset not above the highest offset that was acked before the record's send began | violated; not applicable without acks=all |
+//! | `order-key` | where partitions were added: a group was delivered a key's record before an earlier one of the same producer, which went to the key's partition before | counted: an order is promised within a partition alone |
 //! | `corrupt` | record in L or in a poll whose checksum does not match | violated |
 //! | `poll-skip` | within one assignment, a consumer passes over a record that L holds | violated |
 //! | `poll-regress` | within one assignment, a consumer (or the drain) goes back or stands still | violated |
@@ -33,6 +34,8 @@
 //! - With acks other than all, an ack promises nothing once the leader dies: absence and mismatch
 //!   are counted and shown, the verdict stays. Such acks bound no `order-realtime` either. With acks=0
 //!   there are none: `lost`, `lost-tail` and `offset-mismatch` are not applicable.
+//! - There is no `wrong-partition`: a record of another partition than it was sent to, or of another key, is a `phantom`. A key
+//!   that partitions were added to is judged by `order-key`, within a partition by `order-producer`.
 //! - `lost` says that the record is gone. Whether an in-sync replica stayed alive all the while is
 //!   for the reader of the ISR timeline; a witness names the fault that was active at its ack.
 //! - A record that is corrupt in L at the offset of its ack is `corrupt`, not `lost`.
@@ -85,7 +88,7 @@
 //! for wrong must be among the suspects (`survey` says what is); what it counts as examined is a
 //! fact of the survey.
 //!
-//! One file for each family: `loss`, `copies`, `order`, `reads`, `consumers`, `exclusive`, `coverage`;
+//! One file for each family: `loss`, `copies`, `order`, `keys`, `reads`, `consumers`, `exclusive`, `coverage`;
 //! `finding` collects what a checker finds, `witness` names it.
 
 use std::collections::BTreeSet;
@@ -104,6 +107,7 @@ mod exclusive;
 mod finding;
 mod groups;
 mod index;
+mod keys;
 mod loss;
 mod order;
 mod reads;
@@ -178,7 +182,7 @@ pub fn is_of_history(check: &str) -> bool {
     CHECKERS.iter().any(|checker| checker.name == check)
 }
 
-const CHECKERS: [Checker; 16] = {
+const CHECKERS: [Checker; 17] = {
     use NeededPart::{Group, GroupTimes, Log, SendTimes, Sends, Times};
     [
         checker("lost", "records", &[Sends, Log], loss::lost),
@@ -190,6 +194,7 @@ const CHECKERS: [Checker; 16] = {
         checker("failed-visible", "failed sends", &[Sends, Log], copies::failed_visible),
         checker("order-producer", "records", &[Sends, Log], order::producer),
         checker("order-realtime", "records", &[Sends, Log, SendTimes], order::realtime),
+        checker("order-key", "moved keys", &[Group, GroupTimes], keys::order_key),
         checker("corrupt", "records and reads", &[Log], reads::corrupt),
         checker("poll-skip", "reads", &[Group], consumers::poll_skip),
         checker("poll-regress", "reads", &[Group], consumers::poll_regress),

@@ -224,7 +224,7 @@ fn a_group_that_never_commits_leaves_commits_unknown() {
 
 #[test]
 fn an_empty_history_is_unknown_in_everything() {
-    assert_eq!(with_verdict(&History::default(), Verdict::Unknown).len(), 16);
+    assert_eq!(with_verdict(&History::default(), Verdict::Unknown).len(), 17);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::GroupPartition;
+use super::keys::KeyReads;
 use super::loss;
 use super::survey::{Intervals, PartitionFacts, RecordIdentity, Survey, WriterFacts, identity};
 use crate::record::clock::RunTime;
@@ -29,6 +30,8 @@ pub(super) struct LogIndex<'a> {
     pub(super) partitions: BTreeMap<(&'a str, Partition), PartitionLog<'a>>,
     /// What each consumer group did with each of these partitions.
     pub(super) groups: Vec<GroupPartition<'a>>,
+    /// What each group was delivered of keys whose topic grew.
+    pub(super) keys: KeyReads<'a>,
 }
 
 /// One partition: what was sent to it and what was read from it, as far as it is suspect.
@@ -77,7 +80,8 @@ impl<'a> LogIndex<'a> {
         survey: &'a Survey,
         extent: Extent,
     ) -> Result<Self, HistoryError> {
-        let mut index = Self { survey, partitions: BTreeMap::new(), groups: Vec::new() };
+        let keys = KeyReads::of(source, survey)?;
+        let mut index = Self { survey, partitions: BTreeMap::new(), groups: Vec::new(), keys };
         for (topic, of_topic) in &survey.topics {
             for (&partition, facts) in &of_topic.partitions {
                 let log = PartitionLog::new(survey, topic, partition, facts, extent);

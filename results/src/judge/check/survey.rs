@@ -323,6 +323,14 @@ impl Survey {
         }
     }
 
+    /// Whether partitions were added to the topic after the first of its streams had begun.
+    pub(super) fn has_grown(&self, topic: &str) -> bool {
+        let of_topic = self.streams.iter().filter(|stream| stream.header.topic == topic);
+        let declared = of_topic.map(|stream| stream.header.partitions).min().unwrap_or(0);
+        let last = self.topics.get(topic).and_then(|it| it.partitions.keys().next_back());
+        last.is_some_and(|last| *last >= declared as Partition)
+    }
+
     /// The facts of a partition; `None` when nothing is known about it.
     pub(super) fn partition(&self, topic: &str, partition: Partition) -> Option<&PartitionFacts> {
         self.topics.get(topic)?.partitions.get(&partition)

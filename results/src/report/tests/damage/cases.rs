@@ -6,8 +6,9 @@ use crate::record::history::stream_path;
 use crate::record::seal::SealChain;
 
 /// Checks of what a group did.
-const OF_GROUP: [&str; 6] = [
+const OF_GROUP: [&str; 7] = [
     "divergent-read",
+    "order-key",
     "poll-skip",
     "poll-regress",
     "commit-regress",
