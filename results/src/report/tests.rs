@@ -6,6 +6,7 @@ mod client_ends;
 mod cluster;
 mod damage;
 mod direct;
+mod felt;
 mod files;
 mod gates;
 mod gave_up;
