@@ -21,6 +21,7 @@ mod strangers;
 mod sums;
 mod terminal;
 mod trusted;
+mod undelivered;
 mod unseen;
 mod zombies;
 
