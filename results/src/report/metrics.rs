@@ -28,14 +28,10 @@ impl LoadMetric {
                 };
                 per_s.ok_or("no acks were asked for, or nobody consumed")
             }
-            MetricFigure::ConsumeLag => {
-                // A group that got nothing waited for longer than any figure says.
-                let waits = report.consuming.iter().map(|group| group.steady.longest_wait_s);
-                let longest = waits.reduce(|a, b| Some(a?.max(b?))).flatten();
-                longest
-                    .map(|seconds| seconds * 1e6)
-                    .ok_or("a group consumed nothing of the steady load")
-            }
+            MetricFigure::ConsumeLag => match longest_wait(report)? {
+                (_, true) => Err("records of the steady load were never delivered"),
+                (seconds, false) => Ok(seconds * 1e6),
+            },
             MetricFigure::Recovery => match recovery(report)? {
                 (_, true) => Err("an outage had not ended when the run did"),
                 (seconds, false) => Ok(seconds * 1e6),
@@ -50,7 +46,8 @@ impl LoadMetric {
             MetricFigure::Latency(latency, Statistic::Max) => {
                 self.percentiles(latency, report).max.map(|us| us as f64)
             }
-            MetricFigure::Latency(..) | MetricFigure::Rate(_) | MetricFigure::ConsumeLag => None,
+            MetricFigure::ConsumeLag => longest_wait(report).ok().map(|(seconds, _)| seconds * 1e6),
+            MetricFigure::Latency(..) | MetricFigure::Rate(_) => None,
         }
     }
 
@@ -75,6 +72,17 @@ impl LoadMetric {
         let of_phase = report.load.rates.get(key(self.phase)).and_then(|rates| rates.asked_per_s);
         of_phase.unwrap_or(report.load.asked_per_s)
     }
+}
+
+/// The longest wait from an ack to the delivery in the steady load, in seconds, and whether that is a lower bound.
+fn longest_wait(report: &Report) -> Result<(f64, bool), &'static str> {
+    // A group that got nothing waited for longer than any figure says.
+    let waits = report
+        .consuming
+        .iter()
+        .map(|group| group.steady.longest_wait_s.map(|seconds| (seconds, group.steady.censored)));
+    let longest = waits.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.max(b.0), a.1 || b.1)));
+    longest.flatten().ok_or("a group consumed nothing of the steady load")
 }
 
 /// The longest outage that the main load felt, in seconds, and whether that is a lower bound.
