@@ -145,6 +145,7 @@ pub(crate) fn measure(
                 unanswered,
             };
             let Some(mut row) = measured.row(*kind, operations, gaps) else {
+                recovery.unasked.extend(measured.never_asked(*kind));
                 continue;
             };
             row.trial = trial;
@@ -210,7 +211,7 @@ impl FaultOnPartition<'_> {
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
         let responses = longest_responses(clients, self.position);
-        let added = self.timeline.is_added_after(self.topic, self.partition, fault.injecting);
+        let added = self.is_added();
         let WindowGaps { own, later, next } = self.of_window(gaps, added);
         let mut row =
             PartitionRecovery::uninterrupted(&fault.id, stream, (self.topic, self.partition));
@@ -224,8 +225,7 @@ impl FaultOnPartition<'_> {
         if responses.whole.is_none() && gap.is_none() {
             return None;
         }
-        let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
-        row.led = state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader));
+        row.led = self.led();
         row.added = added;
         row.first_error_s = self.first_error_s(stream, clients);
         row.longest_response_s = responses.unhealed.map(|longest| longest.as_secs_f64());
@@ -241,6 +241,16 @@ impl FaultOnPartition<'_> {
             row.after_heal(&longest);
         }
         Some(row)
+    }
+
+    /// Whether a broker that the fault took away led the partition at the injection.
+    fn led(&self) -> Option<bool> {
+        let state = self.timeline.state_at(self.topic, self.partition, self.fault.injecting);
+        state.filter(|s| s.leader >= 0).map(|s| self.fault.loses(s.leader))
+    }
+
+    fn is_added(&self) -> bool {
+        self.timeline.is_added_after(self.topic, self.partition, self.fault.injecting)
     }
 
     /// The gaps that are this fault's, and those that began after healing.
