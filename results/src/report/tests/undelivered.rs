@@ -61,6 +61,9 @@ fn what_was_never_delivered_took_longer_than_all_that_was() {
     assert_eq!(gate(&mut some, "all.end-to-end.p90<1s"), GateOutcome::Passed);
     let shown = text::render(&some, None, false);
     assert!(shown.contains("100 of 7500 deliveries of acked records never came"), "{shown}");
+    let summary = text::summary(&some, None, false);
+    assert!(summary.contains("end to end") && summary.contains("max >= "), "{summary}");
+    assert!(!text::summary(&all, None, false).contains("max >= "));
 }
 
 #[test]
