@@ -294,12 +294,19 @@ pub(crate) fn of_fault<'d>(
     disturbances.iter().find(|one| one.touches(fault.injecting, to, seconds))
 }
 
-/// Until when, and for how many seconds, clients felt a fault; until its end where they did not.
+/// Until when, and for how many seconds, clients felt a fault; until its end where they did not. What they felt
+/// of the heal may have been at any time in its window.
 fn felt_until(fault: &FaultSpan, rows: &[PartitionRecovery]) -> (RunTime, f64) {
-    let rows = rows.iter().filter(|row| row.fault == fault.id && row.interrupted);
-    match rows.map(|row| row.total_s).reduce(f64::max) {
-        Some(seconds) => (fault.injecting.plus(Duration::from_secs_f64(seconds.max(0.0))), seconds),
-        None => (fault.healing.unwrap_or(fault.window_end), 0.0),
+    let rows = || rows.iter().filter(|row| row.fault == fault.id);
+    let interrupted = rows().filter(|row| row.interrupted);
+    let longest = interrupted.map(|row| row.total_s).reduce(f64::max);
+    let after_heal = rows().filter_map(|row| row.after_heal_gap_s).reduce(f64::max);
+    match (longest, after_heal) {
+        (_, Some(after_heal)) => (fault.window_end, after_heal.max(longest.unwrap_or_default())),
+        (Some(seconds), None) => {
+            (fault.injecting.plus(Duration::from_secs_f64(seconds.max(0.0))), seconds)
+        }
+        (None, None) => (fault.healing.unwrap_or(fault.window_end), 0.0),
     }
 }
 

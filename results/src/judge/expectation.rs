@@ -103,9 +103,10 @@ fn open(expected: Expectation, rows: &[&PartitionRecovery]) -> Option<String> {
     let place = |row: &PartitionRecovery| {
         format!("{} of {}-{}", row.stream.as_str(), row.topic, row.partition)
     };
-    let unended = rows.iter().find(|row| row.censored && row.unavailable_s <= bound);
-    let unended = unended.map(|row| {
-        let seconds = row.unavailable_s;
+    let longest = rows.iter().map(|row| (row, row.longest_gap()));
+    let mut unended = longest.filter(|(_, gap)| gap.censored && gap.seconds <= bound);
+    let unended = unended.next().map(|(row, gap)| {
+        let seconds = gap.seconds;
         format!("{} was unavailable for >= {seconds:.2} s when the record ends", place(row))
     });
     let slow = |row: &&&PartitionRecovery| row.longest_response_s.is_some_and(|s| s > bound);
@@ -155,15 +156,17 @@ fn instead(
         }
         Expectation::GapsBelow(bound) => {
             let bound = bound.as_secs_f64();
-            let above = rows.iter().filter(|row| row.unavailable_s > bound);
-            let worst = above.max_by(|a, b| a.unavailable_s.total_cmp(&b.unavailable_s))?;
-            let least = if worst.censored { ">= " } else { "" };
+            let longest = rows.iter().map(|row| (row, row.longest_gap()));
+            let above = longest.filter(|(_, gap)| gap.seconds > bound);
+            let (row, gap) = above.max_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds))?;
+            let least = if gap.censored { ">= " } else { "" };
+            let when = if gap.after_heal { " after kbench began to heal" } else { "" };
             Some(format!(
-                "{} of {}-{} was unavailable for {least}{:.2} s, at most {bound} s were expected",
-                worst.stream.as_str(),
-                worst.topic,
-                worst.partition,
-                worst.unavailable_s
+                "{} of {}-{} was unavailable for {least}{:.2} s{when}, at most {bound} s were expected",
+                row.stream.as_str(),
+                row.topic,
+                row.partition,
+                gap.seconds
             ))
         }
     }

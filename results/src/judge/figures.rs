@@ -1,13 +1,14 @@
 //! What is measured from a history, apart from the checks: load, service around faults, resumption.
 //!
 //! Each stream of producers, probes and group members is read once; those of producers and probes
-//! once more, if any of their operations was late, those of members to tell first deliveries from others.
+//! once more, if any of their operations was late, those of members to tell first deliveries from others; those of
+//! the main load where groups got less than was sent.
 //! Facts from several streams add up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::disturbance::{Disturbance, LateSends, OtherWriters};
-use super::latency::{LoadFigures, LoadFold, counts};
+use super::latency::{GroupsGot, LoadFigures, LoadFold, counts};
 use super::recovery::consuming::AckedFold;
 use super::recovery::lives::FirstAcks;
 use super::recovery::operations;
@@ -168,10 +169,12 @@ fn add_groups(
         }
     }
     let redelivered = service.consuming.close();
-    let mut others = OtherWriters::default();
+    let (mut others, mut got) = (OtherWriters::default(), GroupsGot::default());
     for stream in streams {
         if let Client::GroupConsumer { group, .. } = &stream.header.client {
+            let got = got.member(&stream.header.topic, group);
             source.each(stream.number, |entry| {
+                got.add(entry);
                 if let Entry::Poll(poll) = entry {
                     load.got(group, poll, redelivered.is(stream.number, poll));
                     others.add(&stream.header.topic, poll);
@@ -179,7 +182,31 @@ fn add_groups(
             })?;
         }
     }
+    add_undelivered(source, streams, load, &got)?;
     Ok(others)
+}
+
+/// Reads the main load again for acked records that groups never got, if there may be any.
+fn add_undelivered(
+    source: &dyn Source,
+    streams: &[StreamRef<'_>],
+    load: &mut LoadFold,
+    got: &GroupsGot,
+) -> Result<(), HistoryError> {
+    if !load.may_miss(got.groups()) {
+        return Ok(());
+    }
+    for stream in streams.iter().filter(|stream| main_acks(stream).is_some()) {
+        let (client, topic) = (&stream.header.client, &*stream.header.topic);
+        source.each(stream.number, |entry| {
+            if let Entry::Send(send) = entry
+                && counts(client, send)
+            {
+                load.undelivered(send, got.missing(topic, client, send));
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Reads a stream again for what may end gaps, if there is any.

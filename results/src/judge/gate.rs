@@ -54,6 +54,12 @@ impl Eq for Bound {}
 const TIMES: [(&str, f64); 3] = [("us", 1.0), ("ms", 1e3), ("s", 1e6)];
 
 impl Gate {
+    /// Whether no figure keeps it that is as high as this, or higher.
+    pub fn is_broken_from(&self, least: f64) -> bool {
+        let at_most = matches!(self.comparison, Comparison::AtMost | Comparison::Less);
+        at_most && !self.is_kept_by(least)
+    }
+
     /// Whether a figure keeps it.
     pub fn is_kept_by(&self, figure: f64) -> bool {
         let (Bound::Time(bound) | Bound::Rate(bound) | Bound::Share(bound)) = self.bound;

@@ -3,18 +3,21 @@
 //! Response = ack - due (the answer), service = ack - sent, schedule lag = sent - due, end to end =
 //! consumed - due. All in microseconds, HDR with 3 digits, saturating at one hour. Warm-up counts
 //! nowhere. Histograms are merged, percentiles never averaged. End to end counts the first delivery
-//! of a record to each group.
+//! of a record to each group; an acked record that a group never got is longer than all that it did.
 //!
 //! Two populations beside the whole: the steady load, and the load from a fault's preparation to
 //! the steady cluster after it. A send belongs to the second when any part of its life does; so it is with a
 //! planned backlog, while it builds and while it is read off, which is no steady load either.
 
 pub mod interval_log;
+mod undelivered;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use undelivered::GroupsGot;
 
 use crate::judge::rates::{LoadCounts, RatesFold};
 use crate::judge::recovery::lives::ClientEnds;
@@ -66,6 +69,8 @@ pub struct Histograms {
     pub end_to_end: Histogram<u64>,
     /// Sends that were never acked: their response and service took longer than can be said.
     pub unacked: u64,
+    /// Acked records that a group never got, each once a group: end to end they took longer than can be said.
+    pub undelivered: u64,
 }
 
 /// What the main load did in one trial, or in all when merged.
@@ -141,6 +146,7 @@ impl Histograms {
             schedule_lag: histogram(),
             end_to_end: histogram(),
             unacked: 0,
+            undelivered: 0,
         }
     }
 
@@ -159,6 +165,7 @@ impl Histograms {
 
     fn merge(&mut self, other: &Self) {
         self.unacked += other.unacked;
+        self.undelivered += other.undelivered;
         let pairs = [
             (&mut self.response, &other.response),
             (&mut self.service, &other.service),
@@ -323,6 +330,18 @@ impl LoadFold {
         let population = self.population(record.due, poll.at);
         self::record(&mut population.end_to_end, record.due, poll.at);
         self::record(&mut self.load.all.end_to_end, record.due, poll.at);
+    }
+
+    /// Whether so many groups may have missed some of what was sent: not where they got all of it.
+    pub(crate) fn may_miss(&self, groups: u64) -> bool {
+        self.load.delivered < self.load.sent.saturating_mul(groups)
+    }
+
+    /// Adds that so many groups never got what an acked send that [counts] left in the log.
+    pub(crate) fn undelivered(&mut self, send: &Send, groups: u64) {
+        self.load.all.undelivered += groups;
+        // It waits until the end.
+        self.population(send.due, RunTime(u64::MAX)).undelivered += groups;
     }
 
     fn population(&mut self, from: RunTime, to: RunTime) -> &mut Histograms {

@@ -8,7 +8,7 @@
 //! | `response`, `service`, `schedule-lag`, `end-to-end`, each with `.p50`, `.p90`, `.p99`, `.p99.9` or `.max` | latencies |
 //! | `sent.rate`, `acked.rate`, `consumed.rate` | records a second |
 //! | `consume.lag` | the longest wait from an ack to the delivery, of all groups; of the steady load alone |
-//! | `recovery` | the longest outage of a partition for the main load; of the load around faults alone |
+//! | `recovery` | the longest outage of a partition that the main load felt, whosever it was and though the heal began it; of the load around faults alone |
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,7 +6,8 @@
 //! - `total_s` is the longest gap (see [`gap`]) that was there between injection and healing. A send
 //!   that was in flight at the injection belongs to the fault; of one that was late already, the
 //!   time from [`DELAYED`] before the injection on. Gaps that began after kbench started
-//!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`.
+//!   to heal are kbench's restart at work, and stand apart in `after_heal_gap_s`: no claim is charged with them,
+//!   bounds of gates and plans are.
 //! - When the first operation after the injection is delayed, nobody has asked before: the gap begins
 //!   at the injection, whatever the rate of the load. Of a partition that was added since there was nothing to ask.
 //! - `kbench_wait_s` is the part of the gap in which kbench waited for a stale registration before
@@ -34,11 +35,10 @@ mod isr;
 pub(crate) mod lives;
 pub(crate) mod operations;
 pub mod phases;
+mod row;
 mod stream;
 pub mod throughput;
 mod unasked;
-
-use serde::{Deserialize, Serialize};
 
 use crate::judge::span::FaultSpan;
 use crate::judge::timeline::{Interval, Timeline};
@@ -50,6 +50,7 @@ pub use controller::ControllerFailover;
 pub use gap::{DELAYED, Gap};
 pub use lives::ClientEnd;
 pub use phases::Phases;
+pub use row::PartitionRecovery;
 pub use stream::StreamKind;
 
 use consuming::{ConsumingSeen, GroupConsuming, Resumed};
@@ -64,71 +65,6 @@ use operations::{
 use phases::{WaitingPartition, nanoseconds};
 use throughput::AckRate;
 use unasked::Unasked;
-
-/// What one fault did to one partition, as one kind of client saw it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct PartitionRecovery {
-    /// Number of the trial.
-    pub trial: u32,
-    /// Id of the fault.
-    pub fault: String,
-    /// Which clients saw it.
-    pub stream: StreamKind,
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Whether a broker that the fault took away led it at the injection; none when not known.
-    pub led: Option<bool>,
-    /// Whether it was added to its topic after the injection: it had no steady load before, and no claim rests on
-    /// it.
-    pub added: bool,
-    /// From the injection to the first send that failed or stayed without outcome.
-    pub first_error_s: Option<f64>,
-    /// Unavailability without kbench's own wait and the client's own end; a lower bound when censored.
-    pub unavailable_s: f64,
-    /// Whether anything was delayed or failed; responses up to half a second are neither.
-    pub interrupted: bool,
-    /// When nothing was interrupted: the longest response to what was asked between injection and healing.
-    pub longest_response_s: Option<f64>,
-    /// Whether the gap did not end before the data did.
-    pub censored: bool,
-    /// How many gaps there were between injection and healing.
-    pub gaps: u32,
-    /// How long all of them were together, without kbench's own wait and the client's own end.
-    pub gaps_s: f64,
-    /// Length of the gap as the client saw it.
-    pub total_s: f64,
-    /// Part of the gap in which kbench waited for a stale registration.
-    pub kbench_wait_s: f64,
-    /// Part of the gap in which the client had ended with a fatal error of its own, and the cluster was
-    /// ready.
-    pub client_failed_s: f64,
-    /// Part of the gap after healing began, without that wait and that end.
-    pub heal_s: f64,
-    /// Whether the partition came back only after kbench began to heal.
-    pub ended_after_heal: bool,
-    /// From the injection to the answer that ended the gap; none when nothing was interrupted.
-    pub first_ack_s: Option<f64>,
-    /// Where the time went.
-    pub phases_s: Phases,
-    /// What the phases and `heal_s` do not explain of `unavailable_s`.
-    pub phase_residual_s: f64,
-    /// The longest gap that began after kbench started to heal.
-    pub after_heal_gap_s: Option<f64>,
-    /// Until the main load's throughput was back (of all partitions).
-    pub throughput_restored_s: Option<f64>,
-    /// Until the ISR, once it had shrunk, was full again.
-    pub isr_full_s: Option<f64>,
-    /// Smallest ISR in ZooKeeper during the fault.
-    pub min_isr: Option<usize>,
-    /// Smallest number of ISR members that were alive during the fault; none when not all was seen.
-    pub min_live_isr: Option<usize>,
-    /// What was not seen, or needs saying.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
 
 /// All recovery figures of one trial.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -209,6 +145,7 @@ pub(crate) fn measure(
                 unanswered,
             };
             let Some(mut row) = measured.row(*kind, operations, gaps) else {
+                recovery.unasked.extend(measured.never_asked(*kind));
                 continue;
             };
             row.trial = trial;
@@ -245,6 +182,16 @@ struct FaultOnPartition<'a> {
 /// A gap, and whose it is.
 type ClientGap<'a> = (ClientNumber, &'a Operations, Gap);
 
+/// Gaps that clients felt of one fault.
+struct WindowGaps {
+    /// Those that were there between injection and healing, since the injection.
+    own: Vec<(ClientNumber, Gap)>,
+    /// Those that began after that.
+    later: Vec<(ClientNumber, Gap)>,
+    /// When the next fault was injected, or the window ended.
+    next: RunTime,
+}
+
 /// The gaps of all clients of one kind on one partition.
 fn gaps(clients: &OfPartition) -> Vec<ClientGap<'_>> {
     let mut all = Vec::new();
@@ -264,14 +211,55 @@ impl FaultOnPartition<'_> {
     ) -> Option<PartitionRecovery> {
         let fault = self.fault;
         let responses = longest_responses(clients, self.position);
+        let added = self.is_added();
+        let WindowGaps { own, later, next } = self.of_window(gaps, added);
+        let mut row =
+            PartitionRecovery::uninterrupted(&fault.id, stream, (self.topic, self.partition));
+        row.felt(own.iter().chain(&later).map(|(_, gap)| *gap));
+        let waiting = self.waiting();
+        let split =
+            |number: ClientNumber, gap: Gap| self.ends.split((stream, number), &waiting, gap);
+        let own: Vec<SplitGap> = own.into_iter().map(|(number, gap)| split(number, gap)).collect();
+        let in_sum = InSum::of(&own);
+        let gap = SplitGap::longest(own.into_iter());
+        if responses.whole.is_none() && gap.is_none() {
+            return None;
+        }
+        row.led = self.led();
+        row.added = added;
+        row.first_error_s = self.first_error_s(stream, clients);
+        row.longest_response_s = responses.unhealed.map(|longest| longest.as_secs_f64());
+        if added {
+            row.say("added within this fault's window: no claim rests on it");
+        }
+        if let Some(gap) = gap {
+            self.explain(gap, in_sum, &mut row);
+        }
+        let later = later.into_iter();
+        let later = later.map(|(number, gap)| split(number, Gap { end: gap.end.min(next), ..gap }));
+        if let Some(longest) = SplitGap::longest(later) {
+            row.after_heal(&longest);
+        }
+        Some(row)
+    }
+
+    /// Whether a broker that the fault took away led the partition at the injection.
+    fn led(&self) -> Option<bool> {
+        let state = self.timeline.state_at(self.topic, self.partition, self.fault.injecting);
+        state.filter(|s| s.leader >= 0).map(|s| self.fault.loses(s.leader))
+    }
+
+    fn is_added(&self) -> bool {
+        self.timeline.is_added_after(self.topic, self.partition, self.fault.injecting)
+    }
+
+    /// The gaps that are this fault's, and those that began after healing.
+    fn of_window(&self, gaps: &[ClientGap<'_>], added: bool) -> WindowGaps {
+        let fault = self.fault;
         let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
         let own_until = healing.max(fault.injecting);
         let (later_until, next) = self.next_fault();
         let of_next = |g: &Gap| g.start >= later_until && g.end > next;
-        let own = gaps
-            .iter()
-            .filter(|(_, _, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
-        let added = self.timeline.is_added_after(self.topic, self.partition, fault.injecting);
         let start = |client: &Operations, gap: &Gap| {
             let first = client.longest.get(self.position).and_then(|longest| longest.first_due);
             if first == Some(gap.start) && !added {
@@ -279,64 +267,25 @@ impl FaultOnPartition<'_> {
             }
             gap.start.max(self.in_flight_since())
         };
-        let waiting = self.waiting();
-        let split =
-            |number: ClientNumber, gap: Gap| self.ends.split((stream, number), &waiting, gap);
-        let own: Vec<SplitGap> =
-            own.map(|(number, of, g)| split(*number, Gap { start: start(of, g), ..*g })).collect();
-        let in_sum = InSum::of(&own);
-        let gap = SplitGap::longest(own.into_iter());
-        if responses.whole.is_none() && gap.is_none() {
-            return None;
-        }
+        let own = gaps
+            .iter()
+            .filter(|(_, _, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
         let later =
             gaps.iter().filter(|(_, _, g)| healing <= g.start && g.start < next && !of_next(g));
-        let after_heal = SplitGap::longest(
-            later.map(|(number, _, g)| split(*number, Gap { end: g.end.min(next), ..*g })),
-        );
-        let state = self.timeline.state_at(self.topic, self.partition, fault.injecting);
+        WindowGaps {
+            own: own.map(|(number, of, g)| (*number, Gap { start: start(of, g), ..*g })).collect(),
+            later: later.map(|(number, _, g)| (*number, *g)).collect(),
+            next,
+        }
+    }
+
+    /// Seconds from the injection to the first operation that failed.
+    fn first_error_s(&self, stream: StreamKind, clients: &OfPartition) -> Option<f64> {
         let all = clients.values().flat_map(|operations| &operations.list);
-        let errors = all.filter(|o: &&Operation| !o.ok && o.done >= fault.injecting);
-        let first_error =
-            errors.filter(|o| o.due < fault.window_end && stream != StreamKind::Reads);
-        let mut row = PartitionRecovery {
-            trial: 0,
-            fault: fault.id.clone(),
-            stream,
-            topic: self.topic.to_owned(),
-            partition: self.partition,
-            led: state.filter(|s| s.leader >= 0).map(|s| fault.loses(s.leader)),
-            added,
-            first_error_s: first_error.map(|o| o.done).min().map(|at| self.since_injection(at)),
-            unavailable_s: 0.0,
-            interrupted: false,
-            longest_response_s: responses.unhealed.map(|longest| longest.as_secs_f64()),
-            censored: false,
-            gaps: 0,
-            gaps_s: 0.0,
-            total_s: 0.0,
-            kbench_wait_s: 0.0,
-            client_failed_s: 0.0,
-            heal_s: 0.0,
-            ended_after_heal: false,
-            first_ack_s: None,
-            phases_s: Phases::default(),
-            phase_residual_s: 0.0,
-            after_heal_gap_s: after_heal.map(|split| split.kafkas_s()),
-            throughput_restored_s: None,
-            isr_full_s: None,
-            min_isr: None,
-            min_live_isr: None,
-            note: None,
-        };
-        if let Some(gap) = gap {
-            self.explain(gap, in_sum, &mut row);
-        }
-        if row.added {
-            let why = "added within this fault's window: no claim rests on it".to_owned();
-            row.note = Some(row.note.take().map_or(why.clone(), |note| format!("{why}; {note}")));
-        }
-        Some(row)
+        let errors = all.filter(|o: &&Operation| !o.ok && o.done >= self.fault.injecting);
+        let of_window =
+            errors.filter(|o| o.due < self.fault.window_end && stream != StreamKind::Reads);
+        of_window.map(|o| o.done).min().map(|at| self.since_injection(at))
     }
 
     /// A send in flight at the injection is the fault's, as far as it was not late already.
@@ -434,7 +383,7 @@ impl FaultOnPartition<'_> {
                 row.client_failed_s
             ));
         }
-        row.note = (!notes.is_empty()).then(|| notes.join("; "));
+        notes.iter().for_each(|note| row.say(note));
     }
 
     fn since_injection(&self, at: RunTime) -> f64 {

@@ -13,7 +13,7 @@ use crate::judge::verdict::Verdict;
 pub enum GateOutcome {
     /// The figure keeps the bound.
     Passed,
-    /// It does not.
+    /// It does not; nor can it where no more than a lower bound of it is known.
     Failed,
     /// There is no such figure, or the run is worth nothing as a measurement.
     Unknown,
@@ -52,7 +52,10 @@ fn one(gate: &Gate, report: &Report) -> GateResult {
         _ if report.verdict == Verdict::InvalidRun => {
             (GateOutcome::Unknown, "not judged: the run is invalid".to_owned())
         }
-        Err(why) => (GateOutcome::Unknown, why.to_owned()),
+        Err(why) => match at_least(gate, report).filter(|least| gate.is_broken_from(*least)) {
+            Some(least) => (GateOutcome::Failed, format!(">= {}", gate.bound.show(least))),
+            None => (GateOutcome::Unknown, why.to_owned()),
+        },
         Ok(figure) => {
             let kept = gate.is_kept_by(figure);
             let outcome = if kept { GateOutcome::Passed } else { GateOutcome::Failed };
@@ -60,6 +63,11 @@ fn one(gate: &Gate, report: &Report) -> GateResult {
         }
     };
     GateResult { gate: gate.to_string(), outcome, seen }
+}
+
+/// What the figure is at the least, where no more is known of it: times alone have such bounds.
+fn at_least(gate: &Gate, report: &Report) -> Option<f64> {
+    matches!(gate.bound, Bound::Time(_)).then(|| gate.metric.at_least(report)).flatten()
 }
 
 /// The figure that a gate is about, in its bound's unit.

@@ -356,7 +356,7 @@ fn load_report(run: &RunMeta, load: &LoadFigures, saturated: bool, burst_us: u64
         latency_us: percentiles(&h.response, h.unacked),
         service_us: percentiles(&h.service, h.unacked),
         schedule_lag_us: percentiles(&h.schedule_lag, 0),
-        end_to_end_us: percentiles(&h.end_to_end, 0),
+        end_to_end_us: percentiles(&h.end_to_end, h.undelivered),
     };
     let all = population(&load.all);
     LoadReport {

@@ -17,18 +17,7 @@ impl LoadMetric {
         let load = &report.load;
         match self.figure {
             MetricFigure::Latency(latency, statistic) => {
-                let all = Population {
-                    latency_us: load.latency_us,
-                    service_us: load.service_us,
-                    schedule_lag_us: load.schedule_lag_us,
-                    end_to_end_us: load.end_to_end_us,
-                };
-                let population = match self.phase {
-                    LoadPhase::Steady => &load.baseline,
-                    LoadPhase::Faults => &load.faults,
-                    LoadPhase::All => &all,
-                };
-                latency_us(of_population(population, latency), statistic)
+                latency_us(&self.percentiles(latency, report), statistic)
             }
             MetricFigure::Rate(rate) => {
                 let rates = load.rates.get(key(self.phase)).ok_or("there was no such load")?;
@@ -39,37 +28,77 @@ impl LoadMetric {
                 };
                 per_s.ok_or("no acks were asked for, or nobody consumed")
             }
-            MetricFigure::ConsumeLag => {
-                // A group that got nothing waited for longer than any figure says.
-                let waits = report.consuming.iter().map(|group| group.steady.longest_wait_s);
-                let longest = waits.reduce(|a, b| Some(a?.max(b?))).flatten();
-                longest
-                    .map(|seconds| seconds * 1e6)
-                    .ok_or("a group consumed nothing of the steady load")
-            }
-            MetricFigure::Recovery => {
-                let mut checks = report.checks.iter();
-                if checks.any(|it| it.name == "disturbance" && it.verdict != Verdict::Valid) {
-                    return Err("something disturbed the run");
-                }
-                let rows = report.recovery.iter().filter(|row| row.stream == StreamKind::Main);
-                let of = |row: &PartitionRecovery| match row.censored {
-                    true => Err("an outage had not ended when the run did"),
-                    false => Ok(row.total_s),
-                };
-                let longest = rows.map(of).reduce(|a, b| Ok(a?.max(b?)));
-                longest.ok_or("there was no fault")?.map(|seconds| seconds * 1e6)
-            }
+            MetricFigure::ConsumeLag => match longest_wait(report)? {
+                (_, true) => Err("records of the steady load were never delivered"),
+                (seconds, false) => Ok(seconds * 1e6),
+            },
+            MetricFigure::Recovery => match recovery(report)? {
+                (_, true) => Err("an outage had not ended when the run did"),
+                (seconds, false) => Ok(seconds * 1e6),
+            },
         }
     }
-}
 
-impl LoadMetric {
+    /// What its figure is at the least, in the unit of [`of`](Self::of), where no more is known of it.
+    pub fn at_least(self, report: &Report) -> Option<f64> {
+        match self.figure {
+            MetricFigure::Recovery => recovery(report).ok().map(|(seconds, _)| seconds * 1e6),
+            MetricFigure::Latency(latency, Statistic::Max) => {
+                self.percentiles(latency, report).max.map(|us| us as f64)
+            }
+            MetricFigure::ConsumeLag => longest_wait(report).ok().map(|(seconds, _)| seconds * 1e6),
+            MetricFigure::Latency(..) | MetricFigure::Rate(_) => None,
+        }
+    }
+
+    fn percentiles(self, latency: LatencyMetric, report: &Report) -> Percentiles {
+        let load = &report.load;
+        let all = Population {
+            latency_us: load.latency_us,
+            service_us: load.service_us,
+            schedule_lag_us: load.schedule_lag_us,
+            end_to_end_us: load.end_to_end_us,
+        };
+        let population = match self.phase {
+            LoadPhase::Steady => &load.baseline,
+            LoadPhase::Faults => &load.faults,
+            LoadPhase::All => &all,
+        };
+        *of_population(population, latency)
+    }
+
     /// What was asked for in the phase that it is about, in records a second; 0 where nothing was.
     pub(super) fn asked_per_s(self, report: &Report) -> f64 {
         let of_phase = report.load.rates.get(key(self.phase)).and_then(|rates| rates.asked_per_s);
         of_phase.unwrap_or(report.load.asked_per_s)
     }
+}
+
+/// The longest wait from an ack to the delivery in the steady load, in seconds, and whether that is a lower bound.
+fn longest_wait(report: &Report) -> Result<(f64, bool), &'static str> {
+    // A group that got nothing waited for longer than any figure says.
+    let waits = report
+        .consuming
+        .iter()
+        .map(|group| group.steady.longest_wait_s.map(|seconds| (seconds, group.steady.censored)));
+    let longest = waits.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.max(b.0), a.1 || b.1)));
+    longest.flatten().ok_or("a group consumed nothing of the steady load")
+}
+
+/// The longest outage that the main load felt, in seconds, and whether that is a lower bound.
+fn recovery(report: &Report) -> Result<(f64, bool), &'static str> {
+    let mut checks = report.checks.iter();
+    if checks.any(|it| it.name == "disturbance" && it.verdict != Verdict::Valid) {
+        return Err("something disturbed the run");
+    }
+    let rows = report.recovery.iter().filter(|row| row.stream == StreamKind::Main);
+    let of = |row: &PartitionRecovery| {
+        // Reports of old have no more than these two.
+        let gaps = row.total_s.max(row.after_heal_gap_s.unwrap_or_default());
+        (row.felt_s.max(gaps), row.felt_censored || row.censored || row.after_heal_censored)
+    };
+    let longest = rows.map(of).reduce(|a, b| (a.0.max(b.0), a.1 || b.1));
+    longest.ok_or("there was no fault")
 }
 
 /// The name of a phase in the report.

@@ -6,6 +6,7 @@ mod client_ends;
 mod cluster;
 mod damage;
 mod direct;
+mod felt;
 mod files;
 mod gates;
 mod gave_up;
@@ -20,6 +21,7 @@ mod strangers;
 mod sums;
 mod terminal;
 mod trusted;
+mod undelivered;
 mod unseen;
 mod zombies;
 

@@ -28,7 +28,12 @@ pub(super) enum Examination {
 /// Examines what one trial shows of the guarantee that a claim states.
 pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
     match &claim.metric {
-        Metric::Checks(names) => checks(names, trial),
+        Metric::Checks(names) => match checks(names, trial) {
+            Examination::Kept(_) if let Some(why) = counted_all_the_same(names, trial) => {
+                Examination::Open(why)
+            }
+            found => found,
+        },
         Metric::ChecksAcksAll(names) => checks_acks_all(names, trial),
         Metric::ChecksWithACopy(names) => match without_a_copy(names, trial) {
             Some(why) => Examination::Open(why),
@@ -87,18 +92,35 @@ fn checks_acks_all(names: &[String], trial: &TrialFacts) -> Examination {
         Examination::Kept(_) if !trial.acks_all => {
             Examination::Open("the main load does not use acks=all".to_owned())
         }
-        Examination::Kept(_) if let Some(why) = reordered(names, trial) => Examination::Open(why),
+        Examination::Kept(_) if let Some(why) = unpromised(names, trial) => Examination::Open(why),
         found => found,
     }
 }
 
-/// What was found of a main load that is promised no order, since it is not idempotent.
-fn reordered(names: &[String], trial: &TrialFacts) -> Option<String> {
-    let of_names = trial.checks.iter().filter(|check| names.contains(&check.name));
-    let mut order = of_names.filter(|check| check.name == "order-producer" && check.count > 0);
-    let found = order.next().filter(|_| !trial.idempotent)?.count;
-    let records = counted(found, "record");
-    Some(format!("{records} out of order, which producers without idempotence are not promised"))
+/// What a check found and counts, though nothing that was promised is violated by it.
+fn counted_all_the_same(names: &[String], trial: &TrialFacts) -> Option<String> {
+    let mut of_names = trial.checks.iter().filter(|check| names.contains(&check.name));
+    let found = of_names.find(|check| check.count > 0)?;
+    let note = found.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+    Some(format!("check \"{}\" found {}{note}", found.name, found.count))
+}
+
+/// What was found of a main load that is promised neither an order nor single copies, since it is not idempotent;
+/// and copies that the plan allows.
+fn unpromised(names: &[String], trial: &TrialFacts) -> Option<String> {
+    let found = |name: &str| {
+        let of_name = trial.checks.iter().filter(|check| check.name == name && check.count > 0);
+        of_name.filter(|check| names.contains(&check.name)).map(|check| check.count).next()
+    };
+    let what = match (found("order-producer"), found("duplicate")) {
+        (Some(n), _) if !trial.idempotent => format!("{} out of order", counted(n, "record")),
+        (_, Some(n)) => format!("{} in the log again", counted(n, "record")),
+        _ => return None,
+    };
+    Some(match trial.idempotent {
+        true => format!("{what}, which is counted, not judged"),
+        false => format!("{what}, from which producers without idempotence are not guarded"),
+    })
 }
 
 /// Why the checks say nothing of records of which a replica kept its memory, where they found others alone.

@@ -111,8 +111,12 @@ pub struct GroupFault {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SteadyConsuming {
-    /// The longest wait from ack to delivery; none when nothing was both acked and delivered then.
+    /// The longest wait from ack to delivery, in seconds, of what was acked then; none when nothing was, or it waited
+    /// for a fault.
     pub longest_wait_s: Option<f64>,
+    /// Whether that is a lower bound: some of it was never delivered.
+    #[serde(default)]
+    pub censored: bool,
     /// Most records that were acked and not delivered at one time.
     pub lag: Option<u64>,
     /// Records that were delivered for the first time.
@@ -279,6 +283,10 @@ impl ConsumingSeen {
     }
 }
 
+fn longest_s(waits: impl Iterator<Item = Wait>) -> Option<f64> {
+    waits.map(|wait| wait.length().as_secs_f64()).reduce(f64::max)
+}
+
 struct MeasuredGroup<'a> {
     all: &'a ConsumingSeen,
     settings: &'a Settings,
@@ -301,7 +309,7 @@ impl MeasuredGroup<'_> {
         };
         let lag = |zone| waits.lag.get(&zone).copied();
         let (all, steady) = (count(None), count(Some(Zone::Steady)));
-        let longest = waits.partitions.values().filter_map(|partition| partition.steady);
+        let steady_waits = || waits.partitions.values().filter_map(|partition| partition.steady);
         let mut faults = vec![];
         for (position, fault) in self.timeline.faults.iter().enumerate() {
             let zone = Zone::Fault(position);
@@ -324,7 +332,8 @@ impl MeasuredGroup<'_> {
             began_late: self.began_late(),
             undelivered: waits.partitions.values().map(|partition| partition.undelivered).sum(),
             steady: SteadyConsuming {
-                longest_wait_s: longest.map(|wait| wait.length().as_secs_f64()).reduce(f64::max),
+                longest_wait_s: longest_s(steady_waits()),
+                censored: steady_waits().any(|wait| wait.censored),
                 lag: lag(Zone::Steady),
                 delivered: steady.first,
                 redelivered: steady.again,

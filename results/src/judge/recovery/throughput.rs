@@ -1,6 +1,7 @@
-//! When the throughput was back: the first second after the injection from which, for five seconds, each
+//! When the throughput was back: the first second after the outage from which, for five seconds, each
 //! partition answers at least 95 % of what is asked of it in time, and all of them together at least
-//! 95 % of the steady rate. A record counts in the second in which it was due: a backlog that is worked
+//! 95 % of the steady rate. After the outage is behind the last second, of those that begin before kbench starts to
+//! heal, in which a partition does not; after the injection where each does in all of them. A record counts in the second in which it was due: a backlog that is worked
 //! off makes no throughput.
 //!
 //! Counted from the history, main load only. Seconds begin at the injection, not at whole seconds
@@ -36,6 +37,8 @@ type SecondsOfFaults = BTreeMap<usize, Vec<Due>>;
 pub(crate) struct AckRate {
     /// When each fault was injected, and the seconds of its window.
     windows: Vec<(RunTime, usize)>,
+    /// How many of those begin before kbench starts to heal.
+    unhealed: Vec<usize>,
     /// Begin and end of the healthy cluster's load before the first fault, and the acks in it.
     baseline: Option<(RunTime, RunTime, u64)>,
     partitions: BTreeMap<(String, Partition), SecondsOfFaults>,
@@ -54,7 +57,12 @@ impl AckRate {
         let windows = timeline.faults.iter().map(|fault| {
             (fault.injecting, fault.window_end.since(fault.injecting).as_secs() as usize)
         });
-        Self { windows: windows.collect(), baseline, partitions: BTreeMap::new() }
+        let unhealed = timeline.faults.iter().map(|fault| {
+            let healing = fault.healing.unwrap_or(fault.window_end).min(fault.window_end);
+            healing.since(fault.injecting).as_secs_f64().ceil() as usize
+        });
+        let (windows, unhealed) = (windows.collect(), unhealed.collect());
+        Self { windows, unhealed, baseline, partitions: BTreeMap::new() }
     }
 
     /// Begins a stream.
@@ -104,7 +112,9 @@ impl AckRate {
             self.partitions.values().map(|seconds| u64::from(due(seconds, second).in_time)).sum()
         };
         let last = (length + 1).saturating_sub(STAYS);
-        let restored = (0..last).find(|first| {
+        let unhealed = *self.unhealed.get(fault)?.min(length);
+        let after = (0..unhealed).rev().find(|second| !serves(*second)).map_or(0, |last| last + 1);
+        let restored = (after..last).find(|first| {
             let mut five = *first..first + STAYS;
             let acks: u64 = five.clone().map(in_time).sum();
             acks as f64 >= wanted && five.all(serves)

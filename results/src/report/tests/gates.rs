@@ -53,6 +53,12 @@ fn what_was_not_measured_passes_no_gate() {
     let unread = |report: &mut Report| report.consuming[0].steady.longest_wait_s = None;
     assert_eq!(outcome("consume.lag<10s", unread), GateOutcome::Unknown);
     assert_eq!(outcome("consume.lag<10s", |it| it.consuming.clear()), GateOutcome::Unknown);
+    let censored = |report: &mut Report| {
+        let steady = &mut report.consuming[0].steady;
+        (steady.longest_wait_s, steady.censored) = (Some(5.0), true);
+    };
+    assert_eq!(outcome("consume.lag<10s", censored), GateOutcome::Unknown);
+    assert_eq!(outcome("consume.lag<2s", censored), GateOutcome::Failed);
     assert_eq!(outcome("acked.rate>1", |it| it.load.rates.clear()), GateOutcome::Unknown);
     let unanswered = |report: &mut Report| report.load.baseline.latency_us.unanswered = 1;
     assert_eq!(outcome("response.max<50s", unanswered), GateOutcome::Unknown);

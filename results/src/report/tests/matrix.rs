@@ -2,7 +2,8 @@
 //! claim, and the exit code.
 
 use super::*;
-use crate::record::history::{NO_ACK_ASKED, Observed, RecordId, Stream};
+use crate::judge::claim;
+use crate::record::history::{NO_ACK_ASKED, Observed, ProducerEpoch, RecordId, Stream};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -147,6 +148,67 @@ fn make(anomaly: &str, history: &mut History) {
             poll.unwrap().record = other;
         }
         other => panic!("{other} is no anomaly that is made here"),
+    }
+}
+
+/// The history of a main producer of these settings in which this is wrong.
+fn wrong(anomaly: &str, (acks, idempotent): (i16, bool)) -> TrialRecord {
+    let mut trial = good(acks, idempotent);
+    fixture::change(&mut trial, |history| make(anomaly, history));
+    trial
+}
+
+/// What becomes of a claim by these checks.
+fn by_checks(metric: &str, trial: &TrialRecord, allowed: &[&str]) -> (Outcome, String) {
+    let head = "[[claim]]\nid = \"x\"\ntext = \"t\"\nsource = \"s\"\n";
+    let mut question = fixture::question(1);
+    question.claims = claim::parse("my.toml", &format!("{head}metric = {metric}\n")).unwrap();
+    question.allowed = allowed.iter().map(|name| (*name).to_owned()).collect();
+    let report = judge(&question, std::slice::from_ref(trial));
+    (report.claims[0].outcome, report.claims[0].reason.clone())
+}
+
+#[test]
+fn a_check_that_found_something_bears_no_claim_out_though_nothing_was_promised() {
+    for (metric, anomaly, settings, words) in [
+        ("{ checks = [\"lost\"] }", "lost", (1, false), "check \"lost\" found 1"),
+        ("{ checks = [\"duplicate\"] }", "duplicate", (-1, false), "check \"duplicate\" found 1"),
+        ("{ checks-acks-all = [\"duplicate\"] }", "duplicate", (-1, false), "in the log again"),
+        (
+            "{ checks-acks-all = [\"order-producer\"] }",
+            "order-producer",
+            (-1, false),
+            "out of order",
+        ),
+    ] {
+        let (outcome, reason) = by_checks(metric, &wrong(anomaly, settings), &[]);
+        assert_eq!(outcome, Outcome::Undecided, "{metric}: {reason}");
+        assert!(reason.contains(words), "{metric}: {reason}");
+        let (outcome, reason) = by_checks(metric, &good(settings.0, settings.1), &[]);
+        assert_eq!(outcome, Outcome::Holds, "{metric}: {reason}");
+    }
+}
+
+#[test]
+fn copies_that_the_plan_allows_bear_no_claim_out() {
+    let mut trial = wrong("duplicate", (-1, true));
+    fixture::change(&mut trial, |history| {
+        let end = last(history);
+        let epoch = |first, end, epoch| {
+            let epoch = ProducerEpoch { id: 1, epoch };
+            Entry::Batches { partition: 0, first, end, epoch, at: at(61.6) }
+        };
+        let mut batches = history.streams[DRAIN].clone();
+        (batches.name, batches.header.client) = ("batches".to_owned(), Client::BatchHeaders);
+        batches.entries = vec![epoch(0, end, 0), epoch(end, end + 1, 1)];
+        history.streams.push(batches);
+    });
+    let allowed = [crate::judge::check::NEW_EPOCH];
+    for metric in ["{ checks = [\"duplicate\"] }", "{ checks-acks-all = [\"duplicate\"] }"] {
+        let (outcome, reason) = by_checks(metric, &trial, &allowed);
+        assert_eq!(outcome, Outcome::Undecided, "{metric}: {reason}");
+        assert!(reason.contains("found 1") || reason.contains("counted, not judged"), "{reason}");
+        assert_eq!(by_checks(metric, &trial, &[]).0, Outcome::Refuted);
     }
 }
 

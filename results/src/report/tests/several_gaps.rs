@@ -70,3 +70,28 @@ proptest! {
         prop_assert_eq!(claim(&report).outcome, wanted, "{}", &claim(&report).reason);
     }
 }
+
+#[test]
+fn throughput_is_back_after_the_outage_whenever_that_began() {
+    // Killed at 20 s and healed at 50; partition 0 is away meanwhile, and 1 perhaps after that.
+    for (outage, after_heal, restored) in [
+        ((20.0, 30.2), None, Some(10.0)),
+        ((28.0, 36.2), None, Some(16.0)),
+        // The heal ends it, or does not.
+        ((45.0, 50.4), None, Some(30.0)),
+        ((45.0, 60.0), None, Some(40.0)),
+        ((28.0, 36.0), Some((60.0, 64.0)), Some(16.0)),
+        ((45.0, 80.0), None, None),
+        ((0.0, 0.0), Some((60.0, 64.0)), Some(0.0)),
+    ] {
+        let mut f = Fixture::new(1, 80.0);
+        f.inject("leader", 20.0, &[2]);
+        f.detect(20.5, &[2], None);
+        f.outage("main", 0, outage.0, Some(outage.1));
+        after_heal.into_iter().for_each(|(from, to)| f.outage("main", 1, from, Some(to)));
+        f.heal("leader", 50.0, 0.0, &[2], true);
+        let report = report_of(vec![f.trial()]);
+        let row = row(&report, "leader", StreamKind::Main, 0);
+        assert_eq!(row.throughput_restored_s, restored, "away {outage:?}, then {after_heal:?}");
+    }
+}

@@ -92,7 +92,8 @@ pub(in crate::report) fn summary(group: &GroupConsuming) -> String {
     let backlog = backlog.map_or(String::new(), |it| format!("; planned: {}", it.words()));
     let longest = steady.longest_wait_s.map_or("not seen".to_owned(), |wait| {
         let wait = if wait < 0.01 { "< 0.01".to_owned() } else { seconds(wait) };
-        format!("{wait} s from ack to delivery at the longest")
+        let least = if steady.censored { ">= " } else { "" };
+        format!("{least}{wait} s from ack to delivery at the longest")
     });
     let lag = steady.lag.map(|lag| format!(", lag at most {lag}")).unwrap_or_default();
     let undelivered = match group.undelivered {

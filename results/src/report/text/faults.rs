@@ -83,6 +83,14 @@ pub(super) fn all(out: &mut String, report: &Report, colours: bool) {
         let what = format!("{stream} {topic}-{partition}: {gaps} gaps, {in_sum} s in sum");
         bullet(out, &format!("trial {trial}, {fault}: {what}"));
     }
+    for row in &report.recovery {
+        let after_heal = row.after_heal_gap_s.filter(|after_heal| *after_heal > 0.0);
+        let Some(after_heal) = after_heal.map(seconds) else { continue };
+        let PartitionRecovery { trial, fault, topic, partition, .. } = row;
+        let least = if row.after_heal_censored { ">= " } else { "" };
+        let what = format!("{} {topic}-{partition}: {least}{after_heal} s", row.stream.as_str());
+        bullet(out, &format!("trial {trial}, {fault}: {what} that began after the heal"));
+    }
 }
 
 /// The struck brokers by their ids; other servers with their role.

@@ -182,6 +182,16 @@ pub(super) fn load(out: &mut String, report: &Report, colours: bool) {
             ),
         );
     }
+    let undelivered = all.end_to_end_us.unanswered;
+    if undelivered > 0 {
+        bullet(
+            out,
+            &format!(
+                "{undelivered} of {} deliveries of acked records never came: they count in the same way",
+                all.end_to_end_us.n + undelivered
+            ),
+        );
+    }
 }
 
 /// What was asked for and what became of it, phase by phase.

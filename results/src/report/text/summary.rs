@@ -92,8 +92,10 @@ fn figures(out: &mut String, report: &Report) {
         ),
     );
     let ms = |us: Option<u64>| us.map_or("n/a".to_owned(), |us| format!("{:.2}", us as f64 / 1e3));
-    let shown =
-        |p: &Percentiles| format!("p50 {} p99 {} max {} ms", ms(p.p50), ms(p.p99), ms(p.max));
+    let shown = |p: &Percentiles| {
+        let least = if p.unanswered > 0 && p.max.is_some() { ">= " } else { "" };
+        format!("p50 {} p99 {} max {least}{} ms", ms(p.p50), ms(p.p99), ms(p.max))
+    };
     let steady = &load.baseline;
     bullet(
         out,

@@ -10,7 +10,7 @@ use crate::judge::claim::metric::{BytesPerBroker, LeaderSpread};
 use crate::judge::claim::proof::{Examined, Proof};
 use crate::judge::claim::seen::HealthyCluster;
 use crate::judge::claim::{Claim, TrialFacts};
-use crate::judge::recovery::StreamKind;
+use crate::judge::recovery::{PartitionRecovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::{expectation, predict};
 use crate::record::event::{BrokerId, Process, Role};
@@ -83,9 +83,7 @@ pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
             }
             (Some(false), Some(of_client)) => Examination::Open(of_client),
             (Some(false), None) if let Some(needs) = lasts_too_short(fault, trial) => {
-                Examination::Open(format!(
-                    "step \"{id}\" was undone before the {needs:.0} s that its detection may take"
-                ))
+                Examination::Open(undone_before(fault, needs))
             }
             (Some(false), None) => {
                 missed.set(missed.get() + 1);
@@ -134,14 +132,15 @@ fn lasts_too_short(fault: &FaultSpan, trial: &TrialFacts) -> Option<f64> {
     (lasted < needs).then_some(needs)
 }
 
-/// The partitions that the dead broker led stayed away until it was back.
+/// The partitions that the dead broker led stayed away until it was back, and not for want of time to notice that it
+/// was dead, nor for librdkafka's client alone.
 pub(super) fn outage_until_heal(claim: &Claim, trial: &TrialFacts) -> Examination {
     of_steps(claim, trial, "partitions", |fault| {
-        let rows = trial.recovery.partitions.iter().filter(|row| {
-            row.fault == fault.id && row.stream == StreamKind::Main && row.led == Some(true)
-        });
-        let mut n = 0;
-        for row in rows {
+        let rows = || trial.recovery.partitions.iter().filter(|row| row.fault == fault.id);
+        let led =
+            |row: &&PartitionRecovery| row.stream == StreamKind::Main && row.led == Some(true);
+        let (mut n, mut of_client) = (0, None);
+        for row in rows().filter(led) {
             if !row.censored && !row.ended_after_heal {
                 return Examination::Violated(format!(
                     "{}-{} was served again {:.1} s after step \"{}\", before that was undone",
@@ -149,9 +148,24 @@ pub(super) fn outage_until_heal(claim: &Claim, trial: &TrialFacts) -> Examinatio
                 ));
             }
             n += 1;
+            let same = |it: &&PartitionRecovery| {
+                let of_clients = matches!(it.stream, StreamKind::Main | StreamKind::Direct);
+                of_clients && (&it.topic, it.partition) == (&row.topic, row.partition)
+            };
+            let same: Vec<_> = rows().filter(same).collect();
+            of_client = of_client.or_else(|| expectation::of_the_client(&same));
         }
-        examined("partitions", n)
+        match (of_client, lasts_too_short(fault, trial)) {
+            (Some(of_client), _) => Examination::Open(of_client),
+            (None, Some(needs)) if n > 0 => Examination::Open(undone_before(fault, needs)),
+            (None, _) => examined("partitions", n),
+        }
     })
+}
+
+/// That a fault did not last long enough.
+fn undone_before(fault: &FaultSpan, needs: f64) -> String {
+    format!("step \"{}\" was undone before the {needs:.0} s that its detection may take", fault.id)
 }
 
 /// Nobody else led before ZooKeeper had lost the dead broker's registration.

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod cut;
+mod steady;
 
 use proptest::prelude::*;
 

@@ -36,7 +36,7 @@ pub(super) struct FaultWaits {
 pub(super) struct PartitionWaits {
     /// By position of the fault.
     pub(super) faults: Vec<FaultWaits>,
-    /// The longest of the steady load.
+    /// The longest that began in the steady load, and that nothing planned made longer.
     pub(super) steady: Option<Wait>,
     /// Records that were not delivered when the group was stopped, if any of them had waited for too long.
     pub(super) undelivered: u64,
@@ -197,8 +197,7 @@ impl PartitionWaits {
         for (fault, found) in faults.take_while(|(fault, _)| wait.from < fault.end) {
             found.add(fault, wait);
         }
-        let steady = |(from, to): &(RunTime, RunTime)| *from <= wait.from && wait.to <= *to;
-        if zones.steady.iter().any(steady) {
+        if zones.is_steady(wait.from, wait.to) {
             keep_longest(&mut self.steady, wait);
         }
     }

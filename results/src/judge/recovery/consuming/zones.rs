@@ -31,6 +31,8 @@ pub(crate) enum Zone {
 pub(crate) struct Zones {
     pub(super) faults: Vec<FaultTimes>,
     pub(super) steady: Vec<Interval>,
+    /// When a fault was injected, or a planned backlog began.
+    planned: Vec<RunTime>,
 }
 
 impl Zones {
@@ -43,10 +45,19 @@ impl Zones {
             let healing = fault.healing.unwrap_or(end).min(end);
             FaultTimes { injecting: fault.injecting, healing, end }
         });
-        let mut zones = Self { faults: faults.collect(), steady: vec![] };
+        let injections = timeline.faults.iter().map(|fault| fault.injecting);
+        let planned = injections.chain(timeline.backlog.map(|backlog| backlog.paused)).collect();
+        let mut zones = Self { faults: faults.collect(), steady: vec![], planned };
         let steady = timeline.steady().into_iter();
         zones.steady = steady.filter(|(from, _)| zones.at(*from) == Zone::Other).collect();
         zones
+    }
+
+    /// Whether a wait from `from` to `to` is of the steady load: it began in it, whenever it ended, and nothing planned
+    /// began meanwhile.
+    pub(super) fn is_steady(&self, from: RunTime, to: RunTime) -> bool {
+        let in_steady = self.steady.iter().any(|(begin, end)| *begin <= from && from < *end);
+        in_steady && !self.planned.iter().any(|at| from <= *at && *at < to)
     }
 
     pub(super) fn at(&self, at: RunTime) -> Zone {
