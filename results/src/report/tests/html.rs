@@ -1,6 +1,9 @@
 //! Page and Markdown: everything that the report says is on the page, nothing in it is taken for markup, nothing is
 //! fetched.
 
+mod contrast;
+mod structure;
+
 use super::*;
 
 fn page_of(report: &Report, trials: &[TrialRecord]) -> String {
