@@ -39,7 +39,7 @@ fn a_page_says_what_the_report_says() {
     for text in claims.chain(checks).chain(evidence).chain([&report.run.command]) {
         assert!(page.contains(&escaped(text)), "{text}");
     }
-    assert_eq!(between(&page, "<figure", "</figure>").len(), 2, "a timeline a trial");
+    assert_eq!(between(&page, "<figure class=\"timeline\"", "</figure>").len(), 2, "one a trial");
     assert_eq!(between(&page, "<article>", "</article>").len(), report.faults.len());
     // A bar's phases add up to what was unavailable.
     for (bar, row) in between(&page, "<div class=\"bar\"", "</div>").iter().zip(&report.recovery) {
