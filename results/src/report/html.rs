@@ -47,7 +47,7 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
         facts: rows::facts(report),
         again: format!("kbench check {}", argument(&report.run.run_id)),
         claims: rows::claims(report),
-        faults: rows::faults(report),
+        faults: rows::faults(report, trials),
         changes: rows::changes(report),
         consuming: rows::consuming(report),
         gates: rows::gates(report),

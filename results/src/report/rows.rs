@@ -2,6 +2,8 @@
 
 mod claims;
 mod faults;
+mod guide;
+mod predicted;
 
 use serde::Serialize;
 
