@@ -4,6 +4,7 @@
 //! events, a point a second. The template engine escapes every text, and data stand in a block that no browser takes
 //! for a script.
 
+mod spectrum;
 mod timeline;
 
 use std::io;
@@ -17,6 +18,7 @@ use super::rows::{ClaimRow, FaultRow, ReportTable, ToneClass};
 use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
 use crate::terminal::argument;
+use spectrum::LatencySpectrum;
 use timeline::DrawnTimeline;
 
 const PAGE: &str = include_str!("html/report.html");
@@ -45,13 +47,14 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
         facts: rows::facts(report),
         again: format!("kbench check {}", argument(&report.run.run_id)),
         claims: rows::claims(report),
-        faults: rows::faults(report),
+        faults: rows::faults(report, trials),
         changes: rows::changes(report),
         consuming: rows::consuming(report),
         gates: rows::gates(report),
         checks: rows::checks(report),
         rates: rows::rates(report),
         latencies: rows::latencies(report),
+        spectrum: LatencySpectrum::of(report),
         servers: rows::servers(report),
         times: rows::times(report),
         settings: rows::settings(report),
@@ -98,6 +101,7 @@ struct Page<'a> {
     checks: ReportTable,
     rates: ReportTable,
     latencies: ReportTable,
+    spectrum: Option<LatencySpectrum>,
     servers: ReportTable,
     times: ReportTable,
     settings: ReportTable,

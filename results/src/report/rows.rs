@@ -2,6 +2,8 @@
 
 mod claims;
 mod faults;
+mod guide;
+mod predicted;
 
 use serde::Serialize;
 
@@ -159,7 +161,8 @@ pub(super) fn rates(report: &Report) -> ReportTable {
     ReportTable { head, rows: rows.collect(), notes }
 }
 
-pub(super) fn latencies(report: &Report) -> ReportTable {
+/// The parts of the load that the report tells apart, and all of it, with their names.
+pub(super) fn populations(report: &Report) -> Vec<(&'static str, Population)> {
     let load = &report.load;
     let all = Population {
         latency_us: load.latency_us,
@@ -169,14 +172,18 @@ pub(super) fn latencies(report: &Report) -> ReportTable {
     };
     let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
     let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
-    let parts = parts.into_iter().flatten().chain(load.backlog());
-    let rows = parts.flat_map(|(part, of)| {
+    parts.into_iter().flatten().chain(load.backlog()).collect()
+}
+
+pub(super) fn latencies(report: &Report) -> ReportTable {
+    let was_read = report.load.end_to_end_us.n > 0;
+    let rows = populations(report).into_iter().flat_map(|(part, of)| {
         let row = move |name: &str, p: Percentiles| {
             let mut cells = vec![plain(format!("{part}: {name}"))];
             cells.extend(percentile_row(&p).map(plain));
             cells
         };
-        let read = (all.end_to_end_us.n > 0).then(|| row("end to end", of.end_to_end_us));
+        let read = was_read.then(|| row("end to end", of.end_to_end_us));
         let own = [
             row("response", of.latency_us),
             row("service", of.service_us),

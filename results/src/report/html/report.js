@@ -1,10 +1,14 @@
-// Draws each trial's timeline: charts and lanes over one axis of time, zoomed together.
+// Draws each trial's timeline: charts and lanes over one axis of time, zoomed together. Colours are asked for at
+// each drawing, since paper and the other theme have others.
 "use strict";
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const BROKERS = ["detect", "elect", "metadata", "copies", "client", "answer", "rest"];
   const brokerColour = (id) => colour(BROKERS[Math.abs(id - 1) % BROKERS.length]);
   const LANE = 20;
+  // Least seconds that are shown, and the width of charts on paper.
+  const SHORTEST = 0.05, PAPER = 700;
+  const onPaper = [];
 
   const seconds = (values) => values.map((v) => `${+v.toFixed(3)} s`);
   const number = (v) => (v == null ? "-" : v >= 1e6 ? `${+(v / 1e6).toFixed(2)}M` : v >= 1e4 ? `${+(v / 1e3).toFixed(1)}k` : String(+v.toFixed(2)));
@@ -40,13 +44,25 @@
       zooming = true;
       const { min, max } = u.scales.x;
       for (const other of charts) if (other !== u) other.setScale("x", { min, max });
+      for (const chart of charts) describe(chart);
       zooming = false;
+    };
+
+    const describe = (chart) => {
+      const { min, max } = chart.scales.x;
+      chart.root.querySelector(".u-wrap").setAttribute("aria-label", `${chart.shows}, from ${number(min ?? whole[0])} to ${number(max ?? whole[1])} s of trial ${data.trial}`);
+    };
+    const add = (chart, shows) => {
+      chart.shows = shows;
+      chart.root.querySelector(".u-wrap").setAttribute("role", "img");
+      describe(chart);
+      charts.push(chart);
     };
 
     // One width for all, so that times stand above each other.
     const names = ["controller", ...data.lanes.map((lane) => lane.name)];
     const left = Math.min(Math.max(...names.map((name) => name.length)) * 7 + 16, 150);
-    const axis = (extra) => ({ stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
+    const axis = (extra) => ({ ...extra, stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1, ...extra.grid }, ticks: { stroke: () => colour("line"), width: 1, ...extra.ticks } });
     const options = (title, height, more) => ({
       title, height, width: place.clientWidth || 700,
       cursor: { sync: { key: `trial-${data.trial}` }, y: false },
@@ -56,13 +72,14 @@
     });
 
     const lines = (title, list, scale) => {
-      const series = list.map(([label, , name, fill]) => ({ label, stroke: colour(name), width: 1.5, fill: fill && `color-mix(in srgb, ${colour(name)} 15%, transparent)`, value: (u, v) => number(v), points: { show: false } }));
+      const series = list.map(([label, , name, fill]) => ({ label, stroke: () => colour(name), width: 1.5, fill: fill && (() => `color-mix(in srgb, ${colour(name)} 15%, transparent)`), value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
         scales: { y: scale },
+        legend: { markers: { stroke: (u, n) => `var(--${list[n - 1]?.[2]})` } },
         axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: (u, v) => v.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null)), values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
         series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
       }), [data.series.at, ...list.map(([, values]) => values)], place);
-      charts.push(made);
+      add(made, `${title}: ${list.map(([label]) => label).join(", ")}`);
     };
 
     const lanes = () => {
@@ -80,6 +97,7 @@
         ctx.textAlign = "left";
         rows.forEach((row, at) => {
           const top = bbox.top + at * height, full = height * 0.8;
+          const texts = [];
           row.spans.forEach((span, n) => {
             const left = Math.max(u.valToPos(span.from, "x", true), bbox.left);
             const width = Math.min(u.valToPos(span.to, "x", true), bbox.left + bbox.width) - left;
@@ -91,10 +109,8 @@
             ctx.fillRect(left, top + (height - full * part) / 2, width, full * part);
             ctx.globalAlpha = 1;
             const text = "label" in span ? span.label : nobody ? "none" : `broker ${span.broker}`;
-            if (ctx.measureText(text).width + 8 * ratio < width) {
-              ctx.fillStyle = "label" in span && !span.bad ? colour("ink") : colour("paper");
-              if (part > 0.5 || nobody) ctx.fillText(text, left + 4 * ratio, top + height / 2);
-            }
+            const fits = ctx.measureText(text).width + 8 * ratio < width && (part > 0.5 || nobody);
+            if (fits) texts.push([text, left, nobody || ("label" in span && !span.bad) ? "ink" : "paper"]);
           });
           for (const [from, to] of row.unavailable ?? []) {
             const left = u.valToPos(from, "x", true), right = u.valToPos(to, "x", true);
@@ -107,6 +123,10 @@
             }
             ctx.stroke();
           }
+          for (const [text, left, name] of texts) {
+            ctx.fillStyle = colour(name);
+            ctx.fillText(text, left + 4 * ratio, top + height / 2);
+          }
         });
         ctx.restore();
       };
@@ -117,7 +137,7 @@
         series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         hooks: { draw: [draw] },
       }), [whole, [null, null]], place);
-      charts.push(made);
+      add(made, `lanes: ${rows.map((row) => row.name).join(", ")}`);
     };
 
     const { series } = data;
@@ -126,13 +146,44 @@
     lines("response time of what was acked in the second, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
     lines("records that wait", [["without outcome", series.outstanding, "client", true], ["acked, not consumed", series.lag, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
 
-    const everything = () => charts[0].setScale("x", { min: whole[0], max: whole[1] });
-    figure.querySelector(".reset").addEventListener("click", everything);
+    const show = (from, to) => charts[0].setScale("x", { min: from, max: to });
+    const everything = () => show(...whole);
+    // So many times as long, moved by a share of its length; never beyond the ends.
+    const view = (times, share) => {
+      const { min, max } = charts[0].scales.x;
+      const length = Math.min(Math.max((max - min) * times, SHORTEST), whole[1]);
+      const from = Math.min(Math.max((min + max - length) / 2 + length * share, 0), whole[1] - length);
+      show(from, from + length);
+    };
+    const moves = { in: () => view(0.5, 0), out: () => view(2, 0), earlier: () => view(1, -0.5), later: () => view(1, 0.5), all: everything };
+    const keys = { "+": "in", "=": "in", "-": "out", ArrowLeft: "earlier", ArrowRight: "later", 0: "all" };
+    for (const button of figure.querySelectorAll("button")) button.addEventListener("click", moves[button.dataset.view]);
+    figure.addEventListener("keydown", (event) => {
+      const move = moves[keys[event.key]];
+      if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      move();
+    });
     place.addEventListener("dblclick", () => setTimeout(everything));
     everything();
-    new ResizeObserver(() => {
-      for (const chart of charts) if (place.clientWidth && chart.width !== place.clientWidth) chart.setSize({ width: place.clientWidth, height: chart.height });
-    }).observe(place);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+
+    let printing = false;
+    const fit = (width) => {
+      for (const chart of charts) if (width && chart.width !== width) chart.setSize({ width, height: chart.height });
+    };
+    const redraw = () => charts.forEach((chart) => chart.redraw(false, true));
+    new ResizeObserver(() => printing || fit(place.clientWidth)).observe(place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    onPaper.push((paper) => {
+      printing = paper;
+      fit(paper ? PAPER : place.clientWidth);
+      redraw();
+    });
   }
+  const print = (paper) => {
+    document.documentElement.classList.toggle("paper", paper);
+    for (const figure of onPaper) figure(paper);
+  };
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
 })();

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::guide::GuideClaims;
 use super::{BAD, DOUBT, GOOD, ToneClass};
 use crate::judge::claim::{ClaimResult, Outcome};
 use crate::report::Report;
 use crate::report::text::claims::{distribution, predicted, stated};
+use crate::report::text::seconds;
 
 /// A claim as it is shown.
 #[derive(Serialize)]
@@ -16,6 +18,8 @@ pub(in crate::report) struct ClaimRow<'a> {
     pub(in crate::report) stated: String,
     pub(in crate::report) measured: String,
     pub(in crate::report) predicted: String,
+    /// The figures of several trials, where they are known.
+    trials: String,
     scale: Option<ClaimScale>,
 }
 
@@ -30,14 +34,22 @@ struct ClaimScale {
     /// The least and the most that was measured, as begin and length; and the median.
     measured: Option<[f64; 2]>,
     median: Option<f64>,
+    /// What was measured in each of several trials.
+    trials: Vec<f64>,
 }
 
 pub(in crate::report) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
-    report.claims.iter().map(ClaimRow::of).collect()
+    let guide = GuideClaims::shipped();
+    let row = |claim| {
+        let mut trials = guide.by_trial(report, claim);
+        trials.sort_by(f64::total_cmp);
+        ClaimRow::of(claim, if trials.len() > 1 { trials } else { vec![] })
+    };
+    report.claims.iter().map(row).collect()
 }
 
 impl<'a> ClaimRow<'a> {
-    fn of(claim: &'a ClaimResult) -> Self {
+    fn of(claim: &'a ClaimResult, trials: Vec<f64>) -> Self {
         let tone = match claim.outcome {
             Outcome::Holds => GOOD,
             Outcome::Undecided | Outcome::NotTested => DOUBT,
@@ -50,14 +62,15 @@ impl<'a> ClaimRow<'a> {
             stated: stated(claim),
             measured: claim.measured_s.as_ref().map(distribution).unwrap_or_default(),
             predicted: predicted(claim),
-            scale: ClaimScale::of(claim),
+            trials: trials.iter().map(|it| seconds(*it)).collect::<Vec<_>>().join(", "),
+            scale: ClaimScale::of(claim, &trials),
         }
     }
 }
 
 impl ClaimScale {
     /// None where no time was measured.
-    fn of(claim: &ClaimResult) -> Option<Self> {
+    fn of(claim: &ClaimResult, trials: &[f64]) -> Option<Self> {
         let measured = claim.measured_s.as_ref()?;
         let (least, most) = (measured.min?, measured.max?);
         let ends = [claim.stated_s, claim.predicted_s].into_iter().flatten().map(|[_, end]| end);
@@ -70,6 +83,7 @@ impl ClaimScale {
             predicted: claim.predicted_s.map(part),
             measured: Some(part([least, most])),
             median: measured.median.map(|median| median / end_s * 100.0),
+            trials: trials.iter().map(|figure| figure / end_s * 100.0).collect(),
         })
     }
 }

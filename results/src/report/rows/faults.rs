@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::guide::GuideClaims;
+use super::predicted::Predictions;
 use super::{BAD, DOUBT, GOOD, ToneClass};
 use crate::judge::recovery::PartitionRecovery;
+use crate::record::trial::TrialRecord;
 use crate::report::text::faults::{failover, led, promptness, rows, unavailable};
 use crate::report::text::{rest, seconds};
 use crate::report::{FaultReport, Report};
@@ -34,8 +37,20 @@ struct PartitionBar<'a> {
     unavailable: String,
     tone: ToneClass,
     parts: Vec<BarPart>,
+    /// What claims state and the settings predict of how long it lasts, on the same scale: begin and length.
+    stated: Vec<[f64; 2]>,
+    predicted: Option<[f64; 2]>,
+    /// The same in words.
+    bands: String,
     isr_full: String,
     min_isr: Option<usize>,
+}
+
+/// What claims state and the settings predict of a partition, in seconds.
+struct RowBands<'a> {
+    row: &'a PartitionRecovery,
+    stated: Vec<(&'a str, [f64; 2])>,
+    predicted: Option<[f64; 2]>,
 }
 
 /// A phase of a bar.
@@ -47,13 +62,25 @@ struct BarPart {
     percent: f64,
 }
 
-pub(in crate::report) fn faults(report: &Report) -> Vec<FaultRow<'_>> {
-    report.faults.iter().map(|fault| row(report, fault)).collect()
+pub(in crate::report) fn faults<'a>(
+    report: &'a Report,
+    trials: &[TrialRecord],
+) -> Vec<FaultRow<'a>> {
+    let (guide, predictions) = (GuideClaims::shipped(), Predictions::of(report, trials));
+    let banded = |fault: &'a FaultReport| {
+        let bands = rows(report, fault).map(|row| RowBands {
+            row,
+            stated: guide.stated(report, fault, row),
+            predicted: predictions.unavailable_s(row),
+        });
+        bands.collect()
+    };
+    report.faults.iter().map(|fault| row(fault, banded(fault))).collect()
 }
 
-fn row<'a>(report: &'a Report, fault: &'a FaultReport) -> FaultRow<'a> {
-    let rows: Vec<&PartitionRecovery> = rows(report, fault).collect();
-    let longest = rows.iter().map(|row| row.unavailable_s).fold(0.001, f64::max);
+fn row<'a>(fault: &'a FaultReport, banded: Vec<RowBands<'a>>) -> FaultRow<'a> {
+    let rows: Vec<&PartitionRecovery> = banded.iter().map(|it| it.row).collect();
+    let longest = banded.iter().map(RowBands::end_s).fold(0.001, f64::max);
     let (proof, tone) = match (fault.proven, fault.heal_proven) {
         (true, true) => ("proven, healed", GOOD),
         (true, false) => ("proven, not proven to be healed", BAD),
@@ -70,34 +97,57 @@ fn row<'a>(report: &'a Report, fault: &'a FaultReport) -> FaultRow<'a> {
         tone,
         controller: fault.controller.as_ref().map(failover),
         end_s: seconds(longest),
-        partitions: rows.iter().map(|row| bar(row, longest)).collect(),
+        partitions: banded.iter().map(|it| it.bar(longest)).collect(),
         notes,
     }
 }
 
-fn bar(row: &PartitionRecovery, longest: f64) -> PartitionBar<'_> {
-    let part = |name, value: f64| {
-        let percent = value / longest * 100.0;
-        BarPart { name, seconds: seconds(value), percent }
-    };
-    let phases = row.phases_s.named().into_iter();
-    let mut parts: Vec<BarPart> = phases
-        .filter_map(|(name, value)| value.filter(|s| *s > 0.0).map(|value| part(name, value)))
-        .collect();
-    parts.extend(rest(row.phase_residual_s).filter(|s| *s > 0.0).map(|value| part("rest", value)));
-    PartitionBar {
-        clients: row.stream.as_str(),
-        topic: &row.topic,
-        partition: row.partition,
-        led: led(row.led),
-        unavailable: unavailable(row),
-        tone: match (row.interrupted, row.censored) {
-            (_, true) => BAD,
-            (true, false) => DOUBT,
-            (false, false) => GOOD,
-        },
-        parts: if row.interrupted { parts } else { vec![] },
-        isr_full: row.isr_full_s.map(seconds).unwrap_or_default(),
-        min_isr: row.min_isr,
+impl<'a> RowBands<'a> {
+    /// What the scale must reach.
+    fn end_s(&self) -> f64 {
+        let bands = self.stated.iter().map(|(_, band)| *band).chain(self.predicted);
+        bands.map(|[_, end]| end).fold(self.row.unavailable_s, f64::max)
+    }
+
+    fn words(&self) -> String {
+        let interval = |[from, to]: [f64; 2]| format!("{} to {} s", seconds(from), seconds(to));
+        let stated = self.stated.iter();
+        let stated = stated.map(|(id, band)| format!("stated {} ({id})", interval(*band)));
+        let predicted = self.predicted.map(|band| format!("predicted {}", interval(band)));
+        stated.chain(predicted).collect::<Vec<_>>().join(", ")
+    }
+
+    fn bar(&self, longest: f64) -> PartitionBar<'a> {
+        let row = self.row;
+        let band = |[from, to]: [f64; 2]| [from / longest * 100.0, (to - from) / longest * 100.0];
+        let part = |name, value: f64| {
+            let percent = value / longest * 100.0;
+            BarPart { name, seconds: seconds(value), percent }
+        };
+        let phases = row.phases_s.named().into_iter();
+        let mut parts: Vec<BarPart> = phases
+            .filter_map(|(name, value)| value.filter(|s| *s > 0.0).map(|value| part(name, value)))
+            .collect();
+        parts.extend(
+            rest(row.phase_residual_s).filter(|s| *s > 0.0).map(|value| part("rest", value)),
+        );
+        PartitionBar {
+            clients: row.stream.as_str(),
+            topic: &row.topic,
+            partition: row.partition,
+            led: led(row.led),
+            unavailable: unavailable(row),
+            tone: match (row.interrupted, row.censored) {
+                (_, true) => BAD,
+                (true, false) => DOUBT,
+                (false, false) => GOOD,
+            },
+            parts: if row.interrupted { parts } else { vec![] },
+            stated: self.stated.iter().map(|(_, it)| band(*it)).collect(),
+            predicted: self.predicted.map(band),
+            bands: self.words(),
+            isr_full: row.isr_full_s.map(seconds).unwrap_or_default(),
+            min_isr: row.min_isr,
+        }
     }
 }
