@@ -360,7 +360,7 @@ fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder
 }
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
-fn topics(spec: &RunSpec) -> Vec<NewTopic> {
+pub fn topics(spec: &RunSpec) -> Vec<NewTopic> {
     let probe = spec.workload.probe.is_some().then(|| NewTopic {
         name: spec.own_name(PROBE_TOPIC),
         assignment: spec.cluster.main_topic().assignment.clone(),
