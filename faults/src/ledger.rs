@@ -92,8 +92,10 @@ enum Line {
 pub struct Outstanding {
     /// Planned and not done, oldest first.
     pub entries: Vec<Entry>,
-    /// Lines that could not be read, each described with what that means.
+    /// Lines that could not be read and may hide an undo, each described with what that means.
     pub damage: Vec<String>,
+    /// That the last line was cut short while it was written, which hides none.
+    pub cut_short: Option<String>,
 }
 
 /// The ledger could not be read or written.
@@ -119,6 +121,7 @@ pub struct Ledger {
     next_id: u64,
     outstanding: BTreeMap<u64, Entry>,
     damage: Vec<String>,
+    cut_short: Option<String>,
 }
 
 impl Ledger {
@@ -149,6 +152,7 @@ impl Ledger {
             next_id: read.highest_id + 1,
             outstanding: read.outstanding,
             damage: read.damage,
+            cut_short: read.cut_short,
         };
         if read.format != Some(FORMAT) {
             ledger.append(&[Line::Format(FORMAT)])?;
@@ -212,6 +216,7 @@ impl Ledger {
         Outstanding {
             entries: self.outstanding.values().cloned().collect(),
             damage: self.damage.clone(),
+            cut_short: self.cut_short.clone(),
         }
     }
 
@@ -268,7 +273,7 @@ pub fn outstanding(path: &Path) -> Result<Outstanding, LedgerError> {
         Ok(bytes) => {
             let read = read(&bytes);
             let entries = read.outstanding.into_values().collect();
-            Ok(Outstanding { entries, damage: read.damage })
+            Ok(Outstanding { entries, damage: read.damage, cut_short: read.cut_short })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outstanding::default()),
         Err(source) => Err(LedgerError { path: path.to_owned(), action: "read it", source }),
@@ -284,15 +289,21 @@ struct Read {
     highest_id: u64,
     outstanding: BTreeMap<u64, Entry>,
     damage: Vec<String>,
+    cut_short: Option<String>,
     chain: SealChain,
 }
 
 fn read(bytes: &[u8]) -> Read {
     let mut read = Read::default();
-    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        if !line.is_empty()
-            && let Err(damage) = read.take(number, line)
-        {
+    let mut lines = (1..).zip(bytes.split(|byte| *byte == b'\n')).peekable();
+    while let Some((number, line)) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        if lines.peek().is_none() && read.is_cut_short(line) {
+            let what = "cut short while it was written; nothing was injected on its account";
+            read.cut_short = Some(format!("line {number}: {what}"));
+        } else if let Err(damage) = read.take(number, line) {
             read.damage.push(format!("line {number}: {damage}"));
         }
     }
@@ -307,16 +318,16 @@ fn unnumbered() -> String {
 }
 
 impl Read {
+    /// Whether the last line is one of which a write was cut off.
+    fn is_cut_short(&self, line: &[u8]) -> bool {
+        let mut chain = self.chain;
+        is_torn(line) && chain.open(line) == Err(BrokenSeal::Absent)
+    }
+
     /// Takes a line; the error says what is wrong with it, and what that means.
     fn take(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
         let sealed = self.chain.open(line);
-        let json: Value = serde_json::from_slice(line).map_err(|error| {
-            if is_torn(line) && sealed == Err(BrokenSeal::Absent) {
-                "cut short while it was written; nothing was injected on its account".to_owned()
-            } else {
-                by_hand(&error)
-            }
-        })?;
+        let json: Value = serde_json::from_slice(line).map_err(|error| by_hand(&error))?;
         if let Some(format) = json.get("format").and_then(Value::as_u64) {
             self.format = u32::try_from(format).ok();
             return Ok(());

@@ -12,7 +12,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use faults::ledger::{self, Entry, Ledger, LedgerError, Owner};
+use faults::ledger::{self, Entry, Ledger, LedgerError, Outstanding, Owner};
 use faults::undo::Undo;
 use results::record::event::{Event, EventKind};
 use results::record::open;
@@ -28,6 +28,9 @@ use crate::failure::{Failure, tail};
 use crate::private;
 use crate::rundir::RunDir;
 use crate::spec::{Asked, RunSpec, asked_again};
+
+/// What became of something that was done to a cluster which is no more.
+const GONE: &str = "gone with the cluster";
 
 /// What healing a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +124,7 @@ impl Account {
             return Ok(());
         }
         let mut ledger = Ledger::open(&path, owner(spec, number)).map_err(broken)?;
-        // A line that cannot be read may hide an undo; one cut short hides none.
-        self.undone.extend(ledger.outstanding().damage);
+        self.damage(&ledger.outstanding(), is_gone(spec));
         if spec.backend.runs_already() {
             let gone = "gone with the clients of the run";
             self.settle(&mut ledger, gone, |undo| *undo == Undo::RestoreClients)?;
@@ -143,12 +145,9 @@ impl Account {
                 }
             };
         }
-        let Some(kept) = spec.backend.kept() else {
-            return self.settle(&mut ledger, "gone with the cluster", |_| true);
+        let Some(kept) = spec.backend.kept().filter(|_| !is_gone(spec)) else {
+            return self.settle(&mut ledger, GONE, |_| true);
         };
-        if kept.is_gone() {
-            return self.settle(&mut ledger, "gone with the cluster", |_| true);
-        }
         // Whoever was given a copy of a run's directory may have added to its ledger.
         let had_run = || {
             let never = "no run in this directory was carried out on it";
@@ -161,6 +160,16 @@ impl Account {
         }
         drop(ledger);
         self.carry_out(run, spec, Some(kept), number)
+    }
+
+    /// Tells what of a ledger cannot be read: it may hide an undo, unless everything is gone with the cluster.
+    fn damage(&mut self, read: &Outstanding, is_gone: bool) {
+        self.undone.extend(read.cut_short.clone());
+        let damage = read.damage.iter().cloned();
+        match is_gone {
+            true => self.undone.extend(damage.map(|line| format!("{line}: {GONE}"))),
+            false => self.left.extend(damage.map(|line| format!("{LEDGER} {line}"))),
+        }
     }
 
     /// Leaves undos as they are.
@@ -229,7 +238,7 @@ impl Account {
         number: u32,
     ) -> Result<(), Failure> {
         let dir = run.trial(number, spec.trials);
-        let before = outstanding(&dir)?;
+        let (before, left_before) = (outstanding(&dir)?, self.left.len());
         let lock =
             kept.map(|kept| kept.lock(&format!("kbench heal {}", run.name()))).transpose()?;
         if let (Some(kept), Some(None)) = (kept, &lock) {
@@ -291,7 +300,7 @@ impl Account {
         let undone = before.iter().filter(|entry| !is_left(entry));
         self.undone.extend(undone.map(|entry| format!("{}: done", entry.undo)));
         self.leave(&after, "not proven");
-        if !self.left.is_empty() {
+        if self.left.len() > left_before {
             if why.is_empty() {
                 why.push(format!("it ended with {status}{}", tail(&log)));
             }
@@ -299,6 +308,11 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Whether the cluster of a run was its own, or is stopped: nothing that was done to it is left then.
+pub(crate) fn is_gone(spec: &RunSpec) -> bool {
+    spec.backend.attached().is_none() && spec.backend.kept().is_none_or(KeptCluster::is_gone)
 }
 
 /// What a trial's ledger still lists.
@@ -313,4 +327,60 @@ pub(crate) fn owner(spec: &RunSpec, number: u32) -> Owner {
 
 fn broken(error: LedgerError) -> Failure {
     Failure::unknown(error.to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cluster::attached::{ClusterSurvey, SurveyedBroker};
+    use crate::private::tests::own_place;
+    use crate::run::save_spec;
+    use crate::spec::Request;
+
+    /// A cluster that runs already.
+    pub(crate) fn theirs() -> ClusterSurvey {
+        let broker = || SurveyedBroker { address: ([127, 0, 0, 1], 9092).into(), rack: None };
+        ClusterSurvey {
+            bootstrap: "h:9092".to_owned(),
+            cluster_id: "theirs".to_owned(),
+            kraft: false,
+            settings: (1..=3).map(|id| (id, BTreeMap::new())).collect(),
+            brokers: (1..=3).map(|id| (id, broker())).collect(),
+            topics: Default::default(),
+            groups: Default::default(),
+            unwell: vec![],
+        }
+    }
+
+    /// A run that is over, of which there is nothing but its spec.
+    pub(crate) fn recorded(out: &Path, attached: Option<ClusterSurvey>) -> (RunSpec, RunDir) {
+        let request = Request { attached, ..Request::of("smoke", "none", "local") };
+        let spec = request.resolve().unwrap().spec;
+        let (dir, _) = RunDir::create(out, &spec.run_id).unwrap();
+        save_spec(&spec, &dir).unwrap();
+        (spec, dir)
+    }
+
+    /// What is healed of a run with this ledger.
+    fn healed(attached: Option<ClusterSurvey>, ledger: &str) -> Healed {
+        let place = own_place();
+        let (_, dir) = recorded(place.path(), attached);
+        std::fs::write(dir.path().join(LEDGER), ledger).unwrap();
+        heal(&dir, &Asked::default()).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_the_ledger_that_nobody_can_read_is_left_unless_all_is_gone_with_the_cluster() {
+        let unreadable = "{\"format\":3}\n{\"planned\":7}\n";
+        let Healed::Left { undone, left } = healed(Some(theirs()), unreadable) else { panic!() };
+        assert!(undone.is_empty() && left[0].contains("line 2: not readable"), "{left:?}");
+        let Healed::Undone(undone) = healed(None, unreadable) else { panic!() };
+        assert!(undone[0].ends_with("gone with the cluster"), "{undone:?}");
+        // Cut off while it was written.
+        let cut = "{\"format\":3}\n{\"planned\":{\"id\"";
+        let Healed::Undone(undone) = healed(Some(theirs()), cut) else { panic!() };
+        assert!(undone[0].contains("cut short"), "{undone:?}");
+    }
 }

@@ -4,6 +4,7 @@
 //! The coordinator measures nothing itself. Each trial is a process of its own (see [`crate::trial`])
 //! that writes its files; [`results`] reads and judges those files, here and in `kbench check` alike.
 
+mod left;
 mod signals;
 mod trials;
 

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES, MOST_FILES};
+use results::record::event::{EventKind, log};
 use results::record::format::{self, FormatError};
 use results::record::open;
 use results::record::seal::Checksum;
-use results::record::trial::{self, SPEC};
+use results::record::trial::{self, EVENTS, SPEC};
 use results::report::{Report, index};
 use results::terminal::printable_line;
 
@@ -226,6 +227,19 @@ impl RunDir {
         };
         let bytes = open::read(&path, MOST_EVENT_BYTES).map_err(|error| cannot(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| cannot(&error))
+    }
+
+    /// What a trial of the run failed of, as its record says; none where none did.
+    pub fn failure(&self) -> Option<String> {
+        let among = |number: u32| self.0.join(format!("trials/{number}"));
+        let several = self.trials(u32::MAX).unwrap_or_default();
+        let folders = std::iter::once(self.0.clone()).chain(several.into_iter().map(among));
+        folders.flat_map(|folder| log::read(&folder.join(EVENTS))).find_map(|log| {
+            log.events.into_iter().find_map(|event| match event.kind {
+                EventKind::TrialFailed { text, .. } => Some(text),
+                _ => None,
+            })
+        })
     }
 
     /// Checksum of the resolved spec, as it is now.

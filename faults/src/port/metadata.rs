@@ -33,6 +33,23 @@ pub struct View {
     pub struck: BTreeSet<Process>,
 }
 
+impl View {
+    /// Keeps those partitions of `topic` alone whose numbers `exists` holds for.
+    pub fn retain_partitions(&mut self, topic: &str, exists: impl Fn(i32) -> bool) {
+        let all = (topic.to_owned(), i32::MIN)..=(topic.to_owned(), i32::MAX);
+        let gone = self.partitions.range(all).filter(|((_, number), _)| !exists(*number));
+        let gone: Vec<_> = gone.map(|(partition, _)| partition.clone()).collect();
+        for partition in gone {
+            self.partitions.remove(&partition);
+        }
+    }
+
+    /// Forgets the partitions of topics that `exists` does not hold for.
+    pub fn retain_topics(&mut self, exists: impl Fn(&str) -> bool) {
+        self.partitions.retain(|(topic, _), _| exists(topic));
+    }
+}
+
 /// What a ZooKeeper server that serves says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZkMode {
@@ -113,4 +130,27 @@ pub trait Metadata {
     /// Deletes topics that the trial made; returns when no broker names them. Nothing happens to those that are
     /// not there. Topics of others are refused.
     async fn delete_topics(&self, topics: &[String]) -> Result<(), PortError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_are_gone_are_forgotten_and_those_of_other_topics_stay() {
+        let mut view = View::default();
+        for (topic, number) in [("a", 0), ("b", 0), ("b", 1), ("b", 2), ("bb", 1)] {
+            view.partitions.insert((topic.to_owned(), number), PartitionView::default());
+        }
+        let left = |view: &View| {
+            let all = view.partitions.keys().map(|(topic, number)| format!("{topic}-{number}"));
+            all.collect::<Vec<_>>().join(" ")
+        };
+        view.retain_partitions("b", |number| number != 1);
+        assert_eq!(left(&view), "a-0 b-0 b-2 bb-1");
+        view.retain_partitions("b", |_| false);
+        assert_eq!(left(&view), "a-0 bb-1");
+        view.retain_topics(|topic| topic == "bb");
+        assert_eq!(left(&view), "bb-1");
+    }
 }

@@ -25,6 +25,7 @@ use crate::run;
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
 use crate::spec::{self, AnyInventory, Asked, BackendSpec, Request, Resolved, RunSpec};
+use crate::trial::lab;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.suite.is_some() || args.resume.is_some() {
@@ -112,8 +113,7 @@ fn dry_run(
     let commands = ssh::dry_run(inventory, &needs, spec.run_number);
     let commands = tokio::task::LocalSet::new().block_on(&runtime, commands)?;
     results::out!("{}", commands.trim_end());
-    let topics: Vec<_> = spec.cluster.topic.iter().map(|topic| topic.name.as_str()).collect();
-    results::out!("topics that would be made, and deleted at the end: {}", topics.join(", "));
+    results::out!("{}", topics_made(&spec));
     for step in spec.plan.iter().flat_map(|plan| &plan.changes) {
         let undone = if step.undo { ", and undone at the end" } else { "" };
         results::out!("a change of those topics that would be made{undone}: {}", step.change);
@@ -121,6 +121,14 @@ fn dry_run(
     let id = &spec.cluster.name;
     results::err!("nothing was done; a run with faults takes --yes-hurt-this-cluster {id}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The topics that a run would make on a cluster that runs already, in a sentence.
+fn topics_made(spec: &RunSpec) -> String {
+    let topics: Vec<_> = lab::topics(spec).into_iter().map(|topic| topic.name).collect();
+    let kept = spec.backend.attached().is_some_and(|attached| attached.keep_topics);
+    let end = if kept { "kept" } else { "deleted at the end" };
+    printable_line(&format!("topics that would be made, and {end}: {}", topics.join(", "))).into()
 }
 
 /// The images of a cluster of containers, where one is asked for.
@@ -167,18 +175,17 @@ fn carry_out(
         RunDir::write_index(out).unwrap_or_else(|error| error.print());
         return judge::print(&judged.report, &dir, print);
     };
-    // What was proven before something failed stands, and comes first.
-    match run::judge(spec, &dir, spec.strict) {
-        Ok(judged) if failure.is_infrastructure() => {
-            // The disk may be full: then the report is only printed.
-            let written = run::write(&judged, &dir);
-            let code = judge::print(&judged.report, &dir, print)?;
-            failure.print();
-            written.unwrap_or_else(|error| error.print());
-            Ok(if judged.report.verdict == Verdict::Violated { code } else { failure.exit_code() })
-        }
-        _ => Err(failure),
+    if !failure.is_infrastructure() {
+        return Err(failure);
     }
+    // What was proven before something failed stands, and comes first.
+    let Ok(judged) = run::judge(spec, &dir, spec.strict) else { return Err(failure) };
+    // The disk may be full: then the report is only printed.
+    let written = run::write(&judged, &dir).and_then(|()| RunDir::write_index(out));
+    let code = judge::print(&judged.report, &dir, print)?;
+    failure.print();
+    written.unwrap_or_else(|error| error.print());
+    Ok(if judged.report.verdict == Verdict::Violated { code } else { failure.exit_code() })
 }
 
 /// Decides where the servers' data go, and tells what the run takes.
@@ -256,4 +263,27 @@ pub(super) fn command_line() -> String {
         }))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heal::tests::theirs;
+
+    #[test]
+    fn a_dry_run_names_every_topic_that_is_made_and_whether_it_stays() {
+        let said = |keep_topics| {
+            let attached = Some(theirs());
+            let request =
+                Request { attached, keep_topics, ..Request::of("smoke", "none", "local") };
+            let spec = request.resolve().unwrap().spec;
+            assert!(spec.workload.probe.is_some(), "smoke has a probe");
+            let (said, probe) = (topics_made(&spec), spec.own_name("kbench-probe"));
+            assert!(said.contains(&spec.cluster.main_topic().name), "{said}");
+            assert!(said.contains(&probe), "{said}");
+            said
+        };
+        assert!(said(false).contains("deleted at the end"));
+        assert!(!said(true).contains("deleted"), "--keep-topics");
+    }
 }

@@ -9,7 +9,8 @@ use comfy_table::{Table, presets};
 use results::compare::median;
 use results::judge::metric::LoadMetric;
 use results::judge::verdict::Verdict;
-use results::plot::{self, SweptPoint};
+use results::plot::{self, Chart, SweptPoint};
+use results::report::Report;
 use results::suite;
 
 use super::judge;
@@ -53,6 +54,44 @@ pub(super) fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
 async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let all = combinations(&args.over);
     let series = Series::create(&args.out, "sweep", &args.run)?;
+    let (reports, failed) = run_all(args, &all, &series).await;
+    // What was measured before something failed is shown all the same.
+    let Some(first) = reports.iter().flatten().next() else {
+        return Err(failed.unwrap_or_else(|| Failure::unknown("no run was carried out")));
+    };
+    let names: &[&str] = if first.faults.is_empty() { &SHOWN } else { &SHOWN_OF_FAULTS };
+    let metrics = match args.metrics.as_slice() {
+        [] => names
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()
+            .map_err(Failure::usage)?,
+        named => named.to_vec(),
+    };
+    results::out!("{}", table(&args.over, &all, &reports, &metrics).trim_fmt());
+    results::out!("medians of valid runs, with the least and the most; is a difference one?");
+    if let Some(file) = &args.svg {
+        let charts = charts(&args.over, &all, &reports, &metrics);
+        let written = judge::write_plot(file, &charts);
+        // What failed first tells more.
+        written.or_else(|error| if failed.is_some() { Ok(error.print()) } else { Err(error) })?;
+    }
+    if reports.iter().take(2).all(|of| !of.is_empty()) {
+        let folder = series.folder().display();
+        results::out!(
+            "  kbench compare {folder}/1 {folder}/2 --allow-differing workload,cluster,versions"
+        );
+    }
+    let worst = suite::worst(reports.iter().flatten().map(|report| report.exit_code));
+    failed.map_or(Ok(ExitCode::from(worst)), Err)
+}
+
+/// Carries out the runs until one fails: the reports of each combination, and of what it failed.
+async fn run_all(
+    args: &SweepArgs,
+    all: &[Vec<&str>],
+    series: &Series,
+) -> (Vec<Vec<Report>>, Option<Failure>) {
     let runs = all.len() * usize::from(args.runs);
     results::err!("runs: {}, {runs} of them", series.folder().display());
     let mut reports = vec![vec![]; all.len()];
@@ -62,41 +101,42 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
             keys.zip(&all[index]).map(|(key, value)| format!("{key}={value}")).collect();
         let arguments: Vec<_> =
             set.iter().flat_map(|it| ["--set".to_owned(), it.clone()]).collect();
-        let report = series.run_in(&folder(index), &arguments).await?;
-        let (verdict, set) = (report.verdict.as_str(), set.join(" "));
-        results::err!("{} of {runs}: {set}: {verdict}", done + 1);
-        reports[index].push(report);
+        let (number, set) = (done + 1, set.join(" "));
+        match series.run_in(&folder(index), &arguments).await {
+            Ok(report) => {
+                results::err!("{number} of {runs}: {set}: {}", report.verdict.as_str());
+                reports[index].push(report);
+            }
+            Err(failure) => {
+                return (reports, Some(failure.within(&format!("run {number} of {runs} ({set})"))));
+            }
+        }
     }
-    let names: &[&str] = if reports[0][0].faults.is_empty() { &SHOWN } else { &SHOWN_OF_FAULTS };
-    let metrics = match args.metrics.as_slice() {
-        [] => names
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<_, _>>()
-            .map_err(Failure::usage)?,
-        named => named.to_vec(),
-    };
+    (reports, None)
+}
+
+/// The runs of a combination that are measurements.
+fn measured(reports: &[Report]) -> Vec<&Report> {
+    let counts = |it: &&Report| matches!(it.verdict, Verdict::Valid | Verdict::Violated);
+    reports.iter().filter(counts).collect()
+}
+
+/// The figures of every combination, side by side; of one without a run there are none.
+fn table(
+    over: &[Axis],
+    all: &[Vec<&str>],
+    reports: &[Vec<Report>],
+    metrics: &[LoadMetric],
+) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let keys = args.over.iter().map(|axis| axis.key.clone());
+    let keys = over.iter().map(|axis| axis.key.clone());
     let named = metrics.iter().map(ToString::to_string);
     table.set_header(
         ["FOLDER".to_owned()].into_iter().chain(keys).chain(["RUNS".to_owned()]).chain(named),
     );
-    let (mut worst, mut swept) = (0, vec![Vec::new(); metrics.len()]);
     for (index, reports) in reports.iter().enumerate() {
-        worst = suite::worst(reports.iter().map(|report| report.exit_code).chain([worst]));
-        let measured: Vec<_> = reports
-            .iter()
-            .filter(|it| matches!(it.verdict, Verdict::Valid | Verdict::Violated))
-            .collect();
-        for (metric, points) in metrics.iter().zip(&mut swept) {
-            points.push(SweptPoint {
-                value: all[index][0].to_owned(),
-                others: others(&args.over, &all[index]),
-                figures: measured.iter().filter_map(|it| metric.of(it).ok()).collect(),
-            });
-        }
+        let measured = measured(reports);
         let figure = |metric: &LoadMetric| {
             let mut figures: Vec<_> = measured.iter().filter_map(|it| metric.of(it).ok()).collect();
             figures.sort_by(f64::total_cmp);
@@ -116,20 +156,26 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
         let figures = metrics.iter().map(figure);
         table.add_row([folder(index)].into_iter().chain(values).chain([runs]).chain(figures));
     }
-    results::out!("{}", table.trim_fmt());
-    results::out!("medians of valid runs, with the least and the most; is a difference one?");
-    if let Some(file) = &args.svg {
-        let key = &args.over[0].key;
-        let all = metrics.iter().zip(&swept);
-        let mut charts: Vec<_> = all.map(|(it, points)| plot::sweep(*it, key, points)).collect();
-        charts.retain(|chart| !chart.is_empty());
-        judge::write_plot(file, &charts)?;
-    }
-    let folder = series.folder().display();
-    results::out!(
-        "  kbench compare {folder}/1 {folder}/2 --allow-differing workload,cluster,versions"
-    );
-    Ok(ExitCode::from(worst))
+    table
+}
+
+/// A plot of each figure over the values of the first setting; none of a figure that no run has.
+fn charts(
+    over: &[Axis],
+    all: &[Vec<&str>],
+    reports: &[Vec<Report>],
+    metrics: &[LoadMetric],
+) -> Vec<Chart> {
+    let swept = |metric: &LoadMetric| {
+        let of = |(values, reports): (&Vec<&str>, &Vec<Report>)| SweptPoint {
+            value: values[0].to_owned(),
+            others: others(over, values),
+            figures: measured(reports).iter().filter_map(|it| metric.of(it).ok()).collect(),
+        };
+        let points: Vec<_> = all.iter().zip(reports).map(of).collect();
+        plot::sweep(*metric, &over[0].key, &points)
+    };
+    metrics.iter().map(swept).filter(|chart| !chart.is_empty()).collect()
 }
 
 /// The settings of a combination beside the first, in words.
@@ -142,4 +188,25 @@ fn others(axes: &[Axis], values: &[&str]) -> String {
 /// The folder of a combination's runs.
 fn folder(index: usize) -> String {
     (index + 1).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::suite::tests::report;
+
+    #[test]
+    fn what_was_measured_before_a_run_failed_is_shown() {
+        let over: Vec<Axis> = vec!["a=1,2".parse().unwrap()];
+        let all = combinations(&over);
+        let metrics: Vec<LoadMetric> = SHOWN.iter().map(|name| name.parse().unwrap()).collect();
+        let valid = Report { verdict: Verdict::Valid, ..report(false) };
+        let reports = [vec![valid, report(false)], vec![]];
+        let shown = table(&over, &all, &reports, &metrics).trim_fmt();
+        let rows: Vec<_> = shown.lines().map(|row| row.split_whitespace().collect()).collect();
+        let begins = |row: &Vec<&str>, with: &[&str]| row.starts_with(with);
+        assert!(begins(&rows[1], &["1", "1", "1", "of", "2"]), "{shown}");
+        assert!(begins(&rows[2], &["2", "2", "0", "n/a"]), "{shown}");
+        drop(charts(&over, &all, &reports, &metrics));
+    }
 }

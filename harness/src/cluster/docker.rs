@@ -67,8 +67,8 @@ pub struct DockerSetup<'a> {
     pub run_id: &'a str,
     /// The run's number, by which containers and networks are told apart.
     pub run_number: u64,
-    /// Tells its trials apart.
-    pub lab: u8,
+    /// Number of the trial.
+    pub trial: u32,
     /// The trial's directory.
     pub files: &'a Path,
     /// Where events go.

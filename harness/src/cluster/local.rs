@@ -12,6 +12,7 @@ pub mod host;
 pub mod keeper;
 pub mod kept;
 pub mod leftovers;
+pub mod number;
 pub(in crate::cluster) mod process;
 pub(in crate::cluster) mod ready;
 pub mod sandbox;
@@ -64,7 +65,7 @@ pub struct Setup<'a> {
     pub others: Vec<Kafka>,
     /// How nodes are isolated.
     pub mode: Mode,
-    /// Tells clusters on one host apart in loopback mode: the trial's number.
+    /// Tells clusters on one host apart in loopback mode: see [`number`].
     pub lab: u8,
     /// Where the servers see their data.
     pub data: PathBuf,

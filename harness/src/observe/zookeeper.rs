@@ -7,6 +7,7 @@
 //! another machine's, or cannot be right, since it was stepped, it is stamped when it is read. One that was seen to vanish
 //! before is never stamped before that. A znode that changes twice before it is read is read as it is then.
 
+mod partitions;
 mod persistent;
 mod rearm;
 
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zookeeper_client::{AddWatchMode, Client, Error, Stat};
 
+use self::partitions::{assigned, forget};
 use super::thread::{Shared, Watching};
 use super::{Observer, Watched, expiry};
 use crate::failure::Failure;
@@ -251,7 +253,8 @@ impl Reader<'_> {
                 }
                 self.record(at, EventKind::BrokerGone { plane: PLANE, broker });
             }
-            _ => {}
+            Some(znode) => forget(&mut self.shared.view(), &znode),
+            None => {}
         }
     }
 
@@ -272,7 +275,9 @@ impl Reader<'_> {
         for id in ids {
             self.changed(&format!("/brokers/ids/{id}")).await?;
         }
-        for topic in self.children("/brokers/topics").await? {
+        let topics = self.children("/brokers/topics").await?;
+        self.shared.view().retain_topics(|known| topics.iter().any(|topic| topic == known));
+        for topic in topics {
             self.changed(&format!("/brokers/topics/{topic}")).await?;
             let partitions = format!("/brokers/topics/{topic}/partitions");
             for partition in self.children(&partitions).await? {
@@ -355,13 +360,7 @@ impl Reader<'_> {
     }
 
     fn take_topic(&self, topic: &str, json: &Value) {
-        let Some(partitions) = json["partitions"].as_object() else { return };
-        let mut view = self.shared.view();
-        for (partition, replicas) in partitions {
-            let Ok(partition) = partition.parse() else { continue };
-            let state = view.partitions.entry((topic.to_owned(), partition)).or_default();
-            state.replicas = numbers(replicas);
-        }
+        assigned(&mut self.shared.view(), topic, json);
     }
 
     fn take_partition(&self, at: RunTime, topic: &str, partition: i32, json: &Value, stat: &Stat) {

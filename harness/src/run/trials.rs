@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use results::record::event::{Event, EventKind};
-use results::terminal::argument;
 use tokio::sync::mpsc;
 
+use super::left;
 use super::signals::StopSignals;
 use crate::cluster::attached::CoordinatorLock;
 use crate::cluster::local::leftovers::{self, DATA_DIR};
@@ -171,10 +171,15 @@ impl Trials<'_> {
             Failure::infrastructure(format!("trial {number} cannot be awaited: {error}"))
         })?;
         let told = self.failures.iter().any(|(failed, ..)| *failed == number);
-        if !status.success() && !told && !self.interrupted {
-            let trial_dir = self.dir.trial(number, self.spec.trials);
+        if status.success() || told {
+            return Ok(());
+        }
+        let trial_dir = self.dir.trial(number, self.spec.trials);
+        let (outstanding, heal) =
+            (left::outstanding(self.spec, &trial_dir), left::heal_command(self.spec, self.dir));
+        if let Some((text, cure)) = left::died(&status, &outstanding, self.interrupted, &heal) {
             let tail = tail(&messages_path(&trial_dir));
-            self.failures.push((number, format!("the trial ended with {status}{tail}"), None));
+            self.failures.push((number, text + &tail, cure));
         }
         Ok(())
     }
@@ -186,24 +191,8 @@ impl Trials<'_> {
                 // One that has just ended by itself is as good as killed.
                 drop(child.kill());
             }
-            let run = self.dir.path().display().to_string();
-            let run = argument(&run);
             return Err(Failure::unknown("killed by a second interrupt; nothing was judged")
-                .with_cure(match self.spec.backend.kept() {
-                    None if self.spec.backend.docker().is_some() => format!(
-                        "containers and data ended with it; `kbench heal {run}` removes their network and \
-                         verifies that, `kbench report {run}` judges what there is"
-                    ),
-                    None => format!(
-                        "processes, namespaces and data of the local cluster ended with it; \
-                         `kbench heal {run}` verifies that, `kbench report {run}` judges what there is"
-                    ),
-                    Some(kept) => format!(
-                        "faults may still be in force on the cluster {}: `kbench heal {run}` undoes \
-                         them, `kbench report {run}` judges what there is",
-                        kept.name()
-                    ),
-                }));
+                .with_cure(left::after_kill(self.spec, self.dir)));
         }
         self.interrupted = true;
         // Before anything is printed: whoever reads that may be gone, or slow.

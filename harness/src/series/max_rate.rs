@@ -21,6 +21,9 @@ pub const ACHIEVED: [&str; 2] = ["acked.rate>=99%", "consumed.rate>=99%"];
 const OF_THE_GENERATOR: [&str; 4] =
     ["generator-rate", "client-cpu", "client-queue", "schedule-lag"];
 
+/// Checks without which figures are no measurement: what disturbed the run, and whether its record is whole.
+const OF_THE_RECORD: [&str; 3] = ["disturbance", "history-complete", "record-intact"];
+
 /// What a run at some rate came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RateAttempt {
@@ -57,18 +60,7 @@ pub fn attempt(report: &Report) -> RateAttempt {
     if let Some(why) = generator(report) {
         return RateAttempt::InDoubt(format!("the generator can do no more ({why})"));
     }
-    match report.verdict {
-        Verdict::Valid | Verdict::Violated => {}
-        Verdict::InvalidRun | Verdict::Unknown => {
-            let of = |names: &[&str]| notes(report, names);
-            let why = [of(&["disturbance"]), of(&OF_THE_GENERATOR), report.problems.join("; ")];
-            let why = why.into_iter().find(|why| !why.is_empty());
-            let verdict = report.verdict.as_str();
-            return RateAttempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));
-        }
-    }
     let nobody_consumes = report.consuming.is_empty();
-    let achieved = |gate: &GateResult| ACHIEVED.contains(&gate.gate.as_str());
     let of = |outcome| {
         let counts = |gate: &&GateResult| !(nobody_consumes && gate.gate == ACHIEVED[1]);
         let gates = report.gates.iter().filter(counts).filter(move |gate| gate.outcome == outcome);
@@ -79,12 +71,24 @@ pub fn attempt(report: &Report) -> RateAttempt {
         each.collect::<Vec<_>>().join("; ")
     };
     let (failed, unknown) = (of(GateOutcome::Failed), of(GateOutcome::Unknown));
+    let less = failed.iter().any(|gate| ACHIEVED.contains(&gate.gate.as_str()));
+    let whole = notes(report, &OF_THE_RECORD).is_empty() && !report.interrupted;
+    match report.verdict {
+        Verdict::Valid | Verdict::Violated => {}
+        // Readers that fall far behind are stopped before they have been delivered everything.
+        Verdict::Unknown if less && whole => {}
+        Verdict::InvalidRun | Verdict::Unknown => {
+            let of = |names: &[&str]| notes(report, names);
+            let why = [of(&["disturbance"]), of(&OF_THE_GENERATOR), report.problems.join("; ")];
+            let why = why.into_iter().find(|why| !why.is_empty());
+            let verdict = report.verdict.as_str();
+            return RateAttempt::Spoilt(format!("{verdict}: {}", why.unwrap_or_default()));
+        }
+    }
     match (failed.is_empty(), unknown.is_empty()) {
         (true, true) => RateAttempt::Kept,
         (true, false) => RateAttempt::Spoilt(said(&unknown)),
-        (false, true) if !failed.iter().any(|gate| achieved(gate)) => {
-            RateAttempt::InDoubt(said(&failed))
-        }
+        (false, true) if !less => RateAttempt::InDoubt(said(&failed)),
         (false, _) => RateAttempt::Missed(said(&failed)),
     }
 }

@@ -355,6 +355,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_at_which_readers_fall_far_behind_is_missed_and_one_that_was_disturbed_is_not() {
+        let unknown = || Report { verdict: Verdict::Unknown, ..fails(ACHIEVED[0]) };
+        assert!(matches!(attempt(&unknown()), RateAttempt::Missed(_)));
+        let late = Report { verdict: Verdict::Unknown, ..fails("response.p99<50ms") };
+        assert!(matches!(attempt(&late), RateAttempt::Spoilt(_)), "all was achieved");
+        let interrupted = Report { interrupted: true, ..unknown() };
+        assert!(matches!(attempt(&interrupted), RateAttempt::Spoilt(_)));
+        for name in ["disturbance", "history-complete", "record-intact"] {
+            let check = Check {
+                name: name.to_owned(),
+                verdict: Verdict::Unknown,
+                count: 1,
+                examined: 1,
+                without_a_copy: false,
+                note: None,
+                witnesses: vec![],
+            };
+            let spoilt = Report { checks: vec![check], ..unknown() };
+            assert!(matches!(attempt(&spoilt), RateAttempt::Spoilt(_)), "{name}");
+        }
+    }
+
+    #[test]
     fn a_limit_that_a_load_which_collapses_leaves_unused_is_seen_where_it_was_held() {
         let network = |above_s| TimeAbove {
             trial: 1,

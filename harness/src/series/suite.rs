@@ -180,7 +180,8 @@ impl SuiteDir {
         if own { RunDir::all(&path) } else { vec![] }
     }
 
-    /// The newest finished run of a scenario, with its report.
+    /// The newest finished run of a scenario, with its report: not one that was interrupted, or of which a trial failed.
+    /// A violation that was proven before stands.
     pub fn finished(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
         self.runs_of(folder)
             .into_iter()
@@ -189,7 +190,10 @@ impl SuiteDir {
                 let report = recorded(&run)?;
                 Some((run, report))
             })
-            .find(|(_, report)| !report.interrupted && report.trials == trials)
+            .find(|(run, report)| {
+                let whole = !report.interrupted && report.trials == trials;
+                report.verdict == Verdict::Violated || whole && run.failure().is_none()
+            })
     }
 
     /// The same, unless it is invalid and so worth nothing: whoever goes on with the suite makes it again.
@@ -213,8 +217,8 @@ impl SuiteDir {
         let mut runs = RateRuns::new(search.into());
         for dir in self.runs_of(folder) {
             let (Ok(spec), Some(recorded)) = (dir.spec(), recorded(&dir)) else { continue };
-            let phases = &spec.workload.phases;
-            let (Some(time), false) = (phases.duration, recorded.interrupted) else { continue };
+            let whole = !recorded.interrupted && dir.failure().is_none();
+            let (Some(time), true) = (spec.workload.phases.duration, whole) else { continue };
             let report = match again {
                 None => recorded,
                 Some(strict) => match run::judge(&spec, &dir, strict || spec.strict) {
@@ -277,9 +281,7 @@ impl SuiteDir {
             };
         }
         let Some((dir, report)) = self.finished(folder, scenario.trials) else {
-            return self.runs_of(folder).last().map_or(ScenarioRun::Missing, |run| {
-                ScenarioRun::Failed(3, format!("its run {} was not finished", run.name()))
-            });
+            return self.runs_of(folder).last().map_or(ScenarioRun::Missing, unfinished);
         };
         let name = format!("{folder}/{}", dir.name());
         let Some(strict) = again else { return ScenarioRun::Finished(name, Box::new(report)) };
@@ -288,6 +290,14 @@ impl SuiteDir {
             Ok(judged) => ScenarioRun::Finished(name, Box::new(judged.report)),
             Err(failure) => ScenarioRun::Failed(3, format!("{name}: {}", failure.text())),
         }
+    }
+}
+
+/// What a run came to that left no report which stands.
+fn unfinished(run: &RunDir) -> ScenarioRun {
+    match run.failure() {
+        Some(why) => ScenarioRun::Failed(4, format!("its run {} failed: {why}", run.name())),
+        None => ScenarioRun::Failed(3, format!("its run {} was not finished", run.name())),
     }
 }
 

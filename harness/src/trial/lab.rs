@@ -24,6 +24,8 @@ use crate::cluster::docker::{self, DockerSetup};
 use crate::cluster::local::keeper::Keeper;
 use crate::cluster::local::kept::KeptSpec;
 use crate::cluster::local::leftovers::DATA_DIR;
+use crate::cluster::local::number;
+use crate::cluster::local::sandbox::Mode;
 use crate::cluster::local::{LocalCluster, Setup, Share, data_dir};
 use crate::cluster::port::ClusterServers;
 use crate::cluster::servers::ServerProcesses;
@@ -79,8 +81,7 @@ impl Lab {
         recorder: &Arc<Recorder>,
         number: u32,
     ) -> Result<Self, Failure> {
-        let (cluster, kafka, jars) =
-            cluster(spec, files, recorder, (number % 250) as u8 + 1).await?;
+        let (cluster, kafka, jars) = cluster(spec, files, recorder, number).await?;
         let watched = watched(spec, &*cluster, recorder);
         let observer: Rc<dyn Observer> = match spec.backend.only_connected() {
             Some(attached) => {
@@ -264,14 +265,14 @@ async fn cluster(
     spec: &RunSpec,
     files: &Path,
     recorder: &Arc<Recorder>,
-    // 0 for a cluster that a killed run left.
-    lab: u8,
+    // Of the trial; 0 for a cluster that a killed run left.
+    number: u32,
 ) -> Result<ProvidedCluster, Failure> {
     let local = match &spec.backend {
         BackendSpec::Local(local) => local,
         BackendSpec::Attached(attached) => {
             let faults = spec.plan.as_ref().map(Plan::needs).unwrap_or_default();
-            let (run, healing) = (spec.run_number, lab == 0);
+            let (run, healing) = (spec.run_number, number == 0);
             let of = (&attached.inventory, &attached.containers);
             let cluster: Rc<dyn RunningCluster> = match of {
                 (Some(inventory), _) => {
@@ -296,7 +297,7 @@ async fn cluster(
                 topology: &spec.cluster,
                 run_id: &spec.run_id,
                 run_number: spec.run_number,
-                lab,
+                trial: number,
                 files,
                 recorder: Arc::clone(recorder),
                 faults: spec.plan.as_ref().map(Plan::needs).unwrap_or_default(),
@@ -314,7 +315,12 @@ async fn cluster(
         topology: &spec.cluster,
         kafka: &kafka,
         mode: local.mode,
-        lab,
+        lab: match local.mode {
+            Mode::Loopback => {
+                number::of_trial(&spec.cluster, spec.run_number, number, spec.parallel)
+            }
+            Mode::UserNamespaces | Mode::RootNamespaces => 1,
+        },
         data: data_dir(local.mode, files),
         share: Share::of(spec, local.storage),
         disk: files.join(DATA_DIR),
@@ -360,7 +366,7 @@ fn watched(spec: &RunSpec, cluster: &dyn RunningCluster, recorder: &Arc<Recorder
 }
 
 /// The topics of the load: the topology's, then the probe's with the main topic's assignment.
-fn topics(spec: &RunSpec) -> Vec<NewTopic> {
+pub fn topics(spec: &RunSpec) -> Vec<NewTopic> {
     let probe = spec.workload.probe.is_some().then(|| NewTopic {
         name: spec.own_name(PROBE_TOPIC),
         assignment: spec.cluster.main_topic().assignment.clone(),

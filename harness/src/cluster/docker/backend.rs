@@ -50,7 +50,7 @@ struct DockerCluster {
 /// An infrastructure failure: no engine, no right to it, no network, or a server that does not come up.
 pub async fn start(setup: DockerSetup<'_>) -> Result<StartedCluster, Failure> {
     let engine = Engine::connect().await?;
-    let name = format!("kbench-{:x}-{}", setup.run_number, setup.lab);
+    let name = format!("kbench-{:x}-{}", setup.run_number, setup.trial);
     match started(&setup, engine.clone(), &name).await {
         Ok(started) => Ok(started),
         Err(failure) => {

@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keeper::{self, Keeper, KeeperAnswer, KeeperRequest, StartOutcome};
 use super::leftovers::{self, DATA_DIR, SandboxCommand, end_all_of, left_of};
+use super::number;
 use super::sandbox::{self, Mode};
 use crate::cluster::host::ProcessIdentity;
 use crate::failure::{Failure, tail};
@@ -33,9 +33,6 @@ const SPEC_FILE: &str = "cluster.toml";
 
 /// File in the directory that lists the directories of the runs on it, a JSON string each.
 const RUNS_FILE: &str = "runs.jsonl";
-
-/// Numbers of clusters in loopback mode that trials do not take; see [`super::Setup::lab`].
-const LABS: std::ops::RangeInclusive<u8> = 251..=254;
 
 /// Limit for a cluster that is told to end; its servers are killed, which takes a second at most.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -81,11 +78,7 @@ pub struct ClusterLock {
 impl KeptSpec {
     /// What a new cluster is to be. Takes a number for it that no other on this machine has.
     pub fn new(mode: Mode, kafka: KafkaSource, clocks: bool, topology: Topology) -> Self {
-        let port = topology.broker.port;
-        let is_free =
-            |lab: &u8| TcpListener::bind(SocketAddr::from(([127, 0, *lab, 1], port))).is_ok();
-        // When none is free, the start says which port is taken.
-        let lab = LABS.into_iter().find(is_free).unwrap_or(*LABS.start());
+        let lab = number::of_kept(&topology);
         Self { mode, kafka, lab, clocks, topology }
     }
 

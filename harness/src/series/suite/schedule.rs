@@ -10,7 +10,7 @@ use results::terminal::printable_line;
 
 use super::{Failures, SuiteDir, SuiteSpec, folder_names};
 use crate::failure::Failure;
-use crate::series::{Series, search};
+use crate::series::{RunEnd, Series, search};
 use crate::spec::SearchSpec;
 
 /// Carries out every scenario that has no finished run, or an invalid one, as many at the same time as may be; what became
@@ -94,17 +94,48 @@ async fn run_of(
 ) -> Result<Option<(u8, String)>, Failure> {
     let began = Instant::now();
     let end = series.end_of(folder, arguments).await?;
-    if end.stopped {
-        return Ok(Some((3, "interrupted".to_owned())));
-    }
-    // What was proven before the machine failed stands.
-    let stands = |report: &Report| end.code != Some(4) || report.verdict == Verdict::Violated;
-    if let Some((_, report)) = dir.finished(folder, trials).filter(|(_, report)| stands(report)) {
+    if let Some((_, report)) = dir.finished(folder, trials).filter(|(_, it)| stands(&end, it)) {
         let took = began.elapsed().as_secs();
         results::err!("{label}: {}, after {took} s", report.verdict.as_str());
         return Ok(None);
     }
+    if end.stopped && end.code != Some(4) {
+        return Ok(Some((3, "interrupted".to_owned())));
+    }
     results::err!("{label}: no finished run: {}", end.said);
     let code = end.code.and_then(|code| u8::try_from(code).ok()).filter(|it| *it != 0);
     Ok(Some((code.unwrap_or(4), end.said)))
+}
+
+/// Whether a report is that of a run which ended so, and counts. What was proven before the machine failed, or before the
+/// run was told to stop, does.
+fn stands(end: &RunEnd, report: &Report) -> bool {
+    let its_own = end.report.as_ref().is_some_and(|told| told.run.run_id == report.run.run_id);
+    let whole = !end.stopped && end.code != Some(4);
+    its_own && (whole || report.verdict == Verdict::Violated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::suite::tests::report;
+
+    #[test]
+    fn what_was_proven_before_an_interrupt_or_a_failure_counts_and_an_older_run_never_does() {
+        let violated = || Report { verdict: Verdict::Violated, ..report(true) };
+        let end = |code, stopped, report: &Report| RunEnd {
+            code: Some(code),
+            report: Some(report.clone()),
+            said: String::new(),
+            stopped,
+        };
+        assert!(stands(&end(0, false, &report(false)), &report(false)));
+        assert!(!stands(&end(3, true, &report(true)), &report(true)), "interrupted");
+        assert!(!stands(&end(4, false, &report(false)), &report(false)), "a trial failed");
+        assert!(stands(&end(1, true, &violated()), &violated()));
+        assert!(stands(&end(1, false, &violated()), &violated()));
+        let mut older = report(false);
+        older.run.run_id = "older".to_owned();
+        assert!(!stands(&end(3, false, &report(false)), &older));
+    }
 }

@@ -3,6 +3,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use results::judge::offer::Offer;
+use results::record::clock::RunTime;
+use results::record::event::log::EventLog;
+use results::record::event::{Event, EventKind};
+use results::record::trial::EVENTS;
 use results::report::{Question, RunMeta, judge};
 
 use super::*;
@@ -78,6 +82,29 @@ fn a_scenario_is_finished_by_a_report_of_all_its_trials_and_by_nothing_else() {
     let failed = Failures::from([("healthy".to_owned(), (4, "no disk".to_owned()))]);
     assert_eq!(dir.report(&failed, None).unwrap().exit_code, 4);
     assert_eq!(RunDir::within(place.path()).len(), 4, "all of them are healed");
+}
+
+#[test]
+fn a_run_of_which_a_trial_failed_is_made_again_unless_it_proved_a_violation() {
+    let place = own_place();
+    let dir = written(place.path());
+    let (name, run) = ("01-healthy", place.path().join("01-healthy/1"));
+    run_in(&place.path().join(name), "1", Some(&report(false)));
+    assert!(dir.finished(name, 0).is_some());
+    let mut events = EventLog::create(run.join(EVENTS)).unwrap();
+    let failed = EventKind::TrialFailed { text: "no space left".to_owned(), cure: None };
+    events.append(&Event { at: RunTime(1), kind: failed }).unwrap();
+    assert!(dir.finished(name, 0).is_none());
+    // As it is told again from the files, with a report and without one.
+    for _ in 0..2 {
+        let told = dir.report(&Failures::new(), None).unwrap();
+        assert_eq!((told.exit_code, told.scenarios[0].code), (4, 4));
+        assert!(told.scenarios[0].outcome.contains("1 failed: no space left"), "{told:?}");
+        fs::remove_file(run.join("report.json")).ok();
+    }
+    let violated = Report { verdict: Verdict::Violated, ..report(true) };
+    fs::write(run.join("report.json"), violated.to_json().unwrap()).unwrap();
+    assert!(dir.settled(name, 3).is_some(), "of the trials that there were");
 }
 
 #[test]
