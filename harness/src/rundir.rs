@@ -28,6 +28,9 @@ const LEAST_FREE_BYTES: u64 = 256 << 20;
 /// File that is locked while a run goes on, and says on which machine.
 const LOCK: &str = ".lock";
 
+/// By this a page that lists runs is known.
+const INDEX_TITLE: &str = "<title>kbench: recorded runs</title>";
+
 /// The directory of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
@@ -109,6 +112,19 @@ impl RunDir {
         let path = out.join(index::FILE);
         page.and_then(|page| open::write(&path, page.as_bytes()))
             .map_err(|error| unwritable(out, "the list of runs in", &error))
+    }
+
+    /// Makes the page that lists the runs of the folder `out` again, where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::write_index`].
+    pub fn renew_index(out: &Path) -> Result<(), Failure> {
+        let page = open::read_text(&out.join(index::FILE), MOST_DOCUMENT_BYTES);
+        // A page of that name may be somebody's own.
+        match page.is_ok_and(|page| page.contains(INDEX_TITLE)) {
+            true => Self::write_index(out),
+            false => Ok(()),
+        }
     }
 
     /// Every recorded run in `out` and in the folders of several runs there, a suite's among them; `out` itself, where
@@ -323,4 +339,34 @@ pub(crate) fn point_latest(out: &Path, name: &str) -> std::io::Result<()> {
     let fresh = out.join(format!(".latest-{}", std::process::id()));
     symlink(name, &fresh)?;
     fs::rename(&fresh, out.join("latest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::private::tests::own_place;
+    use crate::series::suite::tests::report;
+
+    #[test]
+    fn the_list_of_runs_is_made_again_where_there_is_one_and_names_no_run_that_is_gone() {
+        let place = own_place();
+        let (out, page) = (place.path(), place.path().join(index::FILE));
+        RunDir::renew_index(out).unwrap();
+        assert!(!page.exists(), "there was none");
+        for name in ["one", "two"] {
+            fs::create_dir(out.join(name)).unwrap();
+            fs::write(out.join(name).join(SPEC), "").unwrap();
+            let json = report(false).to_json().unwrap();
+            fs::write(out.join(name).join("report.json"), json).unwrap();
+        }
+        RunDir::write_index(out).unwrap();
+        let names = |name: &str| fs::read_to_string(&page).unwrap().contains(name);
+        assert!(names("one/") && names("two/"));
+        fs::remove_dir_all(out.join("one")).unwrap();
+        RunDir::renew_index(out).unwrap();
+        assert!(!names("one/") && names("two/"));
+        fs::write(&page, "mine").unwrap();
+        RunDir::renew_index(out).unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), "mine");
+    }
 }

@@ -108,8 +108,7 @@ pub(crate) fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Exi
 }
 
 fn on_one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    runtime.block_on(tokio::task::LocalSet::new().run_until(work))
+    runtime()?.block_on(tokio::task::LocalSet::new().run_until(work))
 }
 
 /// Is a client of a trial's load in a process of its own.
@@ -207,23 +206,25 @@ impl Trial {
     async fn carry_out(&self) -> Result<(), Failure> {
         let interrupt = Interrupt::watch(Arc::clone(&self.recorder))?;
         let theirs = contention::TheirServers::default();
-        let watch_host = || {
-            let (events, outside) = (Arc::clone(&self.recorder), self.outside.clone());
-            contention::start(events, outside, Arc::clone(&theirs))
-        };
+        let watch_host =
+            || contention::start(Arc::clone(&self.recorder), self.outside.clone(), theirs.clone());
         let mut contention = self.spec.backend.is_ours().then(watch_host).transpose()?;
         self.stage(Stage::Starting);
         let started = self.recorder.clock().now();
         let lab = Rc::new(Lab::start(&self.spec, &self.files, &self.recorder, self.number).await?);
+        let mut watching = Ok(());
         if !self.spec.backend.is_ours() {
             let (lab, outside) = (Rc::downgrade(&lab), self.outside.clone());
             tokio::task::spawn_local(note_servers(lab, outside, Arc::clone(&theirs)));
             // Before its servers were known, they would have been strangers.
             tokio::task::yield_now().await;
-            contention = Some(watch_host()?);
+            watching = watch_host().map(|watch| contention = Some(watch));
         }
         let act = async |load: &Rc<RefCell<Load>>| self.hurt(&lab, load, &interrupt).await;
-        let outcome = self.with_cluster(&lab, &interrupt, started, act).await;
+        let outcome = match watching {
+            Ok(()) => self.with_cluster(&lab, &interrupt, started, act).await,
+            Err(failure) => Err(failure),
+        };
         // What failed first tells more than what could not go on without it.
         let outcome = interrupt.failure().map_or(outcome, Err);
         self.stage(Stage::Stopping);

@@ -33,6 +33,8 @@ pub(super) fn report(all: &ReportArgs) -> Result<ExitCode, Failure> {
     }
     let (dir, judged) = judged(args)?;
     run::write(&judged, &dir)?;
+    let renewed = dir.path().parent().map_or(Ok(()), RunDir::renew_index);
+    renewed.unwrap_or_else(|error| error.print());
     if let Some(folder) = &all.svg {
         std::fs::create_dir_all(folder).map_err(|error| {
             Failure::infrastructure(format!("{} cannot be made: {error}", folder.display()))

@@ -61,6 +61,9 @@ pub(super) fn prune(args: &PruneArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
+    if left < all.len() && !args.dry_run {
+        RunDir::renew_index(&args.out).unwrap_or_else(|error| error.print());
+    }
     results::err!("{left} of {} kept", all.len());
     Ok(code)
 }

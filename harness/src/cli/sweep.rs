@@ -72,9 +72,11 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
     results::out!("medians of valid runs, with the least and the most; is a difference one?");
     if let Some(file) = &args.svg {
         let charts = charts(&args.over, &all, &reports, &metrics);
-        let written = judge::write_plot(file, &charts);
-        // What failed first tells more.
-        written.or_else(|error| if failed.is_some() { Ok(error.print()) } else { Err(error) })?;
+        match judge::write_plot(file, &charts) {
+            // What failed first tells more.
+            Err(error) if failed.is_some() => error.print(),
+            written => written?,
+        }
     }
     if reports.iter().take(2).all(|of| !of.is_empty()) {
         let folder = series.folder().display();

@@ -191,8 +191,7 @@ impl SuiteDir {
                 Some((run, report))
             })
             .find(|(run, report)| {
-                let whole = !report.interrupted && report.trials == trials;
-                report.verdict == Verdict::Violated || whole && run.failure().is_none()
+                report.verdict == Verdict::Violated || is_whole(run, report, trials)
             })
     }
 
@@ -206,6 +205,11 @@ impl SuiteDir {
     pub fn done(&self, scenario: &SuiteScenario, folder: &str) -> Option<String> {
         let Some(search) = &scenario.max_rate else {
             let (run, report) = self.settled(folder, scenario.trials)?;
+            // Where a violation is what is looked for, one proves nothing before the end.
+            let early = !is_whole(&run, &report, scenario.trials);
+            if early && !scenario.must_find.is_empty() {
+                return None;
+            }
             return Some(format!("{}, by {}", report.verdict.as_str(), run.name()));
         };
         let runs = self.search(search, folder, None);
@@ -217,7 +221,7 @@ impl SuiteDir {
         let mut runs = RateRuns::new(search.into());
         for dir in self.runs_of(folder) {
             let (Ok(spec), Some(recorded)) = (dir.spec(), recorded(&dir)) else { continue };
-            let whole = !recorded.interrupted && dir.failure().is_none();
+            let whole = is_whole(&dir, &recorded, recorded.trials);
             let (Some(time), true) = (spec.workload.phases.duration, whole) else { continue };
             let report = match again {
                 None => recorded,
@@ -291,6 +295,11 @@ impl SuiteDir {
             Err(failure) => ScenarioRun::Failed(3, format!("{name}: {}", failure.text())),
         }
     }
+}
+
+/// Whether a report is of a run that came to its end, with all of so many trials.
+fn is_whole(run: &RunDir, report: &Report, trials: u32) -> bool {
+    !report.interrupted && report.trials == trials && run.failure().is_none()
 }
 
 /// What a run came to that left no report which stands.

@@ -81,7 +81,23 @@ impl Lab {
         recorder: &Arc<Recorder>,
         number: u32,
     ) -> Result<Self, Failure> {
-        let (cluster, kafka, jars) = cluster(spec, files, recorder, number).await?;
+        let provided = cluster(spec, files, recorder, number).await?;
+        let cluster = Rc::clone(&provided.0);
+        let lab = Self::on(spec, files, recorder, number, provided).await;
+        if lab.is_err() && !spec.backend.is_ours() {
+            let_go(&*cluster, recorder).await;
+        }
+        lab
+    }
+
+    /// The same, on a cluster that is there.
+    async fn on(
+        spec: &RunSpec,
+        files: &Path,
+        recorder: &Arc<Recorder>,
+        number: u32,
+        (cluster, kafka, jars): ProvidedCluster,
+    ) -> Result<Self, Failure> {
         let watched = watched(spec, &*cluster, recorder);
         let observer: Rc<dyn Observer> = match spec.backend.only_connected() {
             Some(attached) => {
@@ -246,6 +262,14 @@ impl Lab {
             }
         }
         stopped
+    }
+}
+
+/// Lets go of a cluster that runs already, on which nothing is begun: what was held off there is given back.
+async fn let_go(cluster: &dyn RunningCluster, recorder: &Recorder) {
+    if let Err(left) = cluster.stop(false).await {
+        let text = format!("something is left on the cluster: {}", left.text());
+        recorder.now(EventKind::Problem { text });
     }
 }
 

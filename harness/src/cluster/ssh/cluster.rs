@@ -73,6 +73,9 @@ impl SshCluster {
         let guarded = (acts_on(Subject::Servers) || acts_on(Subject::Network)).then_some(run);
         let logs = files.join("logs");
         let servers = SshServers::find(inventory, connector, logs, recorder, guarded).await?;
+        if healing {
+            servers.hold_as_killed_run();
+        }
         let network = match acts_on(Subject::Network) {
             true => Some(SshNetwork::of(&servers, healing).await),
             false => None,

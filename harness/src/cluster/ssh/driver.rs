@@ -109,6 +109,20 @@ impl DrivenService {
         }
     }
 
+    /// The file by which another run holds it, where there is one.
+    ///
+    /// # Errors
+    /// When the machine does not say.
+    pub(super) async fn held_by_another(
+        &self,
+        host: &SshHost,
+    ) -> Result<Option<String>, HostError> {
+        let Driver::Unit(unit) = &self.driver else { return Ok(None) };
+        let drop_in = DropIn::of(unit);
+        let answer = host.ask(&drop_in.is_there_script()).await?;
+        Ok((answer.code == 0).then(|| drop_in.file().to_owned()))
+    }
+
     /// What [`Self::hold`] runs, and what undoes it; none where nothing would start it by itself.
     pub(super) fn hold_scripts(&self) -> Option<(String, String)> {
         let Driver::Unit(unit) = &self.driver else { return None };

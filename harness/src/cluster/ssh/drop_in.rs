@@ -22,6 +22,11 @@ impl DropIn {
         Self { file: format!("/run/systemd/system/{unit}{service}.d/zzz-kbench.conf") }
     }
 
+    /// Where it is.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The command that makes it of its standard input, and the one that takes it away: both take root.
     pub fn commands(&self) -> [Vec<&str>; 2] {
         let file = self.file.as_str();
@@ -32,6 +37,11 @@ impl DropIn {
     pub(super) fn put_script(&self, sudo: &str) -> String {
         let [put, _] = self.commands();
         format!("printf '{SETTING}' | {sudo}{} && {sudo}systemctl daemon-reload", words(&put))
+    }
+
+    /// A script that succeeds where it is there.
+    pub(super) fn is_there_script(&self) -> String {
+        format!("[ -e {} ]", quoted(&self.file))
     }
 
     /// A script that takes it away if it is there.
@@ -83,12 +93,18 @@ mod tests {
             let said = Command::new("sh").args(["-c", script]).env("PATH", path).status().unwrap();
             assert!(said.success(), "{script}");
         };
+        let is_there = || {
+            let script = drop_in.is_there_script();
+            Command::new("sh").args(["-c", &script]).status().unwrap().success()
+        };
         let reloads = |told: &Path| fs::read_to_string(told).unwrap_or_default().lines().count();
         run(&drop_in.remove_script(""));
         assert_eq!(reloads(&told), 0, "it was not there");
+        assert!(!is_there());
         run(&drop_in.put_script(""));
         assert_eq!(fs::read_to_string(&file).unwrap(), "[Service]\nRestart=no\n");
         assert_eq!(reloads(&told), 1);
+        assert!(is_there());
         run(&drop_in.remove_script(""));
         assert!(!file.exists());
         assert_eq!(fs::read_to_string(&told).unwrap(), "daemon-reload\ndaemon-reload\n");

@@ -57,6 +57,8 @@ pub(super) struct SshServer {
     pub(super) state: RefCell<Option<SeenServer>>,
     /// The signal that kbench sent last to end it.
     pub(super) ordered: Cell<Option<Signal>>,
+    /// Whether it is for this kbench to let systemd start it again.
+    pub(super) held: Cell<bool>,
 }
 
 /// What was last seen of a server.
@@ -257,7 +259,8 @@ impl SshNode {
     pub(super) async fn let_go(&self) -> Result<(), HostError> {
         // The comparison before stands where this one fails.
         self.compare_clock().await.ok();
-        for server in &self.servers {
+        // What another run holds is that one's to let go of.
+        for server in self.servers.iter().filter(|server| server.held.get()) {
             let Some(release) = server.service.release_script() else { continue };
             let answer = self.host.ask(&release).await?;
             if answer.code != 0 {

@@ -18,7 +18,7 @@ use futures::future::join_all;
 use results::record::event::{EventKind, ProcessEnd};
 
 use super::driver::DrivenService;
-use super::guardian::Guardian;
+use super::guardian::{Guardian, SILENCE};
 use super::logs::LogBegin;
 use super::node::{LOOK, SeenServer, SshNode, SshServer, follow};
 use super::{Inventory, SshHost, clock, disk, usage};
@@ -38,6 +38,12 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// One that was started and ended has not come back after so long.
 const STAYS_GONE: Duration = Duration::from_secs(2);
+
+/// Limit for other runs to let go of servers: the dead-man's switch of one that was killed acts within that.
+const HELD_LIMIT: Duration = SILENCE.saturating_add(Duration::from_secs(15));
+
+/// How often that is looked at.
+const LOOK_FOR_HELD: Duration = Duration::from_secs(1);
 
 /// Writes the last line of a log that has a text in it.
 const LAST_SAID: &str = "[ -r \"$2\" ] || exit 2; grep -a -F -- \"$1\" \"$2\" | tail -n 1";
@@ -78,7 +84,8 @@ impl SshServers {
                     identity.map(|identity| SeenServer { identity, paused: false, end: None });
                 let log_begin = LogBegin::of(&host, &log).await.map_err(unreached)?;
                 let (state, ordered) = (RefCell::new(seen), Cell::new(None));
-                servers.push(SshServer { process, service, log, log_begin, state, ordered });
+                let held = Cell::new(false);
+                servers.push(SshServer { process, service, log, log_begin, state, ordered, held });
             }
             let guardian = match guarded {
                 Some(run) => Some(Guardian::start(&host, run).await.map_err(unreached)?),
@@ -125,11 +132,42 @@ impl SshServers {
         all.filter(gone).map(|server| server.process.clone()).next()
     }
 
+    /// Notes that a killed run is undone: what that held is to be let go of.
+    pub(super) fn hold_as_killed_run(&self) {
+        let all = self.nodes.values().flat_map(|node| &node.servers);
+        all.for_each(|server| server.held.set(true));
+    }
+
+    /// Waits until no other run holds a server: of one that was killed the node takes the drop-in away by itself, in the
+    /// middle of this one.
+    ///
+    /// # Errors
+    /// An infrastructure failure that names what is still held at the limit.
+    async fn is_held_by_nobody(&self) -> Result<(), Failure> {
+        let servers =
+            || self.nodes.values().flat_map(|node| node.servers.iter().map(move |it| (node, it)));
+        until(HELD_LIMIT, LOOK_FOR_HELD, async || {
+            for (node, server) in servers() {
+                let found = server.service.held_by_another(&node.host).await.map_err(unreached)?;
+                if let Some(file) = found {
+                    let name = node.host.name_of();
+                    let what = format!("{file} on {name} is another run's, and in force");
+                    return Err(Failure::infrastructure(what).with_cure(
+                        "wait until that run has ended, or undo it with `kbench heal RUN`",
+                    ));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps systemd from starting servers again that are killed, until they are [left](Self::leave). Which it was.
     ///
     /// # Errors
     /// A usage failure where the inventory does not allow that; an infrastructure failure where it cannot be done.
     pub(super) async fn hold_restarts(&self) -> Result<Vec<String>, Failure> {
+        self.is_held_by_nobody().await?;
         let mut held = vec![];
         for node in self.nodes.values() {
             for server in &node.servers {
@@ -147,6 +185,7 @@ impl SshServers {
                         "`restart` in `allow`: then it is held off by a drop-in for as long as the run lasts",
                     ));
                 }
+                server.held.set(true);
                 guardian.arm(&server.hold_part(), &undo).await.map_err(unreached)?;
                 service.hold(&node.host).await.map_err(unreached)?;
                 held.push(why);

@@ -105,6 +105,10 @@ fn a_run_of_which_a_trial_failed_is_made_again_unless_it_proved_a_violation() {
     let violated = Report { verdict: Verdict::Violated, ..report(true) };
     fs::write(run.join("report.json"), violated.to_json().unwrap()).unwrap();
     assert!(dir.settled(name, 3).is_some(), "of the trials that there were");
+    let mut scenario = spec().suite.scenarios.remove(0);
+    assert!(dir.done(&scenario, name).is_some());
+    scenario.must_find = vec!["lost".to_owned()];
+    assert!(dir.done(&scenario, name).is_none(), "what it must find may be another violation");
 }
 
 #[test]

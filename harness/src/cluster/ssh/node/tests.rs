@@ -29,6 +29,7 @@ async fn node(test: &TestHost, pid: u32) -> SshNode {
         log_begin: None,
         state: RefCell::default(),
         ordered: Cell::default(),
+        held: Cell::default(),
     };
     SshNode {
         host,
