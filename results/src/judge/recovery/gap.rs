@@ -4,7 +4,8 @@
 //! answer, after that, to an operation due no earlier, unless that is a trickle: a short burst of
 //! answers that leaves others waiting. Operations that waited in the gap do not begin gaps of their
 //! own, nor do those that wait no longer than the first of them while its backlog is answered: until then the
-//! partition serves. A gap that no answer ends is censored: its end is the end of the data.
+//! partition serves. A gap that no answer ends is censored: its end is the end of the data. What fails or waits there for
+//! less than [`DELAYED`] is no gap.
 
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ impl Operations {
             let end = self.served_again(position, &answers);
             let censored = end.is_none();
             let end = end.unwrap_or(self.data_end.max(operation.due));
+            // The last operation of a client that is stopped fails: nobody saw whether the next would have been served.
+            if censored && end.since(operation.due) < DELAYED {
+                continue;
+            }
             let served = if backlog_until < end { backlog_until } else { RunTime(0) };
             gaps.push(Gap { start: operation.due.max(served), end, censored });
             (backlog_until, waited_for) = (answers.burst_end(end), end.since(operation.due));
@@ -192,6 +197,12 @@ mod tests {
             op(8990, 9002, true),
         ];
         assert_eq!(gaps(list), [(1000, 9000, false)]);
+    }
+
+    #[test]
+    fn what_fails_where_the_data_end_is_no_gap_unless_it_lasted() {
+        assert_eq!(gaps(vec![op(59_700, 59_703, true), op(59_800, 59_801, false)]), []);
+        assert_eq!(gaps(vec![op(59_300, 59_301, false)]), [(59_300, 60_000, true)]);
     }
 
     #[test]
