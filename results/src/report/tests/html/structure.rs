@@ -117,3 +117,21 @@ fn nothing_is_loaded_and_no_markup_holds_a_script() {
         }
     }
 }
+
+#[test]
+fn partitions_without_a_lane_are_counted() {
+    let mut trials = vec![three_faults(1).trial()];
+    let events = &mut trials[0].events;
+    let of_it = |event: &&Event| matches!(&event.kind, EventKind::PartitionState { topic, partition: 0, .. } if topic == TOPIC);
+    let one = events.iter().find(of_it).unwrap().clone();
+    for number in 3..15 {
+        let mut other = one.clone();
+        if let EventKind::PartitionState { partition, .. } = &mut other.kind {
+            *partition = number;
+        }
+        events.push(other);
+    }
+    let page = page_of(&judge(&fixture::question(1), &trials), &trials);
+    assert!(page.contains("More partitions, without a lane: 3."));
+    assert!(!pages()[0].contains("without a lane"));
+}
