@@ -10,14 +10,14 @@ use crate::record::clock::RunTime;
 use crate::record::history::{Client, Entry, Observed, Partition, Poll, Send, SendOutcome};
 
 /// Producer, its incarnation, and partition.
-type Writer = (u16, u16, Partition);
+type WriterOnPartition = (u16, u16, Partition);
 
 /// What one group got of a topic.
 #[derive(Debug, Default)]
 pub(crate) struct Got {
     /// When it was assigned a partition for the first time.
     began: Option<RunTime>,
-    sequences: BTreeMap<Writer, Intervals>,
+    sequences: BTreeMap<WriterOnPartition, Intervals>,
 }
 
 /// What all groups got, by topic and group.

@@ -46,7 +46,10 @@ impl<'a> Predictions<'a> {
             _ if row.added => None,
             (StreamKind::Main, true) => predict::partition_recovery(settings, fault),
             (StreamKind::Main, false) if everywhere => predict::copies_recovery(settings, fault),
-            (StreamKind::Probe | StreamKind::Reads, false) => predict::undisturbed(fault),
+            // That nothing is felt needs no band where nothing was.
+            (StreamKind::Probe | StreamKind::Reads, false) if row.interrupted => {
+                predict::undisturbed(fault)
+            }
             _ => None,
         };
         predicted.map(|it| it.interval_s)
