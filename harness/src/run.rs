@@ -12,7 +12,7 @@ use results::judge::offer::Offer;
 use results::record::open;
 use results::record::trial::SPEC;
 use results::report::{self, Judged, Question, Report, RunMeta};
-use results::terminal::{argument, printable_line};
+use results::terminal::printable_line;
 use workloads::Rate;
 
 use crate::cluster::attached::{CoordinatorLock, LockHolder};
@@ -130,9 +130,9 @@ fn sweep(dir: &RunDir) {
             Ok(Healed::Undone(what)) => format!("left by {}: {}", run.name(), what.join(", ")),
             Ok(Healed::Left { left, .. }) => {
                 let name = run.name();
-                let path = run.path().display().to_string();
-                let heal = format!("kbench heal {}", argument(&path));
-                format!("still left by {name}: {} (`{heal}`)", left.join(", "))
+                let heal = run.spec().map(|spec| left::heal_command(&spec, &run)).ok();
+                let heal = heal.map(|heal| format!(" (`{heal}`)")).unwrap_or_default();
+                format!("still left by {name}: {}{heal}", left.join(", "))
             }
             Ok(Healed::Nothing | Healed::StillRunning | Healed::Elsewhere) => continue,
             Err(failure) => format!("{} is passed over: {}", run.name(), failure.text()),

@@ -245,16 +245,18 @@ impl RunDir {
         serde_json::from_slice(&bytes).map_err(|error| cannot(&error))
     }
 
-    /// What a trial of the run failed of, as its record says; none where none did.
+    /// What a trial of the run failed of, as its record says, or that it breaks off; none where none did.
     pub fn failure(&self) -> Option<String> {
         let among = |number: u32| self.0.join(format!("trials/{number}"));
         let several = self.trials(u32::MAX).unwrap_or_default();
         let folders = std::iter::once(self.0.clone()).chain(several.into_iter().map(among));
         folders.flat_map(|folder| log::read(&folder.join(EVENTS))).find_map(|log| {
-            log.events.into_iter().find_map(|event| match event.kind {
+            let ended = log.events.iter().any(|event| event.kind == EventKind::TrialEnded);
+            let failed = log.events.into_iter().find_map(|event| match event.kind {
                 EventKind::TrialFailed { text, .. } => Some(text),
                 _ => None,
-            })
+            });
+            failed.or_else(|| (!ended).then(|| "the record of a trial breaks off".to_owned()))
         })
     }
 

@@ -99,6 +99,9 @@ pub struct ComparedMetric {
     pub smallest_detectable: Option<f64>,
     /// What became of it.
     pub change: MetricChange,
+    /// Whether every trial has it.
+    #[serde(skip)]
+    whole: bool,
 }
 
 /// Two sets, compared.
@@ -170,12 +173,14 @@ pub fn compare(
     let mut metrics: Vec<_> = options
         .metrics
         .iter()
-        .map(|metric| ComparedMetric::new(*metric, figures(&a, *metric), figures(&b, *metric)))
+        .map(|metric| {
+            let (of_a, of_b) = (figures(&a, *metric), figures(&b, *metric));
+            ComparedMetric::new(*metric, of_a, of_b, [a.len(), b.len()])
+        })
         .collect();
     let judged = correct(&mut metrics);
     let alpha = ALPHA / judged.max(1) as f64;
-    let trials = [a.len(), b.len()];
-    metrics.iter_mut().for_each(|metric| metric.judge(options.least_effect, alpha, trials));
+    metrics.iter_mut().for_each(|metric| metric.judge(options.least_effect, alpha));
     let needed = (1..).find(|runs| rank::smallest_p_value(*runs, *runs) <= alpha);
     let names = |set: &[&Replicate]| set.iter().map(|it| it.name.clone()).collect();
     Ok(ComparedSets {
@@ -220,16 +225,23 @@ fn measurements<'a>(
 
 impl ComparedMetric {
     /// With the p-value as it is by itself.
-    fn new(metric: LoadMetric, a: Vec<f64>, b: Vec<f64>) -> Self {
+    fn new(metric: LoadMetric, a: Vec<f64>, b: Vec<f64>, trials: [usize; 2]) -> Self {
         let mut all = a.iter().chain(&b);
         let first = all.next();
         let differ = all.any(|figure| Some(figure) != first);
         let some = !a.is_empty() && !b.is_empty();
+        let ratio = ratio::ratio(&a, &b);
+        // The figure that a trial lacks may be its worst: a recovery that never came has none. What is worse without the
+        // worst of B is worse with them.
+        let whole = [a.len(), b.len()] == trials;
+        let worse = ratio.is_some_and(|ratio| (ratio < 1.0) == metric.higher_is_better());
+        let tells = whole || a.len() == trials[0] && worse;
         Self {
             metric,
-            ratio: ratio::ratio(&a, &b),
+            ratio,
             interval: None,
-            p: (some && differ).then(|| rank::p_value(&a, &b)),
+            p: (some && differ && tells).then(|| rank::p_value(&a, &b)),
+            whole,
             smallest_detectable: None,
             change: MetricChange::Unknown,
             a,
@@ -238,26 +250,28 @@ impl ComparedMetric {
     }
 
     /// Says what became of it, by its corrected p-value.
-    fn judge(&mut self, least_effect: f64, alpha: f64, trials: [usize; 2]) {
+    fn judge(&mut self, least_effect: f64, alpha: f64) {
         let (a, b) = (self.a.len(), self.b.len());
-        // The figure that a trial lacks may be its worst: a recovery that never came has none.
-        let enough = [a, b] == trials && rank::smallest_p_value(a, b) <= alpha;
+        let enough = rank::smallest_p_value(a, b) <= alpha;
         let better = match self.ratio.map(|ratio| ratio.total_cmp(&1.0)) {
             Some(Ordering::Greater) => self.metric.higher_is_better(),
             _ => !self.metric.higher_is_better(),
         };
         let effect = self.ratio.map(|ratio| ratio.max(1.0 / ratio) - 1.0);
-        self.change = match (self.p, effect) {
+        let change = match (self.p, effect) {
             // Figures that are all the same need no test, but some.
-            (None, _) if enough && !self.a.is_empty() && !self.b.is_empty() => {
-                MetricChange::NoneSeen
-            }
+            (None, _) if enough && !self.a.is_empty() => MetricChange::NoneSeen,
             (Some(p), Some(effect)) if enough && p <= ALPHA => match effect >= least_effect {
                 false => MetricChange::Negligible,
                 true if better => MetricChange::Improvement,
                 true => MetricChange::Regression,
             },
             (Some(_), Some(_)) if enough => MetricChange::NoneSeen,
+            _ => MetricChange::Unknown,
+        };
+        self.change = match change {
+            MetricChange::Regression => change,
+            _ if self.whole => change,
             _ => MetricChange::Unknown,
         };
         if self.ratio.is_some() {

@@ -85,7 +85,11 @@ async fn carry_out(args: &SweepArgs) -> Result<ExitCode, Failure> {
         );
     }
     let worst = suite::worst(reports.iter().flatten().map(|report| report.exit_code));
-    failed.map_or(Ok(ExitCode::from(worst)), Err)
+    let code = failed.map(|failure| {
+        failure.print();
+        failure.code()
+    });
+    Ok(ExitCode::from(suite::worst(code.into_iter().chain([worst]))))
 }
 
 /// Carries out the runs until one fails: the reports of each combination, and of what it failed.

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zookeeper_client::{AddWatchMode, Client, Error, Stat};
 
-use self::partitions::{assigned, forget};
+use self::partitions::{assigned, forget, without_leader};
 use super::thread::{Shared, Watching};
 use super::{Observer, Watched, expiry};
 use crate::failure::Failure;
@@ -278,7 +278,7 @@ impl Reader<'_> {
         let topics = self.children("/brokers/topics").await?;
         self.shared.view().retain_topics(|known| topics.iter().any(|topic| topic == known));
         for topic in topics {
-            self.changed(&format!("/brokers/topics/{topic}")).await?;
+            self.read(&format!("/brokers/topics/{topic}")).await?;
             let partitions = format!("/brokers/topics/{topic}/partitions");
             for partition in self.children(&partitions).await? {
                 self.changed(&format!("{partitions}/{partition}/state")).await?;
@@ -296,8 +296,20 @@ impl Reader<'_> {
         }
     }
 
-    /// A znode was created or changed: reads it.
+    /// A znode was created or changed: reads it. Where watches are set znode by znode, a topic that was deleted and made
+    /// again may be told of after its partitions, whose leaders went with the one that was deleted: these are read again.
     async fn changed(&self, path: &str) -> Result<(), String> {
+        self.read(path).await?;
+        if let Some(Znode::Topic(topic)) = Znode::parse(path) {
+            let unled = without_leader(&self.shared.view(), topic);
+            for partition in unled {
+                self.read(&format!("{path}/partitions/{partition}/state")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, path: &str) -> Result<(), String> {
         let Some(znode) = Znode::parse(path) else { return Ok(()) };
         let (data, stat) = match timeout(CALL_LIMIT, self.client.get_data(path)).await {
             Ok(Ok(read)) => read,

@@ -230,10 +230,8 @@ fn predicted_of(run: &RunSpec) -> Option<f64> {
         replicas: topic.assignment.clone(),
         groups: groups as u32,
         record_bytes: run.workload.load.record_bytes.mean(),
-        // About as long as they wait.
-        linger_s: 0.01,
     };
-    Some(flow.highest(links as f64))
+    flow.highest(links as f64)
 }
 
 /// Goes on with a search until its end, its runs in this folder of the series'; each is told. `arguments` are further ones

@@ -48,12 +48,15 @@ pub(super) struct EnsembleWatch {
 }
 
 impl EnsembleWatch {
-    /// Starts the clients where the plan names ZooKeeper's servers, or cuts them off from each other.
+    /// Starts the clients where the plan cuts ZooKeeper's servers off from each other, and on a cluster of kbench's own
+    /// wherever it names them.
     pub(super) fn start(plan: &Plan, lab: &Lab) -> Option<Self> {
         let cuts =
             |fault: &faults::fault::FaultSpec| fault.fault().effect().takes == Takes::Ensemble;
         let servers = lab.members.zookeepers();
-        let struck = plan.faults().any(cuts) || plan.targets().any(Target::is_of_zookeeper);
+        let is_ours = lab.run.is_none();
+        let struck = is_ours && plan.targets().any(Target::is_of_zookeeper);
+        let struck = struck || plan.faults().any(cuts);
         if !struck || servers.is_empty() {
             return None;
         }
@@ -75,10 +78,11 @@ impl EnsembleWatch {
     /// Ends the clients, records what is there of their writes, and deletes it.
     pub(super) async fn end(mut self) {
         self.stopped.set(true);
-        for task in std::mem::take(&mut self.tasks) {
-            // One that panicked has said so.
-            if timeout(END_LIMIT, task).await.is_err() {
+        for mut task in std::mem::take(&mut self.tasks) {
+            // One that panicked has said so. What it has under way must not make its znode again.
+            if timeout(END_LIMIT, &mut task).await.is_err() {
                 tracing::warn!("a client of ZooKeeper did not end in time");
+                task.abort();
             }
         }
         if let Err(error) = self.look().await {
@@ -101,8 +105,21 @@ impl EnsembleWatch {
 
     async fn look_at(&self, client: &Client, server: BrokerId) -> Result<(), Error> {
         let path = path(server);
-        limited(END_LIMIT, client.sync(&path)).await?;
-        let (number, version) = match limited(END_LIMIT, client.get_data(&path)).await {
+        let told = self.tell_written(client, server, &path).await;
+        match limited(END_LIMIT, client.delete(&path, None)).await {
+            Err(Error::NoNode) => told,
+            deleted => told.and(deleted),
+        }
+    }
+
+    async fn tell_written(
+        &self,
+        client: &Client,
+        server: BrokerId,
+        path: &str,
+    ) -> Result<(), Error> {
+        limited(END_LIMIT, client.sync(path)).await?;
+        let (number, version) = match limited(END_LIMIT, client.get_data(path)).await {
             // Nothing was ever written to it, or all of it is lost.
             Err(Error::NoNode) => (0, 0),
             read => {
@@ -113,10 +130,7 @@ impl EnsembleWatch {
         };
         let written = EnsembleAnswer::Written { server, number, version };
         self.recorder.now(EventKind::Ensemble(written));
-        match limited(END_LIMIT, client.delete(&path, None)).await {
-            Err(Error::NoNode) => Ok(()),
-            deleted => deleted,
-        }
+        Ok(())
     }
 }
 

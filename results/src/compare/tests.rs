@@ -95,6 +95,13 @@ fn a_figure_that_a_trial_does_not_have_is_not_made_up() {
     let p99 = &sets.metrics[2];
     assert_eq!((p99.a.len(), p99.b.len(), p99.change), (5, 4, MetricChange::Unknown));
     assert!(render(&sets).contains("(n=4)"));
+    // Slower without its slowest is slower.
+    let mut slow = set(7, 1.5, 2);
+    slow[0].report.load.baseline.latency_us.p99 = None;
+    let sets = compare(&set(7, 1.0, 1), &slow, &options()).unwrap();
+    assert_eq!(sets.metrics[2].change, MetricChange::Regression);
+    let faster = compare(&set(7, 2.0, 1), &slow, &options()).unwrap();
+    assert_eq!(faster.metrics[2].change, MetricChange::Unknown);
     b.iter_mut().for_each(|it| it.report.load.baseline.latency_us.p99 = None);
     let sets = compare(&a, &b, &options()).unwrap();
     assert_eq!((sets.metrics[2].change, sets.exit_code()), (MetricChange::Unknown, 3));
@@ -142,7 +149,7 @@ fn alarms(comparisons: u64, trials: usize, effect: f64) -> f64 {
     let mut alarm = || {
         let mut metrics: Vec<_> = metrics()
             .into_iter()
-            .map(|metric| ComparedMetric::new(metric, draw(1.0), draw(effect)))
+            .map(|metric| ComparedMetric::new(metric, draw(1.0), draw(effect), [trials; 2]))
             .collect();
         correct(&mut metrics);
         metrics.iter().any(|metric| metric.p.is_some_and(|p| p <= ALPHA))

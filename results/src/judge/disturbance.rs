@@ -235,7 +235,7 @@ pub(crate) fn check(
     };
     let of_fault = |one: &Disturbance| {
         timeline.faults.iter().any(|fault| {
-            let (to, seconds) = felt_until(fault, &recovery.partitions);
+            let (to, seconds) = felt_until(fault, true, &recovery.partitions);
             one.touches(fault.injecting, to, seconds)
         })
     };
@@ -284,29 +284,31 @@ fn reading(timeline: &Timeline) -> Interval {
     (begin(Stage::Draining).unwrap_or(never), begin(Stage::Stopping).unwrap_or(never))
 }
 
-/// What disturbed, if anything did, what clients felt of a fault.
+/// What disturbed, if anything did, what clients felt of a fault while it lasted, and with `healed` of its heal.
 pub(crate) fn of_fault<'d>(
     fault: &FaultSpan,
+    healed: bool,
     rows: &[PartitionRecovery],
     disturbances: &'d [Disturbance],
 ) -> Option<&'d Disturbance> {
-    let (to, seconds) = felt_until(fault, rows);
+    let (to, seconds) = felt_until(fault, healed, rows);
     disturbances.iter().find(|one| one.touches(fault.injecting, to, seconds))
 }
 
-/// Until when, and for how many seconds, clients felt a fault; until its end where they did not. What they felt
-/// of the heal may have been at any time in its window.
-fn felt_until(fault: &FaultSpan, rows: &[PartitionRecovery]) -> (RunTime, f64) {
+/// Until when, and for how many seconds, clients felt a fault; until its end where they did not.
+fn felt_until(fault: &FaultSpan, healed: bool, rows: &[PartitionRecovery]) -> (RunTime, f64) {
     let rows = || rows.iter().filter(|row| row.fault == fault.id);
-    let interrupted = rows().filter(|row| row.interrupted);
-    let longest = interrupted.map(|row| row.total_s).reduce(f64::max);
-    let after_heal = rows().filter_map(|row| row.after_heal_gap_s).reduce(f64::max);
-    match (longest, after_heal) {
-        (_, Some(after_heal)) => (fault.window_end, after_heal.max(longest.unwrap_or_default())),
-        (Some(seconds), None) => {
-            (fault.injecting.plus(Duration::from_secs_f64(seconds.max(0.0))), seconds)
+    let own = rows().filter(|row| row.interrupted).map(|row| (row.total_s, row.total_s));
+    let after_heal = rows().filter(|_| healed).filter_map(|row| {
+        // A report of old does not say when it ended.
+        Some((row.after_heal_until_s?, row.after_heal_gap_s?))
+    });
+    let felt = own.chain(after_heal).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)));
+    match felt {
+        Some((until_s, seconds)) => {
+            (fault.injecting.plus(Duration::from_secs_f64(until_s.max(0.0))), seconds)
         }
-        (None, None) => (fault.healing.unwrap_or(fault.window_end), 0.0),
+        None => (fault.healing.unwrap_or(fault.window_end), 0.0),
     }
 }
 

@@ -50,7 +50,8 @@ pub(crate) fn judge(
     }
     let (mut unmet, mut unseen) = (vec![], vec![]);
     for (fault, expected) in &judged {
-        if let Some(disturbed) = disturbance::of_fault(fault, rows, disturbances) {
+        let healed = matches!(expected, Expectation::GapsBelow(_));
+        if let Some(disturbed) = disturbance::of_fault(fault, healed, rows, disturbances) {
             unseen.push(format!("{}: not judged: {}", fault.id, disturbed.describe()));
             continue;
         }

@@ -237,9 +237,7 @@ impl FaultOnPartition<'_> {
         }
         let later = later.into_iter();
         let later = later.map(|(number, gap)| split(number, Gap { end: gap.end.min(next), ..gap }));
-        if let Some(longest) = SplitGap::longest(later) {
-            row.after_heal(&longest);
-        }
+        row.after_heal(fault.injecting, &later.collect::<Vec<_>>());
         Some(row)
     }
 
@@ -270,8 +268,11 @@ impl FaultOnPartition<'_> {
         let own = gaps
             .iter()
             .filter(|(_, _, g)| g.end > fault.injecting && g.start < own_until && !of_next(g));
+        // What the next step prepares is no part of this one's end.
+        let prepares = self.timeline.faults.iter().find(|it| it.injecting == next);
+        let prepares = prepares.map_or(next, |it| self.timeline.prepared(it).max(healing));
         let later =
-            gaps.iter().filter(|(_, _, g)| healing <= g.start && g.start < next && !of_next(g));
+            gaps.iter().filter(|(_, _, g)| healing <= g.start && g.start < prepares && !of_next(g));
         WindowGaps {
             own: own.map(|(number, of, g)| (*number, Gap { start: start(of, g), ..*g })).collect(),
             later: later.map(|(number, _, g)| (*number, *g)).collect(),

@@ -205,20 +205,23 @@ impl<'a> Timeline<'a> {
         steady
     }
 
+    /// When kbench began to prepare a step: it may move leaders from then on.
+    pub fn prepared(&self, fault: &FaultSpan) -> RunTime {
+        let of_it = |kind: &EventKind| matches!(kind, EventKind::AwaitingSteady { fault_id } if *fault_id == fault.id);
+        let prepared = self.events().find(|event| of_it(&event.kind)).map(|event| event.at);
+        prepared.unwrap_or(fault.injecting).min(fault.injecting)
+    }
+
     /// Times that are not steady load: from the preparation of a step (kbench may move leaders
     /// then) to the cluster being steady after its healing.
     pub fn disturbed(&self) -> Vec<Interval> {
         self.faults
             .iter()
             .map(|fault| {
-                let prepared = self.events().find(|e| {
-                    matches!(&e.kind, EventKind::AwaitingSteady { fault_id } if *fault_id == fault.id)
-                });
                 let steady = fault.healed.and_then(|healed| {
                     self.from(healed).find(|e| e.kind == EventKind::Steady).map(|e| e.at)
                 });
-                let begin = prepared.map_or(fault.injecting, |e| e.at.min(fault.injecting));
-                (begin, steady.unwrap_or(RunTime(u64::MAX)).min(fault.window_end))
+                (self.prepared(fault), steady.unwrap_or(RunTime(u64::MAX)).min(fault.window_end))
             })
             .collect()
     }

@@ -76,13 +76,13 @@ impl LoadMetric {
 
 /// The longest wait from an ack to the delivery in the steady load, in seconds, and whether that is a lower bound.
 fn longest_wait(report: &Report) -> Result<(f64, bool), &'static str> {
-    // A group that got nothing waited for longer than any figure says.
+    // None where nothing was acked then, or all of it waited for what was planned.
     let waits = report
         .consuming
         .iter()
         .map(|group| group.steady.longest_wait_s.map(|seconds| (seconds, group.steady.censored)));
     let longest = waits.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.max(b.0), a.1 || b.1)));
-    longest.flatten().ok_or("a group consumed nothing of the steady load")
+    longest.flatten().ok_or("no wait of a group for the steady load is known")
 }
 
 /// The longest outage that the main load felt, in seconds, and whether that is a lower bound.

@@ -93,7 +93,6 @@ pub fn predicted(report: &Report) -> Option<f64> {
     let environment = &report.environments.first()?.environment;
     let links = environment.links.as_ref()?.bytes_per_s;
     let settings = &environment.settings;
-    let linger_ms: f64 = environment.producer.get("linger.ms")?.parse().ok()?;
     let groups: BTreeSet<_> = report.consuming.iter().map(|it| &it.group).collect();
     if settings.assignment.is_empty() {
         return None;
@@ -102,9 +101,8 @@ pub fn predicted(report: &Report) -> Option<f64> {
         replicas: settings.assignment.clone(),
         groups: groups.len() as u32,
         record_bytes: report.run.record_bytes as f64,
-        linger_s: linger_ms / 1e3,
     };
-    Some(flow.highest(links as f64))
+    flow.highest(links as f64)
 }
 
 /// A run at a rate.

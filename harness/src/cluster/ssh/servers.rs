@@ -152,9 +152,10 @@ impl SshServers {
                 if let Some(file) = found {
                     let name = node.host.name_of();
                     let what = format!("{file} on {name} is another run's, and in force");
-                    return Err(Failure::infrastructure(what).with_cure(
-                        "wait until that run has ended, or undo it with `kbench heal RUN`",
-                    ));
+                    return Err(Failure::infrastructure(what).with_cure(format!(
+                        "wait until that run has ended; where none is under way, remove {file} there and let systemd \
+                         reload"
+                    )));
                 }
             }
             Ok(())

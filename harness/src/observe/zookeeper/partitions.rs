@@ -25,6 +25,12 @@ pub(super) fn assigned(view: &mut View, topic: &str, json: &Value) {
     }
 }
 
+/// The partitions of a topic of which no leader is known.
+pub(super) fn without_leader(view: &View, topic: &str) -> Vec<i32> {
+    let of_topic = view.partitions.iter().filter(|((name, _), _)| name == topic);
+    of_topic.filter(|(_, it)| it.leader.is_none()).map(|((_, number), _)| *number).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -47,5 +53,8 @@ mod tests {
         assigned(&mut view, "old", &json!({"partitions": {"0": [1], "1": [2]}}));
         assigned(&mut view, "old", &json!({"partitions": {"0": [1]}}));
         assert_eq!(view.partitions.len(), 1);
+        assert_eq!(without_leader(&view, "old"), [0]);
+        view.partitions.values_mut().for_each(|it| it.leader = Some(1));
+        assert!(without_leader(&view, "old").is_empty());
     }
 }

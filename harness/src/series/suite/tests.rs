@@ -93,6 +93,8 @@ fn a_run_of_which_a_trial_failed_is_made_again_unless_it_proved_a_violation() {
     assert!(dir.finished(name, 0).is_some());
     let mut events = EventLog::create(run.join(EVENTS)).unwrap();
     let failed = EventKind::TrialFailed { text: "no space left".to_owned(), cure: None };
+    events.append(&Event { at: RunTime(1), kind: EventKind::Steady }).unwrap();
+    assert!(dir.finished(name, 0).is_none(), "its record breaks off");
     events.append(&Event { at: RunTime(1), kind: failed }).unwrap();
     assert!(dir.finished(name, 0).is_none());
     // As it is told again from the files, with a report and without one.

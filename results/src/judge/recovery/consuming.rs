@@ -333,7 +333,7 @@ impl MeasuredGroup<'_> {
             undelivered: waits.partitions.values().map(|partition| partition.undelivered).sum(),
             steady: SteadyConsuming {
                 longest_wait_s: longest_s(steady_waits()),
-                censored: steady_waits().any(|wait| wait.censored),
+                censored: waits.partitions.values().any(|partition| partition.steady_censored),
                 lag: lag(Zone::Steady),
                 delivered: steady.first,
                 redelivered: steady.again,

@@ -1,5 +1,6 @@
 //! What recovery is told by: a row for each fault, kind of client and partition.
 
+use crate::record::clock::RunTime;
 use serde::{Deserialize, Serialize};
 
 use super::gap::Gap;
@@ -60,9 +61,12 @@ pub struct PartitionRecovery {
     /// The longest gap that began after kbench started to heal, without the client's own end; a lower bound
     /// when `after_heal_censored`.
     pub after_heal_gap_s: Option<f64>,
-    /// Whether that gap did not end before the data did.
+    /// Whether one of those did not end before the data did.
     #[serde(default)]
     pub after_heal_censored: bool,
+    /// When the last of those ended, in seconds from the injection; none where there was none.
+    #[serde(default)]
+    pub after_heal_until_s: Option<f64>,
     /// The longest gap that clients felt since the injection, in seconds: whosever it is, before kbench
     /// started to heal or after.
     #[serde(default)]
@@ -122,6 +126,7 @@ impl PartitionRecovery {
             phase_residual_s: 0.0,
             after_heal_gap_s: None,
             after_heal_censored: false,
+            after_heal_until_s: None,
             felt_s: 0.0,
             felt_censored: false,
             throughput_restored_s: None,
@@ -151,17 +156,18 @@ impl PartitionRecovery {
         }
     }
 
-    /// Notes the longest gap that began after kbench started to heal.
-    pub(super) fn after_heal(&mut self, longest: &SplitGap) {
-        self.after_heal_gap_s = Some(longest.kafkas_s());
-        self.after_heal_censored = longest.gap.censored;
-        if longest.kafkas_s() > 0.0 {
-            let least = if longest.gap.censored { ">= " } else { "" };
-            self.say(&format!(
-                "a gap of {least}{:.2} s began after kbench had begun to heal, and is no part of these figures",
-                longest.kafkas_s()
-            ));
-        }
+    /// Notes the gaps that began after kbench started to heal.
+    pub(super) fn after_heal(&mut self, injecting: RunTime, gaps: &[SplitGap]) {
+        let clusters = || gaps.iter().filter(|gap| gap.kafkas_s() > 0.0);
+        let Some(longest) = clusters().map(SplitGap::kafkas_s).reduce(f64::max) else { return };
+        self.after_heal_gap_s = Some(longest);
+        self.after_heal_censored = clusters().any(|gap| gap.gap.censored);
+        let until = clusters().map(|gap| gap.gap.end).max();
+        self.after_heal_until_s = until.map(|until| until.secs_since(injecting));
+        let least = if self.after_heal_censored { ">= " } else { "" };
+        self.say(&format!(
+            "a gap of {least}{longest:.2} s began after kbench had begun to heal, and is no part of these figures"
+        ));
     }
 
     /// Adds to the note.

@@ -232,15 +232,16 @@ fn a_zookeeper_that_commits_on_both_sides_or_loses_a_write_is_told_from_one_that
     stands(&one(EnsembleCase { new: 1, ..WELL }), Outcome::Undecided, "by a new leader");
 }
 
-/// ZooKeeper server 3 is away from 20 s to 40 s; what the servers answered: when, who, and in which epoch if at all.
-fn one_away(
+/// These ZooKeeper servers are away from 20 s to 40 s; what they all answered: when, who, and in which epoch if at all.
+fn away(
+    struck: &[BrokerId],
     answers: &[(f64, BrokerId, Option<i64>)],
     session_lost: Option<f64>,
     read: &[BrokerId],
 ) -> TrialRecord {
     let mut f = Fixture::new(1, 60.0);
-    f.inject(STEP, 20.0, &[3]);
-    f.heal(STEP, 40.0, 0.0, &[3], true);
+    f.inject(STEP, 20.0, struck);
+    f.heal(STEP, 40.0, 0.0, struck, true);
     for event in &mut f.events {
         if let EventKind::FaultInjecting { victims, .. } = &mut event.kind {
             victims.iter_mut().for_each(|victim| victim.role = Role::Zookeeper);
@@ -268,7 +269,7 @@ const BEFORE: [(f64, BrokerId, Option<i64>); 3] =
 fn servers_that_are_left_go_on_committing_or_they_do_not() {
     let one = |more: &[_], lost| {
         let metric = "{ ensemble-commits = { within_s = 12 } }";
-        claim(metric, one_away(&[&BEFORE, more].concat(), lost, &[1, 2, 3]))
+        claim(metric, away(&[3], &[&BEFORE, more].concat(), lost, &[1, 2, 3]))
     };
     let both = [(22.0, 1, Some(2)), (23.0, 2, Some(2)), (31.0, 1, Some(2)), (32.0, 2, Some(2))];
     let words =
@@ -279,26 +280,27 @@ fn servers_that_are_left_go_on_committing_or_they_do_not() {
     stands(&one(&both, Some(30.0)), Outcome::Refuted, "broker 2 lost its session after 10.0 s");
     stands(&one(&both, Some(50.0)), Outcome::Holds, "no broker lost its session");
     let metric = "{ ensemble-commits = { within_s = 12 } }";
-    stands(&claim(metric, one_away(&[], None, &[1])), Outcome::Undecided, "nobody wrote");
-    let unread = claim(metric, one_away(&[&BEFORE[..], &both].concat(), None, &[1, 3]));
+    stands(&claim(metric, away(&[3], &[], None, &[1])), Outcome::Undecided, "nobody wrote");
+    let unread = claim(metric, away(&[3], &[&BEFORE[..], &both].concat(), None, &[1, 3]));
     stands(&unread, Outcome::Undecided, "server 2 was not read");
+    let no_majority = away(&[2, 3], &[&BEFORE[..], &both].concat(), None, &[1, 2, 3]);
+    stands(&claim(metric, no_majority), Outcome::Undecided, "it leaves no majority");
     let longer = "{ ensemble-commits = { within_s = 25 } }";
-    let short = claim(longer, one_away(&[&BEFORE[..], &both].concat(), None, &[1, 2, 3]));
+    let short = claim(longer, away(&[3], &[&BEFORE[..], &both].concat(), None, &[1, 2, 3]));
     stands(&short, Outcome::Undecided, "undone before the 25 s stated");
 }
 
 #[test]
 fn a_minority_that_commits_is_found_and_one_that_nobody_asked_shows_nothing() {
-    let one =
-        |more: &[_]| claim("\"ensemble-refuses\"", one_away(&[&BEFORE, more].concat(), None, &[]));
-    let refused = [(22.0, 1, None), (22.0, 2, None), (41.0, 1, Some(2))];
-    stands(
-        &one(&refused),
-        Outcome::Holds,
-        "servers 1 and 2, left over, committed nothing for 20.0 s",
-    );
-    stands(&one(&[(22.0, 1, None), (30.0, 2, Some(1))]), Outcome::Refuted, "server 2 committed");
+    let of = |struck: &[BrokerId], more: &[_]| {
+        claim("\"ensemble-refuses\"", away(struck, &[&BEFORE, more].concat(), None, &[]))
+    };
+    let one = |more: &[_]| of(&[2, 3], more);
+    let refused = [(22.0, 1, None), (41.0, 1, Some(2))];
+    stands(&one(&refused), Outcome::Holds, "server 1, left over, committed nothing for 20.0 s");
+    stands(&one(&[(22.0, 1, None), (30.0, 1, Some(1))]), Outcome::Refuted, "server 1 committed");
     // Sent before the fault, and answered in it.
     stands(&one(&[(20.05, 1, Some(1)), (22.0, 1, None)]), Outcome::Holds, "committed nothing");
     stands(&one(&[(41.0, 1, Some(2))]), Outcome::Undecided, "nothing was written");
+    stands(&of(&[3], &[(30.0, 1, Some(2))]), Outcome::Undecided, "it leaves a majority");
 }

@@ -111,7 +111,8 @@ fn proof(fault: &FaultReport, colours: bool) -> Cell {
 }
 
 fn unavailable_cell(row: &PartitionRecovery, colours: bool) -> Cell {
-    let tone = match (row.interrupted, row.censored) {
+    let felt = row.interrupted || row.after_heal_gap_s.is_some_and(|seconds| seconds > 0.0);
+    let tone = match (felt, row.censored) {
         (_, true) => Tone::Bad,
         (true, false) => Tone::Doubt,
         (false, false) => Tone::Good,

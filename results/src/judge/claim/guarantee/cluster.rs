@@ -153,6 +153,16 @@ pub(super) fn outage_until_heal(claim: &Claim, trial: &TrialFacts) -> Examinatio
                 of_clients && (&it.topic, it.partition) == (&row.topic, row.partition)
             };
             let same: Vec<_> = rows().filter(same).collect();
+            let took = |it: &&&PartitionRecovery| {
+                let ended = it.interrupted && !it.censored && !it.ended_after_heal;
+                it.stream == StreamKind::Direct && ended
+            };
+            if let Some(direct) = same.iter().find(took) {
+                return Examination::Violated(format!(
+                    "{}-{} took a write of the direct producer {:.1} s after step \"{}\", before that was undone",
+                    row.topic, row.partition, direct.unavailable_s, fault.id
+                ));
+            }
             of_client = of_client.or_else(|| expectation::of_the_client(&same));
         }
         match (of_client, lasts_too_short(fault, trial)) {

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::Examination;
 use super::cluster::of_steps;
+use crate::judge::claim::measure::undisturbed;
 use crate::judge::claim::proof::Proof;
 use crate::judge::claim::seen::{Ensemble, EnsembleWrite};
 use crate::judge::claim::{Claim, TrialFacts};
+use crate::judge::disturbance::Disturbance;
 use crate::judge::span::FaultSpan;
 use crate::record::clock::RunTime;
 use crate::record::event::{BrokerId, Role};
@@ -120,7 +122,14 @@ pub(super) fn commits(claim: &Claim, trial: &TrialFacts, within_s: u32) -> Exami
     if let Some(lost) = lost(seen) {
         return Examination::Violated(lost);
     }
-    of_steps(claim, trial, "faults", |fault| committed(fault, seen, f64::from(within_s)))
+    of_steps(claim, trial, "faults", |fault| {
+        let found = committed(fault, seen, f64::from(within_s));
+        let Examination::Violated(_) = found else { return found };
+        // The writers are kbench's own: when it stands still, nothing is written.
+        let until = fault.healing.unwrap_or(fault.window_end);
+        let touches = |one: &Disturbance| one.touches(fault.injecting, until, f64::from(within_s));
+        undisturbed(trial, touches).map_or_else(Examination::Open, |()| found)
+    })
 }
 
 fn committed(fault: &FaultSpan, seen: &Ensemble, within_s: f64) -> Examination {
@@ -130,6 +139,10 @@ fn committed(fault: &FaultSpan, seen: &Ensemble, within_s: f64) -> Examination {
     let Some((left, healing)) = servers_left(fault, seen).zip(fault.healing) else {
         return open("nobody wrote to each ZooKeeper server while it lasted".to_owned());
     };
+    let taken = fault.victims.iter().filter(|it| it.role == Role::Zookeeper).count();
+    if left.len() <= taken {
+        return open("it leaves no majority of the servers".to_owned());
+    }
     let struck = |broker: &BrokerId| {
         fault.victims.iter().any(|it| it.role == Role::Broker && it.id == *broker)
     };
@@ -179,8 +192,13 @@ fn refused(fault: &FaultSpan, seen: &Ensemble) -> Examination {
     else {
         return open("nobody wrote to each ZooKeeper server while it lasted");
     };
+    let taken = fault.victims.iter().filter(|it| it.role == Role::Zookeeper).count();
+    if left.len() > taken {
+        return open("it leaves a majority of the servers");
+    }
     let of_left = || seen.writes.iter().filter(|it| left.contains(&it.server));
-    let committed = acked_of(of_left()).find(|it| injected < it.sent && it.done < healing);
+    let mut acked = of_left().filter(|write| write.epoch.is_some());
+    let committed = acked.find(|it| injected < it.sent && it.done < healing);
     if let Some(write) = committed {
         return Examination::Violated(format!(
             "step \"{id}\": server {} committed a write {:.1} s after the majority was gone",
@@ -198,12 +216,6 @@ fn refused(fault: &FaultSpan, seen: &Ensemble) -> Examination {
             healing.secs_since(injected)
         ))),
     }
-}
-
-fn acked_of<'a>(
-    writes: impl Iterator<Item = &'a EnsembleWrite>,
-) -> impl Iterator<Item = &'a EnsembleWrite> {
-    writes.filter(|write| write.epoch.is_some())
 }
 
 /// The servers that the fault leaves, all of which were written to; none where it takes none, or nobody wrote to them.

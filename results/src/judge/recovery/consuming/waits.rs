@@ -38,6 +38,8 @@ pub(super) struct PartitionWaits {
     pub(super) faults: Vec<FaultWaits>,
     /// The longest that began in the steady load, and that nothing planned made longer.
     pub(super) steady: Option<Wait>,
+    /// Whether one of those did not end.
+    pub(super) steady_censored: bool,
     /// Records that were not delivered when the group was stopped, if any of them had waited for too long.
     pub(super) undelivered: u64,
 }
@@ -198,7 +200,9 @@ impl PartitionWaits {
             found.add(fault, wait);
         }
         if zones.is_steady(wait.from, wait.to) {
-            keep_longest(&mut self.steady, wait);
+            self.steady_censored |= wait.censored;
+            let longest = self.steady.filter(|longest| longest.length() >= wait.length());
+            self.steady = Some(longest.unwrap_or(wait));
         }
     }
 }
