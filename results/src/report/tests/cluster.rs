@@ -51,7 +51,7 @@ fn what_nothing_measures_never_holds_and_says_what_would_be_needed() {
         assert_eq!((claim.outcome, claim.tested), (Outcome::NotTested, false), "{}", claim.id);
         assert!(!claim.reason.is_empty() && claim.examined.is_empty(), "{}", claim.id);
     }
-    assert!(untested == 1 && decided > 15, "{untested} {decided}");
+    assert!(untested == 5 && decided > 15, "{untested} {decided}");
     let text = text::render(&report, None, false);
     assert!(text.contains("not tested here"), "{text}");
     assert!(junit::render(&report).unwrap().contains("not tested here"));
