@@ -311,6 +311,14 @@ pub struct Population {
     pub end_to_end_us: Percentiles,
 }
 
+impl LoadReport {
+    /// All of the load.
+    pub(crate) fn all(&self) -> Population {
+        let &Self { latency_us, service_us, schedule_lag_us, end_to_end_us, .. } = self;
+        Population { latency_us, service_us, schedule_lag_us, end_to_end_us }
+    }
+}
+
 /// Where one trial's time went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -23,6 +23,7 @@ use crate::record::event::{Detection, Effect, Takes};
 
 pub use changes::ChangeCost;
 pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
+pub(crate) use measure::{clients, of_led};
 pub use metric::{
     EnsembleLimit, FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker,
     RateRatio,

@@ -53,12 +53,7 @@ impl LoadMetric {
 
     fn percentiles(self, latency: LatencyMetric, report: &Report) -> Percentiles {
         let load = &report.load;
-        let all = Population {
-            latency_us: load.latency_us,
-            service_us: load.service_us,
-            schedule_lag_us: load.schedule_lag_us,
-            end_to_end_us: load.end_to_end_us,
-        };
+        let all = load.all();
         let population = match self.phase {
             LoadPhase::Steady => &load.baseline,
             LoadPhase::Faults => &load.faults,

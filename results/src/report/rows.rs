@@ -164,14 +164,8 @@ pub(super) fn rates(report: &Report) -> ReportTable {
 /// The parts of the load that the report tells apart, and all of it, with their names.
 pub(super) fn populations(report: &Report) -> Vec<(&'static str, Population)> {
     let load = &report.load;
-    let all = Population {
-        latency_us: load.latency_us,
-        service_us: load.service_us,
-        schedule_lag_us: load.schedule_lag_us,
-        end_to_end_us: load.end_to_end_us,
-    };
     let around = (!report.faults.is_empty()).then_some(("around faults", load.faults));
-    let parts = [Some(("steady", load.baseline)), around, Some(("all", all))];
+    let parts = [Some(("steady", load.baseline)), around, Some(("all", load.all()))];
     parts.into_iter().flatten().chain(load.backlog()).collect()
 }
 

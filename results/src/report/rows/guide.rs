@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge::claim::{Claim, ClaimResult, LeaderService, Measured, Metric, guide};
-use crate::judge::recovery::{PartitionRecovery, StreamKind};
+use crate::judge::claim::{Claim, ClaimResult, Measured, Metric, clients, guide, of_led};
+use crate::judge::recovery::PartitionRecovery;
 use crate::report::text::faults::rows;
 use crate::report::{FaultReport, Report};
 
@@ -75,14 +75,8 @@ fn is_tested_by(claim: &Claim, fault: &FaultReport) -> bool {
 
 /// Whether a claim is of such a partition, as such clients saw it.
 fn is_of(claim: &Claim, row: &PartitionRecovery) -> bool {
-    let (stream, led) = match &claim.metric {
-        Metric::UnavailabilityLed | Metric::NewLeaderServes => (StreamKind::Main, true),
-        Metric::UnavailabilityNotLed(LeaderService::AcksAll) => (StreamKind::Main, false),
-        Metric::UnavailabilityNotLed(LeaderService::Acks1) => (StreamKind::Probe, false),
-        Metric::UnavailabilityNotLed(LeaderService::Reads) => (StreamKind::Reads, false),
-        _ => return false,
-    };
-    row.stream == stream && row.led == Some(led) && !row.added
+    let same = clients(&claim.metric) == Some(row.stream);
+    same && row.led == Some(of_led(&claim.metric)) && !row.added
 }
 
 /// The longest over the claim's faults, each of which the trial must have.

@@ -136,11 +136,12 @@ fn committed(fault: &FaultSpan, seen: &Ensemble, within_s: f64) -> Examination {
     let id = &fault.id;
     let open = |what: String| Examination::Open(format!("step \"{id}\": {what}"));
     let violated = |what: String| Examination::Violated(format!("step \"{id}\": {what}"));
-    let Some((left, healing)) = servers_left(fault, seen).zip(fault.healing) else {
+    let Some((ServersLeft { left, majority }, healing)) =
+        servers_left(fault, seen).zip(fault.healing)
+    else {
         return open("nobody wrote to each ZooKeeper server while it lasted".to_owned());
     };
-    let taken = fault.victims.iter().filter(|it| it.role == Role::Zookeeper).count();
-    if left.len() <= taken {
+    if !majority {
         return open("it leaves no majority of the servers".to_owned());
     }
     let struck = |broker: &BrokerId| {
@@ -187,13 +188,12 @@ pub(super) fn refuses(claim: &Claim, trial: &TrialFacts) -> Examination {
 fn refused(fault: &FaultSpan, seen: &Ensemble) -> Examination {
     let id = &fault.id;
     let open = |what: &str| Examination::Open(format!("step \"{id}\": {what}"));
-    let Some(((left, injected), healing)) =
+    let Some(((ServersLeft { left, majority }, injected), healing)) =
         servers_left(fault, seen).zip(fault.injected).zip(fault.healing)
     else {
         return open("nobody wrote to each ZooKeeper server while it lasted");
     };
-    let taken = fault.victims.iter().filter(|it| it.role == Role::Zookeeper).count();
-    if left.len() > taken {
+    if majority {
         return open("it leaves a majority of the servers");
     }
     let of_left = || seen.writes.iter().filter(|it| left.contains(&it.server));
@@ -218,14 +218,23 @@ fn refused(fault: &FaultSpan, seen: &Ensemble) -> Examination {
     }
 }
 
-/// The servers that the fault leaves, all of which were written to; none where it takes none, or nobody wrote to them.
-fn servers_left(fault: &FaultSpan, seen: &Ensemble) -> Option<BTreeSet<BrokerId>> {
-    let is_server = |it: &&crate::record::event::Process| it.role == Role::Zookeeper;
-    let taken: BTreeSet<_> = fault.victims.iter().filter(is_server).map(|it| it.id).collect();
+/// The servers that a fault leaves.
+struct ServersLeft {
+    left: BTreeSet<BrokerId>,
+    /// Whether they are more than those that it takes.
+    majority: bool,
+}
+
+/// None where the fault takes no server, or not all were written to before it.
+fn servers_left(fault: &FaultSpan, seen: &Ensemble) -> Option<ServersLeft> {
+    let servers = fault.victims.iter().filter(|it| it.role == Role::Zookeeper);
+    let taken: BTreeSet<_> = servers.map(|it| it.id).collect();
     let before = acked(seen).filter(|(write, _)| write.done <= fault.injecting);
     let written: BTreeSet<_> = before.map(|(write, _)| write.server).collect();
     let left: BTreeSet<_> = written.difference(&taken).copied().collect();
-    (!taken.is_empty() && taken.is_subset(&written) && !left.is_empty()).then_some(left)
+    let majority = left.len() > taken.len();
+    let known = !taken.is_empty() && taken.is_subset(&written) && !left.is_empty();
+    known.then_some(ServersLeft { left, majority })
 }
 
 fn listed(servers: &BTreeSet<BrokerId>) -> String {
