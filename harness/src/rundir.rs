@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use results::index;
 use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES, MOST_FILES};
 use results::record::event::{EventKind, log};
 use results::record::format::{self, FormatError};
 use results::record::open;
 use results::record::seal::Checksum;
 use results::record::trial::{self, EVENTS, SPEC};
-use results::report::{Report, index};
+use results::report::Report;
+use results::suite::SuiteReport;
 use results::terminal::printable_line;
 
 use crate::failure::Failure;
@@ -96,8 +98,8 @@ impl RunDir {
         runs.into_iter().map(Self).collect()
     }
 
-    /// Lists the runs of the folder `out` on a page there, the newest first: those that have a report which this
-    /// kbench reads.
+    /// Lists the runs and the suites of the folder `out` on a page there, the newest first: those that have a report
+    /// which this kbench reads.
     ///
     /// # Errors
     /// An infrastructure failure when the page cannot be written.
@@ -108,7 +110,17 @@ impl RunDir {
         };
         let runs: Vec<_> =
             Self::all(out).iter().rev().filter_map(report).take(index::MOST).collect();
-        let page = index::render(runs.iter().map(|(name, report)| (name.as_str(), report)));
+        let suite = |folder: PathBuf| -> Option<(String, SuiteReport)> {
+            let json = open::read(&folder.join("report.json"), MOST_EVENT_BYTES).ok()?;
+            Some((folder.file_name()?.to_str()?.to_owned(), serde_json::from_slice(&json).ok()?))
+        };
+        let mut suites: Vec<_> =
+            folders(out).filter(|path| !Self::is_one(path)).filter_map(suite).collect();
+        suites.sort_by(|(one, _), (other, _)| other.cmp(one));
+        let page = index::render(
+            runs.iter().map(|(name, report)| (name.as_str(), report)),
+            suites.iter().map(|(folder, report)| (folder.as_str(), report)),
+        );
         let path = out.join(index::FILE);
         page.and_then(|page| open::write(&path, page.as_bytes()))
             .map_err(|error| unwritable(out, "the list of runs in", &error))
@@ -345,6 +357,8 @@ pub(crate) fn point_latest(out: &Path, name: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use results::suite::SuiteMeta;
+
     use super::*;
     use crate::private::tests::own_place;
     use crate::series::suite::tests::report;
@@ -364,6 +378,21 @@ mod tests {
         RunDir::write_index(out).unwrap();
         let names = |name: &str| fs::read_to_string(&page).unwrap().contains(name);
         assert!(names("one/") && names("two/"));
+        assert!(!names("Suites"), "there is none");
+        let meta = SuiteMeta {
+            name: "nightly".to_owned(),
+            description: String::new(),
+            folder: "three".to_owned(),
+            command: String::new(),
+            started: "2026-11-30T02:00:00Z".to_owned(),
+            kbench: String::new(),
+            claims: "guide".to_owned(),
+            strict: false,
+        };
+        fs::create_dir(out.join("three")).unwrap();
+        SuiteReport::of(meta, &[], &[]).write(&out.join("three")).unwrap();
+        RunDir::renew_index(out).unwrap();
+        assert!(names("three/report.html") && names("2026-11-30T02:00:00Z") && names("0 claims"));
         fs::remove_dir_all(out.join("one")).unwrap();
         RunDir::renew_index(out).unwrap();
         assert!(!names("one/") && names("two/"));

@@ -4,12 +4,13 @@
 //! no network. A run directory judged again tomorrow gives the same verdict.
 //!
 //! [`record`]: what was recorded. [`judge`]: what it means. [`report`]: all of it as one document,
-//! in several forms. [`suite`]: several runs that answer for one document's claims. [`compare`]: two sets
+//! in several forms. [`suite`]: several runs that answer for one document's claims. [`index`]: the list of both. [`compare`]: two sets
 //! of runs. [`trend`]: the history of runs over nights. [`plot`]: figures as SVG.
 
 pub mod compare;
 #[cfg(test)]
 mod fixture;
+pub mod index;
 pub mod judge;
 pub mod plot;
 pub mod record;

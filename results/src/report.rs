@@ -15,7 +15,6 @@ mod faults;
 pub mod files;
 mod gates;
 pub mod html;
-pub mod index;
 pub mod judge;
 mod judged;
 pub mod junit;
@@ -23,7 +22,7 @@ pub mod markdown;
 mod merge;
 mod metrics;
 mod omb;
-mod rows;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -28,6 +28,7 @@ use crate::terminal::counted;
 
 pub use markdown::render as markdown;
 pub use searched::{MaxRate, RateStep};
+pub(crate) use text::summary;
 pub use text::{render, summary_of};
 
 /// Version of the document's keys.

@@ -21,11 +21,11 @@ pub(super) use claims::{ClaimRow, claims};
 pub(super) use faults::{FaultRow, faults};
 
 /// How a text is meant: a class of the page's style.
-pub(super) type ToneClass = &'static str;
+pub(crate) type ToneClass = &'static str;
 
-pub(super) const GOOD: ToneClass = "good";
-pub(super) const DOUBT: ToneClass = "doubt";
-pub(super) const BAD: ToneClass = "bad";
+pub(crate) const GOOD: ToneClass = "good";
+pub(crate) const DOUBT: ToneClass = "doubt";
+pub(crate) const BAD: ToneClass = "bad";
 pub(super) const PLAIN: ToneClass = "";
 
 /// A cell of a table.
@@ -52,7 +52,7 @@ pub(super) struct ReportTable {
     pub(super) notes: Vec<String>,
 }
 
-pub(super) fn verdict(verdict: Verdict) -> (&'static str, ToneClass) {
+pub(crate) fn verdict(verdict: Verdict) -> (&'static str, ToneClass) {
     let tone = match verdict {
         Verdict::Valid => GOOD,
         Verdict::Unknown | Verdict::InvalidRun => DOUBT,

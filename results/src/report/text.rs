@@ -3,7 +3,7 @@
 //! asked for.
 
 mod changes;
-pub(in crate::report) mod claims;
+pub(crate) mod claims;
 pub(in crate::report) mod consuming;
 pub(in crate::report) mod faults;
 pub(in crate::report) mod load;
@@ -104,7 +104,7 @@ fn rendered(report: &Report, dir: Option<&Path>, colours: bool) -> String {
 
 /// The report with every text in it as it may be printed: some are from files of others. None is of more
 /// lines than one, which might pass for lines of the report; problems are wrapped anew.
-pub(in crate::report) fn shown(report: &Report) -> serde_json::Result<Report> {
+pub(crate) fn shown(report: &Report) -> serde_json::Result<Report> {
     let mut json = serde_json::to_value(report)?;
     let long = json.get_mut("problems").map(Value::take);
     each_text(&mut json, &|text| printable_line(text));

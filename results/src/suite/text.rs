@@ -14,7 +14,7 @@ pub(super) const ORDER: [Outcome; 4] =
     [Outcome::Refuted, Outcome::Undecided, Outcome::Holds, Outcome::NotTested];
 
 /// How many claims stand how, in a sentence.
-pub(super) fn summary(report: &SuiteReport) -> String {
+pub(crate) fn summary(report: &SuiteReport) -> String {
     let counts = ORDER.map(|outcome| format!("{} {}", report.count(outcome), outcome.as_str()));
     format!("{} claims: {}", report.claims.len(), counts.join(", "))
 }

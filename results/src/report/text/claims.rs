@@ -127,7 +127,7 @@ pub(in crate::report) fn predicted(claim: &ClaimResult) -> String {
     claim.predicted_s.map_or_else(String::new, |[low, high]| format!("{low:.1}-{high:.1} s"))
 }
 
-pub(in crate::report) fn distribution(measured: &Measured) -> String {
+pub(crate) fn distribution(measured: &Measured) -> String {
     let Measured { n, min: Some(min), median, max: Some(max), censored, .. } = measured else {
         return String::new();
     };
