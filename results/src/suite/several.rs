@@ -1,5 +1,6 @@
 //! Claims that no run decides by itself: they name scenarios of the suite, whose results are put side by side.
 
+use super::decided::{not_carried_out, undecided_here};
 use super::searched::{Limiting, MaxRate, shared_cores_taken};
 use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
 use crate::judge::claim::{
@@ -8,15 +9,17 @@ use crate::judge::claim::{
 use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
-/// Judges a claim whose metric names scenarios of the suite.
-pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
+/// Judges a claim whose metric names scenarios of the suite; `own` are a user's claims.
+pub(super) fn decided(
+    claim: &Claim,
+    runs: &[(ScenarioAsked, ScenarioRun)],
+    own: bool,
+) -> DecidedClaim {
     let names = claim.metric.scenarios();
     let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
     let nothing = judge(claim, &[]);
     if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
-        let reason = format!("a scenario `{missing}`, which this suite does not have");
-        let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
-        return DecidedClaim { claim, figure: String::new(), by: vec![] };
+        return undecided_here(nothing, own, &format!("a scenario `{missing}`"));
     }
     let found = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Searched(search)) if search.ended => Ok(&**search),
@@ -24,12 +27,14 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
         Some(ScenarioRun::Missing | ScenarioRun::Failed(..)) => {
             Err(format!("scenario {name} has no finished search"))
         }
+        Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
         Some(ScenarioRun::Finished(..)) | None => {
             Err(format!("scenario {name} is no search of the highest rate"))
         }
     };
     let finished = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Finished(_, report)) => Ok(&**report),
+        Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
         _ => Err(format!("scenario {name} has no finished run")),
     };
     let weighed: Vec<Weighed> = match &claim.metric {

@@ -17,6 +17,7 @@ fn meta() -> SuiteMeta {
         kbench: "0.1.0".to_owned(),
         claims: "guide".to_owned(),
         strict: false,
+        cluster: None,
     }
 }
 
