@@ -73,6 +73,13 @@ pub struct SuiteMeta {
 /// What [`SuiteMeta::claims`] says of the guide's.
 pub const OF_GUIDE: &str = "guide";
 
+impl SuiteMeta {
+    /// Whether the claims are a user's.
+    fn has_own_claims(&self) -> bool {
+        self.claims != OF_GUIDE
+    }
+}
+
 /// What a scenario of a suite is to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioAsked {
@@ -188,8 +195,7 @@ impl SuiteReport {
     /// Of a suite whose scenarios came to this; `claims` are all of the document's.
     pub fn of(suite: SuiteMeta, claims: &[Claim], runs: &[(ScenarioAsked, ScenarioRun)]) -> Self {
         let scenarios: Vec<_> = runs.iter().map(|(asked, run)| scenario(asked, run)).collect();
-        let own = suite.claims != OF_GUIDE;
-        let claims: Vec<_> = claims.iter().map(|claim| decided(claim, runs, own)).collect();
+        let claims: Vec<_> = claims.iter().map(|claim| decided(claim, runs, &suite)).collect();
         let codes = scenarios.iter().map(|scenario| scenario.code);
         let exit_code = worst(codes.chain(claims.iter().map(|it| it.code(suite.strict))));
         let reports = runs.iter().filter_map(|(_, run)| match run {

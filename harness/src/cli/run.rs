@@ -217,8 +217,12 @@ fn request(args: RunArgs) -> Request {
 
 /// The command as it was typed, without secrets, with the arguments that need it quoted.
 pub(super) fn command_line() -> String {
-    let typed = std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned());
-    command_of(typed)
+    command_of(typed())
+}
+
+/// The arguments as they were typed.
+pub(super) fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned())
 }
 
 /// A command with these arguments, without secrets, with those quoted that need it.

@@ -12,9 +12,9 @@ use results::judge::claim::Claim;
 use results::suite::{self, SuiteReport};
 use results::terminal::{counted, printable_line};
 
-use self::cluster::{carried_out_by, cluster_of, fit_to, take_up, tell_of_cluster};
+use self::cluster::{carried_out_by, cluster_of, fit_to, is_dry, take_up, tell_of_cluster};
 use super::found::FoundCluster;
-use super::run::{command_line, command_of, containers, kafka_source};
+use super::run::{command_line, command_of, containers, kafka_source, typed};
 use super::{BackendChoice, JudgeArgs, PrintArgs, ReportFormat, RunArgs};
 use crate::failure::{self, Failure};
 use crate::rundir;
@@ -67,13 +67,13 @@ pub(super) fn run(mut args: RunArgs) -> Result<ExitCode, Failure> {
         results::err!("{}", printable_line(&survey.others()));
     }
     tell_of_cluster(&spec, before.as_ref());
-    // Nobody's cluster is hurt because a file names it.
-    let is_meant = cluster.survey.is_none() || args.yes_hurt_this_cluster.is_some();
-    if args.dry_run || !is_meant {
-        show(&expected);
-        let leave = spec.cluster.as_ref().filter(|_| !is_meant);
+    if is_dry(&args, &cluster) {
+        results::out!("{}", shown(&expected));
         match spec.cluster.is_some() {
-            true => results::err!("nothing was done; to carry it out: {}", carried_out_by(leave)),
+            true => results::err!(
+                "nothing was done; to carry it out: {}",
+                carried_out_by(typed(), &args, &cluster)
+            ),
             false => results::err!("nothing was done"),
         }
         return Ok(ExitCode::SUCCESS);
@@ -254,7 +254,8 @@ fn tell(suite: &RunSuite, all: &[Expected], at_once: usize) {
     );
 }
 
-fn show(all: &[Expected]) {
+/// The scenarios that are carried out: how long each takes, what it strikes, and its command.
+fn shown(all: &[Expected]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["SCENARIO", "ABOUT", "STRIKES", "COMMAND"]);
     for it in all.iter().filter(|it| it.not_allowed.is_none()) {
@@ -263,7 +264,7 @@ fn show(all: &[Expected]) {
         let texts = [&it.id, &time, &it.strikes, &it.command];
         table.add_row(texts.map(|text| printable_line(text).into_owned()));
     }
-    results::out!("{}", table.trim_fmt());
+    table.trim_fmt()
 }
 
 /// What `kbench validate` says of a suite: it resolves every scenario.

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun, several};
+use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun, SuiteMeta, several};
 use crate::judge::claim::{Claim, ClaimResult, Outcome, judge};
 use crate::terminal::counted;
 
-/// A claim by the runs of all scenarios that decide it; `own` are a user's claims.
+/// A claim by the runs of all scenarios of the suite that decide it.
 pub(super) fn decided(
     claim: &Claim,
     runs: &[(ScenarioAsked, ScenarioRun)],
-    own: bool,
+    suite: &SuiteMeta,
 ) -> DecidedClaim {
     if !claim.metric.scenarios().is_empty() {
-        return several::decided(claim, runs, own);
+        return several::decided(claim, runs, suite);
     }
+    let own = suite.has_own_claims();
     let named = || runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id));
     let allowed = |(_, run): &&(_, ScenarioRun)| !matches!(run, ScenarioRun::NotAllowed(_));
     let not_allowed: Vec<_> = named().filter(|it| !allowed(it)).collect();

@@ -2,24 +2,24 @@
 
 use super::decided::{not_carried_out, undecided_here};
 use super::searched::{Limiting, MaxRate, shared_cores_taken};
-use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
+use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun, SuiteMeta};
 use crate::judge::claim::{
     Claim, ClaimResult, FigureRatio, Metric, Outcome, RateRatio, judge, sentence,
 };
 use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
-/// Judges a claim whose metric names scenarios of the suite; `own` are a user's claims.
+/// Judges a claim whose metric names scenarios of the suite.
 pub(super) fn decided(
     claim: &Claim,
     runs: &[(ScenarioAsked, ScenarioRun)],
-    own: bool,
+    suite: &SuiteMeta,
 ) -> DecidedClaim {
     let names = claim.metric.scenarios();
     let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
     let nothing = judge(claim, &[]);
     if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
-        return undecided_here(nothing, own, &format!("a scenario `{missing}`"));
+        return undecided_here(nothing, suite.has_own_claims(), &format!("a scenario `{missing}`"));
     }
     let found = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Searched(search)) if search.ended => Ok(&**search),
@@ -43,7 +43,7 @@ pub(super) fn decided(
             .map(|it| both_known(found(&it.of), found(&it.to), |of, to| weigh_ratio(it, of, to)))
             .collect(),
         Metric::MaxRatePerBroker(bound) => vec![match found(&bound.scenario) {
-            Ok(search) => weigh_per_broker([bound.least, bound.most], search),
+            Ok(search) => weigh_per_broker([bound.least, bound.most], search, suite),
             Err(why) => Weighed::open(String::new(), why),
         }],
         Metric::FigureRatios(ratios) => ratios
@@ -190,7 +190,7 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
     weighed
 }
 
-fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
+fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate, suite: &SuiteMeta) -> Weighed {
     let brokers = f64::from(search.brokers);
     let Some((held, missed)) = search.interval().filter(|_| brokers > 0.0) else {
         return Weighed::open(
@@ -209,9 +209,13 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
     // beyond the bounds that was held does.
     let beyond = low > bounds[1];
     if !beyond && !matches!(search.limiting, Some(Limiting::Links(_))) {
-        let why =
-            format!("the nodes share one machine, which may be what limits: {}", weighed.reason);
-        return Weighed::open(weighed.figure, why);
+        let limits = match &suite.cluster {
+            None => "the nodes share one machine, which may be what limits",
+            Some(_) => {
+                "no node's link was what limited, and what else shares its cores is not known"
+            }
+        };
+        return Weighed::open(weighed.figure, format!("{limits}: {}", weighed.reason));
     }
     weighed
 }

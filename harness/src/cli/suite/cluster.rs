@@ -42,30 +42,27 @@ pub(super) fn take_up(cluster: &SuiteCluster, args: &mut RunArgs) -> Result<(), 
 /// The cluster that runs already on which the suite is to be carried out, if there is one.
 pub(super) fn cluster_of(args: &RunArgs, spec: &SuiteSpec) -> Result<FoundCluster, Failure> {
     let is_docker = args.backend == BackendChoice::Docker;
-    if let Some(name) = args.cluster.as_deref() {
-        let of_new = [
-            ("--backend docker", is_docker),
-            ("--mode", args.mode.is_some()),
-            ("--kafka-version", args.kafka_version.is_some()),
-            ("--kafka-home", args.kafka_home.is_some()),
-        ];
-        if let Some((option, _)) = of_new.iter().find(|(_, given)| *given) {
-            let why =
-                format!("{option} is of new clusters, and --cluster names one that runs already");
-            return Err(
-                Failure::usage(why).with_cure(format!("leave out one of {option} and --cluster"))
-            );
-        }
-        if spec::inventory_of(name)?.is_none() {
-            let why = format!(
-                "cluster `{name}` is no inventory: a suite's scenarios say which clusters they make"
-            );
-            return Err(Failure::usage(why).with_cure(
-                "name the inventory of a cluster that runs already, or leave out --cluster",
-            ));
-        }
+    if let Some(name) = args.cluster.as_deref()
+        && spec::inventory_of(name)?.is_none()
+    {
+        let why = format!(
+            "cluster `{name}` is no inventory: a suite's scenarios say which clusters they make"
+        );
+        return Err(Failure::usage(why).with_cure(
+            "name the inventory of a cluster that runs already, or leave out --cluster",
+        ));
     }
     let is_there = args.cluster.is_some() || args.bootstrap_server.is_some() || args.on.is_some();
+    let of_new = [
+        ("--backend docker", is_docker),
+        ("--mode", args.mode.is_some()),
+        ("--kafka-version", args.kafka_version.is_some()),
+        ("--kafka-home", args.kafka_home.is_some()),
+    ];
+    if let Some((option, _)) = of_new.iter().find(|(_, given)| is_there && *given) {
+        let why = format!("{option} is of new clusters, and the suite's cluster runs already");
+        return Err(Failure::usage(why).with_cure(format!("leave out {option}")));
+    }
     if is_there && args.parallel > 1 {
         let why = "--parallel is of new clusters: one kbench works on a cluster at a time";
         return Err(Failure::usage(why).with_cure("leave out --parallel"));
@@ -148,11 +145,28 @@ pub(super) fn tell_of_cluster(spec: &SuiteSpec, before: Option<&RunSuite>) {
     }
 }
 
+/// Whether nothing is to be done: because that is asked for, or because nobody's cluster is hurt without its name.
+pub(super) fn is_dry(args: &RunArgs, cluster: &FoundCluster) -> bool {
+    args.dry_run || is_unnamed(args, cluster)
+}
+
+/// Whether the cluster is somebody else's, and was not named as one that may be hurt.
+fn is_unnamed(args: &RunArgs, cluster: &FoundCluster) -> bool {
+    cluster.survey.is_some() && args.yes_hurt_this_cluster.is_none()
+}
+
 /// The command that was typed, as one that carries the suite out: with the leave that it lacks.
-pub(super) fn carried_out_by(lacking: Option<&SuiteCluster>) -> String {
-    let typed = std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned());
-    let typed = typed.filter(|typed| typed != "--dry-run");
-    let id = lacking.and_then(|cluster| cluster.id.clone());
+pub(super) fn carried_out_by(
+    typed: impl IntoIterator<Item = String>,
+    args: &RunArgs,
+    cluster: &FoundCluster,
+) -> String {
+    let typed = typed.into_iter().filter(|typed| typed != "--dry-run");
+    let lacking = cluster.survey.as_ref().filter(|_| is_unnamed(args, cluster));
+    let id = lacking.map(|survey| survey.cluster_id.clone());
     let leave = id.map(|id| ["--yes-hurt-this-cluster".to_owned(), id]);
     command_of(typed.chain(leave.into_iter().flatten()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Suites as they are written, and what their scenarios can decide.
 
+use results::judge::claim;
 use results::judge::claim::Metric;
 
 use super::*;
@@ -137,4 +138,60 @@ fn a_scenario_is_refused_what_it_cannot_decide() {
         scenario("failover", "leader-failover").command(None),
         "kbench run --workload 1k-msg-s --faults failover"
     );
+}
+
+#[test]
+fn a_user_s_claims_are_decided_by_the_scenarios_that_can_and_unknown_ids_are_left_out() {
+    let guide = guide().unwrap();
+    let own = |bodies: &[(&str, &str)]| {
+        let one = |(id, body): &(&str, &str)| {
+            format!("[[claim]]\nid = \"{id}\"\ntext = \"t\"\nsource = \"s\"\n{body}\n")
+        };
+        claim::parse("own.toml", &bodies.iter().map(one).collect::<String>()).unwrap()
+    };
+    let answered = |own: &[Claim]| {
+        let mut suite: RunSuite = load("guide", &[]).unwrap();
+        suite.answer_for(own, &guide, "own.toml").map(|()| suite)
+    };
+    let decide = |suite: &RunSuite, id: &str| -> Vec<String> {
+        let named = suite.scenarios.iter().filter(|it| it.claims.iter().any(|claim| claim == id));
+        named.map(|it| it.id.clone()).collect()
+    };
+    let time = "scenario = [\"leader\"]\nstated_s = [0.0, 2.0]\nmetric = \"unavailability-led\"";
+    let mut claims = own(&[
+        ("quick", time),
+        ("nothing-lost", "metric = { checks = [\"lost\"] }"),
+        ("elsewhere", "scenario = [\"no-such-step\"]\nmetric = \"recovers-while-fault-lasts\""),
+        ("people", "metric = { not-tested-here = \"people\" }"),
+    ]);
+    let of_guide = guide.iter().find(|it| it.id == "settings-in-force").unwrap();
+    claims.push(Claim { id: "in-force".to_owned(), ..of_guide.clone() });
+    let suite = answered(&claims).unwrap();
+    assert!(decide(&suite, "quick").contains(&"failover".to_owned()));
+    assert!(!decide(&suite, "quick").contains(&"healthy".to_owned()), "it has no step \"leader\"");
+    // Every run tells, but where the checks must find something.
+    let lost = decide(&suite, "nothing-lost");
+    assert!(
+        lost.contains(&"healthy".to_owned()) && !lost.contains(&"power".to_owned()),
+        "{lost:?}"
+    );
+    // As the guide's claim of that metric.
+    assert_eq!(decide(&suite, "in-force"), ["healthy"]);
+    for id in ["elsewhere", "people", "leader-failover"] {
+        assert_eq!(decide(&suite, id), [""; 0], "{id}");
+    }
+    for scenario in &suite.scenarios {
+        let plan = scenario.plan_as_written().unwrap();
+        scenario.can_decide(&claims, plan.as_ref()).unwrap();
+        assert!(scenario.max_rate.is_none() || scenario.claims.is_empty());
+    }
+    let refused = answered(&own(&[("people", "metric = { not-tested-here = \"people\" }")]));
+    let refused = refused.map(drop).unwrap_err();
+    assert!(refused.text().contains("can decide any claim of own.toml"), "{}", refused.text());
+    let ratio = |of: &str| {
+        let bound = format!("{{ scenario = \"{of}\", least = 1.0, most = 9.0 }}");
+        own(&[("rate", &format!("metric = {{ max-rate-per-broker = {bound} }}"))])
+    };
+    assert!(answered(&ratio("rate")).is_ok(), "a search decides it");
+    assert!(answered(&ratio("no-such-scenario")).is_err());
 }
