@@ -6,6 +6,7 @@
 mod cluster;
 mod compare;
 mod format;
+mod found;
 mod heal;
 mod import;
 mod judge;
@@ -133,29 +134,29 @@ enum BackendChoice {
 }
 
 /// Arguments of a run that are each scenario's own in a suite.
-const OF_A_SCENARIO: [&str; 13] = [
-    "workload",
-    "faults",
+const OF_A_SCENARIO: [&str; 7] =
+    ["workload", "faults", "trials", "duration", "set", "only", "gates"];
+
+/// Those that a suite's folder says of itself.
+const OF_A_SUITE: [&str; 12] = [
+    "suite",
+    "claims",
+    "strict",
+    "seed",
+    "kafka_version",
+    "mode",
+    "backend",
+    "image",
     "cluster",
     "on",
     "bootstrap_server",
-    "command_config",
     "keep_topics",
-    "trials",
-    "duration",
-    "set",
-    "only",
-    "gates",
-    "yes_hurt_this_cluster",
 ];
-
-/// Those that a suite's folder says of itself.
-const OF_A_SUITE: [&str; 8] =
-    ["suite", "claims", "strict", "seed", "kafka_version", "mode", "backend", "image"];
 
 #[derive(Args)]
 struct RunArgs {
-    /// Carry out a suite, several runs with one report: a shipped name (`kbench list suites`) or a TOML file
+    /// Carry out a suite, several runs with one report: a shipped name (`kbench list suites`) or a TOML file. On a
+    /// cluster that runs already (--cluster INVENTORY, --bootstrap-server) it is a dry run without --yes-hurt-this-cluster
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = OF_A_SCENARIO)]
     suite: Option<String>,
     /// Go on with a suite that was interrupted, or that has scenarios without a finished run, or with an invalid one: its
@@ -170,9 +171,10 @@ struct RunArgs {
     faults: String,
     /// Cluster: `local` (the guide's three machines), a shipped name (`kbench list clusters`), or a
     /// TOML file: of a cluster to be made, or the inventory of one that runs already, on machines reached by ssh or
-    /// in containers of this machine
-    #[arg(long, value_name = "local|NAME|FILE", default_value = "local")]
-    cluster: String,
+    /// in containers of this machine [default: local]. Of a suite: an inventory, on which every scenario is carried out
+    /// that it allows
+    #[arg(long, value_name = "local|NAME|FILE")]
+    cluster: Option<String>,
     /// What the nodes of a new cluster are: `local`, or `docker` for containers of an image that
     /// `kbench cluster image` made or one of your own, on the engine that DOCKER_HOST names or the usual one
     #[arg(long, value_enum, default_value = "local", conflicts_with_all = ["on", "bootstrap_server"])]
@@ -212,7 +214,7 @@ struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_TRIALS)))]
     trials: u32,
     /// How many trials run at the same time; the next ones start when all of these have ended. Of a suite: how many
-    /// scenarios, each with about four cores for itself; the next one starts when one of these has ended
+    /// scenarios, each with about four cores and a cluster for itself; the next one starts when one of these has ended
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PARALLEL)))]
     parallel: u32,
     /// Seed of everything that is drawn at random; drawn itself when absent
@@ -262,7 +264,7 @@ struct RunArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     yes_hurt_this_cluster: Option<String>,
     /// Print every command that the machines of an inventory would be given, by machine, or every scenario of a suite
-    /// with the time that it takes, and do nothing
+    /// with the time that it takes and what it strikes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }

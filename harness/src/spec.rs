@@ -41,7 +41,7 @@ pub use replay::replay;
 pub use request::{Asked, Request, Resolved, cluster};
 pub use search::SearchSpec;
 pub(crate) use suite::written;
-pub use suite::{RunSuite, SuiteScenario, WORKLOAD};
+pub use suite::{RunSuite, SuiteCluster, SuiteScenario, WORKLOAD, WhichCluster};
 
 /// Everything that decides what a run does.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,10 +2,12 @@
 //!
 //! Made from the reports of its runs and nothing else, so that it can be made again. Each claim is decided by the runs
 //! of the scenarios that name it: refuted by one, it is refuted; where one of them does not say, it is undecided. What no
-//! scenario decides is *not tested here*, with what would be needed. `report.json` in the suite's folder is this document
+//! scenario decides is *not tested here*, with what would be needed; of a user's own claims it is undecided. A scenario that
+//! the suite's cluster does not allow decides nothing: what only such ones decide is undecided. `report.json` in the suite's folder is this document
 //! (`results/schema/suite.schema.json`); [`text`], [`markdown`] and [`html`] are views of it.
 
 mod advice;
+mod decided;
 mod html;
 mod markdown;
 pub mod searched;
@@ -14,18 +16,18 @@ mod several;
 mod tests;
 mod text;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::claim::{ChangeCost, Claim, ClaimResult, Outcome, judge};
+use crate::judge::claim::{ChangeCost, Claim, ClaimResult, Outcome};
 use crate::judge::verdict::Verdict;
 use crate::record::open;
 use crate::report::Report;
 use crate::report::files::{WriteError, escaped};
 use crate::terminal::counted;
 
+use decided::decided;
 pub use markdown::render as markdown;
 pub use searched::{MaxRate, RateStep};
 pub(crate) use text::summary;
@@ -64,6 +66,19 @@ pub struct SuiteMeta {
     pub claims: String,
     /// Whether refuted claims fail it.
     pub strict: bool,
+    /// The cluster that runs already on which every scenario was carried out; none where each had a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+}
+
+/// What [`SuiteMeta::claims`] says of the guide's.
+pub const OF_GUIDE: &str = "guide";
+
+impl SuiteMeta {
+    /// Whether the claims are a user's.
+    fn has_own_claims(&self) -> bool {
+        self.claims != OF_GUIDE
+    }
 }
 
 /// What a scenario of a suite is to decide.
@@ -88,6 +103,8 @@ pub enum ScenarioRun {
     Searched(Box<MaxRate>),
     /// It left none: with which code it ended, and what it said.
     Failed(u8, String),
+    /// The suite's cluster does not allow it, for this reason.
+    NotAllowed(String),
     /// It was not carried out.
     Missing,
 }
@@ -179,7 +196,7 @@ impl SuiteReport {
     /// Of a suite whose scenarios came to this; `claims` are all of the document's.
     pub fn of(suite: SuiteMeta, claims: &[Claim], runs: &[(ScenarioAsked, ScenarioRun)]) -> Self {
         let scenarios: Vec<_> = runs.iter().map(|(asked, run)| scenario(asked, run)).collect();
-        let claims: Vec<_> = claims.iter().map(|claim| decided(claim, runs)).collect();
+        let claims: Vec<_> = claims.iter().map(|claim| decided(claim, runs, &suite)).collect();
         let codes = scenarios.iter().map(|scenario| scenario.code);
         let exit_code = worst(codes.chain(claims.iter().map(|it| it.code(suite.strict))));
         let reports = runs.iter().filter_map(|(_, run)| match run {
@@ -252,6 +269,10 @@ fn scenario(asked: &ScenarioAsked, run: &ScenarioRun) -> ScenarioResult {
             without(3, "not carried out: `--resume` goes on with it".to_owned())
         }
         ScenarioRun::Failed(code, said) => without(*code, said.clone()),
+        // Nothing failed, and nothing was seen.
+        ScenarioRun::NotAllowed(why) => {
+            without(3, format!("not carried out on this cluster: {why}"))
+        }
         ScenarioRun::Searched(search) => ScenarioResult {
             run: search.run().map(str::to_owned),
             trials: search.steps.len() as u32,
@@ -304,121 +325,4 @@ fn came_to(asked: &ScenarioAsked, report: &Report) -> (u8, String) {
         true => (1, format!("MISSED what it must find: {names}; checks or faults are blind")),
         false => (3, format!("{}: whether {names} is there is not known", report.verdict.as_str())),
     }
-}
-
-/// A claim by the runs of all scenarios that decide it.
-fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
-    if !claim.metric.scenarios().is_empty() {
-        return several::decided(claim, runs);
-    }
-    let deciding: Vec<_> =
-        runs.iter().filter(|(asked, _)| asked.claims.contains(&claim.id)).collect();
-    // Judged over nothing: as the claim stands where no run says anything.
-    let nothing = judge(claim, &[]);
-    if deciding.is_empty() || !claim.metric.is_tested_here() {
-        let needs = "a scenario that decides it, which this suite does not have".to_owned();
-        let reason = if claim.metric.is_tested_here() { needs } else { nothing.reason.clone() };
-        let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
-        return DecidedClaim { claim, figure: String::new(), by: vec![] };
-    }
-    let of_run = |(asked, run): &&(ScenarioAsked, ScenarioRun)| {
-        let open = |why: String| ClaimResult { reason: why, tested: true, ..nothing.clone() };
-        let (dir, result) = match run {
-            ScenarioRun::Finished(dir, report) => {
-                let told = report.claims.iter().find(|it| it.id == claim.id).cloned();
-                let none = || open(format!("the run of scenario {} was not asked", asked.id));
-                (Some(dir.clone()), told.unwrap_or_else(none))
-            }
-            ScenarioRun::Searched(_) => {
-                (None, open(format!("scenario {} is a search of the highest rate", asked.id)))
-            }
-            ScenarioRun::Failed(..) | ScenarioRun::Missing => {
-                (None, open(format!("scenario {} has no finished run", asked.id)))
-            }
-        };
-        let outcome = result.outcome;
-        (Decision { scenario: asked.id.clone(), run: dir, outcome }, result)
-    };
-    let (by, results): (Vec<_>, Vec<_>) = deciding.iter().map(of_run).unzip();
-    let worst = [Outcome::Refuted, Outcome::NotTested, Outcome::Undecided, Outcome::Holds];
-    let rank = |result: &&ClaimResult| worst.iter().position(|it| *it == result.outcome);
-    // The first of the worst ones tells.
-    let Some(first) = results.iter().min_by_key(rank) else {
-        return DecidedClaim { claim: nothing, figure: String::new(), by };
-    };
-    let mut deciding = first.clone();
-    if deciding.outcome == Outcome::Holds && results.len() > 1 {
-        deciding.examined = BTreeMap::new();
-        for (what, n) in results.iter().flat_map(|result| &result.examined) {
-            *deciding.examined.entry(what.clone()).or_default() += n;
-        }
-        deciding.reason = match deciding.examined.is_empty() {
-            true => deciding.reason,
-            false => format!("{} examined, none wrong", examined(&deciding)),
-        };
-    }
-    let faults = by.iter().filter_map(|by| {
-        let run = runs.iter().find(|(asked, _)| asked.id == by.scenario);
-        run.and_then(|(_, run)| match run {
-            ScenarioRun::Finished(_, report) => Some(report.faults.len()),
-            _ => None,
-        })
-    });
-    let figure = figure(&deciding, faults.sum());
-    DecidedClaim { claim: deciding, figure, by }
-}
-
-/// What was measured, in words; of a guarantee what was examined, and how rare what was not found is at the most.
-fn figure(claim: &ClaimResult, faults: usize) -> String {
-    if let Some(measured) = claim.measured_s.as_ref().filter(|measured| measured.n > 0) {
-        let response = measured.longest_response_s.filter(|_| measured.uninterrupted == measured.n);
-        if let Some(response) = response {
-            return format!(
-                "no gap; longest response {:.0} ms (n = {})",
-                response * 1e3,
-                measured.n
-            );
-        }
-        let show = |value: Option<f64>| value.map_or("?".to_owned(), |s| format!("{s:.2}"));
-        let open = match measured.censored {
-            0 => String::new(),
-            n => format!(", {n} did not end"),
-        };
-        return match measured.n {
-            1 => format!("{} s (n = 1{open})", show(measured.max)),
-            n => format!(
-                "{} s (n = {n}, {} to {}{open})",
-                show(measured.median),
-                show(measured.min),
-                show(measured.max)
-            ),
-        };
-    }
-    match claim.outcome {
-        Outcome::Holds if claim.examined.is_empty() => return claim.reason.clone(),
-        Outcome::Holds => {}
-        Outcome::Refuted | Outcome::Undecided | Outcome::NotTested => return String::new(),
-    }
-    let over = match faults {
-        0 => String::new(),
-        n => format!(", over {}", counted(n as u64, "fault")),
-    };
-    let rare = claim.examined.get("records").map(|n| {
-        // With probability 95 % none of n is found where a share of more than this is wrong.
-        let below = |n: f64| 1.0 - 0.05_f64.powf(1.0 / n);
-        let records = format!("; at 95 % below {:.3} per million records", below(*n as f64) * 1e6);
-        // Records of one fault share its fate, and say less than as many that are independent.
-        match faults {
-            0 => records,
-            n => format!("{records}, and below {:.1} % of faults", below(n as f64) * 100.0),
-        }
-    });
-    let none = if rare.is_some() { "0 of " } else { "" };
-    format!("{none}{}{over}{}", examined(claim), rare.unwrap_or_default())
-}
-
-/// What was examined, in words.
-fn examined(claim: &ClaimResult) -> String {
-    let all = claim.examined.iter().map(|(what, n)| counted(*n, what.trim_end_matches('s')));
-    all.collect::<Vec<_>>().join(", ")
 }

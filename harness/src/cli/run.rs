@@ -10,13 +10,11 @@ use results::record::secret::redact_argument;
 use results::record::trial::EVENTS;
 use results::terminal::{argument, printable_line};
 
+use super::found::FoundCluster;
 use super::{BackendChoice, Cli, CliCommand, PrintArgs, ReplayArgs, RunArgs, judge, suite};
-use crate::cluster::attached::{ClusterSurvey, SecuredBy};
-use crate::cluster::docker::adopted::{self, FoundContainers};
 use crate::cluster::docker::spec::NamedImages;
-use crate::cluster::local::kept::KeptCluster;
 use crate::cluster::local::sandbox::Mode;
-use crate::cluster::ssh::{self, Inventory};
+use crate::cluster::ssh;
 use crate::failure::{self, Failure};
 use crate::live::MetricsListener;
 use crate::need::place::{Have, decide};
@@ -24,12 +22,12 @@ use crate::provision::KafkaSource;
 use crate::run;
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
-use crate::spec::{self, AnyInventory, Asked, BackendSpec, Request, Resolved, RunSpec};
+use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
 use crate::trial::lab;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.suite.is_some() || args.resume.is_some() {
-        return suite::run(&args);
+        return suite::run(args);
     }
     let (out, print) = (args.out.clone(), args.print);
     let metrics = args.metrics_addr.as_deref().map(MetricsListener::bind).transpose()?;
@@ -38,50 +36,20 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         let what = "--mode is how a local cluster is isolated, and containers are isolated";
         return Err(Failure::usage(what).with_cure("leave out --mode, or --backend docker"));
     }
-    let secured = args.command_config.as_deref().map(SecuredBy::read).transpose()?;
-    let (secured, connector) = secured.unzip();
-    let connector = connector.unwrap_or_default();
-    let is_named = args.on.is_some() || args.bootstrap_server.is_some() || docker.is_some();
-    let (inventory, containers) = match is_named {
-        true => (None, None),
-        false => match spec::inventory_of(&args.cluster)? {
-            Some(AnyInventory::Machines(inventory)) => (Some(*inventory), None),
-            Some(AnyInventory::Containers(inventory)) => (None, Some(adopted::find(inventory)?)),
-            None => (None, None),
-        },
-    };
-    let of_inventory = || match &containers {
-        Some(found) => Some(found.spec.bootstrap()),
-        None => inventory.as_ref().map(Inventory::bootstrap),
-    };
-    let bootstrap = args.bootstrap_server.clone().or_else(of_inventory);
-    let for_those = [("--command-config", secured.is_some()), ("--keep-topics", args.keep_topics)];
-    if let Some((option, _)) = for_those.iter().find(|(_, given)| *given && bootstrap.is_none()) {
-        let why = format!("{option} is for a cluster that runs already");
-        return Err(Failure::usage(why).with_cure("--bootstrap-server HOST:PORT names one"));
-    }
-    let survey = |at: &String| ClusterSurvey::blocking(at, &connector);
-    let attached = bootstrap.as_ref().map(survey).transpose()?;
-    if let (Some(inventory), Some(survey)) = (&inventory, &attached) {
-        survey.is_at(inventory)?;
-    }
-    let at = |found: FoundContainers| attached.as_ref().map(|survey| found.at(survey));
-    let containers = containers.and_then(at).transpose()?.map(|found| found.spec);
+    let found = FoundCluster::of(&args, docker.is_some())?;
     if args.dry_run {
-        let (Some(inventory), Some(survey)) = (inventory, attached) else {
+        if found.inventory.is_none() {
             let what = "--dry-run is for machines that are reached by ssh";
             return Err(Failure::usage(what).with_cure("--cluster INVENTORY, of machines"));
-        };
-        return dry_run(inventory, survey, secured, args);
+        }
+        return dry_run(found, args);
     }
-    if let Some(survey) = &attached {
+    if let Some(survey) = &found.survey {
         results::err!("{}", printable_line(&survey.others()));
     }
-    let chosen = args.mode.is_some() || args.on.is_some() || attached.is_some() || docker.is_some();
-    let on = args.on.as_ref().map(|on| KeptCluster::find(on, &args.clusters)).transpose()?;
-    let Resolved { spec, warnings } =
-        Request { on, attached, secured, inventory, containers, docker, ..request(args) }
-            .resolve()?;
+    let is_there = found.on.is_some() || found.survey.is_some();
+    let chosen = args.mode.is_some() || is_there || docker.is_some();
+    let Resolved { spec, warnings } = Request { docker, ..found.asked(request(args)) }.resolve()?;
     failure::warn(&warnings);
     let mode = spec.backend.sandbox();
     if !chosen && mode != Mode::ALL[0] {
@@ -91,19 +59,12 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Says what a run would do to machines, and does nothing.
-fn dry_run(
-    inventory: Inventory,
-    survey: ClusterSurvey,
-    secured: Option<SecuredBy>,
-    args: RunArgs,
-) -> Result<ExitCode, Failure> {
+fn dry_run(found: FoundCluster, args: RunArgs) -> Result<ExitCode, Failure> {
     // Nothing is hurt, so no name has to be given for it.
-    let hurt = Some(survey.cluster_id.clone());
-    let request = request(args);
+    let hurt = found.survey.as_ref().map(|survey| survey.cluster_id.clone());
+    let request = found.asked(request(args));
     let asked = Asked { hurt, ..request.asked };
-    let (attached, inventory) = (Some(survey), Some(inventory));
-    let Resolved { spec, warnings } =
-        Request { attached, secured, inventory, asked, ..request }.resolve()?;
+    let Resolved { spec, warnings } = Request { asked, ..request }.resolve()?;
     failure::warn(&warnings);
     let Some(inventory) = spec.backend.attached().and_then(|it| it.inventory.as_ref()) else {
         return Err(Failure::usage("no inventory of machines (a defect)"));
@@ -226,7 +187,7 @@ fn request(args: RunArgs) -> Request {
     Request {
         workload: args.workload,
         faults: args.faults,
-        cluster: args.cluster,
+        cluster: args.cluster.unwrap_or_else(|| "local".to_owned()),
         on: None,
         attached: None,
         secured: None,
@@ -256,13 +217,20 @@ fn request(args: RunArgs) -> Request {
 
 /// The command as it was typed, without secrets, with the arguments that need it quoted.
 pub(super) fn command_line() -> String {
-    std::iter::once("kbench".to_owned())
-        .chain(std::env::args_os().skip(1).map(|typed| {
-            let typed = redact_argument(&typed.to_string_lossy());
-            argument(&typed).into_owned()
-        }))
-        .collect::<Vec<_>>()
-        .join(" ")
+    command_of(typed())
+}
+
+/// The arguments as they were typed.
+pub(super) fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|typed| typed.to_string_lossy().into_owned())
+}
+
+/// A command with these arguments, without secrets, with those quoted that need it.
+pub(super) fn command_of(arguments: impl IntoIterator<Item = String>) -> String {
+    let written = |given: String| argument(&redact_argument(&given)).into_owned();
+    let all: Vec<_> =
+        std::iter::once("kbench".to_owned()).chain(arguments.into_iter().map(written)).collect();
+    all.join(" ")
 }
 
 #[cfg(test)]

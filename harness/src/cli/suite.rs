@@ -1,54 +1,88 @@
 //! `kbench run --suite` and `--resume`, and a suite's folder judged again.
 
+mod cluster;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
+use faults::plan::Plan;
 use results::judge::claim::Claim;
 use results::suite::{self, SuiteReport};
-use results::terminal::{argument, counted, printable_line};
+use results::terminal::{counted, printable_line};
 
-use super::run::{command_line, containers, kafka_source};
+use self::cluster::{carried_out_by, cluster_of, fit_to, is_dry, take_up, tell_of_cluster};
+use super::found::FoundCluster;
+use super::run::{command_line, command_of, containers, kafka_source, typed};
 use super::{BackendChoice, JudgeArgs, PrintArgs, ReportFormat, RunArgs};
 use crate::failure::{self, Failure};
 use crate::rundir;
 use crate::series::search;
-use crate::series::suite::{SuiteDir, SuiteSpec, carry_out, folder_names, others_beside, trusted};
+use crate::series::suite::{
+    SuiteDir, SuiteSpec, carry_out, folder_names, others_beside, said_each_time,
+};
 use crate::series::{Series, block_on};
-use crate::spec::{self, Request, RunSuite, claims_of, guide, now};
+use crate::spec::{self, Asked, Request, RunSuite, SuiteCluster, claims_of, guide, now};
 
 /// What a scenario is expected to take.
+#[derive(Default)]
 struct Expected {
     id: String,
     time: Duration,
     alone: bool,
     command: String,
+    /// What of the cluster or the load it strikes or changes, in words.
+    strikes: String,
     finished: bool,
+    /// Why the cluster does not allow it.
+    not_allowed: Option<String>,
 }
 
-pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+impl Expected {
+    fn is_left(&self) -> bool {
+        !self.finished && self.not_allowed.is_none()
+    }
+}
+
+pub(super) fn run(mut args: RunArgs) -> Result<ExitCode, Failure> {
     let resumed = args.resume.as_ref().map(|path| found(path, &args.out)).transpose()?;
-    let (spec, claims) = match &resumed {
+    let (mut spec, claims) = match &resumed {
         Some(dir) => {
             let spec = dir.spec()?;
             let claims = dir.claims(&spec)?;
+            spec.cluster.as_ref().map_or(Ok(()), |cluster| take_up(cluster, &mut args))?;
             (spec, claims)
         }
-        None => (asked(args)?, args.claims.as_deref().map_or_else(guide, claims_of)?),
+        None => asked(&args)?,
     };
-    let expected = expected(&spec, args, &claims, resumed.as_ref())?;
+    let cluster = cluster_of(&args, &spec)?;
+    let before = resumed.is_none().then(|| spec.suite.clone());
+    if resumed.is_none() {
+        fit_to(&mut spec, &args, &cluster)?;
+    }
+    let expected = expected(&spec, &args, &claims, resumed.as_ref(), &cluster)?;
     tell(&spec.suite, &expected, args.parallel as usize);
-    if args.dry_run {
-        show(&expected);
-        results::err!("nothing was done");
+    if let Some(survey) = &cluster.survey {
+        results::err!("{}", printable_line(&survey.others()));
+    }
+    tell_of_cluster(&spec, before.as_ref());
+    if is_dry(&args, &cluster) {
+        results::out!("{}", shown(&expected));
+        match spec.cluster.is_some() {
+            true => results::err!(
+                "nothing was done; to carry it out: {}",
+                carried_out_by(typed(), &args, &cluster)
+            ),
+            false => results::err!("nothing was done"),
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    let further = trusted(args.trust_spec, args.kafka_home.as_deref());
+    let said = said_each_time(args.trust_spec, args.kafka_home.as_deref(), spec.cluster.as_ref());
     let (dir, report) = block_on(async {
         let series = match &resumed {
-            Some(dir) => Series::open(dir.path().to_owned(), &further)?,
-            None => Series::create(&args.out, &spec.suite.name, &further)?,
+            Some(dir) => Series::open(dir.path().to_owned(), &said)?,
+            None => Series::create(&args.out, &spec.suite.name, &said)?,
         };
         let dir = match resumed {
             Some(dir) => dir,
@@ -70,7 +104,9 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         write(&report, &dir)?;
         if stopped {
             let path = dir.path().display().to_string();
-            results::err!("interrupted: `kbench run --resume {}` goes on", argument(&path));
+            let again = ["run".to_owned(), "--resume".to_owned(), path].into_iter();
+            let leave = spec.cluster.iter().flat_map(SuiteCluster::said_each_time);
+            results::err!("interrupted: `{}` goes on", command_of(again.chain(leave)));
         }
         Ok((dir, report))
     })?;
@@ -87,14 +123,20 @@ fn found(path: &Path, out: &Path) -> Result<SuiteDir, Failure> {
     Ok(dir)
 }
 
-/// What the arguments ask for.
-fn asked(args: &RunArgs) -> Result<SuiteSpec, Failure> {
+/// What the arguments ask for, and the claims that it is to answer for.
+fn asked(args: &RunArgs) -> Result<(SuiteSpec, Vec<Claim>), Failure> {
     let Some(name) = &args.suite else {
         return Err(Failure::usage("no suite is named (a defect)"));
     };
-    let suite: RunSuite = spec::load(name, &[])?;
+    let mut suite: RunSuite = spec::load(name, &[])?;
+    let mut claims = guide()?;
+    if let Some(file) = &args.claims {
+        let own = claims_of(file)?;
+        suite.answer_for(&own, &claims, &file.display().to_string())?;
+        claims = own;
+    }
     let docker = args.backend == BackendChoice::Docker;
-    Ok(SuiteSpec {
+    let spec = SuiteSpec {
         claims: args.claims.as_ref().map(|file| file.display().to_string()),
         strict: args.strict,
         seed: args.seed,
@@ -102,7 +144,25 @@ fn asked(args: &RunArgs) -> Result<SuiteSpec, Failure> {
         mode: args.mode,
         images: docker.then(|| args.image.clone()),
         ..SuiteSpec::new(suite, command_line(), now())
-    })
+    };
+    Ok((spec, claims))
+}
+
+/// What every scenario of the suite is asked for alike.
+fn of_all(spec: &SuiteSpec, args: &RunArgs, cluster: &FoundCluster) -> Result<Request, Failure> {
+    let docker = match &spec.images {
+        Some(images) => containers(BackendChoice::Docker, images)?,
+        None => containers(args.backend, &args.image)?,
+    };
+    Ok(cluster.clone().asked(Request {
+        mode: spec.mode,
+        kafka: kafka_source(spec.kafka_version.clone(), args.kafka_home.clone()),
+        docker,
+        keep_topics: args.keep_topics,
+        trusted: args.trust_spec,
+        asked: Asked { hurt: args.yes_hurt_this_cluster.clone(), ..Asked::default() },
+        ..Request::of(spec::WORKLOAD, "none", "local")
+    }))
 }
 
 /// Resolves every scenario as its run will, so that what cannot be carried out is refused before the first.
@@ -111,50 +171,62 @@ fn expected(
     args: &RunArgs,
     claims: &[Claim],
     dir: Option<&SuiteDir>,
+    cluster: &FoundCluster,
 ) -> Result<Vec<Expected>, Failure> {
-    let docker = match &spec.images {
-        Some(images) => containers(BackendChoice::Docker, images)?,
-        None => containers(args.backend, &args.image)?,
-    };
+    let mut of_all = of_all(spec, args, cluster)?;
+    if let (Some(survey), None) = (&cluster.survey, &of_all.asked.hurt) {
+        // A dry run: nothing is hurt, so no name has to be given for it.
+        of_all.asked.hurt = Some(survey.cluster_id.clone());
+    }
     let mut all = vec![];
     for (scenario, folder) in folder_names(&spec.suite) {
         let within = |failure: Failure| failure.within(&format!("scenario \"{}\"", scenario.id));
-        let mut request = Request {
-            set: scenario.set.clone(),
-            duration: scenario.length().map_err(Failure::usage).map_err(within)?,
-            trials: scenario.trials,
-            mode: spec.mode,
-            kafka: kafka_source(spec.kafka_version.clone(), args.kafka_home.clone()),
-            docker: docker.clone(),
-            trusted: args.trust_spec,
-            ..Request::of(&scenario.workload, &scenario.plan, &scenario.cluster)
+        let command = scenario.command(spec.cluster.as_ref());
+        let expected = Expected {
+            id: scenario.id.clone(),
+            alone: scenario.is_alone(),
+            command,
+            not_allowed: spec.not_allowed(scenario).map(str::to_owned),
+            ..Expected::default()
         };
-        if let Some(search) = &scenario.max_rate {
-            let gates = search.objective.iter().map(|gate| gate.parse().map_err(Failure::usage));
-            request.gates = gates.collect::<Result<_, _>>().map_err(within)?;
+        if expected.not_allowed.is_some() {
+            let plan = scenario.plan_as_written().map_err(within)?;
+            scenario.can_decide(claims, plan.as_ref())?;
+            all.push(expected);
+            continue;
         }
+        let request = scenario.request(&of_all).map_err(within)?;
         let resolved = request.resolve().map_err(within)?;
-        scenario.can_decide(claims, &resolved.spec)?;
+        scenario.can_decide(claims, resolved.spec.plan.as_ref())?;
         failure::warn(&resolved.warnings);
         all.push(Expected {
-            id: scenario.id.clone(),
             time: match &scenario.max_rate {
                 None => resolved.spec.expected_trial().saturating_mul(scenario.trials),
                 Some(search) => search::expected(&search.into(), &resolved.spec),
             },
-            alone: scenario.is_alone(),
-            command: scenario.command(),
+            strikes: resolved.spec.plan.as_ref().map_or("nothing".to_owned(), strikes),
             finished: dir.is_some_and(|dir| dir.done(scenario, &folder).is_some()),
+            ..expected
         });
     }
     Ok(all)
+}
+
+/// What a plan does to the cluster and the load's clients, in words.
+fn strikes(plan: &Plan) -> String {
+    let changes = plan.changes.iter().map(|step| step.change.to_string());
+    let faults = plan.steps.iter().map(|step| {
+        let (name, targets) = (step.fault.fault().name(), step.targets_listed());
+        format!("{name} {targets}").trim_end().to_owned()
+    });
+    changes.chain(faults).collect::<Vec<_>>().join("; ")
 }
 
 /// How long the scenarios that are not finished take, so many of them at the same time.
 fn take(all: &[Expected], at_once: usize) -> Duration {
     let (mut now, mut before) = (Duration::ZERO, false);
     let mut ends: Vec<Duration> = vec![];
-    for it in all.iter().filter(|it| !it.finished) {
+    for it in all.iter().filter(|it| it.is_left()) {
         ends.sort_unstable();
         let over = ends.len().saturating_sub(others_beside(it.alone, before, at_once));
         now = ends.drain(..over).fold(now, Duration::max);
@@ -166,26 +238,33 @@ fn take(all: &[Expected], at_once: usize) -> Duration {
 
 /// How many scenarios there are, and how long they take.
 fn tell(suite: &RunSuite, all: &[Expected], at_once: usize) {
-    let left = all.iter().filter(|it| !it.finished).count();
     let seconds = take(all, at_once).as_secs();
     let scenarios = counted(all.len() as u64, "scenario");
-    let finished = match all.len() - left {
+    let of_them = |n: usize, how: &str| match n {
         0 => String::new(),
-        n => format!(", {n} of them finished"),
+        n => format!(", {n} of them {how}"),
     };
+    let finished = of_them(all.iter().filter(|it| it.finished).count(), "finished");
+    let not_allowed = all.iter().filter(|it| it.not_allowed.is_some()).count();
+    let not_allowed = of_them(not_allowed, "not carried out on this cluster");
     let time = format!("{} min {} s", seconds / 60, seconds % 60);
-    results::err!("suite {}: {scenarios}{finished}, expected to take about {time}", suite.name);
+    results::err!(
+        "suite {}: {scenarios}{finished}{not_allowed}, expected to take about {time}",
+        suite.name
+    );
 }
 
-fn show(all: &[Expected]) {
+/// The scenarios that are carried out: how long each takes, what it strikes, and its command.
+fn shown(all: &[Expected]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["SCENARIO", "ABOUT", "COMMAND"]);
-    for it in all {
+    table.load_style(presets::NOTHING).set_header(["SCENARIO", "ABOUT", "STRIKES", "COMMAND"]);
+    for it in all.iter().filter(|it| it.not_allowed.is_none()) {
         let time =
             if it.finished { "finished".to_owned() } else { format!("{} s", it.time.as_secs()) };
-        table.add_row([&*printable_line(&it.id), &time, &printable_line(&it.command)]);
+        let texts = [&it.id, &time, &it.strikes, &it.command];
+        table.add_row(texts.map(|text| printable_line(text).into_owned()));
     }
-    results::out!("{}", table.trim_fmt());
+    table.trim_fmt()
 }
 
 /// What `kbench validate` says of a suite: it resolves every scenario.
@@ -193,7 +272,7 @@ pub(super) fn valid(file: &str, trusted: bool) -> Result<String, Failure> {
     let spec = SuiteSpec::new(spec::load(file, &[])?, String::new(), now());
     let mut args = super::run::arguments(&["--suite", file])?;
     args.trust_spec = trusted;
-    let all = expected(&spec, &args, &guide()?, None)?;
+    let all = expected(&spec, &args, &guide()?, None, &FoundCluster::default())?;
     let takes = if all.len() == 1 { "takes" } else { "take" };
     let seconds = take(&all, 1).as_secs();
     Ok(format!("{} {takes} about {seconds} s", counted(all.len() as u64, "scenario")))
@@ -237,7 +316,7 @@ mod tests {
     fn scenarios_take_as_long_as_the_last_of_those_beside_it_and_a_search_waits_for_all() {
         let of = |seconds, alone, finished| {
             let time = Duration::from_secs(seconds);
-            Expected { id: String::new(), time, alone, command: String::new(), finished }
+            Expected { time, alone, finished, ..Expected::default() }
         };
         let all = [
             of(30, false, false),

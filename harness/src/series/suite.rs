@@ -13,7 +13,7 @@ use results::judge::verdict::Verdict;
 use results::record::budget::{MOST_DOCUMENT_BYTES, MOST_EVENT_BYTES};
 use results::record::open;
 use results::report::Report;
-use results::suite::{ScenarioAsked, ScenarioRun, SuiteMeta, SuiteReport};
+use results::suite::{OF_GUIDE, ScenarioAsked, ScenarioRun, SuiteMeta, SuiteReport};
 use results::terminal::printable_line;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::private;
 use crate::run;
 use crate::rundir::{RunDir, folders};
-use crate::spec::{RunSuite, SearchSpec, SuiteScenario, guide};
+use crate::spec::{RunSuite, SearchSpec, SuiteCluster, SuiteScenario, guide};
 
 /// The file that says what was asked for.
 const SUITE: &str = "suite.toml";
@@ -65,7 +65,10 @@ pub struct SuiteSpec {
     /// The images of containers, as they were named; none for local clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<String>>,
-    /// The suite.
+    /// The cluster that runs already on which every scenario is carried out; none where each has a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<SuiteCluster>,
+    /// The suite; its scenarios as that cluster has them.
     pub suite: RunSuite,
 }
 
@@ -248,11 +251,15 @@ impl SuiteDir {
         for (scenario, folder) in folder_names(&spec.suite) {
             let asked = ScenarioAsked {
                 id: scenario.id.clone(),
-                command: scenario.command(),
+                command: scenario.command(spec.cluster.as_ref()),
                 claims: scenario.claims.clone(),
                 must_find: scenario.must_find.clone(),
             };
-            runs.push((asked, self.run_of(scenario, &folder, failed, again.map(|_| strict))));
+            let run = match spec.not_allowed(scenario) {
+                Some(why) => ScenarioRun::NotAllowed(why.to_owned()),
+                None => self.run_of(scenario, &folder, failed, again.map(|_| strict)),
+            };
+            runs.push((asked, run));
         }
         let meta = SuiteMeta {
             name: spec.suite.name.clone(),
@@ -261,8 +268,9 @@ impl SuiteDir {
             command: spec.command,
             started: spec.started,
             kbench: spec.kbench,
-            claims: spec.claims.unwrap_or_else(|| "guide".to_owned()),
+            claims: spec.claims.unwrap_or_else(|| OF_GUIDE.to_owned()),
             strict,
+            cluster: spec.cluster.as_ref().map(SuiteCluster::describe),
         };
         Ok(SuiteReport::of(meta, &claims, &runs))
     }
@@ -336,13 +344,19 @@ impl SuiteSpec {
             kafka_version: None,
             mode: None,
             images: None,
+            cluster: None,
             suite,
         }
     }
 
+    /// Why the suite's cluster does not allow a scenario; none where it does, or where each has a new one.
+    pub fn not_allowed(&self, scenario: &SuiteScenario) -> Option<&str> {
+        self.cluster.as_ref()?.not_allowed.get(&scenario.id).map(String::as_str)
+    }
+
     /// Arguments of `kbench run` for a scenario of the suite in this folder.
     pub fn arguments(&self, dir: &SuiteDir, scenario: &SuiteScenario) -> Vec<String> {
-        let mut all = scenario.arguments();
+        let mut all = scenario.arguments(self.cluster.as_ref());
         let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
         if self.claims.is_some() {
             add("--claims", dir.path().join(CLAIMS).display().to_string());
@@ -360,12 +374,18 @@ impl SuiteSpec {
     }
 }
 
-/// Arguments of all runs of a suite that are not written down: what is to be trusted is said each time.
-pub fn trusted(trust: bool, kafka_home: Option<&Path>) -> Vec<OsString> {
+/// Arguments of all runs of a suite that are not taken from its folder: what is to be trusted, and what may be hurt, is
+/// said each time.
+pub fn said_each_time(
+    trust: bool,
+    kafka_home: Option<&Path>,
+    cluster: Option<&SuiteCluster>,
+) -> Vec<OsString> {
     let mut all = vec![];
     all.extend(trust.then(|| OsString::from("--trust-spec")));
     if let Some(home) = kafka_home {
         all.extend([OsString::from("--kafka-home"), home.as_os_str().to_owned()]);
     }
+    all.extend(cluster.into_iter().flat_map(SuiteCluster::said_each_time).map(OsString::from));
     all
 }

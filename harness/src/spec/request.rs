@@ -319,7 +319,8 @@ fn redacted(keys: &[String], whose: &str) -> Vec<String> {
     keys.iter().map(told).collect()
 }
 
-fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
+/// A cluster to be made, by name or file, `local` being the guide's.
+pub(super) fn cluster_of(name: &str, changes: &[set::Change]) -> Result<Topology, Failure> {
     if let Some(inventory) = inventory_of(name)? {
         let name = inventory.name();
         let why =

@@ -1,6 +1,8 @@
 //! A suite: scenarios, each of which is a run, and the claims that they decide. Whether they can be carried out is seen
 //! when each is resolved as any run is.
 
+mod cluster;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +16,11 @@ use results::terminal::argument;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Mistake, RunSpec, SearchSpec, Spec};
+use super::{Mistake, SearchSpec, Spec};
 use crate::failure::Failure;
 use crate::nearest::{did_you_mean, nearest};
+
+pub use cluster::{SuiteCluster, WhichCluster};
 
 /// The workload of a scenario, as of a run, that names none.
 pub const WORKLOAD: &str = "1k-msg-s";
@@ -210,8 +214,8 @@ impl SuiteScenario {
         parsed.map_err(|error| format!("duration: {error}"))
     }
 
-    /// As arguments of `kbench run`, without the claims.
-    pub fn arguments(&self) -> Vec<String> {
+    /// As arguments of `kbench run`, without the claims; on this cluster where the suite has one.
+    pub fn arguments(&self, on: Option<&SuiteCluster>) -> Vec<String> {
         let mut all = vec![];
         let mut add = |option: &str, value: &str| all.extend([option, value].map(str::to_owned));
         add("--workload", &self.workload);
@@ -219,7 +223,7 @@ impl SuiteScenario {
         if self.max_rate.is_none() {
             add("--faults", &self.plan);
         }
-        if self.cluster != "local" {
+        if self.cluster != "local" && on.is_none() {
             add("--cluster", &self.cluster);
         }
         self.set.iter().for_each(|set| add("--set", set));
@@ -227,12 +231,14 @@ impl SuiteScenario {
         if self.trials > 1 {
             add("--trials", &self.trials.to_string());
         }
+        all.extend(on.into_iter().flat_map(SuiteCluster::arguments));
         all
     }
 
     /// The command that carries it out by itself.
-    pub fn command(&self) -> String {
-        let arguments = self.arguments();
+    pub fn command(&self, on: Option<&SuiteCluster>) -> String {
+        let leave = on.into_iter().flat_map(SuiteCluster::said_each_time);
+        let arguments: Vec<_> = self.arguments(on).into_iter().chain(leave).collect();
         let all: Vec<_> = arguments.iter().map(|it| argument(it)).collect();
         let Some(search) = &self.max_rate else {
             return format!("kbench run {}", all.join(" "));
@@ -251,12 +257,12 @@ impl SuiteScenario {
         )
     }
 
-    /// Whether a run with this spec can decide the claims that the scenario is to decide.
+    /// Whether a run with this plan can decide the claims that the scenario is to decide.
     ///
     /// # Errors
     /// A usage failure for a claim that is not among `all`, that nothing measures, or that needs another step.
-    pub fn can_decide(&self, all: &[Claim], spec: &RunSpec) -> Result<(), Failure> {
-        let steps: BTreeSet<&str> = spec.plan.iter().flat_map(Plan::ids).collect();
+    pub fn can_decide(&self, all: &[Claim], plan: Option<&Plan>) -> Result<(), Failure> {
+        let steps: BTreeSet<&str> = plan.into_iter().flat_map(Plan::ids).collect();
         for id in &self.claims {
             let wrong = |why: String| Failure::usage(format!("scenario \"{}\": {why}", self.id));
             let Some(claim) = all.iter().find(|claim| claim.id == *id) else {
@@ -281,6 +287,55 @@ impl SuiteScenario {
     }
 }
 
+impl RunSuite {
+    /// Gives each scenario those of a user's claims that it can decide, in place of the guide's that it names: by their
+    /// ids, by the steps of its plan, by a metric of a claim that it decides of the guide, or, where nothing has to be
+    /// found, because every run tells.
+    ///
+    /// # Errors
+    /// Usage failures: a plan that cannot be read, and claims of which no scenario can decide any.
+    pub fn answer_for(
+        &mut self,
+        own: &[Claim],
+        guide: &[Claim],
+        file: &str,
+    ) -> Result<(), Failure> {
+        for scenario in &mut self.scenarios {
+            let within =
+                |failure: Failure| failure.within(&format!("scenario \"{}\"", scenario.id));
+            let plan = scenario.plan_as_written().map_err(within)?;
+            let steps: BTreeSet<&str> = plan.iter().flat_map(Plan::ids).collect();
+            let of_guide = guide.iter().filter(|claim| scenario.claims.contains(&claim.id));
+            let metrics: Vec<_> = of_guide.map(|claim| &claim.metric).collect();
+            // Where something must be found, whatever speaks of every run is refuted on purpose.
+            let whatever = scenario.must_find.is_empty();
+            let decides = |claim: &&Claim| {
+                let its_steps = claim.scenario.iter().all(|step| steps.contains(step.as_str()));
+                let meant = !claim.scenario.is_empty()
+                    || scenario.claims.contains(&claim.id)
+                    || metrics.contains(&&claim.metric)
+                    || (whatever && claim.metric.is_of_any_run());
+                let by_a_run = claim.metric.is_tested_here() && claim.metric.scenarios().is_empty();
+                by_a_run && its_steps && meant && scenario.max_rate.is_none()
+            };
+            let claims: Vec<_> = own.iter().filter(decides).map(|it| it.id.clone()).collect();
+            scenario.claims = claims;
+        }
+        let of_several = |claim: &Claim| {
+            let names = claim.metric.scenarios();
+            let has = |name: &&str| self.scenarios.iter().any(|it| it.id == **name);
+            !names.is_empty() && names.iter().all(has)
+        };
+        if self.scenarios.iter().any(|it| !it.claims.is_empty()) || own.iter().any(of_several) {
+            return Ok(());
+        }
+        let why = format!("no scenario of suite `{}` can decide any claim of {file}", self.name);
+        Err(Failure::usage(why).with_cure(
+            "claims name steps of a plan, or scenarios; `kbench list claims` shows by what they are measured",
+        ))
+    }
+}
+
 /// There is no such claim.
 pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
     let meant = did_you_mean(&nearest(id, all.iter().map(|claim| claim.id.as_str())));
@@ -290,142 +345,4 @@ pub(super) fn unknown_claim(id: &str, all: &[Claim]) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use results::judge::claim::Metric;
-
-    use super::*;
-    use crate::cluster::local::sandbox::Mode;
-    use crate::series::search;
-    use crate::spec::{Request, guide, load, parse};
-    use crate::topology::LinksSpec;
-
-    fn refused(text: &str) -> String {
-        parse::<RunSuite>(text).unwrap_err().0
-    }
-
-    #[test]
-    fn each_claim_that_something_measures_is_decided_by_the_guide_s_suite() {
-        let claims = guide().unwrap();
-        let suite: RunSuite = load("guide", &[]).unwrap();
-        let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
-        let there: BTreeSet<_> = suite.scenarios.iter().map(|it| it.id.as_str()).collect();
-        let left: Vec<_> = claims
-            .iter()
-            .filter(|claim| claim.metric.is_tested_here())
-            .filter(|claim| match claim.metric.scenarios().as_slice() {
-                [] => !decided.contains(&claim.id),
-                names => names.iter().any(|name| !there.contains(name)),
-            })
-            .map(|claim| &claim.id)
-            .collect();
-        assert!(left.is_empty(), "no scenario decides {left:?}");
-    }
-
-    #[test]
-    fn the_shipped_suites_can_decide_what_they_say_and_the_quick_one_is_quick() {
-        let claims = guide().unwrap();
-        for (name, _) in RunSuite::shipped() {
-            let suite: RunSuite = load(name, &[]).unwrap();
-            assert_eq!(suite.name, *name);
-            let mut whole = Duration::ZERO;
-            for scenario in &suite.scenarios {
-                // Without its plan, so that no machine lacks what it takes.
-                // Of links that are limited, as these are, where the machine can.
-                let (links, set): (Vec<_>, Vec<_>) =
-                    scenario.set.iter().cloned().partition(|it| it.starts_with("cluster.links"));
-                let rate = |it: &String| match it.as_str() {
-                    "cluster.links.rate=2 MB/s" => 2_000_000,
-                    "cluster.links.rate=500 kB/s" => 500_000,
-                    other => panic!("{other}"),
-                };
-                let request = Request {
-                    set,
-                    trials: scenario.trials,
-                    mode: Some(Mode::Loopback),
-                    ..Request::of(&scenario.workload, "none", &scenario.cluster)
-                };
-                let mut spec = request.resolve().unwrap().spec;
-                spec.cluster.links = links.first().map(|it| LinksSpec { rate: rate(it) });
-                spec.plan = match scenario.plan.as_str() {
-                    "none" => None,
-                    plan => Some(load(plan, &[]).unwrap()),
-                };
-                scenario.can_decide(&claims, &spec).unwrap();
-                whole += match &scenario.max_rate {
-                    None => spec.expected_trial() * scenario.trials,
-                    Some(search) => search::expected(&search.into(), &spec),
-                };
-            }
-            let limit = match *name {
-                "guide-quick" => 300,
-                "guide" => 3600,
-                _ => 85 * 60,
-            };
-            assert!(whole.as_secs() <= limit, "{name} takes {whole:?}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_told() {
-        let head = "name = \"x\"\ndescription = \"d\"\n";
-        let of = |body: &str| refused(&format!("{head}[[scenario]]\n{body}\n"));
-        assert!(of("id = \"a/b\"").contains("hyphens"));
-        assert!(of("id = \"a\"\ntrials = 0").contains("trials"));
-        assert!(of("id = \"a\"\nduration = \"x\"").contains("duration"));
-        assert!(of("id = \"a\"\nmust_find = [\"lots\"]").contains("no check `lots`"));
-        assert!(of("id = \"a\"\n[[scenario]]\nid = \"a\"").contains("twice"));
-        assert!(of("id = \"a\"\nfaults = \"x\"").contains("faults"));
-        assert!(refused("name = \"x\"\ndescription = \"d\"\nscenario = []\n").contains("1 to"));
-        let search = "id = \"a\"\nmax_rate = { from = 1, to = 9 }";
-        let text = |more: &str| format!("{head}[[scenario]]\n{search}\n{more}\n");
-        let whole: RunSuite = parse(&text("")).unwrap();
-        let command = whole.scenarios[0].command();
-        let ends =
-            "--from 1 --to 9 --precision 2 --step 10s --hold 30s --rounds 0 -- --workload 1k-msg-s";
-        assert!(
-            command.starts_with("kbench max-rate --objective ") && command.ends_with(ends),
-            "{command}"
-        );
-        assert!(of("id = \"a\"\nmax_rate = { from = 9, to = 9 }").contains("the lower one first"));
-        for (more, words) in [
-            ("plan = \"failover\"", "without faults"),
-            ("duration = \"9s\"", "how long its runs are"),
-            ("trials = 2", "how long its runs are"),
-            ("claims = [\"plus-67\"]", "name it by their metric"),
-            ("must_find = [\"lost\"]", "looks for no check"),
-        ] {
-            let why = refused(&text(more));
-            assert!(why.contains(words), "{more}: {why}");
-        }
-    }
-
-    #[test]
-    fn a_scenario_is_refused_what_it_cannot_decide() {
-        let mut claims = guide().unwrap();
-        let unmeasured = claims.iter_mut().find(|claim| claim.id == "msg-rate");
-        unmeasured.unwrap().metric = Metric::NotTestedHere("more".to_owned());
-        let spec = |plan: &str| Request::of("smoke", plan, "local").resolve().unwrap().spec;
-        let scenario = |plan: &str, claim: &str| {
-            let text = format!(
-                "name = \"x\"\ndescription = \"d\"\n[[scenario]]\nid = \"a\"\nplan = \"{plan}\"\nclaims = [\"{claim}\"]"
-            );
-            parse::<RunSuite>(&text).unwrap().scenarios.remove(0)
-        };
-        let asked =
-            |plan: &str, claim: &str| scenario(plan, claim).can_decide(&claims, &spec(plan));
-        assert!(asked("failover", "leader-failover").is_ok());
-        for (plan, claim, words) in [
-            ("none", "leader-failover", "needs step \"leader\""),
-            ("none", "leader-failovr", "no claim"),
-            ("none", "msg-rate", "nothing measures"),
-            ("none", "plus-67", "the scenarios that its metric names"),
-        ] {
-            let why = asked(plan, claim).unwrap_err().to_string();
-            assert!(why.contains(words), "{why}");
-        }
-        assert_eq!(
-            scenario("failover", "leader-failover").command(),
-            "kbench run --workload 1k-msg-s --faults failover"
-        );
-    }
-}
+mod tests;

@@ -93,6 +93,8 @@ pub(super) fn brokers_needed(report: &SuiteReport) -> Vec<String> {
     let sentence = |((links, objective), rates): ((Option<u64>, String), BTreeMap<u32, u64>)| {
         let under = match links {
             Some(bytes) => format!("With links of {:.3} MB/s each way", bytes as f64 / 1e6),
+            // What its links take, and whether its brokers share a machine, is not kbench's to say.
+            None if report.suite.cluster.is_some() => "On this cluster as it is".to_owned(),
             None => "With brokers that share this machine".to_owned(),
         };
         let each = rates.iter().map(|(brokers, rate)| format!("{brokers} up to {rate} records/s"));

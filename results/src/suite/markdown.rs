@@ -5,7 +5,7 @@ use crate::report::markdown::escaped;
 use crate::terminal::{counted, printable_line};
 
 use super::advice::{self, ChangeRow};
-use super::text::{ORDER, summary};
+use super::text::{ORDER, on, summary};
 use super::{DecidedClaim, SuiteReport};
 
 /// The report as Markdown.
@@ -13,6 +13,9 @@ pub fn render(report: &SuiteReport) -> String {
     let suite = &report.suite;
     let mut out = format!("# {}\n\n{}\n\n", cell(&suite.name), cell(&suite.description));
     out += &format!("{}. Exit code {}.\n\n", summary(report), report.exit_code);
+    if let Some(cluster) = &suite.cluster {
+        out += &format!("{}.\n\n", cell(&on(cluster)));
+    }
     if let Some(it) = &report.environment {
         out += &format!(
             "{}, kbench {}, started {}.\n\n",

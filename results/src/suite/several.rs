@@ -1,7 +1,8 @@
 //! Claims that no run decides by itself: they name scenarios of the suite, whose results are put side by side.
 
+use super::decided::{not_carried_out, undecided_here};
 use super::searched::{Limiting, MaxRate, shared_cores_taken};
-use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun};
+use super::{DecidedClaim, Decision, ScenarioAsked, ScenarioRun, SuiteMeta};
 use crate::judge::claim::{
     Claim, ClaimResult, FigureRatio, Metric, Outcome, RateRatio, judge, sentence,
 };
@@ -9,14 +10,16 @@ use crate::judge::verdict::Verdict;
 use crate::report::Report;
 
 /// Judges a claim whose metric names scenarios of the suite.
-pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
+pub(super) fn decided(
+    claim: &Claim,
+    runs: &[(ScenarioAsked, ScenarioRun)],
+    suite: &SuiteMeta,
+) -> DecidedClaim {
     let names = claim.metric.scenarios();
     let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
     let nothing = judge(claim, &[]);
     if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
-        let reason = format!("a scenario `{missing}`, which this suite does not have");
-        let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
-        return DecidedClaim { claim, figure: String::new(), by: vec![] };
+        return undecided_here(nothing, suite.has_own_claims(), &format!("a scenario `{missing}`"));
     }
     let found = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Searched(search)) if search.ended => Ok(&**search),
@@ -24,12 +27,14 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
         Some(ScenarioRun::Missing | ScenarioRun::Failed(..)) => {
             Err(format!("scenario {name} has no finished search"))
         }
+        Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
         Some(ScenarioRun::Finished(..)) | None => {
             Err(format!("scenario {name} is no search of the highest rate"))
         }
     };
     let finished = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Finished(_, report)) => Ok(&**report),
+        Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
         _ => Err(format!("scenario {name} has no finished run")),
     };
     let weighed: Vec<Weighed> = match &claim.metric {
@@ -38,7 +43,7 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
             .map(|it| both_known(found(&it.of), found(&it.to), |of, to| weigh_ratio(it, of, to)))
             .collect(),
         Metric::MaxRatePerBroker(bound) => vec![match found(&bound.scenario) {
-            Ok(search) => weigh_per_broker([bound.least, bound.most], search),
+            Ok(search) => weigh_per_broker([bound.least, bound.most], search, suite),
             Err(why) => Weighed::open(String::new(), why),
         }],
         Metric::FigureRatios(ratios) => ratios
@@ -185,7 +190,7 @@ fn weigh_figures(ratio: &FigureRatio, of: &Report, to: &Report) -> Weighed {
     weighed
 }
 
-fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
+fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate, suite: &SuiteMeta) -> Weighed {
     let brokers = f64::from(search.brokers);
     let Some((held, missed)) = search.interval().filter(|_| brokers > 0.0) else {
         return Weighed::open(
@@ -204,9 +209,13 @@ fn weigh_per_broker(bounds: [f64; 2], search: &MaxRate) -> Weighed {
     // beyond the bounds that was held does.
     let beyond = low > bounds[1];
     if !beyond && !matches!(search.limiting, Some(Limiting::Links(_))) {
-        let why =
-            format!("the nodes share one machine, which may be what limits: {}", weighed.reason);
-        return Weighed::open(weighed.figure, why);
+        let limits = match &suite.cluster {
+            None => "the nodes share one machine, which may be what limits",
+            Some(_) => {
+                "no node's link was what limited, and what else shares its cores is not known"
+            }
+        };
+        return Weighed::open(weighed.figure, format!("{limits}: {}", weighed.reason));
     }
     weighed
 }

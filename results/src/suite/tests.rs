@@ -17,6 +17,7 @@ fn meta() -> SuiteMeta {
         kbench: "0.1.0".to_owned(),
         claims: "guide".to_owned(),
         strict: false,
+        cluster: None,
     }
 }
 
@@ -113,6 +114,68 @@ fn the_worst_run_tells_and_one_that_is_missing_decides_nothing() {
         (1, Outcome::Refuted)
     );
     assert!(report.scenarios[1].outcome.starts_with("violated: "), "{:?}", report.scenarios[1]);
+}
+
+#[test]
+fn what_the_cluster_does_not_allow_is_unknown_and_decides_nothing() {
+    let why = "it is for 5 brokers, and the cluster has 3";
+    let not_allowed = || ScenarioRun::NotAllowed(why.to_owned());
+    let cluster = Some("an id, mine.toml".to_owned());
+    let runs = [
+        (asked("failover", &["no-acked-loss"], &[]), failover()),
+        (asked("five", &["no-acked-loss", "leader-failover"], &[]), not_allowed()),
+        (asked("capacity-5", &[], &[]), not_allowed()),
+        (asked("capacity-3", &[], &[]), ScenarioRun::Searched(Box::default())),
+    ];
+    let report = SuiteReport::of(SuiteMeta { cluster, ..meta() }, &guide().unwrap(), &runs);
+    // Not as infrastructure that failed, and no pass.
+    assert_eq!((report.exit_code, report.scenarios[1].code), (3, 3));
+    assert_eq!(report.scenarios[1].outcome, format!("not carried out on this cluster: {why}"));
+    let only_there = &claim(&report, "leader-failover").claim;
+    assert_eq!(only_there.outcome, Outcome::Undecided);
+    assert!(only_there.reason.contains("scenario five") && only_there.reason.contains(why));
+    let loss = claim(&report, "no-acked-loss");
+    assert_eq!((loss.claim.outcome, loss.by.len()), (Outcome::Holds, 1));
+    assert!(loss.claim.reason.ends_with("; not carried out on this cluster: five"), "{loss:?}");
+    let ratio = &claim(&report, "plus-67").claim;
+    assert_eq!(ratio.outcome, Outcome::Undecided);
+    assert!(ratio.reason.contains(why), "{}", ratio.reason);
+    let (html, text) = (html::render(&report).unwrap(), summary_of(&report, Path::new("x")));
+    for shown in [&html, &text, &markdown(&report)] {
+        assert!(shown.contains("cluster that runs already: an id, mine.toml"), "{shown}");
+        assert!(shown.contains("not carried out on this cluster"), "{shown}");
+    }
+}
+
+#[test]
+fn a_user_s_claim_that_no_scenario_decides_is_undecided_and_a_guess_that_does_not_test_it_is_none()
+{
+    let of = |claims: &str, runs: &[(ScenarioAsked, ScenarioRun)]| {
+        let suite = SuiteMeta { claims: claims.to_owned(), ..meta() };
+        SuiteReport::of(suite, &guide().unwrap(), runs)
+    };
+    let own = of("runbook.toml", &[]);
+    for id in ["leader-failover", "plus-67"] {
+        let claim = &claim(&own, id).claim;
+        assert_eq!(claim.outcome, Outcome::Undecided, "{id}");
+        assert!(
+            claim.reason.starts_with("this suite does not have a scenario"),
+            "{}",
+            claim.reason
+        );
+    }
+    assert_eq!(claim(&of("guide", &[]), "leader-failover").claim.outcome, Outcome::NotTested);
+    // The second run has no fault, and so nothing that tests it.
+    let healthy = || finished(&[Fixture::new(1, 40.0).trial()]);
+    let runs = [
+        (asked("failover", &["leader-failover"], &[]), failover()),
+        (asked("healthy", &["leader-failover"], &[]), healthy()),
+    ];
+    let outcome = |claims: &str| claim(&of(claims, &runs), "leader-failover").claim.outcome;
+    assert_eq!(outcome("runbook.toml"), Outcome::Holds);
+    assert_eq!(outcome("guide"), Outcome::Undecided, "its suite says which scenarios test it");
+    let alone = of("runbook.toml", &runs[1..]);
+    assert_eq!(claim(&alone, "leader-failover").claim.outcome, Outcome::Undecided);
 }
 
 #[test]

@@ -19,6 +19,11 @@ pub(crate) fn summary(report: &SuiteReport) -> String {
     format!("{} claims: {}", report.claims.len(), counts.join(", "))
 }
 
+/// Where the scenarios were carried out, in words.
+pub(super) fn on(cluster: &str) -> String {
+    format!("Every scenario on the cluster that runs already: {cluster}")
+}
+
 /// Renders the report with every table; `dir` is the suite's folder.
 pub fn render(report: &SuiteReport, dir: &Path) -> String {
     let mut out = headline(report);
@@ -110,6 +115,7 @@ fn headline(report: &SuiteReport) -> String {
     let name = printable_line(&report.suite.name);
     line(&mut out, &format!("kbench suite {name}  exit code: {}", report.exit_code));
     line(&mut out, &summary(report));
+    report.suite.cluster.iter().for_each(|it| line(&mut out, &printable_line(&on(it))));
     report.environment.iter().for_each(|it| line(&mut out, &printable_line(it)));
     out
 }

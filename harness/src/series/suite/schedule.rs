@@ -30,6 +30,10 @@ pub async fn carry_out(
     let mut before = false;
     for (n, (scenario, folder)) in (1..).zip(folder_names(&spec.suite)) {
         let label = format!("{n} of {all}: {}", scenario.id);
+        if let Some(why) = spec.not_allowed(scenario) {
+            results::err!("{label}: not carried out on this cluster: {}", printable_line(why));
+            continue;
+        }
         if let Some(how) = dir.done(scenario, &folder) {
             results::err!("{label}: {how}");
             continue;
@@ -44,7 +48,7 @@ pub async fn carry_out(
         }
         before = alone;
         going.push(async move {
-            results::err!("{label}: {}", printable_line(&scenario.command()));
+            results::err!("{label}: {}", printable_line(&scenario.command(spec.cluster.as_ref())));
             let arguments = spec.arguments(dir, scenario);
             let end = match &scenario.max_rate {
                 Some(asked) => search_of(series, dir, &folder, asked, &arguments, &label).await,

@@ -11,7 +11,7 @@ use results::report::{Question, RunMeta, judge};
 
 use super::*;
 use crate::private::tests::own_place;
-use crate::spec::{load, now};
+use crate::spec::{WhichCluster, load, now};
 
 fn spec() -> SuiteSpec {
     let suite: RunSuite = load("guide-quick", &[]).unwrap();
@@ -139,6 +139,38 @@ fn a_run_is_asked_for_what_its_scenario_and_its_suite_say() {
     assert!(arguments.ends_with("--seed 7 --strict"), "{arguments}");
     let asked = arguments.matches("--claim ").count();
     assert_eq!(asked, scenario.claims.len());
+}
+
+#[test]
+fn a_suite_on_a_cluster_that_runs_already_stays_there_and_what_it_does_not_allow_is_told() {
+    let place = own_place();
+    let cluster = SuiteCluster {
+        which: WhichCluster::Inventory("my machines.toml".to_owned()),
+        id: Some("-theirs".to_owned()),
+        command_config: Some("client.properties".into()),
+        keep_topics: true,
+        not_allowed: [("failover".to_owned(), "it is for 5 brokers".to_owned())].into(),
+    };
+    let written = SuiteSpec { cluster: Some(cluster.clone()), ..spec() };
+    fs::write(place.path().join(SUITE), toml::to_string(&written).unwrap()).unwrap();
+    let dir = SuiteDir::find(place.path(), place.path()).unwrap();
+    let read = dir.spec().unwrap();
+    assert_eq!(read.cluster.as_ref(), Some(&cluster));
+    let scenario = &read.suite.scenarios[0];
+    let arguments = read.arguments(&dir, scenario).join(" ");
+    assert!(arguments.contains("--cluster my machines.toml --keep-topics"), "{arguments}");
+    assert!(!arguments.contains("hurt"), "that is said each time: {arguments}");
+    let said = said_each_time(false, None, read.cluster.as_ref());
+    let leave = ["--command-config", "client.properties", "--yes-hurt-this-cluster", "-theirs"];
+    assert_eq!(said, leave);
+    let command = scenario.command(read.cluster.as_ref());
+    let ends = format!("--cluster 'my machines.toml' --keep-topics {}", leave.join(" "));
+    assert!(command.ends_with(&ends), "{command}");
+    let told = dir.report(&Failures::new(), None).unwrap();
+    let failover = told.scenarios.iter().find(|it| it.id == "failover").unwrap();
+    assert_eq!(failover.outcome, "not carried out on this cluster: it is for 5 brokers");
+    assert_eq!(told.suite.cluster.as_deref(), Some("-theirs, my machines.toml"));
+    assert_eq!(told.exit_code, 3);
 }
 
 #[test]
