@@ -410,8 +410,7 @@ pub(crate) mod tests {
         let lease = folder.with_extension("lock");
         std::fs::create_dir(&folder).unwrap();
         let BackendSpec::Local(local) = &mut spec.backend else { panic!() };
-        let cluster =
-            KeptSpec::new(local.mode, local.kafka.clone(), false, spec.cluster.clone());
+        let cluster = KeptSpec::new(local.mode, local.kafka.clone(), false, spec.cluster.clone());
         let cluster = toml::to_string(&cluster.leased(lease.clone())).unwrap();
         std::fs::write(folder.join("cluster.toml"), cluster).unwrap();
         let (running, mut child) = kept(&folder);

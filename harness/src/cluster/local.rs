@@ -145,7 +145,7 @@ impl LocalCluster {
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
         let links = match links {
-            Some(links) => Some(links.taken_up().await.map_err(no_network)?),
+            Some(links) => Some(links.taken_up().await),
             None => None,
         };
         let able = capability::of_cluster(mode, storage, true);
