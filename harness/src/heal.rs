@@ -116,6 +116,7 @@ impl Account {
                 }
             }
         }
+        self.end_abandoned(run, spec)?;
         if remove_data(&dir)? {
             self.undone.push(format!("removed the servers' data of trial {number}"));
         }
@@ -160,6 +161,20 @@ impl Account {
         }
         drop(ledger);
         self.carry_out(run, spec, Some(kept), number)
+    }
+
+    /// Ends the cluster that runs shared whose series is gone, where it did not end by itself.
+    fn end_abandoned(&mut self, run: &RunDir, spec: &RunSpec) -> Result<(), Failure> {
+        let own = |kept: &&KeptCluster| {
+            kept.is_abandoned()
+                && kept.had_run(run.path())
+                && kept.is_own(spec.backend.sandbox()).is_ok()
+        };
+        if let Some(kept) = spec.backend.kept().filter(own) {
+            kept.end()?;
+            self.undone.push(format!("ended the cluster that it shared, {}", kept.dir.display()));
+        }
+        Ok(())
     }
 
     /// Tells what of a ledger cannot be read: it may hide an undo, unless everything is gone with the cluster.
@@ -382,5 +397,36 @@ pub(crate) mod tests {
         let cut = "{\"format\":3}\n{\"planned\":{\"id\"";
         let Healed::Undone(undone) = healed(Some(theirs()), cut) else { panic!() };
         assert!(undone[0].contains("cut short"), "{undone:?}");
+    }
+
+    #[test]
+    fn a_shared_cluster_whose_series_is_gone_is_ended_and_one_that_is_used_is_not() {
+        use crate::cluster::local::kept::{ClusterLease, KeptSpec, tests::kept};
+        use crate::spec::BackendSpec;
+
+        let place = own_place();
+        let (mut spec, dir) = recorded(place.path(), None);
+        let folder = std::fs::canonicalize(place.path()).unwrap().join("cluster");
+        let lease = folder.with_extension("lock");
+        std::fs::create_dir(&folder).unwrap();
+        let BackendSpec::Local(local) = &mut spec.backend else { panic!() };
+        let cluster = KeptSpec::new(local.mode, local.kafka.clone(), false, spec.cluster.clone());
+        let cluster = toml::to_string(&cluster.leased(lease.clone())).unwrap();
+        std::fs::write(folder.join("cluster.toml"), cluster).unwrap();
+        let (running, mut child) = kept(&folder);
+        local.kept = Some(running.clone());
+        save_spec(&spec, &dir).unwrap();
+        let healed = || heal(&dir, &Asked::default()).unwrap();
+        assert_eq!(healed(), Healed::Nothing, "no run in this directory was on it");
+        running.add_run(dir.path()).unwrap();
+        let held = ClusterLease::take(&lease).unwrap();
+        assert_eq!(healed(), Healed::Nothing, "the series goes on");
+        assert!(running.is_alive());
+        drop(held);
+        let Healed::Undone(undone) = healed() else { panic!() };
+        assert!(undone[0].starts_with("ended the cluster that it shared"), "{undone:?}");
+        assert!(running.is_gone());
+        assert_eq!(healed(), Healed::Nothing);
+        child.wait().unwrap();
     }
 }

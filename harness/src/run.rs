@@ -5,6 +5,7 @@
 //! that writes its files; [`results`] reads and judges those files, here and in `kbench check` alike.
 
 mod left;
+pub(crate) mod shared;
 mod signals;
 mod trials;
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::child;
 use crate::failure::{Failure, tail};
-use crate::run::StopSignals;
+use crate::run::{StopSignals, shared::SHARED};
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
 use crate::spec::{fresh_number, name_of_run};
@@ -93,15 +93,21 @@ impl Series {
     /// # Errors
     /// An unknown-failure when it is interrupted, or left no report; one that says what it said last when it failed.
     pub async fn run(&self, more: &[String]) -> Result<Report, Failure> {
-        self.run_in("", more).await
+        self.run_in("", more, None).await
     }
 
-    /// Carries out a run as [`Self::run`] does, its directory in this folder of the series'.
+    /// Carries out a run as [`Self::run`] does, its directory in this folder of the series', on the cluster in the folder
+    /// `shared` where it may share one.
     ///
     /// # Errors
     /// The same.
-    pub async fn run_in(&self, folder: &str, more: &[String]) -> Result<Report, Failure> {
-        let RunEnd { code, report, said, stopped } = self.end_of(folder, more).await?;
+    pub async fn run_in(
+        &self,
+        folder: &str,
+        more: &[String],
+        shared: Option<&Path>,
+    ) -> Result<Report, Failure> {
+        let RunEnd { code, report, said, stopped } = self.end_of(folder, more, shared).await?;
         if stopped {
             return Err(Failure::unknown("interrupted: the runs so far stand in their folder"));
         }
@@ -112,11 +118,16 @@ impl Series {
         })
     }
 
-    /// Carries out a run, its directory in this folder of the series'; how it ended.
+    /// Carries out a run as [`Self::run_in`] does; how it ended.
     ///
     /// # Errors
     /// Infrastructure failures: it cannot be started or waited for.
-    pub async fn end_of(&self, folder: &str, more: &[String]) -> Result<RunEnd, Failure> {
+    pub async fn end_of(
+        &self,
+        folder: &str,
+        more: &[String],
+        shared: Option<&Path>,
+    ) -> Result<RunEnd, Failure> {
         let folder = self.folder.join(folder);
         RunDir::prepare(&folder)?;
         let said = said_in(&folder)?;
@@ -132,6 +143,8 @@ impl Series {
             .args(more)
             .args(["--format", "json", "--out"])
             .arg(&folder)
+            .env_remove(SHARED)
+            .envs(shared.map(|dir| (SHARED, dir)))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(said);

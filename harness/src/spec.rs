@@ -33,6 +33,7 @@ use crate::topology::Topology;
 
 pub use attached::asked_again;
 pub use backend::{BackendSpec, LocalSpec};
+pub(crate) use check::CLUSTER_TIME;
 pub use claims::{claims_of, guide};
 pub use lookup::{AnyInventory, Mistake, Spec, inventory_of, load, parse, read};
 pub(crate) use name::{fresh_number, name_of_run, now};

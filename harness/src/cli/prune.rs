@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use results::terminal::printable_line;
+use results::terminal::{argument, printable_line};
 
 use crate::failure::Failure;
 use crate::heal::{self, Healed};
 use crate::private;
+use crate::run::shared;
 use crate::run_history::RunHistory;
 use crate::rundir::{self, RunDir, folders};
 use crate::series::SAID;
@@ -93,7 +94,13 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
         };
         return Ok(Some(why));
     }
-    Ok(None)
+    // Between two runs of a search its cluster alone tells.
+    let runs = shared::is_in(path).then(|| {
+        let cluster = shared::folder(path).display().to_string();
+        let down = format!("kbench cluster down {}", argument(&cluster));
+        format!("the cluster that its runs share is running (`{down}` ends one that was left)")
+    });
+    Ok(runs)
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ use crate::cluster::local::sandbox::Mode;
 use crate::cluster::ssh;
 use crate::failure::{self, Failure};
 use crate::live::MetricsListener;
-use crate::need::place::{Have, decide};
 use crate::provision::KafkaSource;
-use crate::run;
+use crate::run::{self, shared::placed};
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
 use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
@@ -147,17 +146,6 @@ fn carry_out(
     failure.print();
     written.unwrap_or_else(|error| error.print());
     Ok(if judged.report.verdict == Verdict::Violated { code } else { failure.exit_code() })
-}
-
-/// Decides where the servers' data go, and tells what the run takes.
-fn placed(mut spec: RunSpec, out: &Path) -> Result<RunSpec, Failure> {
-    RunDir::prepare(out)?;
-    let (storage, said) = decide(&spec, &Have::now(out)?)?;
-    results::err!("{said}");
-    if let BackendSpec::Local(local) = &mut spec.backend {
-        local.storage = storage;
-    }
-    Ok(spec)
 }
 
 /// Carries out a short healthy run with its record in `out`, whose report nobody asked for.

@@ -108,7 +108,7 @@ async fn run_all(
         let arguments: Vec<_> =
             set.iter().flat_map(|it| ["--set".to_owned(), it.clone()]).collect();
         let (number, set) = (done + 1, set.join(" "));
-        match series.run_in(&folder(index), &arguments).await {
+        match series.run_in(&folder(index), &arguments, None).await {
             Ok(report) => {
                 results::err!("{number} of {runs}: {set}: {}", report.verdict.as_str());
                 reports[index].push(report);

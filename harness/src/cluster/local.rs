@@ -144,6 +144,10 @@ impl LocalCluster {
         let servers = Rc::new(LocalServers::attach(setup, network, hosts, keeper).await?);
         let network = ClusterNetwork::new(layout);
         network.prepare(&needs).await.map_err(no_network)?;
+        let links = match links {
+            Some(links) => Some(links.taken_up().await),
+            None => None,
+        };
         let able = capability::of_cluster(mode, storage, true);
         let machine = ClusterMachine::new(servers.clone(), able);
         Ok(Self { mode, storage, servers, network, links, machine })

@@ -2,6 +2,8 @@
 //! the node's own for what it sends and the far one for what it gets, as a switch's port would be. Nothing undoes it: it
 //! goes with the links.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 use results::record::environment::LinksInForce;
 use serde_json::Value;
@@ -24,12 +26,15 @@ const HANDLE: &str = "6b62:";
 pub struct LinkLimits {
     layout: NetworkLayout,
     links: LinksSpec,
+    /// Bytes that had come through them before this run.
+    before: BTreeMap<String, [u64; 2]>,
 }
 
 impl LinkLimits {
     /// Of a cluster whose links are limited.
     pub fn of(layout: &NetworkLayout, links: Option<LinksSpec>) -> Option<Self> {
-        links.map(|links| Self { layout: layout.clone(), links })
+        let before = BTreeMap::new();
+        links.map(|links| Self { layout: layout.clone(), links, before })
     }
 
     /// Sets them.
@@ -48,18 +53,25 @@ impl LinkLimits {
         try_join_all(ends.into_iter().flatten().map(set)).await.map(drop)
     }
 
+    /// The same, of a cluster that others were on before: what came through is counted from here on.
+    /// Whether they are in force is asked when a load runs, and not of who heals.
+    pub async fn taken_up(self) -> Self {
+        let before = self.in_force().await.map(|links| links.passed).unwrap_or_default();
+        Self { before, ..self }
+    }
+
     /// What the kernel says of them.
     ///
     /// # Errors
     /// When one is not in force, or nothing has come through it.
     pub async fn in_force(&self) -> Result<LinksInForce, HostError> {
         let of_node = async |node: &String| {
-            let mut passed = [0; 2];
+            let mut passed = self.before.get(node).copied().unwrap_or_default();
             for (passed, (host, interface)) in passed.iter_mut().zip(self.ends(node)?) {
                 let show = ["-statistics", "-json", "qdisc", "show", "dev", interface];
                 let said = host.output(&Command::new("tc").args(show)).await?;
                 let why = |why| HostError::other(node, "have its link limited", why);
-                *passed = read(&said, self.links.rate).map_err(why)?;
+                *passed = read(&said, self.links.rate, *passed).map_err(why)?;
             }
             Ok::<_, HostError>((node.clone(), passed))
         };
@@ -76,8 +88,8 @@ impl LinkLimits {
     }
 }
 
-/// Bytes that have come through the limit, by what `tc` says of the disciplines of an interface.
-fn read(said: &str, rate: u64) -> Result<u64, String> {
+/// Bytes that have come through the limit since there were `before`, by what `tc` says of the disciplines of an interface.
+fn read(said: &str, rate: u64, before: u64) -> Result<u64, String> {
     let all: Value = serde_json::from_str(said).map_err(|error| error.to_string())?;
     let mut each = all.as_array().into_iter().flatten();
     let ours = each.find(|it| it["handle"] == HANDLE && it["kind"] == "tbf");
@@ -87,8 +99,10 @@ fn read(said: &str, rate: u64) -> Result<u64, String> {
         let is = is.map_or("not told".to_owned(), |is| format!("{is} bytes/s"));
         return Err(format!("its limit is {is}, and should be {rate} bytes/s"));
     }
-    let passed = ours["bytes"].as_u64().filter(|passed| *passed > 0);
-    passed.ok_or_else(|| "nothing has come through its limit".to_owned())
+    let passed = ours["bytes"].as_u64().and_then(|passed| passed.checked_sub(before));
+    passed
+        .filter(|passed| *passed > 0)
+        .ok_or_else(|| "nothing has come through its limit".to_owned())
 }
 
 #[cfg(test)]
@@ -103,14 +117,16 @@ mod tests {
                 "burst": 65536, "lat": 100000}}, "bytes": {bytes}, "packets": 3}}]"#
             )
         };
-        assert_eq!(read(&said(250_000, 900), 250_000), Ok(900));
-        for (text, words) in [
-            (said(125_000, 900), "125000 bytes/s, and should be 250000"),
-            (said(250_000, 0), "nothing has come through"),
-            (r#"[{"kind": "noqueue", "handle": "0:", "root": true}]"#.to_owned(), "not there"),
-            ("[]".to_owned(), "not there"),
+        assert_eq!(read(&said(250_000, 900), 250_000, 0), Ok(900));
+        assert_eq!(read(&said(250_000, 900), 250_000, 500), Ok(400));
+        for (text, before, words) in [
+            (said(125_000, 900), 0, "125000 bytes/s, and should be 250000"),
+            (said(250_000, 0), 0, "nothing has come through"),
+            (said(250_000, 900), 900, "nothing has come through"),
+            (r#"[{"kind": "noqueue", "handle": "0:", "root": true}]"#.to_owned(), 0, "not there"),
+            ("[]".to_owned(), 0, "not there"),
         ] {
-            let why = read(&text, 250_000).unwrap_err();
+            let why = read(&text, 250_000, before).unwrap_err();
             assert!(why.contains(words), "{why}");
         }
     }

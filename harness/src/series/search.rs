@@ -1,18 +1,22 @@
 //! A search of the highest rate, carried out: runs at the rates that [`RateSearch`] asks for. What it has come to follows
 //! from its runs alone, so that it is gone on with after an interrupt, and judged again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use results::judge::capacity::RecordFlow;
+use results::judge::verdict::Verdict;
 use results::report::Report;
 use results::suite::searched::{KEPT, Limiting, limiting, predicted};
 use results::suite::{MaxRate, RateStep};
+use results::terminal::printable_line;
 use workloads::Rate;
 
 use super::Series;
 use super::max_rate::{ACHIEVED, Limit, NextStep, RateAttempt, RateSearch, attempt, generator};
 use crate::failure::Failure;
-use crate::spec::{RunSpec, SearchSpec, written};
+use crate::run::shared::{SharedCluster, may_share};
+use crate::spec::{CLUSTER_TIME, RunSpec, SearchSpec, written};
 
 /// How often a run at one rate is made again when something spoils it.
 const ATTEMPTS: usize = 3;
@@ -192,6 +196,13 @@ impl RateRun {
         }
     }
 
+    /// Whether its cluster may be why it came to that: it was no measurement, or found a guarantee violated. Readers that
+    /// are behind at the end, which makes a run unknown, are what a rate that is missed looks like.
+    fn is_suspect(&self) -> bool {
+        matches!(self.report.verdict, Verdict::InvalidRun | Verdict::Violated)
+            || matches!(self.came_to, RateAttempt::Spoilt(_))
+    }
+
     fn told(&self) -> RateStep {
         let stages = self.report.time.iter().flat_map(|it| &it.stages);
         RateStep {
@@ -206,19 +217,20 @@ impl RateRun {
 }
 
 /// How long a search is likely to take, whose runs are as this one: its highest rate is what the links' model says, or in
-/// the middle of its range.
+/// the middle of its range. The cluster that its runs share is started and ended once.
 pub fn expected(question: &RateQuestion, run: &RunSpec) -> Duration {
     let (least, most) = question.range;
     let middle = (least as f64 * most as f64).sqrt();
     let rate = predicted_of(run).unwrap_or(middle).clamp(least as f64, most as f64);
+    let once = if may_share(run) { CLUSTER_TIME } else { Duration::ZERO };
     let of_run = |(rate, time): (u64, Duration)| {
         let mut run = run.clone();
         run.workload.load.rate = Rate::PerSecond(rate);
         run.workload.phases.duration = Some(time);
-        run.expected_trial()
+        run.expected_trial().saturating_sub(once)
     };
     let runs = RateRuns::expected(question, rate as u64).into_iter();
-    runs.map(of_run).fold(Duration::ZERO, Duration::saturating_add)
+    runs.map(of_run).fold(once, Duration::saturating_add)
 }
 
 /// The highest rate by the model of the links, for a run that is to come; none where links are not limited.
@@ -234,32 +246,81 @@ fn predicted_of(run: &RunSpec) -> Option<f64> {
     flow.highest(links as f64)
 }
 
-/// Goes on with a search until its end, its runs in this folder of the series'; each is told. `arguments` are further ones
-/// for all runs.
+/// Goes on with a search until its end, its runs in this folder of the series', on one cluster where they may share one;
+/// each is told. `arguments` are further ones for all runs.
 ///
 /// # Errors
-/// An unknown-failure when a rate cannot be measured, or it is interrupted; what a run failed of.
+/// An unknown-failure when a rate cannot be measured, or it is interrupted; what a run failed of; an infrastructure
+/// failure when something of the cluster is left.
 pub async fn carry_out(
     series: &Series,
     folder: &str,
     runs: &mut RateRuns,
     arguments: &[String],
+    told: impl FnMut(&RateRun),
+) -> Result<(), Failure> {
+    let run = async |shared: &Path, more: &[String]| {
+        series.run_in(folder, &[arguments, more].concat(), Some(shared)).await
+    };
+    in_folder(&series.folder().join(folder), folder, runs, run, told).await
+}
+
+/// The same in this folder; `run` carries a run out by its arguments, on the cluster in the folder that it is told.
+async fn in_folder(
+    path: &Path,
+    folder: &str,
+    runs: &mut RateRuns,
+    run: impl AsyncFn(&Path, &[String]) -> Result<Report, Failure>,
+    told: impl FnMut(&RateRun),
+) -> Result<(), Failure> {
+    let shared = SharedCluster::prepare(path).await?;
+    let outcome = on_shared(&shared, folder, runs, run, told).await;
+    match (outcome, shared.end().await) {
+        (outcome, Ok(_)) => outcome,
+        (Ok(()), Err(left)) => Err(left),
+        (Err(failure), Err(left)) => {
+            left.print();
+            Err(failure)
+        }
+    }
+}
+
+/// The runs of a search. One whose outcome may be its cluster's is the last one there, and one that failed on a cluster
+/// that others were on before is made again on a new one.
+async fn on_shared(
+    shared: &SharedCluster,
+    folder: &str,
+    runs: &mut RateRuns,
+    run: impl AsyncFn(&Path, &[String]) -> Result<Report, Failure>,
     mut told: impl FnMut(&RateRun),
 ) -> Result<(), Failure> {
-    let mut spoilt = 0;
+    let (mut spoilt, mut is_new) = (0, true);
     while let Some((rate, time)) = runs.next() {
         let gates = runs.question.objectives.iter().cloned().chain(ACHIEVED.map(str::to_owned));
         let gates = gates.flat_map(|gate| ["--gate".to_owned(), gate]);
         let set = format!("workload.load.rate={{per_second={rate}}}");
         let load = ["--faults", "none", "--duration", &written(time), "--set", &set];
-        let load = load.map(str::to_owned);
-        let all: Vec<_> = arguments.iter().cloned().chain(load).chain(gates).collect();
-        let report = series.run_in(folder, &all).await?;
+        let all: Vec<_> = load.map(str::to_owned).into_iter().chain(gates).collect();
+        let report = match run(shared.dir(), &all).await {
+            Err(failure) if failure.is_infrastructure() && !is_new => {
+                if !shared.end().await? {
+                    return Err(failure);
+                }
+                results::err!("once more on a new cluster: {}", printable_line(failure.text()));
+                is_new = true;
+                continue;
+            }
+            report => report?,
+        };
         let name = [folder, &report.run.run_id];
         let name = name.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         runs.take(name, rate, time, report);
         let Some(last) = runs.runs.last() else { continue };
         told(last);
+        is_new = last.is_suspect();
+        if is_new {
+            shared.end().await?;
+        }
         match &last.came_to {
             RateAttempt::Spoilt(_) => spoilt += 1,
             _ => spoilt = 0,
@@ -274,140 +335,4 @@ pub async fn carry_out(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::series::suite::tests::report;
-    use results::judge::threshold::{Threshold, TimeAbove};
-    use results::judge::verdict::{Check, Verdict};
-    use results::report::{GateOutcome, GateResult};
-
-    fn question() -> RateQuestion {
-        let (step, hold) = (Duration::from_secs(10), Duration::from_secs(30));
-        let objectives = vec!["response.p99<50ms".to_owned()];
-        RateQuestion { objectives, range: (1000, 8000), precision: 0.05, step, hold, rounds: 0 }
-    }
-
-    fn valid() -> Report {
-        Report { verdict: Verdict::Valid, ..report(false) }
-    }
-
-    /// A run that fails this gate.
-    fn fails(gate: &str) -> Report {
-        let of = |gate: &str, outcome| {
-            let (gate, seen) = (gate.to_owned(), String::new());
-            GateResult { gate, outcome, seen }
-        };
-        let gates = vec![of(gate, GateOutcome::Failed), of("x", GateOutcome::Passed)];
-        Report { gates, ..valid() }
-    }
-
-    #[test]
-    fn a_search_is_what_its_runs_in_their_order_make_of_it() {
-        let mut runs = RateRuns::new(question());
-        let (step, hold) = (question().step, question().hold);
-        let invalid = || Report { verdict: Verdict::InvalidRun, ..report(false) };
-        assert!(!runs.take("a".to_owned(), 2000, step, valid()), "another rate");
-        assert!(!runs.take("b".to_owned(), 1000, hold, valid()), "another length");
-        assert!(runs.take("c".to_owned(), 1000, step, invalid()));
-        assert_eq!(runs.next(), Some((1000, step)), "it was no measurement");
-        for rate in [1000, 2000, 4000, 8000] {
-            assert!(runs.take("d".to_owned(), rate, step, valid()));
-        }
-        assert!(!runs.told().ended);
-        assert!(runs.take("06-x/e".to_owned(), 8000, hold, valid()));
-        let told = runs.told();
-        assert_eq!((told.ended, told.held, told.missed), (true, Some(8000), None));
-        assert_eq!(told.limiting, None);
-        assert_eq!(told.steps.len(), 6);
-        assert!(told.steps[0].outcome.starts_with("no measurement: invalid"), "{told:?}");
-        assert_eq!((told.steps[5].for_s, told.steps[5].outcome.as_str()), (30.0, "kept"));
-        assert!(!runs.take("f".to_owned(), 8000, hold, valid()), "it has ended");
-    }
-
-    #[test]
-    fn a_rate_that_is_in_doubt_once_is_asked_again() {
-        let (late, less) = (fails("response.p99<50ms"), fails(ACHIEVED[0]));
-        let mut runs = RateRuns::new(question());
-        let step = question().step;
-        let mut take = |rate, report: &Report| {
-            assert!(runs.take("a".to_owned(), rate, step, report.clone()));
-            (runs.next().map(|it| it.0), runs.lowest_missed().map(|it| it.0.rate))
-        };
-        assert_eq!(take(1000, &late), (Some(1000), None));
-        assert_eq!(take(1000, &valid()), (Some(2000), None));
-        assert_eq!(take(2000, &late), (Some(2000), None));
-        assert_eq!(take(2000, &late), (Some(1500), Some(2000)));
-        assert_eq!(take(1500, &less), (Some(1250), Some(1500)), "the cluster can do no more");
-        let check = Check {
-            name: "schedule-lag".to_owned(),
-            verdict: Verdict::InvalidRun,
-            count: 1,
-            examined: 1,
-            without_a_copy: false,
-            note: Some("lag p99 9 ms".to_owned()),
-            witnesses: vec![],
-        };
-        let short = Report { verdict: Verdict::InvalidRun, checks: vec![check], ..report(false) };
-        assert_eq!(take(1250, &short), (Some(1250), Some(1500)), "a generator may stall as well");
-        assert_eq!(take(1250, &short), (Some(1125), Some(1250)));
-    }
-
-    #[test]
-    fn a_rate_at_which_readers_fall_far_behind_is_missed_and_one_that_was_disturbed_is_not() {
-        let unknown = || Report { verdict: Verdict::Unknown, ..fails(ACHIEVED[0]) };
-        assert!(matches!(attempt(&unknown()), RateAttempt::Missed(_)));
-        let late = Report { verdict: Verdict::Unknown, ..fails("response.p99<50ms") };
-        assert!(matches!(attempt(&late), RateAttempt::Spoilt(_)), "all was achieved");
-        let interrupted = Report { interrupted: true, ..unknown() };
-        assert!(matches!(attempt(&interrupted), RateAttempt::Spoilt(_)));
-        for name in ["disturbance", "history-complete", "record-intact"] {
-            let check = Check {
-                name: name.to_owned(),
-                verdict: Verdict::Unknown,
-                count: 1,
-                examined: 1,
-                without_a_copy: false,
-                note: None,
-                witnesses: vec![],
-            };
-            let spoilt = Report { checks: vec![check], ..unknown() };
-            assert!(matches!(attempt(&spoilt), RateAttempt::Spoilt(_)), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_limit_that_a_load_which_collapses_leaves_unused_is_seen_where_it_was_held() {
-        let network = |above_s| TimeAbove {
-            trial: 1,
-            threshold: Threshold::Network,
-            place: "n1".to_owned(),
-            above_s,
-            over_s: 20.0,
-            most: 0.96,
-        };
-        let limiting = |at_held: f64, at_missed: f64| {
-            let mut runs = RateRuns::new(question());
-            while let Some((rate, time)) = runs.next() {
-                let (mut report, above_s) = match rate {
-                    ..=3000 => (valid(), at_held),
-                    _ => (fails(ACHIEVED[0]), at_missed),
-                };
-                report.thresholds = vec![network(above_s)];
-                assert!(runs.take("a".to_owned(), rate, time, report));
-            }
-            runs.told().limiting
-        };
-        let links = Some(Limiting::Links(vec!["n1".to_owned()]));
-        assert_eq!(limiting(20.0, 0.0), links, "it collapses above");
-        assert_eq!(limiting(2.0, 20.0), links, "it is not at its limit below");
-        assert_eq!(limiting(2.0, 0.0), Some(Limiting::Unseen));
-    }
-
-    #[test]
-    fn how_many_runs_a_search_takes_follows_from_its_range() {
-        let all = RateRuns::expected(&question(), 3000);
-        assert_eq!(all[..3].iter().map(|it| it.0).collect::<Vec<_>>(), [1000, 2000, 4000]);
-        assert!(all.len() <= 9, "{all:?}");
-        assert_eq!(all.last().map(|it| it.1), Some(question().hold));
-    }
-}
+mod tests;

@@ -81,7 +81,10 @@ pub(super) async fn record(
         kernel: read("/proc/sys/kernel/osrelease"),
         cores: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
         memory_bytes: memory_bytes(),
-        mode: isolation,
+        mode: match spec.backend.kept() {
+            Some(kept) if kept.is_shared() => format!("{isolation}, on a cluster that runs share"),
+            _ => isolation,
+        },
         storage: storage.to_owned(),
         links,
         profile: spec.backend.is_ours().then(|| spec.cluster.profile.to_string()),

@@ -25,7 +25,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::kept::KeptSpec;
+use super::kept::{ClusterLease, KeptSpec};
 use super::leftovers::DATA_DIR;
 use super::{LocalCluster, LocalServers, Setup, Share};
 use crate::admin::Admin;
@@ -73,6 +73,43 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         |error: io::Error| Failure::infrastructure(format!("signals cannot be handled: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let lost = ClusterLease::lost(spec.lease.as_deref());
+    tokio::pin!(lost);
+    let nobody = || Failure::unknown("whoever started the cluster has ended");
+    let cluster = tokio::select! {
+        cluster = started(dir, &spec, recorder) => cluster?,
+        () = &mut lost => return Err(nobody()),
+    };
+    let servers = Rc::clone(&cluster.servers);
+    let end = Rc::new(Notify::new());
+    let listener = listen(dir).map_err(|error| {
+        Failure::infrastructure(format!("the socket in {} cannot be made: {error}", dir.display()))
+    })?;
+    if tell(&StartOutcome::Ready { took_s: clock.now().as_secs_f64() }).is_err() {
+        return Err(nobody());
+    }
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.map_err(|error| {
+                    Failure::infrastructure(format!("a connection to the keeper's socket is lost: {error}"))
+                })?;
+                tokio::task::spawn_local(serve(stream, Rc::clone(&servers), Rc::clone(&end)));
+            }
+            () = end.notified() => return Ok(()),
+            () = &mut lost => return servers.stop(false).await,
+            _ = terminate.recv() => return servers.stop(false).await,
+            _ = interrupt.recv() => return servers.stop(false).await,
+        }
+    }
+}
+
+/// The cluster in `dir`, started, with its topics.
+async fn started(
+    dir: &Path,
+    spec: &KeptSpec,
+    recorder: Arc<Recorder>,
+) -> Result<LocalCluster, Failure> {
     let cluster = LocalCluster::start(Setup {
         topology: &spec.topology,
         kafka: &provision::provide(&spec.kafka)?,
@@ -88,31 +125,12 @@ async fn keep(dir: &Path) -> Result<(), Failure> {
         faults: BTreeSet::new(),
     })
     .await?;
-    let servers = Rc::clone(&cluster.servers);
-    let admin = Admin::new(Arc::new(servers.members()));
-    let topics = spec.topology.topics();
+    let admin = Admin::new(Arc::new(cluster.servers.members()));
+    // Of one that runs share, each makes its own.
+    let topics = if spec.lease.is_some() { vec![] } else { spec.topology.topics() };
     tokio::try_join!(admin.create_topics(&topics, &|_| ()), admin.await_producer_ids())
         .map_err(|error| Failure::infrastructure(error.to_string()))?;
-    let end = Rc::new(Notify::new());
-    let listener = listen(dir).map_err(|error| {
-        Failure::infrastructure(format!("the socket in {} cannot be made: {error}", dir.display()))
-    })?;
-    if tell(&StartOutcome::Ready { took_s: clock.now().as_secs_f64() }).is_err() {
-        return Err(Failure::unknown("whoever started the cluster has ended"));
-    }
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.map_err(|error| {
-                    Failure::infrastructure(format!("a connection to the keeper's socket is lost: {error}"))
-                })?;
-                tokio::task::spawn_local(serve(stream, Rc::clone(&servers), Rc::clone(&end)));
-            }
-            () = end.notified() => return Ok(()),
-            _ = terminate.recv() => return servers.stop(false).await,
-            _ = interrupt.recv() => return servers.stop(false).await,
-        }
-    }
+    Ok(cluster)
 }
 
 /// Listens on a socket that nobody but its user may write to.

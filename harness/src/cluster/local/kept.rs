@@ -5,6 +5,8 @@
 //! it holds. One run uses it at a time.
 //! What is absent: the keeper itself, see `keeper`.
 
+mod lease;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use results::record::budget::MOST_DOCUMENT_BYTES;
 use results::record::open;
 use serde::{Deserialize, Serialize};
 
+pub use self::lease::ClusterLease;
 use super::keeper::{self, Keeper, KeeperAnswer, KeeperRequest, StartOutcome};
 use super::leftovers::{self, DATA_DIR, SandboxCommand, end_all_of, left_of};
 use super::number;
@@ -37,9 +40,6 @@ const RUNS_FILE: &str = "runs.jsonl";
 /// Limit for a cluster that is told to end; its servers are killed, which takes a second at most.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// Who only looks who uses a cluster holds its lock for less than this.
-const LOOKED_AT: Duration = Duration::from_millis(200);
-
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -55,6 +55,9 @@ pub struct KeptSpec {
     pub lab: u8,
     /// Whether its nodes' clocks can be set.
     pub clocks: bool,
+    /// The lease without which it ends; `None` for one that stays until it is told to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<PathBuf>,
     /// The cluster as data.
     pub topology: Topology,
 }
@@ -79,7 +82,13 @@ impl KeptSpec {
     /// What a new cluster is to be. Takes a number for it that no other on this machine has.
     pub fn new(mode: Mode, kafka: KafkaSource, clocks: bool, topology: Topology) -> Self {
         let lab = number::of_kept(&topology);
-        Self { mode, kafka, lab, clocks, topology }
+        Self { mode, kafka, lab, clocks, lease: None, topology }
+    }
+
+    /// The same, of a cluster that ends when nobody has this lease any more.
+    #[must_use]
+    pub fn leased(self, lease: PathBuf) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// Reads what the cluster in a directory is.
@@ -225,6 +234,17 @@ impl KeptCluster {
         if lab == self.lab && spec.mode == mode { Ok(()) } else { Err(told()) }
     }
 
+    /// Whether it was started for several runs that share it, and ends with whoever makes them.
+    pub fn is_shared(&self) -> bool {
+        KeptSpec::load(&self.dir).is_ok_and(|spec| spec.lease.is_some())
+    }
+
+    /// Whether something of it is left although nobody has its lease any more.
+    pub fn is_abandoned(&self) -> bool {
+        let lease = KeptSpec::load(&self.dir).ok().and_then(|spec| spec.lease);
+        lease.is_some_and(|lease| !ClusterLease::is_held(&lease)) && !self.is_gone()
+    }
+
     /// What its sandbox was started to do.
     fn commands(&self) -> [SandboxCommand; 1] {
         [vec![keeper::SUBCOMMAND.into(), self.dir.as_os_str().to_owned()]]
@@ -254,17 +274,8 @@ impl KeptCluster {
             Failure::infrastructure(format!("{} cannot be written: {error}", path.display()))
         };
         private::folder(&self.dir).map_err(failed)?;
-        let mut file = open::writable(&path).map_err(failed)?;
-        let deadline = Instant::now() + LOOKED_AT;
-        let mut lock = loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => break lock,
-                Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= deadline => return Ok(None),
-                Err((back, Errno::EWOULDBLOCK)) => file = back,
-                Err((_, error)) => return Err(failed(error.into())),
-            }
-            std::thread::sleep(LOOK);
-        };
+        let file = open::writable(&path).map_err(failed)?;
+        let Some(mut lock) = lease::exclusive(file).map_err(failed)? else { return Ok(None) };
         lock.set_len(0).and_then(|()| lock.write_all(user.as_bytes())).map_err(failed)?;
         Ok(Some(ClusterLock { _lock: lock }))
     }
@@ -304,19 +315,23 @@ impl KeptCluster {
     /// # Errors
     /// An infrastructure failure that names the processes which are left.
     pub fn end(&self) -> Result<(), Failure> {
-        if self.is_alive()
-            && let Err(error) = self.ask_to_end()
-        {
-            tracing::warn!(%error, "the keeper does not end the cluster: it is killed");
-        }
-        let deadline = Instant::now() + END_LIMIT;
-        while self.is_alive() && Instant::now() < deadline {
-            std::thread::sleep(LOOK);
+        if self.is_alive() {
+            match self.ask_to_end() {
+                Ok(()) => self.await_end(),
+                Err(error) => {
+                    tracing::warn!(%error, "the keeper does not end the cluster: it is killed");
+                }
+            }
         }
         let failed = |error: std::io::Error| cannot("be ended", &self.dir, &error);
-        if self.is_alive() {
-            leftovers::end(&self.lab, &self.commands()).map_err(failed)?;
+        if self.is_alive()
+            && let Err(error) = leftovers::end(&self.lab, &self.commands())
+            // It may have ended just now.
+            && leftovers::lives_on(&self.lab)
+        {
+            return Err(failed(error));
         }
+        self.await_end();
         if self.is_of_another_boot() {
             return self.remove_leftovers();
         }
@@ -330,6 +345,13 @@ impl KeptCluster {
             self.name(),
             pids.join(", ")
         )))
+    }
+
+    fn await_end(&self) {
+        let deadline = Instant::now() + END_LIMIT;
+        while self.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn ask_to_end(&self) -> Result<(), Failure> {
@@ -364,11 +386,11 @@ fn cannot(verb: &str, dir: &Path, error: &dyn std::fmt::Display) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A cluster whose keeper is a process that does nothing, and that process.
-    fn kept(dir: &Path) -> (KeptCluster, std::process::Child) {
+    pub(crate) fn kept(dir: &Path) -> (KeptCluster, std::process::Child) {
         let commands = [keeper::SUBCOMMAND.into(), dir.as_os_str().to_owned()];
         let child = leftovers::tests::sandbox(dir, &commands);
         leftovers::record(dir, child.id() as i32).unwrap();

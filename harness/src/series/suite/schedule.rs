@@ -97,7 +97,7 @@ async fn run_of(
     label: &str,
 ) -> Result<Option<(u8, String)>, Failure> {
     let began = Instant::now();
-    let end = series.end_of(folder, arguments).await?;
+    let end = series.end_of(folder, arguments, None).await?;
     if let Some((_, report)) = dir.finished(folder, trials).filter(|(_, it)| stands(&end, it)) {
         let took = began.elapsed().as_secs();
         results::err!("{label}: {}, after {took} s", report.verdict.as_str());
