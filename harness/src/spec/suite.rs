@@ -270,7 +270,8 @@ impl SuiteScenario {
             if !claim.metric.is_tested_here() {
                 return Err(wrong(format!("nothing measures claim `{id}`")));
             }
-            if let Some(step) = claim.scenario.iter().find(|step| !steps.contains(step.as_str())) {
+            let needed = claim.steps(|step| steps.contains(step));
+            if let Some(step) = needed.iter().find(|step| !steps.contains(step.as_str())) {
                 let plan = &self.plan;
                 return Err(wrong(format!(
                     "claim `{id}` needs step \"{step}\", and plan `{plan}` has none"

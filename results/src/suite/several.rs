@@ -12,8 +12,12 @@ use crate::report::Report;
 pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> DecidedClaim {
     let names = claim.metric.scenarios();
     let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
+    let is_missing = |name: &&str| find(name).is_none();
     let nothing = judge(claim, &[]);
-    if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
+    let figures = claim.metric.figures();
+    // What one figure decides is decided without the others; that it holds is not.
+    if figures.iter().all(|names| names.iter().any(is_missing)) {
+        let missing = names.into_iter().find(is_missing).unwrap_or_default();
         let reason = format!("a scenario `{missing}`, which this suite does not have");
         let claim = ClaimResult { outcome: Outcome::NotTested, tested: false, reason, ..nothing };
         return DecidedClaim { claim, figure: String::new(), by: vec![] };
@@ -24,13 +28,15 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
         Some(ScenarioRun::Missing | ScenarioRun::Failed(..)) => {
             Err(format!("scenario {name} has no finished search"))
         }
-        Some(ScenarioRun::Finished(..)) | None => {
+        Some(ScenarioRun::Finished(..)) => {
             Err(format!("scenario {name} is no search of the highest rate"))
         }
+        None => Err(format!("scenario {name} is not in this suite")),
     };
     let finished = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Finished(_, report)) => Ok(&**report),
-        _ => Err(format!("scenario {name} has no finished run")),
+        Some(_) => Err(format!("scenario {name} has no finished run")),
+        None => Err(format!("scenario {name} is not in this suite")),
     };
     let weighed: Vec<Weighed> = match &claim.metric {
         Metric::MaxRateRatios(ratios) => ratios
@@ -66,7 +72,7 @@ pub(super) fn decided(claim: &Claim, runs: &[(ScenarioAsked, ScenarioRun)]) -> D
     let reason = join(&|it| &it.reason);
     let mut result = ClaimResult { outcome, tested: true, reason, ..nothing };
     result.corrected = sentence(claim, &result);
-    let by = names.iter().map(|name| Decision {
+    let by = names.iter().filter(|name| !is_missing(name)).map(|name| Decision {
         scenario: (*name).to_owned(),
         run: find(name).and_then(|(_, run)| match run {
             ScenarioRun::Searched(search) => search.run().map(str::to_owned),
