@@ -341,7 +341,8 @@ mod tests {
         let uneven = NewTopic { assignment, ..topic("uneven", 0) };
         let brokers = |topic: &NewTopic| {
             let all = creatable(topic).assignments;
-            let ids = |of: &CreatableReplicaAssignment| of.broker_ids.iter().map(|id| id.0).collect();
+            let ids =
+                |of: &CreatableReplicaAssignment| of.broker_ids.iter().map(|id| id.0).collect();
             all.iter().map(ids).collect::<Vec<Vec<_>>>()
         };
         assert_eq!(brokers(&even), [[1], [1]]);

@@ -82,13 +82,14 @@ impl fmt::Display for LostChoices {
         let Self { lost, brokers, can_be, each } = self;
         let survived = each.iter().filter(|one| one.survived == Some(true)).count();
         let tried = counted(each.len() as u64, "choice");
-        write!(f, "{survived} of {tried} of {lost} of {brokers} brokers")?;
-        let known = || each.iter().map(|one| &one.nodes).filter(|nodes| !nodes.is_empty());
-        match (known().collect::<BTreeSet<_>>().len(), known().count()) {
-            (different, all) if different < all => write!(f, ", {different} of them different,")?,
-            _ => {}
-        }
-        write!(f, " were survived (there are {}): ", choices(*brokers, *lost))?;
+        let known = each.iter().map(|one| &one.nodes).filter(|nodes| !nodes.is_empty());
+        let different = known.collect::<BTreeSet<_>>().len();
+        let all = choices(*brokers, *lost);
+        write!(
+            f,
+            "{survived} of {tried} of {lost} of {brokers} brokers were survived ({different} of the {all} that there \
+             are): "
+        )?;
         let told = each.iter().map(|one| {
             let nodes = one.nodes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let nodes = if nodes.is_empty() { nodes } else { format!(" ({nodes})") };
@@ -101,7 +102,10 @@ impl fmt::Display for LostChoices {
         });
         f.write_str(&told.collect::<Vec<_>>().join(", "))?;
         match can_be {
-            Some(n) => write!(f, "; by the copies that are left, {n} of all can be"),
+            Some(n) => write!(
+                f,
+                "; by the copies that are left of the load's topic, {n} of the {all} can be"
+            ),
             None => Ok(()),
         }
     }

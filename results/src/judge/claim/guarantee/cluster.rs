@@ -39,10 +39,7 @@ pub(super) fn each_step<'a>(
 }
 
 /// What several faults show together: what is open of one is open of all, unless another one violates.
-pub(super) fn together(
-    what: &'static str,
-    each: impl Iterator<Item = Examination>,
-) -> Examination {
+pub(super) fn together(what: &'static str, each: impl Iterator<Item = Examination>) -> Examination {
     let (mut n, mut open) = (0, None);
     let (mut violated, mut shown) = (vec![], vec![]);
     for seen in each {

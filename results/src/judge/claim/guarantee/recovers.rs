@@ -92,3 +92,76 @@ fn not_everything(fault: &FaultSpan, trial: &TrialFacts) -> Option<String> {
         Some(format!("it was undone before the {needs:.0} s in which sessions expire"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture::{self, Fixture};
+    use crate::judge::claim::{ClaimResult, Outcome, parse};
+    use crate::record::event::BrokerId;
+    use crate::report::{Question, judge};
+
+    /// A claim about one loss of neighbours or two that are drawn, in a run with these: the step, the brokers, and whether
+    /// everything was served again meanwhile.
+    fn claim(steps: &[(&str, [BrokerId; 2], bool)]) -> ClaimResult {
+        let text = "[[claim]]\nid = \"x\"\ntext = \"t\"\nsource = \"s\"\nscenario = [\"three-nodes\"]\n\
+                    or_scenario = [\"drawn-1\", \"drawn-2\"]\nmetric = \"recovers-while-fault-lasts\"";
+        let mut f = Fixture::new(1, 110.0);
+        for (at, (step, brokers, recovered)) in [20.0, 65.0].into_iter().zip(steps) {
+            f.inject(step, at, brokers);
+            f.heal(step, at + 30.0, 0.0, brokers, *recovered);
+        }
+        let mut trial = f.trial();
+        let settings = &mut trial.environment.as_mut().unwrap().settings;
+        settings.assignment = vec![vec![1, 2, 3], vec![2, 3, 1], vec![3, 1, 2]];
+        let claims = parse("x.toml", text).unwrap();
+        judge(&Question { claims, ..fixture::question(1) }, &[trial]).claims.remove(0)
+    }
+
+    #[test]
+    fn drawn_losses_are_told_with_their_nodes_and_how_many_were_survived() {
+        for (second, outcome, words) in [
+            (
+                ([2, 3], false),
+                Outcome::Refuted,
+                "0 of 2 choices of 2 of 3 brokers were survived (2 of the 3 that there are): drawn-1 (node1, node2) \
+                 was not, drawn-2 (node2, node3) was not; by the copies that are left of the load's topic, 0 of the 3 \
+                 can be",
+            ),
+            (
+                ([1, 2], true),
+                Outcome::Refuted,
+                "1 of 2 choices of 2 of 3 brokers were survived (1 of the 3 that there are): drawn-1 (node1, node2) \
+                 was not, drawn-2 (node1, node2) was; by",
+            ),
+        ] {
+            let (brokers, recovered) = second;
+            let told = claim(&[("drawn-1", [1, 2], false), ("drawn-2", brokers, recovered)]);
+            assert_eq!(told.outcome, outcome, "{}", told.reason);
+            assert!(told.reason.starts_with(words), "{}", told.reason);
+        }
+        let told = claim(&[("drawn-1", [1, 2], true), ("drawn-2", [2, 3], true)]);
+        assert_eq!(told.outcome, Outcome::Holds, "{}", told.reason);
+        assert!(told.reason.starts_with("2 of 2 choices of 2 of 3 brokers"), "{}", told.reason);
+        assert!(told.reason.contains("drawn-2 (node2, node3) was;"), "{}", told.reason);
+    }
+
+    #[test]
+    fn a_run_is_judged_by_its_own_plan_s_steps_and_by_all_of_them() {
+        let neighbours = claim(&[("three-nodes", [1, 2], false)]);
+        assert_eq!(neighbours.outcome, Outcome::Refuted, "{}", neighbours.reason);
+        assert_eq!(
+            neighbours.reason,
+            "not everything was served again while step \"three-nodes\" (node1, node2) lasted"
+        );
+        let survived = claim(&[("three-nodes", [1, 2], true)]);
+        assert_eq!(survived.outcome, Outcome::Holds, "{}", survived.reason);
+        let half = claim(&[("drawn-1", [1, 2], true)]);
+        assert_eq!(half.outcome, Outcome::Undecided, "{}", half.reason);
+        assert!(half.reason.contains("needs step \"drawn-2\""), "{}", half.reason);
+        let half = claim(&[("drawn-1", [1, 2], false)]);
+        assert_eq!(half.outcome, Outcome::Refuted, "{}", half.reason);
+        assert!(half.reason.contains("was not, drawn-2 is not known"), "{}", half.reason);
+        let none = claim(&[]);
+        assert!(none.reason.contains("needs step \"three-nodes\""), "{}", none.reason);
+    }
+}
