@@ -136,6 +136,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("failover-two-brokers", include_str!("../plans/failover-two-brokers.toml")),
     ("node-loss", include_str!("../plans/node-loss.toml")),
     ("three-nodes-lost", include_str!("../plans/three-nodes-lost.toml")),
+    ("minorities-lost", include_str!("../plans/minorities-lost.toml")),
     ("zombies", include_str!("../plans/zombies.toml")),
     ("single-points", include_str!("../plans/single-points.toml")),
     ("scale-out", include_str!("../plans/scale-out.toml")),

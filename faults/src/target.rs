@@ -401,5 +401,20 @@ fn pick<T: Clone>(candidates: &BTreeSet<T>, seed: u64) -> Option<T> {
     candidates.iter().nth(index as usize).cloned()
 }
 
+/// So many of `candidates` in the order in which they are drawn, the same for the same seed; all where there are fewer.
+/// The numbers that draw them are a sequence of the seed's own: those of the seeds that follow one another, as steps of a
+/// plan have them, must not be the same ones in turn.
+fn draw<T: Clone + Ord>(mut candidates: BTreeSet<T>, count: usize, mut seed: u64) -> Vec<T> {
+    let mut drawn = vec![];
+    while drawn.len() < count
+        && let Some(next) = pick(&candidates, seed)
+    {
+        candidates.remove(&next);
+        drawn.push(next);
+        seed = splitmix(seed);
+    }
+    drawn
+}
+
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,9 @@ fn variants(plan: &str) -> &'static [&'static [&'static str]] {
             &["--set", SHORT_SESSION],
         ],
         "ring" => &[&["--cluster", "four-nodes", "--set", SHORT_SESSION]],
-        "three-nodes-lost" => &[&["--cluster", "seven-nodes", "--set", SHORT_SESSION]],
+        "three-nodes-lost" | "minorities-lost" => {
+            &[&["--cluster", "seven-nodes", "--set", SHORT_SESSION]]
+        }
         "scale-out" | "scale-out-and-back" | "scale-out-broker-lost" | "scale-out-throttled" => {
             &[&["--cluster", "scale-out", "--set", SHORT_SESSION]]
         }

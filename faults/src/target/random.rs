@@ -6,7 +6,7 @@ use std::fmt;
 use results::record::event::Role;
 use serde::{Deserialize, Serialize};
 
-use super::{Unmet, list, pick};
+use super::{Unmet, draw, list};
 use crate::port::{Process, View};
 
 /// So many processes that no fault is on, drawn by the seed.
@@ -38,18 +38,12 @@ impl Random {
         let fits = |process: &&Process| {
             self.role.is_none_or(|role| process.role == role) && !view.struck.contains(process)
         };
-        let mut left: BTreeSet<_> = processes.iter().filter(fits).cloned().collect();
+        let left: BTreeSet<_> = processes.iter().filter(fits).cloned().collect();
         if self.count == 0 || left.len() < self.count {
             let left: Vec<_> = left.into_iter().collect();
             return Err(Unmet(format!("{self} of [{}] cannot be drawn", list(&left))));
         }
-        let mut drawn = vec![];
-        for draw in 0..self.count as u64 {
-            let Some(next) = pick(&left, seed.wrapping_add(draw)) else { break };
-            left.remove(&next);
-            drawn.push(next);
-        }
-        Ok(drawn)
+        Ok(draw(left, self.count, seed))
     }
 }
 

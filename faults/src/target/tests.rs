@@ -120,3 +120,14 @@ fn the_seed_picks_among_several_and_reaches_each() {
     assert_eq!(pick(&candidates, 5), pick(&candidates, 5));
     assert_eq!(pick(&BTreeSet::<BrokerId>::new(), 5), None);
 }
+
+#[test]
+fn draws_of_seeds_that_follow_one_another_have_nothing_to_do_with_each_other() {
+    let all = BTreeSet::from([1, 2, 3, 4]);
+    let first = |seed| draw(all.clone(), 1, seed);
+    let pairs = (0..2000).map(|seed| (draw(all.clone(), 3, seed), first(seed + 2)));
+    // Each ordered draw of three before each first one of two seeds later.
+    assert_eq!(pairs.collect::<BTreeSet<_>>().len(), 24 * 4);
+    assert_eq!(draw(all.clone(), 9, 1).len(), 4);
+    assert_eq!(draw(all.clone(), 3, 5), draw(all, 3, 5));
+}

@@ -6,7 +6,7 @@ use std::fmt;
 use results::record::event::{BrokerId, Role};
 use serde::{Deserialize, Serialize};
 
-use super::{Unmet, list, pick};
+use super::{Unmet, draw, list, pick};
 use crate::port::{Process, View, ZkMode};
 
 /// Which of several sets of ZooKeeper servers.
@@ -98,11 +98,7 @@ fn choose(
         left.remove(&leader);
         chosen.extend(with.then_some(leader));
     }
-    while chosen.len() < count {
-        let Some(next) = pick(&left, seed.wrapping_add(chosen.len() as u64)) else { break };
-        left.remove(&next);
-        chosen.insert(next);
-    }
+    chosen.extend(draw(left, count.saturating_sub(chosen.len()), seed));
     if count == 0 || chosen.len() != count {
         let without = if set.leader == Some(false) { " without its leader" } else { "" };
         let of = all.len();

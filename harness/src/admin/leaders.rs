@@ -91,6 +91,9 @@ impl Admin {
         assignment: &Assignment,
         limit: Duration,
     ) -> Result<(), PortError> {
+        if assignment.is_empty() {
+            return Ok(());
+        }
         let (current, under_way) =
             (self.replicas(assignment).await?, self.under_way(assignment).await?);
         // While replicas go away they are still listed: that looks like nothing to do.

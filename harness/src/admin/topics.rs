@@ -64,6 +64,7 @@ impl Admin {
         for batch in batches(topics) {
             self.ask_to_create(batch, false).await?;
             self.await_led(&assignment_of(batch)).await?;
+            self.place(&placed_later(batch)).await?;
             led += partitions(batch);
             told(TopicsMade { led, of });
         }
@@ -130,7 +131,8 @@ impl Admin {
         let absent: Vec<_> =
             topics.iter().filter(|topic| !there.contains(&topic.name)).cloned().collect();
         self.create_topics(&absent, &|_| ()).await?;
-        self.await_led(&assignment_of(topics)).await
+        self.await_led(&assignment_of(topics)).await?;
+        self.place(&placed_later(topics)).await
     }
 
     /// Names of the topics that are there, by the controller's word.
@@ -236,6 +238,27 @@ fn assignment_of(topics: &[NewTopic]) -> Assignment {
     topics.iter().flat_map(each).collect()
 }
 
+/// Replicas that a topic is created with: as many for each partition, the only way in which Kafka creates one. What some
+/// partitions have beyond that is placed when it is there.
+fn created(topic: &NewTopic) -> impl Iterator<Item = &[BrokerId]> {
+    let fewest = topic.assignment.iter().map(Vec::len).min().unwrap_or_default();
+    topic.assignment.iter().filter_map(move |replicas| replicas.get(..fewest))
+}
+
+/// The replicas of partitions that have more of them than others of their topic.
+fn placed_later(topics: &[NewTopic]) -> Assignment {
+    let mut all = assignment_of(topics);
+    for topic in topics {
+        for (partition, replicas) in (0..).zip(created(topic)) {
+            let place = (topic.name.clone(), partition);
+            if all.get(&place).is_some_and(|wanted| wanted == replicas) {
+                all.remove(&place);
+            }
+        }
+    }
+    all
+}
+
 /// One of the topics that a broker names partitions of.
 fn a_topic_of(known: &MetadataResponse) -> Option<String> {
     let mut there = known.topics.iter().filter(|topic| !topic.partitions.is_empty());
@@ -257,7 +280,7 @@ fn without_number(name: &str) -> &str {
 
 fn creatable(topic: &NewTopic) -> CreatableTopic {
     let assignments = (0..)
-        .zip(&topic.assignment)
+        .zip(created(topic))
         .map(|(partition, replicas)| {
             CreatableReplicaAssignment::default()
                 .with_partition_index(partition)
@@ -309,6 +332,23 @@ mod tests {
         );
         let all: Vec<_> = batches(&many).concat();
         assert_eq!(all, many);
+    }
+
+    #[test]
+    fn a_topic_is_created_with_as_many_replicas_each_and_the_others_are_placed_later() {
+        let even = topic("even", 2);
+        let assignment = vec![vec![1, 2, 3], vec![3, 4], vec![4, 1]];
+        let uneven = NewTopic { assignment, ..topic("uneven", 0) };
+        let brokers = |topic: &NewTopic| {
+            let all = creatable(topic).assignments;
+            let ids =
+                |of: &CreatableReplicaAssignment| of.broker_ids.iter().map(|id| id.0).collect();
+            all.iter().map(ids).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(brokers(&even), [[1], [1]]);
+        assert_eq!(brokers(&uneven), [[1, 2], [3, 4], [4, 1]]);
+        let later = placed_later(&[even, uneven]);
+        assert_eq!(later, [(("uneven".to_owned(), 0), vec![1, 2, 3])].into());
     }
 
     #[test]

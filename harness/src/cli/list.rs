@@ -96,7 +96,9 @@ fn claims() -> Result<Rows, Failure> {
     let rows = spec::guide()?
         .into_iter()
         .map(|claim| {
-            let steps = claim.scenario.join(", ");
+            let each = [claim.scenario, claim.or_scenario].map(|steps| steps.join(", "));
+            let steps: Vec<_> = each.into_iter().filter(|steps| !steps.is_empty()).collect();
+            let steps = steps.join("; or ");
             let steps = match (claim.metric.is_tested_here(), steps.is_empty()) {
                 (false, _) => "not tested here".to_owned(),
                 (true, true) => "any".to_owned(),

@@ -276,7 +276,8 @@ impl SuiteScenario {
             if !claim.metric.is_tested_here() {
                 return Err(wrong(format!("nothing measures claim `{id}`")));
             }
-            if let Some(step) = claim.scenario.iter().find(|step| !steps.contains(step.as_str())) {
+            let needed = claim.steps(|step| steps.contains(step));
+            if let Some(step) = needed.iter().find(|step| !steps.contains(step.as_str())) {
                 let plan = &self.plan;
                 return Err(wrong(format!(
                     "claim `{id}` needs step \"{step}\", and plan `{plan}` has none"
@@ -310,7 +311,8 @@ impl RunSuite {
             // Where something must be found, whatever speaks of every run is refuted on purpose.
             let whatever = scenario.must_find.is_empty();
             let decides = |claim: &&Claim| {
-                let its_steps = claim.scenario.iter().all(|step| steps.contains(step.as_str()));
+                let needed = claim.steps(|step| steps.contains(step));
+                let its_steps = needed.iter().all(|step| steps.contains(step.as_str()));
                 let meant = !claim.scenario.is_empty()
                     || scenario.claims.contains(&claim.id)
                     || metrics.contains(&&claim.metric)

@@ -207,7 +207,8 @@ fn check_topic(topic: &Topic, brokers: &BTreeSet<BrokerId>) -> Result<(), String
             "topic name `{name}`: letters, digits, `.`, `_` and `-`, not `__` first"
         ));
     }
-    let factor = topic.assignment.first().map_or(0, Vec::len);
+    // As few replicas as any partition has.
+    let factor = topic.assignment.iter().map(Vec::len).min().unwrap_or_default();
     let by_number = [topic.partitions, topic.replication_factor, topic.count];
     // What was read has assignments alone.
     if factor == 0 || by_number.iter().any(Option::is_some) {
@@ -218,11 +219,9 @@ fn check_topic(topic: &Topic, brokers: &BTreeSet<BrokerId>) -> Result<(), String
     }
     for (partition, replicas) in topic.assignment.iter().enumerate() {
         let distinct: BTreeSet<_> = replicas.iter().copied().collect();
-        if distinct.len() != replicas.len() || replicas.len() != factor {
+        if distinct.len() != replicas.len() {
             return Err(format!(
-                "topic {name}, partition {partition}: {} expected, as many as its other partitions have, \
-                 none of them twice",
-                counted(factor as u64, "broker")
+                "topic {name}, partition {partition}: replicas are on brokers of their own, none of them twice"
             ));
         }
         if let Some(unknown) = distinct.difference(brokers).next() {
@@ -250,7 +249,8 @@ mod tests {
         for (from, to, words) in [
             ("[1, 2, 3],", "[1, 2, 4],", "no broker 4"),
             ("[1, 2, 3],", "[1, 1, 3],", "none of them twice"),
-            ("[1, 2, 3],", "[1, 2],", "2 brokers expected"),
+            ("[1, 2, 3],", "[],", "lists the replicas of each partition"),
+            ("[1, 2, 3],", "[1],", "exceeds its replicas (1)"),
             ("broker = 2", "broker = 1", "every broker needs an id of its own"),
             ("broker = 2", "broker = -1", "broker = -1: ids are from 0"),
             ("zookeeper = 2", "zookeeper = 0", "zookeeper = 0: ids are from 1"),
@@ -292,6 +292,9 @@ mod tests {
             let message = Topology::parse(&text).expect_err(to).message;
             assert!(message.contains(words), "{to}: {message}");
         }
+        let uneven = guide.replacen("[1, 2, 3],", "[1, 2],", 1);
+        let uneven = Topology::parse(&uneven).unwrap();
+        assert_eq!(uneven.main_topic().assignment, [vec![1, 2], vec![2, 3, 1], vec![3, 1, 2]]);
         let twice = format!("{guide}\n[[topic]]\nname = \"user-events\"\nassignment = [[1]]\n");
         assert!(
             Topology::parse(&twice).unwrap_err().message.contains("topics need names of their own")

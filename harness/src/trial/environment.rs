@@ -198,7 +198,7 @@ async fn settings(spec: &RunSpec, lab: &Lab, recorder: &Recorder) -> Result<Sett
         brokers: lab.members.brokers().len() as u32,
         topic: topic.name.clone(),
         partitions: lab.members.partitions(&topic.name),
-        replication_factor: topic.assignment.first().map_or(0, Vec::len) as u32,
+        replication_factor: topic.assignment.iter().map(Vec::len).min().unwrap_or_default() as u32,
         assignment: topic.assignment.clone(),
         min_insync_replicas: number(&topic_config, "min.insync.replicas").map(|n| n as u32),
         unclean_leader_election: topic_config

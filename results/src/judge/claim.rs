@@ -5,6 +5,7 @@
 
 mod applies;
 mod changes;
+mod choices;
 mod corrected;
 mod guarantee;
 pub mod judge;
@@ -49,6 +50,9 @@ pub struct Claim {
     /// Ids of the plan's steps that test it; empty when everything in a run does.
     #[serde(default)]
     pub scenario: Vec<String>,
+    /// Ids of steps that test it as well, in plans that have these in place of those of `scenario`. Guarantees only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or_scenario: Vec<String>,
     /// What a fault takes away that the sentence speaks of; empty for whatever it takes.
     #[serde(default)]
     pub takes: Vec<Takes>,
@@ -86,6 +90,18 @@ impl Claim {
     pub fn speaks_of(&self, effect: &Effect) -> bool {
         (self.takes.is_empty() || self.takes.contains(&effect.takes))
             && (self.detection.is_empty() || self.detection.contains(&effect.detection))
+    }
+
+    /// The steps that test it in a plan, or a run, that has those for which `has` is true: all of `scenario`, of
+    /// `or_scenario`, or of both, where one of them is there; those of `scenario` where none is.
+    pub fn steps(&self, has: impl Fn(&str) -> bool) -> Vec<String> {
+        let both = [&self.scenario, &self.or_scenario];
+        let there: Vec<_> =
+            both.into_iter().filter(|steps| steps.iter().any(|step| has(step))).collect();
+        match there.is_empty() {
+            true => self.scenario.clone(),
+            false => there.into_iter().flatten().cloned().collect(),
+        }
     }
 }
 
@@ -204,8 +220,12 @@ fn fault_in(claim: &Claim) -> Option<String> {
     if !claim.metric.is_time() && !claim.of.is_every() {
         return Some("only a time has a median; remove of".to_owned());
     }
-    if claim.metric.is_of_steps() && claim.scenario.is_empty() {
+    let is_of_steps = claim.metric.is_of_steps();
+    if is_of_steps && claim.scenario.is_empty() {
         return Some("scenario is empty; name the plan's steps that test it".to_owned());
+    }
+    if !claim.or_scenario.is_empty() && (claim.metric.is_time() || !is_of_steps) {
+        return Some("only a guarantee about steps has or_scenario; remove it".to_owned());
     }
     if claim.min_trials == 0 || claim.min_trials_if_close == 0 {
         return Some("no trials are asked for; use at least 1".to_owned());
@@ -224,7 +244,8 @@ pub(crate) fn sentence(claim: &Claim, result: &ClaimResult) -> Option<String> {
 pub fn for_steps<'a>(claims: Vec<Claim>, steps: impl IntoIterator<Item = &'a str>) -> Vec<Claim> {
     let steps: BTreeSet<&str> = steps.into_iter().collect();
     let tested = |claim: &Claim| {
-        let any = claim.scenario.iter().any(|step| steps.contains(step.as_str()));
+        let mut named = claim.scenario.iter().chain(&claim.or_scenario);
+        let any = named.any(|step| steps.contains(step.as_str()));
         any || (claim.scenario.is_empty() && claim.metric.is_of_any_run())
     };
     claims.into_iter().filter(|claim| claim.given.is_any()).filter(tested).collect()
@@ -315,5 +336,22 @@ mod tests {
         assert!(untested.contains("what would be needed"), "{untested}");
         let place = refused("metric = { checks = [\"lost\"] }\ncorrected = \"after {medain} s\"\n");
         assert!(place.contains("{medain}") && place.contains("{median}"), "{place}");
+        let or = "or_scenario = [\"d\"]\n";
+        let checks = refused(&format!("metric = {{ checks = [\"lost\"] }}\n{or}"));
+        assert!(checks.contains("remove it"), "{checks}");
+        let time = "metric = \"unavailability-led\"\nscenario = [\"c\"]\nstated_s = [0.0, 9.0]\n";
+        assert!(refused(&format!("{time}{or}")).contains("only a guarantee"));
+    }
+
+    #[test]
+    fn a_claim_is_tested_by_all_steps_of_the_scenario_of_which_one_is_there() {
+        let claims = guide().unwrap();
+        let claim = claims.iter().find(|claim| claim.id == "seven-three").unwrap();
+        let of = |there: &[&str]| claim.steps(|step| there.contains(&step));
+        let drawn = ["drawn-1", "drawn-2", "drawn-3", "drawn-4"];
+        assert_eq!(of(&[]), ["three-nodes"]);
+        assert_eq!(of(&["three-nodes", "leader"]), ["three-nodes"]);
+        assert_eq!(of(&["drawn-2"]), drawn, "those that are not there are missed");
+        assert_eq!(of(&["drawn-2", "three-nodes"]).len(), 5);
     }
 }

@@ -72,7 +72,11 @@ pub(super) fn decided(
             *deciding.examined.entry(what.clone()).or_default() += n;
         }
         deciding.reason = match deciding.examined.is_empty() {
-            true => deciding.reason,
+            true => {
+                let each = by.iter().zip(&results);
+                let each = each.map(|(by, result)| format!("{}: {}", by.scenario, result.reason));
+                each.collect::<Vec<_>>().join("; ")
+            }
             false => format!("{} examined, none wrong", examined(&deciding)),
         };
     }

@@ -17,8 +17,12 @@ pub(super) fn decided(
 ) -> DecidedClaim {
     let names = claim.metric.scenarios();
     let find = |name: &str| runs.iter().find(|(asked, _)| asked.id == name);
+    let is_missing = |name: &&str| find(name).is_none();
     let nothing = judge(claim, &[]);
-    if let Some(missing) = names.iter().find(|name| find(name).is_none()) {
+    let figures = claim.metric.figures();
+    // What one figure decides is decided without the others; that it holds is not.
+    if figures.iter().all(|names| names.iter().any(is_missing)) {
+        let missing = names.into_iter().find(is_missing).unwrap_or_default();
         return undecided_here(nothing, suite.has_own_claims(), &format!("a scenario `{missing}`"));
     }
     let found = |name: &str| match find(name).map(|(_, run)| run) {
@@ -28,14 +32,16 @@ pub(super) fn decided(
             Err(format!("scenario {name} has no finished search"))
         }
         Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
-        Some(ScenarioRun::Finished(..)) | None => {
+        Some(ScenarioRun::Finished(..)) => {
             Err(format!("scenario {name} is no search of the highest rate"))
         }
+        None => Err(format!("scenario {name} is not in this suite")),
     };
     let finished = |name: &str| match find(name).map(|(_, run)| run) {
         Some(ScenarioRun::Finished(_, report)) => Ok(&**report),
         Some(ScenarioRun::NotAllowed(why)) => Err(not_carried_out(name, why)),
-        _ => Err(format!("scenario {name} has no finished run")),
+        Some(_) => Err(format!("scenario {name} has no finished run")),
+        None => Err(format!("scenario {name} is not in this suite")),
     };
     let weighed: Vec<Weighed> = match &claim.metric {
         Metric::MaxRateRatios(ratios) => ratios
@@ -71,7 +77,7 @@ pub(super) fn decided(
     let reason = join(&|it| &it.reason);
     let mut result = ClaimResult { outcome, tested: true, reason, ..nothing };
     result.corrected = sentence(claim, &result);
-    let by = names.iter().map(|name| Decision {
+    let by = names.iter().filter(|name| !is_missing(name)).map(|name| Decision {
         scenario: (*name).to_owned(),
         run: find(name).and_then(|(_, run)| match run {
             ScenarioRun::Searched(search) => search.run().map(str::to_owned),

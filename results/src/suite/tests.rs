@@ -81,6 +81,32 @@ fn each_claim_is_there_with_the_run_that_decides_it_or_what_would_be_needed() {
 }
 
 #[test]
+fn what_holds_in_several_scenarios_is_told_of_each() {
+    let run = |reason: &str, outcome| match failover() {
+        ScenarioRun::Finished(dir, mut report) => {
+            let told = judge(&guide().unwrap().remove(0), &[]);
+            let (id, reason) = ("load-33-20".to_owned(), reason.to_owned());
+            report.claims = vec![ClaimResult { id, outcome, reason, ..told }];
+            ScenarioRun::Finished(dir, report)
+        }
+        other => other,
+    };
+    let told = |five| {
+        let of_each = |id| asked(id, &["load-33-20"], &[]);
+        let three = run("33.3 % each", Outcome::Holds);
+        let report = of(&[(of_each("steady-3"), three), (of_each("steady-5"), five)]);
+        claim(&report, "load-33-20").clone()
+    };
+    let both = told(run("20.0 % each", Outcome::Holds));
+    assert_eq!(both.claim.outcome, Outcome::Holds);
+    assert_eq!(both.claim.reason, "steady-3: 33.3 % each; steady-5: 20.0 % each");
+    assert_eq!(both.figure, both.claim.reason);
+    let one = told(run("30.0 % of broker 1", Outcome::Refuted)).claim;
+    assert_eq!((one.outcome, one.reason.as_str()), (Outcome::Refuted, "30.0 % of broker 1"));
+    assert_eq!(told(ScenarioRun::Missing).claim.outcome, Outcome::Undecided);
+}
+
+#[test]
 fn the_worst_run_tells_and_one_that_is_missing_decides_nothing() {
     let scenarios = |second: ScenarioRun| {
         of(&[

@@ -19,12 +19,16 @@ fn each_claim_that_something_measures_is_decided_by_the_guide_s_suite() {
     let suite: RunSuite = load("guide", &[]).unwrap();
     let decided: BTreeSet<_> = suite.scenarios.iter().flat_map(|it| &it.claims).collect();
     let there: BTreeSet<_> = suite.scenarios.iter().map(|it| it.id.as_str()).collect();
+    // The hour has no room for one of two searches of a claim, which the other one may refute by itself.
+    const LEFT: &str = "capacity-4-of-5";
+    let larger: RunSuite = load("pre-scaling", &[]).unwrap();
+    assert!(larger.scenarios.iter().any(|it| it.id == LEFT) && !there.contains(LEFT));
     let left: Vec<_> = claims
         .iter()
         .filter(|claim| claim.metric.is_tested_here())
         .filter(|claim| match claim.metric.scenarios().as_slice() {
             [] => !decided.contains(&claim.id),
-            names => names.iter().any(|name| !there.contains(name)),
+            names => names.iter().any(|name| !there.contains(name) && *name != LEFT),
         })
         .map(|claim| &claim.id)
         .collect();
@@ -124,9 +128,16 @@ fn a_scenario_is_refused_what_it_cannot_decide() {
     let asked = |plan: &str, claim: &str| {
         scenario(plan, claim).can_decide(&claims, spec(plan).plan.as_ref())
     };
-    assert!(asked("failover", "leader-failover").is_ok());
+    for (plan, claim) in [
+        ("failover", "leader-failover"),
+        ("three-nodes-lost", "seven-three"),
+        ("minorities-lost", "seven-three"),
+    ] {
+        assert!(asked(plan, claim).is_ok(), "{plan} {claim}");
+    }
     for (plan, claim, words) in [
         ("none", "leader-failover", "needs step \"leader\""),
+        ("none", "seven-three", "needs step \"three-nodes\""),
         ("none", "leader-failovr", "no claim"),
         ("none", "msg-rate", "nothing measures"),
         ("none", "plus-67", "the scenarios that its metric names"),

@@ -1,6 +1,17 @@
-//! Claims that the settings of a run give no meaning.
+//! What a claim is in a run: of which of its steps, and whether the run's settings give it a meaning.
 
 use super::{Claim, GivenCluster, LeaderService, Metric, TrialFacts};
+
+/// The claim as one of the steps of the plan that was carried out, where it names those of several plans.
+pub(super) fn of_steps_there(claim: &Claim, trials: &[TrialFacts]) -> Claim {
+    let there = |step: &str| {
+        trials.iter().any(|trial| {
+            trial.faults.iter().any(|fault| fault.id == step)
+                || trial.skipped.iter().any(|(id, _)| id == step)
+        })
+    };
+    Claim { scenario: claim.steps(there), ..claim.clone() }
+}
 
 /// In what a trial's cluster is not the one that the claim speaks of, if it is another.
 pub(super) fn another_cluster(claim: &Claim, trials: &[TrialFacts]) -> Option<String> {

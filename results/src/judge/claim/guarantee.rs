@@ -3,6 +3,7 @@
 mod cluster;
 mod ensemble;
 mod probe;
+mod recovers;
 mod scale_out;
 mod zombie;
 
@@ -47,7 +48,7 @@ pub(super) fn guarantee(claim: &Claim, trial: &TrialFacts) -> Examination {
             }
             found => found,
         },
-        Metric::RecoversWhileFaultLasts => cluster::recovers(claim, trial),
+        Metric::RecoversWhileFaultLasts => recovers::recovers(claim, trial),
         Metric::OutageUntilHeal => cluster::outage_until_heal(claim, trial),
         Metric::RegistrationGoneFirst => cluster::registration_gone_first(claim, trial),
         Metric::OneLeader => zombie::one_leader(claim, trial),

@@ -23,7 +23,7 @@ use crate::judge::verdict::Check;
 use crate::record::environment::Environment;
 use crate::terminal::counted;
 
-use super::applies::{another_cluster, not_applicable};
+use super::applies::{another_cluster, not_applicable, of_steps_there};
 use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
@@ -159,6 +159,7 @@ pub struct ClaimResult {
 
 /// Judges one claim over all trials.
 pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
+    let claim = &of_steps_there(claim, trials);
     let missing = missing(claim, trials);
     let mut result = ClaimResult {
         id: claim.id.clone(),

@@ -1,6 +1,8 @@
 //! What a claim is measured by. A new metric is a variant here, with its [example](Metric::EXAMPLES), and what the
 //! compiler asks for then.
 
+mod scenarios;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -333,24 +335,6 @@ impl Metric {
     /// Whether anything measures it.
     pub fn is_tested_here(&self) -> bool {
         !matches!(self, Self::NotTestedHere(_))
-    }
-
-    /// The scenarios of a suite that it names: no run by itself says anything about it then.
-    pub fn scenarios(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = match self {
-            Self::MaxRateRatios(ratios) => {
-                ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
-            }
-            Self::MaxRatePerBroker(bound) => vec![&bound.scenario],
-            Self::FigureRatios(ratios) => {
-                ratios.iter().flat_map(|it| [it.of.as_str(), &it.to]).collect()
-            }
-            Self::ThresholdAtLimit(names) => names.iter().map(String::as_str).collect(),
-            _ => vec![],
-        };
-        all.sort_unstable();
-        all.dedup();
-        all
     }
 
     /// The probe that it needs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::choices::LostChoices;
 use crate::judge::recovery::consuming::Resumed;
 use crate::terminal::counted;
 
@@ -18,6 +19,8 @@ pub(super) enum Proof {
     Copies(usize),
     /// Partitions that members resumed.
     Resumed(Resumed),
+    /// Choices of brokers without which everything was served again.
+    Survived(LostChoices),
     /// Something was seen, in words; of several trials the first tells it.
     Shown(String),
 }
@@ -37,6 +40,7 @@ impl Proof {
                 a.in_place += b.in_place;
                 Self::Resumed(a)
             }
+            (Self::Survived(a), Self::Survived(b)) => Self::Survived(a.and(b)),
             (proof, _) => proof,
         }
     }
@@ -45,7 +49,9 @@ impl Proof {
     pub(super) fn examined(&self) -> BTreeMap<String, u64> {
         match self {
             Self::Examined(all) => all.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect(),
-            Self::Copies(_) | Self::Resumed(_) | Self::Shown(_) => BTreeMap::new(),
+            Self::Copies(_) | Self::Resumed(_) | Self::Survived(_) | Self::Shown(_) => {
+                BTreeMap::new()
+            }
         }
     }
 }
@@ -61,6 +67,7 @@ impl fmt::Display for Proof {
                 write!(f, "{} examined, none wrong", counted.join(", "))
             }
             Self::Shown(what) => f.write_str(what),
+            Self::Survived(choices) => choices.fmt(f),
             Self::Copies(n) => write!(f, "at least {}", counted(*n as u64, "live ISR member")),
             Self::Resumed(Resumed { at_committed, taken_over, in_place, .. }) => {
                 let partitions = counted((at_committed + in_place) as u64, "partition");

@@ -78,6 +78,40 @@ fn a_ratio_of_two_searches_is_decided_by_its_whole_interval_where_links_limited(
 }
 
 #[test]
+fn one_ratio_of_several_refutes_and_only_all_of_them_hold() {
+    let three = || ("capacity-3", search(3, 1600, Some(1640)));
+    let five = || ("capacity-5", search(5, 2680, Some(2740)));
+    let two = |held| ("capacity-2-of-3", search(3, held, Some(held + 20)));
+    let four = |held| ("capacity-4-of-5", search(5, held, Some(held + 20)));
+    let decided = |searches| {
+        let report = of_searches(searches);
+        claim(&report, "capacity-67-80").clone()
+    };
+    let both = decided(vec![three(), five(), two(1080), four(2160)]);
+    assert_eq!(both.claim.outcome, Outcome::Holds, "{}", both.claim.reason);
+    assert_eq!(both.figure.matches("by the model").count(), 2, "{}", both.figure);
+    assert_eq!(both.by.len(), 4);
+    let beyond = |searches| {
+        let told = decided(searches);
+        assert_eq!(told.claim.outcome, Outcome::Refuted, "{}", told.claim.reason);
+        told.claim.corrected.unwrap()
+    };
+    let second = beyond(vec![three(), five(), two(1080), four(2640)]);
+    assert!(second.contains("capacity-4-of-5 to that of capacity-5 is 0.96 to 0.99"), "{second}");
+    // As the suite `guide` is, which has the first alone.
+    let first = beyond(vec![three(), five(), two(1600)]);
+    assert!(first.contains("capacity-2-of-3 to that of capacity-3 is 0.98 to 1.01"), "{first}");
+    let open = decided(vec![three(), five(), two(1080)]);
+    assert_eq!((open.claim.outcome, open.claim.tested), (Outcome::Undecided, true));
+    let reason = &open.claim.reason;
+    assert!(reason.contains("scenario capacity-4-of-5 is not in this suite"), "{reason}");
+    assert_eq!(open.by.len(), 3);
+    let neither = decided(vec![three(), five()]);
+    assert_eq!(neither.claim.outcome, Outcome::NotTested);
+    assert!(neither.claim.reason.contains("`capacity-2-of-3`"), "{}", neither.claim.reason);
+}
+
+#[test]
 fn how_many_brokers_a_load_takes_is_told_by_the_lowest_rate_of_as_many() {
     let open = MaxRate { ended: false, ..search(7, 9000, None) };
     let report = of_searches(vec![

@@ -1,7 +1,6 @@
-//! Guarantees about the cluster itself: who leads, who recovers, which settings are in force; and about the order and
+//! Guarantees about the cluster itself: who leads, which settings are in force; and about the order and
 //! the places of records in its logs.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Examination;
@@ -13,42 +12,44 @@ use crate::judge::claim::{Claim, TrialFacts};
 use crate::judge::recovery::{PartitionRecovery, StreamKind};
 use crate::judge::span::FaultSpan;
 use crate::judge::{expectation, predict};
-use crate::record::event::{BrokerId, Process, Role};
+use crate::record::event::BrokerId;
 use crate::terminal::counted;
 
-/// What consumers get within so many seconds of the begin of a heal is not due to it: a server takes longer to start.
-const UNDONE_SOONEST_S: f64 = 1.0;
-
-/// Looks at the fault of each step: what is open of one is open of all, unless another one violates.
-pub(super) fn of_steps(
+/// What the fault of each step shows, in order, with the fault where that was carried out. What was disturbed is open.
+pub(super) fn each_step<'a>(
     claim: &Claim,
-    trial: &TrialFacts,
-    what: &'static str,
+    trial: &'a TrialFacts,
     look: impl Fn(&FaultSpan) -> Examination,
-) -> Examination {
-    let (mut n, mut open) = (0, None);
-    let (mut violated, mut shown) = (vec![], vec![]);
-    for step in &claim.scenario {
+) -> Vec<(Option<&'a FaultSpan>, Examination)> {
+    let of_step = |step: &String| {
         let fault = match proven_step(trial, claim, step) {
             Ok(fault) => fault,
-            Err(why) => {
-                open.get_or_insert(why);
-                continue;
-            }
+            Err(why) => return (None, Examination::Open(why)),
         };
         let disturbed = undisturbed(trial, |one| {
             one.is_of_servers() && one.touches(fault.injecting, fault.window_end, 0.0)
         });
-        match look(fault) {
+        let seen = match (look(fault), disturbed) {
+            (Examination::Open(why), _) | (_, Err(why)) => Examination::Open(why),
+            (seen, Ok(())) => seen,
+        };
+        (Some(fault), seen)
+    };
+    claim.scenario.iter().map(of_step).collect()
+}
+
+/// What several faults show together: what is open of one is open of all, unless another one violates.
+pub(super) fn together(what: &'static str, each: impl Iterator<Item = Examination>) -> Examination {
+    let (mut n, mut open) = (0, None);
+    let (mut violated, mut shown) = (vec![], vec![]);
+    for seen in each {
+        match seen {
             Examination::Kept(Proof::Examined(some)) => n += some.values().sum::<u64>(),
             Examination::Kept(proof) => shown.push(proof.to_string()),
             Examination::Open(why) => {
                 open.get_or_insert(why);
             }
-            Examination::Violated(what) => violated.extend(disturbed.is_ok().then_some(what)),
-        }
-        if let Err(why) = disturbed {
-            open.get_or_insert(why);
+            Examination::Violated(what) => violated.push(what),
         }
     }
     match (violated.is_empty(), open, shown.is_empty()) {
@@ -59,6 +60,16 @@ pub(super) fn of_steps(
     }
 }
 
+/// Looks at the fault of each step.
+pub(super) fn of_steps(
+    claim: &Claim,
+    trial: &TrialFacts,
+    what: &'static str,
+    look: impl Fn(&FaultSpan) -> Examination,
+) -> Examination {
+    together(what, each_step(claim, trial, look).into_iter().map(|(_, seen)| seen))
+}
+
 pub(super) fn examined(what: &'static str, n: u64) -> Examination {
     match n {
         0 => Examination::Open(format!("there were no {what} to look at")),
@@ -66,67 +77,9 @@ pub(super) fn examined(what: &'static str, n: u64) -> Examination {
     }
 }
 
-/// Everything was served again while each fault lasted.
-pub(super) fn recovers(claim: &Claim, trial: &TrialFacts) -> Examination {
-    let missed = Cell::new(0);
-    let all = of_steps(claim, trial, "faults", |fault| {
-        let rows = trial.recovery.partitions.iter();
-        let rows: Vec<_> = rows.filter(|row| row.fault == fault.id && !row.added).collect();
-        let id = &fault.id;
-        match (fault.recovered, expectation::of_the_client(&rows)) {
-            (Some(true), _) => match not_everything(fault, trial) {
-                Some(why) => Examination::Open(format!("step \"{id}\": {why}")),
-                None => examined("faults", 1),
-            },
-            (None, _) => {
-                Examination::Open(format!("whether step \"{id}\" was recovered from was not told"))
-            }
-            (Some(false), Some(of_client)) => Examination::Open(of_client),
-            (Some(false), None) if let Some(needs) = lasts_too_short(fault, trial) => {
-                Examination::Open(undone_before(fault, needs))
-            }
-            (Some(false), None) => {
-                missed.set(missed.get() + 1);
-                Examination::Violated(format!(
-                    "not everything was served again while step \"{id}\" lasted"
-                ))
-            }
-        }
-    });
-    match (all, claim.scenario.len() as u64) {
-        (Examination::Violated(what), steps @ 2..) => {
-            let faults = counted(steps, "fault");
-            Examination::Violated(format!("{} of {faults}: {what}", missed.get()))
-        }
-        (all, _) => all,
-    }
-}
-
-/// What a recovery of producers that was seen while a fault lasted leaves open.
-fn not_everything(fault: &FaultSpan, trial: &TrialFacts) -> Option<String> {
-    let waited = trial.recovery.consuming.iter().find_map(|group| {
-        let of_it = group.faults.iter().find(|it| it.fault == fault.id)?;
-        let lasted = fault.healing?.secs_since(fault.injecting);
-        let long_after = |delivered_s| delivered_s > lasted + UNDONE_SOONEST_S;
-        let mut waited = of_it.partitions.iter().filter(|it| it.interrupted);
-        let late = waited.find(|it| it.censored || it.delivered_s.is_some_and(long_after))?;
-        Some(format!(
-            "group {} waited for records of {}-{} until it was undone",
-            group.group, group.topic, late.partition
-        ))
-    });
-    // Writes go on when it is ZooKeeper's servers alone that are away, until brokers miss them.
-    let is_zookeeper = |victim: &Process| victim.role == Role::Zookeeper;
-    let unfelt = !fault.victims.is_empty() && fault.victims.iter().all(is_zookeeper);
-    waited.or_else(|| {
-        let needs = lasts_too_short(fault, trial).filter(|_| unfelt)?;
-        Some(format!("it was undone before the {needs:.0} s in which sessions expire"))
-    })
-}
-
 /// How long it may take to detect the fault, in seconds, where that is longer than it lasted; none where either is not
 /// known.
-fn lasts_too_short(fault: &FaultSpan, trial: &TrialFacts) -> Option<f64> {
+pub(super) fn lasts_too_short(fault: &FaultSpan, trial: &TrialFacts) -> Option<f64> {
     let needs = predict::detected_within(&trial.environment.settings, fault)?;
     let lasted = fault.healing?.secs_since(fault.injecting);
     (lasted < needs).then_some(needs)
@@ -174,7 +127,7 @@ pub(super) fn outage_until_heal(claim: &Claim, trial: &TrialFacts) -> Examinatio
 }
 
 /// That a fault did not last long enough.
-fn undone_before(fault: &FaultSpan, needs: f64) -> String {
+pub(super) fn undone_before(fault: &FaultSpan, needs: f64) -> String {
     format!("step \"{}\" was undone before the {needs:.0} s that its detection may take", fault.id)
 }
 
@@ -306,7 +259,12 @@ pub(super) fn bytes(said: BytesPerBroker, trial: &TrialFacts) -> Examination {
     let shares: Vec<_> = shares.collect();
     let even = 1.0 / brokers as f64;
     let text = shares.iter().map(|(broker, share)| format!("broker {broker} {:.1} %", share * 1e2));
-    let text = format!("of {:.1} MB {}", all as f64 / 1e6, text.collect::<Vec<_>>().join(", "));
+    let text = format!(
+        "of {:.1} MB {}; an even share is {:.1} %",
+        all as f64 / 1e6,
+        text.collect::<Vec<_>>().join(", "),
+        even * 1e2
+    );
     match shares.iter().all(|(_, share)| (share - even).abs() <= said.within) {
         true => Examination::Kept(Proof::Shown(text)),
         false => Examination::Violated(text),
