@@ -67,7 +67,8 @@ impl SecondAcks {
     /// Begins a stream: what of it is counted.
     pub(crate) fn stream(&mut self, stream: &StreamRef<'_>) -> StreamSeconds<'_> {
         let main = acks(&stream.header.client).is_some();
-        let own = self.partitions.iter_mut().filter(|((topic, _), _)| *topic == stream.header.topic);
+        let own =
+            self.partitions.iter_mut().filter(|((topic, _), _)| *topic == stream.header.topic);
         let own = own.filter(|_| main).map(|((_, partition), seconds)| (*partition, seconds));
         StreamSeconds { ends: &self.ends, partitions: own.collect() }
     }
@@ -76,7 +77,7 @@ impl SecondAcks {
     pub(crate) fn of(&self, topic: &str, partition: Partition) -> Option<&[u32]> {
         let mut all = self.partitions.iter();
         let own = all.find(|((name, number), _)| name == topic && *number == partition)?;
-        Some(own.1)
+        Some(own.1.as_slice()).filter(|seconds| !seconds.is_empty())
     }
 }
 

@@ -29,7 +29,9 @@ const FORMS: &[FileForm] = &[
     ("latency.hlog", |out, _, trials, _| interval_log::write(out, trials)),
     ("omb.json", |out, report, trials, _| omb::write(out, report, trials)),
     ("summary.csv", |out, report, _, _| csv::write(out, report).map_err(io::Error::other)),
-    ("consuming.csv", |out, report, _, _| consuming_csv::write(out, report).map_err(io::Error::other)),
+    ("consuming.csv", |out, report, _, _| {
+        consuming_csv::write(out, report).map_err(io::Error::other)
+    }),
     ("report.html", |out, report, trials, acks| {
         out.write_all(html::render(report, trials, acks)?.as_bytes())
     }),

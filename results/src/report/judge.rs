@@ -25,6 +25,7 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
 use crate::record::event::EventKind;
 use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
+use crate::record::integrity::{Affects, Discrepancy};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
 
@@ -65,7 +66,9 @@ pub(super) fn judge_and_count(question: &Question, trials: &[TrialRecord]) -> (R
     let mut acks = RunAcks::new();
     for measured in &mut measured {
         // What is missing from a record that breaks off, or is wrong, must not look as if no acks had come.
-        let whole = measured.trial.integrity.discrepancies.is_empty();
+        let harmless =
+            |it: &Discrepancy| matches!(it.affects, Affects::Nothing | Affects::Environment);
+        let whole = measured.trial.integrity.discrepancies.iter().all(harmless);
         if whole && !measured.cut.contains_key(&StreamKind::Main) {
             acks.insert(measured.trial.number, std::mem::take(&mut measured.figures.acks));
         }

@@ -72,12 +72,14 @@
       hooks: { drawClear: [shade], setScale: [zoomed], ...more.hooks },
     });
 
+    // Of a logarithmic axis the powers of ten alone: lines at all of its parts would be a grey field.
+    const decades = (u, splits) => splits.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null));
     const lines = (title, list, scale) => {
       const series = list.map(([label, , name, fill]) => ({ label, stroke: () => colour(name), width: 1.5, fill: fill && (() => `color-mix(in srgb, ${colour(name)} 15%, transparent)`), value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
         scales: { y: scale },
         legend: { markers: { stroke: (u, n) => `var(--${list[n - 1]?.[2]})` } },
-        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: (u, v) => v.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null)), values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: decades, grid: { filter: decades }, ticks: { filter: decades }, values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
         series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
       }), [data.series.at, ...list.map(([, values]) => values)], place);
       add(made, `${title}: ${list.map(([label]) => label).join(", ")}`);
@@ -97,13 +99,14 @@
       const widest = Math.max(...data.lanes.flatMap((lane) => lane.spans.map((span) => span.isr ?? 0)), 1);
       const draw = (u) => {
         const { ctx, bbox } = u, ratio = devicePixelRatio, unit = bbox.height / total, height = LANE * unit;
+        // By the square root: after an outage so many acks come in one second that all others would be too small to see.
         // A second without acks has a thin line; one of which nothing is known has none.
         const strip = (acks, top) => {
           const base = top + (STRIP - 4) * unit;
           ctx.fillStyle = colour("soft");
           ctx.beginPath();
           acks.forEach((count, n) => {
-            const from = u.valToPos(at[n] - 1, "x", true), to = u.valToPos(at[n], "x", true), tall = (count / data.most_acks) * (STRIP - 4) * unit;
+            const from = u.valToPos(at[n] - 1, "x", true), to = u.valToPos(at[n], "x", true), tall = Math.sqrt(count / data.most_acks) * (STRIP - 4) * unit;
             if (to > bbox.left && from < bbox.left + bbox.width) ctx.rect(from, base - tall, to - from, tall + ratio);
           });
           ctx.fill();
@@ -115,8 +118,8 @@
         ctx.font = `${11 * ratio}px system-ui, sans-serif`;
         ctx.textBaseline = "middle";
         ctx.textAlign = "left";
-        rows.forEach((row, place) => {
-          const top = bbox.top + tops[place] * unit, full = height * 0.8;
+        rows.forEach((row, nth) => {
+          const top = bbox.top + tops[nth] * unit, full = height * 0.8;
           const texts = [];
           if (row.acks) strip(row.acks, top + height);
           row.spans.forEach((span, n) => {
@@ -192,9 +195,9 @@
     const { series } = data;
     lanes();
     lines("records a second", [["due", series.due, "rest"], ["acked", series.acked, "detect", true], ["consumed", series.consumed, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
-    lines("response time of what was acked in the second, from due, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
+    lines("response time of each second's acks, from due, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
     // An older kbench recorded none.
-    if ([...series.service_p50_ms, ...series.service_p99_ms].some((ms) => ms != null)) lines("service time of the same, from sent, ms", [["p50", series.service_p50_ms, "metadata"], ["p99", series.service_p99_ms, "detect"]], { distr: 3 });
+    if ([...series.service_p50_ms, ...series.service_p99_ms].some((ms) => ms != null)) lines("service time of each second's acks, from sent, ms", [["p50", series.service_p50_ms, "metadata"], ["p99", series.service_p99_ms, "detect"]], { distr: 3 });
     lines("records that wait", [["without outcome", series.outstanding, "client", true], ["acked, not consumed", series.lag, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
 
     const show = (from, to) => charts[0].setScale("x", { min: from, max: to });
@@ -223,7 +226,8 @@
       for (const chart of charts) if (width && chart.width !== width) chart.setSize({ width, height: chart.height });
     };
     const redraw = () => charts.forEach((chart) => chart.redraw(false, true));
-    new ResizeObserver(() => printing || fit(place.clientWidth)).observe(place);
+    // Not at once: another width changes the height, of which the observer would be told in the same frame.
+    new ResizeObserver(() => requestAnimationFrame(() => printing || fit(place.clientWidth))).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     onPaper.push((paper) => {
       printing = paper;
