@@ -387,6 +387,7 @@ mod tests {
             started: "2026-11-30T02:00:00Z".to_owned(),
             kbench: String::new(),
             claims: "guide".to_owned(),
+            cluster: None,
             strict: false,
         };
         fs::create_dir(out.join("three")).unwrap();

@@ -21,7 +21,7 @@ use crate::provision::KafkaSource;
 use crate::run::{self, shared::placed};
 use crate::rundir::RunDir;
 use crate::runtime::runtime;
-use crate::spec::{self, Asked, BackendSpec, Request, Resolved, RunSpec};
+use crate::spec::{self, Asked, Request, Resolved, RunSpec};
 use crate::trial::lab;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {

@@ -2,7 +2,7 @@ mod searches;
 
 use super::*;
 use crate::fixture::{self, Fixture, three_faults};
-use crate::judge::claim::{for_steps, guide};
+use crate::judge::claim::{for_steps, guide, judge};
 use crate::judge::verdict::Check;
 use crate::record::trial::TrialRecord;
 use crate::report;
