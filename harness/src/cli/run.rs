@@ -186,7 +186,7 @@ fn request(args: RunArgs) -> Request {
         set: args.set,
         duration: args.duration.map(Into::into),
         trials: args.trials,
-        parallel: args.parallel,
+        parallel: args.parallel.unwrap_or(1),
         seed: args.seed,
         strict: args.strict,
         claims: args.claims,

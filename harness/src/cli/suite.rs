@@ -9,6 +9,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use faults::plan::Plan;
 use results::judge::claim::Claim;
+use results::record::budget::MOST_PARALLEL;
 use results::suite::{self, SuiteReport};
 use results::terminal::{counted, printable_line};
 
@@ -17,7 +18,9 @@ use super::found::FoundCluster;
 use super::run::{command_line, command_of, containers, kafka_source, typed};
 use super::{BackendChoice, JudgeArgs, PrintArgs, ReportFormat, RunArgs};
 use crate::failure::{self, Failure};
-use crate::rundir;
+use crate::kernel::available_memory;
+use crate::need::{Need, RunFigures};
+use crate::rundir::{self, RunDir};
 use crate::series::search;
 use crate::series::suite::{
     SuiteDir, SuiteSpec, carry_out, folder_names, others_beside, said_each_time,
@@ -25,11 +28,16 @@ use crate::series::suite::{
 use crate::series::{Series, block_on};
 use crate::spec::{self, Asked, Request, RunSuite, SuiteCluster, claims_of, guide, now};
 
+/// Cores that a scenario has to itself where another one runs beside it.
+const CORES_EACH: usize = 4;
+
 /// What a scenario is expected to take.
 #[derive(Default)]
 struct Expected {
     id: String,
     time: Duration,
+    /// Bytes, its servers' data among them.
+    memory: u64,
     alone: bool,
     command: String,
     /// What of the cluster or the load it strikes or changes, in words.
@@ -62,7 +70,13 @@ pub(super) fn run(mut args: RunArgs) -> Result<ExitCode, Failure> {
         fit_to(&mut spec, &args, &cluster)?;
     }
     let expected = expected(&spec, &args, &claims, resumed.as_ref(), &cluster)?;
-    tell(&spec.suite, &expected, args.parallel as usize);
+    let at_once = match args.parallel {
+        Some(asked) => asked as usize,
+        // One kbench works on a cluster at a time.
+        None if spec.cluster.is_some() => 1,
+        None => side_by_side(&expected, cores(), available_memory().0),
+    };
+    tell(&spec.suite, &expected, at_once);
     if let Some(survey) = &cluster.survey {
         results::err!("{}", printable_line(&survey.others()));
     }
@@ -99,9 +113,11 @@ pub(super) fn run(mut args: RunArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::usage(what).with_cure("wait for that to end"));
         };
         results::err!("folder of its runs: {}", dir.path().display());
-        let (failed, stopped) = carry_out(&series, &dir, &spec, args.parallel as usize).await?;
+        let (failed, stopped) = carry_out(&series, &dir, &spec, at_once).await?;
         let report = dir.report(&failed, None)?;
         write(&report, &dir)?;
+        let listed = dir.path().parent().map_or(Ok(()), RunDir::write_index);
+        listed.unwrap_or_else(|error| error.print());
         if stopped {
             let path = dir.path().display().to_string();
             let again = ["run".to_owned(), "--resume".to_owned(), path].into_iter();
@@ -199,7 +215,9 @@ fn expected(
         let resolved = request.resolve().map_err(within)?;
         scenario.can_decide(claims, resolved.spec.plan.as_ref())?;
         failure::warn(&resolved.warnings);
+        let need = Need::of(&RunFigures::of(&resolved.spec));
         all.push(Expected {
+            memory: need.data.saturating_add(need.lab).saturating_add(need.judge),
             time: match &scenario.max_rate {
                 None => resolved.spec.expected_trial().saturating_mul(scenario.trials),
                 Some(search) => search::expected(&search.into(), &resolved.spec),
@@ -220,6 +238,17 @@ fn strikes(plan: &Plan) -> String {
         format!("{name} {targets}").trim_end().to_owned()
     });
     changes.chain(faults).collect::<Vec<_>>().join("; ")
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many scenarios there are cores and bytes of memory for.
+fn side_by_side(all: &[Expected], cores: usize, memory: u64) -> usize {
+    let largest = all.iter().filter(|it| it.is_left()).map(|it| it.memory).max();
+    let fit = memory / largest.unwrap_or_default().max(1);
+    (cores / CORES_EACH).min(fit as usize).clamp(1, MOST_PARALLEL as usize)
 }
 
 /// How long the scenarios that are not finished take, so many of them at the same time.
@@ -248,8 +277,12 @@ fn tell(suite: &RunSuite, all: &[Expected], at_once: usize) {
     let not_allowed = all.iter().filter(|it| it.not_allowed.is_some()).count();
     let not_allowed = of_them(not_allowed, "not carried out on this cluster");
     let time = format!("{} min {} s", seconds / 60, seconds % 60);
+    let beside = match at_once {
+        1 => String::new(),
+        n => format!(", {n} at a time"),
+    };
     results::err!(
-        "suite {}: {scenarios}{finished}{not_allowed}, expected to take about {time}",
+        "suite {}: {scenarios}{finished}{not_allowed}, expected to take about {time}{beside}",
         suite.name
     );
 }
@@ -283,6 +316,8 @@ pub(super) fn judge(dir: &SuiteDir, args: &JudgeArgs, writes: bool) -> Result<Ex
     let report = dir.report(&Default::default(), Some(args.strict))?;
     if writes {
         write(&report, dir)?;
+        let renewed = dir.path().parent().map_or(Ok(()), RunDir::renew_index);
+        renewed.unwrap_or_else(|error| error.print());
     }
     print(&report, dir, args.print)
 }
@@ -330,5 +365,16 @@ mod tests {
         let seconds = [1, 2, 3].map(|at_once| take(&all, at_once).as_secs());
         assert_eq!(seconds, [140, 40 + 50 + 10, 30 + 50 + 10]);
         assert_eq!(take(&[], 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn scenarios_run_side_by_side_where_cores_and_memory_are_enough_for_the_largest_that_is_left() {
+        let of = |memory, finished| Expected { memory, finished, ..Expected::default() };
+        let all = [of(9, true), of(3, false), of(2, false)];
+        let beside = |cores, memory| side_by_side(&all, cores, memory);
+        assert_eq!([2, 7, 8, 16].map(|cores| beside(cores, 100)), [1, 1, 2, 4]);
+        assert_eq!([0, 5, 6, 9].map(|memory| beside(16, memory)), [1, 1, 2, 3]);
+        assert_eq!(side_by_side(&[], 8, 0), 1);
+        assert_eq!(side_by_side(&[], 1 << 20, u64::MAX), MOST_PARALLEL as usize);
     }
 }

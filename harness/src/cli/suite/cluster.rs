@@ -63,7 +63,7 @@ pub(super) fn cluster_of(args: &RunArgs, spec: &SuiteSpec) -> Result<FoundCluste
         let why = format!("{option} is of new clusters, and the suite's cluster runs already");
         return Err(Failure::usage(why).with_cure(format!("leave out {option}")));
     }
-    if is_there && args.parallel > 1 {
+    if is_there && args.parallel.is_some_and(|n| n > 1) {
         let why = "--parallel is of new clusters: one kbench works on a cluster at a time";
         return Err(Failure::usage(why).with_cure("leave out --parallel"));
     }
