@@ -192,6 +192,7 @@ fn every_shipped_plan_is_carried_out_on_real_machines_or_refused_with_the_reason
         "failover-sigterm",
         "failover-two-brokers",
         "node-loss",
+        "minorities-lost",
         "zombies",
         "single-points",
         "scale-out-joined",

@@ -14,7 +14,7 @@ impl Metric {
             Self::FigureRatios(ratios) => {
                 ratios.iter().map(|it| vec![it.of.as_str(), &it.to]).collect()
             }
-            Self::ThresholdAtLimit(names) => names.iter().map(|name| vec![name.as_str()]).collect(),
+            Self::ThresholdAtLimit(names) => vec![names.iter().map(String::as_str).collect()],
             _ => vec![],
         }
     }
