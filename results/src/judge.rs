@@ -2,7 +2,7 @@
 //!
 //! [`check`]: the checkers; [`policy`], [`durability`]: what may be absent lawfully, and why. [`span`], [`timeline`], [`disturbance`]: the events, read. [`recovery`], [`predict`],
 //! [`latency`], [`validity`], [`claim`]: figures and claims. [`capacity`]: a model of what links let through. [`expectation`]: whether a fault did
-//! what its plan says. `integrity`: what a damaged record is still good for. [`verdict`]: the words of a
+//! what its plan says. `integrity`: what a damaged record is still good for. `second_acks`: what a page draws beside. [`verdict`]: the words of a
 //! judgement.
 
 pub mod backlog;
@@ -22,6 +22,7 @@ pub mod policy;
 pub mod predict;
 pub mod rates;
 pub mod recovery;
+pub(crate) mod second_acks;
 pub mod span;
 pub mod split;
 pub mod threshold;

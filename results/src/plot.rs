@@ -96,4 +96,4 @@ pub fn of_run(judged: &Judged) -> Vec<(String, Chart)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

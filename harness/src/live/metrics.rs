@@ -53,6 +53,34 @@ struct TrialMetrics {
 /// A counter of records: its name, its help, and what it counts.
 type RecordTotal = (&'static str, &'static str, fn(&TrialMetrics) -> u64);
 
+/// Quantiles of times: their name, their help, and each with its microseconds, if there are any.
+type TimeQuantiles = (&'static str, &'static str, fn(&Second) -> Vec<(&'static str, Option<u64>)>);
+
+/// What is told of the last second's times.
+const TIMES: [TimeQuantiles; 3] = [
+    (
+        "kbench_response_seconds",
+        "Response times of the last second's acks, from when records were due.",
+        |second| {
+            vec![
+                ("0.5", second.response_p50_us),
+                ("0.99", second.response_p99_us),
+                ("1", second.response_max_us),
+            ]
+        },
+    ),
+    (
+        "kbench_service_seconds",
+        "Service times of the last second's acks, from when records were handed to the client.",
+        |second| vec![("0.5", second.service_p50_us), ("0.99", second.service_p99_us)],
+    ),
+    (
+        "kbench_schedule_lag_seconds",
+        "How late the last second's records were handed to the client.",
+        |second| vec![("0.99", second.schedule_lag_p99_us)],
+    ),
+];
+
 /// Labels of a sample.
 type SampleLabels = Vec<(&'static str, String)>;
 
@@ -128,25 +156,15 @@ impl RunMetrics {
         });
         let help = "Records in the last second that has ended, of the main load.";
         out.family("kbench_records_per_second", Gauge, help, rates);
-        let quantiles = self.each(|TrialMetrics { second, .. }| {
-            let all = [
-                ("0.5", second.response_p50_us),
-                ("0.99", second.response_p99_us),
-                ("1", second.response_max_us),
-            ];
+        for (name, help, of) in TIMES {
             let told = |(quantile, us): (&str, Option<u64>)| {
                 Some((vec![("quantile", quantile.to_owned())], us? as f64 / 1e6))
             };
-            all.into_iter().filter_map(told).collect::<Vec<_>>()
-        });
-        let help = "Response times of the last second's acks, from when records were due.";
-        out.family("kbench_response_seconds", Gauge, help, quantiles);
-        let late = self.each(|trial| {
-            let us = trial.second.schedule_lag_p99_us;
-            us.map(|us| (vec![("quantile", "0.99".to_owned())], us as f64 / 1e6))
-        });
-        let help = "How late the last second's records were handed to the client.";
-        out.family("kbench_schedule_lag_seconds", Gauge, help, late);
+            let quantiles = self.each(|TrialMetrics { second, .. }| {
+                of(second).into_iter().filter_map(told).collect::<Vec<_>>()
+            });
+            out.family(name, Gauge, help, quantiles);
+        }
         let open = self.each(|trial| [(vec![], trial.second.outstanding as f64)]);
         let help = "Records without an outcome yet.";
         out.family("kbench_records_outstanding", Gauge, help, open);
@@ -329,6 +347,7 @@ pub(super) mod tests {
             outstanding: 3,
             response_p50_us: Some(4_000),
             response_p99_us: Some(25_000),
+            service_p99_us: Some(20_000),
             ..Second::default()
         })
     }
@@ -382,6 +401,10 @@ pub(super) mod tests {
         }
         assert_eq!(of("kbench_response_seconds", &[one, ("quantile", "0.99")]), Some(0.025));
         assert_eq!(of("kbench_response_seconds", &[one, ("quantile", "1")]), None);
+        assert_eq!(of("kbench_service_seconds", &[one, ("quantile", "0.99")]), Some(0.02));
+        // What is not known has no sample: none is taken for zero.
+        assert_eq!(of("kbench_service_seconds", &[one, ("quantile", "0.5")]), None);
+        assert_eq!(of("kbench_schedule_lag_seconds", &[one]), None);
         assert_eq!(of("kbench_consumer_lag_records", &[one]), Some(60.0));
         assert_eq!(of("kbench_records_outstanding", &[one]), Some(3.0));
         let fault = [("step", "one"), ("fault", "kill"), ("target", "broker(\"1\")")];

@@ -9,6 +9,7 @@ mod corrected;
 mod guarantee;
 pub mod judge;
 mod measure;
+mod measured;
 mod metric;
 mod proof;
 mod seen;
@@ -22,8 +23,8 @@ use toml::Spanned;
 use crate::record::event::{Detection, Effect, Takes};
 
 pub use changes::ChangeCost;
-pub use judge::{ClaimResult, Measured, Outcome, TrialFacts, judge};
-pub(crate) use measure::{clients, of_led};
+pub use judge::{ClaimResult, Outcome, TrialFacts, judge};
+pub use measured::{ClaimedOutages, Measured, TrialTime};
 pub use metric::{
     EnsembleLimit, FigureRatio, LeaderService, LeaderSpread, Metric, OneSide, RatePerBroker,
     RateRatio,

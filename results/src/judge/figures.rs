@@ -13,6 +13,7 @@ use super::recovery::consuming::AckedFold;
 use super::recovery::lives::FirstAcks;
 use super::recovery::operations;
 use super::recovery::{ServiceSeen, StreamKind};
+use super::second_acks::SecondAcks;
 use super::timeline::Timeline;
 use super::times::ImpossibleTimes;
 use crate::record::history::{Client, Entry, HistoryError, LoadRole, Source, StreamRef};
@@ -24,6 +25,8 @@ pub(crate) struct Figures {
     pub(crate) service: ServiceSeen,
     /// Streams of a kind of client with times that cannot be, in words.
     pub(crate) impossible: BTreeMap<StreamKind, String>,
+    /// What was acked in each second, by partition.
+    pub(crate) acks: SecondAcks,
     /// When clients handed records over late, and somebody else wrote.
     pub(crate) late: Vec<Disturbance>,
     /// Producers of the main load.
@@ -47,9 +50,11 @@ impl Figures {
         let streams = source.streams();
         let mut load = LoadFold::new(timeline, &streams);
         let mut service = ServiceSeen::new(timeline, &streams);
+        let mut second_acks = SecondAcks::new(timeline, &streams);
         let (mut late, mut impossible) = (vec![], BTreeMap::new());
         for stream in &streams {
-            let (sent, times) = add_operations(source, stream, &mut load, &mut service)?;
+            let folds = (&mut load, &mut service, &mut second_acks);
+            let (sent, times) = add_operations(source, stream, folds)?;
             let kind = operations::kind(&stream.header.client);
             impossible.extend(kind.zip(times.told(stream.name)));
             late.extend(sent.disturbances(stream.name, kind));
@@ -68,6 +73,7 @@ impl Figures {
             load: load.finish(asked_per_s),
             service,
             impossible,
+            acks: second_acks,
             late,
             producers: producers.len(),
             acks_all: acks.iter().all(|acks| *acks == -1),
@@ -96,8 +102,7 @@ fn main_acks(stream: &StreamRef<'_>) -> Option<i16> {
 fn add_operations(
     source: &dyn Source,
     stream: &StreamRef<'_>,
-    load: &mut LoadFold,
-    service: &mut ServiceSeen,
+    (load, service, second_acks): (&mut LoadFold, &mut ServiceSeen, &mut SecondAcks),
 ) -> Result<(LateSends, ImpossibleTimes), HistoryError> {
     let client = &stream.header.client;
     let (mut late, mut times) = (LateSends::default(), ImpossibleTimes::default());
@@ -111,6 +116,7 @@ fn add_operations(
     let mut operations = service.operations.stream();
     let mut acks = service.acks.stream();
     let mut acked = AckedFold::default();
+    let mut second_acks = second_acks.stream(stream);
     let (mut first_acks, renewed) = (FirstAcks::default(), service.ends.wants(stream.name));
     source.each(stream.number, |entry| {
         times.add(entry);
@@ -126,6 +132,7 @@ fn add_operations(
             late.add(send);
         }
         if main {
+            second_acks.add(send);
             if answered {
                 acks.add(send);
             }

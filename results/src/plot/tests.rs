@@ -7,7 +7,7 @@ use crate::report::judge;
 use crate::trend::{TrendOptions, Trends, tests::nights};
 
 /// Seconds of a load whose responses are slow from 20 to 28 s.
-fn with_seconds(mut trial: TrialRecord) -> TrialRecord {
+pub(crate) fn with_seconds(mut trial: TrialRecord) -> TrialRecord {
     for number in 0..50_u64 {
         let at = fixture::at(11.0 + number as f64);
         let slow = (9..17).contains(&number);
@@ -15,6 +15,8 @@ fn with_seconds(mut trial: TrialRecord) -> TrialRecord {
         let kind = EventKind::Second(Second {
             response_p50_us: ms(3),
             response_p99_us: ms(9),
+            service_p50_us: ms(2),
+            service_p99_us: ms(8),
             response_max_us: if number == 16 { Some(7_400_000) } else { ms(20) },
             ..Second::default()
         });
@@ -43,7 +45,18 @@ fn response_is_drawn_over_time_with_faults_as_bands() {
     assert_eq!(chart.bands.len(), report.faults.len());
     assert_eq!(chart.bands[0].from, report.faults[0].injected_s);
     assert!(chart.series[0].points.iter().any(|(_, figure)| figure.is_none()), "a gap");
+    assert_eq!(chart.series.len(), 5);
     insta::assert_snapshot!(svg(&[chart]));
+    // What an older kbench recorded has no service times, and nothing is said of them.
+    let mut older = trial;
+    for event in &mut older.events {
+        if let EventKind::Second(second) = &mut event.kind {
+            (second.service_p50_us, second.service_p99_us) = (None, None);
+        }
+    }
+    let chart = response(&report, &older);
+    assert_eq!(chart.series.len(), 3);
+    assert!(!svg(&[chart]).contains("service"));
 }
 
 #[test]

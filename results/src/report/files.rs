@@ -9,25 +9,33 @@ use std::path::{Path, PathBuf};
 
 use crate::judge::latency::interval_log;
 
+use super::judge::RunAcks;
 use super::{Report, consuming_csv, csv, html, junit, omb};
 use crate::record::open;
 use crate::record::trial::TrialRecord;
 use crate::terminal::is_harmful;
 
 /// A form of the report that is a file: its name, and what writes it.
-type FileForm = (&'static str, fn(&mut BufWriter<File>, &Report, &[TrialRecord]) -> io::Result<()>);
+type FileForm = (&'static str, WriteForm);
+
+/// Writes a form of a report, from the trials that it was made of and what was counted of their acks.
+type WriteForm = fn(&mut BufWriter<File>, &Report, &[TrialRecord], &RunAcks) -> io::Result<()>;
 
 /// The files. Where the last one is, the report's document, the others are.
 const FORMS: &[FileForm] = &[
-    ("junit.xml", |out, report, _| {
+    ("junit.xml", |out, report, _, _| {
         out.write_all(junit::render(report).map_err(io::Error::other)?.as_bytes())
     }),
-    ("latency.hlog", |out, _, trials| interval_log::write(out, trials)),
-    ("omb.json", |out, report, trials| omb::write(out, report, trials)),
-    ("summary.csv", |out, report, _| csv::write(out, report).map_err(io::Error::other)),
-    ("consuming.csv", |out, report, _| consuming_csv::write(out, report).map_err(io::Error::other)),
-    ("report.html", |out, report, trials| out.write_all(html::render(report, trials)?.as_bytes())),
-    ("report.json", |out, report, _| {
+    ("latency.hlog", |out, _, trials, _| interval_log::write(out, trials)),
+    ("omb.json", |out, report, trials, _| omb::write(out, report, trials)),
+    ("summary.csv", |out, report, _, _| csv::write(out, report).map_err(io::Error::other)),
+    ("consuming.csv", |out, report, _, _| {
+        consuming_csv::write(out, report).map_err(io::Error::other)
+    }),
+    ("report.html", |out, report, trials, acks| {
+        out.write_all(html::render(report, trials, acks)?.as_bytes())
+    }),
+    ("report.json", |out, report, _, _| {
         out.write_all(report.to_json().map_err(io::Error::other)?.as_bytes())
     }),
 ];
@@ -57,11 +65,16 @@ impl Report {
     }
 
     /// Writes every file of the report into `dir`.
-    pub fn write_all(&self, dir: &Path, trials: &[TrialRecord]) -> Result<(), WriteError> {
+    pub(super) fn write_all(
+        &self,
+        dir: &Path,
+        trials: &[TrialRecord],
+        acks: &RunAcks,
+    ) -> Result<(), WriteError> {
         let mut each = FORMS.iter();
         each.try_for_each(|(name, write)| {
             let path = dir.join(name);
-            let written = open::write_whole(&path, |out| write(out, self, trials));
+            let written = open::write_whole(&path, |out| write(out, self, trials, acks));
             written.map_err(|source| WriteError { path, source })
         })
     }

@@ -14,6 +14,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
+use super::judge::RunAcks;
 use super::rows::{ClaimRow, FaultRow, ReportTable, ToneClass};
 use super::{Report, rows, text};
 use crate::record::trial::TrialRecord;
@@ -35,8 +36,14 @@ const UPLOT: [&str; 2] = [
 ///
 /// # Errors
 /// When the report is no JSON, or the template does not fit it.
-pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
+pub(super) fn render(
+    report: &Report,
+    trials: &[TrialRecord],
+    acks: &RunAcks,
+) -> io::Result<String> {
     let report = &text::shown(report).map_err(io::Error::other)?;
+    let drawn = |trial: &TrialRecord| DrawnTimeline::of(report, trial, acks.get(&trial.number));
+    let timelines: Vec<DrawnTimeline> = trials.iter().map(drawn).collect();
     let page = Page {
         style: STYLE,
         script: SCRIPT,
@@ -58,7 +65,8 @@ pub fn render(report: &Report, trials: &[TrialRecord]) -> io::Result<String> {
         servers: rows::servers(report),
         times: rows::times(report),
         settings: rows::settings(report),
-        timelines: trials.iter().map(|trial| DrawnTimeline::of(report, trial)).collect(),
+        acks_drawn: timelines.iter().any(DrawnTimeline::has_acks),
+        timelines,
     };
     rendered("report", PAGE, &page)
 }
@@ -105,5 +113,7 @@ struct Page<'a> {
     servers: ReportTable,
     times: ReportTable,
     settings: ReportTable,
+    /// Whether some timeline has strips of acks.
+    acks_drawn: bool,
     timelines: Vec<DrawnTimeline>,
 }

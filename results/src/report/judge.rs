@@ -15,6 +15,7 @@ use crate::judge::integrity;
 use crate::judge::latency::{Histograms, LoadFigures, percentiles};
 use crate::judge::policy::Policies;
 use crate::judge::recovery::{self, StreamKind, operations, phases};
+use crate::judge::second_acks::SecondAcks;
 use crate::judge::split::SplitFold;
 use crate::judge::threshold::{self, TimeAbove};
 use crate::judge::timeline::Timeline;
@@ -24,15 +25,25 @@ use crate::judge::verdict::{Check, Verdict};
 use crate::record::burst;
 use crate::record::event::EventKind;
 use crate::record::history::{Client, Ending, Endings, HistoryError, error_name};
+use crate::record::integrity::{Affects, Discrepancy};
 use crate::record::trial::TrialRecord;
 use crate::terminal::counted;
 
 use super::merge::merge_checks;
 use super::*;
 
+/// What each trial's main load got acked in each second, by the trial's number; without trials of which that is not known
+/// for certain.
+pub(super) type RunAcks = BTreeMap<u32, SecondAcks>;
+
 /// Judges a run: its trials, and the claims over all of them. A trial whose history cannot be read
 /// is missing from the report, which says so.
 pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
+    judge_and_count(question, trials).0
+}
+
+/// The same, and what its page draws that is not in it.
+pub(super) fn judge_and_count(question: &Question, trials: &[TrialRecord]) -> (Report, RunAcks) {
     let Question { run, claims, .. } = question;
     let was = |event: &Event| event.kind == EventKind::Interrupted;
     let interrupted = trials.iter().any(|trial| trial.events.iter().any(was));
@@ -52,6 +63,16 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
         counts.left_behind(run.offer.per_s(run.asked_per_s, &counts.steady))
     };
     let saturated = measured.iter().any(|measured| left_behind(measured).is_some());
+    let mut acks = RunAcks::new();
+    for measured in &mut measured {
+        // What is missing from a record that breaks off, or is wrong, must not look as if no acks had come.
+        let harmless =
+            |it: &Discrepancy| matches!(it.affects, Affects::Nothing | Affects::Environment);
+        let whole = measured.trial.integrity.discrepancies.iter().all(harmless);
+        if whole && !measured.cut.contains_key(&StreamKind::Main) {
+            acks.insert(measured.trial.number, std::mem::take(&mut measured.figures.acks));
+        }
+    }
     let facts: Vec<_> = measured.into_iter().map(|measured| parts.add(run, measured)).collect();
     if judged < run.trials_asked {
         let asked = counted(run.trials_asked.into(), "trial");
@@ -91,7 +112,7 @@ pub fn judge(question: &Question, trials: &[TrialRecord]) -> Report {
     };
     report.gates = gates::judge(&report);
     report.exit_code = exit::code(&report);
-    report
+    (report, acks)
 }
 
 /// A trial, and what was measured of it.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::WriteError;
+use super::judge::{RunAcks, judge_and_count};
 use super::{Question, Report, judge};
 use crate::record::integrity::TrialId;
 use crate::record::trial::{EVENTS, SPEC, TrialRecord};
@@ -13,6 +14,7 @@ pub struct Judged {
     /// The report.
     pub report: Report,
     trials: Vec<TrialRecord>,
+    acks: RunAcks,
 }
 
 /// No trial of a run left anything to judge.
@@ -77,9 +79,9 @@ impl Judged {
     /// When no trial left a readable record.
     pub fn of(dir: &Path, question: &Question) -> Result<Self, NothingRecorded> {
         let (trials, problems) = load(dir, question)?;
-        let mut report = judge(question, &trials);
+        let (mut report, acks) = judge_and_count(question, &trials);
         report.problems.extend(problems);
-        Ok(Self { report, trials })
+        Ok(Self { report, trials, acks })
     }
 
     /// Its trials that were readable.
@@ -92,6 +94,6 @@ impl Judged {
     /// # Errors
     /// When one cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), WriteError> {
-        self.report.write_all(dir, &self.trials)
+        self.report.write_all(dir, &self.trials, &self.acks)
     }
 }

@@ -2,7 +2,6 @@
 
 mod claims;
 mod faults;
-mod guide;
 mod predicted;
 
 use serde::Serialize;

@@ -27,6 +27,7 @@ use super::applies::{another_cluster, not_applicable};
 use super::corrected;
 use super::guarantee::{Examination, guarantee};
 use super::measure::{Figure, figure, proven_step};
+use super::measured::{ClaimedOutages, Measured, TrialTime};
 use super::proof::Proof;
 use super::{Claim, ClusterSeen, Metric, TrialsHeld};
 
@@ -90,26 +91,6 @@ impl Outcome {
     }
 }
 
-/// The distribution of a claim's figure over the usable trials.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Measured {
-    /// Usable trials.
-    pub n: usize,
-    /// Shortest, in seconds.
-    pub min: Option<f64>,
-    /// Median; none when it lies among trials that did not end.
-    pub median: Option<f64>,
-    /// Longest.
-    pub max: Option<f64>,
-    /// Trials in which what was measured did not end; their figures are lower bounds.
-    pub censored: usize,
-    /// Trials in which nothing was interrupted; their figures are 0.
-    pub uninterrupted: usize,
-    /// The longest response in those.
-    pub longest_response_s: Option<f64>,
-}
-
 /// A claim and its judgement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -141,6 +122,9 @@ pub struct ClaimResult {
     pub formula: Option<String>,
     /// What was measured; none for guarantees.
     pub measured_s: Option<Measured>,
+    /// The outages whose length it states; none for guarantees, and for times of something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outages: Option<ClaimedOutages>,
     /// Where the median's time went: the phases of the middle trial, or the mean of the two middle ones.
     pub phases_s: Option<Phases>,
     /// What the phases do not explain of the median: from healing on, or beside what was not seen.
@@ -172,6 +156,7 @@ pub fn judge(claim: &Claim, trials: &[TrialFacts]) -> ClaimResult {
         predicted_s: None,
         formula: None,
         measured_s: None,
+        outages: None,
         phases_s: None,
         phase_rest_s: None,
         outcome: Outcome::Undecided,
@@ -221,19 +206,24 @@ fn missing<'a>(claim: &'a Claim, trials: &[TrialFacts]) -> Vec<&'a str> {
 }
 
 fn judge_time(claim: &Claim, [low, high]: [f64; 2], trials: &[TrialFacts], out: &mut ClaimResult) {
-    let mut figures: Vec<Figure> = Vec::new();
+    let (mut figures, mut each): (Vec<Figure>, Vec<TrialTime>) = (vec![], vec![]);
     let mut reasons = Reasons::default();
     for trial in trials {
         match usable_figure(claim, trial) {
-            Ok(figure) => figures.push(figure),
+            Ok(figure) => {
+                let Figure { seconds, censored, .. } = figure;
+                each.push(TrialTime { trial: trial.number, seconds, censored });
+                figures.push(figure);
+            }
             Err(reason) => reasons.add(trial, reason),
         }
     }
+    out.outages = ClaimedOutages::of(claim, trials);
     // A lower bound may be anything above: those come last.
     figures.sort_by(|a, b| {
         (a.censored, a.seconds).partial_cmp(&(b.censored, b.seconds)).unwrap_or(Ordering::Equal)
     });
-    describe(&figures, out);
+    describe(&figures, each, out);
     let close = out.predicted_s.is_some_and(|[low, longest]| low <= high && high < longest);
     let wanted =
         if close { claim.min_trials_if_close.max(claim.min_trials) } else { claim.min_trials };
@@ -306,7 +296,7 @@ fn usable_figure(claim: &Claim, trial: &TrialFacts) -> Result<Figure, String> {
 /// Between formulas of trials that differ.
 const OR: &str = "; or ";
 
-fn describe(figures: &[Figure], out: &mut ClaimResult) {
+fn describe(figures: &[Figure], each: Vec<TrialTime>, out: &mut ClaimResult) {
     let n = figures.len();
     let seconds = |index: usize| figures.get(index).map(|f| f.seconds);
     // The two middle ones: one and the same when n is odd.
@@ -322,6 +312,7 @@ fn describe(figures: &[Figure], out: &mut ClaimResult) {
         censored: figures.iter().filter(|f| f.censored).count(),
         uninterrupted: figures.iter().filter(|f| f.uninterrupted()).count(),
         longest_response_s: responses.reduce(f64::max),
+        trials: each,
     });
     out.phases_s = middle.map(|(a, b)| a.phases.mean(&b.phases));
     out.phase_rest_s = middle.map(|(a, b)| rest(a, b));

@@ -70,7 +70,7 @@ pub(super) fn undisturbed(
 }
 
 /// The clients by whom a metric is measured; `None` where it is by ZooKeeper and the brokers.
-pub(crate) fn clients(metric: &Metric) -> Option<StreamKind> {
+pub(super) fn clients(metric: &Metric) -> Option<StreamKind> {
     match metric {
         Metric::UnavailabilityLed
         | Metric::NewLeaderServes
@@ -83,7 +83,7 @@ pub(crate) fn clients(metric: &Metric) -> Option<StreamKind> {
 }
 
 /// Whether a metric is of the partitions that the dead broker led.
-pub(crate) fn of_led(metric: &Metric) -> bool {
+pub(super) fn of_led(metric: &Metric) -> bool {
     matches!(metric, Metric::UnavailabilityLed | Metric::NewLeaderServes)
 }
 

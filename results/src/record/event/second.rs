@@ -17,12 +17,35 @@ pub struct Second {
     pub consumed: u64,
     /// Sends neither acked nor failed yet.
     pub outstanding: u64,
-    /// Median response time of this second's acks, microseconds; `None` without acks.
+    /// Median response time (ack - due) of this second's acks, microseconds; `None` without acks.
     pub response_p50_us: Option<u64>,
     /// 99th percentile of response time of this second's acks, microseconds; `None` without acks.
     pub response_p99_us: Option<u64>,
     /// Highest response time of this second's acks, microseconds; `None` without acks.
     pub response_max_us: Option<u64>,
+    /// Median service time (ack - sent) of this second's acks, microseconds; `None` without acks, and in events of a kbench
+    /// that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_p50_us: Option<u64>,
+    /// 99th percentile of service time of this second's acks, microseconds; `None` likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_p99_us: Option<u64>,
     /// 99th percentile of schedule lag of this second's sends, microseconds.
     pub schedule_lag_p99_us: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_without_service_times_is_read_and_has_none() {
+        let told = Second { response_p50_us: Some(7), ..Second::default() };
+        let text = serde_json::to_string(&told).unwrap();
+        assert!(!text.contains("service"), "as an older kbench wrote it: {text}");
+        assert_eq!(serde_json::from_str::<Second>(&text).unwrap(), told);
+        let known = Second { service_p50_us: Some(3), service_p99_us: Some(5), ..told };
+        let text = serde_json::to_string(&known).unwrap();
+        assert_eq!(serde_json::from_str::<Second>(&text).unwrap(), known);
+    }
 }

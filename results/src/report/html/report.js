@@ -5,7 +5,8 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const BROKERS = ["detect", "elect", "metadata", "copies", "client", "answer", "rest"];
   const brokerColour = (id) => colour(BROKERS[Math.abs(id - 1) % BROKERS.length]);
-  const LANE = 20;
+  // Height of a lane, and of the strip of acks beneath it.
+  const LANE = 20, STRIP = 16;
   // Least seconds that are shown, and the width of charts on paper.
   const SHORTEST = 0.05, PAPER = 700;
   const onPaper = [];
@@ -71,12 +72,14 @@
       hooks: { drawClear: [shade], setScale: [zoomed], ...more.hooks },
     });
 
+    // Of a logarithmic axis the powers of ten alone: lines at all of its parts would be a grey field.
+    const decades = (u, splits) => splits.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null));
     const lines = (title, list, scale) => {
       const series = list.map(([label, , name, fill]) => ({ label, stroke: () => colour(name), width: 1.5, fill: fill && (() => `color-mix(in srgb, ${colour(name)} 15%, transparent)`), value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
         scales: { y: scale },
         legend: { markers: { stroke: (u, n) => `var(--${list[n - 1]?.[2]})` } },
-        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: (u, v) => v.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null)), values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: decades, grid: { filter: decades }, ticks: { filter: decades }, values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
         series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
       }), [data.series.at, ...list.map(([, values]) => values)], place);
       add(made, `${title}: ${list.map(([label]) => label).join(", ")}`);
@@ -85,9 +88,29 @@
     const lanes = () => {
       const rows = [{ name: "stage", spans: data.stages.map(([label, from, to]) => ({ from, to, label })) },
         { name: "fault", spans: data.faults.map(([label, from, to]) => ({ from, to, label, bad: true })) }, ...data.lanes];
+      // Where each begins, from the top.
+      const tops = [];
+      let total = 0;
+      for (const row of rows) {
+        tops.push(total);
+        total += LANE + (row.acks ? STRIP : 0);
+      }
+      const { at } = data.series;
       const widest = Math.max(...data.lanes.flatMap((lane) => lane.spans.map((span) => span.isr ?? 0)), 1);
       const draw = (u) => {
-        const { ctx, bbox } = u, ratio = devicePixelRatio, height = bbox.height / rows.length;
+        const { ctx, bbox } = u, ratio = devicePixelRatio, unit = bbox.height / total, height = LANE * unit;
+        // By the square root: after an outage so many acks come in one second that all others would be too small to see.
+        // A second without acks has a thin line; one of which nothing is known has none.
+        const strip = (acks, top) => {
+          const base = top + (STRIP - 4) * unit;
+          ctx.fillStyle = colour("soft");
+          ctx.beginPath();
+          acks.forEach((count, n) => {
+            const from = u.valToPos(at[n] - 1, "x", true), to = u.valToPos(at[n], "x", true), tall = Math.sqrt(count / data.most_acks) * (STRIP - 4) * unit;
+            if (to > bbox.left && from < bbox.left + bbox.width) ctx.rect(from, base - tall, to - from, tall + ratio);
+          });
+          ctx.fill();
+        };
         ctx.save();
         ctx.beginPath();
         ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
@@ -95,9 +118,10 @@
         ctx.font = `${11 * ratio}px system-ui, sans-serif`;
         ctx.textBaseline = "middle";
         ctx.textAlign = "left";
-        rows.forEach((row, at) => {
-          const top = bbox.top + at * height, full = height * 0.8;
+        rows.forEach((row, nth) => {
+          const top = bbox.top + tops[nth] * unit, full = height * 0.8;
           const texts = [];
+          if (row.acks) strip(row.acks, top + height);
           row.spans.forEach((span, n) => {
             const left = Math.max(u.valToPos(span.from, "x", true), bbox.left);
             const width = Math.min(u.valToPos(span.to, "x", true), bbox.left + bbox.width) - left;
@@ -130,20 +154,50 @@
         });
         ctx.restore();
       };
-      const made = new uPlot(options("", rows.length * LANE + 40, {
-        scales: { y: { range: [0, rows.length] } },
+      const made = new uPlot(options("", total + 40, {
+        scales: { y: { range: [0, total] } },
         legend: { show: false },
-        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, grid: { show: false }, ticks: { show: false }, splits: rows.map((_, n) => n + 0.5), values: () => rows.map((row) => row.name).reverse() })],
+        axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, grid: { show: false }, ticks: { show: false }, splits: tops.map((top) => total - top - LANE / 2).reverse(), values: () => rows.map((row) => row.name).reverse() })],
         series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         hooks: { draw: [draw] },
       }), [whole, [null, null]], place);
-      add(made, `lanes: ${rows.map((row) => row.name).join(", ")}`);
+      const strips = data.most_acks == null ? "" : `; beneath each partition its acks in each second, ${data.most_acks} at most`;
+      add(made, `lanes: ${rows.map((row) => row.name).join(", ")}${strips}`);
+
+      // What is under the pointer, in words.
+      const tip = document.createElement("div");
+      tip.className = "tip";
+      tip.hidden = true;
+      made.over.append(tip);
+      const within = (time) => (span) => span.from <= time && time < span.to;
+      const tell = (event) => {
+        const box = made.over.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+        const row = rows[tops.findLastIndex((top) => top <= (y / box.height) * total)], time = made.posToVal(x, "x");
+        const span = row?.spans.find(within(time)), second = at.findIndex((end) => time <= end);
+        const said = [`${row?.name}, ${time.toFixed(1)} s`];
+        if (span) said.push("label" in span ? span.label : span.broker == null ? "none" : `broker ${span.broker}`);
+        if (span?.isr != null) said.push(`${span.isr} in sync`);
+        if (row?.unavailable?.some(([from, to]) => within(time)({ from, to }))) said.push("no answer");
+        if (row?.acks && second >= 0 && time > at[second] - 1) said.push(`acks in the second: ${row.acks[second]}`);
+        tip.textContent = said.join("; ");
+        tip.hidden = !row;
+        // On the side where there is more space.
+        const [right, below] = [x < box.width / 2, y < box.height / 2];
+        tip.style.left = right ? `${x + 12}px` : "";
+        tip.style.right = right ? "" : `${box.width - x + 12}px`;
+        tip.style.top = below ? `${y + 12}px` : "";
+        tip.style.bottom = below ? "" : `${box.height - y + 12}px`;
+      };
+      made.over.addEventListener("mousemove", tell);
+      made.over.addEventListener("mouseleave", () => (tip.hidden = true));
     };
 
     const { series } = data;
     lanes();
     lines("records a second", [["due", series.due, "rest"], ["acked", series.acked, "detect", true], ["consumed", series.consumed, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
-    lines("response time of what was acked in the second, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
+    lines("response time of each second's acks, from due, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
+    // An older kbench recorded none.
+    if ([...series.service_p50_ms, ...series.service_p99_ms].some((ms) => ms != null)) lines("service time of each second's acks, from sent, ms", [["p50", series.service_p50_ms, "metadata"], ["p99", series.service_p99_ms, "detect"]], { distr: 3 });
     lines("records that wait", [["without outcome", series.outstanding, "client", true], ["acked, not consumed", series.lag, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
 
     const show = (from, to) => charts[0].setScale("x", { min: from, max: to });
@@ -172,7 +226,8 @@
       for (const chart of charts) if (width && chart.width !== width) chart.setSize({ width, height: chart.height });
     };
     const redraw = () => charts.forEach((chart) => chart.redraw(false, true));
-    new ResizeObserver(() => printing || fit(place.clientWidth)).observe(place);
+    // Not at once: another width changes the height, of which the observer would be told in the same frame.
+    new ResizeObserver(() => requestAnimationFrame(() => printing || fit(place.clientWidth))).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     onPaper.push((paper) => {
       printing = paper;

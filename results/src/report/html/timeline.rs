@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::judge::recovery::StreamKind;
+use crate::judge::second_acks::{self, MOST_PARTITIONS, SecondAcks};
 use crate::record::event::{BrokerId, EventKind, Second};
 use crate::record::trial::TrialRecord;
 use crate::report::Report;
 
-/// More partitions have no lane each.
-const MOST_LANES: usize = 12;
+/// More partitions have no lane each: as many as acks are counted of.
+const MOST_LANES: usize = MOST_PARTITIONS;
 
 /// A trial over time; all times are seconds on its clock.
 #[derive(Debug, Default, Serialize)]
@@ -24,6 +25,8 @@ pub(super) struct DrawnTimeline {
     /// Faults in effect: id, from, to.
     faults: Vec<(String, f64, f64)>,
     lanes: Vec<Lane>,
+    /// The most acks of a lane in a second; none where no lane has any that are known.
+    most_acks: Option<u32>,
     /// Partitions that have no lane.
     left_out: usize,
     /// Anomalies that have a time: when, and what.
@@ -43,6 +46,9 @@ struct SecondSeries {
     p50_ms: Vec<Option<f64>>,
     p99_ms: Vec<Option<f64>>,
     max_ms: Vec<Option<f64>>,
+    /// None where nothing was acked, and in records without service times.
+    service_p50_ms: Vec<Option<f64>>,
+    service_p99_ms: Vec<Option<f64>>,
 }
 
 /// A line of spans.
@@ -52,6 +58,8 @@ struct Lane {
     spans: Vec<LaneSpan>,
     /// From when to when the main load got no answer there.
     unavailable: Vec<(f64, f64)>,
+    /// Acks of the main load in each second of the series; none where they are not known.
+    acks: Option<Vec<u32>>,
 }
 
 /// Who was the controller, or led a partition.
@@ -66,8 +74,13 @@ struct LaneSpan {
 }
 
 impl DrawnTimeline {
+    /// Whether there is a strip of acks in it.
+    pub(super) fn has_acks(&self) -> bool {
+        self.most_acks.is_some()
+    }
+
     /// Of a trial of the report's run.
-    pub(super) fn of(report: &Report, trial: &TrialRecord) -> Self {
+    pub(super) fn of(report: &Report, trial: &TrialRecord, acks: Option<&SecondAcks>) -> Self {
         let end = trial.events.last().map_or(0.0, |event| event.at.as_secs_f64());
         let mut timeline = Self { trial: trial.number, end, ..Self::default() };
         let mut controller: Vec<(f64, Option<BrokerId>, Option<usize>)> = vec![];
@@ -99,9 +112,12 @@ impl DrawnTimeline {
         }
         if !controller.is_empty() {
             let spans = spans(&controller, end);
-            timeline.lanes.push(Lane { name: "controller".into(), spans, unavailable: vec![] });
+            let name = "controller".into();
+            timeline.lanes.push(Lane { name, spans, ..Lane::default() });
         }
-        let topics: BTreeSet<&str> = main_topics(report);
+        let streams = trial.history.streams();
+        let mut topics: BTreeSet<&str> = main_topics(report);
+        topics.extend(second_acks::main_topics(&streams));
         let shown = partitions.iter().filter(|((topic, _), _)| topics.contains(topic));
         for (lane, ((topic, partition), states)) in shown.enumerate() {
             if lane >= MOST_LANES {
@@ -110,8 +126,12 @@ impl DrawnTimeline {
             }
             let unavailable = unavailable(report, trial.number, topic, *partition);
             let name = format!("{topic}-{partition}");
-            timeline.lanes.push(Lane { name, spans: spans(states, end), unavailable });
+            let acks = acks.and_then(|it| it.of(topic, *partition)).map(<[u32]>::to_vec);
+            timeline.lanes.push(Lane { name, spans: spans(states, end), unavailable, acks });
         }
+        let counts = timeline.lanes.iter().filter_map(|lane| lane.acks.as_ref());
+        // Never 0, by which no strip can be scaled.
+        timeline.most_acks = counts.flatten().max().map(|most| *most.max(&1));
         let own = report.faults.iter().filter(|fault| fault.trial == trial.number);
         let fault = |fault: &super::super::FaultReport| {
             (fault.id.clone(), fault.injected_s, fault.healed_s.unwrap_or(end))
@@ -140,6 +160,8 @@ impl SecondSeries {
         self.p50_ms.push(ms(second.response_p50_us));
         self.p99_ms.push(ms(second.response_p99_us));
         self.max_ms.push(ms(second.response_max_us));
+        self.service_p50_ms.push(ms(second.service_p50_us));
+        self.service_p99_ms.push(ms(second.service_p99_us));
     }
 }
 

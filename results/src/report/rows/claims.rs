@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::guide::GuideClaims;
 use super::{BAD, DOUBT, GOOD, ToneClass};
-use crate::judge::claim::{ClaimResult, Outcome};
+use crate::judge::claim::{ClaimResult, Outcome, TrialTime};
 use crate::report::Report;
 use crate::report::text::claims::{distribution, predicted, stated};
 use crate::report::text::seconds;
@@ -18,7 +17,7 @@ pub(in crate::report) struct ClaimRow<'a> {
     pub(in crate::report) stated: String,
     pub(in crate::report) measured: String,
     pub(in crate::report) predicted: String,
-    /// The figures of several trials, where they are known.
+    /// The figures of several trials.
     trials: String,
     scale: Option<ClaimScale>,
 }
@@ -39,17 +38,24 @@ struct ClaimScale {
 }
 
 pub(in crate::report) fn claims(report: &Report) -> Vec<ClaimRow<'_>> {
-    let guide = GuideClaims::shipped();
-    let row = |claim| {
-        let mut trials = guide.by_trial(report, claim);
-        trials.sort_by(f64::total_cmp);
-        ClaimRow::of(claim, if trials.len() > 1 { trials } else { vec![] })
-    };
-    report.claims.iter().map(row).collect()
+    report.claims.iter().map(ClaimRow::of).collect()
+}
+
+/// The figures of several trials, the shortest first; none of one, which says it all by itself.
+fn several(claim: &ClaimResult) -> Vec<TrialTime> {
+    let measured = claim.measured_s.iter().flat_map(|it| &it.trials);
+    let mut trials: Vec<TrialTime> = measured.copied().collect();
+    trials.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    if trials.len() > 1 { trials } else { vec![] }
 }
 
 impl<'a> ClaimRow<'a> {
-    fn of(claim: &'a ClaimResult, trials: Vec<f64>) -> Self {
+    fn of(claim: &'a ClaimResult) -> Self {
+        let trials = several(claim);
+        let word = |it: &TrialTime| {
+            let least = if it.censored { ">= " } else { "" };
+            format!("{least}{}", seconds(it.seconds))
+        };
         let tone = match claim.outcome {
             Outcome::Holds => GOOD,
             Outcome::Undecided | Outcome::NotTested => DOUBT,
@@ -62,7 +68,7 @@ impl<'a> ClaimRow<'a> {
             stated: stated(claim),
             measured: claim.measured_s.as_ref().map(distribution).unwrap_or_default(),
             predicted: predicted(claim),
-            trials: trials.iter().map(|it| seconds(*it)).collect::<Vec<_>>().join(", "),
+            trials: trials.iter().map(word).collect::<Vec<_>>().join(", "),
             scale: ClaimScale::of(claim, &trials),
         }
     }
@@ -70,7 +76,7 @@ impl<'a> ClaimRow<'a> {
 
 impl ClaimScale {
     /// None where no time was measured.
-    fn of(claim: &ClaimResult, trials: &[f64]) -> Option<Self> {
+    fn of(claim: &ClaimResult, trials: &[TrialTime]) -> Option<Self> {
         let measured = claim.measured_s.as_ref()?;
         let (least, most) = (measured.min?, measured.max?);
         let ends = [claim.stated_s, claim.predicted_s].into_iter().flatten().map(|[_, end]| end);
@@ -83,7 +89,7 @@ impl ClaimScale {
             predicted: claim.predicted_s.map(part),
             measured: Some(part([least, most])),
             median: measured.median.map(|median| median / end_s * 100.0),
-            trials: trials.iter().map(|figure| figure / end_s * 100.0).collect(),
+            trials: trials.iter().map(|it| it.seconds / end_s * 100.0).collect(),
         })
     }
 }

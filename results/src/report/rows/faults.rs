@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::guide::GuideClaims;
 use super::predicted::Predictions;
 use super::{BAD, DOUBT, GOOD, ToneClass};
+use crate::judge::claim::ClaimResult;
 use crate::judge::recovery::PartitionRecovery;
 use crate::record::trial::TrialRecord;
 use crate::report::text::faults::{failover, led, promptness, rows, unavailable};
@@ -66,16 +66,29 @@ pub(in crate::report) fn faults<'a>(
     report: &'a Report,
     trials: &[TrialRecord],
 ) -> Vec<FaultRow<'a>> {
-    let (guide, predictions) = (GuideClaims::shipped(), Predictions::of(report, trials));
+    let predictions = Predictions::of(report, trials);
     let banded = |fault: &'a FaultReport| {
         let bands = rows(report, fault).map(|row| RowBands {
             row,
-            stated: guide.stated(report, fault, row),
+            stated: stated(report, fault, row),
             predicted: predictions.unavailable_s(row),
         });
         bands.collect()
     };
     report.faults.iter().map(|fault| row(fault, banded(fault))).collect()
+}
+
+/// What the judged claims state of how long a partition is unavailable: ids and intervals.
+fn stated<'a>(
+    report: &'a Report,
+    fault: &FaultReport,
+    row: &PartitionRecovery,
+) -> Vec<(&'a str, [f64; 2])> {
+    let states = |claim: &'a ClaimResult| {
+        let of_it = claim.outages.as_ref()?.has(row) && fault.proven;
+        Some((claim.id.as_str(), claim.stated_s.filter(|_| of_it)?))
+    };
+    report.claims.iter().filter_map(states).collect()
 }
 
 fn row<'a>(fault: &'a FaultReport, banded: Vec<RowBands<'a>>) -> FaultRow<'a> {

@@ -35,7 +35,7 @@ fn each_change_is_told_with_what_it_took_and_whether_it_was_completed() {
         text::render(&report, Some(Path::new("x")), false),
         text::summary(&report, Some(Path::new("x")), false),
         markdown::render(&report).unwrap(),
-        html::render(&report, &[trial]).unwrap(),
+        html::render(&report, &[trial], &Default::default()).unwrap(),
     ] {
         assert!(form.contains("the partitions change") && form.contains("3.2 s"), "{form}");
         assert!(form.contains("not completed"), "{form}");

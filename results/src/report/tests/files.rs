@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::fixture::files::write_down;
+use crate::report::judge::judge_and_count;
 
 #[test]
 fn all_files_are_written_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let trials = vec![three_faults(1).trial()];
-    let report = judge(&fixture::question(1), &trials);
-    report.write_all(dir.path(), &trials).unwrap();
+    let (report, acks) = judge_and_count(&fixture::question(1), &trials);
+    report.write_all(dir.path(), &trials, &acks).unwrap();
     let mut names: Vec<String> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -35,7 +36,7 @@ fn all_files_are_written_and_read_back() {
     let intervals = entries.iter().filter(|e| matches!(e, LogEntry::Interval(_))).count();
     // Every second of load but those of the three stalls.
     assert!((50..=56).contains(&intervals), "{intervals}");
-    assert!(report.write_all(&dir.path().join("missing"), &trials).is_err());
+    assert!(report.write_all(&dir.path().join("missing"), &trials, &acks).is_err());
 }
 
 #[test]
@@ -43,8 +44,8 @@ fn a_report_does_not_depend_on_how_its_history_is_divided() {
     let mut trials = vec![three_faults(1).trial()];
     let judged = |trials: &[TrialRecord]| {
         let dir = tempfile::tempdir().unwrap();
-        let report = judge(&fixture::question(1), trials);
-        report.write_all(dir.path(), trials).unwrap();
+        let (report, acks) = judge_and_count(&fixture::question(1), trials);
+        report.write_all(dir.path(), trials, &acks).unwrap();
         (report, std::fs::read_to_string(dir.path().join("latency.hlog")).unwrap())
     };
     let whole = judged(&trials);

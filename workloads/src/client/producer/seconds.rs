@@ -18,6 +18,7 @@ pub(crate) struct Seconds {
     end: RunTime,
     second: Second,
     response_us: Histogram<u64>,
+    service_us: Histogram<u64>,
     lag_us: Histogram<u64>,
     due_before: u64,
     consumed_before: u64,
@@ -30,6 +31,7 @@ impl Seconds {
             end: now.plus(ONE),
             second: Second::default(),
             response_us: histogram_us(),
+            service_us: histogram_us(),
             lag_us: histogram_us(),
             due_before: 0,
             consumed_before: 0,
@@ -52,6 +54,7 @@ impl Seconds {
             SendOutcome::Acked { .. } => {
                 self.second.acked += 1;
                 self.response_us.saturating_record(micros(send.due, send.done));
+                self.service_us.saturating_record(micros(send.sent, send.done));
             }
             SendOutcome::Indeterminate { code: NO_ACK_ASKED } => {}
             SendOutcome::Failed { .. } | SendOutcome::Indeterminate { .. } => {
@@ -74,12 +77,15 @@ impl Seconds {
             response_p50_us: percentile(&self.response_us, 0.5),
             response_p99_us: percentile(&self.response_us, 0.99),
             response_max_us: percentile(&self.response_us, 1.0),
+            service_p50_us: percentile(&self.service_us, 0.5),
+            service_p99_us: percentile(&self.service_us, 0.99),
             schedule_lag_p99_us: percentile(&self.lag_us, 0.99),
             ..std::mem::take(&mut self.second)
         };
         // Nobody listens any more when the load is being dropped.
         self.out.send((self.end, second)).ok();
         self.response_us.reset();
+        self.service_us.reset();
         self.lag_us.reset();
         (self.due_before, self.consumed_before) = (due, consumed);
         while self.end <= now {
@@ -97,4 +103,45 @@ fn micros(from: RunTime, to: RunTime) -> u64 {
 #[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
 fn histogram_us() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn ms(ms: u64) -> RunTime {
+        RunTime(ms * 1_000_000)
+    }
+
+    /// A send that was handed over 400 ms late, with this outcome.
+    fn send(due: u64, service: u64, outcome: SendOutcome) -> Send {
+        let (partition, sequence, key, warm_up) = (0, 0, 0, false);
+        let (due, sent, done) = (ms(due), ms(due + 400), ms(due + 400 + service));
+        Send { partition, sequence, key, warm_up, due, sent, done, outcome }
+    }
+
+    #[test]
+    fn service_is_from_when_a_record_was_sent_and_response_from_when_it_was_due() {
+        let (out, seen) = channel();
+        let mut seconds = Seconds::new(ms(0), out);
+        for service in 1..=100 {
+            seconds.done(&send(0, service, SendOutcome::Acked { offset: 0 }));
+        }
+        // What was not acked has neither.
+        seconds.done(&send(0, 90_000, SendOutcome::Failed { code: -192 }));
+        seconds.turn(ms(1000), 101, 0, 0);
+        seconds.turn(ms(2000), 101, 0, 0);
+        let (at, first) = seen.recv().unwrap();
+        let near = |us: Option<u64>, wanted_ms: u64| {
+            us.is_some_and(|us| us.abs_diff(wanted_ms * 1000) <= wanted_ms * 2)
+        };
+        assert_eq!((at, first.acked, first.failed), (ms(1000), 100, 1));
+        assert!(near(first.service_p50_us, 50) && near(first.service_p99_us, 99), "{first:?}");
+        assert!(near(first.response_p50_us, 450) && near(first.response_p99_us, 499), "{first:?}");
+        // Nothing of a second is left in the next.
+        let (_, second) = seen.recv().unwrap();
+        assert_eq!((second.acked, second.service_p50_us, second.service_p99_us), (0, None, None));
+    }
 }

@@ -30,6 +30,7 @@ fn pages() -> Vec<String> {
     vec![
         markup(&page_of(&report, &trials)),
         markup(&page_of(&judge(&fixture::question(1), &one), &one)),
+        markup(&page_and_data(&[with_seconds(three_faults(1).trial())]).0),
         markup(&page_of(&judge(&fixture::question(1), &[]), &[])),
     ]
 }
