@@ -74,6 +74,11 @@
 
     // Of a logarithmic axis the powers of ten alone: lines at all of its parts would be a grey field.
     const decades = (u, splits) => splits.map((x) => (u.scales.y.distr !== 3 || Number.isInteger(+Math.log10(x).toFixed(6)) ? x : null));
+    // From a power of ten to another, so that two have labels.
+    const DECADES = { distr: 3, range: (u, min, max) => {
+      const low = Math.floor(Math.log10(min || 1));
+      return [10 ** low, 10 ** Math.max(Math.ceil(Math.log10(max || 10)), low + 1)];
+    } };
     const lines = (title, list, scale) => {
       const series = list.map(([label, , name, fill]) => ({ label, stroke: () => colour(name), width: 1.5, fill: fill && (() => `color-mix(in srgb, ${colour(name)} 15%, transparent)`), value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
@@ -181,8 +186,9 @@
         if (row?.acks && second >= 0 && time > at[second] - 1) said.push(`acks in the second: ${row.acks[second]}`);
         tip.textContent = said.join("; ");
         tip.hidden = !row;
-        // On the side where there is more space.
+        // On the side where there is more space, and no wider than that.
         const [right, below] = [x < box.width / 2, y < box.height / 2];
+        tip.style.maxWidth = `min(15rem, ${(right ? box.width - x : x + left) - 16}px)`;
         tip.style.left = right ? `${x + 12}px` : "";
         tip.style.right = right ? "" : `${box.width - x + 12}px`;
         tip.style.top = below ? `${y + 12}px` : "";
@@ -195,9 +201,9 @@
     const { series } = data;
     lanes();
     lines("records a second", [["due", series.due, "rest"], ["acked", series.acked, "detect", true], ["consumed", series.consumed, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
-    lines("response time of each second's acks, from due, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], { distr: 3 });
+    lines("response time of each second's acks, from due, ms", [["p50", series.p50_ms, "metadata"], ["p99", series.p99_ms, "detect"], ["max", series.max_ms, "client"]], DECADES);
     // An older kbench recorded none.
-    if ([...series.service_p50_ms, ...series.service_p99_ms].some((ms) => ms != null)) lines("service time of each second's acks, from sent, ms", [["p50", series.service_p50_ms, "metadata"], ["p99", series.service_p99_ms, "detect"]], { distr: 3 });
+    if ([...series.service_p50_ms, ...series.service_p99_ms].some((ms) => ms != null)) lines("service time of each second's acks, from sent, ms", [["p50", series.service_p50_ms, "metadata"], ["p99", series.service_p99_ms, "detect"]], DECADES);
     lines("records that wait", [["without outcome", series.outstanding, "client", true], ["acked, not consumed", series.lag, "metadata"]], { range: (u, min, max) => [0, Math.max(max ?? 1, 1) * 1.05] });
 
     const show = (from, to) => charts[0].setScale("x", { min: from, max: to });

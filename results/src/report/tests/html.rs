@@ -170,6 +170,10 @@ fn a_claim_s_scale_has_every_trial() {
     }
     let older = page_of(&serde_json::from_value(older).unwrap(), &[]);
     assert_eq!((ticks(&older), labels(&older, "scale").len()), (0, scales.len()));
+    // What is drawn has the colour of its key, in both themes.
+    for class in ["stated", "predicted", "measured"] {
+        assert!(page.contains(&format!("rect.{class} {{ fill: var(--{class});")), "{class}");
+    }
     let one = report_of(vec![three_faults(1).trial()]);
     assert_eq!(ticks(&page_of(&one, &[])), 0);
 }
@@ -288,7 +292,7 @@ fn acks_that_are_not_known_for_certain_have_no_strip() {
         let lanes = data["lanes"].as_array().unwrap();
         assert!(lanes.len() == 4 && lanes.iter().all(|lane| lane["acks"].is_null()), "{lanes:?}");
         assert!(
-            data["most_acks"].is_null() && !page.contains("acks in"),
+            data["most_acks"].is_null() && !page.contains("Strips:"),
             "nothing is said of them"
         );
     };
