@@ -39,6 +39,24 @@ const COPIES: usize = 100;
 /// Limit for a load to begin.
 const BEGUN: Duration = Duration::from_secs(60);
 
+/// A scenario that a cluster of three brokers allows, without the limit of its links, and one that it does not.
+const SUITE: &str = r#"
+name = "there"
+description = "two short scenarios"
+[[scenario]]
+id = "healthy"
+workload = "smoke"
+duration = "6s"
+set = ["workload.consumers.members=1", "cluster.links.rate=2 MB/s"]
+claims = ["written-unique-offset"]
+[[scenario]]
+id = "five"
+workload = "smoke"
+cluster = "five-brokers"
+duration = "3s"
+claims = ["load-33-20"]
+"#;
+
 /// The logs of runs' topics on a cluster, less those that are put aside to be deleted.
 fn topics_of(kept: &Kept) -> Vec<String> {
     let logs = kept.clusters().join("guide/data");
@@ -86,6 +104,29 @@ fn a_cluster_with_zookeeper_is_loaded_and_left_as_it_was() {
     let flat_text = flat(&text);
     let id = flat_text.split("--yes-hurt-this-cluster ").nth(1).expect("the cure");
     let id = id.split([' ', ',']).next().expect("a name").to_owned();
+
+    // Of a suite without the cluster's name it is told what it would do.
+    let suite = write(out, "there.toml", SUITE);
+    let suite = ["run", "--suite", &suite, "--bootstrap-server", &bootstrap];
+    let (code, text) = kept.kbench(&suite);
+    assert_eq!(code, Some(0), "{text}");
+    let cure = "nothing was done; to carry it out: kbench run --suite";
+    assert!(text.contains(cure) && text.contains(&id), "{text}");
+    left(&kept, &[], &text);
+    let named = ["--yes-hurt-this-cluster", &id];
+    let (code, text) = kept.kbench(&[&suite[..], &named].concat());
+    assert_eq!(code, Some(3), "what it does not allow was not seen: {text}");
+    assert!(text.contains("cluster.links is left out"), "{text}");
+    let report = json(&latest(out).join("report.json"));
+    let verdict = report["scenarios"][0]["verdict"].as_str().unwrap_or("none");
+    assert!(["valid", "invalid-run"].contains(&verdict), "{report}");
+    let outcome = report["scenarios"][1]["outcome"].as_str().unwrap_or_default();
+    assert!(outcome.contains("it is for 5 brokers"), "{outcome}");
+    let claims = report["claims"].as_array().expect("claims");
+    let load = claims.iter().find(|it| it["claim"]["id"] == "load-33-20").expect("the claim");
+    assert_eq!(load["claim"]["outcome"], "undecided", "{load}");
+    left(&kept, &[], &text);
+
     let named = ["--faults", "leaders-moved", "--yes-hurt-this-cluster", &id, "--keep-topics"];
     let (_, text) = run(out, &bootstrap, &named);
     let report = assert_valid(out, &text);

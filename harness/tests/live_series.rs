@@ -1,4 +1,5 @@
-//! Several runs for one question, on real clusters: a sweep over a setting, and its runs compared; a suite.
+//! Several runs for one question, on real clusters: a sweep over a setting, and its runs compared; a search, whose runs
+//! share one; a suite.
 
 mod support;
 
@@ -67,6 +68,63 @@ fn a_sweep_makes_runs_that_are_told_apart() {
     let (said, errors) = (text(&trend.stdout), text(&trend.stderr));
     assert!(trend.status.success() && errors.contains(": 2 taken"), "{said}{errors}");
     assert_eq!(said.matches("workload smoke, plan none").count(), 2, "two series: {said}");
+}
+
+/// Whether a process is left that is of something in this folder.
+fn is_left(folder: &Path) -> bool {
+    let folder = folder.display().to_string();
+    let own = std::process::id() as i32;
+    processes().iter().any(|(pid, _, line)| *pid != own && line.contains(&folder))
+}
+
+#[test]
+#[ignore = "starts two real clusters, one after the other"]
+fn the_runs_of_a_search_share_a_cluster_that_ends_with_it() {
+    let out = folder();
+    let search = || {
+        let mut search = kbench();
+        search.args(["max-rate", "--objective", "response.p99<9s", "--from", "50", "--to", "100"]);
+        search.args(["--precision", "50", "--step", "3s", "--hold", "3s", "--out"]).arg(out.path());
+        search.args(["--", "--workload", "smoke"]);
+        search
+    };
+    let series = || -> Vec<PathBuf> {
+        let all = std::fs::read_dir(out.path()).expect("a folder").flatten();
+        all.map(|entry| entry.path()).filter(|path| path.join("runs.log").is_file()).collect()
+    };
+    let log = |series: &Path| std::fs::read_to_string(series.join("runs.log")).unwrap_or_default();
+    let up = "the cluster that the runs share is up after";
+
+    // Killed, it ends nothing itself.
+    let mut killed = search().stderr(std::process::Stdio::null()).spawn().expect("kbench starts");
+    let is_up = || series().iter().any(|series| log(series).contains(up));
+    assert!(within(SHORT, is_up), "{:?}", series());
+    assert!(is_left(out.path()));
+    killed.kill().expect("a signal");
+    killed.wait().expect("a child");
+    let gone = within(Duration::from_secs(20), || !is_left(out.path()));
+    assert!(gone, "{:?}", processes());
+    std::fs::remove_dir_all(&series()[0]).expect("a folder");
+
+    let (code, said, errors) = output(&mut search());
+    // A busy machine makes a run invalid, after which the next one begins on a new cluster.
+    assert!([Some(0), Some(3)].contains(&code), "{code:?}\n{said}\n{errors}");
+    let series = series().remove(0);
+    let runs = std::fs::read_dir(&series).expect("a folder").flatten().map(|entry| entry.path());
+    let reports: Vec<_> = runs
+        .map(|run| run.join("report.json"))
+        .filter(|it| it.is_file())
+        .map(|it| json(&it))
+        .collect();
+    let started = log(&series).matches(up).count();
+    assert!(reports.len() >= 3 && started >= 1, "{}", log(&series));
+    assert!(started == 1 || reports.iter().any(|it| it["verdict"] != "valid"), "{}", log(&series));
+    for report in &reports {
+        let mode = report["environments"][0]["environment"]["mode"].as_str().unwrap_or_default();
+        assert!(mode.contains("on a cluster that runs share"), "{mode}");
+        assert!(!report["run"]["command"].as_str().unwrap_or("--on").contains("--on"), "{report}");
+    }
+    assert!(!is_left(out.path()), "{:?}", processes());
 }
 
 /// Two short scenarios, of which the second must find what a healthy cluster does not have.

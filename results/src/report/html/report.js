@@ -79,6 +79,15 @@
       const low = Math.floor(Math.log10(min || 1));
       return [10 ** low, 10 ** Math.max(Math.ceil(Math.log10(max || 10)), low + 1)];
     } };
+    // The times and what belongs to each, with nothing where seconds were not recorded, so that no line goes through there.
+    const apart = (rows) => {
+      const [at] = rows, out = rows.map(() => []);
+      at.forEach((time, n) => {
+        if (n > 0 && time - at[n - 1] > 1.5) out.forEach((row, i) => row.push(i ? null : (time + at[n - 1]) / 2));
+        out.forEach((row, i) => row.push(rows[i][n]));
+      });
+      return out;
+    };
     const lines = (title, list, scale) => {
       const series = list.map(([label, , name, fill]) => ({ label, stroke: () => colour(name), width: 1.5, fill: fill && (() => `color-mix(in srgb, ${colour(name)} 15%, transparent)`), value: (u, v) => number(v), points: { show: false } }));
       const made = new uPlot(options(title, 170, {
@@ -86,7 +95,7 @@
         legend: { markers: { stroke: (u, n) => `var(--${list[n - 1]?.[2]})` } },
         axes: [axis({ values: (u, v) => seconds(v) }), axis({ size: left, filter: decades, grid: { filter: decades }, ticks: { filter: decades }, values: (u, v) => v.map((x) => (x == null ? "" : number(x))) })],
         series: [{ label: "time", value: (u, v) => (v == null ? "-" : `${v.toFixed(1)} s`) }, ...series],
-      }), [data.series.at, ...list.map(([, values]) => values)], place);
+      }), apart([data.series.at, ...list.map(([, values]) => values)]), place);
       add(made, `${title}: ${list.map(([label]) => label).join(", ")}`);
     };
 
