@@ -214,8 +214,8 @@ struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_TRIALS)))]
     trials: u32,
     /// How many trials run at the same time; the next ones start when all of these have ended (default: 1). Of a suite:
-    /// how many scenarios, each with a cluster for itself; the next one starts when one of these has ended (default: as
-    /// many as there are four cores, and the memory, for)
+    /// how many scenarios, or trials of one that has several, each with a cluster for itself; the next scenario starts
+    /// when one of these has ended (default: as many as there are four cores, and the memory, for)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PARALLEL)))]
     parallel: Option<u32>,
     /// Seed of everything that is drawn at random; drawn itself when absent

@@ -35,8 +35,10 @@ const CORES_EACH: usize = 4;
 #[derive(Default)]
 struct Expected {
     id: String,
+    /// Trial after trial.
     time: Duration,
-    /// Bytes, its servers' data among them.
+    trials: u32,
+    /// Bytes of one trial, its servers' data among them.
     memory: u64,
     alone: bool,
     command: String,
@@ -50,6 +52,13 @@ struct Expected {
 impl Expected {
     fn is_left(&self) -> bool {
         !self.finished && self.not_allowed.is_none()
+    }
+
+    /// How long it takes where so many trials may run at the same time.
+    fn takes(&self, at_once: usize) -> Duration {
+        let trials = self.trials.max(1);
+        let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
+        (self.time / trials).saturating_mul(trials.div_ceil(at_once))
     }
 }
 
@@ -82,7 +91,7 @@ pub(super) fn run(mut args: RunArgs) -> Result<ExitCode, Failure> {
     }
     tell_of_cluster(&spec, before.as_ref());
     if is_dry(&args, &cluster) {
-        results::out!("{}", shown(&expected));
+        results::out!("{}", shown(&expected, at_once));
         match spec.cluster.is_some() {
             true => results::err!(
                 "nothing was done; to carry it out: {}",
@@ -222,6 +231,7 @@ fn expected(
                 None => resolved.spec.expected_trial().saturating_mul(scenario.trials),
                 Some(search) => search::expected(&search.into(), &resolved.spec),
             },
+            trials: scenario.trials,
             strikes: resolved.spec.plan.as_ref().map_or("nothing".to_owned(), strikes),
             finished: dir.is_some_and(|dir| dir.done(scenario, &folder).is_some()),
             ..expected
@@ -259,7 +269,7 @@ fn take(all: &[Expected], at_once: usize) -> Duration {
         ends.sort_unstable();
         let over = ends.len().saturating_sub(others_beside(it.alone, before, at_once));
         now = ends.drain(..over).fold(now, Duration::max);
-        ends.push(now.saturating_add(it.time));
+        ends.push(now.saturating_add(it.takes(at_once)));
         before = it.alone;
     }
     ends.into_iter().fold(now, Duration::max)
@@ -288,12 +298,14 @@ fn tell(suite: &RunSuite, all: &[Expected], at_once: usize) {
 }
 
 /// The scenarios that are carried out: how long each takes, what it strikes, and its command.
-fn shown(all: &[Expected]) -> String {
+fn shown(all: &[Expected], at_once: usize) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["SCENARIO", "ABOUT", "STRIKES", "COMMAND"]);
     for it in all.iter().filter(|it| it.not_allowed.is_none()) {
-        let time =
-            if it.finished { "finished".to_owned() } else { format!("{} s", it.time.as_secs()) };
+        let time = match it.finished {
+            true => "finished".to_owned(),
+            false => format!("{} s", it.takes(at_once).as_secs()),
+        };
         let texts = [&it.id, &time, &it.strikes, &it.command];
         table.add_row(texts.map(|text| printable_line(text).into_owned()));
     }
@@ -365,6 +377,9 @@ mod tests {
         let seconds = [1, 2, 3].map(|at_once| take(&all, at_once).as_secs());
         assert_eq!(seconds, [140, 40 + 50 + 10, 30 + 50 + 10]);
         assert_eq!(take(&[], 2), Duration::ZERO);
+        let trials = [Expected { trials: 5, ..of(100, true, false) }];
+        let seconds = [1, 2, 5, 9].map(|at_once| take(&trials, at_once).as_secs());
+        assert_eq!(seconds, [100, 60, 20, 20]);
     }
 
     #[test]

@@ -168,9 +168,15 @@ fn is_plain(name: &str) -> Result<(), String> {
 }
 
 impl SuiteScenario {
-    /// Whether nothing else may run beside it: the highest rate is a question about the whole machine.
+    /// Whether nothing else may run beside it: the highest rate is a question about the whole machine, and trials run
+    /// beside each other.
     pub fn is_alone(&self) -> bool {
-        self.max_rate.is_some()
+        self.max_rate.is_some() || self.trials > 1
+    }
+
+    /// How many of its trials run at the same time, where so many clusters may.
+    pub fn parallel(&self, at_once: usize) -> u32 {
+        u32::try_from(at_once).unwrap_or(u32::MAX).clamp(1, self.trials.max(1))
     }
 
     fn check(&self) -> Result<(), String> {

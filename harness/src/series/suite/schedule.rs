@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::series::{RunEnd, Series, search};
 use crate::spec::SearchSpec;
 
-/// Carries out every scenario that has no finished run, or an invalid one, as many at the same time as may be; what became
-/// of those without one. Stops when it is interrupted, and says so.
+/// Carries out every scenario that has no finished run, or an invalid one, as many at the same time as may be, or as many
+/// trials of one; what became of those without one. Stops when it is interrupted, and says so.
 ///
 /// # Errors
 /// Infrastructure failures: a run cannot be started.
@@ -49,7 +49,11 @@ pub async fn carry_out(
         before = alone;
         going.push(async move {
             results::err!("{label}: {}", printable_line(&scenario.command(spec.cluster.as_ref())));
-            let arguments = spec.arguments(dir, scenario);
+            let mut arguments = spec.arguments(dir, scenario);
+            let parallel = scenario.parallel(at_once);
+            if parallel > 1 {
+                arguments.extend(["--parallel".to_owned(), parallel.to_string()]);
+            }
             let end = match &scenario.max_rate {
                 Some(asked) => search_of(series, dir, &folder, asked, &arguments, &label).await,
                 None => run_of(series, dir, &folder, scenario.trials, &arguments, &label).await?,

@@ -55,9 +55,12 @@ fn three_machines_are_asked_what_they_can_answer_and_the_rest_is_told_with_its_r
     assert_eq!(carried_out, ["capacity-3", "steady-3"]);
     let expected_reasons = [
         ("capacity-2-of-3", "assignment=[[1,2],[2,1],[1,2]]`: the cluster runs already"),
+        ("capacity-4-of-5", "it is for 5 brokers (cluster `five-brokers`), and the cluster has 3"),
         ("capacity-5", "it is for 5 brokers (cluster `five-brokers`), and the cluster has 3"),
         ("scale-out", "starts brokers: only on a cluster that the run starts itself"),
         ("scale-out-throttled", "starts brokers: only on a cluster that the run starts itself"),
+        ("seven-nodes", "it is for 7 brokers"),
+        ("seven-nodes-factor-5", "it is for 7 brokers"),
         ("steady-5", "it is for 5 brokers"),
     ];
     assert_eq!(not_allowed.len(), expected_reasons.len(), "{not_allowed:?}");
@@ -69,7 +72,7 @@ fn three_machines_are_asked_what_they_can_answer_and_the_rest_is_told_with_its_r
         assert!(!scenario.limits_links() && !scenario.set.is_empty(), "{scenario:?}");
     }
     let all = expected(&spec, &args, &guide().unwrap(), None, &cluster).unwrap();
-    let shown = shown(&all);
+    let shown = shown(&all, 1);
     let there = "--cluster homelab --yes-hurt-this-cluster theirs";
     let lines: Vec<_> = shown.lines().skip(1).collect();
     assert_eq!(lines.len(), 2, "{shown}");
