@@ -82,6 +82,10 @@ pub(super) fn decided(
     }
     if by.iter().any(|by| by.run.is_some()) && !not_allowed.is_empty() {
         let ids: Vec<_> = not_allowed.iter().map(|(asked, _)| asked.id.as_str()).collect();
+        // What every run tells holds by those that there are; anything else by all that are meant to decide it.
+        if deciding.outcome == Outcome::Holds && !claim.metric.is_of_any_run() {
+            deciding.outcome = Outcome::Undecided;
+        }
         deciding.reason =
             format!("{}; not carried out on this cluster: {}", deciding.reason, ids.join(", "));
     }

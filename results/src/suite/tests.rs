@@ -163,6 +163,22 @@ fn what_the_cluster_does_not_allow_is_unknown_and_decides_nothing() {
     let loss = claim(&report, "no-acked-loss");
     assert_eq!((loss.claim.outcome, loss.by.len()), (Outcome::Holds, 1));
     assert!(loss.claim.reason.ends_with("; not carried out on this cluster: five"), "{loss:?}");
+    // By one of two sizes a sentence about both does not hold.
+    let mut held = report.clone();
+    let ScenarioRun::Finished(name, mut run) = failover() else { panic!() };
+    held.claims.retain(|it| it.claim.id == "load-33-20");
+    let of_both =
+        ClaimResult { outcome: Outcome::Holds, tested: true, ..held.claims.remove(0).claim };
+    run.claims.push(of_both);
+    let runs = [
+        (asked("steady-3", &["load-33-20"], &[]), ScenarioRun::Finished(name, run)),
+        (asked("steady-5", &["load-33-20"], &[]), not_allowed()),
+    ];
+    let load = &claim(&of(&runs), "load-33-20").claim.clone();
+    assert_eq!(load.outcome, Outcome::Undecided);
+    assert!(load.reason.ends_with("not carried out on this cluster: steady-5"), "{}", load.reason);
+    assert_eq!(claim(&of(&runs[..1]), "load-33-20").claim.outcome, Outcome::Holds);
+
     let ratio = &claim(&report, "plus-67").claim;
     assert_eq!(ratio.outcome, Outcome::Undecided);
     assert!(ratio.reason.contains(why), "{}", ratio.reason);
