@@ -159,8 +159,8 @@ struct RunArgs {
     /// cluster that runs already (--cluster INVENTORY, --bootstrap-server) it is a dry run without --yes-hurt-this-cluster
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = OF_A_SCENARIO)]
     suite: Option<String>,
-    /// Go on with a suite that was interrupted, or that has scenarios without a finished run, or with an invalid one: its
-    /// folder, or `latest`
+    /// Go on with a suite that was interrupted, or that has scenarios without a finished run, or with one that is invalid
+    /// or was disturbed: its folder, or `latest`
     #[arg(long, value_name = "DIR", conflicts_with_all = OF_A_SCENARIO, conflicts_with_all = OF_A_SUITE)]
     resume: Option<PathBuf>,
     /// Workload: a shipped name (`kbench list workloads`) or a TOML file

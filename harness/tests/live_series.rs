@@ -83,7 +83,7 @@ fn the_runs_of_a_search_share_a_cluster_that_ends_with_it() {
     let out = folder();
     let search = || {
         let mut search = kbench();
-        search.args(["max-rate", "--objective", "response.p99<9s", "--from", "50", "--to", "100"]);
+        search.args(["max-rate", "--objective", "response.p50<9s", "--from", "100", "--to", "200"]);
         search.args(["--precision", "50", "--step", "3s", "--hold", "3s", "--out"]).arg(out.path());
         search.args(["--", "--workload", "smoke"]);
         search

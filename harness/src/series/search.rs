@@ -328,7 +328,7 @@ async fn on_shared(
         if let (RateAttempt::Spoilt(why), true) = (&last.came_to, spoilt >= ATTEMPTS) {
             let text = format!("{rate} records/s could not be measured: {why}");
             return Err(Failure::unknown(text)
-                .with_cure("make the machine quiet, and try again; `kbench check RUN` says more"));
+                .with_cure("make the machine quiet, or the runs longer (--step, --hold); `kbench check RUN` says more"));
         }
     }
     Ok(())

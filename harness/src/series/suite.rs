@@ -33,6 +33,9 @@ const SUITE: &str = "suite.toml";
 /// A copy of the user's claims.
 const CLAIMS: &str = "claims.toml";
 
+/// The check that tells what disturbed a run.
+const DISTURBANCE: &str = "disturbance";
+
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
 
@@ -198,10 +201,15 @@ impl SuiteDir {
             })
     }
 
-    /// The same, unless it is invalid and so worth nothing: whoever goes on with the suite makes it again.
+    /// The same, unless it is invalid, or something that is no part of it disturbed it: whoever goes on with the suite
+    /// makes it again.
     pub fn settled(&self, folder: &str, trials: u32) -> Option<(RunDir, Report)> {
         let finished = self.finished(folder, trials);
-        finished.filter(|(_, report)| report.verdict != Verdict::InvalidRun)
+        finished.filter(|(_, report)| match report.verdict {
+            Verdict::InvalidRun => false,
+            Verdict::Unknown => !is_disturbed(report),
+            Verdict::Valid | Verdict::Violated => true,
+        })
     }
 
     /// How a scenario ended of which nothing is to be made again: in words. None for one that is to be gone on with.
@@ -308,6 +316,12 @@ impl SuiteDir {
 /// Whether a report is of a run that came to its end, with all of so many trials.
 fn is_whole(run: &RunDir, report: &Report, trials: u32) -> bool {
     !report.interrupted && report.trials == trials && run.failure().is_none()
+}
+
+/// Whether something disturbed a run that is no part of it.
+fn is_disturbed(report: &Report) -> bool {
+    let mut checks = report.checks.iter();
+    checks.any(|check| check.name == DISTURBANCE && check.verdict != Verdict::Valid)
 }
 
 /// What a run came to that left no report which stands.

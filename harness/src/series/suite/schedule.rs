@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::series::{RunEnd, Series, search};
 use crate::spec::SearchSpec;
 
-/// Carries out every scenario that has no finished run, or an invalid one, as many at the same time as may be, or as many
+/// Carries out every scenario that has no finished run, or one that is invalid or was disturbed, as many at the same time as may be, or as many
 /// trials of one; what became of those without one. Stops when it is interrupted, and says so.
 ///
 /// # Errors

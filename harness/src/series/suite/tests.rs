@@ -3,6 +3,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use results::judge::offer::Offer;
+use results::judge::verdict::Check;
 use results::record::clock::RunTime;
 use results::record::event::log::EventLog;
 use results::record::event::{Event, EventKind};
@@ -74,6 +75,23 @@ fn a_scenario_is_finished_by_a_report_of_all_its_trials_and_by_nothing_else() {
     let invalid = Report { verdict: Verdict::InvalidRun, ..report(false) };
     run_in(&folder, "4", Some(&invalid));
     assert_eq!((finished(0).as_deref(), settled()), (Some("4"), None), "it is made again");
+    // A run that tells nothing of itself is not made again, and one that was disturbed is.
+    let disturbed = |verdict| Check {
+        name: "disturbance".to_owned(),
+        verdict,
+        count: 1,
+        examined: 1,
+        without_a_copy: false,
+        note: None,
+        witnesses: vec![],
+    };
+    for (verdict, again) in [(Verdict::Unknown, true), (Verdict::Valid, false)] {
+        let unknown =
+            Report { verdict: Verdict::Unknown, checks: vec![disturbed(verdict)], ..report(false) };
+        run_in(&folder, "5", Some(&unknown));
+        assert_eq!(settled().is_none(), again, "{verdict:?}");
+    }
+    fs::remove_dir_all(folder.join("5")).unwrap();
     // As the suite tells it: one trial was asked for.
     let told = dir.report(&Failures::new(), None).unwrap();
     assert_eq!((told.exit_code, told.scenarios[0].code), (3, 3));
