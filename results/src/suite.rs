@@ -1,10 +1,11 @@
 //! The report of a suite: several runs that answer for the claims of one document.
 //!
 //! Made from the reports of its runs and nothing else, so that it can be made again. Each claim is decided by the runs
-//! of the scenarios that name it: refuted by one, it is refuted; where one of them does not say, it is undecided. What no
-//! scenario decides is *not tested here*, with what would be needed; of a user's own claims it is undecided. A scenario that
-//! the suite's cluster does not allow decides nothing: what only such ones decide is undecided. `report.json` in the suite's folder is this document
-//! (`results/schema/suite.schema.json`); [`text`], [`markdown`] and [`html`] are views of it.
+//! of the scenarios that name it: refuted by one, it is refuted; where one of them does not say, it is undecided. What
+//! no scenario decides is *not tested here*, with what would be needed; of a user's own claims it is undecided. A
+//! scenario that the suite's cluster does not allow decides nothing: what only such ones decide is undecided.
+//! `report.json` in the suite's folder is this document (`results/schema/suite.schema.json`); [`text`], [`markdown`]
+//! and [`html`] are views of it.
 
 mod advice;
 mod decided;
